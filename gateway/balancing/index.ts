@@ -1,0 +1,7 @@
+/**
+ * The door of the balancing room: an upstream's peers, and which of them gets the next try. Knows
+ * addresses, weights and passive health; knows nothing of hosts, paths or Consul.
+ */
+export { PeerBook } from "./peer-book.ts";
+export type { UpstreamOptions } from "./upstream.ts";
+export { Upstream } from "./upstream.ts";

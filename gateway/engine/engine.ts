@@ -1,0 +1,211 @@
+/**
+ * The contract between an HTTP engine and the gateway that uses it. An engine owns the sockets and
+ * calls a `Handler` at the phases of a request's life; it knows nothing of Consul, routing or
+ * scripts. `http1/` is the gateway's own engine.
+ */
+import type { AddressInfo, ListenOptions } from "node:net";
+
+export { Peer } from "./peer.ts";
+
+import type { Peer } from "./peer.ts";
+
+/** An answer that the gateway gives by itself, without an origin. */
+export interface Answer {
+  /** 200 to 599. */
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  /** Sent as UTF-8 when a string. Default: empty. */
+  readonly body?: string | Buffer;
+}
+
+/** Why a try on a peer did not bring an answer. */
+export type FailureCode =
+  /** The connection was refused, reset or unreachable before it was established. */
+  | "connect_failed"
+  /** The connection was not established in time. */
+  | "connect_timeout"
+  /** The peer closed or reset the connection before a whole answer head. */
+  | "reset"
+  /** No answer head in time. */
+  | "response_timeout"
+  /** The answer breaks RFC 9112 and is not passed on. */
+  | "bad_response";
+
+export interface PeerFailure {
+  readonly code: FailureCode;
+  readonly message: string;
+}
+
+/**
+ * One request and its answer on their way through the gateway. The engine makes it and owns it: it
+ * is valid until `onEnd` returned, and may then be reused for another request, so nothing may keep it.
+ *
+ * Header names are compared without regard to case. Values are latin1 strings, as on the wire.
+ * Setting a header checks the grammar of RFC 9110 section 5.5 and throws a `TypeError` that names
+ * the header; a header that belongs to the engine (framing, hop-by-hop; see `isEngineHeader`) throws too.
+ */
+export interface Exchange<Context> {
+  /** The handler's own state for this request; `null` when the exchange starts. */
+  context: Context | null;
+
+  /** Unique in the cluster: a prefix of the worker's and a counter. A trusted client's id is kept. */
+  readonly id: string;
+  readonly method: string;
+  readonly scheme: "http" | "https";
+  /** The client's address as the socket has it. */
+  readonly clientAddress: string;
+  /** The `Host` to forward, as the client wrote it, with its port; set it to forward another. */
+  authority: string;
+  /** `authority` for looking up: lower case, without port and trailing dot. Follows `authority`. */
+  readonly host: string;
+  /** From the first `/` to the `?`, as the client wrote it. Setting checks it: throws a `TypeError`. */
+  path: string;
+  /** What follows the first `?`, without it; empty when there is none. Setting checks it. */
+  query: string;
+  /** Whether the request has a body (a length above 0 or chunked). */
+  readonly hasBody: boolean;
+
+  /** The first value of a request header, or `undefined`. */
+  header(name: string): string | undefined;
+  /** Replaces every value of a request header. */
+  setHeader(name: string, value: string): void;
+  removeHeader(name: string): void;
+  /** The header lines as the client sent them, joined by CR LF, before any change; for lazy decoding. */
+  readonly rawHeaders: string;
+
+  /** Ends the exchange with this answer; in `onRequest`, `onPick`, or while it is held. */
+  answer(answer: Answer): void;
+  /**
+   * Ends the exchange with an error. The body is JSON or plain text by the client's `Accept`:
+   * `{"status":404,"error":"no_route","message":"..."}`. `code` is snake_case and shows in records.
+   */
+  fail(status: number, code: string, message: string): void;
+  /** In `onRequest`: do not go on yet. The holder calls `resume` once, or `answer` or `fail`. */
+  hold(): void;
+  /** Goes on from `hold`: `onRequest` is called again. Does nothing when the client has gone. */
+  resume(): void;
+  /** False once the exchange is over or belongs to another request: compare before a late `resume`. */
+  readonly serial: number;
+
+  /** The peer of the current try; `null` before the first. */
+  readonly peer: Peer | null;
+  /** How many peers were tried so far, the current one included. */
+  readonly tries: number;
+  /** Whether `peer` was already tried for this exchange. */
+  tried(peer: Peer): boolean;
+
+  /** Status of the answer (the origin's, or the gateway's own); 0 when the client left before one. */
+  readonly status: number;
+  /** `code` of `fail`, or `client_closed`, `truncated`...; empty when all went well. */
+  readonly errorCode: string;
+  /** In `onResponse`: the first value of a header of the origin's answer. */
+  responseHeader(name: string): string | undefined;
+  setResponseHeader(name: string, value: string): void;
+  removeResponseHeader(name: string): void;
+  /** The answer's header lines as the origin sent them, joined by CR LF, before any change. */
+  readonly rawResponseHeaders: string;
+
+  /** Milliseconds of the engine's clock (monotonic, coarse to the event-loop turn). */
+  readonly startedAtMs: number;
+  /** Milliseconds from the head's arrival to the end of the answer; in `onEnd`. */
+  readonly durationMs: number;
+  /** Body bytes taken from the client and given to the client. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+/**
+ * The phases of a request's life, in order. All are called synchronously by the engine and must not
+ * throw; a handler that throws all the same ends the exchange with 500 `handler_error`.
+ */
+export interface Handler<Context> {
+  /**
+   * The head was read and is valid. Identify the host, rewrite, run plugins, find the route. Return
+   * to go on to `onPick`; or call `answer`, `fail` or `hold` first.
+   */
+  onRequest(exchange: Exchange<Context>): void;
+  /**
+   * Choose the peer of the next try. `null` when there is none left: the handler may have called
+   * `fail`; if it did not, the engine answers 503 before the first try, 502 or 504 after a failed one.
+   */
+  onPick(exchange: Exchange<Context>): Peer | null;
+  /** A try failed. The engine calls `onPick` again when another try is safe and allowed. */
+  onPeerFailure(exchange: Exchange<Context>, peer: Peer, failure: PeerFailure): void;
+  /** The head of the origin's final answer was read and is valid; its headers may be changed. */
+  onResponse(exchange: Exchange<Context>): void;
+  /** The exchange is over, well or not. Record it. Called exactly once for each `onRequest`. */
+  onEnd(exchange: Exchange<Context>): void;
+}
+
+/** What the engine allows. Times in milliseconds, sizes in bytes. */
+export interface EngineLimits {
+  /** Request and response head, start line included. Above: 431, or 502 for an answer. Default 32768. */
+  readonly maxHeadBytes: number;
+  /** Request target. Above: 414. Default 8192. */
+  readonly maxTargetBytes: number;
+  /** Request body; 0 for no limit. Above: 413. Default 0. */
+  readonly maxBodyBytes: number;
+  /** From the first byte of a head to its end. Then: 408. Default 10000. */
+  readonly headTimeoutMs: number;
+  /** A kept connection without a request is closed after this. Default 75000. */
+  readonly idleTimeoutMs: number;
+  /** Default 1000. Then another peer, or 504. */
+  readonly connectTimeoutMs: number;
+  /** From the whole request sent to the answer's head. Then 504. Default 60000. */
+  readonly responseTimeoutMs: number;
+  /** No body byte either way for this long ends the exchange. Default 60000. */
+  readonly bodyTimeoutMs: number;
+  /** Tries per request, the first included. Default 2. */
+  readonly maxTries: number;
+  /** Idle connections kept per peer. Default 128. */
+  readonly maxIdlePerPeer: number;
+  /** A pooled connection without a request is closed after this. Default 55000. */
+  readonly peerIdleTimeoutMs: number;
+}
+
+export const defaultLimits: EngineLimits = {
+  maxHeadBytes: 32_768,
+  maxTargetBytes: 8_192,
+  maxBodyBytes: 0,
+  headTimeoutMs: 10_000,
+  idleTimeoutMs: 75_000,
+  connectTimeoutMs: 1_000,
+  responseTimeoutMs: 60_000,
+  bodyTimeoutMs: 60_000,
+  maxTries: 2,
+  maxIdlePerPeer: 128,
+  peerIdleTimeoutMs: 55_000,
+};
+
+export interface EngineOptions<Context> {
+  readonly handler: Handler<Context>;
+  readonly limits?: Partial<EngineLimits>;
+  /** Prefix of the request ids that this engine makes; letters, digits and dashes. */
+  readonly idPrefix: string;
+  /** Monotonic milliseconds. Default `performance.now`. */
+  readonly now?: () => number;
+}
+
+/** Live numbers of an engine, as a plain object. */
+export interface EngineStats {
+  readonly clientConnections: number;
+  readonly peerConnections: number;
+  readonly exchanges: number;
+  /** Since the engine started. */
+  readonly requests: number;
+  /** Heads that were refused before they became an exchange, by error code. */
+  readonly refused: Readonly<Record<string, number>>;
+}
+
+export interface Engine {
+  /** Starts to accept. Rejects with the socket's error (`EADDRINUSE`...). */
+  listen(options: ListenOptions): Promise<AddressInfo>;
+  /**
+   * Stops accepting, closes idle connections, lets running exchanges finish with `Connection: close`
+   * and resolves when the last has; what still runs after `deadlineMs` is cut. Resolves to how many were cut.
+   */
+  drain(deadlineMs: number): Promise<number>;
+  /** The peer serves nobody any more: its idle connections are closed, busy ones when they end. */
+  retire(peer: Peer): void;
+  stats(): EngineStats;
+}

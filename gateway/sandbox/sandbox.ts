@@ -1,0 +1,81 @@
+/**
+ * The contract of the sandbox room: rewrite scripts in isolates. The rest of the gateway sees these
+ * types only; what runs inside an isolate never touches an object of the gateway's.
+ */
+import type { Exchange } from "../engine/engine.ts";
+import type { Json, ScriptReport, Source } from "../state/index.ts";
+
+/** Where a script is wrong. Lines and columns count from 1; 0 when unknown. */
+export interface ScriptFault {
+  /** The KV key that is at fault: `scripts/<host>` or `modules/<name>`. */
+  readonly key: string;
+  readonly line: number;
+  readonly column: number;
+  readonly message: string;
+}
+
+/** Everything that scripts are made of, of one version of the state. */
+export interface ScriptTables {
+  readonly script: ReadonlyMap<string, Source>;
+  readonly module: ReadonlyMap<string, Source>;
+  readonly setting: ReadonlyMap<string, Json>;
+}
+
+export interface SandboxLimits {
+  /** Megabytes of heap per isolate; at least 8. Default 16. */
+  readonly memoryMb: number;
+  /** Wall-clock milliseconds per call. Default 10. */
+  readonly callTimeoutMs: number;
+}
+
+/** One host's script, ready to run in this process. */
+export interface Script {
+  readonly host: string;
+  readonly version: string;
+  /** Runs on this request? From `export const match`, outside the isolate. */
+  matches(exchange: Exchange<unknown>): boolean;
+  /**
+   * Runs the default export. Changes the exchange, answers it, or leaves it. A script that throws,
+   * times out or returns what is not allowed ends the exchange with 500 `script_error` and is counted.
+   */
+  onRequest(exchange: Exchange<unknown>, steering: Steering): void;
+  /** Whether the script exports `onResponse`. */
+  readonly hasOnResponse: boolean;
+  /** May change the answer's headers. An error is counted and logged; the answer goes out unchanged. */
+  onResponse(exchange: Exchange<unknown>): void;
+}
+
+/** What a script decides about routing; filled by `onRequest`. */
+export interface Steering {
+  /** The upstream to use instead of the routed one; empty: none chosen. */
+  upstream: string;
+  /** What a hashing balancer uses; empty: none chosen. */
+  hashKey: string;
+}
+
+/** Called for each `log.*` of a script, and for each error. */
+export type ScriptLog = (
+  level: "debug" | "info" | "warn" | "error",
+  host: string,
+  version: string,
+  message: string,
+) => void;
+
+/** A process's scripts. `createSandbox` in `index.ts` makes one. */
+export interface Sandbox {
+  /**
+   * Swaps to these tables at once. Scripts whose source and modules are the same keep their isolate
+   * and their counters; settings are brought up to date in place.
+   */
+  apply(tables: ScriptTables): void;
+  /** The script of `host`: its own, else that of the longest `*.` wildcard; `null` when there is none. */
+  find(host: string): Script | null;
+  reports(): readonly ScriptReport[];
+  dispose(): void;
+}
+
+/**
+ * Compiles and evaluates a script with its modules in a throw-away isolate, as the primary does before
+ * a version goes live. Resolves to `null` when it is good.
+ */
+export type CheckScript = (host: string, tables: ScriptTables) => Promise<ScriptFault | null>;

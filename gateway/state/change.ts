@@ -1,0 +1,93 @@
+/**
+ * The desired state as data: what can change, a change, a delta between two versions, a snapshot of
+ * one. Produced by `consul/`, versioned by `primary/`, applied by `worker/`. No behaviour here beyond
+ * the keys' spelling.
+ */
+import type { HostDocument } from "./host-document.ts";
+import type { UpstreamDocument } from "./upstream-document.ts";
+
+export type Json =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly Json[]
+  | { readonly [key: string]: Json };
+
+/** One healthy instance of a Consul service. */
+export interface Instance {
+  readonly id: string;
+  /** An IP address or a name that the resolver knows. */
+  readonly address: string;
+  readonly port: number;
+  /** 1 and up: Consul's `Weights.Passing` or, when a check warns, `Weights.Warning`. */
+  readonly weight: number;
+  readonly tags: readonly string[];
+}
+
+/** A source text out of KV. */
+export interface Source {
+  readonly text: string;
+  /** SHA-256 of the text, hexadecimal. */
+  readonly version: string;
+  /** Consul's ModifyIndex of the key. */
+  readonly modifyIndex: number;
+}
+
+/** The kinds of entry and the type of the value of each. */
+export interface Entries {
+  /** Key: the name of the upstream, `upstreams/<name>`. */
+  upstream: UpstreamDocument;
+  /** Key: the host or `*.domain`, `hosts/<host>`, lower case. */
+  host: HostDocument;
+  /** Key: `serviceKey(...)`. Only services in use have an entry; an empty list means no healthy instance. */
+  service: readonly Instance[];
+  /** Key: the name of a service of the local datacenter that the catalog has; value: its tags. */
+  catalog: readonly string[];
+  /** Key: the host or `*.domain`, `scripts/<host>`. */
+  script: Source;
+  /** Key: the name, `modules/<name>`. */
+  module: Source;
+  /** Key: the name, `settings/<name>`. */
+  setting: Json;
+}
+
+export type Kind = keyof Entries;
+
+/** A value that is there now, or `null` for an entry that is gone. */
+export type Change = {
+  [K in Kind]: { readonly kind: K; readonly key: string; readonly value: Entries[K] | null };
+}[Kind];
+
+/** The step from one version to the next. */
+export interface Delta {
+  /** Identifies the primary process that counts; versions of another boot do not compare. */
+  readonly boot: string;
+  readonly from: number;
+  readonly to: number;
+  readonly changes: readonly Change[];
+}
+
+/** A whole version: every entry as a change with a value. */
+export interface Snapshot {
+  readonly boot: string;
+  readonly version: number;
+  readonly changes: readonly Change[];
+}
+
+/** The whole state as one table for each kind. */
+export type Tables = { readonly [K in Kind]: ReadonlyMap<string, Entries[K]> };
+
+/** Which service a request or a document means; Consul's DNS forms name the same three. */
+export interface ServiceQuery {
+  readonly name: string;
+  /** Only instances with this tag. */
+  readonly tag: string | null;
+  /** Another datacenter than the agent's own. */
+  readonly datacenter: string | null;
+}
+
+/** The key of the entry that carries a service's instances: `thumb`, or `thumb@dc2`. Tags are filtered later. */
+export function serviceKey(query: Pick<ServiceQuery, "name" | "datacenter">): string {
+  return query.datacenter === null ? query.name : `${query.name}@${query.datacenter}`;
+}

@@ -1,0 +1,59 @@
+/** The messages between the primary and a worker, over the cluster's IPC channel. */
+import type { EngineLimits } from "../engine/engine.ts";
+import type { Delta, Snapshot } from "./change.ts";
+
+/** What a worker needs of the settings. Times in milliseconds. */
+export interface WorkerSettings {
+  readonly http: { readonly host: string; readonly port: number };
+  readonly engine: "http1";
+  readonly limits: Partial<EngineLimits>;
+  /** Proxies whose `X-Forwarded-*` and `X-Request-Id` are kept: addresses or CIDR blocks. Default none. */
+  readonly trustedProxies: readonly string[];
+  readonly script: { readonly memoryMb: number; readonly callTimeoutMs: number };
+  /** How long a request for a service that nobody watches yet may wait. Default 2000. */
+  readonly watchTimeoutMs: number;
+  readonly logLevel: string;
+  /** Prefix of the request ids that this worker makes. */
+  readonly idPrefix: string;
+}
+
+export type ToWorker =
+  /** The first message: what to be. */
+  | { readonly type: "start"; readonly settings: WorkerSettings }
+  | { readonly type: "snapshot"; readonly snapshot: Snapshot }
+  | { readonly type: "delta"; readonly delta: Delta }
+  /** Once a second: the counter itself, so that a worker that lost a message finds out. */
+  | { readonly type: "counter"; readonly boot: string; readonly version: number }
+  /** Finish what runs and exit. */
+  | { readonly type: "drain"; readonly deadlineMs: number };
+
+export type ToPrimary =
+  /** The worker is up and wants a snapshot, or found a gap and wants one. */
+  | { readonly type: "resync"; readonly reason: string }
+  | { readonly type: "ack"; readonly boot: string; readonly version: number }
+  | { readonly type: "listening"; readonly address: string; readonly port: number }
+  /** A request asks for a service that nobody watches yet. `service` is a `serviceKey`. */
+  | { readonly type: "watch"; readonly service: string }
+  /** Once a second; also the heartbeat. */
+  | { readonly type: "report"; readonly report: WorkerReport }
+  /** A line for the operator's attention that the primary keeps for `/status`. */
+  | { readonly type: "fatal"; readonly message: string };
+
+export interface ScriptReport {
+  readonly host: string;
+  readonly version: string;
+  readonly calls: number;
+  readonly errors: number;
+  readonly lastError: string | null;
+}
+
+export interface WorkerReport {
+  /** The prefix of the request ids that this worker makes. */
+  readonly idPrefix: string;
+  readonly requests: number;
+  readonly exchanges: number;
+  readonly clientConnections: number;
+  readonly peerConnections: number;
+  readonly residentBytes: number;
+  readonly scripts: readonly ScriptReport[];
+}
