@@ -61,6 +61,13 @@ function fail(message) {
 function run(what, program, args, options = {}) {
   const result = spawnSync(program, args, { encoding: "utf8", ...options });
   if (result.error) fail(`${what}: cannot run ${program}: ${result.error.message}`);
+  // apt-get update ends with 0 for some signatures that it could not check, with 100 for others.
+  if (/^[WE]: .*(GPG error|NO_PUBKEY|EXPKEYSIG|KEYEXPIRED|is not signed)/im.test(result.stderr)) {
+    fail(
+      `${what}: the keyring ${keyring} does not accept the signature; ` +
+        `"node tools/consul.mjs --trust-mirror" goes on without it\n${result.stderr.trim()}`,
+    );
+  }
   if (result.status !== 0) {
     fail(
       `${what}: ${program} ended with ${result.status ?? result.signal}\n${result.stderr.trim()}`,
@@ -124,14 +131,7 @@ function fetchConsul(trustMirror) {
   writeFileSync(sourcesList, `deb ${trust} ${mirrorAddress()} ${suite} main\n`);
   const options = privateApt(suite, sourcesList);
 
-  const update = run(`fetching the list of ${suite}`, "apt-get", ["update", "-q", ...options]);
-  // apt-get update ends with 0 although a list could not be fetched or its signature not be checked.
-  if (/^[WE]: .*(GPG error|NO_PUBKEY|EXPKEYSIG|not signed|KEYEXPIRED)/im.test(update.stderr)) {
-    fail(
-      `the keyring ${keyring} does not accept the signature of ${suite}; ` +
-        `"node tools/consul.mjs --trust-mirror" goes on without\n${update.stderr.trim()}`,
-    );
-  }
+  run(`fetching the list of ${suite}`, "apt-get", ["update", "-q", ...options]);
   const packages = join(apt, "packages");
   rmSync(packages, { recursive: true, force: true });
   mkdirSync(packages);
