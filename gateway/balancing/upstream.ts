@@ -1,0 +1,267 @@
+/**
+ * A named group of servers and the choice of the next peer among them: smooth weighted round robin
+ * with passive health, in nginx's way and words. Active checks are not made here.
+ */
+import type { Exchange } from "../engine/engine.ts";
+import type { Peer } from "../engine/peer.ts";
+import type { Level, Server } from "../state/index.ts";
+import type { Member, PeerBook } from "./peer-book.ts";
+
+/** What a choice needs to know of a request: the peers that were tried for it. */
+export type Attempts = Pick<Exchange<unknown>, "tries" | "tried">;
+
+export interface UpstreamOptions {
+  /** As the operator knows it; for records and `/status`. */
+  readonly name: string;
+  /** Tries per request, the first included; `null`: as many as the engine allows. */
+  readonly tries: number | null;
+}
+
+/** One server of an upstream as `/status` shows it. */
+export interface PeerStatus {
+  readonly address: string;
+  /** 0 is the first level. */
+  readonly level: number;
+  readonly weight: number;
+  readonly effectiveWeight: number;
+  readonly fails: number;
+  readonly inFlight: number;
+  readonly state: "up" | "down";
+  /** When it may get a probing request, on the clock of `nowMs`; `null` when it is up. */
+  readonly downUntilMs: number | null;
+}
+
+export interface UpstreamStatus {
+  readonly name: string;
+  readonly tries: number | null;
+  readonly peers: readonly PeerStatus[];
+}
+
+/** A server's place in this upstream: its weights here, and the record that its address has everywhere. */
+class Slot {
+  readonly peer: Peer;
+  readonly member: Member;
+  readonly weight: number;
+  readonly maxFails: number;
+  readonly failTimeoutMs: number;
+  effectiveWeight: number;
+  currentWeight = 0;
+
+  constructor(server: Server, weight: number, member: Member) {
+    this.peer = member.peer;
+    this.member = member;
+    this.weight = weight;
+    this.effectiveWeight = weight;
+    this.maxFails = server.maxFails;
+    this.failTimeoutMs = server.failTimeoutMs;
+  }
+
+  isOut(nowMs: number): boolean {
+    return (
+      this.maxFails > 0 &&
+      this.member.fails >= this.maxFails &&
+      nowMs - this.member.checkedMs <= this.failTimeoutMs
+    );
+  }
+}
+
+/**
+ * An upstream. Times are milliseconds of one monotonic clock that the caller passes in.
+ *
+ * The order of choice, the weights and the health rules are those of nginx
+ * (`src/http/ngx_http_upstream_round_robin.c`): a failure costs `weight / max_fails` of the effective
+ * weight, each later round gives one back; `max_fails` failures take a server out for
+ * `fail_timeout`, then one request probes it, and only its success brings the server back. The only
+ * server of an upstream is never taken out. `fail_timeout` is also the window in which failures add
+ * up: a success more than `fail_timeout` after the last failure forgets them.
+ *
+ * **When every server is out** nginx before 1.11.5 failed the request and forgot all failures; since
+ * then it answers 502 until a `fail_timeout` has passed. Here such a request is tried on the servers
+ * of all levels together, by weight, and its success brings that server back. Consul's checks
+ * already decide who is listed at all; passive health only chooses among those, so it may prefer a
+ * server but never switch a service off: an attempt on a doubtful server costs at worst the 502 that
+ * would be given anyway. Nothing is forgotten wholesale, so a server that answers is preferred at
+ * once to those that still do not.
+ */
+export class Upstream {
+  readonly name: string;
+  readonly tries: number | null;
+  readonly #book: PeerBook;
+  readonly #levels: readonly (readonly Slot[])[];
+  /** Every slot, in the order of levels. */
+  readonly #slots: readonly Slot[];
+  readonly #only: Slot | null;
+  #disposed = false;
+
+  /**
+   * Takes a reference in `book` for each address; `dispose` gives them back. An address that is
+   * listed twice in a level has the sum of its weights; one that an earlier level has is left out
+   * of the later. With `previous`, the upstream that this one replaces, the round goes on where that
+   * one stands, so that frequent changes do not favour the first server.
+   */
+  constructor(
+    levels: readonly Level[],
+    options: UpstreamOptions,
+    book: PeerBook,
+    previous: Upstream | null = null,
+  ) {
+    this.name = options.name;
+    this.tries = options.tries;
+    this.#book = book;
+    const seen = new Set<Member>();
+    this.#levels = levels
+      .map((level) => buildLevel(level.servers, book, seen))
+      .filter((slots) => slots.length > 0);
+    this.#slots = this.#levels.flat();
+    this.#only = this.#slots.length === 1 ? (this.#slots[0] ?? null) : null;
+    if (previous !== null) for (const slots of this.#levels) continueRound(slots, previous.#slots);
+  }
+
+  /** How many addresses it has, up or not. */
+  get size(): number {
+    return this.#slots.length;
+  }
+
+  /**
+   * The peer of the next try; `null` when there is none that was not tried, or `tries` are used up.
+   * Allocates nothing.
+   */
+  pick(attempts: Attempts, nowMs: number): Peer | null {
+    const tries = attempts.tries;
+    if (this.tries !== null && tries >= this.tries) return null;
+    // Only a request that began before a swap of tables can meet a retired peer here.
+    const careful = tries > 0 || this.#disposed;
+    const only = this.#only;
+    if (only !== null) return careful && isSpent(only.peer, attempts) ? null : only.peer;
+    const levels = this.#levels;
+    for (let i = 0; i < levels.length; i += 1) {
+      const slots = levels[i];
+      if (slots === undefined) break;
+      const slot = nextSlot(slots, attempts, nowMs, careful, false);
+      if (slot === null) continue;
+      const member = slot.member;
+      if (nowMs - member.checkedMs > slot.failTimeoutMs) {
+        member.checkedMs = nowMs;
+        member.probing = true;
+      }
+      return slot.peer;
+    }
+    const slot = nextSlot(this.#slots, attempts, nowMs, careful, true);
+    if (slot === null) return null;
+    slot.member.probing = true;
+    return slot.peer;
+  }
+
+  /** A try on `peer` failed. Does nothing for a peer that is not of this upstream. */
+  failed(peer: Peer, nowMs: number): void {
+    const slot = this.#slots.find((candidate) => candidate.peer === peer);
+    if (slot === undefined) return;
+    const member = slot.member;
+    member.fails += 1;
+    member.checkedMs = nowMs;
+    member.probing = false;
+    if (slot.maxFails === 0) return;
+    const lowered = slot.effectiveWeight - Math.floor(slot.weight / slot.maxFails);
+    slot.effectiveWeight = Math.max(0, lowered);
+  }
+
+  /** `peer` answered. Called for each request, so it costs a look-up and no more. */
+  succeeded(peer: Peer): void {
+    const member = this.#only === null ? this.#book.find(peer) : this.#only.member;
+    if (member === undefined || member.fails === 0) return;
+    if (this.#only !== null || member.probing) member.fails = 0;
+  }
+
+  /** Gives up its references. What still holds it may go on to pick: retired peers are passed over. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const slot of this.#slots) this.#book.release(slot.member);
+  }
+
+  /** Plain objects for `/status`. */
+  describe(nowMs: number): UpstreamStatus {
+    const peers = this.#levels.flatMap((slots, level) =>
+      slots.map((slot): PeerStatus => {
+        const isDown = this.#only === null && slot.isOut(nowMs);
+        return {
+          address: slot.peer.key,
+          level,
+          weight: slot.weight,
+          effectiveWeight: slot.effectiveWeight,
+          fails: slot.member.fails,
+          inFlight: slot.peer.inFlight,
+          state: isDown ? "down" : "up",
+          downUntilMs: isDown ? slot.member.checkedMs + slot.failTimeoutMs : null,
+        };
+      }),
+    );
+    return { name: this.name, tries: this.tries, peers };
+  }
+}
+
+function isSpent(peer: Peer, attempts: Attempts): boolean {
+  return peer.retired || attempts.tried(peer);
+}
+
+/** One round of smooth weighted round robin; `alsoOut` also takes servers that are out. */
+function nextSlot(
+  slots: readonly Slot[],
+  attempts: Attempts,
+  nowMs: number,
+  careful: boolean,
+  alsoOut: boolean,
+): Slot | null {
+  let best: Slot | null = null;
+  let total = 0;
+  // An indexed loop: an iterator would be an object for each request.
+  for (let i = 0; i < slots.length; i += 1) {
+    const slot = slots[i];
+    if (slot === undefined) break;
+    if (careful && isSpent(slot.peer, attempts)) continue;
+    if (!alsoOut && slot.member.fails !== 0 && slot.isOut(nowMs)) continue;
+    slot.currentWeight += slot.effectiveWeight;
+    total += slot.effectiveWeight;
+    if (slot.effectiveWeight < slot.weight) slot.effectiveWeight += 1;
+    if (best === null || slot.currentWeight > best.currentWeight) best = slot;
+  }
+  if (best !== null) best.currentWeight -= total;
+  return best;
+}
+
+function buildLevel(servers: readonly Server[], book: PeerBook, seen: Set<Member>): Slot[] {
+  const listed = new Map<Member, { readonly server: Server; weight: number }>();
+  for (const server of servers) {
+    const member = book.acquire(server.host, server.port);
+    const twin = listed.get(member);
+    if (twin !== undefined) twin.weight += server.weight;
+    else if (!seen.has(member)) listed.set(member, { server, weight: server.weight });
+    if (seen.has(member)) book.release(member);
+    seen.add(member);
+  }
+  return [...listed].map(([member, { server, weight }]) => new Slot(server, weight, member));
+}
+
+/** Carries the stand of a round over to the slots that replace `before`. */
+function continueRound(slots: readonly Slot[], before: readonly Slot[]): void {
+  const stand = new Map(before.map((slot) => [slot.peer, slot]));
+  const scale = totalWeight(slots) / Math.max(1, totalWeight(before));
+  const kept: Slot[] = [];
+  let sum = 0;
+  for (const slot of slots) {
+    const old = stand.get(slot.peer);
+    if (old === undefined) continue;
+    kept.push(slot);
+    slot.currentWeight = Math.round(old.currentWeight * scale);
+    if (old.effectiveWeight < old.weight)
+      slot.effectiveWeight = Math.min(slot.weight, old.effectiveWeight);
+    sum += slot.currentWeight;
+  }
+  // A server that left took its part of the balance along; newcomers would begin ahead or behind.
+  const mean = Math.round(sum / Math.max(1, kept.length));
+  for (const slot of kept) slot.currentWeight -= mean;
+}
+
+function totalWeight(slots: readonly Slot[]): number {
+  return slots.reduce((total, slot) => total + slot.weight, 0);
+}
