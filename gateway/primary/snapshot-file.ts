@@ -1,0 +1,249 @@
+/**
+ * The last known good state on disk. Writes whole files only, and reads back only what it can prove to
+ * be whole; a file that it cannot is reported and left alone.
+ *
+ * The file: one line of JSON (format, checksum, length, version and time), then the changes as JSON.
+ */
+import { createHash } from "node:crypto";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import type { Log } from "../observability/logger.ts";
+import type { Change, Kind, Snapshot } from "../state/index.ts";
+import type { Clock } from "./clock.ts";
+
+export interface SnapshotFileOptions {
+  /** Made when it is not there. */
+  readonly directory: string;
+  /** What to write; asked when a write begins. */
+  readonly source: () => Snapshot;
+  readonly clock: Pick<Clock, "now" | "ticks" | "after">;
+  readonly log: Log;
+  /** At most one write in this time. Default 1000. */
+  readonly intervalMs?: number;
+}
+
+export interface LoadedSnapshot {
+  readonly changes: readonly Change[];
+  /** The version that the writer counted; it does not compare with versions of this boot. */
+  readonly version: number;
+  /** Milliseconds since the epoch. */
+  readonly writtenAt: number;
+}
+
+export interface SnapshotFileStatus {
+  readonly path: string;
+  /** ISO 8601; `null` before the first write of this process. */
+  readonly writtenAt: string | null;
+  readonly version: number | null;
+  /** Why the last write failed or the file was not read; `null` when all is well. */
+  readonly error: string | null;
+  /** When the state that this process started from was written; `null` when it did not start from one. */
+  readonly loadedFrom: string | null;
+}
+
+const fileName = "last-known-good.snapshot";
+const currentFormat = 1;
+
+const headSchema = z.object({
+  format: z.number().int(),
+  sha256: z.string(),
+  bytes: z.number().int(),
+  version: z.number().int(),
+  writtenAt: z.number(),
+});
+
+const kinds: ReadonlySet<unknown> = new Set<Kind>([
+  "upstream",
+  "host",
+  "service",
+  "catalog",
+  "script",
+  "module",
+  "setting",
+]);
+
+/**
+ * The checksum proves that a Sluice of this format wrote the values, which it had validated; so only
+ * the frame is looked at.
+ */
+const bodySchema = z.array(
+  z.custom<Change>((entry: unknown) => {
+    if (typeof entry !== "object" || entry === null) return false;
+    if (!("kind" in entry && "key" in entry && "value" in entry)) return false;
+    return kinds.has(entry.kind) && typeof entry.key === "string" && entry.value !== null;
+  }),
+);
+
+export class SnapshotFile {
+  readonly path: string;
+  readonly #directory: string;
+  readonly #source: () => Snapshot;
+  readonly #clock: SnapshotFileOptions["clock"];
+  readonly #log: Log;
+  readonly #intervalMs: number;
+  #cancel: (() => void) | null = null;
+  #writing: Promise<void> = Promise.resolve();
+  #lastWriteMs = Number.NEGATIVE_INFINITY;
+  #written: { readonly version: number; readonly at: number } | null = null;
+  #loadedAt: number | null = null;
+  #error: string | null = null;
+
+  constructor(options: SnapshotFileOptions) {
+    this.path = join(options.directory, fileName);
+    this.#directory = options.directory;
+    this.#source = options.source;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#intervalMs = options.intervalMs ?? 1000;
+  }
+
+  /** What the file holds; `null` when there is none or it is not whole. Never rejects. */
+  async load(): Promise<LoadedSnapshot | null> {
+    try {
+      const loaded = readSnapshot(await readFile(this.path));
+      this.#loadedAt = loaded.writtenAt;
+      return loaded;
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return null;
+      this.#error = `not read: ${messageOf(error)}`;
+      this.#log.error(
+        { file: this.path, reason: messageOf(error) },
+        `the last known good state in ${this.path} is ignored: ${messageOf(error)}`,
+      );
+      return null;
+    }
+  }
+
+  /** The state has changed: it is written soon, many changes by one write. */
+  schedule(): void {
+    if (this.#cancel !== null) return;
+    const dueMs = this.#lastWriteMs + this.#intervalMs;
+    const delayMs = Math.min(this.#intervalMs, Math.max(0, dueMs - this.#clock.ticks()));
+    this.#cancel = this.#clock.after(delayMs, () => {
+      this.#cancel = null;
+      void this.#write();
+    });
+  }
+
+  /** Writes what is due and resolves when it is on disk, or was logged as failed. */
+  async close(): Promise<void> {
+    const isDue = this.#cancel !== null;
+    this.#cancel?.();
+    this.#cancel = null;
+    await (isDue ? this.#write() : this.#writing);
+  }
+
+  status(): SnapshotFileStatus {
+    return {
+      path: this.path,
+      writtenAt: this.#written === null ? null : new Date(this.#written.at).toISOString(),
+      version: this.#written?.version ?? null,
+      error: this.#error,
+      loadedFrom: this.#loadedAt === null ? null : new Date(this.#loadedAt).toISOString(),
+    };
+  }
+
+  /** One write at a time, in order; a failure is kept for the status and logged. */
+  #write(): Promise<void> {
+    this.#lastWriteMs = this.#clock.ticks();
+    this.#writing = this.#writing.then(async () => {
+      const snapshot = this.#source();
+      const at = this.#clock.now();
+      try {
+        await writeDurably(this.#directory, this.path, formatSnapshot(snapshot, at));
+        this.#written = { version: snapshot.version, at };
+        this.#error = null;
+      } catch (error) {
+        this.#error = `not written: ${messageOf(error)}`;
+        this.#log.error(
+          { file: this.path, err: error },
+          `the last known good state cannot be written to ${this.path}`,
+        );
+      }
+    });
+    return this.#writing;
+  }
+}
+
+/** The bytes of a file that holds `snapshot`. */
+function formatSnapshot(snapshot: Snapshot, writtenAt: number): Buffer {
+  const body = Buffer.from(JSON.stringify(snapshot.changes));
+  const head = {
+    format: currentFormat,
+    sha256: sha256(body),
+    bytes: body.length,
+    version: snapshot.version,
+    writtenAt,
+  };
+  return Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), body]);
+}
+
+/** Throws an `Error` that says in which way the file is not whole. */
+function readSnapshot(file: Buffer): LoadedSnapshot {
+  const end = file.indexOf("\n");
+  const head = headSchema.safeParse(parseJson(file.subarray(0, Math.max(0, end)).toString()));
+  if (!head.success) throw new Error("it does not begin as a snapshot does");
+  const { format, bytes, version, writtenAt } = head.data;
+  if (format !== currentFormat) {
+    throw new Error(`it has format ${format}, and this version of Sluice reads ${currentFormat}`);
+  }
+  const body = file.subarray(end + 1);
+  if (body.length !== bytes) {
+    throw new Error(`it is torn: ${body.length} bytes where ${bytes} were written`);
+  }
+  if (sha256(body) !== head.data.sha256) throw new Error("its checksum is wrong");
+  const changes = bodySchema.safeParse(parseJson(body.toString()));
+  if (!changes.success) throw new Error("it holds something that is not a change");
+  return { changes: changes.data, version, writtenAt };
+}
+
+/**
+ * After this resolves, a crash of the machine leaves the whole old or the whole new file. The directory
+ * is synced too, because the rename is an entry of it.
+ */
+async function writeDurably(directory: string, path: string, content: Buffer): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const temporary = `${path}.${process.pid}.new`;
+  try {
+    // Settings may hold what is nobody else's business.
+    const file = await open(temporary, "w", 0o600);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  const parent = await open(directory, "r");
+  try {
+    await parent.sync();
+  } finally {
+    await parent.close();
+  }
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not JSON is one of the ways not to match a schema; the caller names it.
+    return undefined;
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,164 @@
+/**
+ * How single values of settings are written: durations, sizes, addresses, lists. Each is a zod schema
+ * that takes what a flag, a variable or a JSON file may hold and says in a few words what is wrong.
+ */
+import { isIP } from "node:net";
+import { z } from "zod";
+
+const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const unitsBytes: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
+
+/** Longer than this, a timer of Node's would fire at once (its limit is 2^31 - 1 ms). */
+const maxDurationMs = 24 * 3_600_000;
+
+const written = z.union([z.string(), z.number()], { error: "is neither a text nor a number" });
+
+/** A schema whose `read` returns the value, or a text that says what is wrong with it. */
+function value<T>(read: (text: string) => T | Wrong): z.ZodType<T, string | number> {
+  return written.transform((raw, context) => {
+    const result = read(String(raw).trim());
+    if (!(result instanceof Wrong)) return result;
+    const shown = result.isSecret ? "the value" : `"${raw}"`;
+    context.addIssue({ code: "custom", message: `${shown} ${result.text}` });
+    return z.NEVER;
+  });
+}
+
+class Wrong {
+  readonly text: string;
+  /** The value must not be repeated in a message. */
+  readonly isSecret: boolean;
+  constructor(text: string, isSecret = false) {
+    this.text = text;
+    this.isSecret = isSecret;
+  }
+}
+
+/** `500ms`, `10s`, `1m`, `1h`, up to 24 hours; gives milliseconds. */
+export function duration(minMs = 1): z.ZodType<number, string | number> {
+  return value((text) => {
+    const match = /^([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)$/.exec(text);
+    if (!match) return new Wrong("is not a duration such as 500ms, 10s or 1m");
+    const ms = Math.round(Number(match[1]) * (unitsMs[match[2] ?? ""] ?? 1));
+    if (ms < minMs) return new Wrong(`is shorter than ${minMs}ms`);
+    return ms > maxDurationMs ? new Wrong("is longer than 24h") : ms;
+  });
+}
+
+/** `32768`, `32k`, `1m`, `1g` as nginx writes sizes; gives bytes. */
+export function bytes(min: number): z.ZodType<number, string | number> {
+  return value((text) => {
+    const match = /^([0-9]{1,15})([kmg]?)$/i.exec(text);
+    if (!match) return new Wrong("is not a size in bytes such as 32768, 32k or 1m");
+    const size = Number(match[1]) * (unitsBytes[(match[2] ?? "").toLowerCase()] ?? 1);
+    if (!Number.isSafeInteger(size)) return new Wrong("is too large");
+    return size < min ? new Wrong(`is less than ${min}`) : size;
+  });
+}
+
+export function integer(min: number, max: number): z.ZodType<number, string | number> {
+  return value((text) => {
+    const number = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    const fits = number >= min && number <= max;
+    return fits ? number : new Wrong(`is not a whole number from ${min} to ${max}`);
+  });
+}
+
+export interface Address {
+  /** An IP address, or a name that the resolver knows; IPv6 without brackets. */
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+}
+
+/** `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` for every address. */
+export function address(): z.ZodType<Address, string | number> {
+  return value((text) => {
+    const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s/]*)):([0-9]{1,5})$/.exec(text);
+    if (!match) return new Wrong("is not ADDRESS:PORT, for example 127.0.0.1:8080 or [::1]:8080");
+    const port = Number(match[3]);
+    if (port > 65_535) return new Wrong("has a port above 65535");
+    const host = match[1] ?? (match[2] || "0.0.0.0");
+    const isName = /^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$/.test(host);
+    if (match[1] !== undefined ? isIP(host) !== 6 : !isName || isMistypedIPv4(host)) {
+      return new Wrong("has no valid address before the port");
+    }
+    return { host, port };
+  });
+}
+
+/** Digits and dots alone are meant as an IPv4 address, never as a name. */
+function isMistypedIPv4(host: string): boolean {
+  return /^[0-9.]+$/.test(host) && isIP(host) !== 4;
+}
+
+/** `127.0.0.1:8080`, an IPv6 address in brackets. */
+export function formatAddress({ host, port }: Address): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Where Consul's HTTP API is: `http://127.0.0.1:8500`, `https://...`, or `HOST:PORT` as Consul's CLI takes it. */
+export function consulUrl(): z.ZodType<string, string | number> {
+  return value((text) => {
+    const wrong = new Wrong("is not a URL such as http://127.0.0.1:8500");
+    if (text.startsWith("unix:")) return new Wrong("is a Unix socket; Consul is reached over HTTP");
+    const full = /^[a-z]+:\/\//i.test(text) ? text : `http://${text}`;
+    if (!URL.canParse(full)) return wrong;
+    const url = new URL(full);
+    if (url.protocol !== "http:" && url.protocol !== "https:") return wrong;
+    if (url.username !== "" || url.password !== "") {
+      return new Wrong("carries a user name or password; use CONSUL_HTTP_TOKEN", true);
+    }
+    if (url.search !== "" || url.hash !== "") return wrong;
+    return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+  });
+}
+
+/** The prefix of all keys; gives it with one slash at the end. */
+export function keyPrefix(): z.ZodType<string, string | number> {
+  return value((text) => {
+    const prefix = text.replace(/\/+$/, "");
+    const clean = /^[^\s/?#]+(\/[^\s/?#]+)*$/.test(prefix);
+    return clean ? `${prefix}/` : new Wrong("is not a key prefix such as sluice/");
+  });
+}
+
+export function text(): z.ZodType<string, string | number> {
+  return value((written) => (written === "" ? new Wrong("is empty") : written));
+}
+
+export function oneOf<const T extends string>(
+  ...accepted: readonly T[]
+): z.ZodType<T, string | number> {
+  return value(
+    (text) =>
+      accepted.find((name) => name === text) ?? new Wrong(`is not one of: ${accepted.join(", ")}`),
+  );
+}
+
+/** Addresses and CIDR blocks, separated by commas (or a JSON list); gives them as written. */
+export function networks(): z.ZodType<readonly string[], string | number | readonly string[]> {
+  return z
+    .union([written, z.array(z.string())], { error: "is not a list of addresses" })
+    .transform((raw, context) => {
+      const list = (Array.isArray(raw) ? raw : String(raw).split(","))
+        .map((entry: string) => entry.trim())
+        .filter((entry) => entry !== "");
+      const bad = list.find((entry) => !isNetwork(entry));
+      if (bad === undefined) return list;
+      context.addIssue({
+        code: "custom",
+        message: `"${bad}" is neither an address nor a block such as 10.0.0.0/8`,
+      });
+      return z.NEVER;
+    });
+}
+
+function isNetwork(entry: string): boolean {
+  const [host = "", bits, ...rest] = entry.split("/");
+  const family = isIP(host);
+  if (family === 0 || rest.length > 0) return false;
+  if (bits === undefined) return true;
+  if (!/^[0-9]{1,3}$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128)) return false;
+  return true;
+}

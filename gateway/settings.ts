@@ -1,0 +1,380 @@
+/**
+ * Every setting of the gateway: default < file < environment < flag. One table carries the names, the
+ * defaults, the checks and the words for `--help` and `docs/settings.md`. Reads neither argv nor the
+ * process's environment by itself.
+ */
+import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { z } from "zod";
+import { defaultLimits, type EngineLimits } from "./engine/engine.ts";
+import {
+  type Address,
+  address,
+  bytes,
+  consulUrl,
+  duration,
+  integer,
+  keyPrefix,
+  networks,
+  oneOf,
+  text,
+} from "./settings-values.ts";
+
+interface Definition {
+  /** How `--help` names the value. */
+  readonly argument: string;
+  /** One sentence for `--help` and the page of settings. */
+  readonly meaning: string;
+  /** As an operator would write it; `null`: not set. */
+  readonly fallback: string | (() => string) | null;
+  /** Shown instead of a default that depends on the machine. */
+  readonly fallbackText?: string;
+  readonly schema: z.ZodType;
+}
+
+const ms = (limit: number) => `${limit}ms`;
+
+/** The key is the field in the file; the flag and the variable are made from it. */
+const table = {
+  config: {
+    argument: "FILE",
+    meaning: "A JSON file with any of these settings.",
+    fallback: null,
+    schema: text(),
+  },
+  consul: {
+    argument: "URL",
+    meaning: "Consul's HTTP API; CONSUL_HTTP_ADDR is honoured.",
+    fallback: "http://127.0.0.1:8500",
+    schema: consulUrl(),
+  },
+  http: {
+    argument: "ADDRESS:PORT",
+    meaning: "Where requests are accepted.",
+    fallback: "0.0.0.0:8080",
+    schema: address(),
+  },
+  admin: {
+    argument: "ADDRESS:PORT",
+    meaning: "Where /status, /healthz and /readyz are answered.",
+    fallback: "127.0.0.1:1995",
+    schema: address(),
+  },
+  workers: {
+    argument: "N",
+    meaning: "Worker processes.",
+    fallback: () => String(availableParallelism()),
+    fallbackText: "one per core",
+    schema: integer(1, 256),
+  },
+  dataDir: {
+    argument: "DIR",
+    meaning: "Keeps the last known good state here, to start from while Consul is down.",
+    fallback: null,
+    schema: text(),
+  },
+  prefix: {
+    argument: "PREFIX",
+    meaning: "The prefix of all keys in Consul KV.",
+    fallback: "sluice/",
+    schema: keyPrefix(),
+  },
+  engine: {
+    argument: "NAME",
+    meaning: "The HTTP engine.",
+    fallback: "http1",
+    schema: oneOf("http1"),
+  },
+  logLevel: {
+    argument: "LEVEL",
+    meaning: "The least severe level that is logged: trace, debug, info, warn, error or fatal.",
+    fallback: "info",
+    schema: oneOf("trace", "debug", "info", "warn", "error", "fatal"),
+  },
+  trustedProxies: {
+    argument: "LIST",
+    meaning: "Addresses or blocks of proxies whose X-Forwarded-* and X-Request-Id are kept.",
+    fallback: "",
+    schema: networks(),
+  },
+  drainTimeout: {
+    argument: "DURATION",
+    meaning: "How long running requests may take to finish when a worker ends.",
+    fallback: "30s",
+    schema: duration(0),
+  },
+  watchTimeout: {
+    argument: "DURATION",
+    meaning: "How long the first request for a service may wait for its instances.",
+    fallback: "2s",
+    schema: duration(),
+  },
+  maxServiceWatches: {
+    argument: "N",
+    meaning: "Services that are watched at once.",
+    fallback: "100",
+    schema: integer(1, 100_000),
+  },
+  scriptMemory: {
+    argument: "MB",
+    meaning: "Megabytes of heap for each script.",
+    fallback: "16",
+    schema: integer(8, 4096),
+  },
+  scriptTimeout: {
+    argument: "DURATION",
+    meaning: "How long one call of a script may take.",
+    fallback: "10ms",
+    schema: duration(),
+  },
+  maxHeadBytes: {
+    argument: "SIZE",
+    meaning: "Head of a request (above: 431) or an answer (above: 502).",
+    fallback: String(defaultLimits.maxHeadBytes),
+    schema: bytes(256),
+  },
+  maxTargetBytes: {
+    argument: "SIZE",
+    meaning: "Target of a request; above: 414.",
+    fallback: String(defaultLimits.maxTargetBytes),
+    schema: bytes(16),
+  },
+  maxBodyBytes: {
+    argument: "SIZE",
+    meaning: "Body of a request, 0 for no limit; above: 413.",
+    fallback: String(defaultLimits.maxBodyBytes),
+    schema: bytes(0),
+  },
+  headTimeout: {
+    argument: "DURATION",
+    meaning: "From the first byte of a head to its end; then 408.",
+    fallback: ms(defaultLimits.headTimeoutMs),
+    schema: duration(),
+  },
+  idleTimeout: {
+    argument: "DURATION",
+    meaning: "A client's connection without a request is closed after this.",
+    fallback: ms(defaultLimits.idleTimeoutMs),
+    schema: duration(),
+  },
+  connectTimeout: {
+    argument: "DURATION",
+    meaning: "To connect to a peer; then another peer, or 504.",
+    fallback: ms(defaultLimits.connectTimeoutMs),
+    schema: duration(),
+  },
+  responseTimeout: {
+    argument: "DURATION",
+    meaning: "From the whole request sent to the head of the answer; then 504.",
+    fallback: ms(defaultLimits.responseTimeoutMs),
+    schema: duration(),
+  },
+  bodyTimeout: {
+    argument: "DURATION",
+    meaning: "No byte of a body either way for this long ends the exchange.",
+    fallback: ms(defaultLimits.bodyTimeoutMs),
+    schema: duration(),
+  },
+  tunnelTimeout: {
+    argument: "DURATION",
+    meaning: "No byte either way on an upgraded connection for this long ends it.",
+    fallback: ms(defaultLimits.tunnelTimeoutMs),
+    schema: duration(),
+  },
+  maxTries: {
+    argument: "N",
+    meaning: "Tries per request, the first included.",
+    fallback: String(defaultLimits.maxTries),
+    schema: integer(1, 10),
+  },
+  maxIdlePerPeer: {
+    argument: "N",
+    meaning: "Idle connections kept for each peer.",
+    fallback: String(defaultLimits.maxIdlePerPeer),
+    schema: integer(0, 65_535),
+  },
+  peerIdleTimeout: {
+    argument: "DURATION",
+    meaning: "A pooled connection to a peer is closed after this long without a request.",
+    fallback: ms(defaultLimits.peerIdleTimeoutMs),
+    schema: duration(),
+  },
+} as const satisfies Readonly<Record<string, Definition>>;
+
+type Key = keyof typeof table;
+type Values = { readonly [K in Key]: z.output<(typeof table)[K]["schema"]> };
+
+export interface Settings {
+  readonly consul: {
+    /** Without a slash at the end. */
+    readonly url: string;
+    /** False when nobody named one and the default is tried. */
+    readonly named: boolean;
+  };
+  readonly http: Address;
+  readonly admin: Address;
+  readonly workers: number;
+  readonly dataDir: string | null;
+  /** Ends in `/`. */
+  readonly prefix: string;
+  readonly engine: "http1";
+  readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
+  readonly trustedProxies: readonly string[];
+  readonly drainTimeoutMs: number;
+  readonly watchTimeoutMs: number;
+  readonly maxServiceWatches: number;
+  readonly script: { readonly memoryMb: number; readonly callTimeoutMs: number };
+  readonly limits: EngineLimits;
+}
+
+/** One line that names the flag, the variable or the field of the file, and says what is wrong. */
+export class SettingsError extends Error {
+  override readonly name = "SettingsError";
+}
+
+/** What one setting is called everywhere, and what it means. */
+export interface SettingNames {
+  readonly flag: string;
+  readonly variable: string;
+  readonly field: string;
+  readonly argument: string;
+  readonly meaning: string;
+  /** Empty when there is none. */
+  readonly fallback: string;
+}
+
+/** All settings, in the order of `--help`. */
+export const settingNames: readonly SettingNames[] = keys().map((key) => {
+  const definition: Definition = table[key];
+  const { fallback, fallbackText, argument, meaning } = definition;
+  return {
+    flag: flagOf(key),
+    variable: variableOf(key),
+    field: key,
+    argument,
+    meaning,
+    fallback: fallbackText ?? (typeof fallback === "string" ? fallback : ""),
+  };
+});
+
+/** Variables that begin with `SLUICE_` and are read by the project's tests, not by the gateway. */
+const notSettings: ReadonlySet<string> = new Set(["SLUICE_REQUIRE_REAL"]);
+
+/**
+ * Reads and checks all settings. `flags` has the fields' names as keys. An empty variable counts as
+ * not set, as compose files write them. Throws a `SettingsError`.
+ */
+export async function loadSettings(
+  flags: Readonly<Record<string, unknown>>,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Settings> {
+  checkVariables(env);
+  const fromEnv = (key: Key) => env[variableOf(key)] || undefined;
+  const config = flags.config ?? fromEnv("config");
+  const file = config === undefined ? {} : await readSettingsFile(String(config));
+
+  const read = <K extends Key>(key: K): { value: Values[K]; isDefault: boolean } => {
+    const { fallback }: Definition = table[key];
+    const candidates: readonly (readonly [where: string, raw: unknown])[] = [
+      [flagOf(key), flags[key]],
+      [variableOf(key), fromEnv(key)],
+      ...(key === "consul" ? [["CONSUL_HTTP_ADDR", consulAddress(env)] as const] : []),
+      [`${config}: field "${key}"`, file[key]],
+    ];
+    const found = candidates.find(([, raw]) => raw !== undefined);
+    const [where, raw] = found ?? [
+      "default",
+      typeof fallback === "function" ? fallback() : fallback,
+    ];
+    // The schema of `key` gives Values[K]; TypeScript cannot follow a generic key through the table.
+    const value = (raw === null ? null : parse(where, table[key].schema, raw)) as Values[K];
+    return { value, isDefault: found === undefined };
+  };
+  const get = <K extends Key>(key: K): Values[K] => read(key).value;
+
+  const consul = read("consul");
+  return {
+    consul: { url: consul.value, named: !consul.isDefault },
+    http: get("http"),
+    admin: get("admin"),
+    workers: get("workers"),
+    dataDir: get("dataDir"),
+    prefix: get("prefix"),
+    engine: get("engine"),
+    logLevel: get("logLevel"),
+    trustedProxies: get("trustedProxies"),
+    drainTimeoutMs: get("drainTimeout"),
+    watchTimeoutMs: get("watchTimeout"),
+    maxServiceWatches: get("maxServiceWatches"),
+    script: { memoryMb: get("scriptMemory"), callTimeoutMs: get("scriptTimeout") },
+    limits: {
+      maxHeadBytes: get("maxHeadBytes"),
+      maxTargetBytes: get("maxTargetBytes"),
+      maxBodyBytes: get("maxBodyBytes"),
+      headTimeoutMs: get("headTimeout"),
+      idleTimeoutMs: get("idleTimeout"),
+      connectTimeoutMs: get("connectTimeout"),
+      responseTimeoutMs: get("responseTimeout"),
+      bodyTimeoutMs: get("bodyTimeout"),
+      tunnelTimeoutMs: get("tunnelTimeout"),
+      maxTries: get("maxTries"),
+      maxIdlePerPeer: get("maxIdlePerPeer"),
+      peerIdleTimeoutMs: get("peerIdleTimeout"),
+    },
+  };
+}
+
+function parse(where: string, schema: z.ZodType, raw: unknown): unknown {
+  const result = schema.safeParse(raw);
+  if (result.success) return result.data;
+  throw new SettingsError(`${where}: ${result.error.issues[0]?.message ?? "is not valid"}`);
+}
+
+/** `CONSUL_HTTP_ADDR`, with TLS when `CONSUL_HTTP_SSL` asks for it (Consul documentation, "Commands"). */
+function consulAddress(env: Readonly<Record<string, string | undefined>>): string | undefined {
+  const written = env.CONSUL_HTTP_ADDR || undefined;
+  if (written === undefined || written.includes("://")) return written;
+  const ssl = env.CONSUL_HTTP_SSL ?? "";
+  return ["1", "t", "true"].includes(ssl.toLowerCase()) ? `https://${written}` : written;
+}
+
+function checkVariables(env: Readonly<Record<string, string | undefined>>): void {
+  const known = new Set(keys().map(variableOf));
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith("SLUICE_") || known.has(name) || notSettings.has(name)) continue;
+    throw new SettingsError(`${name}: no setting has this name (see sluice start --help)`);
+  }
+}
+
+async function readSettingsFile(path: string): Promise<Readonly<Record<string, unknown>>> {
+  const content = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw new SettingsError(`--config: ${path} cannot be read: ${error.code ?? error.message}`);
+  });
+  let document: unknown;
+  try {
+    document = JSON.parse(content);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.replaceAll("\n", " ") : "";
+    throw new SettingsError(`${path}: is not JSON: ${reason}`);
+  }
+  const fields = z.record(z.string(), z.unknown()).safeParse(document);
+  if (!fields.success) throw new SettingsError(`${path}: is not a JSON object`);
+  const known: ReadonlySet<string> = new Set(keys().filter((key) => key !== "config"));
+  for (const field of Object.keys(fields.data)) {
+    if (!known.has(field)) throw new SettingsError(`${path}: field "${field}": unknown`);
+  }
+  return fields.data;
+}
+
+function keys(): Key[] {
+  // Object.keys forgets the literal keys that `satisfies` kept.
+  return Object.keys(table) as Key[];
+}
+
+function flagOf(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function variableOf(key: string): string {
+  return `SLUICE_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
