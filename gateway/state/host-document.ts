@@ -1,4 +1,9 @@
 /** A host document, `hosts/<host>`: which paths of a host go to which upstream. */
+import * as z from "zod";
+import { checkDocument, parseJson } from "./document.ts";
+import { DocumentError } from "./document-error.ts";
+import { isUpstreamName } from "./entry-name.ts";
+import { parseServiceName } from "./service-name.ts";
 
 /** A share of the requests of a path. */
 export interface Share {
@@ -20,4 +25,82 @@ export interface HostDocument {
   readonly enable: boolean;
   /** Longest prefix first. */
   readonly paths: readonly PathRule[];
+}
+
+const upstream = z
+  .string()
+  .max(253)
+  .refine((name) => isUpstreamName(name) || parseServiceName(name) !== null, {
+    error: (issue) => `${JSON.stringify(issue.input)} is not the name of an upstream or a service`,
+  })
+  .describe("The name of an upstream document or, when there is none, a Consul service.");
+
+const target = z.union(
+  [
+    upstream,
+    z.strictObject({ upstream }),
+    z.strictObject({
+      split: z
+        .record(upstream, z.int().min(0).max(1000))
+        .describe("Upstreams and their shares of the requests, in proportion."),
+    }),
+  ],
+  { error: 'is not an upstream\'s name, {"upstream": ...} or {"split": {...}}' },
+);
+
+/** What the JSON of a host document looks like; the published JSON Schema is made from it. */
+export const hostSchema = z
+  .strictObject({
+    enable: z.boolean().default(true).describe("False: as if the document were not there."),
+    paths: z
+      .record(z.string(), target)
+      .describe("Path prefixes, of whole segments, and where each goes. The longest wins."),
+  })
+  .describe("Which paths of a host go to which upstream.");
+
+/**
+ * Reads the text of `hosts/<host>`; `key` is the whole key and is named in errors. Throws a
+ * `DocumentError`.
+ */
+export function parseHostDocument(key: string, text: string): HostDocument {
+  const document = checkDocument(key, parseJson(key, text), hostSchema);
+  const rules = new Map<string, PathRule>();
+  for (const [path, to] of Object.entries(document.paths)) {
+    const field = `paths[${JSON.stringify(path)}]`;
+    const problem = findPathProblem(path);
+    if (problem !== null) throw new DocumentError("bad_document", key, `${field}: ${problem}`);
+    const prefix = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+    if (rules.has(prefix))
+      throw new DocumentError("bad_document", key, `${field}: the same prefix is there twice`);
+    rules.set(prefix, { prefix, shares: readShares(key, field, to) });
+  }
+  if (rules.size === 0) throw new DocumentError("bad_document", key, "paths: is empty");
+  const paths = [...rules.values()].sort(
+    (a, b) => b.prefix.length - a.prefix.length || (a.prefix < b.prefix ? -1 : 1),
+  );
+  return { enable: document.enable, paths };
+}
+
+function readShares(key: string, field: string, to: z.output<typeof target>): readonly Share[] {
+  if (typeof to === "string") return [{ upstream: to, weight: 1 }];
+  if ("upstream" in to) return [{ upstream: to.upstream, weight: 1 }];
+  const shares = Object.entries(to.split).map(([name, weight]) => ({ upstream: name, weight }));
+  if (!shares.some((share) => share.weight > 0))
+    throw new DocumentError(
+      "bad_document",
+      key,
+      `${field}.split: ${shares.length === 0 ? "is empty" : "every share is 0"}`,
+    );
+  return shares;
+}
+
+/** What keeps `path` from being a prefix that a request's path can start with. */
+function findPathProblem(path: string): string | null {
+  if (!path.startsWith("/")) return "does not start with /";
+  if (/[?#]/.test(path)) return "has a ? or #; a prefix is a path alone";
+  // A request's path is printable ASCII (RFC 9112 section 3.2): anything else would never match.
+  if (/[^\x21-\x7e]/.test(path)) return "has a character that must be percent-encoded";
+  if (path.split("/").some((segment) => /^(\.|%2e){1,2}$/i.test(segment)))
+    return 'has a "." or ".." segment';
+  return null;
 }

@@ -1,4 +1,9 @@
 /** An upstream document, `upstreams/<name>`: fixed servers in Slardar's format, or a service. */
+import { isIP } from "node:net";
+import * as z from "zod";
+import { checkDocument, parseJson } from "./document.ts";
+import { DocumentError } from "./document-error.ts";
+import { parseServiceName } from "./service-name.ts";
 
 export interface Server {
   readonly host: string;
@@ -28,4 +33,150 @@ export interface UpstreamDocument {
   readonly failTimeoutMs: number;
   /** Tries per request, the first included; `null`: the engine's default. */
   readonly tries: number | null;
+}
+
+const hostName = /^(?=.{1,253}$)[A-Za-z0-9_]([\w-]*\w)?(\.[A-Za-z0-9_]([\w-]*\w)?)*\.?$/;
+
+/** What has only digits and dots must be an IPv4 address: `10.0.0.256` is no name. */
+function isServerHost(host: string): boolean {
+  if (isIP(host) !== 0) return true;
+  return hostName.test(host) && !/^[\d.]+$/.test(host);
+}
+
+const notUsedYet = "Accepted as Slardar does; not used yet.";
+const seconds = z.number().min(0).max(86_400);
+const maxFails = z.int().min(0).max(1_000_000);
+/** Slardar reads `try` and ports by Lua's rules, where a number may stand in quotes. */
+const quotedDigits = z.string().regex(/^\d{1,5}$/, { error: "is not a number" });
+const tries = z.union([z.int().min(1).max(100), quotedDigits], { error: "is not a whole number" });
+
+const server = z.strictObject({
+  host: z
+    .string()
+    .refine(isServerHost, {
+      error: (issue) => `${JSON.stringify(issue.input)} is not an IP address or a host name`,
+    })
+    .describe("An IP address or a name that the resolver knows."),
+  port: z
+    .union([z.int().min(1).max(65_535), quotedDigits], { error: "is not a port" })
+    .describe("1 to 65535."),
+  weight: z.int().min(1).max(1000).default(1).describe("Share of the requests. Default 1."),
+  max_fails: maxFails
+    .default(1)
+    .describe("Failures within fail_timeout that take the server out; 0 never does. Default 1."),
+  fail_timeout: seconds.default(10).describe("Seconds; also how long it stays out. Default 10."),
+  down: z.boolean().optional().describe(notUsedYet),
+});
+
+const servers = z.array(server).min(1);
+
+const level = z.strictObject({
+  servers,
+  try: tries.optional().describe(notUsedYet),
+  keepalive: z.unknown().optional().describe(notUsedYet),
+});
+
+/** What the JSON of an upstream document looks like; the published JSON Schema is made from it. */
+export const upstreamSchema = z
+  .strictObject({
+    enable: z.boolean().default(true).describe("False: answers 503. Default true."),
+    servers: servers.optional().describe("Fixed servers, one level."),
+    cluster: z
+      .union([z.array(level).min(1), z.record(z.string(), level)], {
+        error: "is not a list of levels",
+      })
+      .optional()
+      .describe("Levels of servers; a later one is used when no earlier server is available."),
+    service: z
+      .string()
+      .refine((name) => parseServiceName(name) !== null, {
+        error: (issue) =>
+          `${JSON.stringify(issue.input)} is not a service: thumb, [tag.]thumb.service[.dc].consul`,
+      })
+      .optional()
+      .describe("A Consul service in one of the forms of Consul's DNS."),
+    max_fails: maxFails.default(1).describe("With service: max_fails of each instance."),
+    fail_timeout: seconds.default(10).describe("With service: fail_timeout of each instance."),
+    try: tries.optional().describe("Tries per request, the first included."),
+    try_timeout: seconds.optional().describe(notUsedYet),
+    timeout: seconds.optional().describe(notUsedYet),
+    connect_timeout: seconds.optional().describe(notUsedYet),
+    send_timeout: seconds.optional().describe(notUsedYet),
+    read_timeout: seconds.optional().describe(notUsedYet),
+    mode: z.string().optional().describe(notUsedYet),
+    typ: z.string().optional().describe(notUsedYet),
+    http_opts: z.record(z.string(), z.unknown()).optional().describe(notUsedYet),
+    heartbeat: z.unknown().optional().describe(notUsedYet),
+    sensibility: z.int().min(1).optional().describe(notUsedYet),
+    protected: z.boolean().optional().describe(notUsedYet),
+    ups_max_fails: maxFails.optional().describe(notUsedYet),
+    max_acc_fails: maxFails.optional().describe(notUsedYet),
+    acc_timeout: seconds.optional().describe(notUsedYet),
+    keepalive: z.unknown().optional().describe(notUsedYet),
+    keepalive_size: z.unknown().optional().describe(notUsedYet),
+    keepalive_timeout: z.unknown().optional().describe(notUsedYet),
+  })
+  .describe("An upstream: fixed servers in Slardar's format, or a Consul service.");
+
+/**
+ * Reads the text of `upstreams/<name>`; `key` is the whole key and is named in errors. Throws a
+ * `DocumentError`.
+ */
+export function parseUpstreamDocument(key: string, text: string): UpstreamDocument {
+  const document = checkDocument(key, parseJson(key, text), upstreamSchema);
+  const given = (["servers", "cluster", "service"] as const).filter((name) => name in document);
+  if (given.length !== 1)
+    throw new DocumentError(
+      "bad_document",
+      key,
+      given.length === 0
+        ? "has none of servers, cluster, service"
+        : `has ${given.join(" and ")}; only one of servers, cluster, service can be`,
+    );
+  return {
+    enable: document.enable,
+    levels: readLevels(key, document),
+    service: document.service ?? null,
+    maxFails: document.max_fails,
+    failTimeoutMs: toMs(document.fail_timeout),
+    tries: document.try === undefined ? null : readNumber(key, "try", document.try, 100),
+  };
+}
+
+function readLevels(key: string, document: z.output<typeof upstreamSchema>): readonly Level[] {
+  if (document.servers !== undefined)
+    return [{ servers: readServers(key, "servers", document.servers) }];
+  const levels = Object.entries(document.cluster ?? {}).map(([name, one]) => {
+    const field = `cluster[${Array.isArray(document.cluster) ? name : JSON.stringify(name)}]`;
+    return { servers: readServers(key, `${field}.servers`, one.servers) };
+  });
+  if (document.cluster !== undefined && levels.length === 0)
+    throw new DocumentError("bad_document", key, "cluster: is empty");
+  return levels;
+}
+
+function readServers(
+  key: string,
+  field: string,
+  list: readonly z.output<typeof server>[],
+): readonly Server[] {
+  return list.map((one, at) => ({
+    host: one.host,
+    port: readNumber(key, `${field}[${at}].port`, one.port, 65_535),
+    weight: one.weight,
+    maxFails: one.max_fails,
+    failTimeoutMs: toMs(one.fail_timeout),
+  }));
+}
+
+/** A number that may have stood in quotes; its range is checked here because the schema cannot. */
+function readNumber(key: string, field: string, value: number | string, max: number): number {
+  const number = Number(value);
+  if (number >= 1 && number <= max) return number;
+  const side = number < 1 ? "below 1" : `above ${max}`;
+  throw new DocumentError("bad_document", key, `${field}: ${number} is ${side}`);
+}
+
+function toMs(s: number): number {
+  return Math.round(s * 1000);
 }

@@ -1,0 +1,131 @@
+/**
+ * From the text of a value in KV to a checked document: size, JSON, schema, and one clear line when
+ * something is wrong. Knows nothing of what a document means.
+ */
+import type * as z from "zod";
+import { DocumentError } from "./document-error.ts";
+import { findJsonFault } from "./json-fault.ts";
+
+/** Consul's own limit for a value (KV Store API page, "Create/Update Key"). */
+export const maxDocumentBytes = 512 * 1024;
+
+/** The JSON in `text`. Throws a `DocumentError` when it is too large or not JSON. */
+export function parseJson(key: string, text: string): unknown {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > maxDocumentBytes)
+    throw new DocumentError("too_large", key, `${bytes} bytes are above ${maxDocumentBytes}`);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const fault = findJsonFault(text);
+    const where = fault === null ? "" : ` at line ${fault.line}, column ${fault.column}`;
+    const problem = fault === null ? String(error) : fault.problem;
+    throw new DocumentError("bad_json", key, `is not JSON${where}: ${problem}`);
+  }
+}
+
+/** Checks `value` against `schema`. Throws a `DocumentError` that names the first bad field. */
+export function checkDocument<Schema extends z.ZodType>(
+  key: string,
+  value: unknown,
+  schema: Schema,
+): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [first, ...more] = result.error.issues.map((issue) => describeIssue(issue, value, []));
+  const others = more.length === 0 ? "" : ` (and ${more.length} more)`;
+  throw new DocumentError("bad_document", key, `${first ?? "is not valid"}${others}`);
+}
+
+type Issue = z.core.$ZodIssue;
+type Path = readonly PropertyKey[];
+
+function describeIssue(issue: Issue, root: unknown, above: Path): string {
+  const path = [...above, ...issue.path];
+  if (issue.code === "invalid_union") {
+    const [branch] = issue.errors
+      .filter((issues) => !issues.some((one) => one.code === "invalid_type" && !one.path.length))
+      .sort((a, b) => a.length - b.length);
+    const [inner] = branch ?? [];
+    if (inner !== undefined) return describeIssue(inner, root, path);
+  }
+  const where = spellPath(path);
+  const problem = describeProblem(issue, valueAt(root, path));
+  return where === "" ? problem : `${where}: ${problem}`;
+}
+
+function describeProblem(issue: Issue, value: unknown): string {
+  switch (issue.code) {
+    case "too_big":
+      return issue.origin === "number" || issue.origin === "int"
+        ? `${show(value)} is above ${issue.maximum}`
+        : `has more than ${issue.maximum} ${unitOf(issue.origin)}`;
+    case "too_small":
+      if (issue.origin === "number" || issue.origin === "int")
+        return `${show(value)} is below ${issue.minimum}`;
+      return Number(issue.minimum) === 1
+        ? "is empty"
+        : `has fewer than ${issue.minimum} ${unitOf(issue.origin)}`;
+    case "invalid_type":
+      if (value === undefined) return "is missing";
+      return `${show(value)} is not ${nameType(issue.expected)}`;
+    case "unrecognized_keys":
+      return `unknown field${issue.keys.length > 1 ? "s" : ""} ${issue.keys.map(show).join(", ")}`;
+    case "invalid_value":
+      return `${show(value)} is not one of ${issue.values.map(show).join(", ")}`;
+    case "invalid_union":
+      return value === undefined ? "is missing" : `${show(value)} ${issue.message}`;
+    case "invalid_key":
+      return issue.issues[0]?.message ?? issue.message;
+    case "custom":
+      return issue.message;
+    default:
+      return `${show(value)} ${issue.message}`;
+  }
+}
+
+function unitOf(origin: string): string {
+  if (origin === "string") return "characters";
+  return origin === "array" ? "entries" : "fields";
+}
+
+function nameType(expected: string): string {
+  const names: Record<string, string> = {
+    int: "a whole number",
+    number: "a number",
+    string: "a text",
+    boolean: "true or false",
+    array: "a list",
+    object: "an object",
+    record: "an object",
+  };
+  return names[expected] ?? expected;
+}
+
+/** A value as JSON on one line, cut when long. */
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** `servers[1].port`; a name that is no identifier is quoted: `paths["/api"].upstream`. */
+function spellPath(path: Path): string {
+  let text = "";
+  for (const part of path) {
+    if (typeof part === "number") text += `[${part}]`;
+    else if (/^[A-Za-z_]\w*$/.test(String(part)))
+      text += `${text === "" ? "" : "."}${String(part)}`;
+    else text += `[${show(String(part))}]`;
+  }
+  return text;
+}
+
+function valueAt(root: unknown, path: Path): unknown {
+  let value = root;
+  for (const part of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, part))
+      return undefined;
+    value = Reflect.get(value, part);
+  }
+  return value;
+}

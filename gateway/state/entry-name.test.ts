@@ -1,0 +1,53 @@
+import { expect } from "chai";
+import { DocumentError } from "./document-error.ts";
+import { type DocumentKind, folders, parseEntryName } from "./entry-name.ts";
+
+const read = (kind: DocumentKind, name: string) =>
+  parseEntryName(kind, `sluice/${folders[kind]}${name}`, name);
+
+describe("the name in a key", () => {
+  it("is a host in lower case, or a wildcard", () => {
+    expect(read("host", "Shop.Example")).to.equal("shop.example");
+    expect(read("script", "*.example.com")).to.equal("*.example.com");
+    expect(read("host", "10.0.0.1")).to.equal("10.0.0.1");
+    expect(read("host", "[::1]")).to.equal("[::1]");
+  });
+
+  it("keeps its spelling elsewhere", () => {
+    expect(read("upstream", "node-dev.Example")).to.equal("node-dev.Example");
+    expect(read("module", "lib/util")).to.equal("lib/util");
+    expect(read("setting", "limits")).to.equal("limits");
+  });
+
+  it("is refused by key when it is no name", () => {
+    const cases: readonly (readonly [DocumentKind, string])[] = [
+      ["host", ""],
+      ["host", "a/"],
+      ["host", "a/b"],
+      ["host", "*"],
+      ["host", "*.*.example"],
+      ["host", "a..b"],
+      ["host", "a.b."],
+      ["host", "-a.b"],
+      ["host", "a b"],
+      ["host", `${"a".repeat(64)}.example`],
+      ["host", "example.com:80"],
+      ["script", "*.[::1]"],
+      ["upstream", "a/b"],
+      ["upstream", ""],
+      ["module", "../x"],
+      ["module", "a/../b"],
+      ["module", "/a"],
+      ["setting", "__proto__"],
+      ["setting", "a/b"],
+    ];
+    for (const [kind, name] of cases)
+      expect(() => read(kind, name), `${kind} ${name}`)
+        .to.throw(DocumentError)
+        .that.includes({ code: "bad_key", key: `sluice/${folders[kind]}${name}` });
+  });
+
+  it("is said to be a folder when it is one", () => {
+    expect(() => read("host", "")).to.throw("sluice/hosts/: is a folder, not a host");
+  });
+});

@@ -1,0 +1,68 @@
+/**
+ * The part of a key that follows `hosts/`, `upstreams/`, ...: which names are allowed, and their one
+ * spelling. A host has exactly one, lower case without trailing dot.
+ */
+import type { Kind } from "./change.ts";
+import { DocumentError } from "./document-error.ts";
+
+/** The kinds of entry that live in KV, with the folder of each under the prefix. */
+export const folders = {
+  upstream: "upstreams/",
+  host: "hosts/",
+  script: "scripts/",
+  module: "modules/",
+  setting: "settings/",
+} as const satisfies Partial<Record<Kind, string>>;
+
+export type DocumentKind = keyof typeof folders;
+
+const hostLabels =
+  /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+const ipv6 = /^\[[0-9a-f:]+(:[0-9.]+)?\]$/;
+/** Slardar's alphabet for an upstream (`[-_a-zA-Z0-9.]`). */
+const upstreamName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
+const modulePath = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
+const settingName = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
+
+/** The one spelling of a host or of `*.domain`; `null` when `name` is neither. */
+export function parseHostName(name: string): string | null {
+  const host = name.toLowerCase();
+  const labels = host.startsWith("*.") ? host.slice(2) : host;
+  if (hostLabels.test(labels)) return host;
+  return labels === host && ipv6.test(host) ? host : null;
+}
+
+/** Whether `name` can name an upstream document. */
+export function isUpstreamName(name: string): boolean {
+  return upstreamName.test(name);
+}
+
+/**
+ * The name of the entry that `key` (with its prefix) carries; `name` is what follows the folder.
+ * Throws a `DocumentError` with code `bad_key`: a folder, an empty name, no valid host...
+ */
+export function parseEntryName(kind: DocumentKind, key: string, name: string): string {
+  const bad = (problem: string) => new DocumentError("bad_key", key, problem);
+  if (name === "" || name.endsWith("/"))
+    throw bad(`is a folder, not a ${kind === "host" ? "host" : `${kind}'s name`}`);
+  switch (kind) {
+    case "host":
+    case "script": {
+      const host = parseHostName(name);
+      if (host === null) throw bad(`${JSON.stringify(name)} is not a host or *.domain`);
+      return host;
+    }
+    case "upstream":
+      if (!isUpstreamName(name))
+        throw bad(`${JSON.stringify(name)} is not an upstream's name: letters, digits, "-_." only`);
+      return name;
+    case "module":
+      if (!modulePath.test(name) || name.includes(".."))
+        throw bad(`${JSON.stringify(name)} is not a module's name: letters, digits, "-_./" only`);
+      return name;
+    case "setting":
+      if (!settingName.test(name) || name === "__proto__")
+        throw bad(`${JSON.stringify(name)} is not a setting's name: letters, digits, "-_." only`);
+      return name;
+  }
+}

@@ -1,0 +1,90 @@
+import { expect } from "chai";
+import { DocumentError } from "./document-error.ts";
+import { parseHostDocument } from "./host-document.ts";
+
+const key = "sluice/hosts/shop.example";
+const parse = (value: unknown) => parseHostDocument(key, JSON.stringify(value));
+const refused = (value: unknown) => {
+  expect(() => parse(value)).to.throw(DocumentError);
+  try {
+    parse(value);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  return "";
+};
+
+describe("a host document", () => {
+  it("is read with a name, an upstream and a split, longest prefix first", () => {
+    const document = parse({
+      paths: {
+        "/": "web",
+        "/api": { upstream: "api" },
+        "/cart": { split: { cart: 95, "cart-v2": 5 } },
+      },
+      enable: true,
+    });
+    expect(document).to.deep.equal({
+      enable: true,
+      paths: [
+        {
+          prefix: "/cart",
+          shares: [
+            { upstream: "cart", weight: 95 },
+            { upstream: "cart-v2", weight: 5 },
+          ],
+        },
+        { prefix: "/api", shares: [{ upstream: "api", weight: 1 }] },
+        { prefix: "/", shares: [{ upstream: "web", weight: 1 }] },
+      ],
+    });
+  });
+
+  it("takes a service's DNS name as an upstream, and a slash at a prefix's end as none", () => {
+    const document = parse({ paths: { "/a/": "_thumb._v2.service.consul" } });
+    expect(document).to.deep.equal({
+      enable: true,
+      paths: [{ prefix: "/a", shares: [{ upstream: "_thumb._v2.service.consul", weight: 1 }] }],
+    });
+  });
+
+  it("names the key, the path and what is wrong", () => {
+    const cases: readonly (readonly [unknown, string])[] = [
+      [{}, "paths: is missing"],
+      [{ paths: {} }, "paths: is empty"],
+      [{ paths: [] }, "paths: [] is not an object"],
+      [{ paths: { api: "web" } }, 'paths["api"]: does not start with /'],
+      [{ paths: { "/a/../b": "web" } }, 'paths["/a/../b"]: has a "." or ".." segment'],
+      [{ paths: { "/a/%2E./b": "web" } }, 'paths["/a/%2E./b"]: has a "." or ".." segment'],
+      [{ paths: { "/a?b": "web" } }, 'paths["/a?b"]: has a ? or #; a prefix is a path alone'],
+      [{ paths: { "/a b": "web" } }, 'paths["/a b"]: has a character that must be percent-encoded'],
+      [{ paths: { "/a": "x", "/a/": "y" } }, 'paths["/a/"]: the same prefix is there twice'],
+      [
+        { paths: { "/": "no such" } },
+        'paths["/"]: "no such" is not the name of an upstream or a service',
+      ],
+      [{ paths: { "/": {} } }, 'paths["/"].upstream: is missing'],
+      [{ paths: { "/": { upstream: "a", weight: 1 } } }, 'paths["/"]: unknown field "weight"'],
+      [{ paths: { "/": { split: { a: 1001 } } } }, 'paths["/"].split.a: 1001 is above 1000'],
+      [{ paths: { "/": { split: { a: -1 } } } }, 'paths["/"].split.a: -1 is below 0'],
+      [{ paths: { "/": { split: { a: 0 } } } }, 'paths["/"].split: every share is 0'],
+      [{ paths: { "/": { split: {} } } }, 'paths["/"].split: is empty'],
+      [
+        { paths: { "/": 5 } },
+        'paths["/"]: 5 is not an upstream\'s name, {"upstream": ...} or {"split": {...}}',
+      ],
+      [{ paths: { "/": "web" }, path: {} }, 'unknown field "path"'],
+    ];
+    for (const [value, problem] of cases) expect(refused(value)).to.equal(`${key}: ${problem}`);
+  });
+
+  it("keeps apart 10,000 paths", () => {
+    const paths = Object.fromEntries(
+      Array.from({ length: 10_000 }, (_, at) => [`/p${at}`, "web"] as const),
+    );
+    const document = parse({ paths });
+    expect(document.paths).to.have.length(10_000);
+    expect(document.paths[0]?.prefix).to.equal("/p1000");
+    expect(document.paths.at(-1)?.prefix).to.equal("/p9");
+  });
+});

@@ -1,0 +1,24 @@
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { expect } from "chai";
+import { documentSchemas } from "./json-schema.ts";
+
+// Formats are written for people here; whether a schema means what it says is asked of another library.
+const validator = () => new Ajv2020({ strict: true, allowUnionTypes: true });
+
+describe("the published JSON Schemas", () => {
+  it("accept and refuse what the parsers do, where a schema can say it", () => {
+    const { upstream, host, setting } = documentSchemas();
+    const servers = [{ host: "10.0.0.1", port: 80 }];
+    const isUpstream = validator().compile(upstream);
+    expect(isUpstream({ enable: true, servers })).to.equal(true);
+    expect(isUpstream({ cluster: [{ servers, try: 2 }] })).to.equal(true);
+    expect(isUpstream({ service: "thumb", max_fails: 2 })).to.equal(true);
+    expect(isUpstream({ servers: [{ host: "10.0.0.1", port: 70_000 }] })).to.equal(false);
+    expect(isUpstream({ servers, extra: 1 })).to.equal(false);
+    const isHost = validator().compile(host);
+    expect(isHost({ paths: { "/": "web", "/a": { split: { a: 1, b: 2 } } } })).to.equal(true);
+    expect(isHost({ paths: { "/": { upstream: "web", x: 1 } } })).to.equal(false);
+    expect(isHost({})).to.equal(false);
+    expect(validator().compile(setting)({ any: ["thing"] })).to.equal(true);
+  });
+});

@@ -1,0 +1,172 @@
+import { expect } from "chai";
+import { DocumentError } from "./document-error.ts";
+import { parseUpstreamDocument } from "./upstream-document.ts";
+
+const key = "sluice/upstreams/api";
+const parse = (value: unknown) => parseUpstreamDocument(key, JSON.stringify(value));
+
+function refusal(text: string): DocumentError {
+  try {
+    parseUpstreamDocument(key, text);
+  } catch (error) {
+    expect(error).to.be.instanceOf(DocumentError);
+    if (error instanceof DocumentError) return error;
+  }
+  throw new Error(`accepted: ${text}`);
+}
+
+const refused = (value: unknown) => refusal(JSON.stringify(value)).message;
+
+describe("an upstream document", () => {
+  it("is read word for word as Slardar's README writes it", () => {
+    const text =
+      '{"enable": true, "servers": [{"host": "127.0.0.1","port": 8001,"weight": 1,"max_fails": 6,"fail_timeout": 30}]}';
+    expect(parseUpstreamDocument(key, text)).to.deep.equal({
+      enable: true,
+      levels: [
+        {
+          servers: [
+            { host: "127.0.0.1", port: 8001, weight: 1, maxFails: 6, failTimeoutMs: 30_000 },
+          ],
+        },
+      ],
+      service: null,
+      maxFails: 1,
+      failTimeoutMs: 10_000,
+      tries: null,
+    });
+  });
+
+  it("fills in nginx's defaults", () => {
+    expect(
+      parse({ servers: [{ host: "a.example", port: 80 }] }).levels[0]?.servers[0],
+    ).to.deep.equal({ host: "a.example", port: 80, weight: 1, maxFails: 1, failTimeoutMs: 10_000 });
+  });
+
+  it("reads levels from cluster, as a list and by name, in the order written", () => {
+    const level = (port: number) => ({ try: 2, servers: [{ host: "10.0.0.1", port }] });
+    const ports = (cluster: unknown) =>
+      parse({ cluster }).levels.map((one) => one.servers.map((server) => server.port));
+    expect(ports([level(1), level(2)])).to.deep.equal([[1], [2]]);
+    expect(ports({ main: level(3), backup: level(4) })).to.deep.equal([[3], [4]]);
+  });
+
+  it("reads a service with its health and its tries", () => {
+    const document = parse({
+      service: "v2.thumb.service.dc2.consul",
+      max_fails: 0,
+      fail_timeout: 0.5,
+      try: 3,
+    });
+    expect(document).to.deep.equal({
+      enable: true,
+      levels: [],
+      service: "v2.thumb.service.dc2.consul",
+      maxFails: 0,
+      failTimeoutMs: 500,
+      tries: 3,
+    });
+  });
+
+  it("reads numbers in quotes where Slardar does", () => {
+    const document = parse({ servers: [{ host: "::1", port: "8001" }], try: "2" });
+    expect(document.levels[0]?.servers[0]?.port).to.equal(8001);
+    expect(document.tries).to.equal(2);
+  });
+
+  it("accepts the fields of Slardar that are not used yet", () => {
+    const document = parse({
+      servers: [{ host: "10.0.0.1", port: 80 }],
+      typ: "http",
+      timeout: 2,
+      protected: false,
+      heartbeat: "http",
+      http_opts: { query: "GET / HTTP/1.0\r\n\r\n", statuses: { 502: false } },
+      keepalive: 10,
+      mode: "hash",
+      ups_max_fails: 3,
+      sensibility: 2,
+    });
+    expect(document.levels).to.have.length(1);
+  });
+
+  it("names the key, the field and what is wrong", () => {
+    const ok = { host: "10.0.0.1", port: 80 };
+    const cases: readonly (readonly [unknown, string])[] = [
+      [{ servers: [ok, { ...ok, port: 70_000 }] }, "servers[1].port: 70000 is above 65535"],
+      [{ servers: [{ ...ok, port: 0 }] }, "servers[0].port: 0 is below 1"],
+      [{ servers: [{ ...ok, port: "70000" }] }, "servers[0].port: 70000 is above 65535"],
+      [{ servers: [{ ...ok, port: "http" }] }, 'servers[0].port: "http" is not a number'],
+      [{ servers: [{ ...ok, port: null }] }, "servers[0].port: null is not a port"],
+      [{ servers: [{ ...ok, port: 80.5 }] }, "servers[0].port: 80.5 is not a port"],
+      [{ servers: [{ port: 80 }] }, "servers[0].host: is missing"],
+      [{ servers: [{ host: "10.0.0.1" }] }, "servers[0].port: is missing"],
+      [
+        { servers: [{ ...ok, host: "10.0.0.256" }] },
+        'servers[0].host: "10.0.0.256" is not an IP address or a host name',
+      ],
+      [
+        { servers: [{ ...ok, host: "a\r\nb" }] },
+        'servers[0].host: "a\\r\\nb" is not an IP address or a host name',
+      ],
+      [{ servers: [{ ...ok, weight: 1.5 }] }, "servers[0].weight: 1.5 is not a whole number"],
+      [{ servers: [{ ...ok, weight: 1001 }] }, "servers[0].weight: 1001 is above 1000"],
+      [{ servers: [{ ...ok, max_fails: "1" }] }, 'servers[0].max_fails: "1" is not a number'],
+      [{ servers: [{ ...ok, fail_timeout: -1 }] }, "servers[0].fail_timeout: -1 is below 0"],
+      [{ servers: [{ ...ok, wieght: 1 }] }, 'servers[0]: unknown field "wieght"'],
+      [{ servers: [ok], extra: 1, more: 2 }, 'unknown fields "extra", "more"'],
+      [{ servers: [] }, "servers: is empty"],
+      [{ servers: {} }, "servers: {} is not a list"],
+      [{ cluster: [] }, "cluster: is empty"],
+      [{ cluster: {} }, "cluster: is empty"],
+      [{ cluster: 5 }, "cluster: 5 is not a list of levels"],
+      [{ cluster: [{ servers: [ok] }, {}] }, "cluster[1].servers: is missing"],
+      [
+        { cluster: [{ servers: [{ ...ok, port: 70_000 }] }] },
+        "cluster[0].servers[0].port: 70000 is above 65535",
+      ],
+      [
+        { cluster: { a: { servers: [{ ...ok, port: "0" }] } } },
+        'cluster["a"].servers[0].port: 0 is below 1',
+      ],
+      [{ enable: "yes", servers: [ok] }, 'enable: "yes" is not true or false'],
+      [{ enable: true }, "has none of servers, cluster, service"],
+      [
+        { servers: [ok], service: "thumb" },
+        "has servers and service; only one of servers, cluster, service can be",
+      ],
+      [
+        { service: "thumb.example.com" },
+        'service: "thumb.example.com" is not a service: thumb, [tag.]thumb.service[.dc].consul',
+      ],
+      [{ service: "thumb", try: 0 }, "try: 0 is below 1"],
+      [[], "[] is not an object"],
+      [null, "null is not an object"],
+    ];
+    for (const [value, problem] of cases) expect(refused(value)).to.equal(`${key}: ${problem}`);
+  });
+
+  it("says how many more fields are wrong", () => {
+    expect(refused({ servers: [{ host: "10.0.0.1", port: 0, weight: 0 }] })).to.equal(
+      `${key}: servers[0].port: 0 is below 1 (and 1 more)`,
+    );
+  });
+
+  it("is refused with line and column when it is not JSON", () => {
+    const error = refusal('{\n  "servers": [\n    {"host": "a" "port": 1}\n  ]\n}');
+    expect(error.code).to.equal("bad_json");
+    expect(error.key).to.equal(key);
+    expect(error.message).to.equal(
+      `${key}: is not JSON at line 3, column 18: found "\\"" where "," or "}" is expected`,
+    );
+  });
+
+  it("is refused above 512 KiB, counted in bytes", () => {
+    const document = JSON.stringify({ servers: [{ host: "10.0.0.1", port: 80 }], typ: "é" });
+    const fill = 512 * 1024 - Buffer.byteLength(document);
+    expect(parseUpstreamDocument(key, document + " ".repeat(fill)).levels).to.have.length(1);
+    const error = refusal(document + " ".repeat(fill + 1));
+    expect(error.code).to.equal("too_large");
+    expect(error.message).to.equal(`${key}: 524289 bytes are above 524288`);
+  });
+});
