@@ -155,6 +155,8 @@ export interface EngineLimits {
   readonly responseTimeoutMs: number;
   /** No body byte either way for this long ends the exchange. Default 60000. */
   readonly bodyTimeoutMs: number;
+  /** No byte either way for this long closes an upgraded connection. Default 3600000. */
+  readonly tunnelTimeoutMs: number;
   /** Tries per request, the first included. Default 2. */
   readonly maxTries: number;
   /** Idle connections kept per peer. Default 128. */
@@ -172,6 +174,7 @@ export const defaultLimits: EngineLimits = {
   connectTimeoutMs: 1_000,
   responseTimeoutMs: 60_000,
   bodyTimeoutMs: 60_000,
+  tunnelTimeoutMs: 3_600_000,
   maxTries: 2,
   maxIdlePerPeer: 128,
   peerIdleTimeoutMs: 55_000,
@@ -182,6 +185,13 @@ export interface EngineOptions<Context> {
   readonly limits?: Partial<EngineLimits>;
   /** Prefix of the request ids that this engine makes; letters, digits and dashes. */
   readonly idPrefix: string;
+  /**
+   * Whether this client address is a proxy whose `X-Forwarded-*` and `X-Request-Id` are to be
+   * believed; asked once for each connection. Default: nobody is.
+   */
+  readonly trusts?: (clientAddress: string) => boolean;
+  /** Told of what a handler threw; the exchange has been answered with 500 by then. */
+  readonly onHandlerError: (error: unknown) => void;
   /** Monotonic milliseconds. Default `performance.now`. */
   readonly now?: () => number;
 }

@@ -1,0 +1,144 @@
+/**
+ * Decodes a chunked body (RFC 9112 section 7.1), strictly: what is not exactly a chunk is an error.
+ * Extensions are bounded and dropped; the trailer section is checked and kept as text.
+ */
+import { trailerSection } from "./grammar.ts";
+
+const maxExtensionBytes = 256;
+const maxTrailerBytes = 8_192;
+/** 2^48 - 1: far above any body, far below where numbers lose digits. */
+const maxSizeDigits = 12;
+
+/** Receives what a decoder finds, in order. */
+export interface ChunkSink {
+  /** Body bytes `buffer[from, to)`; never empty. */
+  onChunkData(buffer: Buffer, from: number, to: number): void;
+}
+
+type Stage = "size" | "extension" | "size-lf" | "data" | "data-cr" | "data-lf" | "trailer" | "done";
+
+export class ChunkedDecoder {
+  #stage: Stage = "size";
+  #size = 0;
+  #digits = 0;
+  #extensionBytes = 0;
+  #trailer = "";
+  /** What is wrong with the body; empty while nothing is. */
+  error = "";
+
+  reset(): void {
+    this.#stage = "size";
+    this.#size = 0;
+    this.#digits = 0;
+    this.#extensionBytes = 0;
+    this.#trailer = "";
+    this.error = "";
+  }
+
+  get isDone(): boolean {
+    return this.#stage === "done";
+  }
+
+  /** The field lines of the trailer section, each with its CR LF; empty when there is none. */
+  get trailer(): string {
+    return this.#trailer.slice(0, -2);
+  }
+
+  /** Decodes `buffer` from `offset`; returns where it stopped: at the end, after the body, or at an error. */
+  decode(buffer: Buffer, offset: number, sink: ChunkSink): number {
+    let at = offset;
+    while (at < buffer.length && this.#stage !== "done" && this.error === "") {
+      if (this.#stage === "data") {
+        const to = Math.min(buffer.length, at + this.#size);
+        this.#size -= to - at;
+        if (this.#size === 0) this.#stage = "data-cr";
+        sink.onChunkData(buffer, at, to);
+        at = to;
+      } else if (this.#stage === "trailer") {
+        at = this.#readTrailer(buffer, at);
+      } else {
+        this.#readByte(buffer[at] ?? 0);
+        at += 1;
+      }
+    }
+    return at;
+  }
+
+  #readByte(byte: number): void {
+    switch (this.#stage) {
+      case "size": {
+        const digit = hexDigit(byte);
+        if (digit !== -1) {
+          this.#digits += 1;
+          if (this.#digits > maxSizeDigits) this.error = "a chunk size has too many digits";
+          this.#size = this.#size * 16 + digit;
+        } else if (this.#digits === 0) {
+          this.error = "a chunk size is missing";
+        } else if (byte === 13) {
+          this.#stage = "size-lf";
+        } else if (byte === 59) {
+          this.#stage = "extension";
+          this.#extensionBytes = 0;
+        } else {
+          this.error = "a chunk size is not hexadecimal";
+        }
+        break;
+      }
+      case "extension":
+        this.#extensionBytes += 1;
+        if (byte === 13) this.#stage = "size-lf";
+        else if (this.#extensionBytes > maxExtensionBytes)
+          this.error = "a chunk extension is too long";
+        else if ((byte < 32 && byte !== 9) || byte === 127)
+          this.error = "a control in a chunk extension";
+        break;
+      case "size-lf":
+        if (byte !== 10) this.error = "a chunk size does not end with CR LF";
+        else this.#stage = this.#size === 0 ? "trailer" : "data";
+        break;
+      case "data-cr":
+        if (byte !== 13) this.error = "a chunk does not end with CR LF";
+        else this.#stage = "data-lf";
+        break;
+      case "data-lf":
+        if (byte !== 10) this.error = "a chunk does not end with CR LF";
+        else {
+          this.#stage = "size";
+          this.#size = 0;
+          this.#digits = 0;
+        }
+        break;
+    }
+  }
+
+  #readTrailer(buffer: Buffer, offset: number): number {
+    const before = this.#trailer.length;
+    this.#trailer += buffer.toString(
+      "latin1",
+      offset,
+      Math.min(buffer.length, offset + maxTrailerBytes + 1),
+    );
+    const end = this.#trailer.startsWith("\r\n") ? 0 : this.#trailer.indexOf("\r\n\r\n") + 2;
+    const isComplete = this.#trailer.startsWith("\r\n") || end > 1;
+    if (!isComplete) {
+      if (this.#trailer.length > maxTrailerBytes) this.error = "the trailer section is too long";
+      else if (/^[^\r]*\n|^\r[^\n]|\r\n[\t ]/.test(this.#trailer))
+        this.error = "a malformed trailer section";
+      return buffer.length;
+    }
+    const length = end + 2;
+    this.#trailer = this.#trailer.slice(0, length);
+    trailerSection.lastIndex = 0;
+    if (!trailerSection.test(this.#trailer) || trailerSection.lastIndex !== length) {
+      this.error = "a malformed trailer section";
+    }
+    this.#stage = "done";
+    return offset + length - before;
+  }
+}
+
+function hexDigit(byte: number): number {
+  if (byte >= 48 && byte <= 57) return byte - 48;
+  const lower = byte | 32;
+  return lower >= 97 && lower <= 102 ? lower - 87 : -1;
+}

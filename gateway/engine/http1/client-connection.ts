@@ -1,0 +1,404 @@
+/**
+ * One client's connection: finds the requests in its bytes, one after the other, hands their bodies to
+ * the exchange, and writes what the exchange answers. A request is read when the one before is over.
+ */
+import type { Socket } from "node:net";
+import { answerFields, errorAnswer, statusLine } from "./answers.ts";
+import { ChunkedDecoder, type ChunkSink } from "./chunked.ts";
+import { Http1Exchange } from "./exchange.ts";
+import { hasBareLineEnd, isAuthority, type Refusal, refuse } from "./grammar.ts";
+import type { Http1Engine } from "./http1.ts";
+import { RequestHead } from "./request-head.ts";
+
+const headEnd = "\r\n\r\n";
+/** Up to here a chunk is decoded whole to look for the head's end. */
+const wholeTextBytes = 4_096;
+/** A client may send ahead this much of its next requests; then it is not read until its turn. */
+const maxAheadBytes = 65_536;
+/** How long a refused client may go on sending before the connection is cut, so that it can read why. */
+const lingerMs = 1_000;
+const isAddressList = /^[0-9A-Fa-f:., \t[\]"_a-z-]{1,1024}$/;
+
+/**
+ * `idle`: between requests. `head`: a head has begun. `exchange`: a request is being served.
+ * `tunnel`: upgraded. `closing`: the last byte is written; what comes is thrown away.
+ */
+type Stage = "idle" | "head" | "exchange" | "tunnel" | "closing" | "closed";
+
+export class ClientConnection<C> {
+  readonly address: string;
+  /** Whether the client is a proxy whose `X-Forwarded-*` are believed. */
+  readonly isTrusted: boolean;
+  /** `X-Forwarded-For` and `-Proto` of every request of an untrusted client. */
+  readonly forwardedLine: string;
+  /** Engine clock; 0: none. */
+  deadline: number;
+  /** Whether the connection outlives the current exchange. */
+  keepAlive = true;
+  readonly #engine: Http1Engine<C>;
+  readonly #socket: Socket;
+  readonly #head = new RequestHead();
+  readonly #exchange: Http1Exchange<C>;
+  #stage: Stage = "idle";
+  #pending: Buffer | null = null;
+  #isReading = false;
+  #hasEnded = false;
+  #isPaused = false;
+  /** Bytes of the body still to come, when it has a length. */
+  #remaining = 0;
+  #isBodyDone = true;
+  #decoder: ChunkedDecoder | null = null;
+  readonly #bodySink: ChunkSink;
+
+  constructor(engine: Http1Engine<C>, socket: Socket, address: string, isTrusted: boolean) {
+    this.#engine = engine;
+    this.#socket = socket;
+    this.address = address.startsWith("::ffff:") ? address.slice(7) : address;
+    this.isTrusted = isTrusted;
+    this.forwardedLine = `X-Forwarded-For: ${this.address}\r\nX-Forwarded-Proto: http\r\n`;
+    this.#exchange = new Http1Exchange(engine, this, this.#head);
+    this.#bodySink = {
+      onChunkData: (buffer, from, to) => this.#onBodyPiece(buffer, from, to),
+    };
+    this.deadline = engine.clock + engine.limits.idleTimeoutMs;
+    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    socket.on("end", () => this.#onEnd());
+    socket.on("drain", () => this.#onDrain());
+    // A socket's error is always followed by its close, which is handled.
+    socket.on("error", () => {});
+    socket.on("close", () => this.#onClose());
+  }
+
+  write(text: string): void {
+    this.#socket.write(text, "latin1");
+  }
+
+  /** False: the client is slower than the peer; `onClientDrain` follows. */
+  writeBody(piece: Buffer, asChunk: boolean): boolean {
+    const socket = this.#socket;
+    this.#touch();
+    if (!asChunk) return socket.write(piece);
+    socket.cork();
+    socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
+    socket.write(piece);
+    const hasRoom = socket.write("\r\n", "latin1");
+    socket.uncork();
+    return hasRoom;
+  }
+
+  /** The forwarding headers for a request of a trusted proxy: what it says, with its own address added. */
+  forwardedLines(head: RequestHead): string {
+    const before = isAddressList.test(head.forwardedFor) ? `${head.forwardedFor}, ` : "";
+    const proto = head.forwardedProto.toLowerCase() === "https" ? "https" : "http";
+    const host = isAuthority(head.forwardedHost) ? head.forwardedHost : head.authority;
+    return `X-Forwarded-For: ${before}${this.address}\r\nX-Forwarded-Proto: ${proto}\r\nX-Forwarded-Host: ${host}\r\n`;
+  }
+
+  resumeReading(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#socket.resume();
+  }
+
+  /** Ends without the end of the answer, so that the client sees that it is not whole. */
+  truncate(): void {
+    this.#stage = "closing";
+    this.#socket.destroySoon();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  beginTunnel(): void {
+    this.#stage = "tunnel";
+    this.touchTunnel();
+    const pending = this.#pending;
+    this.#pending = null;
+    if (pending !== null) this.#onTunnelBytes(pending);
+    if (this.#hasEnded) this.#exchange.endTunnel();
+  }
+
+  touchTunnel(): void {
+    this.deadline = this.#engine.clock + this.#engine.limits.tunnelTimeoutMs;
+  }
+
+  endTunnel(): void {
+    this.#socket.end();
+  }
+
+  /** Called by the exchange when it is over; `isRequestRead`: nothing of its body is still to come. */
+  onExchangeOver(isRequestRead: boolean): void {
+    if (this.#stage === "closing" || this.#stage === "closed") return;
+    if (this.#stage === "tunnel" || this.#hasEnded || !this.keepAlive || !isRequestRead) {
+      this.#close();
+      return;
+    }
+    this.#stage = "idle";
+    this.deadline = this.#engine.clock + this.#engine.limits.idleTimeoutMs;
+    this.resumeReading();
+    if (this.#pending !== null && !this.#isReading) this.#read();
+  }
+
+  /** The engine stops: one more request may come until `graceEnd`. */
+  onDrainStart(graceEnd: number): void {
+    if (this.#stage === "idle") this.deadline = Math.min(this.deadline, graceEnd);
+  }
+
+  onDeadline(): void {
+    const { limits } = this.#engine;
+    switch (this.#stage) {
+      case "idle":
+        this.#close();
+        break;
+      case "head":
+        this.#refuse({
+          status: 408,
+          code: "head_timeout",
+          message: `no whole request head within ${limits.headTimeoutMs} ms`,
+        });
+        break;
+      case "exchange":
+        if (this.#isBodyDone) {
+          // The client does not take its answer.
+          this.destroy();
+        } else {
+          this.#exchange.onRequestBroken(408, "body_timeout", "the request body stalled");
+        }
+        break;
+      default:
+        this.destroy();
+    }
+  }
+
+  #touch(): void {
+    this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+  }
+
+  #onData(chunk: Buffer): void {
+    switch (this.#stage) {
+      case "idle":
+      case "head":
+        this.#pending = this.#pending === null ? chunk : Buffer.concat([this.#pending, chunk]);
+        this.#read();
+        break;
+      case "exchange":
+        if (this.#isBodyDone) this.#keepAhead(chunk);
+        else this.#readBody(chunk, 0);
+        break;
+      case "tunnel":
+        this.#onTunnelBytes(chunk);
+        break;
+    }
+  }
+
+  #onTunnelBytes(bytes: Buffer): void {
+    this.touchTunnel();
+    if (!this.#exchange.sendTunnel(bytes)) this.#pause();
+  }
+
+  #keepAhead(chunk: Buffer): void {
+    this.#pending = this.#pending === null ? chunk : Buffer.concat([this.#pending, chunk]);
+    if (this.#pending.length > maxAheadBytes) this.#pause();
+  }
+
+  #pause(): void {
+    this.#isPaused = true;
+    this.#socket.pause();
+  }
+
+  /** Reads requests as long as there are whole heads and nothing is being served. */
+  #read(): void {
+    this.#isReading = true;
+    while (this.#pending !== null && (this.#stage === "idle" || this.#stage === "head")) {
+      if (!this.#readHead(this.#pending)) break;
+    }
+    this.#isReading = false;
+  }
+
+  /** False: more bytes are needed, or the request was refused. */
+  #readHead(buffer: Buffer): boolean {
+    let start = 0;
+    // Empty lines before a request line are skipped (RFC 9112 section 2.2).
+    while (buffer[start] === 13 && buffer[start + 1] === 10) start += 2;
+    if (start > 0) {
+      this.#pending = buffer.length > start ? buffer.subarray(start) : null;
+      return this.#pending !== null;
+    }
+    const { limits } = this.#engine;
+    let text: string;
+    let end: number;
+    if (buffer.length <= wholeTextBytes) {
+      text = buffer.toString("latin1", 0, buffer.length);
+      end = text.indexOf(headEnd);
+    } else {
+      end = buffer.indexOf(headEnd);
+      text = end === -1 ? "" : buffer.toString("latin1", 0, end + 4);
+    }
+    if (end === -1 || end + 4 > limits.maxHeadBytes) return this.#onPartialHead(buffer);
+    end += 4;
+    this.#pending = buffer.length > end ? buffer.subarray(end) : null;
+    const head = this.#head;
+    const refusal = head.read(text, end, limits.maxTargetBytes) ?? this.#checkLength(head);
+    if (refusal !== null) {
+      this.#refuse(refusal);
+      return false;
+    }
+    this.#stage = "exchange";
+    this.keepAlive = head.keepAlive;
+    this.#remaining = head.contentLength;
+    this.#isBodyDone = !head.isChunked && head.contentLength <= 0;
+    if (head.isChunked) {
+      this.#decoder ??= new ChunkedDecoder();
+      this.#decoder.reset();
+    }
+    this.#touch();
+    const exchange = this.#exchange;
+    exchange.begin();
+    const body = this.#pending;
+    // `begin` may have ended the exchange: an unread body then goes with the connection.
+    if (body !== null && !this.#isBodyDone && this.#stage === "exchange") {
+      this.#pending = null;
+      this.#readBody(body, 0);
+    }
+    return true;
+  }
+
+  #checkLength(head: RequestHead): Refusal | null {
+    const { maxBodyBytes } = this.#engine.limits;
+    return maxBodyBytes > 0 && head.contentLength > maxBodyBytes ? tooLarge(maxBodyBytes) : null;
+  }
+
+  /** Refuses at once what can no longer become a head; otherwise waits for the rest of it. */
+  #onPartialHead(buffer: Buffer): boolean {
+    const { limits, clock } = this.#engine;
+    const text = buffer.toString("latin1", 0, Math.min(buffer.length, limits.maxHeadBytes + 1));
+    const lineEnd = text.indexOf("\r\n");
+    const lineLength = lineEnd === -1 ? text.length : lineEnd;
+    // Method and version around the target: a little more than the target may have.
+    if (lineLength > limits.maxTargetBytes + 48) {
+      this.#refuse({
+        status: 414,
+        code: "target_too_long",
+        message: `the request target is longer than ${limits.maxTargetBytes} bytes`,
+      });
+    } else if (buffer.length > limits.maxHeadBytes) {
+      this.#refuse({
+        status: 431,
+        code: "head_too_large",
+        message: `the request head is longer than ${limits.maxHeadBytes} bytes`,
+      });
+    } else if (!/^[!#$%&'*+.^_`|~0-9A-Za-z\r-]/.test(text)) {
+      this.#refuse(refuse("bad_request_line", "this is not an HTTP/1.1 request"));
+    } else if (hasBareLineEnd(text)) {
+      this.#refuse(refuse("bad_line_end", "a line does not end with CR LF"));
+    } else if (this.#stage === "idle") {
+      this.#stage = "head";
+      this.deadline = clock + limits.headTimeoutMs;
+    }
+    return false;
+  }
+
+  #readBody(buffer: Buffer, from: number): void {
+    this.#touch();
+    let at: number;
+    if (this.#head.isChunked && this.#decoder !== null) {
+      const decoder = this.#decoder;
+      at = decoder.decode(buffer, from, this.#bodySink);
+      if (this.#isBodyDone || this.#stage !== "exchange") return;
+      if (decoder.error !== "") {
+        this.#engine.countRefused("bad_chunk");
+        this.#breakBody(400, "bad_chunk", decoder.error);
+        return;
+      }
+      if (decoder.isDone) this.#endBody(decoder.trailer);
+    } else {
+      at = Math.min(buffer.length, from + this.#remaining);
+      this.#remaining -= at - from;
+      this.#onBodyPiece(buffer, from, at);
+      if (this.#remaining === 0 && !this.#isBodyDone) this.#endBody("");
+    }
+    if (at < buffer.length && this.#stage !== "closing") {
+      this.#keepAhead(at === 0 ? buffer : buffer.subarray(at));
+      if (this.#stage === "idle" && !this.#isReading) this.#read();
+    }
+  }
+
+  #onBodyPiece(buffer: Buffer, from: number, to: number): void {
+    if (this.#isBodyDone) return;
+    const exchange = this.#exchange;
+    const { maxBodyBytes } = this.#engine.limits;
+    if (!exchange.onRequestData(buffer, from, to)) this.#pause();
+    if (maxBodyBytes > 0 && exchange.bytesIn > maxBodyBytes) {
+      const { status, code, message } = tooLarge(maxBodyBytes);
+      this.#engine.countRefused(code);
+      this.#breakBody(status, code, message);
+    }
+  }
+
+  #breakBody(status: number, code: string, message: string): void {
+    this.#isBodyDone = true;
+    this.keepAlive = false;
+    this.#exchange.onRequestBroken(status, code, message);
+  }
+
+  #endBody(trailer: string): void {
+    this.#isBodyDone = true;
+    this.#exchange.onRequestEnd(trailer);
+  }
+
+  #onDrain(): void {
+    this.#touch();
+    this.#exchange.onClientDrain();
+  }
+
+  #onEnd(): void {
+    this.#hasEnded = true;
+    switch (this.#stage) {
+      case "idle":
+      case "head":
+        this.#close();
+        break;
+      case "exchange":
+        // A client that closes its side has left, as nginx reads it: its request is cancelled.
+        this.destroy();
+        break;
+      case "tunnel":
+        this.#exchange.endTunnel();
+        break;
+    }
+  }
+
+  #onClose(): void {
+    this.#stage = "closed";
+    this.#exchange.onClientGone();
+    this.#engine.removeClient(this);
+  }
+
+  /** Answers what never became an exchange, and closes. */
+  #refuse(refusal: Refusal): void {
+    this.#engine.countRefused(refusal.code);
+    const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
+    const body = answer.body ?? "";
+    this.write(
+      `HTTP/1.1 ${statusLine(refusal.status)}${this.#engine.dateLine}${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+    );
+    this.#close();
+  }
+
+  /** Closes after what was written; a client that goes on sending is not reset before it could read. */
+  #close(): void {
+    this.#stage = "closing";
+    this.#pending = null;
+    this.resumeReading();
+    this.deadline = this.#engine.clock + lingerMs;
+    this.#socket.end(() => {
+      if (this.#hasEnded) this.destroy();
+    });
+  }
+}
+
+function tooLarge(maxBodyBytes: number): Refusal {
+  const message = `the request body is longer than ${maxBodyBytes} bytes`;
+  return { status: 413, code: "body_too_large", message };
+}

@@ -1,0 +1,586 @@
+/**
+ * One request on its way: the phases in their order, the tries, and what is written to either side.
+ * A client connection has one, used again for each of its requests.
+ */
+import type { Answer, Exchange, PeerFailure } from "../engine.ts";
+import type { Peer } from "../peer.ts";
+import { answerFields, errorAnswer, statusLine } from "./answers.ts";
+import type { ChunkSink } from "./chunked.ts";
+import type { ClientConnection } from "./client-connection.ts";
+import { isAuthority, isPath, isQuery, normaliseHost } from "./grammar.ts";
+import type { Http1Engine } from "./http1.ts";
+import { PeerConnection } from "./peer-connection.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { ResponseHead } from "./response-head.ts";
+import { allowedTrailer } from "./trailer.ts";
+
+/** Up to here a request body is kept until the answer begins, so that another peer can be tried. */
+const maxHeldBytes = 65_536;
+/** Methods that may be sent twice (RFC 9110 section 9.2.2). */
+const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
+
+/**
+ * `handling`: in a phase of the handler's. `held`: the handler waits for something. `trying`: on its
+ * way to a peer. `answering`: the answer's head is out. `tunnel`: upgraded.
+ */
+type Phase = "over" | "handling" | "held" | "trying" | "answering" | "tunnel";
+
+export class Http1Exchange<C> implements Exchange<C> {
+  context: C | null = null;
+  serial = 0;
+  peer: Peer | null = null;
+  tries = 0;
+  status = 0;
+  errorCode = "";
+  startedAtMs = 0;
+  durationMs = 0;
+  bytesIn = 0;
+  bytesOut = 0;
+  readonly head: RequestHead;
+  /** Receives the decoded body of a chunked answer. */
+  readonly responseSink: ChunkSink;
+  readonly #engine: Http1Engine<C>;
+  readonly #client: ClientConnection<C>;
+  #phase: Phase = "over";
+  #id = "";
+  #authority = "";
+  #host = "";
+  #normalised = "";
+  #path = "";
+  #query = "";
+  #isPathChanged = false;
+  readonly #tried: Peer[] = [];
+  #connection: PeerConnection<C> | null = null;
+  readonly #held: Buffer[] = [];
+  #heldBytes = 0;
+  /** Whether `#held` has the whole body so far. */
+  #holdsAll = true;
+  #isRequestDone = false;
+  #requestTrailer = "";
+  #writesChunks = false;
+
+  constructor(engine: Http1Engine<C>, client: ClientConnection<C>, head: RequestHead) {
+    this.#engine = engine;
+    this.#client = client;
+    this.head = head;
+    this.responseSink = {
+      onChunkData: (buffer, from, to) => this.onResponseData(buffer, from, to),
+    };
+  }
+
+  // What the handler sees.
+
+  get id(): string {
+    if (this.#id === "") {
+      const given = this.head.requestId;
+      const isKept = this.#client.isTrusted && given !== "" && given.length <= 128;
+      this.#id = isKept ? given : this.#engine.nextId();
+    }
+    return this.#id;
+  }
+
+  get method(): string {
+    return this.head.method;
+  }
+
+  get scheme(): "http" | "https" {
+    return "http";
+  }
+
+  get clientAddress(): string {
+    return this.#client.address;
+  }
+
+  get authority(): string {
+    return this.#authority;
+  }
+
+  set authority(value: string) {
+    if (!isAuthority(value)) throw new TypeError(`host ${JSON.stringify(value)}: not a host`);
+    this.#setAuthority(value);
+  }
+
+  get host(): string {
+    return this.#host;
+  }
+
+  get path(): string {
+    return this.#path;
+  }
+
+  set path(value: string) {
+    if (!isPath(value)) throw new TypeError(`path ${JSON.stringify(value)}: not a path`);
+    this.#path = value;
+    this.#isPathChanged = true;
+  }
+
+  get query(): string {
+    return this.#query;
+  }
+
+  set query(value: string) {
+    if (!isQuery(value)) throw new TypeError(`query ${JSON.stringify(value)}: not a query`);
+    this.#query = value;
+    this.#isPathChanged = true;
+  }
+
+  get hasBody(): boolean {
+    return this.head.isChunked || this.head.contentLength > 0;
+  }
+
+  get rawHeaders(): string {
+    return this.head.fields.raw;
+  }
+
+  header(name: string): string | undefined {
+    return this.head.fields.get(name);
+  }
+
+  setHeader(name: string, value: string): void {
+    this.head.fields.set(name, value);
+  }
+
+  removeHeader(name: string): void {
+    this.head.fields.remove(name);
+  }
+
+  tried(peer: Peer): boolean {
+    return this.#tried.includes(peer);
+  }
+
+  get rawResponseHeaders(): string {
+    return this.#connection?.head.fields.raw ?? "";
+  }
+
+  responseHeader(name: string): string | undefined {
+    return this.#connection?.head.fields.get(name);
+  }
+
+  setResponseHeader(name: string, value: string): void {
+    this.#connection?.head.fields.set(name, value);
+  }
+
+  removeResponseHeader(name: string): void {
+    this.#connection?.head.fields.remove(name);
+  }
+
+  answer(answer: Answer): void {
+    if (this.#phase !== "handling" && this.#phase !== "held") {
+      throw new Error("the exchange has been answered or is on its way to a peer");
+    }
+    this.#answer(answer);
+  }
+
+  fail(status: number, code: string, message: string): void {
+    this.errorCode = code;
+    this.answer(errorAnswer(status, code, message, this.header("accept")));
+  }
+
+  hold(): void {
+    if (this.#phase === "handling") this.#phase = "held";
+  }
+
+  resume(): void {
+    if (this.#phase !== "held") return;
+    this.#phase = "handling";
+    this.#run();
+  }
+
+  // What the client connection tells.
+
+  /** The head has been read into `head`. */
+  begin(): void {
+    const { head } = this;
+    this.serial += 1;
+    this.#engine.requests += 1;
+    this.#engine.exchanges += 1;
+    this.context = null;
+    this.peer = null;
+    this.tries = 0;
+    this.status = 0;
+    this.errorCode = "";
+    this.startedAtMs = this.#engine.now();
+    this.durationMs = 0;
+    this.bytesIn = 0;
+    this.bytesOut = 0;
+    this.#id = "";
+    const question = head.target.indexOf("?");
+    this.#path = question === -1 ? head.target : head.target.slice(0, question);
+    this.#query = question === -1 ? "" : head.target.slice(question + 1);
+    this.#isPathChanged = false;
+    this.#setAuthority(head.authority);
+    this.#tried.length = 0;
+    this.#held.length = 0;
+    this.#heldBytes = 0;
+    this.#holdsAll = true;
+    this.#isRequestDone = !this.hasBody;
+    this.#requestTrailer = "";
+    this.#phase = "handling";
+    this.#run();
+  }
+
+  get isOver(): boolean {
+    return this.#phase === "over";
+  }
+
+  /** Body bytes of the client's. False: there is no room for more before `onPeerDrain`. */
+  onRequestData(buffer: Buffer, from: number, to: number): boolean {
+    this.bytesIn += to - from;
+    if (this.#phase === "over") return true;
+    const piece = buffer.subarray(from, to);
+    const connection = this.#connection;
+    const isSent = connection !== null && !connection.isConnecting;
+    if (this.#holdsAll && this.#phase !== "answering") {
+      this.#held.push(piece);
+      this.#heldBytes += piece.length;
+      if (isSent && this.#heldBytes > maxHeldBytes) this.#letGo();
+    }
+    if (isSent) return connection.sendBody(piece, this.head.isChunked);
+    return this.#heldBytes <= maxHeldBytes;
+  }
+
+  onRequestEnd(trailer: string): void {
+    this.#isRequestDone = true;
+    this.#requestTrailer = allowedTrailer(trailer);
+    const connection = this.#connection;
+    if (connection !== null && !connection.isConnecting) this.#sendBodyEnd(connection);
+  }
+
+  /** The client's request body is malformed, too large or too late. */
+  onRequestBroken(status: number, code: string, message: string): void {
+    if (this.#phase === "over") return;
+    this.#dropPeer();
+    this.errorCode = code;
+    if (this.status !== 0 || this.#phase === "answering") {
+      this.#client.destroy();
+      this.#end();
+    } else {
+      this.#answer(errorAnswer(status, code, message, this.header("accept")));
+    }
+  }
+
+  onClientGone(): void {
+    if (this.#phase === "over") return;
+    this.errorCode = "client_closed";
+    this.#dropPeer();
+    this.#end();
+  }
+
+  /** The client takes bytes again. */
+  onClientDrain(): void {
+    this.#connection?.resume();
+  }
+
+  /** Bytes of an upgraded connection, from the client. False: wait for `onPeerDrain`. */
+  sendTunnel(bytes: Buffer): boolean {
+    this.bytesIn += bytes.length;
+    return this.#connection?.sendRaw(bytes) ?? true;
+  }
+
+  endTunnel(): void {
+    this.#connection?.endRaw();
+  }
+
+  // What the peer connection tells.
+
+  onPeerReady(connection: PeerConnection<C>): void {
+    const isChunked = this.head.isChunked;
+    connection.sendHead(this.#requestHead(), this.#held, isChunked);
+    if (this.#isRequestDone) this.#sendBodyEnd(connection);
+    if (this.#heldBytes > maxHeldBytes) this.#letGo();
+    this.#client.resumeReading();
+  }
+
+  onPeerDrain(): void {
+    this.#client.resumeReading();
+  }
+
+  onPeerFailed(connection: PeerConnection<C>, failure: PeerFailure): void {
+    const { peer } = connection;
+    this.#connection = null;
+    peer.inFlight -= 1;
+    const mayResend = !connection.hasAnswered && this.#holdsAll && idempotent.has(this.head.method);
+    if (failure.code === "reset" && connection.isReused && mayResend) {
+      // The peer closed a kept connection just as the request went out: no fault of either side.
+      this.#connect(peer, true);
+      return;
+    }
+    this.#phase = "handling";
+    try {
+      this.#engine.handler.onPeerFailure(this, peer, failure);
+    } catch (error) {
+      this.#onHandlerThrew(error);
+      return;
+    }
+    const wasNeverSent = failure.code === "connect_failed" || failure.code === "connect_timeout";
+    const isSafe = wasNeverSent || (failure.code === "reset" && mayResend);
+    if (isSafe && this.tries < this.#engine.limits.maxTries) {
+      this.#try(failure);
+      return;
+    }
+    this.#failAfter(failure);
+  }
+
+  onInformational(head: ResponseHead): void {
+    // An HTTP/1.0 client does not know them (RFC 9110 section 15.2).
+    if (this.head.minor === 0) return;
+    this.#client.write(`HTTP/1.1 ${head.statusLine}${head.fields}\r\n`);
+  }
+
+  /** `body` is the whole body when it came along with the head, as latin1; empty otherwise. */
+  onResponseHead(connection: PeerConnection<C>, body: string): void {
+    const { head } = connection;
+    this.status = head.status;
+    this.#letGo();
+    try {
+      this.#engine.handler.onResponse(this);
+    } catch (error) {
+      this.#onHandlerThrew(error);
+      return;
+    }
+    this.#phase = "answering";
+    const client = this.#client;
+    if (!this.#isRequestDone || this.#engine.isDraining) client.keepAlive = false;
+    let framing = "";
+    this.#writesChunks = false;
+    if (head.framing === "length" || (head.framing === "none" && head.contentLength !== -1)) {
+      if (head.status !== 204) framing = `Content-Length: ${head.contentLength}\r\n`;
+    } else if (head.framing === "chunked" || head.framing === "close") {
+      if (this.head.minor === 0) {
+        client.keepAlive = false;
+      } else {
+        this.#writesChunks = true;
+        framing = "Transfer-Encoding: chunked\r\n";
+      }
+    }
+    const text = `HTTP/1.1 ${head.statusLine}${head.fields}${framing}${this.#connectionLine()}\r\n`;
+    this.bytesOut += body.length;
+    client.write(body === "" ? text : text + body);
+  }
+
+  onResponseData(buffer: Buffer, from: number, to: number): void {
+    if (this.#phase !== "answering" || to === from) return;
+    this.bytesOut += to - from;
+    const piece = from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to);
+    if (!this.#client.writeBody(piece, this.#writesChunks)) this.#connection?.pause();
+  }
+
+  onResponseEnd(trailer: string): void {
+    const connection = this.#connection;
+    if (connection === null || this.#phase !== "answering") return;
+    if (this.#writesChunks) this.#client.write(`0\r\n${allowedTrailer(trailer)}\r\n`);
+    const keep = connection.head.keepAlive && this.#isRequestDone;
+    connection.peer.inFlight -= 1;
+    this.#connection = null;
+    connection.release(keep);
+    this.#end();
+  }
+
+  /** The answer ends before its end: the client must be able to see that. */
+  onTruncated(code: string): void {
+    this.errorCode = code;
+    this.#dropPeer();
+    this.#client.truncate();
+    this.#end();
+  }
+
+  onUpgraded(connection: PeerConnection<C>, first: Buffer): void {
+    this.status = 101;
+    try {
+      this.#engine.handler.onResponse(this);
+    } catch (error) {
+      this.#onHandlerThrew(error);
+      return;
+    }
+    const { head } = connection;
+    this.#phase = "tunnel";
+    this.#client.keepAlive = false;
+    const text = `HTTP/1.1 ${head.statusLine}${head.fields}Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n\r\n`;
+    this.#client.write(text);
+    if (first.length > 0) this.onTunnelData(first);
+    this.#client.beginTunnel();
+  }
+
+  onTunnelData(bytes: Buffer): void {
+    this.bytesOut += bytes.length;
+    this.#client.touchTunnel();
+    if (!this.#client.writeBody(bytes, false)) this.#connection?.pause();
+  }
+
+  onTunnelEnd(): void {
+    this.#client.endTunnel();
+  }
+
+  onTunnelClosed(): void {
+    this.#dropPeer();
+    this.#client.endTunnel();
+    this.#end();
+  }
+
+  // The phases.
+
+  #run(): void {
+    try {
+      this.#engine.handler.onRequest(this);
+    } catch (error) {
+      this.#onHandlerThrew(error);
+      return;
+    }
+    if (this.#phase === "handling") this.#try(null);
+  }
+
+  #try(last: PeerFailure | null): void {
+    let peer: Peer | null;
+    try {
+      peer = this.#engine.handler.onPick(this);
+    } catch (error) {
+      this.#onHandlerThrew(error);
+      return;
+    }
+    if (this.#phase !== "handling") return;
+    if (peer === null) {
+      this.#failAfter(last);
+      return;
+    }
+    this.#connect(peer, false);
+  }
+
+  #connect(peer: Peer, isFresh: boolean): void {
+    this.#phase = "trying";
+    if (!isFresh) {
+      this.tries += 1;
+      this.#tried.push(peer);
+    }
+    this.peer = peer;
+    peer.inFlight += 1;
+    const connection = PeerConnection.open(this.#engine, peer, this, isFresh);
+    this.#connection = connection;
+    if (!connection.isConnecting) this.onPeerReady(connection);
+  }
+
+  #failAfter(failure: PeerFailure | null): void {
+    const name = this.#host;
+    if (failure === null) {
+      this.errorCode = "no_peer";
+      this.#answerError(503, `no healthy peer for ${name}`);
+      return;
+    }
+    this.errorCode = failure.code;
+    const isTime = failure.code === "connect_timeout" || failure.code === "response_timeout";
+    this.#answerError(isTime ? 504 : 502, failureText(failure, name));
+  }
+
+  #answerError(status: number, message: string): void {
+    this.#answer(errorAnswer(status, this.errorCode, message, this.header("accept")));
+  }
+
+  #answer(answer: Answer): void {
+    const fields = answerFields(answer);
+    const client = this.#client;
+    if (!this.#isRequestDone || this.#engine.isDraining) client.keepAlive = false;
+    this.status = answer.status;
+    this.#phase = "answering";
+    const body = answer.body ?? "";
+    const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
+    const hasBody = answer.status !== 204 && answer.status !== 304;
+    const framing = hasBody ? `Content-Length: ${length}\r\n` : "";
+    client.write(
+      `HTTP/1.1 ${statusLine(answer.status)}${this.#engine.dateLine}${fields}${framing}${this.#connectionLine()}\r\n`,
+    );
+    if (hasBody && length > 0 && this.head.method !== "HEAD") {
+      this.bytesOut += length;
+      client.writeBody(typeof body === "string" ? Buffer.from(body) : body, false);
+    }
+    this.#end();
+  }
+
+  #connectionLine(): string {
+    if (!this.#client.keepAlive) return "Connection: close\r\n";
+    return this.head.minor === 0 ? "Connection: keep-alive\r\n" : "";
+  }
+
+  /** The head for the peer: the client's lines, and those that the gateway vouches for. */
+  #requestHead(): string {
+    const { head } = this;
+    const client = this.#client;
+    let target = head.target;
+    if (this.#isPathChanged)
+      target = this.#query === "" ? this.#path : `${this.#path}?${this.#query}`;
+    let framing = "";
+    if (head.isChunked) framing = "Transfer-Encoding: chunked\r\n";
+    else if (head.contentLength !== -1) framing = `Content-Length: ${head.contentLength}\r\n`;
+    if (head.expectsContinue) framing += "Expect: 100-continue\r\n";
+    if (head.takesTrailers) framing += "Connection: TE\r\nTE: trailers\r\n";
+    if (head.upgrade !== "") framing += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
+    const forwarded = client.isTrusted
+      ? client.forwardedLines(head)
+      : `${client.forwardedLine}X-Forwarded-Host: ${head.authority}\r\n`;
+    return `${head.method} ${target} HTTP/1.1\r\nHost: ${this.#authority}\r\n${head.fields}${forwarded}X-Request-Id: ${this.id}\r\nVia: 1.${head.minor} sluice\r\n${framing}\r\n`;
+  }
+
+  #sendBodyEnd(connection: PeerConnection<C>): void {
+    if (this.head.isChunked) connection.sendText(`0\r\n${this.#requestTrailer}\r\n`);
+  }
+
+  #setAuthority(value: string): void {
+    this.#authority = value;
+    // Requests of one connection mostly name one host: its normal form is kept.
+    if (value !== this.#normalised) {
+      this.#normalised = value;
+      this.#host = normaliseHost(value);
+    }
+  }
+
+  /** The body is not needed for another try any more. */
+  #letGo(): void {
+    this.#holdsAll = this.#heldBytes === 0;
+    this.#held.length = 0;
+    this.#heldBytes = 0;
+  }
+
+  #dropPeer(): void {
+    const connection = this.#connection;
+    if (connection === null) return;
+    this.#connection = null;
+    connection.peer.inFlight -= 1;
+    connection.destroy();
+  }
+
+  #onHandlerThrew(error: unknown): void {
+    this.#engine.onHandlerError(error);
+    this.#dropPeer();
+    if (this.#phase === "over" || this.#phase === "answering") return;
+    this.errorCode = "handler_error";
+    this.#answerError(500, "the gateway failed on this request");
+  }
+
+  #end(): void {
+    if (this.#phase === "over") return;
+    this.#phase = "over";
+    this.#held.length = 0;
+    this.#heldBytes = 0;
+    this.#engine.exchanges -= 1;
+    this.durationMs = this.#engine.now() - this.startedAtMs;
+    try {
+      this.#engine.handler.onEnd(this);
+    } catch (error) {
+      this.#engine.onHandlerError(error);
+    }
+    this.#client.onExchangeOver(this.#isRequestDone);
+  }
+}
+
+function failureText(failure: PeerFailure, host: string): string {
+  switch (failure.code) {
+    case "connect_failed":
+      return `no peer of ${host} accepts connections`;
+    case "connect_timeout":
+      return `no peer of ${host} accepted a connection in time`;
+    case "response_timeout":
+      return `the peer of ${host} did not answer in time`;
+    case "reset":
+      return `the peer of ${host} closed the connection before it answered`;
+    case "bad_response":
+      return `the peer of ${host} gave an answer that is not valid HTTP`;
+  }
+}

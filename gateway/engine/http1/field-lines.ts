@@ -1,0 +1,165 @@
+/**
+ * The field lines of a head as they stand in it: which are to be left out on the way on, which are
+ * changed. Everything else is copied in runs, never line by line.
+ */
+import { fieldValue, isFieldValue, isNamed, isToken } from "./grammar.ts";
+
+/** Fields that the engine writes by itself or that end at each hop (RFC 9110 section 7.6.1). */
+const requestOwned = new Set([
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "via",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-request-id",
+]);
+const responseOwned = new Set([
+  "connection",
+  "content-length",
+  "keep-alive",
+  "proxy-connection",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** Fields that `Connection` cannot remove, whatever it names (RFC 9110 section 7.6.1). */
+const unremovable = new Set(["content-length", "host", "transfer-encoding", "x-request-id"]);
+
+interface Edit {
+  readonly name: string;
+  /** `null`: the field is removed. */
+  readonly value: string | null;
+}
+
+/** One head's field lines. Reused from head to head: `reset` first. */
+export class FieldLines {
+  /** The text that holds the head, and perhaps more. */
+  text = "";
+  /** Where the first field line starts. */
+  start = 0;
+  /** After the CR LF of the last field line. */
+  end = 0;
+  /** Pairs of offsets into `text`, ascending: the lines that are not copied. */
+  readonly #dropped: number[] = [];
+  #droppedCount = 0;
+  #edits: Map<string, Edit> | null = null;
+  readonly #owned: ReadonlySet<string>;
+
+  constructor(side: "request" | "response") {
+    this.#owned = side === "request" ? requestOwned : responseOwned;
+  }
+
+  reset(text: string, start: number, end: number): void {
+    this.text = text;
+    this.start = start;
+    this.end = end;
+    this.#droppedCount = 0;
+    this.#edits = null;
+  }
+
+  /** Leaves out the line at `[from, to)`, its CR LF included. Lines are dropped in their order. */
+  drop(from: number, to: number): void {
+    const count = this.#droppedCount;
+    if (count > 0 && this.#dropped[count - 1] === from) {
+      this.#dropped[count - 1] = to;
+      return;
+    }
+    this.#dropped[count] = from;
+    this.#dropped[count + 1] = to;
+    this.#droppedCount = count + 2;
+  }
+
+  get raw(): string {
+    return this.end > this.start ? this.text.slice(this.start, this.end - 2) : "";
+  }
+
+  /** The first value of a field, with the edits applied. */
+  get(name: string): string | undefined {
+    const lower = name.toLowerCase();
+    const edit = this.#edits?.get(lower);
+    if (edit !== undefined) return edit.value ?? undefined;
+    const { text, end } = this;
+    for (let line = this.start; line < end; ) {
+      const lineEnd = text.indexOf("\r\n", line);
+      const colon = text.indexOf(":", line);
+      if (isNamed(text, line, colon, lower)) return fieldValue(text, colon, lineEnd);
+      line = lineEnd + 2;
+    }
+    return undefined;
+  }
+
+  /** Throws a `TypeError` that names the field when it is the engine's own or breaks the grammar. */
+  set(name: string, value: string): void {
+    this.#check(name);
+    if (!isFieldValue(value))
+      throw new TypeError(`header ${name}: the value has a forbidden character`);
+    this.#edit(name, value);
+  }
+
+  remove(name: string): void {
+    this.#check(name);
+    this.#edit(name, null);
+  }
+
+  /** Leaves out every field that a `Connection` value names. */
+  removeNamedBy(connection: string): void {
+    for (const part of connection.split(",")) {
+      const name = part.trim().toLowerCase();
+      if (name !== "" && !this.#owned.has(name) && !unremovable.has(name)) this.#edit(name, null);
+    }
+  }
+
+  /** All lines that go on, each with its CR LF. */
+  toString(): string {
+    if (this.#edits !== null) return this.#edited(this.#edits);
+    return this.#runs();
+  }
+
+  #runs(): string {
+    let out = "";
+    let from = this.start;
+    for (let index = 0; index < this.#droppedCount; index += 2) {
+      const to = this.#dropped[index] ?? from;
+      if (to > from) out += this.text.slice(from, to);
+      from = this.#dropped[index + 1] ?? from;
+    }
+    return from < this.end ? out + this.text.slice(from, this.end) : out;
+  }
+
+  #edited(edits: ReadonlyMap<string, Edit>): string {
+    const kept = this.#runs();
+    let out = "";
+    for (let line = 0; line < kept.length; ) {
+      const next = kept.indexOf("\r\n", line) + 2;
+      const name = kept.slice(line, kept.indexOf(":", line)).toLowerCase();
+      if (!edits.has(name)) out += kept.slice(line, next);
+      line = next;
+    }
+    for (const edit of edits.values()) {
+      if (edit.value !== null) out += `${edit.name}: ${edit.value}\r\n`;
+    }
+    return out;
+  }
+
+  #check(name: string): void {
+    if (!isToken(name)) throw new TypeError(`header ${JSON.stringify(name)}: not a header name`);
+    if (this.#owned.has(name.toLowerCase())) {
+      throw new TypeError(`header ${name}: the gateway sets it itself`);
+    }
+  }
+
+  #edit(name: string, value: string | null): void {
+    this.#edits ??= new Map();
+    this.#edits.set(name.toLowerCase(), { name, value });
+  }
+}

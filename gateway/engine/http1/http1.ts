@@ -1,0 +1,163 @@
+/**
+ * The engine itself: listens, knows its connections, sweeps their deadlines, drains. What happens on a
+ * connection is in `client-connection.ts` and `peer-connection.ts`; between the two stands `exchange.ts`.
+ */
+import { type AddressInfo, createServer, type ListenOptions, type Server } from "node:net";
+import {
+  defaultLimits,
+  type Engine,
+  type EngineLimits,
+  type EngineOptions,
+  type EngineStats,
+  type Handler,
+} from "../engine.ts";
+import type { Peer } from "../peer.ts";
+import { ClientConnection } from "./client-connection.ts";
+import { type PeerConnection, poolOf } from "./peer-connection.ts";
+
+/** How often deadlines are looked at; also the grain of `clock`. */
+const sweepMs = 100;
+/** While draining, a kept connection may bring one more request within this time. */
+const drainGraceMs = 1_000;
+
+export class Http1Engine<C> implements Engine {
+  readonly handler: Handler<C>;
+  readonly limits: EngineLimits;
+  readonly onHandlerError: (error: unknown) => void;
+  readonly now: () => number;
+  /** Coarse time for deadlines, in ms: moved by the sweep, so that setting one costs nothing. */
+  clock: number;
+  /** The `Date` line of the gateway's own answers (RFC 9110 section 6.6.1). */
+  dateLine: string;
+  isDraining = false;
+  requests = 0;
+  exchanges = 0;
+  readonly #idPrefix: string;
+  readonly #trusts: (clientAddress: string) => boolean;
+  readonly #server: Server;
+  readonly #clients = new Set<ClientConnection<C>>();
+  readonly #peerConnections = new Set<PeerConnection<C>>();
+  readonly #refused = new Map<string, number>();
+  #sweep: NodeJS.Timeout | null = null;
+  #lastId = 0;
+  #drained: (() => void) | null = null;
+  #drainDeadline = Number.POSITIVE_INFINITY;
+  #cut = 0;
+
+  constructor(options: EngineOptions<C>) {
+    this.handler = options.handler;
+    this.limits = { ...defaultLimits, ...options.limits };
+    this.onHandlerError = options.onHandlerError;
+    this.now = options.now ?? (() => performance.now());
+    this.clock = this.now();
+    this.dateLine = dateLine();
+    this.#idPrefix = options.idPrefix;
+    this.#trusts = options.trusts ?? (() => false);
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      const address = socket.remoteAddress;
+      // Gone before it was accepted.
+      if (address === undefined) {
+        socket.destroy();
+        return;
+      }
+      this.#clients.add(new ClientConnection(this, socket, address, this.#trusts(address)));
+    });
+  }
+
+  listen(options: ListenOptions): Promise<AddressInfo> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(options, () => {
+        this.#server.off("error", reject);
+        this.#sweep = setInterval(() => this.#onSweep(), sweepMs);
+        const address = this.#server.address();
+        if (address === null || typeof address === "string") reject(new Error("not a TCP address"));
+        else resolve(address);
+      });
+    });
+  }
+
+  drain(deadlineMs: number): Promise<number> {
+    this.isDraining = true;
+    this.#server.close();
+    this.clock = this.now();
+    this.#drainDeadline = this.clock + deadlineMs;
+    const grace = Math.min(drainGraceMs, deadlineMs / 4);
+    for (const client of this.#clients) client.onDrainStart(this.clock + grace);
+    return new Promise((resolve) => {
+      this.#drained = () => resolve(this.#cut);
+      this.#settleDrain();
+    });
+  }
+
+  retire(peer: Peer): void {
+    peer.retired = true;
+    for (const connection of poolOf<C>(peer).clear()) connection.destroy();
+  }
+
+  stats(): EngineStats {
+    return {
+      clientConnections: this.#clients.size,
+      peerConnections: this.#peerConnections.size,
+      exchanges: this.exchanges,
+      requests: this.requests,
+      refused: Object.fromEntries(this.#refused),
+    };
+  }
+
+  nextId(): string {
+    this.#lastId += 1;
+    return `${this.#idPrefix}-${this.#lastId.toString(36)}`;
+  }
+
+  countRefused(code: string): void {
+    this.#refused.set(code, (this.#refused.get(code) ?? 0) + 1);
+  }
+
+  addPeerConnection(connection: PeerConnection<C>): void {
+    this.#peerConnections.add(connection);
+  }
+
+  removePeerConnection(connection: PeerConnection<C>): void {
+    this.#peerConnections.delete(connection);
+    if (this.#drained !== null) this.#settleDrain();
+  }
+
+  removeClient(client: ClientConnection<C>): void {
+    this.#clients.delete(client);
+    if (this.#drained !== null) this.#settleDrain();
+  }
+
+  #onSweep(): void {
+    const now = this.now();
+    this.clock = now;
+    this.dateLine = dateLine();
+    for (const client of this.#clients) {
+      if (client.deadline !== 0 && now >= client.deadline) client.onDeadline();
+    }
+    for (const connection of this.#peerConnections) {
+      if (connection.deadline !== 0 && now >= connection.deadline) connection.onDeadline();
+    }
+    if (this.#drained !== null && now >= this.#drainDeadline) {
+      this.#cut += this.exchanges;
+      for (const client of this.#clients) client.destroy();
+    }
+  }
+
+  #settleDrain(): void {
+    if (this.#clients.size > 0) return;
+    if (this.#peerConnections.size > 0) {
+      for (const connection of this.#peerConnections) connection.destroy();
+      return;
+    }
+    if (this.#sweep !== null) clearInterval(this.#sweep);
+    this.#sweep = null;
+    const drained = this.#drained;
+    this.#drained = null;
+    drained?.();
+  }
+}
+
+function dateLine(): string {
+  return `Date: ${new Date().toUTCString()}\r\n`;
+}

@@ -1,0 +1,344 @@
+/**
+ * One connection to a peer: sends requests, one after the other, and reads their answers. It tells its
+ * exchange what arrives; which exchange that is, and what becomes of failures, is not decided here.
+ */
+import { connect, type Socket } from "node:net";
+import type { PeerFailure } from "../engine.ts";
+import type { Peer } from "../peer.ts";
+import { ChunkedDecoder } from "./chunked.ts";
+import type { Http1Exchange } from "./exchange.ts";
+import type { Http1Engine } from "./http1.ts";
+import { Pool } from "./pool.ts";
+import { ResponseHead } from "./response-head.ts";
+
+/** Up to here a chunk is decoded whole; a small answer is then passed on as one string. */
+const wholeTextBytes = 8_192;
+const headEnd = "\r\n\r\n";
+
+type Stage = "connecting" | "idle" | "head" | "body" | "tunnel" | "closed";
+
+export class PeerConnection<C> {
+  readonly peer: Peer;
+  readonly head = new ResponseHead();
+  /** Engine clock; 0: none. */
+  deadline = 0;
+  /** Whether an earlier request went over this connection. */
+  isReused = false;
+  /** Whether a byte of the current answer has arrived. */
+  hasAnswered = false;
+  readonly #engine: Http1Engine<C>;
+  readonly #socket: Socket;
+  readonly #pool: Pool<PeerConnection<C>>;
+  #exchange: Http1Exchange<C> | null;
+  #stage: Stage = "connecting";
+  #pending: Buffer | null = null;
+  #remaining = 0;
+  #decoder: ChunkedDecoder | null = null;
+  #error: Error | null = null;
+
+  constructor(engine: Http1Engine<C>, peer: Peer, exchange: Http1Exchange<C>) {
+    this.#engine = engine;
+    this.peer = peer;
+    this.#exchange = exchange;
+    this.#pool = poolOf(peer);
+    this.deadline = engine.clock + engine.limits.connectTimeoutMs;
+    engine.addPeerConnection(this);
+    const socket = connect({ host: peer.host, port: peer.port, noDelay: true });
+    this.#socket = socket;
+    socket.on("connect", () => this.#onConnect());
+    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    socket.on("end", () => this.#onEnd());
+    socket.on("drain", () => this.#exchange?.onPeerDrain());
+    socket.on("error", (error) => {
+      this.#error = error;
+    });
+    socket.on("close", () => this.#onClose());
+  }
+
+  /** Takes a kept connection of this peer for the exchange, or makes one. */
+  static open<C>(
+    engine: Http1Engine<C>,
+    peer: Peer,
+    exchange: Http1Exchange<C>,
+    fresh: boolean,
+  ): PeerConnection<C> {
+    const kept = fresh ? undefined : poolOf<C>(peer).take();
+    if (kept === undefined) return new PeerConnection(engine, peer, exchange);
+    kept.#exchange = exchange;
+    kept.isReused = true;
+    kept.#stage = "head";
+    return kept;
+  }
+
+  get isConnecting(): boolean {
+    return this.#stage === "connecting";
+  }
+
+  /** Sends a request head, and the pieces of the body that are there already. */
+  sendHead(head: string, pieces: readonly Buffer[], isChunked: boolean): void {
+    this.hasAnswered = false;
+    this.deadline = this.#engine.clock + this.#engine.limits.responseTimeoutMs;
+    if (pieces.length === 0) {
+      this.#socket.write(head, "latin1");
+      return;
+    }
+    this.#socket.cork();
+    this.#socket.write(head, "latin1");
+    for (const piece of pieces) this.sendBody(piece, isChunked);
+    this.#socket.uncork();
+  }
+
+  /** False when the peer is slower than the client: wait for `onPeerDrain`. */
+  sendBody(piece: Buffer, isChunked: boolean): boolean {
+    this.deadline = this.#engine.clock + this.#engine.limits.responseTimeoutMs;
+    if (!isChunked) return this.#socket.write(piece);
+    this.#socket.cork();
+    this.#socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
+    this.#socket.write(piece);
+    const hasRoom = this.#socket.write("\r\n", "latin1");
+    this.#socket.uncork();
+    return hasRoom;
+  }
+
+  sendText(text: string): void {
+    this.#socket.write(text, "latin1");
+  }
+
+  /** Writes bytes of an upgraded connection. False: wait for `onPeerDrain`. */
+  sendRaw(bytes: Buffer): boolean {
+    return this.#socket.write(bytes);
+  }
+
+  /** No more bytes will come from the client of an upgraded connection. */
+  endRaw(): void {
+    this.#socket.end();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** The exchange is done with it; kept for another when `keep`, closed otherwise. */
+  release(keep: boolean): void {
+    this.#exchange = null;
+    this.#socket.resume();
+    const engine = this.#engine;
+    if (!keep || this.peer.retired || this.#stage === "closed" || this.#pending !== null) {
+      this.destroy();
+      return;
+    }
+    this.#stage = "idle";
+    this.deadline = engine.clock + engine.limits.peerIdleTimeoutMs;
+    if (!this.#pool.put(this, engine.limits.maxIdlePerPeer)) this.destroy();
+  }
+
+  destroy(): void {
+    this.#exchange = null;
+    this.#socket.destroy();
+  }
+
+  onDeadline(): void {
+    const exchange = this.#exchange;
+    const stage = this.#stage;
+    if (exchange === null || stage === "idle") {
+      this.destroy();
+      return;
+    }
+    const { host, port } = this.peer;
+    if (stage === "connecting") {
+      this.#fail({ code: "connect_timeout", message: `no connection to ${host}:${port} in time` });
+    } else if (stage === "head") {
+      this.#fail({ code: "response_timeout", message: `no answer from ${host}:${port} in time` });
+    } else {
+      this.destroy();
+      exchange.onTruncated("body_timeout");
+    }
+  }
+
+  #onConnect(): void {
+    this.#stage = "head";
+    if (this.#exchange === null) this.destroy();
+    else this.#exchange.onPeerReady(this);
+  }
+
+  #onData(chunk: Buffer): void {
+    const exchange = this.#exchange;
+    if (exchange === null) {
+      // Bytes that no request asked for: nobody can tell what they belong to.
+      this.destroy();
+      return;
+    }
+    switch (this.#stage) {
+      case "head":
+        this.#readHead(exchange, chunk);
+        break;
+      case "body":
+        this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+        this.#readBody(exchange, chunk, 0);
+        break;
+      case "tunnel":
+        exchange.onTunnelData(chunk);
+        break;
+    }
+  }
+
+  #readHead(exchange: Http1Exchange<C>, chunk: Buffer): void {
+    this.hasAnswered = true;
+    let buffer = this.#pending === null ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#pending = null;
+    for (;;) {
+      const isWhole = buffer.length <= wholeTextBytes;
+      let end: number;
+      let text: string;
+      if (isWhole) {
+        text = buffer.toString("latin1", 0, buffer.length);
+        end = text.indexOf(headEnd);
+      } else {
+        end = buffer.indexOf(headEnd);
+        text = end === -1 ? "" : buffer.toString("latin1", 0, end + 4);
+      }
+      const { maxHeadBytes } = this.#engine.limits;
+      if (end === -1 ? buffer.length > maxHeadBytes : end + 4 > maxHeadBytes) {
+        this.#failResponse(`the answer's head is longer than ${maxHeadBytes} bytes`);
+        return;
+      }
+      if (end === -1) {
+        this.#pending = buffer;
+        return;
+      }
+      const wrong = this.head.read(text, end + 4, exchange.method);
+      if (wrong !== "") {
+        this.#failResponse(wrong);
+        return;
+      }
+      if (this.head.status >= 200) {
+        this.#beginBody(exchange, buffer, end + 4, isWhole ? text : null);
+        return;
+      }
+      buffer = buffer.subarray(end + 4);
+      if (this.head.status === 101) {
+        if (exchange.head.upgrade === "" || this.head.upgrade === "") {
+          this.#failResponse("101 without an upgrade");
+          return;
+        }
+        this.#stage = "tunnel";
+        this.deadline = 0;
+        exchange.onUpgraded(this, buffer);
+        return;
+      }
+      exchange.onInformational(this.head);
+      if (buffer.length === 0) return;
+    }
+  }
+
+  #beginBody(exchange: Http1Exchange<C>, buffer: Buffer, from: number, text: string | null): void {
+    const { framing, contentLength } = this.head;
+    const available = buffer.length - from;
+    if (text !== null && framing === "length" && available === contentLength) {
+      // A small answer that came in one piece leaves in one piece.
+      exchange.onResponseHead(this, text.slice(from));
+      exchange.onResponseEnd("");
+      return;
+    }
+    if (framing === "none") {
+      if (available > 0) this.head.keepAlive = false;
+      exchange.onResponseHead(this, "");
+      exchange.onResponseEnd("");
+      return;
+    }
+    this.#stage = "body";
+    this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+    this.#remaining = contentLength;
+    if (framing === "chunked") {
+      this.#decoder ??= new ChunkedDecoder();
+      this.#decoder.reset();
+    }
+    exchange.onResponseHead(this, "");
+    if (available > 0 && this.#exchange === exchange) this.#readBody(exchange, buffer, from);
+  }
+
+  #readBody(exchange: Http1Exchange<C>, buffer: Buffer, from: number): void {
+    const { framing } = this.head;
+    if (framing === "close") {
+      exchange.onResponseData(buffer, from, buffer.length);
+    } else if (framing === "length") {
+      const to = Math.min(buffer.length, from + this.#remaining);
+      this.#remaining -= to - from;
+      if (to < buffer.length) this.head.keepAlive = false;
+      exchange.onResponseData(buffer, from, to);
+      if (this.#remaining === 0 && this.#exchange === exchange) exchange.onResponseEnd("");
+    } else if (this.#decoder !== null) {
+      const decoder = this.#decoder;
+      const to = decoder.decode(buffer, from, exchange.responseSink);
+      if (this.#exchange !== exchange) return;
+      if (decoder.error !== "") {
+        this.destroy();
+        exchange.onTruncated("bad_response_body");
+      } else if (decoder.isDone) {
+        if (to < buffer.length) this.head.keepAlive = false;
+        exchange.onResponseEnd(decoder.trailer);
+      }
+    }
+  }
+
+  #onEnd(): void {
+    const exchange = this.#exchange;
+    if (exchange === null) {
+      this.#pool.remove(this);
+      return;
+    }
+    if (this.#stage === "tunnel") exchange.onTunnelEnd();
+    else if (this.#stage === "body" && this.head.framing === "close") exchange.onResponseEnd("");
+    else this.#socket.destroy();
+  }
+
+  #onClose(): void {
+    const exchange = this.#exchange;
+    const stage = this.#stage;
+    this.#stage = "closed";
+    this.#exchange = null;
+    this.#pool.remove(this);
+    this.#engine.removePeerConnection(this);
+    if (exchange === null) return;
+    const { host, port } = this.peer;
+    const why = this.#error === null ? "closed" : this.#error.message;
+    if (stage === "connecting") {
+      exchange.onPeerFailed(this, {
+        code: "connect_failed",
+        message: `connecting to ${host}:${port}: ${why}`,
+      });
+    } else if (stage === "head") {
+      exchange.onPeerFailed(this, {
+        code: "reset",
+        message: `${host}:${port} gave no answer: ${why}`,
+      });
+    } else if (stage === "tunnel") {
+      exchange.onTunnelClosed();
+    } else {
+      exchange.onTruncated("truncated");
+    }
+  }
+
+  #failResponse(message: string): void {
+    const { host, port } = this.peer;
+    this.#fail({ code: "bad_response", message: `${host}:${port}: ${message}` });
+  }
+
+  #fail(failure: PeerFailure): void {
+    const exchange = this.#exchange;
+    this.destroy();
+    exchange?.onPeerFailed(this, failure);
+  }
+}
+
+/** The pool that the engine keeps in a peer's slot; made when first asked for. */
+export function poolOf<C>(peer: Peer): Pool<PeerConnection<C>> {
+  if (peer.slot instanceof Pool) return peer.slot;
+  const pool = new Pool<PeerConnection<C>>();
+  peer.slot = pool;
+  return pool;
+}

@@ -1,0 +1,265 @@
+/**
+ * Reads a request head: checks all of its grammar at once, then looks at those lines only that decide
+ * on framing, routing and the connection. What two parsers could read in two ways is refused.
+ */
+import { FieldLines } from "./field-lines.ts";
+import {
+  explainRequestHead,
+  fieldValue,
+  isAuthority,
+  isNamed,
+  type Refusal,
+  refuse,
+  requestHead,
+} from "./grammar.ts";
+
+const digits = /^[0-9]{1,15}$/;
+const codings = /^[a-z]+(?:[\t ]*,[\t ]*[a-z]+)*$/i;
+/** Protocols that must not be switched to through the gateway: they would hide requests from it. */
+const refusedUpgrades = /^(?:h2c|http\/|tls\/)/i;
+
+/** A request head. One object serves one connection: `read` overwrites what was there. */
+export class RequestHead {
+  method = "";
+  /** The target in origin form, or `*`. */
+  target = "";
+  /** The minor version: 0 or 1. */
+  minor = 1;
+  /** From `Host` or, in absolute form, from the target. */
+  authority = "";
+  /** -1 when there is none. */
+  contentLength = -1;
+  isChunked = false;
+  /** Whether the client wants the connection kept. */
+  keepAlive = true;
+  expectsContinue = false;
+  /** `TE: trailers` was sent. */
+  takesTrailers = false;
+  /** The protocol of an upgrade that is passed on; empty when there is none. */
+  upgrade = "";
+  /** Values of the fields that a proxy in front may have set; empty when absent. */
+  forwardedFor = "";
+  forwardedProto = "";
+  forwardedHost = "";
+  requestId = "";
+  readonly fields = new FieldLines("request");
+
+  /**
+   * Reads the head at the start of `text`, which ends before `end` (after its empty line).
+   * Returns `null`, or why it is refused.
+   */
+  read(text: string, end: number, maxTargetBytes: number): Refusal | null {
+    requestHead.lastIndex = 0;
+    if (!requestHead.test(text) || requestHead.lastIndex !== end) {
+      return explainRequestHead(text.slice(0, end));
+    }
+    const methodEnd = text.indexOf(" ");
+    const targetEnd = text.indexOf(" ", methodEnd + 1);
+    this.method = text.slice(0, methodEnd);
+    this.target = text.slice(methodEnd + 1, targetEnd);
+    this.minor = text.charCodeAt(targetEnd + 8) - 48;
+    this.contentLength = -1;
+    this.isChunked = false;
+    this.expectsContinue = false;
+    this.takesTrailers = false;
+    this.upgrade = "";
+    this.forwardedFor = "";
+    this.forwardedProto = "";
+    this.forwardedHost = "";
+    this.requestId = "";
+    if (targetEnd - methodEnd - 1 > maxTargetBytes) {
+      const message = `the request target is longer than ${maxTargetBytes} bytes`;
+      return { status: 414, code: "target_too_long", message };
+    }
+    this.fields.reset(text, targetEnd + 11, end - 2);
+    return this.#readFields(text, targetEnd + 11, end - 2);
+  }
+
+  #readFields(text: string, start: number, end: number): Refusal | null {
+    const fields = this.fields;
+    let host: string | null = null;
+    let connection = "";
+    let coding: string | null = null;
+    let upgrade = "";
+    for (let line = start; line < end; ) {
+      const lineEnd = text.indexOf("\r\n", line);
+      const next = lineEnd + 2;
+      // Only the first letters of fields that matter; `| 32` makes them lower case.
+      switch (text.charCodeAt(line) | 32) {
+        case 104: {
+          const colon = text.indexOf(":", line);
+          if (isNamed(text, line, colon, "host")) {
+            if (host !== null) return refuse("two_hosts", "more than one Host header");
+            host = fieldValue(text, colon, lineEnd);
+            fields.drop(line, next);
+          }
+          break;
+        }
+        case 99: {
+          const colon = text.indexOf(":", line);
+          if (isNamed(text, line, colon, "connection")) {
+            const value = fieldValue(text, colon, lineEnd);
+            connection = connection === "" ? value : `${connection}, ${value}`;
+            fields.drop(line, next);
+          } else if (isNamed(text, line, colon, "content-length")) {
+            const value = fieldValue(text, colon, lineEnd);
+            if (this.contentLength !== -1)
+              return refuse("two_lengths", "more than one Content-Length");
+            if (!digits.test(value)) return refuse("bad_length", "Content-Length is not a number");
+            this.contentLength = Number(value);
+            fields.drop(line, next);
+          }
+          break;
+        }
+        case 116: {
+          const colon = text.indexOf(":", line);
+          if (isNamed(text, line, colon, "transfer-encoding")) {
+            if (coding !== null) return refuse("two_codings", "more than one Transfer-Encoding");
+            coding = fieldValue(text, colon, lineEnd);
+            fields.drop(line, next);
+          } else if (isNamed(text, line, colon, "te")) {
+            this.takesTrailers = /(?:^|[\t ,])trailers(?:$|[\t ,])/i.test(
+              fieldValue(text, colon, lineEnd),
+            );
+            fields.drop(line, next);
+          }
+          break;
+        }
+        case 117: {
+          const colon = text.indexOf(":", line);
+          if (isNamed(text, line, colon, "upgrade")) {
+            const value = fieldValue(text, colon, lineEnd);
+            upgrade = upgrade === "" ? value : `${upgrade}, ${value}`;
+            fields.drop(line, next);
+          }
+          break;
+        }
+        case 101: {
+          const colon = text.indexOf(":", line);
+          if (isNamed(text, line, colon, "expect")) {
+            if (fieldValue(text, colon, lineEnd).toLowerCase() !== "100-continue") {
+              return { status: 417, code: "bad_expectation", message: "only 100-continue is met" };
+            }
+            this.expectsContinue = true;
+            fields.drop(line, next);
+          }
+          break;
+        }
+        case 107:
+        case 112: {
+          const colon = text.indexOf(":", line);
+          if (
+            isNamed(text, line, colon, "keep-alive") ||
+            isNamed(text, line, colon, "proxy-connection")
+          ) {
+            fields.drop(line, next);
+          }
+          break;
+        }
+        case 120:
+          this.#readForwarded(text, line, lineEnd);
+          break;
+      }
+      line = next;
+    }
+    return (
+      this.#settleFraming(coding) ??
+      this.#settleAuthority(host) ??
+      this.#settleConnection(connection, upgrade)
+    );
+  }
+
+  #readForwarded(text: string, line: number, lineEnd: number): void {
+    const colon = text.indexOf(":", line);
+    switch (text.slice(line, colon).toLowerCase()) {
+      case "x-forwarded-for": {
+        const value = fieldValue(text, colon, lineEnd);
+        this.forwardedFor = this.forwardedFor === "" ? value : `${this.forwardedFor}, ${value}`;
+        break;
+      }
+      case "x-forwarded-proto":
+        this.forwardedProto = fieldValue(text, colon, lineEnd);
+        break;
+      case "x-forwarded-host":
+        this.forwardedHost = fieldValue(text, colon, lineEnd);
+        break;
+      case "x-request-id":
+        this.requestId = fieldValue(text, colon, lineEnd);
+        break;
+      default:
+        return;
+    }
+    this.fields.drop(line, lineEnd + 2);
+  }
+
+  /** RFC 9112 section 6.3; stricter where it leaves a choice. */
+  #settleFraming(coding: string | null): Refusal | null {
+    if (coding === null) return null;
+    if (this.contentLength !== -1) {
+      return refuse("two_framings", "both Transfer-Encoding and Content-Length");
+    }
+    if (this.minor === 0) return refuse("bad_coding", "Transfer-Encoding in an HTTP/1.0 request");
+    if (coding.toLowerCase() !== "chunked") {
+      const isKnownForm = codings.test(coding) && /[\t ,]chunked$/i.test(coding);
+      return {
+        status: isKnownForm ? 501 : 400,
+        code: "bad_coding",
+        message: "the only transfer coding here is a single chunked",
+      };
+    }
+    this.isChunked = true;
+    return null;
+  }
+
+  /** RFC 9112 section 3.2. */
+  #settleAuthority(host: string | null): Refusal | null {
+    if (this.method === "CONNECT") {
+      return { status: 405, code: "no_connect", message: "CONNECT is not served here" };
+    }
+    if (host === null) return refuse("no_host", "the request has no Host header");
+    if (this.target.charCodeAt(0) !== 47) {
+      if (this.target === "*") {
+        if (this.method !== "OPTIONS") return refuse("bad_target", "only OPTIONS may ask for *");
+      } else {
+        const absolute = /^https?:\/\/([^/?]*)([/?].*)?$/i.exec(this.target);
+        if (absolute === null) return refuse("bad_target", "the request target is malformed");
+        // The authority of the target outranks Host (RFC 9112 section 3.2.2).
+        host = absolute[1] ?? "";
+        const rest = absolute[2] ?? "/";
+        this.target = rest.startsWith("?") ? `/${rest}` : rest;
+      }
+    }
+    if (!isAuthority(host)) return refuse("bad_host", "the host is malformed");
+    this.authority = host;
+    return null;
+  }
+
+  #settleConnection(connection: string, upgrade: string): Refusal | null {
+    this.keepAlive = this.minor === 1;
+    if (connection === "") return null;
+    const options = connection.toLowerCase();
+    if (options === "keep-alive") {
+      this.keepAlive = true;
+      return null;
+    }
+    if (options === "close") {
+      this.keepAlive = false;
+      return null;
+    }
+    const names = options.split(",").map((name) => name.trim());
+    if (names.includes("close")) this.keepAlive = false;
+    else if (names.includes("keep-alive")) this.keepAlive = true;
+    if (
+      names.includes("upgrade") &&
+      upgrade !== "" &&
+      this.minor === 1 &&
+      this.contentLength <= 0 &&
+      !this.isChunked &&
+      !refusedUpgrades.test(upgrade)
+    ) {
+      this.upgrade = upgrade;
+    }
+    this.fields.removeNamedBy(connection);
+    return null;
+  }
+}

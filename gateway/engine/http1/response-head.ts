@@ -1,0 +1,134 @@
+/** Reads the head of an origin's answer and finds out how its body is framed (RFC 9112 section 6.3). */
+import { FieldLines } from "./field-lines.ts";
+import { fieldValue, isNamed, responseHead } from "./grammar.ts";
+
+const digits = /^[0-9]{1,15}$/;
+
+/** How a body ends. */
+export type Framing = "none" | "length" | "chunked" | "close";
+
+/** An answer's head. One object serves one connection: `read` overwrites what was there. */
+export class ResponseHead {
+  status = 0;
+  /** From after the version to the end of the status line, its CR LF included: `200 OK\r\n`. */
+  statusLine = "";
+  framing: Framing = "none";
+  /** As announced, also where no body follows; -1 when there is none. */
+  contentLength = -1;
+  /** Whether the origin keeps the connection. */
+  keepAlive = true;
+  upgrade = "";
+  readonly fields = new FieldLines("response");
+
+  /**
+   * Reads the head at the start of `text`, which ends before `end`. `method` is that of the request.
+   * Returns an empty string, or what is wrong with it.
+   */
+  read(text: string, end: number, method: string): string {
+    responseHead.lastIndex = 0;
+    if (!responseHead.test(text) || responseHead.lastIndex !== end) return "malformed answer head";
+    const lineEnd = text.indexOf("\r\n");
+    this.status =
+      (text.charCodeAt(9) - 48) * 100 + (text.charCodeAt(10) - 48) * 10 + text.charCodeAt(11) - 48;
+    // A missing reason phrase keeps its space (RFC 9112 section 4).
+    this.statusLine = lineEnd > 12 ? text.slice(9, lineEnd + 2) : `${this.status} \r\n`;
+    this.contentLength = -1;
+    this.upgrade = "";
+    this.fields.reset(text, lineEnd + 2, end - 2);
+    return this.#readFields(text, lineEnd + 2, end - 2, text.charCodeAt(7) - 48, method);
+  }
+
+  #readFields(text: string, start: number, end: number, minor: number, method: string): string {
+    const fields = this.fields;
+    let connection = "";
+    let coding: string | null = null;
+    for (let line = start; line < end; ) {
+      const lineEnd = text.indexOf("\r\n", line);
+      const next = lineEnd + 2;
+      switch (text.charCodeAt(line) | 32) {
+        case 99: {
+          const colon = text.indexOf(":", line);
+          if (isNamed(text, line, colon, "content-length")) {
+            const value = fieldValue(text, colon, lineEnd);
+            if (this.contentLength !== -1) return "more than one Content-Length";
+            if (!digits.test(value)) return "Content-Length is not a number";
+            this.contentLength = Number(value);
+            fields.drop(line, next);
+          } else if (isNamed(text, line, colon, "connection")) {
+            const value = fieldValue(text, colon, lineEnd);
+            connection = connection === "" ? value : `${connection}, ${value}`;
+            fields.drop(line, next);
+          }
+          break;
+        }
+        case 116: {
+          const colon = text.indexOf(":", line);
+          if (isNamed(text, line, colon, "transfer-encoding")) {
+            if (coding !== null) return "more than one Transfer-Encoding";
+            coding = fieldValue(text, colon, lineEnd);
+            fields.drop(line, next);
+          }
+          break;
+        }
+        case 107:
+        case 112: {
+          const colon = text.indexOf(":", line);
+          if (
+            isNamed(text, line, colon, "keep-alive") ||
+            isNamed(text, line, colon, "proxy-connection")
+          ) {
+            fields.drop(line, next);
+          }
+          break;
+        }
+        case 117: {
+          const colon = text.indexOf(":", line);
+          if (isNamed(text, line, colon, "upgrade")) {
+            this.upgrade = fieldValue(text, colon, lineEnd);
+            fields.drop(line, next);
+          }
+          break;
+        }
+      }
+      line = next;
+    }
+    this.keepAlive = minor === 1;
+    if (connection !== "") this.#readConnection(connection);
+    return this.#settleFraming(coding, minor, method);
+  }
+
+  #readConnection(connection: string): void {
+    const options = connection.toLowerCase();
+    if (options === "keep-alive") {
+      this.keepAlive = true;
+      return;
+    }
+    if (options === "close") {
+      this.keepAlive = false;
+      return;
+    }
+    const names = options.split(",").map((name) => name.trim());
+    if (names.includes("close")) this.keepAlive = false;
+    else if (names.includes("keep-alive")) this.keepAlive = true;
+    this.fields.removeNamedBy(connection);
+  }
+
+  #settleFraming(coding: string | null, minor: number, method: string): string {
+    if (coding !== null) {
+      if (this.contentLength !== -1) return "both Transfer-Encoding and Content-Length";
+      if (coding.toLowerCase() !== "chunked") return "a transfer coding other than chunked";
+      if (minor === 0) return "Transfer-Encoding in an HTTP/1.0 answer";
+    }
+    if (method === "HEAD" || this.status === 204 || this.status === 304 || this.status < 200) {
+      this.framing = "none";
+    } else if (coding !== null) {
+      this.framing = "chunked";
+    } else if (this.contentLength !== -1) {
+      this.framing = this.contentLength === 0 ? "none" : "length";
+    } else {
+      this.framing = "close";
+      this.keepAlive = false;
+    }
+    return "";
+  }
+}
