@@ -54,6 +54,8 @@ export interface WorkerReport {
   readonly exchanges: number;
   readonly clientConnections: number;
   readonly peerConnections: number;
+  /** Requests that were refused before they became an exchange, by error code. */
+  readonly refused: Readonly<Record<string, number>>;
   readonly residentBytes: number;
   readonly scripts: readonly ScriptReport[];
 }

@@ -1,0 +1,38 @@
+/**
+ * Log records about peers that fail, at most one for each peer in a while with the number of those
+ * left out: a dead peer under load must not drown the log.
+ */
+import type { PeerFailure } from "../engine/engine.ts";
+import type { Log } from "../observability/logger.ts";
+
+const quietMs = 1_000;
+/** Peers remembered; the oldest are forgotten first. */
+const capacity = 10_000;
+
+export class FailureLog {
+  readonly #log: Log;
+  readonly #now: () => number;
+  readonly #peers = new Map<string, { loggedMs: number; leftOut: number }>();
+
+  /** `now`: monotonic milliseconds. */
+  constructor(log: Log, now: () => number) {
+    this.#log = log;
+    this.#now = now;
+  }
+
+  record(upstream: string, peer: string, failure: PeerFailure): void {
+    const now = this.#now();
+    const known = this.#peers.get(peer);
+    if (known !== undefined && now - known.loggedMs < quietMs) {
+      known.leftOut += 1;
+      return;
+    }
+    const { code, message } = failure;
+    const leftOut = known?.leftOut ?? 0;
+    this.#log.warn({ upstream, peer, code, leftOut }, message);
+    this.#peers.delete(peer);
+    this.#peers.set(peer, { loggedMs: now, leftOut: 0 });
+    const oldest = this.#peers.keys().next();
+    if (this.#peers.size > capacity && !oldest.done) this.#peers.delete(oldest.value);
+  }
+}

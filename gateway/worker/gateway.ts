@@ -1,0 +1,129 @@
+/**
+ * What the gateway does in each phase of a request: identify host, rewrite, route, balance, record.
+ * The engine calls it; docs/life-of-a-request.md shows the phases under the same names.
+ */
+import type { Upstream } from "../balancing/index.ts";
+import type { Exchange, Handler, Peer, PeerFailure } from "../engine/engine.ts";
+import type { Log } from "../observability/logger.ts";
+import type { Router } from "../routing/index.ts";
+import type { Sandbox, Script, Steering } from "../sandbox/index.ts";
+import type { FailureLog } from "./failure-log.ts";
+import { WaitingRoom } from "./waiting-room.ts";
+
+/** A request's state between the phases. */
+export interface RequestContext extends Steering {
+  /** The script of the host that was asked for, when it runs on this request. */
+  readonly script: Script | null;
+  upstream: string;
+  hashKey: string;
+  /** Where it goes; `null` before `route` and when nothing serves it. */
+  route: Upstream | null;
+}
+
+export interface GatewayOptions {
+  readonly router: Router;
+  readonly sandbox: Sandbox;
+  readonly log: Log;
+  readonly failures: FailureLog;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  readonly watchTimeoutMs: number;
+  /** Asks the primary to watch a service (a `serviceKey`). */
+  readonly askForService: (service: string) => void;
+}
+
+/** Requests that may wait for a first watch at once, in one worker. */
+const waitingCapacity = 10_000;
+
+export class Gateway implements Handler<RequestContext> {
+  /** The routes of the current version; the replica's owner swaps it. */
+  router: Router;
+  readonly #sandbox: Sandbox;
+  readonly #log: Log;
+  readonly #failures: FailureLog;
+  readonly #now: () => number;
+  readonly #waiting: WaitingRoom<RequestContext>;
+
+  constructor(options: GatewayOptions) {
+    this.router = options.router;
+    this.#sandbox = options.sandbox;
+    this.#log = options.log;
+    this.#failures = options.failures;
+    this.#now = options.now;
+    this.#waiting = new WaitingRoom({
+      timeoutMs: options.watchTimeoutMs,
+      capacity: waitingCapacity,
+      ask: options.askForService,
+      onTimeout: (exchange, service) =>
+        exchange.fail(503, "service_unknown_yet", `no word about service ${service} in time`),
+    });
+  }
+
+  onRequest(exchange: Exchange<RequestContext>): void {
+    let context = exchange.context;
+    if (context === null) {
+      context = { script: this.#scriptOf(exchange), upstream: "", hashKey: "", route: null };
+      exchange.context = context;
+      if (context.script !== null) {
+        context.script.onRequest(exchange, context);
+        if (exchange.status !== 0) return;
+      }
+    }
+    this.#route(exchange, context);
+  }
+
+  onPick(exchange: Exchange<RequestContext>): Peer | null {
+    const route = exchange.context?.route ?? null;
+    if (route === null) return null;
+    return route.pick(exchange, exchange.tries === 0 ? exchange.startedAtMs : this.#now());
+  }
+
+  onPeerFailure(exchange: Exchange<RequestContext>, peer: Peer, failure: PeerFailure): void {
+    const route = exchange.context?.route ?? null;
+    route?.failed(peer, this.#now());
+    this.#failures.record(route?.name ?? exchange.host, peer.key, failure);
+  }
+
+  onResponse(exchange: Exchange<RequestContext>): void {
+    const context = exchange.context;
+    if (context === null) return;
+    if (exchange.peer !== null) context.route?.succeeded(exchange.peer);
+    if (context.script?.hasOnResponse) context.script.onResponse(exchange);
+  }
+
+  onEnd(exchange: Exchange<RequestContext>): void {
+    exchange.context = null;
+  }
+
+  /** These services have an entry now: requests that wait for them go on. */
+  servicesArrived(services: Iterable<string>): void {
+    for (const service of services) this.#waiting.arrived(service);
+  }
+
+  onHandlerError(error: unknown): void {
+    this.#log.error({ err: error }, "a phase of a request failed");
+  }
+
+  #scriptOf(exchange: Exchange<RequestContext>): Script | null {
+    const script = this.#sandbox.find(exchange.host);
+    return script?.matches(exchange) ? script : null;
+  }
+
+  #route(exchange: Exchange<RequestContext>, context: RequestContext): void {
+    const { router } = this;
+    const { upstream: chosen } = context;
+    const { host, path } = exchange;
+    const route = chosen === "" ? router.resolve(host, path) : router.upstream(chosen);
+    context.route = route;
+    if (route !== null) return;
+    const service = chosen === "" ? router.unwatched(host, path) : router.unwatchedUpstream(chosen);
+    if (service !== null) {
+      if (this.#waiting.enter(exchange, service)) return;
+      exchange.fail(503, "too_many_waiting", `too many requests wait for service ${service}`);
+    } else if (chosen === "") {
+      exchange.fail(404, "no_route", router.explain(host, path));
+    } else {
+      exchange.fail(503, "no_upstream", router.explainUpstream(chosen));
+    }
+  }
+}

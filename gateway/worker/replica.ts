@@ -1,0 +1,77 @@
+/**
+ * A worker's copy of the desired state. Applies snapshots and deltas: new tables are made beside the
+ * old ones and swapped by one assignment. It sends nothing; the worker does that.
+ */
+import type { Change, Delta, Kind, Snapshot, Tables } from "../state/index.ts";
+
+/** What became of a delta. */
+export type Applied =
+  | "applied"
+  /** It starts from another version than this replica's: a snapshot is needed. */
+  | "gap";
+
+export class Replica {
+  #tables: Tables = emptyTables();
+  #boot = "";
+  #version = -1;
+
+  get tables(): Tables {
+    return this.#tables;
+  }
+
+  /** The boot id of the primary whose versions these are; empty before the first snapshot. */
+  get boot(): string {
+    return this.#boot;
+  }
+
+  /** -1 before the first snapshot. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Whether the primary's counter stands where this replica stands. */
+  isAt(boot: string, version: number): boolean {
+    return this.#boot === boot && this.#version === version;
+  }
+
+  applySnapshot(snapshot: Snapshot): void {
+    this.#tables = withChanges(emptyTables(), snapshot.changes);
+    this.#boot = snapshot.boot;
+    this.#version = snapshot.version;
+  }
+
+  applyDelta(delta: Delta): Applied {
+    if (!this.isAt(delta.boot, delta.from)) return "gap";
+    this.#tables = withChanges(this.#tables, delta.changes);
+    this.#version = delta.to;
+    return "applied";
+  }
+}
+
+function emptyTables(): Tables {
+  return {
+    upstream: new Map(),
+    host: new Map(),
+    service: new Map(),
+    catalog: new Map(),
+    script: new Map(),
+    module: new Map(),
+    setting: new Map(),
+  };
+}
+
+/** New tables; the kinds that no change concerns are shared with `tables`. */
+function withChanges(tables: Tables, changes: readonly Change[]): Tables {
+  const copies = new Map<Kind, Map<string, unknown>>();
+  for (const { kind, key, value } of changes) {
+    let copy = copies.get(kind);
+    if (copy === undefined) {
+      copy = new Map<string, unknown>(tables[kind]);
+      copies.set(kind, copy);
+    }
+    if (value === null) copy.delete(key);
+    else copy.set(key, value);
+  }
+  // A change's value is of its kind by the type of `Change`; a table chosen at run time cannot say so.
+  return { ...tables, ...(Object.fromEntries(copies) as Partial<Tables>) };
+}

@@ -1,0 +1,68 @@
+/**
+ * Requests that wait for a service which nobody watched before they came. Bounded, and each only for
+ * a short while. It knows no router: whoever is resumed looks again.
+ */
+import type { Exchange } from "../engine/engine.ts";
+
+export interface WaitingRoomOptions<C> {
+  /** How long a request waits at most, in ms. */
+  readonly timeoutMs: number;
+  /** Requests that may wait at once. */
+  readonly capacity: number;
+  /** Asks the primary to watch the service. */
+  readonly ask: (service: string) => void;
+  /** The time is up; the exchange is still held. */
+  readonly onTimeout: (exchange: Exchange<C>, service: string) => void;
+}
+
+interface Party<C> {
+  readonly guests: { readonly exchange: Exchange<C>; readonly serial: number }[];
+  readonly timer: NodeJS.Timeout;
+}
+
+export class WaitingRoom<C> {
+  readonly #options: WaitingRoomOptions<C>;
+  readonly #parties = new Map<string, Party<C>>();
+  #size = 0;
+
+  constructor(options: WaitingRoomOptions<C>) {
+    this.#options = options;
+  }
+
+  /** Holds the exchange until `arrived(service)`. False when the room is full: it is not held. */
+  enter(exchange: Exchange<C>, service: string): boolean {
+    if (this.#size >= this.#options.capacity) return false;
+    let party = this.#parties.get(service);
+    if (party === undefined) {
+      const timer = setTimeout(() => this.#expire(service), this.#options.timeoutMs);
+      party = { guests: [], timer };
+      this.#parties.set(service, party);
+      this.#options.ask(service);
+    }
+    party.guests.push({ exchange, serial: exchange.serial });
+    this.#size += 1;
+    exchange.hold();
+    return true;
+  }
+
+  /** The service has an entry now: those who wait for it go on. */
+  arrived(service: string): void {
+    for (const exchange of this.#leave(service)) exchange.resume();
+  }
+
+  #expire(service: string): void {
+    for (const exchange of this.#leave(service)) this.#options.onTimeout(exchange, service);
+  }
+
+  /** Those whose client is still there. */
+  #leave(service: string): readonly Exchange<C>[] {
+    const party = this.#parties.get(service);
+    if (party === undefined) return [];
+    clearTimeout(party.timer);
+    this.#parties.delete(service);
+    this.#size -= party.guests.length;
+    return party.guests
+      .filter(({ exchange, serial }) => exchange.serial === serial && exchange.status === 0)
+      .map(({ exchange }) => exchange);
+  }
+}

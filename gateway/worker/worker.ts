@@ -1,0 +1,185 @@
+/**
+ * A worker process: traffic in, traffic out. It is told by the primary what to be and what the desired
+ * state is, listens after its first snapshot, and reports once a second. It never asks Consul.
+ */
+import { PeerBook } from "../balancing/index.ts";
+import type { Engine } from "../engine/engine.ts";
+import { createHttp1Engine } from "../engine/http1/index.ts";
+import { createLogger, type Log } from "../observability/logger.ts";
+import { Router } from "../routing/index.ts";
+import { createSandbox, type Sandbox } from "../sandbox/index.ts";
+import type { Change, Snapshot, ToPrimary, ToWorker, WorkerSettings } from "../state/index.ts";
+import { FailureLog } from "./failure-log.ts";
+import { Gateway } from "./gateway.ts";
+import { Replica } from "./replica.ts";
+import { trustedProxies } from "./trusted-proxies.ts";
+
+const reportMs = 1_000;
+/** A worker whose primary is gone finishes what runs within this time. */
+const orphanDrainMs = 1_000;
+
+const now = () => performance.now();
+
+class Worker {
+  readonly #settings: WorkerSettings;
+  readonly #log: Log;
+  readonly #replica = new Replica();
+  readonly #book: PeerBook;
+  readonly #sandbox: Sandbox;
+  readonly #gateway: Gateway;
+  readonly #engine: Engine;
+  #isListening = false;
+  #isDraining = false;
+
+  constructor(settings: WorkerSettings) {
+    this.#settings = settings;
+    this.#log = createLogger({ name: "sluice-worker", level: settings.logLevel });
+    this.#book = new PeerBook({ onRetired: (peer) => this.#engine.retire(peer) });
+    this.#sandbox = createSandbox({
+      limits: settings.script,
+      log: (level, host, version, message) => this.#log[level]({ script: host, version }, message),
+    });
+    this.#gateway = new Gateway({
+      router: this.#route(null, null),
+      sandbox: this.#sandbox,
+      log: this.#log,
+      failures: new FailureLog(this.#log, now),
+      now,
+      watchTimeoutMs: settings.watchTimeoutMs,
+      askForService: (service) => send({ type: "watch", service }),
+    });
+    this.#engine = createHttp1Engine({
+      handler: this.#gateway,
+      limits: settings.limits,
+      idPrefix: settings.idPrefix,
+      trusts: trustedProxies(settings.trustedProxies),
+      onHandlerError: (error) => this.#gateway.onHandlerError(error),
+      now,
+    });
+    setInterval(() => this.#report(), reportMs);
+    send({ type: "resync", reason: "started" });
+  }
+
+  onMessage(message: Exclude<ToWorker, { type: "start" }>): void {
+    switch (message.type) {
+      case "snapshot":
+        this.#onSnapshot(message.snapshot);
+        break;
+      case "delta": {
+        const { delta } = message;
+        // Before the first snapshot deltas are of no use: it will have what they say.
+        if (this.#replica.version === -1) return;
+        if (this.#replica.applyDelta(delta) === "gap") {
+          this.#resync(`delta from ${delta.from}`);
+          return;
+        }
+        this.#swap(delta.changes);
+        break;
+      }
+      case "counter":
+        if (this.#replica.version !== -1 && !this.#replica.isAt(message.boot, message.version)) {
+          this.#resync(`the counter is at ${message.version}`);
+        }
+        break;
+      case "drain":
+        this.drain(message.deadlineMs);
+        break;
+    }
+  }
+
+  drain(deadlineMs: number): void {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    if (!this.#isListening) process.exit(0);
+    void this.#engine.drain(deadlineMs).then((cut) => {
+      if (cut > 0) this.#log.warn({ cut }, "requests were cut at the drain deadline");
+      this.#report();
+      process.exit(0);
+    });
+  }
+
+  #onSnapshot(snapshot: Snapshot): void {
+    this.#replica.applySnapshot(snapshot);
+    this.#swap(null);
+    if (!this.#isListening) void this.#listen();
+  }
+
+  async #listen(): Promise<void> {
+    this.#isListening = true;
+    const { host, port } = this.#settings.http;
+    try {
+      const address = await this.#engine.listen({ host, port, backlog: 4_096 });
+      send({ type: "listening", address: address.address, port: address.port });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      send({ type: "fatal", message: `--http ${host}:${port}: ${reason}` });
+    }
+  }
+
+  /** Makes the tables of the replica's version the ones that requests see. `null`: anything may differ. */
+  #swap(changes: readonly Change[] | null): void {
+    const before = this.#gateway.router;
+    const router = this.#route(before, changes);
+    const { script, module, setting } = this.#replica.tables;
+    if (changes === null || changes.some(isAboutScripts)) {
+      this.#sandbox.apply({ script, module, setting });
+    }
+    this.#gateway.router = router;
+    before.dispose(router);
+    send({ type: "ack", boot: this.#replica.boot, version: this.#replica.version });
+    const services =
+      changes === null
+        ? this.#replica.tables.service.keys()
+        : changes.filter((change) => change.kind === "service").map((change) => change.key);
+    this.#gateway.servicesArrived(services);
+  }
+
+  #route(before: Router | null, changes: readonly Change[] | null): Router {
+    const options = { random: Math.random, now };
+    return Router.build(this.#replica.tables, this.#book, options, before, changes);
+  }
+
+  #resync(reason: string): void {
+    this.#log.warn({ version: this.#replica.version, reason }, "asking for a snapshot");
+    send({ type: "resync", reason });
+  }
+
+  #report(): void {
+    const stats = this.#engine.stats();
+    send({
+      type: "report",
+      report: {
+        idPrefix: this.#settings.idPrefix,
+        requests: stats.requests,
+        exchanges: stats.exchanges,
+        clientConnections: stats.clientConnections,
+        peerConnections: stats.peerConnections,
+        refused: stats.refused,
+        residentBytes: process.memoryUsage.rss(),
+        scripts: this.#sandbox.reports(),
+      },
+    });
+  }
+}
+
+function isAboutScripts(change: Change): boolean {
+  return change.kind === "script" || change.kind === "module" || change.kind === "setting";
+}
+
+function send(message: ToPrimary): void {
+  // Without a channel there is no primary any more; `disconnect` has been or will be told.
+  if (process.connected) process.send?.(message);
+}
+
+let worker: Worker | null = null;
+
+process.on("message", (message: ToWorker) => {
+  if (message.type === "start") worker ??= new Worker(message.settings);
+  else worker?.onMessage(message);
+});
+process.on("disconnect", () => {
+  if (worker === null) process.exit(0);
+  worker.drain(orphanDrainMs);
+});
+// Signals to the whole process group are the primary's to answer: it tells its workers what to do.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
