@@ -1,0 +1,141 @@
+/**
+ * The engine with the simplest gateway around it: a handler that picks the first peer not yet tried
+ * and writes down what happened, with a hook for each phase.
+ */
+import type {
+  Engine,
+  EngineLimits,
+  EngineOptions,
+  EngineStats,
+  Exchange,
+  Handler,
+  Peer,
+  PeerFailure,
+} from "../../gateway/engine/engine.ts";
+import { createHttp1Engine } from "../../gateway/engine/http1/index.ts";
+import { until } from "./conditions.ts";
+
+/** What the test handler keeps for a request. */
+export interface TestContext {
+  readonly failures: PeerFailure[];
+}
+
+export type TestExchange = Exchange<TestContext>;
+
+/** What an exchange was when it ended. */
+export interface Ended {
+  readonly id: string;
+  readonly method: string;
+  readonly status: number;
+  readonly errorCode: string;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly tries: number;
+  readonly durationMs: number;
+  readonly failures: readonly PeerFailure[];
+}
+
+export interface GatewayOptions {
+  readonly peers?: readonly Peer[];
+  readonly limits?: Partial<EngineLimits>;
+  /** Each runs after the test handler's own phase; `onPick` replaces it. */
+  readonly hooks?: Partial<Handler<TestContext>>;
+  readonly trusts?: (clientAddress: string) => boolean;
+  readonly engine?: (options: EngineOptions<TestContext>) => Engine;
+}
+
+export class TestGateway {
+  readonly engine: Engine;
+  readonly port: number;
+  readonly ended: readonly Ended[];
+  /** What the handler threw. */
+  readonly handlerErrors: readonly unknown[];
+
+  constructor(
+    engine: Engine,
+    port: number,
+    ended: readonly Ended[],
+    handlerErrors: readonly unknown[],
+  ) {
+    this.engine = engine;
+    this.port = port;
+    this.ended = ended;
+    this.handlerErrors = handlerErrors;
+  }
+
+  /** The only exchange, once it is over. */
+  async outcome(): Promise<Ended> {
+    await until("an exchange ended", () => this.ended.length > 0);
+    const [first] = this.ended;
+    if (!first || this.ended.length > 1) throw new Error(`${this.ended.length} exchanges ended`);
+    return first;
+  }
+
+  /** The n-th exchange to end, once it has. */
+  async outcomeOf(index: number): Promise<Ended> {
+    await until(`exchange ${index} ended`, () => this.ended.length > index);
+    return this.ended[index] as Ended;
+  }
+}
+
+export async function startGateway(options: GatewayOptions): Promise<TestGateway> {
+  const ended: Ended[] = [];
+  const handlerErrors: unknown[] = [];
+  const engine = (options.engine ?? createHttp1Engine)({
+    handler: recordingHandler(options, ended),
+    idPrefix: "test",
+    onHandlerError: (error) => handlerErrors.push(error),
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.trusts === undefined ? {} : { trusts: options.trusts }),
+  });
+  const address = await engine.listen({ host: "127.0.0.1", port: 0 });
+  return new TestGateway(engine, address.port, ended, handlerErrors);
+}
+
+function recordingHandler(options: GatewayOptions, ended: Ended[]): Handler<TestContext> {
+  const { peers = [], hooks = {} } = options;
+  return {
+    onRequest(exchange) {
+      exchange.context ??= { failures: [] };
+      hooks.onRequest?.(exchange);
+    },
+    onPick(exchange) {
+      if (hooks.onPick) return hooks.onPick(exchange);
+      return peers.find((peer) => !exchange.tried(peer)) ?? null;
+    },
+    onPeerFailure(exchange, peer, failure) {
+      exchange.context?.failures.push({ code: failure.code, message: failure.message });
+      hooks.onPeerFailure?.(exchange, peer, failure);
+    },
+    onResponse(exchange) {
+      hooks.onResponse?.(exchange);
+    },
+    onEnd(exchange) {
+      hooks.onEnd?.(exchange);
+      ended.push({
+        id: exchange.id,
+        method: exchange.method,
+        status: exchange.status,
+        errorCode: exchange.errorCode,
+        bytesIn: exchange.bytesIn,
+        bytesOut: exchange.bytesOut,
+        tries: exchange.tries,
+        durationMs: exchange.durationMs,
+        failures: exchange.context?.failures ?? [],
+      });
+    },
+  };
+}
+
+/** Waits until the engine holds no exchange and no connection any more, and rejects if it keeps one. */
+export async function expectIdle(engine: Engine): Promise<void> {
+  let stats: EngineStats = engine.stats();
+  await until(
+    "the engine let go of every exchange and connection",
+    () => {
+      stats = engine.stats();
+      return stats.exchanges === 0 && stats.clientConnections === 0 && stats.peerConnections === 0;
+    },
+    { deadlineMs: 5_000, describe: () => stats },
+  );
+}
