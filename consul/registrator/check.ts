@@ -1,0 +1,128 @@
+/**
+ * Health checks from SERVICE_CHECK_ labels (gliderlabs/registrator's documentation, "Consul"). Checks
+ * that would run a command on the Consul agent are refused.
+ */
+import type { Attribute, Attributes } from "./metadata.ts";
+
+export interface Timing {
+  readonly interval: string;
+  readonly timeout: string;
+}
+
+/** A check without its target, which is known when the service is registered. */
+export type CheckTarget =
+  | ({ readonly kind: "http"; readonly scheme: "http" | "https" } & Timing & {
+        readonly path: string;
+        readonly method: string | null;
+      })
+  | ({ readonly kind: "tcp" } & Timing)
+  | ({ readonly kind: "grpc"; readonly tls: boolean; readonly skipVerify: boolean } & Timing)
+  | { readonly kind: "ttl"; readonly ttl: string };
+
+export type ServiceCheck = CheckTarget & {
+  readonly status: "passing" | "warning" | "critical" | null;
+  readonly deregisterAfter: string | null;
+};
+
+/** A label that could not be followed, and what was done instead. */
+export interface Problem {
+  readonly label: string;
+  readonly sentence: string;
+}
+
+const defaultInterval = "10s";
+/** Consul's own default for HTTP, TCP and gRPC checks. */
+const defaultTimeout = "10s";
+const duration = /^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/;
+const method = /^[A-Za-z]{1,20}$/;
+
+/** The check that the labels ask for, or `null`; each label that does not fit adds a problem. */
+export function readCheck(attributes: Attributes, problems: Problem[]): ServiceCheck | null {
+  const target = readTarget(attributes, problems);
+  if (target === null) return null;
+  const deregisterAfter = readDuration(attributes, "check_deregister_after", null, problems);
+  return { ...target, status: readStatus(attributes, problems), deregisterAfter };
+}
+
+function readTarget(attributes: Attributes, problems: Problem[]): CheckTarget | null {
+  for (const key of ["check_cmd", "check_script"]) {
+    const command = given(attributes, key);
+    if (command) {
+      const sentence = "would run a command on the Consul agent and is refused; no such check";
+      problems.push({ label: command.label, sentence });
+    }
+  }
+  for (const scheme of ["http", "https"] as const) {
+    const path = given(attributes, `check_${scheme}`);
+    if (!path) continue;
+    if (!/^\/[\x21-\x7e]*$/.test(path.value)) {
+      const sentence = `takes a path like "/health", not ${JSON.stringify(path.value)}; no such check`;
+      problems.push({ label: path.label, sentence });
+      continue;
+    }
+    const verb = given(attributes, `check_${scheme}_method`);
+    if (verb && !method.test(verb.value))
+      problems.push({ label: verb.label, sentence: "takes an HTTP method; GET is used" });
+    return {
+      ...{ kind: "http", scheme, path: path.value },
+      method: verb && method.test(verb.value) ? verb.value.toUpperCase() : null,
+      ...readTiming(attributes, problems),
+    };
+  }
+  const ttl = given(attributes, "check_ttl");
+  if (ttl) {
+    const value = readDuration(attributes, "check_ttl", null, problems);
+    if (value !== null) return { kind: "ttl", ttl: value };
+  }
+  if (isOn(attributes, "check_tcp")) return { kind: "tcp", ...readTiming(attributes, problems) };
+  if (isOn(attributes, "check_grpc")) {
+    const tls = isOn(attributes, "check_grpc_use_tls");
+    const skipVerify = isOn(attributes, "check_tls_skip_verify");
+    return { kind: "grpc", tls, skipVerify, ...readTiming(attributes, problems) };
+  }
+  return null;
+}
+
+function readTiming(attributes: Attributes, problems: Problem[]): Timing {
+  return {
+    interval: readDuration(attributes, "check_interval", defaultInterval, problems),
+    timeout: readDuration(attributes, "check_timeout", defaultTimeout, problems),
+  };
+}
+
+function readDuration<Fallback extends string | null>(
+  attributes: Attributes,
+  key: string,
+  fallback: Fallback,
+  problems: Problem[],
+): string | Fallback {
+  const attribute = given(attributes, key);
+  if (!attribute) return fallback;
+  const { value, label } = attribute;
+  if (duration.test(value) && /[1-9]/.test(value)) return value;
+  const instead = fallback === null ? "it is left out" : `${fallback} is used`;
+  const sentence = `takes a duration like "15s", not ${JSON.stringify(value)}; ${instead}`;
+  problems.push({ label, sentence });
+  return fallback;
+}
+
+function readStatus(attributes: Attributes, problems: Problem[]): ServiceCheck["status"] {
+  const attribute = given(attributes, "check_initial_status");
+  if (!attribute) return null;
+  const { value, label } = attribute;
+  if (value === "passing" || value === "warning" || value === "critical") return value;
+  const sentence = `takes passing, warning or critical, not ${JSON.stringify(value)}; Consul's own is used`;
+  problems.push({ label, sentence });
+  return null;
+}
+
+function given(attributes: Attributes, key: string): Attribute | null {
+  const attribute = attributes.get(key);
+  return attribute && attribute.value !== "" ? attribute : null;
+}
+
+/** Set to anything but a plain no. */
+export function isOn(attributes: Attributes, key: string): boolean {
+  const value = attributes.get(key)?.value.trim().toLowerCase() ?? "";
+  return value !== "" && !["false", "0", "no", "off"].includes(value);
+}

@@ -1,0 +1,109 @@
+/**
+ * What Docker says about a container (Docker Engine API, "Inspect a container"), reduced to what the
+ * registrator reads. Checks its form and gives it no meaning.
+ */
+import { z } from "zod";
+
+export interface PublishedPort {
+  /** The port inside the container. */
+  readonly exposed: string;
+  readonly protocol: string;
+  /** The first binding on the host, or `null`: only exposed. */
+  readonly host: { readonly ip: string; readonly port: number } | null;
+}
+
+export interface Container {
+  readonly id: string;
+  /** Without the slash that Docker puts first. */
+  readonly name: string;
+  readonly image: string;
+  readonly running: boolean;
+  readonly paused: boolean;
+  readonly exitCode: number;
+  readonly env: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** As Docker has it: `SIGQUIT`, `3`, or empty for SIGTERM. */
+  readonly stopSignal: string;
+  /** `default`, `bridge`, `host`, `none`, `container:<id>` or the name of a network. */
+  readonly networkMode: string;
+  readonly ports: readonly PublishedPort[];
+  /** Its address on each of its networks, by the network's name. */
+  readonly addresses: ReadonlyMap<string, string>;
+}
+
+const binding = z.object({
+  HostIp: z.string().optional(),
+  HostPort: z.string().optional(),
+});
+const bindings = z.record(z.string(), z.array(binding).nullable());
+
+const schema = z.object({
+  Id: z.string().min(12),
+  Name: z.string(),
+  State: z.object({
+    Running: z.boolean(),
+    Paused: z.boolean().default(false),
+    ExitCode: z.number().default(0),
+  }),
+  Config: z.object({
+    Image: z.string().default(""),
+    Env: z.array(z.string()).nullish(),
+    Labels: z.record(z.string(), z.string()).nullish(),
+    ExposedPorts: z.record(z.string(), z.unknown()).nullish(),
+    StopSignal: z.string().default(""),
+  }),
+  HostConfig: z.object({ NetworkMode: z.string().default("default") }),
+  NetworkSettings: z.object({
+    Ports: bindings.nullish(),
+    IPAddress: z.string().default(""),
+    Networks: z.record(z.string(), z.object({ IPAddress: z.string().default("") })).nullish(),
+  }),
+});
+
+/** Reads the answer of `GET /containers/<id>/json`. Throws an Error that names the field. */
+export function readContainer(answer: unknown): Container {
+  const result = schema.safeParse(answer);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    throw new Error(`Docker's answer: ${issue?.path.join(".")}: ${issue?.message}`);
+  }
+  const { Id, Name, State, Config, HostConfig, NetworkSettings } = result.data;
+  const addresses = new Map(
+    Object.entries(NetworkSettings.Networks ?? {})
+      .map(([name, network]) => [name, network.IPAddress] as const)
+      .filter(([, address]) => address !== ""),
+  );
+  if (NetworkSettings.IPAddress !== "" && !addresses.has("bridge"))
+    addresses.set("bridge", NetworkSettings.IPAddress);
+  return {
+    id: Id,
+    name: Name.replace(/^\//, ""),
+    image: Config.Image,
+    running: State.Running,
+    paused: State.Paused,
+    exitCode: State.ExitCode,
+    env: Config.Env ?? [],
+    labels: Config.Labels ?? {},
+    stopSignal: Config.StopSignal,
+    networkMode: HostConfig.NetworkMode,
+    ports: readPorts(Config.ExposedPorts ?? {}, NetworkSettings.Ports ?? {}),
+    addresses,
+  };
+}
+
+function readPorts(
+  exposed: Readonly<Record<string, unknown>>,
+  published: z.infer<typeof bindings>,
+): readonly PublishedPort[] {
+  const names = new Set([...Object.keys(exposed), ...Object.keys(published)]);
+  const ports = [...names].map((name) => {
+    const [port = "", protocol = "tcp"] = name.split("/");
+    const first = published[name]?.[0];
+    const hostPort = Number(first?.HostPort ?? "");
+    const host = hostPort > 0 ? { ip: first?.HostIp ?? "", port: hostPort } : null;
+    return { exposed: port, protocol, host };
+  });
+  return ports.sort(
+    (a, b) => Number(a.exposed) - Number(b.exposed) || (a.protocol < b.protocol ? -1 : 1),
+  );
+}
