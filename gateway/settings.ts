@@ -11,7 +11,7 @@ import {
   type Address,
   address,
   bytes,
-  consulUrl,
+  consulAddress,
   duration,
   integer,
   keyPrefix,
@@ -44,9 +44,10 @@ const table = {
   },
   consul: {
     argument: "URL",
-    meaning: "Consul's HTTP API; CONSUL_HTTP_ADDR is honoured.",
-    fallback: "http://127.0.0.1:8500",
-    schema: consulUrl(),
+    meaning: "Consul's HTTP API; without it CONSUL_HTTP_ADDR, as for Consul's own commands.",
+    fallback: null,
+    fallbackText: "http://127.0.0.1:8500",
+    schema: consulAddress(),
   },
   http: {
     argument: "ADDRESS:PORT",
@@ -202,12 +203,16 @@ const table = {
 } as const satisfies Readonly<Record<string, Definition>>;
 
 type Key = keyof typeof table;
-type Values = { readonly [K in Key]: z.output<(typeof table)[K]["schema"]> };
+type Values = {
+  readonly [K in Key]:
+    | z.output<(typeof table)[K]["schema"]>
+    | ((typeof table)[K]["fallback"] extends null ? null : never);
+};
 
 export interface Settings {
   readonly consul: {
-    /** Without a slash at the end. */
-    readonly url: string;
+    /** As a flag, `SLUICE_CONSUL` or the file has it; `null`: Consul's own variables and default decide. */
+    readonly url: string | null;
     /** False when nobody named one and the default is tried. */
     readonly named: boolean;
   };
@@ -257,6 +262,8 @@ export const settingNames: readonly SettingNames[] = keys().map((key) => {
   };
 });
 
+const consulVariable = "CONSUL_HTTP_ADDR";
+
 /** Variables that begin with `SLUICE_` and are read by the project's tests, not by the gateway. */
 const notSettings: ReadonlySet<string> = new Set(["SLUICE_REQUIRE_REAL"]);
 
@@ -273,28 +280,31 @@ export async function loadSettings(
   const config = flags.config ?? fromEnv("config");
   const file = config === undefined ? {} : await readSettingsFile(String(config));
 
-  const read = <K extends Key>(key: K): { value: Values[K]; isDefault: boolean } => {
+  const read = <K extends Key>(key: K): { value: Values[K]; where: string | null } => {
     const { fallback }: Definition = table[key];
     const candidates: readonly (readonly [where: string, raw: unknown])[] = [
       [flagOf(key), flags[key]],
       [variableOf(key), fromEnv(key)],
-      ...(key === "consul" ? [["CONSUL_HTTP_ADDR", consulAddress(env)] as const] : []),
+      ...(key === "consul" ? [[consulVariable, env[consulVariable] || undefined] as const] : []),
       [`${config}: field "${key}"`, file[key]],
     ];
     const found = candidates.find(([, raw]) => raw !== undefined);
-    const [where, raw] = found ?? [
-      "default",
-      typeof fallback === "function" ? fallback() : fallback,
-    ];
+    const raw = found ? found[1] : typeof fallback === "function" ? fallback() : fallback;
+    const value =
+      found === undefined && raw === null
+        ? null
+        : parse(found?.[0] ?? flagOf(key), table[key].schema, raw);
     // The schema of `key` gives Values[K]; TypeScript cannot follow a generic key through the table.
-    const value = (raw === null ? null : parse(where, table[key].schema, raw)) as Values[K];
-    return { value, isDefault: found === undefined };
+    return { value: value as Values[K], where: found?.[0] ?? null };
   };
   const get = <K extends Key>(key: K): Values[K] => read(key).value;
 
   const consul = read("consul");
   return {
-    consul: { url: consul.value, named: !consul.isDefault },
+    consul: {
+      url: consul.where === consulVariable ? null : consul.value,
+      named: consul.where !== null,
+    },
     http: get("http"),
     admin: get("admin"),
     workers: get("workers"),
@@ -328,14 +338,6 @@ function parse(where: string, schema: z.ZodType, raw: unknown): unknown {
   const result = schema.safeParse(raw);
   if (result.success) return result.data;
   throw new SettingsError(`${where}: ${result.error.issues[0]?.message ?? "is not valid"}`);
-}
-
-/** `CONSUL_HTTP_ADDR`, with TLS when `CONSUL_HTTP_SSL` asks for it (Consul documentation, "Commands"). */
-function consulAddress(env: Readonly<Record<string, string | undefined>>): string | undefined {
-  const written = env.CONSUL_HTTP_ADDR || undefined;
-  if (written === undefined || written.includes("://")) return written;
-  const ssl = env.CONSUL_HTTP_SSL ?? "";
-  return ["1", "t", "true"].includes(ssl.toLowerCase()) ? `https://${written}` : written;
 }
 
 function checkVariables(env: Readonly<Record<string, string | undefined>>): void {

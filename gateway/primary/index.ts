@@ -1,0 +1,6 @@
+/** The door of the primary room: the control plane, and what it shows of itself. */
+export { systemClock } from "./clock.ts";
+export type { PrimaryOptions, PrimaryParts, Sources } from "./primary.ts";
+export { Primary, StartError } from "./primary.ts";
+export { runUntilSignal } from "./signals.ts";
+export type { SourcesStatus, Status } from "./status.ts";

@@ -1,0 +1,346 @@
+/**
+ * The control plane: puts sources, gate, state, replication, workers and the admin API together, and
+ * owns the order in which they start and stop. Reads no argv and installs no signal handler.
+ */
+import { randomInt, randomUUID } from "node:crypto";
+import { createServer, type Server } from "node:net";
+import type { FastifyInstance } from "fastify";
+import type { Log } from "../observability/logger.ts";
+import type { CheckScript } from "../sandbox/sandbox.ts";
+import type { Settings } from "../settings.ts";
+import { type Address, formatAddress } from "../settings-values.ts";
+import type { Change, Tables } from "../state/index.ts";
+import { createAdmin } from "./admin/server.ts";
+import { Batcher } from "./batcher.ts";
+import type { Clock } from "./clock.ts";
+import { Replication } from "./replication.ts";
+import { ScriptGate } from "./scripts.ts";
+import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
+import { emptyTables, State, tablesFrom } from "./state.ts";
+import { describeRefusal, type SourcesStatus, type Status, sumScripts } from "./status.ts";
+import { Workers } from "./workers.ts";
+
+/** Where changes come from. */
+export interface Sources {
+  start(): void;
+  stop(): void | Promise<void>;
+  /** Resolves when everything that Consul has at the start was emitted. */
+  whenReady(): Promise<void>;
+  /** A request asks for this `serviceKey`: watch it. */
+  use(service: string): void;
+  /** Lets go of what is held although Consul no longer has it; returns how many entries. */
+  release(): number;
+  status(): SourcesStatus;
+}
+
+/** The rooms that the primary uses, passed in by whoever starts it. */
+export interface PrimaryParts {
+  /** The module that a worker process runs. */
+  readonly workerEntry: string;
+  readonly check: CheckScript;
+  readonly createSources: (options: {
+    readonly emit: (changes: readonly Change[]) => void;
+    /** The state that is served already, out of a snapshot. */
+    readonly previous: Tables | null;
+  }) => Sources;
+  readonly consul: {
+    /** For display: without user and password. */
+    readonly url: string;
+    /** Resolves to `null` when a Consul answers, in whatever way, else to the reason in a few words. */
+    readonly reach: () => Promise<string | null>;
+    /** Closes the connections to it. */
+    readonly close: () => void;
+  };
+}
+
+export interface PrimaryOptions {
+  readonly settings: Settings;
+  readonly parts: PrimaryParts;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Why the gateway cannot start, in one line for the operator. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+}
+
+const noConsul = (url: string) =>
+  `no Consul at ${url} and none was named; try "npx sluice demo", start one with "npx sluice agent", or name yours with --consul URL`;
+
+export class Primary {
+  readonly #settings: Settings;
+  readonly #parts: PrimaryParts;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #startedMs: number;
+  readonly #boot = randomUUID();
+  readonly #failure = Promise.withResolvers<string>();
+  #running: Running | null = null;
+  #isStopping = false;
+
+  constructor({ settings, parts, clock, log }: PrimaryOptions) {
+    this.#settings = settings;
+    this.#parts = parts;
+    this.#clock = clock;
+    this.#log = log;
+    this.#startedMs = clock.ticks();
+  }
+
+  /** Resolves, with the reason, only when the workers turn out to be unable to serve at all. */
+  get failed(): Promise<string> {
+    return this.#failure.promise;
+  }
+
+  /** Resolves when the control plane runs; workers come up after that. Throws a `StartError`. */
+  async start(): Promise<{ readonly admin: Address }> {
+    const { http, admin } = this.#settings;
+    const file = this.#snapshotFile();
+    const loaded = (await file?.load()) ?? null;
+    await this.#lookForConsul(loaded);
+    await checkFree(http);
+
+    const running = this.#assemble(file, loaded);
+    const address = await listenAdmin(running.admin, admin);
+    this.#running = running;
+    running.sources.start();
+    running.workers.start();
+    if (loaded !== null) this.#openFromFile(running, loaded);
+    void this.#openWhenReady(running);
+    this.#log.info(
+      { admin: formatAddress(address), consul: this.#parts.consul.url, boot: this.#boot },
+      `admin API on http://${formatAddress(address)}/status`,
+    );
+    return { admin: address };
+  }
+
+  /** Replaces the workers one by one. Resolves to false when that was given up. */
+  async roll(): Promise<boolean> {
+    return (await this.#running?.workers.roll()) ?? false;
+  }
+
+  /** Drains the workers, writes the state and lets go of everything. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    const running = this.#running;
+    if (running === null) return;
+    await running.workers.drain(this.#settings.drainTimeoutMs);
+    await running.sources.stop();
+    this.#parts.consul.close();
+    running.batcher.flushNow();
+    running.replication.close();
+    await running.file?.close();
+    await running.admin.close();
+    this.#running = null;
+  }
+
+  /** For when there is no time left: kills the workers. */
+  abandon(): void {
+    this.#running?.workers.killAll();
+  }
+
+  #snapshotFile(): SnapshotFile | null {
+    const { dataDir } = this.#settings;
+    if (dataDir === null) return null;
+    return new SnapshotFile({
+      directory: dataDir,
+      source: () => {
+        if (this.#running === null) throw new Error("there is no state yet");
+        return this.#running.state.snapshot();
+      },
+      clock: this.#clock,
+      log: this.#log,
+    });
+  }
+
+  async #lookForConsul(loaded: LoadedSnapshot | null): Promise<void> {
+    if (loaded !== null) return;
+    const { url } = this.#parts.consul;
+    const reason = this.#parts.consul.reach();
+    if (!this.#settings.consul.named) {
+      if ((await reason) !== null) throw new StartError(noConsul(url));
+      return;
+    }
+    void reason.then((text) => {
+      if (text === null) return;
+      this.#log.warn({ consul: url, reason: text }, `waiting for Consul at ${url}: ${text}`);
+    });
+  }
+
+  #assemble(file: SnapshotFile | null, loaded: LoadedSnapshot | null): Running {
+    const { settings, clock, log } = {
+      settings: this.#settings,
+      clock: this.#clock,
+      log: this.#log,
+    };
+    const previous = loaded === null ? null : tablesFrom(loaded.changes);
+    const state = new State({
+      boot: this.#boot,
+      ...(previous === null ? {} : { tables: previous }),
+    });
+    const replication = new Replication({ clock, log, source: state });
+    const batcher = new Batcher({
+      clock,
+      flush: (changes) => {
+        const delta = state.commit(changes);
+        if (delta === null) return;
+        replication.publish(delta);
+        // Before it is open the state is a part only of what Consul has.
+        if (replication.isOpen) file?.schedule();
+      },
+    });
+    const gate = new ScriptGate({
+      check: this.#parts.check,
+      pass: (changes) => batcher.add(changes),
+      live: previous ?? emptyTables(),
+      clock,
+      log,
+    });
+    const sources = this.#parts.createSources({
+      emit: (changes) => gate.offer(changes),
+      previous,
+    });
+    const workers = new Workers({
+      entry: this.#parts.workerEntry,
+      count: settings.workers,
+      settings: {
+        http: settings.http,
+        engine: settings.engine,
+        limits: settings.limits,
+        trustedProxies: settings.trustedProxies,
+        script: settings.script,
+        watchTimeoutMs: settings.watchTimeoutMs,
+        logLevel: settings.logLevel,
+      },
+      idLetters: randomLetters(6),
+      replication,
+      clock,
+      log,
+      drainTimeoutMs: settings.drainTimeoutMs,
+      onWatch: (service) => sources.use(service),
+      onFatal: (message, hasServed) => {
+        if (!hasServed) this.#failure.resolve(message);
+      },
+    });
+    const admin = createAdmin({
+      status: () => this.status(),
+      notReady: () => this.notReady(),
+      release: () => sources.release(),
+    });
+    return { file, state, replication, batcher, gate, sources, workers, admin };
+  }
+
+  #openFromFile(running: Running, loaded: LoadedSnapshot): void {
+    const writtenAt = new Date(loaded.writtenAt).toISOString();
+    this.#log.info(
+      { file: running.file?.path, writtenAt, entries: loaded.changes.length },
+      `serving the last known good state of ${writtenAt} until Consul answers`,
+    );
+    running.replication.open();
+  }
+
+  /** A worker is given no state before Consul's first answers are in it, checked scripts included. */
+  async #openWhenReady({ sources, gate, batcher, replication, file }: Running): Promise<void> {
+    await sources.whenReady();
+    await gate.settled();
+    if (this.#isStopping) return;
+    batcher.flushNow();
+    replication.open();
+    file?.schedule();
+  }
+
+  /** Why `/readyz` answers 503; `null` when it does not. */
+  notReady(): string | null {
+    if (this.#isStopping) return "the gateway is stopping";
+    const running = this.#running;
+    if (running === null) return "the gateway is starting";
+    if (running.replication.isOpen) return running.workers.notReady();
+    const stale = running.sources.status().stale;
+    return stale === null
+      ? "Consul's first answers are not complete"
+      : `Consul has not answered: ${stale.error}`;
+  }
+
+  status(): Status {
+    const running = this.#running;
+    if (running === null) throw new Error("the gateway is not running");
+    const { state, sources, workers, gate, file } = running;
+    const source = sources.status();
+    return {
+      version: state.version,
+      boot: this.#boot,
+      uptimeMs: Math.round(this.#clock.ticks() - this.#startedMs),
+      notReady: this.notReady(),
+      consul: { url: this.#parts.consul.url, stale: source.stale },
+      watches: source.watches,
+      workers: workers.status(),
+      scripts: sumScripts(state.tables.script, workers.scriptReports(), (host) =>
+        gate.loadedAt(host),
+      ),
+      refused: [...source.refused, ...gate.refused().map(describeRefusal)],
+      held: source.held,
+      snapshotFile: file?.status() ?? null,
+    };
+  }
+}
+
+interface Running {
+  readonly file: SnapshotFile | null;
+  readonly state: State;
+  readonly replication: Replication;
+  readonly batcher: Batcher;
+  readonly gate: ScriptGate;
+  readonly sources: Sources;
+  readonly workers: Workers;
+  readonly admin: FastifyInstance;
+}
+
+/**
+ * Workers bind the address only once there is a state to serve; whether it can be bound is said now.
+ * Throws a `StartError`.
+ */
+async function checkFree(http: Address): Promise<void> {
+  if (http.port === 0) return;
+  const server = createServer();
+  try {
+    await listen(server, http);
+  } catch (error) {
+    throw new StartError(cannotListen("--http", http, error));
+  } finally {
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+}
+
+function listen(server: Server, { host, port }: Address): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, resolve);
+  });
+}
+
+async function listenAdmin(admin: FastifyInstance, wanted: Address): Promise<Address> {
+  try {
+    await admin.listen({ host: wanted.host, port: wanted.port });
+  } catch (error) {
+    throw new StartError(cannotListen("--admin", wanted, error));
+  }
+  const bound = admin.server.address();
+  const isTcp = bound !== null && typeof bound === "object";
+  return { host: wanted.host, port: isTcp ? bound.port : wanted.port };
+}
+
+function cannotListen(flag: string, address: Address, error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const reasons: Readonly<Record<string, string>> = {
+    EADDRINUSE: "another process listens there already",
+    EACCES: "this user may not listen there",
+    EADDRNOTAVAIL: "this machine does not have that address",
+    ENOTFOUND: "no address has that name",
+  };
+  const reason = reasons[String(code)] ?? (error instanceof Error ? error.message : String(error));
+  return `${flag} ${formatAddress(address)}: ${reason}`;
+}
+
+function randomLetters(count: number): string {
+  return Array.from({ length: count }, () => String.fromCharCode(97 + randomInt(26))).join("");
+}

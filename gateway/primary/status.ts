@@ -1,0 +1,78 @@
+/** What `/status` shows: its shape, and how it is put together. No secret is ever part of it. */
+import type { ScriptReport } from "../state/index.ts";
+import type { Refusal } from "./scripts.ts";
+import type { SnapshotFileStatus } from "./snapshot-file.ts";
+import type { WorkerStatus } from "./workers.ts";
+
+/** What a source of changes says of itself. */
+export interface SourcesStatus {
+  /** `null` while Consul answers. */
+  readonly stale: { readonly since: string; readonly error: string } | null;
+  /** Blocking queries that run, in whatever detail the source gives. */
+  readonly watches: unknown;
+  /** Values that were not taken; the last good ones stay. */
+  readonly refused: readonly RefusedValue[];
+  /** What Consul no longer has and is kept all the same until an operator says otherwise. */
+  readonly held: unknown;
+}
+
+export interface RefusedValue {
+  readonly key: string;
+  readonly error: string;
+  readonly since: string;
+}
+
+export interface RefusedScript extends RefusedValue {
+  readonly version: string | null;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** One script, summed over the workers that live now. */
+export interface ScriptStatus extends ScriptReport {
+  /** ISO 8601: when it was let through. */
+  readonly loadedAt: string | null;
+}
+
+export interface Status {
+  readonly version: number;
+  readonly boot: string;
+  readonly uptimeMs: number;
+  /** Why `/readyz` answers 503; `null` when it answers 200. */
+  readonly notReady: string | null;
+  readonly consul: { readonly url: string; readonly stale: SourcesStatus["stale"] };
+  readonly watches: unknown;
+  readonly workers: readonly WorkerStatus[];
+  readonly scripts: readonly ScriptStatus[];
+  readonly refused: readonly (RefusedValue | RefusedScript)[];
+  readonly held: unknown;
+  /** `null` without a data directory. */
+  readonly snapshotFile: SnapshotFileStatus | null;
+}
+
+/** Sums the workers' reports by host, for the scripts that are live. */
+export function sumScripts(
+  live: ReadonlyMap<string, { readonly version: string }>,
+  reports: readonly ScriptReport[],
+  loadedAt: (host: string) => number | null,
+): ScriptStatus[] {
+  const sums = new Map<string, { calls: number; errors: number; lastError: string | null }>();
+  for (const report of reports) {
+    // A worker that has not swapped yet still reports the version before.
+    if (live.get(report.host)?.version !== report.version) continue;
+    const sum = sums.get(report.host) ?? { calls: 0, errors: 0, lastError: null };
+    sum.calls += report.calls;
+    sum.errors += report.errors;
+    sum.lastError = report.lastError ?? sum.lastError;
+    sums.set(report.host, sum);
+  }
+  return [...live].map(([host, { version }]) => {
+    const at = loadedAt(host);
+    const sum = sums.get(host) ?? { calls: 0, errors: 0, lastError: null };
+    return { host, version, loadedAt: at === null ? null : new Date(at).toISOString(), ...sum };
+  });
+}
+
+export function describeRefusal({ message, ...refusal }: Refusal): RefusedScript {
+  return { ...refusal, error: message };
+}

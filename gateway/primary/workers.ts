@@ -1,0 +1,279 @@
+/**
+ * The worker processes: forks them, replaces those that end or stall, rolls and drains them. Passes
+ * their messages on; knows nothing of what a version holds.
+ */
+import cluster from "node:cluster";
+import type { Log } from "../observability/logger.ts";
+import type { ToPrimary, WorkerSettings } from "../state/index.ts";
+import type { Clock } from "./clock.ts";
+import type { Replication } from "./replication.ts";
+import { WorkerProcess, type WorkerState } from "./worker-process.ts";
+
+export interface WorkersOptions {
+  /** The module that a worker process runs. */
+  readonly entry: string;
+  readonly count: number;
+  readonly settings: Omit<WorkerSettings, "idPrefix">;
+  /** Letters and digits that no other boot in the cluster has: begins the ids of requests. */
+  readonly idLetters: string;
+  readonly replication: Replication;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long a worker may finish what runs when it is rolled. */
+  readonly drainTimeoutMs: number;
+  /** A request asks for a service that nobody watches yet. */
+  readonly onWatch: (service: string) => void;
+  /** A worker cannot do its work, in one line; `hasServed`: some worker has listened before. */
+  readonly onFatal: (message: string, hasServed: boolean) => void;
+  /** A worker that says nothing for so long is killed. Default 5000. */
+  readonly stallMs?: number;
+}
+
+export interface WorkerStatus {
+  readonly id: number;
+  readonly pid: number;
+  readonly state: WorkerState;
+  /** Of this boot; `null` before the first. */
+  readonly version: number | null;
+  readonly lagMs: number;
+  readonly requests: number;
+  /** Of clients, open now. */
+  readonly connections: number;
+  readonly residentBytes: number;
+  readonly idPrefix: string;
+}
+
+const checkIntervalMs = 1000;
+/** Longer between two checks, and it was the primary that stood still. */
+const ownStallMs = 2500;
+/** A process that has just been forked loads its modules before it can speak. */
+const startTimeoutMs = 30_000;
+const killGraceMs = 1000;
+const quickDeathMs = 1000;
+const firstBackoffMs = 100;
+const maxBackoffMs = 5000;
+/** So many quick deaths of one place, with nobody listening yet, are not going to get better. */
+const hopelessDeaths = 5;
+
+export class Workers {
+  readonly #options: WorkersOptions;
+  readonly #stallMs: number;
+  readonly #processes = new Map<number, WorkerProcess>();
+  /** Deaths in a row within a second of the start, by place. */
+  readonly #quickDeaths = new Map<number, number>();
+  readonly #backoffs = new Map<number, () => void>();
+  #cancelCheck: (() => void) | null = null;
+  #lastCheckMs = 0;
+  #hasServed = false;
+  #isStopping = false;
+  #rolling: Promise<boolean> | null = null;
+
+  constructor(options: WorkersOptions) {
+    this.#options = options;
+    this.#stallMs = options.stallMs ?? 5000;
+  }
+
+  start(): void {
+    // Workers accept from one socket by themselves: a busy primary holds up no connection.
+    cluster.schedulingPolicy = cluster.SCHED_NONE;
+    cluster.setupPrimary({ exec: this.#options.entry, args: [], serialization: "json" });
+    for (let slot = 1; slot <= this.#options.count; slot += 1) this.#fork(slot);
+    this.#lastCheckMs = this.#options.clock.ticks();
+    this.#scheduleCheck();
+  }
+
+  status(): readonly WorkerStatus[] {
+    return [...this.#processes.values()].map((process) => {
+      const { id, pid, state, idPrefix, report } = process;
+      return {
+        id,
+        pid,
+        state,
+        ...this.#options.replication.progress(id),
+        requests: report?.requests ?? 0,
+        connections: report?.clientConnections ?? 0,
+        residentBytes: report?.residentBytes ?? 0,
+        idPrefix,
+      };
+    });
+  }
+
+  /** What the living workers report of each script. */
+  scriptReports() {
+    return [...this.#processes.values()].flatMap((process) => process.report?.scripts ?? []);
+  }
+
+  /** `null` when every place has a worker that listens with a state of this boot; else what is missing. */
+  notReady(): string | null {
+    const { count, replication } = this.#options;
+    const ready = [...this.#processes.values()].filter(
+      ({ id, state }) => state === "listening" && replication.progress(id).version !== null,
+    );
+    const places = new Set(ready.map(({ slot }) => slot)).size;
+    return places === count ? null : `${places} of ${count} workers listen`;
+  }
+
+  /**
+   * Replaces every worker, one by one: the new one listens before the old one stops. Resolves to false
+   * when a new one did not come up; then the old ones that are left go on.
+   */
+  roll(): Promise<boolean> {
+    this.#rolling ??= this.#rollAll().finally(() => {
+      this.#rolling = null;
+    });
+    return this.#rolling;
+  }
+
+  /** Ends all workers; resolves when the last process is gone. What runs may take `deadlineMs`. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#isStopping = true;
+    this.#cancelCheck?.();
+    for (const cancel of this.#backoffs.values()) cancel();
+    this.#backoffs.clear();
+    const drains = [...this.#processes.values()].map((process) => {
+      // Nobody's request is on a worker that does not listen yet.
+      const ownDeadlineMs = process.state === "starting" ? 0 : deadlineMs;
+      return process.drain(ownDeadlineMs, killGraceMs);
+    });
+    await Promise.all(drains);
+  }
+
+  /** Kills all that is left, at once. */
+  killAll(): void {
+    this.#isStopping = true;
+    for (const process of this.#processes.values()) process.kill();
+  }
+
+  #fork(slot: number): WorkerProcess {
+    const { settings, idLetters, replication, clock } = this.#options;
+    // Scripts of operators run in workers; Consul's token has no business there.
+    const worker = cluster.fork({ CONSUL_HTTP_TOKEN: undefined, CONSUL_HTTP_AUTH: undefined });
+    const idPrefix = `${idLetters}${worker.id}`;
+    const process = new WorkerProcess({
+      worker,
+      slot,
+      idPrefix,
+      nowMs: () => clock.ticks(),
+      onMessage: (sender, message) => this.#receive(sender, message),
+      onExit: (ended, how) => this.#replace(ended, how),
+    });
+    this.#processes.set(process.id, process);
+    replication.add(process.id, (message) => process.send(message));
+    process.send({ type: "start", settings: { ...settings, idPrefix } });
+    return process;
+  }
+
+  #receive(process: WorkerProcess, message: ToPrimary): void {
+    const { replication, log, onWatch, onFatal } = this.#options;
+    switch (message.type) {
+      case "resync":
+        replication.resync(process.id, message.reason);
+        break;
+      case "ack":
+        replication.acknowledge(process.id, message.boot, message.version);
+        break;
+      case "listening":
+        this.#hasServed = true;
+        log.info(
+          { worker: process.id, workerPid: process.pid, http: message },
+          `worker ${process.id} listens on ${message.address}:${message.port}`,
+        );
+        break;
+      case "watch":
+        onWatch(message.service);
+        break;
+      case "fatal":
+        log.error(
+          { worker: process.id, workerPid: process.pid, reason: message.message },
+          `worker ${process.id}: ${message.message}`,
+        );
+        onFatal(message.message, this.#hasServed);
+        break;
+      case "report":
+        break;
+    }
+  }
+
+  #replace(ended: WorkerProcess, how: string): void {
+    const { id, pid, slot } = ended;
+    this.#processes.delete(id);
+    this.#options.replication.remove(id);
+    if (this.#isStopping || ended.state === "draining") return;
+    const { log, clock, onFatal } = this.#options;
+    log.error({ worker: id, workerPid: pid }, `worker ${id} (pid ${pid}) ended ${how}`);
+    const isQuick = clock.ticks() - ended.startedMs < quickDeathMs;
+    const deaths = isQuick ? (this.#quickDeaths.get(slot) ?? 0) + 1 : 0;
+    this.#quickDeaths.set(slot, deaths);
+    if (deaths >= hopelessDeaths && !this.#hasServed) {
+      onFatal(`workers end ${how} as soon as they start`, false);
+    }
+    if (deaths <= 1) {
+      this.#fill(slot);
+      return;
+    }
+    const delayMs = Math.min(maxBackoffMs, firstBackoffMs * 2 ** (deaths - 2));
+    this.#backoffs.get(slot)?.();
+    this.#backoffs.set(
+      slot,
+      clock.after(delayMs, () => this.#fill(slot)),
+    );
+  }
+
+  /** A place that has no worker gets one; during a roll it may have another already. */
+  #fill(slot: number): void {
+    const isFilled = [...this.#processes.values()].some(
+      (process) => process.slot === slot && process.state !== "draining",
+    );
+    if (!isFilled && !this.#isStopping) this.#fork(slot);
+  }
+
+  async #rollAll(): Promise<boolean> {
+    const { log, clock, drainTimeoutMs, replication } = this.#options;
+    if (!replication.isOpen) {
+      log.warn({}, "workers are not replaced: there is no state yet that new ones could serve");
+      return false;
+    }
+    for (const old of [...this.#processes.values()]) {
+      if (this.#isStopping) return false;
+      // Those that ended meanwhile were replaced already.
+      if (!this.#processes.has(old.id)) continue;
+      const fresh = this.#fork(old.slot);
+      const cancel = clock.after(startTimeoutMs, () => fresh.kill());
+      const isListening = await fresh.listening;
+      cancel();
+      if (!isListening) {
+        log.error({ worker: fresh.id }, "a new worker did not come up; the old ones go on");
+        return false;
+      }
+      await old.drain(drainTimeoutMs, killGraceMs);
+    }
+    log.info({}, "all workers were replaced");
+    return true;
+  }
+
+  #scheduleCheck(): void {
+    const { clock } = this.#options;
+    this.#cancelCheck = clock.after(checkIntervalMs, () => {
+      this.#checkStalls();
+      this.#scheduleCheck();
+    });
+  }
+
+  #checkStalls(): void {
+    const { clock, log, replication } = this.#options;
+    const sinceLastMs = clock.ticks() - this.#lastCheckMs;
+    this.#lastCheckMs = clock.ticks();
+    for (const process of this.#processes.values()) {
+      // While the primary stood still reports piled up unread; and without a state there is nothing to do.
+      if (sinceLastMs > ownStallMs || !replication.isOpen) process.excuseSilence();
+      const allowedMs = process.report === null ? startTimeoutMs : this.#stallMs;
+      if (process.state === "draining" || process.silentMs <= allowedMs) continue;
+      const silentMs = Math.round(process.silentMs);
+      log.error(
+        { worker: process.id, workerPid: process.pid, silentMs },
+        `worker ${process.id} (pid ${process.pid}) said nothing for ${silentMs} ms and is killed`,
+      );
+      process.kill();
+    }
+  }
+}
