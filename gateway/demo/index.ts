@@ -1,0 +1,92 @@
+/**
+ * The door of the demo: everything of Sluice on one machine, to be tried with curl. What `npm start`
+ * runs. It is a show; nothing of the gateway depends on it.
+ */
+import { once } from "node:events";
+import type { Log } from "../observability/logger.ts";
+import { Demo, DemoError } from "./demo.ts";
+import { type Address, freeAddress, written } from "./ports.ts";
+import { tour, writeTour } from "./tour.ts";
+
+export { DemoError } from "./demo.ts";
+
+export interface DemoOptions {
+  /** Where the gateway accepts requests; port 0 for any. Default `127.0.0.1:8080`. */
+  readonly http?: Address;
+  /** The gateway's admin address; port 0 for any. Default `127.0.0.1:1995`. */
+  readonly admin?: Address;
+  /** The agent's address. Another port is used when this one is taken. Default `127.0.0.1:8500`. */
+  readonly agent?: Address;
+  readonly log: Log;
+  /** Takes one line for the user. */
+  readonly print: (line: string) => void;
+  /** Ends the demo, as SIGINT, SIGTERM and SIGHUP do. */
+  readonly signal?: AbortSignal;
+}
+
+const endSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** npm passes a Ctrl-C on that the terminal has sent already: within this time it is the same one. */
+const sameSignalMs = 250;
+
+/**
+ * Runs the demo until a signal ends it; then everything that it started has ended too. A second
+ * signal ends it the hard way. Rejects with a `DemoError`, one line, when a port is in use or a part
+ * of it fails; nothing is left running then either.
+ */
+export async function runDemo(options: DemoOptions): Promise<void> {
+  const { print, log } = options;
+  const http = await freeOrThrow("--http", options.http ?? { host: "127.0.0.1", port: 8080 });
+  const admin = await freeOrThrow("--admin", options.admin ?? { host: "127.0.0.1", port: 1995 });
+  const agent = await findAgentAddress(options.agent ?? { host: "127.0.0.1", port: 8500 }, print);
+  const demo = await Demo.create({ http, admin, agent }, log);
+
+  const end = new AbortController();
+  let firstMs: number | null = null;
+  const onSignal = (): void => {
+    if (firstMs === null) firstMs = performance.now();
+    else if (performance.now() - firstMs > sameSignalMs) demo.kill();
+    end.abort();
+  };
+  for (const name of endSignals) process.on(name, onSignal);
+  const signal = options.signal ? AbortSignal.any([end.signal, options.signal]) : end.signal;
+  try {
+    print("Starting an agent, a gateway with two workers and three services ...");
+    const places = await demo.start(signal, (name, how) => print(`[${name} has ended: ${how}]`));
+    print(`The gateway listens on ${places.httpUrl}, the agent on ${places.agentUrl}.`);
+    print("To try, in another terminal:");
+    print("");
+    for (const line of writeTour(tour(places))) print(line);
+    print("Ctrl-C ends everything.");
+    if (!signal.aborted) await Promise.race([once(signal, "abort"), demo.broken]);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    if (signal.aborted) print("Ending ...");
+    await demo.stop();
+    for (const name of endSignals) process.off(name, onSignal);
+  }
+}
+
+async function freeOrThrow(flag: string, address: Address): Promise<Address> {
+  const free = await freeAddress(address).catch((error: unknown) => {
+    throw new DemoError(
+      `${flag} ${written(address)}: ${error instanceof Error ? error.message : error}`,
+    );
+  });
+  if (free === null)
+    throw new DemoError(
+      `${flag} ${written(address)}: the port is in use; end what uses it or name another`,
+    );
+  return free;
+}
+
+async function findAgentAddress(wanted: Address, print: (line: string) => void): Promise<Address> {
+  const free = await freeAddress(wanted);
+  if (free !== null) return free;
+  const other = await freeOrThrow("agent", { host: wanted.host, port: 0 });
+  print(
+    `Something listens on ${written(wanted)} already: the demo's agent uses ${written(other)}.`,
+  );
+  return other;
+}
