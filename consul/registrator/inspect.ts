@@ -8,7 +8,7 @@ export interface PublishedPort {
   /** The port inside the container. */
   readonly exposed: string;
   readonly protocol: string;
-  /** The first binding on the host, or `null`: only exposed. */
+  /** The first binding on the host, IPv4 before `::`, or `null`: only exposed. */
   readonly host: { readonly ip: string; readonly port: number } | null;
 }
 
@@ -98,9 +98,11 @@ function readPorts(
   const names = new Set([...Object.keys(exposed), ...Object.keys(published)]);
   const ports = [...names].map((name) => {
     const [port = "", protocol = "tcp"] = name.split("/");
-    const first = published[name]?.[0];
-    const hostPort = Number(first?.HostPort ?? "");
-    const host = hostPort > 0 ? { ip: first?.HostIp ?? "", port: hostPort } : null;
+    const all = published[name] ?? [];
+    // Docker binds IPv6 on its own, and not always on the same port.
+    const chosen = all.find(({ HostIp }) => HostIp !== "::") ?? all[0];
+    const hostPort = Number(chosen?.HostPort ?? "");
+    const host = hostPort > 0 ? { ip: chosen?.HostIp ?? "", port: hostPort } : null;
     return { exposed: port, protocol, host };
   });
   return ports.sort(

@@ -80,7 +80,7 @@ const maxSeconds = 7 * 24 * 3600;
 
 function whole(least: number, most: number, unit: string) {
   const sentence = `takes a whole number of ${unit} from ${least} to ${most}`;
-  const digits = z.union([z.number(), z.string().regex(/^-?\d{1,10}$/)], sentence);
+  const digits = z.union([z.number(), z.string().regex(/^-?\d{1,10}$/, sentence)], sentence);
   return digits.transform(Number).pipe(z.int(sentence).min(least, sentence).max(most, sentence));
 }
 

@@ -1,0 +1,277 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { type Container, readContainer } from "./inspect.ts";
+import { parseRegistratorOptions, type RegistratorOptions } from "./options.ts";
+import { servicesOf } from "./services.ts";
+
+/** What a real engine (20.10) answered for containers that were made for these tests. */
+function recorded(name: string): Container {
+  const path = join(import.meta.dirname, "fixtures", `${name}.json`);
+  return readContainer(JSON.parse(readFileSync(path, "utf8")));
+}
+
+const plain = recorded("plain");
+const published = recorded("published");
+
+function options(flags: Readonly<Record<string, unknown>> = {}): RegistratorOptions {
+  return parseRegistratorOptions({ hostname: "host1", ...flags });
+}
+
+function labelled(labels: Readonly<Record<string, string>>, container = plain): Container {
+  return { ...container, labels };
+}
+
+function only(container: Container, flags: Readonly<Record<string, unknown>> = {}) {
+  const { services, problems } = servicesOf(container, options(flags));
+  expect(services).to.have.length(1);
+  const [service] = services;
+  if (service === undefined) throw new Error("no service");
+  return { service, problems };
+}
+
+describe("services of a container", () => {
+  it("are named after the image, at the published port and the agent's address", () => {
+    const { service, problems } = only(plain);
+    expect(service).to.deep.equal({
+      id: "host1:plain:80",
+      name: "web",
+      address: null,
+      port: plain.ports[0]?.host?.port,
+      tags: [],
+      meta: { registrator: "host1", "registrator-container": plain.id.slice(0, 12) },
+      check: null,
+      containerId: plain.id,
+      containerName: "plain",
+    });
+    expect(problems).to.deep.equal([]);
+  });
+
+  it("carry the port in the name when there are several, unless a label names the port", () => {
+    const { services } = servicesOf(published, options());
+    expect(services.map(({ id, name }) => [id, name])).to.deep.equal([
+      ["host1:shop:53:udp", "from-env-53"],
+      ["host1:shop:80", "from-env-80"],
+      ["host1:shop:443", "secure"],
+    ]);
+  });
+
+  it("take tags and attributes from the environment and from labels, each port its own", () => {
+    const { services } = servicesOf(published, options({ tags: "all,www" }));
+    const [dns, web, secure] = services;
+    expect(dns?.tags).to.deep.equal(["www", "all", "udp"]);
+    expect(web?.tags).to.deep.equal(["www", "all"]);
+    expect(web?.meta).to.include({ region: "eu" }).and.not.have.property("sni");
+    expect(secure?.meta).to.include({ region: "eu", sni: "enabled" });
+    expect(secure?.meta).to.not.have.any.keys("com.example.other", "name", "tags");
+  });
+
+  it("prefer a label to an environment variable, and a port's label to a general one", () => {
+    const container = {
+      ...plain,
+      env: ["SERVICE_NAME=env", "SERVICE_80_TAGS=port-env", "SERVICE_ZONE=a=b"],
+      labels: { SERVICE_NAME: "label", SERVICE_TAGS: "general" },
+    };
+    const { service } = only(container);
+    expect(service.name).to.equal("label");
+    expect(service.tags).to.deep.equal(["port-env"]);
+    expect(service.meta).to.include({ zone: "a=b" });
+  });
+
+  it("exist for published ports only, or for exposed ones with --internal", () => {
+    const unpublished = recorded("unpublished");
+    expect(servicesOf(unpublished, options()).services).to.deep.equal([]);
+    const { service } = only(unpublished, { internal: true });
+    expect(service.address).to.equal(unpublished.addresses.get("bridge"));
+    expect(service.port).to.equal(80);
+  });
+
+  it("exist for exposed ports on the host's network, at those ports", () => {
+    const { service } = only(recorded("host-network"));
+    expect([service.port, service.address]).to.deep.equal([18080, null]);
+    const internal = only(recorded("host-network"), { internal: true, ip: "192.0.2.1" });
+    expect(internal.service.address).to.equal("192.0.2.1");
+  });
+
+  it("take --ip, a binding's own address or the address on the container's network", () => {
+    const inner = recorded("own-network");
+    expect(only(inner).service.address).to.equal("127.0.0.1");
+    expect(only(inner, { ip: "192.0.2.7" }).service.address).to.equal("192.0.2.7");
+    const internal = only(inner, { internal: true }).service;
+    expect(internal.address).to.equal(inner.addresses.get("backend"));
+    expect(internal.port).to.equal(8080);
+  });
+
+  it("take the address in the label that --useIpFromLabel names", () => {
+    const flags = { useIpFromLabel: "addr" };
+    expect(only(recorded("own-network"), flags).service.address).to.equal("10.9.8.7");
+    const { service, problems } = only(labelled({ addr: "not an address" }), flags);
+    expect(service.address).to.equal(null);
+    expect(problems).to.have.length(1);
+    expect(problems[0]).to.match(/^addr: /);
+  });
+
+  it("of a container that shares another's network are reached at the other's address", () => {
+    const sidecar: Container = {
+      ...recorded("shared-network"),
+      // The engine takes EXPOSE from the image only in this mode.
+      ports: [{ exposed: "9100", protocol: "tcp", host: null }],
+    };
+    const { services } = servicesOf(sidecar, options(), published);
+    expect(services.map(({ name, address, port }) => [name, address, port])).to.deep.equal([
+      ["metrics", published.addresses.get("bridge"), 9100],
+    ]);
+  });
+
+  it("are none with SERVICE_IGNORE, and not those of an ignored port", () => {
+    expect(servicesOf(labelled({ SERVICE_IGNORE: "true" }), options()).services).to.be.empty;
+    expect(servicesOf(labelled({ SERVICE_IGNORE: "false" }), options()).services).to.have.length(1);
+    const ports = servicesOf(labelled({ SERVICE_80_IGNORE: "1" }, published), options()).services;
+    expect(ports.map(({ id }) => id)).to.deep.equal(["host1:shop:53:udp", "host1:shop:443"]);
+  });
+
+  it("are with --explicit only those that are named", () => {
+    expect(servicesOf(plain, options({ explicit: true })).services).to.be.empty;
+    const named = labelled({ SERVICE_443_NAME: "secure" }, { ...published, env: [] });
+    const { services } = servicesOf(named, options({ explicit: true }));
+    expect(services.map(({ name }) => name)).to.deep.equal(["secure"]);
+  });
+
+  it("have the ID of SERVICE_ID", () => {
+    expect(only(labelled({ SERVICE_ID: "shop-1" })).service.id).to.equal("shop-1");
+  });
+
+  it("have a TTL check with --ttl, unless they have a check of their own", () => {
+    const flags = { ttl: 30, ttlRefresh: 10 };
+    const { service } = only(plain, flags);
+    expect(service.check).to.include({ kind: "ttl", ttl: "30s", status: "passing" });
+    expect(service.meta).to.include({ "registrator-ttl": "30s" });
+    const checked = only(labelled({ SERVICE_CHECK_TCP: "true" }), flags).service;
+    expect(checked.check).to.include({ kind: "tcp" });
+    expect(checked.meta).to.not.have.property("registrator-ttl");
+  });
+
+  it("take their default name from images with a registry, a tag and a digest", () => {
+    const image = "registry.example:5000/team/redis:7@sha256:0123";
+    expect(only({ ...plain, image }).service.name).to.equal("redis");
+  });
+});
+
+describe("a label that does not fit", () => {
+  const cases: readonly {
+    readonly what: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly says: RegExp;
+    readonly name?: string;
+  }[] = [
+    {
+      what: "an empty name",
+      labels: { SERVICE_NAME: "" },
+      says: /^SERVICE_NAME: is empty; .*"web"/,
+    },
+    { what: "a name with a space", labels: { SERVICE_NAME: "a b" }, says: /^SERVICE_NAME: cannot/ },
+    {
+      what: "a name that DNS does not know",
+      labels: { SERVICE_NAME: "a.b" },
+      says: /^SERVICE_NAME: "a.b" cannot be asked for by Consul's DNS/,
+      name: "a.b",
+    },
+    {
+      what: "tags of commas only",
+      labels: { SERVICE_TAGS: ",, ," },
+      says: /^SERVICE_TAGS: .*no tag/,
+    },
+    { what: "no attribute", labels: { SERVICE_: "x" }, says: /^SERVICE_: names no attribute/ },
+    {
+      what: "a port and no attribute",
+      labels: { SERVICE_80_: "x" },
+      says: /^SERVICE_80_: names no/,
+    },
+    {
+      what: "a port that is not published",
+      labels: { SERVICE_8080_NAME: "x" },
+      says: /^SERVICE_8080_NAME: port 8080 is not published/,
+    },
+    { what: "an empty ID", labels: { SERVICE_ID: "" }, says: /^SERVICE_ID: cannot be an ID/ },
+    {
+      what: "a bad metadata key",
+      labels: { "SERVICE_A.B": "x" },
+      says: /^SERVICE_A\.B: cannot be a/,
+    },
+    {
+      what: "a reserved key",
+      labels: { SERVICE_REGISTRATOR: "x" },
+      says: /^SERVICE_REGISTRATOR: is a/,
+    },
+    { what: "Consul's own key", labels: { "SERVICE_CONSUL-X": "x" }, says: /is a reserved/ },
+    {
+      what: "a long value",
+      labels: { SERVICE_A: "x".repeat(513) },
+      says: /^SERVICE_A: .*512 bytes/,
+    },
+  ];
+  for (const { what, labels, says, name = "web" } of cases) {
+    it(`gives one line that names it and costs nothing else: ${what}`, () => {
+      const { service, problems } = only(labelled({ ...labels, SERVICE_GOOD: "yes" }));
+      expect(problems).to.have.length(1);
+      expect(problems[0]).to.match(says);
+      expect(service.name).to.equal(name);
+      expect(service.id).to.equal("host1:plain:80");
+      expect(service.meta).to.have.all.keys("registrator", "registrator-container", "good");
+    });
+  }
+
+  it("gives the second port its usual ID when SERVICE_ID stands for all", () => {
+    const container = labelled({ SERVICE_ID: "shop-1" }, published);
+    const { services, problems } = servicesOf(container, options());
+    expect(services.map(({ id }) => id)).to.deep.equal([
+      "shop-1",
+      "host1:shop:80",
+      "host1:shop:443",
+    ]);
+    expect(problems).to.have.length(2);
+    expect(problems[0]).to.match(/^SERVICE_ID: already stands for another port/);
+  });
+
+  it("is told of once where all ports share it", () => {
+    const container = labelled({ SERVICE_CHECK_TCP: "1", SERVICE_CHECK_INTERVAL: "x" }, published);
+    expect(servicesOf(container, options()).problems).to.have.length(1);
+  });
+
+  it("does not count where the container is ignored as a whole", () => {
+    const labels = { SERVICE_IGNORE: "true", SERVICE_8080_NAME: "x" };
+    expect(servicesOf(labelled(labels), options()).problems).to.be.empty;
+  });
+
+  it("leaves metadata out beyond the 64 pairs that Consul takes", () => {
+    const many = Object.fromEntries(Array.from({ length: 63 }, (_, n) => [`SERVICE_K${n}`, "v"]));
+    const { service, problems } = only(labelled(many));
+    expect(Object.keys(service.meta)).to.have.length(64);
+    expect(problems).to.have.length(1);
+    expect(problems[0]).to.match(/^SERVICE_K62: .*64/);
+  });
+});
+
+describe("Docker's answer about a container", () => {
+  it("is refused with the field's name when it has another form", () => {
+    expect(() => readContainer({})).to.throw(/Docker's answer: Id/);
+    const answer = { Id: "0".repeat(64), Name: "/x", State: { Running: "yes" } };
+    expect(() => readContainer(answer)).to.throw(/State\.Running/);
+  });
+
+  it("may lack what newer engines no longer send", () => {
+    const container = readContainer({
+      ...{ Id: "0".repeat(64), Name: "/x", State: { Running: true } },
+      ...{ Config: { Image: "web", Labels: null, Env: null }, HostConfig: {} },
+      NetworkSettings: { Ports: null, Networks: { bridge: { IPAddress: "172.17.0.2" } } },
+    });
+    expect(container.addresses.get("bridge")).to.equal("172.17.0.2");
+    expect(container.ports).to.deep.equal([]);
+  });
+
+  it("says of an exited container that it has no ports on the host", () => {
+    const exited = recorded("exited");
+    expect([exited.running, exited.exitCode]).to.deep.equal([false, 3]);
+    expect(exited.ports.map(({ host }) => host)).to.deep.equal([null]);
+  });
+});
