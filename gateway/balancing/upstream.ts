@@ -246,20 +246,14 @@ function buildLevel(servers: readonly Server[], book: PeerBook, seen: Set<Member
 function continueRound(slots: readonly Slot[], before: readonly Slot[]): void {
   const stand = new Map(before.map((slot) => [slot.peer, slot]));
   const scale = totalWeight(slots) / Math.max(1, totalWeight(before));
-  const kept: Slot[] = [];
-  let sum = 0;
   for (const slot of slots) {
     const old = stand.get(slot.peer);
     if (old === undefined) continue;
-    kept.push(slot);
+    // What a server that left owes or is owed goes with it: evened out, newcomers would get too much.
     slot.currentWeight = Math.round(old.currentWeight * scale);
     if (old.effectiveWeight < old.weight)
       slot.effectiveWeight = Math.min(slot.weight, old.effectiveWeight);
-    sum += slot.currentWeight;
   }
-  // A server that left took its part of the balance along; newcomers would begin ahead or behind.
-  const mean = Math.round(sum / Math.max(1, kept.length));
-  for (const slot of kept) slot.currentWeight -= mean;
 }
 
 function totalWeight(slots: readonly Slot[]): number {

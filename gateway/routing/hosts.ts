@@ -81,7 +81,8 @@ export class Hosts {
   }
 }
 
-function hashFromEnd(text: string): number {
+/** The hash of a suffix, as one pass from the end of a host comes by it. */
+export function hashFromEnd(text: string): number {
   let hash = 0;
   for (let at = text.length - 1; at >= 0; at -= 1) hash = step(hash, text.charCodeAt(at));
   return hash;

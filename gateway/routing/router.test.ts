@@ -2,6 +2,7 @@ import { getHeapStatistics } from "node:v8";
 import { expect } from "chai";
 import { PeerBook, type Upstream } from "../balancing/index.ts";
 import type { Change, Instance, PathRule, Tables, UpstreamDocument } from "../state/index.ts";
+import { hashFromEnd } from "./hosts.ts";
 import { Router } from "./router.ts";
 
 const first = { tries: 0, tried: () => false };
@@ -163,6 +164,29 @@ describe("Router", () => {
       for (const other of ["example.com", ".example.com", "badexample.com", "example.com.evil.org"])
         expect(name(router, other), other).to.equal(null);
       expect(name(router, `${"x.".repeat(200)}example.com`)).to.equal(null);
+    });
+
+    it("tells wildcards apart whose suffixes have the same hash", () => {
+      const seen = new Map<number, string>();
+      let twins: readonly [string, string] | null = null;
+      for (let i = 0; twins === null; i += 1) {
+        const domain = `d${i}.example.com`;
+        const hash = hashFromEnd(`.${domain}`);
+        const other = seen.get(hash);
+        if (other !== undefined) twins = [other, domain];
+        seen.set(hash, domain);
+      }
+      const [one, two] = twins;
+      const only = build(upstream("one", fixed("a")), host(`*.${one}`, path("/", "one")));
+      expect(name(only, `x.${one}`)).to.equal("one");
+      expect(name(only, `x.${two}`)).to.equal(null);
+      const both = build(
+        upstream("one", fixed("a")),
+        upstream("two", fixed("b")),
+        host(`*.${one}`, path("/", "one")),
+        host(`*.${two}`, path("/", "two")),
+      );
+      expect([name(both, `x.${one}`), name(both, `x.${two}`)]).to.deep.equal(["one", "two"]);
     });
 
     it("falls back to an upstream document of that name, then to a service", () => {
@@ -348,6 +372,12 @@ describe("Router", () => {
       expect(router.unwatched("u", "/")).to.equal(null);
     });
 
+    it("costs no watch while it is switched off", () => {
+      const off = document({ service: "thumb", enable: false });
+      const router = build(upstream("pictures", off), catalog("thumb"));
+      expect(router.unwatchedUpstream("pictures")).to.equal(null);
+    });
+
     it("says which upstream of a host is unknown", () => {
       const router = build(host("a.example.com", path("/", "cart")));
       expect(name(router, "a.example.com")).to.equal(null);
@@ -409,6 +439,19 @@ describe("Router", () => {
       expect(addresses(after)).to.deep.equal(["a", "c"]);
       expect(before?.host).to.equal("a");
       expect(before?.retired).to.equal(false);
+    });
+
+    it("goes on with the round of a tag when its service changes", () => {
+      const line = new Line();
+      const tag = "v1.thumb.service.consul";
+      const two = [instance("a", ["v1"]), instance("b", ["v1"])];
+      line.change(service("thumb", ...two));
+      const hosts: (string | undefined)[] = [];
+      for (let i = 0; i < 4; i += 1) {
+        hosts.push(line.router.upstream(tag)?.pick(first, 0)?.host);
+        line.change(service("thumb", ...two, instance(`other-${i}`, ["v2"])));
+      }
+      expect(hosts).to.deep.equal(["a", "b", "a", "b"]);
     });
 
     it("comes to the same by a whole replacement as by deltas", () => {

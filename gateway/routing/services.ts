@@ -26,7 +26,7 @@ export class Service {
   readonly #none: Upstream;
   #disposed = false;
 
-  /** Makes anew what `previous` had, so that no peer is retired between two versions of a service. */
+  /** Makes anew what `previous` had, so that each round goes on where it stood. */
   constructor(
     key: string,
     instances: readonly Instance[],
