@@ -7,9 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Log } from "../observability/logger.ts";
+import { type Address, formatAddress } from "../settings-values.ts";
 import { ask, askUntil, type Question } from "./ask.ts";
 import { Child } from "./child.ts";
-import { type Address, urlOf, written } from "./ports.ts";
+import { urlOf } from "./ports.ts";
 import { demoHost, entries, type Places } from "./tour.ts";
 
 const cli = fileURLToPath(new URL("../cli.ts", import.meta.url));
@@ -72,7 +73,7 @@ export class Demo {
     const httpUrl = urlOf(this.#addresses.http);
     const adminUrl = urlOf(this.#addresses.admin);
 
-    const agentArgs = ["--http", written(this.#addresses.agent)];
+    const agentArgs = ["--http", formatAddress(this.#addresses.agent)];
     this.#agent = await this.#startPart("agent", [
       ...agentArgs,
       "--data-dir",
@@ -92,9 +93,9 @@ export class Demo {
     const consul = ["--consul", agentUrl, "--data-dir", join(this.#directory, "gateway")];
     const listen = [
       "--http",
-      written(this.#addresses.http),
+      formatAddress(this.#addresses.http),
       "--admin",
-      written(this.#addresses.admin),
+      formatAddress(this.#addresses.admin),
     ];
     const size = ["--workers", String(workers), "--drain-timeout", drainTimeout];
     this.#gateway = await this.#startPart("start", [...consul, ...listen, ...size]);

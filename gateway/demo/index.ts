@@ -4,8 +4,9 @@
  */
 import { once } from "node:events";
 import type { Log } from "../observability/logger.ts";
+import { type Address, formatAddress } from "../settings-values.ts";
 import { Demo, DemoError } from "./demo.ts";
-import { type Address, freeAddress, written } from "./ports.ts";
+import { freeAddress } from "./ports.ts";
 import { tour, writeTour } from "./tour.ts";
 
 export { DemoError } from "./demo.ts";
@@ -69,24 +70,29 @@ export async function runDemo(options: DemoOptions): Promise<void> {
 }
 
 async function freeOrThrow(flag: string, address: Address): Promise<Address> {
-  const free = await freeAddress(address).catch((error: unknown) => {
-    throw new DemoError(
-      `${flag} ${written(address)}: ${error instanceof Error ? error.message : error}`,
-    );
-  });
+  const free = await freeOrNull(flag, address);
   if (free === null)
     throw new DemoError(
-      `${flag} ${written(address)}: the port is in use; end what uses it or name another`,
+      `${flag} ${formatAddress(address)}: the port is in use; end what uses it or name another`,
     );
   return free;
 }
 
 async function findAgentAddress(wanted: Address, print: (line: string) => void): Promise<Address> {
-  const free = await freeAddress(wanted);
+  const free = await freeOrNull("--agent", wanted);
   if (free !== null) return free;
-  const other = await freeOrThrow("agent", { host: wanted.host, port: 0 });
+  const other = await freeOrThrow("--agent", { host: wanted.host, port: 0 });
   print(
-    `Something listens on ${written(wanted)} already: the demo's agent uses ${written(other)}.`,
+    `Something listens on ${formatAddress(wanted)} already: the demo's agent uses ${formatAddress(other)}.`,
   );
   return other;
+}
+
+async function freeOrNull(flag: string, address: Address): Promise<Address | null> {
+  try {
+    return await freeAddress(address);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new DemoError(`${flag} ${formatAddress(address)}: ${reason}`);
+  }
 }

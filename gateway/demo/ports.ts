@@ -1,15 +1,10 @@
 /** Which addresses are free. Holds none of them: what is free now may be taken a moment later. */
 import { once } from "node:events";
 import { createServer } from "node:net";
-
-export interface Address {
-  readonly host: string;
-  /** 0: any free port. */
-  readonly port: number;
-}
+import { type Address, formatAddress } from "../settings-values.ts";
 
 /**
- * The address with a port that can be listened on now; `null` when its port is in use. Rejects with
+ * The address (port 0: any) with a port that can be listened on now; `null` when its port is in use. Rejects with
  * the socket's error when it cannot be listened on for another reason (`EACCES`, `EADDRNOTAVAIL`).
  */
 export async function freeAddress(address: Address): Promise<Address | null> {
@@ -28,13 +23,8 @@ export async function freeAddress(address: Address): Promise<Address | null> {
   return { host: address.host, port };
 }
 
-/** As `host:port`, an IPv6 address in brackets. */
-export function written({ host, port }: Address): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
 /** A URL of this machine that reaches what listens on the address. */
 export function urlOf({ host, port }: Address): string {
   const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-  return `http://${written({ host: reachable, port })}`;
+  return `http://${formatAddress({ host: reachable, port })}`;
 }
