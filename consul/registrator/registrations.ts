@@ -45,7 +45,7 @@ export class Registrations {
   readonly #retries = new Pause();
   readonly #rounds = new Pause();
   /** The first 12 characters of containers that have exited, and whose services stay (`on-success`). */
-  #kept: ReadonlySet<string> = new Set();
+  #kept: Set<string> = new Set();
   /** Everything that runs is in `#byContainer`, so that what is not there is a stray. */
   #complete = false;
   /** `null` before the first comparison: nobody knows yet what is missing. */
@@ -71,11 +71,7 @@ export class Registrations {
     for (const id of new Set([...previous.keys(), ...this.#desired.keys()]))
       if (previous.get(id) !== this.#desired.get(id)) this.#touch(id);
     this.#retries.wake();
-  }
-
-  /** The containers that have services. */
-  containers(): readonly string[] {
-    return [...this.#byContainer.keys()];
+    if (this.#kept.delete(containerId.slice(0, 12))) this.#rounds.wake();
   }
 
   /**
@@ -83,7 +79,7 @@ export class Registrations {
    * containers in `kept` (first 12 characters of their IDs).
    */
   complete(kept: ReadonlySet<string>): void {
-    this.#kept = kept;
+    this.#kept = new Set(kept);
     this.#complete = true;
     this.#rounds.wake();
   }

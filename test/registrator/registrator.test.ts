@@ -1,0 +1,364 @@
+/** The registrator between a real Docker Engine and each kind of Consul. */
+import { expect } from "chai";
+import { consulKinds, type TestConsul } from "../support/consul.ts";
+import { type DockerEngine, findDocker, startDocker } from "../support/docker.ts";
+import { type ConsulView, eventually, viewOf } from "../support/registered.ts";
+import { type RegistratorProcess, startRegistratorProcess } from "../support/registrator.ts";
+
+const engineIsHere = findDocker() !== null;
+if (!engineIsHere)
+  console.log("no Docker Engine here: the registrator's tests with real containers do not run");
+
+for (const kind of engineIsHere ? consulKinds() : [])
+  describe(`the registrator with a real Docker Engine and ${kind.name}`, function () {
+    this.timeout(60_000);
+    let docker: DockerEngine;
+    let consul: TestConsul;
+    let view: ConsulView;
+    let registrator: RegistratorProcess | null = null;
+
+    before(async () => {
+      [docker, consul] = await Promise.all([startDocker(), kind.start()]);
+      view = viewOf(consul.url);
+    });
+    after(async () => {
+      await Promise.all([docker?.stop(), consul?.stop()]);
+    });
+    afterEach(async () => {
+      await registrator?.stop();
+      registrator = null;
+      const containers = await docker.api.listContainers({ all: true });
+      for (const { Id } of containers) await docker.api.getContainer(Id).remove({ force: true });
+      for (const id of await view.ids()) await view.deregister(id);
+    });
+
+    async function start(...flags: readonly string[]): Promise<RegistratorProcess> {
+      registrator = await startRegistratorProcess([
+        ...["--docker", docker.host, "--consul", consul.url],
+        ...["--hostname", "host1", "--compare-ms", "200", ...flags],
+      ]);
+      return registrator;
+    }
+
+    it("registers a container that starts, with its labels, and it answers there", async () => {
+      await start();
+      await docker.run({
+        name: "shop",
+        body: "the shop",
+        env: { SERVICE_TAGS: "from-image" },
+        labels: { SERVICE_NAME: "shop", SERVICE_TAGS: "v1,blue", SERVICE_REGION: "eu" },
+      });
+      const service = await view.service("host1:shop:80");
+      expect(service.Service).to.equal("shop");
+      expect(service.Tags).to.have.members(["v1", "blue"]);
+      expect(service.Meta).to.include({ region: "eu" });
+      await eventually("the service answers at its registered address", async () => {
+        const answer = await fetch(`http://${service.Address}:${service.Port}/`);
+        expect(await answer.text()).to.equal("the shop");
+      });
+    });
+
+    it("deregisters a container that is told to stop, long before it has died", async () => {
+      await start();
+      const container = await docker.run({ name: "slow", lingerSeconds: 30 });
+      const { Port } = await view.service("host1:slow:80");
+      const stopping = container.stop(3);
+      await view.gone("host1:slow:80");
+      expect((await container.inspect()).State.Running).to.equal(true);
+      const answer = await fetch(`http://127.0.0.1:${Port}/`);
+      expect(await answer.text(), "it still serves what it has").to.equal("slow");
+      await stopping;
+      await container.start();
+      await view.service("host1:slow:80");
+    });
+
+    it("takes the container's own stop signal for one, and others not", async () => {
+      await start();
+      const container = await docker.run({
+        name: "own-signal",
+        stopSignal: "SIGQUIT",
+        command: ["sh", "-c", "trap : HUP QUIT; while :; do sleep 1; done"],
+      });
+      await view.service("host1:own-signal:80");
+      await container.kill("SIGHUP");
+      // Events come in order: when the next container is there, the first one's signal has been seen.
+      await docker.run({ name: "after" });
+      await view.service("host1:after:80");
+      expect(await view.ids()).to.include("host1:own-signal:80");
+      await container.kill("SIGQUIT");
+      await view.gone("host1:own-signal:80");
+      expect((await container.inspect()).State.Running).to.equal(true);
+    });
+
+    it("registers each published port, and says what is wrong with a label", async () => {
+      const running = await start();
+      await docker.run({
+        name: "many",
+        ports: [80, 443, "53/udp"],
+        labels: {
+          SERVICE_80_NAME: "",
+          SERVICE_443_NAME: "secure",
+          SERVICE_443_IGNORE: "",
+          SERVICE_8080_NAME: "nobody",
+          SERVICE_TAGS: ",,",
+        },
+      });
+      expect((await view.service("host1:many:443")).Service).to.equal("secure");
+      expect((await view.service("host1:many:80")).Service).to.equal("web-80");
+      const dns = await view.service("host1:many:53:udp");
+      expect([dns.Service, dns.Tags]).to.deep.equal(["web-53", ["udp"]]);
+      const lines = running.messages().filter((line) => line.startsWith('container "many": '));
+      expect(lines).to.have.length(3);
+      for (const label of ["SERVICE_80_NAME", "SERVICE_8080_NAME", "SERVICE_TAGS"])
+        expect(lines.filter((line) => line.includes(`${label}: `))).to.have.length(1);
+    });
+
+    it("finds the right state after kill -9 and changes that nobody saw", async () => {
+      const first = await start();
+      const [stays, stops, moves] = await Promise.all(
+        ["stays", "stops", "moves"].map((name) => docker.run({ name })),
+      );
+      const dies = await docker.run({ name: "dies", lingerSeconds: 30 });
+      for (const name of ["stays", "stops", "moves", "dies"])
+        await view.service(`host1:${name}:80`);
+      await view.register({ ID: "by-hand", Name: "by-hand", Port: 1 });
+      await view.register({ ID: "host1:by-hand:1", Name: "by-hand", Port: 1 });
+      const marked = { registrator: "host2", "registrator-container": "0123456789ab" };
+      await view.register({ ID: "host2:else:80", Name: "else", Port: 1, Meta: marked });
+
+      await first.kill();
+      await stops?.stop();
+      await moves?.stop();
+      await moves?.start();
+      await docker.run({ name: "starts" });
+      const dying = dies.stop(20);
+      await eventually("docker stop has reached the container", async () => {
+        const events = await docker.api.getEvents({
+          ...{ since: 0, until: Date.now() / 1000 },
+          filters: JSON.stringify({ container: [dies.id], event: ["kill"] }),
+        });
+        let seen = "";
+        for await (const chunk of events) seen += chunk;
+        expect(seen).to.include('"kill"');
+      });
+
+      await start();
+      await view.service("host1:starts:80");
+      await view.gone("host1:stops:80");
+      await view.gone("host1:dies:80");
+      const port = await moves?.port(80);
+      await eventually("the moved container has its new port", async () => {
+        expect((await view.service("host1:moves:80")).Port).to.equal(port);
+      });
+      expect((await view.service("host1:stays:80")).Port).to.equal(await stays?.port(80));
+      expect(await view.ids()).to.have.members([
+        ...["by-hand", "host1:by-hand:1", "host2:else:80"],
+        ...["host1:stays:80", "host1:moves:80", "host1:starts:80"],
+      ]);
+      expect((await dies.inspect()).State.Running).to.equal(true);
+      await dies.kill();
+      await dying;
+    });
+
+    it("writes nothing anew when it starts again and all is right", async () => {
+      await start();
+      await docker.run({ name: "same", labels: { SERVICE_CHECK_TTL: "60s" } });
+      await view.service("host1:same:80");
+      await view.passCheck("service:host1:same:80");
+      await registrator?.stop();
+      const again = await start();
+      await docker.run({ name: "next" });
+      await view.service("host1:next:80");
+      expect(again.messages().filter((line) => line.startsWith("registered"))).to.deep.equal([
+        'registered host1:next:80 as "web"',
+      ]);
+      expect((await view.checks())["service:host1:same:80"]?.Status).to.equal("passing");
+    });
+
+    it("removes what another registrator left with --cleanup only, and on its own host only", async () => {
+      await view.register({ ID: "host1:old:80", Name: "old", Port: 1 });
+      await view.register({ ID: "host2:old:80", Name: "old", Port: 1 });
+      await view.register({ ID: "unlike", Name: "old", Port: 1 });
+      await start("--cleanup");
+      await view.gone("host1:old:80");
+      expect(await view.ids()).to.have.members(["host2:old:80", "unlike"]);
+    });
+
+    it("leaves alone what a registrator of another host has under the same ID", async () => {
+      const running = await start();
+      const marked = { registrator: "host2", "registrator-container": "0123456789ab" };
+      await view.register({ ID: "one", Name: "theirs", Port: 1, Meta: marked });
+      await eventually("the registrator has compared since", async () => {
+        await docker.run({ labels: { SERVICE_ID: "one" } }).then((container) => container.remove());
+        expect(running.messages().join("\n")).to.match(
+          /service ID "one" belongs to the registrator/,
+        );
+      });
+      expect((await view.service("one")).Service).to.equal("theirs");
+    });
+
+    it("gives an ID to one container at a time, and to the next when it is free", async () => {
+      const running = await start();
+      const first = await docker.run({ name: "first", labels: { SERVICE_ID: "one" } });
+      await view.service("one");
+      const second = await docker.run({ name: "second", labels: { SERVICE_ID: "one" } });
+      await eventually("the log has the conflict", async () => {
+        const line = 'container "second": service ID "one" belongs to container "first"';
+        expect(running.messages().join("\n")).to.include(line);
+      });
+      expect((await view.service("one")).Port).to.equal(await first.port(80));
+      await first.stop();
+      await eventually("the second has the ID", async () => {
+        expect((await view.service("one")).Port).to.equal(await second.port(80));
+      });
+    });
+
+    it("takes a paused container out, and a container's new name over", async () => {
+      await start();
+      const container = await docker.run({ name: "calm" });
+      await view.service("host1:calm:80");
+      await docker.api.getContainer(container.id).pause();
+      await view.gone("host1:calm:80");
+      await docker.api.getContainer(container.id).unpause();
+      await view.service("host1:calm:80");
+      await docker.api.getContainer(container.id).rename({ name: "calmer" });
+      await view.service("host1:calmer:80");
+      await view.gone("host1:calm:80");
+    });
+
+    it("follows the Docker Engine through a restart of it", async () => {
+      const running = await start();
+      const back = await docker.run({ name: "back" });
+      await docker.run({ name: "ended" });
+      await view.service("host1:back:80");
+      await view.service("host1:ended:80");
+      await docker.restart();
+      await back.start();
+      await view.gone("host1:ended:80");
+      await eventually("the restarted container has its new port", async () => {
+        expect((await view.service("host1:back:80")).Port).to.equal(await back.port(80));
+      });
+      await docker.run({ name: "new" });
+      await view.service("host1:new:80");
+      expect(running.messages().join("\n")).to.include(`following ${docker.host} again`);
+    });
+
+    it("fills a Consul that comes back empty, and forgets nothing while it is away", async () => {
+      await start();
+      await docker.run({ name: "before" });
+      const ends = await docker.run({ name: "ends" });
+      await view.service("host1:before:80");
+      await view.service("host1:ends:80");
+      await consul.restart({ keepData: false });
+      await view.service("host1:before:80");
+      await view.service("host1:ends:80");
+      await consul.kill();
+      await docker.run({ name: "meanwhile" });
+      await ends.stop();
+      await consul.restart({ keepData: true });
+      await view.service("host1:meanwhile:80");
+      await view.service("host1:before:80");
+      await view.gone("host1:ends:80");
+    });
+
+    it("waits for a Consul that is not there yet, or gives up after --retry-attempts", async () => {
+      await consul.kill();
+      await docker.run({ name: "early" });
+      const gaveUp = await startRegistratorProcess([
+        ...["--docker", docker.host, "--consul", consul.url],
+        ...["--retry-attempts", "2", "--retry-interval", "20"],
+      ]).then(
+        () => "started",
+        (error: Error) => error.message,
+      );
+      expect(gaveUp).to.match(/ECONNREFUSED/);
+      await start("--retry-interval", "50");
+      await consul.restart({ keepData: true });
+      await view.service("host1:early:80");
+    });
+
+    it("keeps a crashed container's service with --deregister on-success, not an ended one's", async () => {
+      await start("--deregister", "on-success");
+      const shell = (code: number) => [
+        "sh",
+        "-c",
+        `trap "exit ${code}" USR1; while :; do sleep 0.1; done`,
+      ];
+      const crashes = await docker.run({ name: "crashes", command: shell(3) });
+      const ends = await docker.run({ name: "ends", command: shell(0) });
+      await view.service("host1:crashes:80");
+      await view.service("host1:ends:80");
+      await crashes.kill("SIGUSR1");
+      await ends.kill("SIGUSR1");
+      await view.gone("host1:ends:80");
+      await eventually("the container has crashed", async () => {
+        expect((await crashes.inspect()).State.ExitCode).to.equal(3);
+      });
+      await registrator?.kill();
+      const again = await start("--deregister", "on-success");
+      await docker.run({ name: "after" });
+      await view.service("host1:after:80");
+      expect(await view.ids()).to.have.members(["host1:crashes:80", "host1:after:80"]);
+      expect(again.messages().join("\n")).to.not.include("deregistered");
+      await crashes.remove();
+      await view.gone("host1:crashes:80");
+    });
+
+    it("registers checks that Consul runs, and keeps a TTL of --ttl alive", async () => {
+      await start("--ttl", "2", "--ttl-refresh", "1");
+      await docker.run({
+        name: "checked",
+        labels: { SERVICE_CHECK_HTTP: "/", SERVICE_CHECK_INTERVAL: "200ms" },
+      });
+      await docker.run({ name: "unchecked" });
+      await view.service("host1:unchecked:80");
+      await eventually("the HTTP check passes", async () => {
+        const { Status } = (await view.checks())["service:host1:checked:80"] ?? {};
+        expect(Status).to.equal("passing");
+      });
+      await registrator?.kill();
+      await eventually("the TTL check fails once nobody refreshes it", async () => {
+        const { Status } = (await view.checks())["service:host1:unchecked:80"] ?? {};
+        expect(Status).to.equal("critical");
+      });
+      await start("--ttl", "2", "--ttl-refresh", "1");
+      await eventually("the TTL check passes again", async () => {
+        const { Status } = (await view.checks())["service:host1:unchecked:80"] ?? {};
+        expect(Status).to.equal("passing");
+      });
+    });
+
+    it("registers containers' own addresses with --internal", async () => {
+      await start("--internal");
+      const container = await docker.run({ name: "inside", publish: false, body: "inside" });
+      const { Address, Port } = await view.service("host1:inside:80");
+      const { NetworkSettings } = await container.inspect();
+      expect([Address, Port]).to.deep.equal([NetworkSettings.Networks.bridge?.IPAddress, 80]);
+      await eventually("the service answers there", async () => {
+        expect(await (await fetch(`http://${Address}:${Port}/`)).text()).to.equal("inside");
+      });
+    });
+
+    it("leaves its services registered when it ends", async () => {
+      await start();
+      await docker.run({ name: "left" });
+      await view.service("host1:left:80");
+      expect(await registrator?.stop()).to.equal(0);
+      expect(await view.ids()).to.deep.equal(["host1:left:80"]);
+    });
+  });
+
+describe("the registrator without a Docker Engine", () => {
+  it("ends at once and names the socket and what to do", async () => {
+    const message = await startRegistratorProcess([
+      ...["--docker", "unix:///nonexistent/docker.sock", "--consul", "http://127.0.0.1:9"],
+    ]).then(
+      () => "started",
+      (error: Error) => error.message,
+    );
+    expect(message).to.include("ended with 1");
+    expect(message).to.match(
+      /Docker at unix:\/\/\/nonexistent\/docker\.sock: there is no socket \/nonexistent\/docker\.sock; start the Docker Engine, or name another with --docker/,
+    );
+  });
+});

@@ -1,0 +1,56 @@
+/** The registrator as a process, with what it wrote to its log. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { until } from "./conditions.ts";
+
+export interface RegistratorProcess {
+  /** The messages of its log so far. */
+  messages(): readonly string[];
+  /** SIGTERM; gives the exit code. May be called twice. */
+  stop(): Promise<number | null>;
+  /** kill -9. */
+  kill(): Promise<void>;
+}
+
+/** Starts it and waits until it says that it is ready. Rejects with its log when it ends instead. */
+export async function startRegistratorProcess(
+  args: readonly string[],
+): Promise<RegistratorProcess> {
+  const program = join(import.meta.dirname, "registrator-process.ts");
+  const child = spawn(process.execPath, [program, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const onExit = () => child.kill("SIGKILL");
+  process.once("exit", onExit);
+  const messages: string[] = [];
+  createInterface({ input: child.stdout }).on("line", (line) => messages.push(messageOf(line)));
+  // `close` comes when the last line has been read, too.
+  const exited = once(child, "close");
+  child.once("exit", () => process.off("exit", onExit));
+  const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
+  const end = async (signal: NodeJS.Signals) => {
+    if (!hasEnded()) child.kill(signal);
+    await exited;
+    return child.exitCode;
+  };
+  await until("the registrator is ready", () => hasEnded() || messages.includes("ready"));
+  if (hasEnded()) {
+    await exited;
+    const how = child.exitCode ?? child.signalCode;
+    throw new Error(`the registrator ended with ${how}\n${messages.join("\n")}`);
+  }
+  return {
+    messages: () => messages,
+    stop: () => end("SIGTERM"),
+    async kill() {
+      await end("SIGKILL");
+    },
+  };
+}
+
+function messageOf(line: string): string {
+  const record: unknown = JSON.parse(line);
+  return typeof record === "object" && record !== null ? String(Reflect.get(record, "msg")) : line;
+}
