@@ -7,6 +7,11 @@ export interface Clock {
   after(ms: number, callback: () => void): () => void;
 }
 
+/** A time of the clock as an operator reads it: ISO 8601, UTC. */
+export function timeText(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
 /** The machine's own. */
 export const systemClock: Clock = {
   now: () => Date.now(),

@@ -5,7 +5,7 @@
  * Source: Consul's API page "Blocking Queries", "Implementation Details".
  */
 import { Backoff } from "./backoff.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, timeText } from "./clock.ts";
 import { ConsulError, describeConsulError } from "./errors.ts";
 
 /** How one query is to be made. */
@@ -45,7 +45,7 @@ export interface WatchOptions<T> {
   readonly query: (query: WatchQuery) => Promise<Answer<T>>;
   /** Must not throw; when it does, the answer counts as failed and is asked for again. */
   readonly onAnswer: (event: WatchEvent<T>) => void;
-  /** After each query that failed, and once an answer comes after that. */
+  /** When it begins to fail, and when an answer comes after that or for the first time. */
   readonly onStateChange?: (status: WatchStatus) => void;
 }
 
@@ -56,11 +56,11 @@ export interface WatchStatus {
   /** The index of the last answer; `null` before the first. */
   readonly index: number | null;
   readonly state: WatchState;
-  /** Since when it is in this state; this and `lastAnswerAt` in milliseconds since the epoch. */
-  readonly since: number;
+  /** Since when it is in this state; this and `lastAnswerAt` in ISO 8601. */
+  readonly since: string;
   /** Kept after it is over; `state` says whether it is. */
   readonly lastError: string | null;
-  readonly lastAnswerAt: number | null;
+  readonly lastAnswerAt: string | null;
   /** Answers so far, those without news included. */
   readonly answers: number;
 }
@@ -121,9 +121,9 @@ export class Watch<T> {
       name: this.#options.name,
       index: this.#lastIndex,
       state: this.#state,
-      since: this.#since,
+      since: timeText(this.#since),
       lastError: this.#lastError,
-      lastAnswerAt: this.#lastAnswerAt,
+      lastAnswerAt: this.#lastAnswerAt === null ? null : timeText(this.#lastAnswerAt),
       answers: this.#answers,
     };
   }
@@ -196,10 +196,10 @@ export class Watch<T> {
   }
 
   #enter(state: WatchState): void {
-    const changed = this.#state !== state;
-    if (changed) this.#since = this.#options.clock.now();
+    if (this.#state === state) return;
     this.#state = state;
-    if (changed || state === "failing") this.#options.onStateChange?.(this.status());
+    this.#since = this.#options.clock.now();
+    this.#options.onStateChange?.(this.status());
   }
 
   /** 0 while there is credit, else the time until there is. */

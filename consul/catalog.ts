@@ -1,0 +1,102 @@
+/** The names of the local datacenter's services with their tags: `GET /v1/catalog/services`. */
+import type { Change } from "../gateway/state/index.ts";
+import type { ConsulClient } from "./client.ts";
+import type { Clock } from "./clock.ts";
+import { ConsulError } from "./errors.ts";
+import { findSuspicion, type Hold, Ledger, type Shown } from "./ledger.ts";
+import type { Answer, WatchEvent, WatchQuery } from "./watch.ts";
+
+export type CatalogNames = ReadonlyMap<string, readonly string[]>;
+
+/** Catalog API page, "List Services". */
+export async function readCatalog(
+  consul: ConsulClient,
+  query: WatchQuery,
+): Promise<Answer<CatalogNames>> {
+  const { index, body, filtered } = await consul.read({ path: "/catalog/services", ...query });
+  return {
+    index: index ?? 0,
+    value: decodeCatalog(`${consul.url}/v1/catalog/services`, body),
+    filtered,
+  };
+}
+
+/** Throws when it is no catalog. Tags are sorted: Consul gives them in any order. */
+export function decodeCatalog(where: string, body: unknown): CatalogNames {
+  const bad = (problem: string) => new ConsulError("bad_answer", `${where}: ${problem}`);
+  if (typeof body !== "object" || body === null || Array.isArray(body))
+    throw bad("the answer is no catalog");
+  const names = new Map<string, readonly string[]>();
+  for (const [name, tags] of Object.entries(body)) {
+    if (!Array.isArray(tags) || !tags.every((tag) => typeof tag === "string"))
+      throw bad(`the answer has no tags for ${name}`);
+    // `@` divides a service from its datacenter in our keys; no name that can be asked for has one.
+    if (!name.includes("@")) names.set(name, tags.toSorted());
+  }
+  return names;
+}
+
+export class Catalog {
+  readonly #ledger: Ledger;
+  readonly #values: Map<string, readonly string[]>;
+  #answers = 0;
+  #wasFiltered = false;
+
+  constructor(clock: Clock, previous: CatalogNames | undefined) {
+    this.#values = new Map(previous ?? []);
+    this.#ledger = new Ledger(clock, this.#values.keys());
+  }
+
+  /** Whether it is known at all which services there are. */
+  get known(): boolean {
+    return this.#answers > 0 || this.#values.size > 0;
+  }
+
+  /** Also true for a name that is held. */
+  has(name: string): boolean {
+    return this.#values.has(name);
+  }
+
+  apply(event: WatchEvent<CatalogNames>): Change[] {
+    const present = new Map<string, Shown>();
+    for (const [name, tags] of event.value)
+      present.set(name, { fingerprint: tags.join("\n"), identity: null });
+    const { shown } = this.#ledger;
+    // A catalog has at least the service "consul" (a server) unless ACLs hide everything.
+    const emptied = present.size === 0 && shown > 0 ? "Consul's catalog is empty" : null;
+    const suspicion =
+      findSuspicion({
+        event,
+        first: this.#answers === 0,
+        wasFiltered: this.#wasFiltered,
+        shown,
+        survivors: this.#ledger.survivors(present),
+      }) ?? emptied;
+    this.#answers += 1;
+    this.#wasFiltered = event.filtered;
+    const { changed, gone } = this.#ledger.apply(present, suspicion);
+    const changes: Change[] = [];
+    for (const key of changed) {
+      const tags = event.value.get(key);
+      if (tags === undefined) continue;
+      this.#values.set(key, tags);
+      changes.push({ kind: "catalog", key, value: tags });
+    }
+    for (const key of gone) this.#remove(key, changes);
+    return changes;
+  }
+
+  held(): readonly Hold[] {
+    return this.#ledger.held();
+  }
+
+  release(): Change[] {
+    const changes: Change[] = [];
+    for (const key of this.#ledger.release()) this.#remove(key, changes);
+    return changes;
+  }
+
+  #remove(key: string, changes: Change[]): void {
+    if (this.#values.delete(key)) changes.push({ kind: "catalog", key, value: null });
+  }
+}

@@ -1,0 +1,10 @@
+/** The door of the Consul room: the client, the sources of the desired state, errors as one line. */
+export { ConsulClient, createConsul } from "./client.ts";
+export type { ConsulOptions, Environment, TlsOptions } from "./environment.ts";
+export { ConsulOptionsError } from "./environment.ts";
+export type { ConsulErrorCode } from "./errors.ts";
+export { ConsulError, describeConsulError } from "./errors.ts";
+export type { RefusedKey } from "./folder.ts";
+export type { ConsulSourcesOptions, ConsulSourcesStatus, HeldEntry } from "./sources.ts";
+export { ConsulSources } from "./sources.ts";
+export type { WatchStatus } from "./watch.ts";

@@ -1,0 +1,123 @@
+/**
+ * One service in use: how it is kept up to date (a blocking query of its own, or polled), and what
+ * its answers come to. Decides nothing about which services are in use.
+ */
+import type { Instance } from "../gateway/state/index.ts";
+import type { ConsulClient } from "./client.ts";
+import type { Clock } from "./clock.ts";
+import { describeConsulError } from "./errors.ts";
+import { type Registration, readHealth } from "./health.ts";
+import { ServiceInstances } from "./service-instances.ts";
+import { type Answer, Watch, type WatchEvent, type WatchStatus } from "./watch.ts";
+
+export interface ServiceOptions {
+  readonly key: string;
+  readonly name: string;
+  /** `null`: the agent's own. */
+  readonly datacenter: string | null;
+  readonly consul: ConsulClient;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly waitMs: number;
+  readonly previous?: readonly Instance[] | undefined;
+  /** What may serve now, after each answer. */
+  readonly onInstances: (service: Service, instances: readonly Instance[]) => void;
+}
+
+export class Service {
+  readonly key: string;
+  readonly name: string;
+  readonly datacenter: string | null;
+  readonly instances: ServiceInstances;
+  /** A request asked for it; a document names it. It is in use while either holds. */
+  asked = false;
+  named = false;
+  /** Asked for, of another datacenter, and not yet known to exist: when that is given up. */
+  probeUntil: number | null = null;
+  /** Since when nothing but an earlier request speaks for it. */
+  unlistedSince: number | null = null;
+
+  readonly #options: ServiceOptions;
+  readonly #first = Promise.withResolvers<void>();
+  #watch: Watch<readonly Registration[]> | null = null;
+  #lastIndex: number | null = null;
+  /** What the last query failed with; `null` when it did not. */
+  #error: string | null = null;
+
+  constructor(options: ServiceOptions) {
+    this.#options = options;
+    this.key = options.key;
+    this.name = options.name;
+    this.datacenter = options.datacenter;
+    this.instances = new ServiceInstances(options.clock, options.previous);
+  }
+
+  get isWatched(): boolean {
+    return this.#watch !== null;
+  }
+
+  /** Resolves once its first query has an answer or has failed, or when it is closed. */
+  get firstOutcome(): Promise<void> {
+    return this.#first.promise;
+  }
+
+  get error(): string | null {
+    return this.#error;
+  }
+
+  /** Gives it a blocking query of its own. */
+  watch(): void {
+    const { clock, random, waitMs } = this.#options;
+    this.#watch ??= new Watch({
+      name: `service ${this.key}`,
+      clock,
+      random,
+      waitMs,
+      query: (query) => readHealth(this.#options.consul, this.name, this.datacenter, query),
+      onAnswer: (event) => this.#take(event),
+      onStateChange: ({ state, lastError }) => {
+        if (state === "failing") this.#fail(lastError ?? "unknown");
+      },
+    });
+    this.#watch.start();
+  }
+
+  /** One query, at once. Rejects when it failed. */
+  async poll(signal: AbortSignal): Promise<void> {
+    let answer: Answer<readonly Registration[]>;
+    try {
+      const query = { index: null, waitMs: 0, signal };
+      answer = await readHealth(this.#options.consul, this.name, this.datacenter, query);
+    } catch (error) {
+      this.#fail(describeConsulError(error));
+      throw error;
+    }
+    this.#take({ ...answer, backwards: false, afterError: false });
+  }
+
+  async close(): Promise<void> {
+    this.#first.resolve();
+    await this.#watch?.stop();
+  }
+
+  watchStatus(): WatchStatus | null {
+    return this.#watch?.status() ?? null;
+  }
+
+  #take(event: WatchEvent<readonly Registration[]>): void {
+    // Kept here as well as in the watch, because polls have no memory of their own.
+    const backwards =
+      event.backwards || (this.#lastIndex !== null && event.index < this.#lastIndex);
+    const afterError = event.afterError || this.#error !== null;
+    const instances = this.instances.apply({ ...event, backwards, afterError });
+    this.#lastIndex = event.index;
+    this.#error = null;
+    this.#options.onInstances(this, instances);
+    this.#first.resolve();
+  }
+
+  #fail(error: string): void {
+    this.#error = error;
+    this.#first.resolve();
+  }
+}

@@ -1,0 +1,308 @@
+/**
+ * The services in use: those that requests asked for and those that documents name. Decides which get
+ * a blocking query, which are polled, and when one is no longer in use.
+ */
+import type { Change, Instance } from "../gateway/state/index.ts";
+import type { ConsulClient } from "./client.ts";
+import type { Clock } from "./clock.ts";
+import { Datacenters } from "./datacenters.ts";
+import { Poller } from "./poller.ts";
+import { Service } from "./service.ts";
+import { type ServiceId, splitServiceKey } from "./service-key.ts";
+import { UnknownServices } from "./unknown-services.ts";
+import type { WatchStatus } from "./watch.ts";
+
+export interface ServicesOptions {
+  readonly consul: ConsulClient;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly waitMs: number;
+  readonly maxWatches: number;
+  readonly emit: (changes: readonly Change[]) => void;
+  /** The local datacenter's catalog. */
+  readonly catalog: { readonly known: boolean; has(name: string): boolean };
+  readonly previous?: ReadonlyMap<string, readonly Instance[]> | undefined;
+}
+
+export interface HeldService {
+  readonly key: string;
+  /** ISO 8601. */
+  readonly since: string;
+  readonly why: string;
+  /** How many of its instances are held. */
+  readonly instances: number;
+}
+
+/** A service that no document names stays in use this long after it left the catalog. */
+export const lingerMs = 10 * 60_000;
+const sweepMs = 1_000;
+/** Requests for what is not known to exist: how many at once, and how long each may take. */
+const maxProbes = 100;
+const probeMs = 10_000;
+const maxPending = 1_000;
+
+export class Services {
+  readonly #options: ServicesOptions;
+  readonly #inUse = new Map<string, Service>();
+  readonly #poller: Poller;
+  readonly #datacenters: Datacenters;
+  readonly #unknown: UnknownServices;
+  /** Asked for before the catalog was known. */
+  readonly #pending = new Set<string>();
+  readonly #closing = new Set<Promise<void>>();
+  #watched = 0;
+  #probes = 0;
+  #cancelSweep: (() => void) | null = null;
+
+  constructor(options: ServicesOptions) {
+    this.#options = options;
+    this.#datacenters = new Datacenters(options.consul, options.clock);
+    this.#unknown = new UnknownServices(options.clock);
+    this.#poller = new Poller({
+      clock: options.clock,
+      random: options.random,
+      poll: (key, signal) => this.#poll(key, signal),
+    });
+  }
+
+  start(): void {
+    const { previous, catalog, emit } = this.#options;
+    const leftOver: Change[] = [];
+    for (const [key, instances] of previous ?? []) {
+      const query = splitServiceKey(key);
+      // What was in use before is in use again: its instances serve already.
+      if (query !== null && (instances.length > 0 || catalog.has(key)))
+        this.#open(key, query).asked = true;
+      else leftOver.push({ kind: "service", key, value: null });
+    }
+    if (leftOver.length > 0) emit(leftOver);
+    this.#scheduleSweep();
+  }
+
+  async stop(): Promise<void> {
+    this.#cancelSweep?.();
+    for (const service of this.#inUse.values()) this.#track(service.close());
+    this.#inUse.clear();
+    await Promise.all([this.#poller.stop(), ...this.#closing]);
+  }
+
+  /**
+   * A request asks for a service. One that the catalog has is watched from now on. One that does not
+   * exist gets an empty list and no watch, so that made-up names cost nothing that lasts.
+   */
+  use(key: string): void {
+    const query = splitServiceKey(key);
+    if (query === null) return;
+    const service = this.#inUse.get(key);
+    if (service !== undefined) {
+      service.asked = true;
+      return;
+    }
+    if (query.datacenter !== null) this.#probe(key, query);
+    else if (!this.#options.catalog.known) {
+      if (this.#pending.size < maxPending) this.#pending.add(key);
+    } else if (this.#options.catalog.has(query.name)) this.#open(key, query).asked = true;
+    else this.#options.emit(this.#unknown.add(key));
+  }
+
+  /** The services that documents name now; they are watched whether or not the catalog has them. */
+  name(keys: ReadonlySet<string>): void {
+    for (const key of keys) {
+      const query = splitServiceKey(key);
+      if (query !== null) this.#open(key, query).named = true;
+    }
+    for (const service of this.#inUse.values()) {
+      if (!service.named || keys.has(service.key)) continue;
+      service.named = false;
+      if (!service.asked) this.#close(service);
+    }
+  }
+
+  /** The catalog changed; `names`: the services that came, went or have other tags. */
+  catalogChanged(names: Iterable<string>): void {
+    for (const name of names) this.#poller.urge(name);
+    const waiting = [...this.#pending, ...this.#unknown.keys()];
+    this.#pending.clear();
+    for (const key of waiting)
+      if (!this.#unknown.has(key) || this.#options.catalog.has(key)) this.use(key);
+  }
+
+  /** Resolves once every service that has a watch now has had its first answer, or an error. */
+  async settled(): Promise<void> {
+    const watched = [...this.#inUse.values()].filter((service) => service.isWatched);
+    await Promise.all(watched.map((service) => service.firstOutcome));
+  }
+
+  get count(): number {
+    return this.#inUse.size;
+  }
+
+  get polled(): number {
+    return this.#poller.size;
+  }
+
+  watches(): readonly WatchStatus[] {
+    return [...this.#inUse.values()].flatMap((service) => service.watchStatus() ?? []);
+  }
+
+  held(): readonly HeldService[] {
+    return [...this.#inUse.values()].flatMap(({ key, instances }) => {
+      const holds = instances.held();
+      const [first] = holds;
+      if (first === undefined) return [];
+      return [{ key, since: first.since, why: first.why, instances: holds.length }];
+    });
+  }
+
+  /** Ends the holds; returns how many services had any. */
+  release(): number {
+    let released = 0;
+    for (const service of this.#inUse.values()) {
+      if (service.instances.release() === 0) continue;
+      released += 1;
+      this.#emitInstances(service);
+    }
+    return released;
+  }
+
+  #open(key: string, query: ServiceId): Service {
+    const known = this.#inUse.get(key);
+    if (known !== undefined) {
+      if (known.probeUntil !== null) this.#confirm(known);
+      return known;
+    }
+    const service = this.#create(key, query);
+    if (this.#watched < this.#options.maxWatches) this.#watch(service);
+    else this.#poller.add(key);
+    return service;
+  }
+
+  #create(key: string, { name, datacenter }: ServiceId): Service {
+    const { consul, clock, random, waitMs, previous } = this.#options;
+    const service = new Service({
+      key,
+      name,
+      datacenter,
+      consul,
+      clock,
+      random,
+      waitMs,
+      previous: previous?.get(key),
+      onInstances: (one) => this.#onInstances(one),
+    });
+    this.#unknown.delete(key);
+    this.#inUse.set(key, service);
+    return service;
+  }
+
+  #watch(service: Service): void {
+    this.#watched += 1;
+    service.watch();
+  }
+
+  /** Asks once whether another datacenter has the service, before anything of it is kept. */
+  #probe(key: string, query: ServiceId): void {
+    if (this.#unknown.has(key) || this.#probes >= maxProbes) return;
+    const service = this.#create(key, query);
+    service.probeUntil = this.#options.clock.now() + probeMs;
+    this.#probes += 1;
+    this.#poller.add(key);
+  }
+
+  #confirm(service: Service): void {
+    service.probeUntil = null;
+    this.#probes -= 1;
+    if (this.#watched >= this.#options.maxWatches) return;
+    this.#poller.remove(service.key);
+    this.#watch(service);
+  }
+
+  async #poll(key: string, signal: AbortSignal): Promise<void> {
+    const service = this.#inUse.get(key);
+    if (service === undefined) return;
+    if (service.probeUntil !== null && service.datacenter !== null) {
+      const exists = await this.#datacenters.has(service.datacenter, signal);
+      if (!exists && this.#inUse.get(key) === service) return this.#dismiss(service);
+    }
+    await service.poll(signal);
+  }
+
+  #onInstances(service: Service): void {
+    if (this.#inUse.get(service.key) !== service) return;
+    if (service.probeUntil !== null) {
+      if (!service.instances.isRegistered) {
+        this.#dismiss(service);
+        return;
+      }
+      service.asked = true;
+      this.#confirm(service);
+    }
+    this.#emitInstances(service);
+  }
+
+  #emitInstances({ key, instances }: Service): void {
+    this.#options.emit([{ kind: "service", key, value: instances.instances() }]);
+  }
+
+  /** A probed service that does not exist. */
+  #dismiss(service: Service): void {
+    this.#forget(service);
+    this.#options.emit(this.#unknown.add(service.key));
+  }
+
+  #close(service: Service): void {
+    this.#forget(service);
+    this.#options.emit([{ kind: "service", key: service.key, value: null }]);
+  }
+
+  #forget(service: Service): void {
+    this.#inUse.delete(service.key);
+    this.#poller.remove(service.key);
+    if (service.probeUntil !== null) this.#probes -= 1;
+    this.#track(service.close());
+    if (!service.isWatched) return;
+    this.#watched -= 1;
+    for (const other of this.#inUse.values()) {
+      if (other.isWatched || other.probeUntil !== null) continue;
+      this.#poller.remove(other.key);
+      this.#watch(other);
+      break;
+    }
+  }
+
+  #track(closing: Promise<void>): void {
+    this.#closing.add(closing);
+    void closing.finally(() => this.#closing.delete(closing));
+  }
+
+  #scheduleSweep(): void {
+    this.#cancelSweep = this.#options.clock.after(sweepMs, () => {
+      this.#sweep();
+      this.#scheduleSweep();
+    });
+  }
+
+  /** What happens with time alone: holds that settle, services that nobody has any more. */
+  #sweep(): void {
+    const now = this.#options.clock.now();
+    for (const service of this.#inUse.values()) {
+      if (service.instances.settle()) this.#emitInstances(service);
+      if (service.probeUntil !== null && service.probeUntil <= now) this.#forget(service);
+      else if (this.#isListed(service)) service.unlistedSince = null;
+      else {
+        service.unlistedSince ??= now;
+        if (now - service.unlistedSince >= lingerMs) this.#close(service);
+      }
+    }
+    const changes = this.#unknown.expire();
+    if (changes.length > 0) this.#options.emit(changes);
+  }
+
+  /** Whether anything but an earlier request speaks for it; true as long as that is not known. */
+  #isListed(service: Service): boolean {
+    if (service.named || service.probeUntil !== null) return true;
+    if (service.datacenter !== null)
+      return !service.instances.answered || service.instances.isRegistered;
+    return !this.#options.catalog.known || this.#options.catalog.has(service.name);
+  }
+}
