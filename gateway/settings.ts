@@ -32,7 +32,11 @@ interface Definition {
   readonly schema: z.ZodType;
 }
 
-const ms = (limit: number) => `${limit}ms`;
+/** A limit of the engine's as an operator would write it. */
+function ms(limit: number): string {
+  if (limit % 3_600_000 === 0) return `${limit / 3_600_000}h`;
+  return limit % 1000 === 0 ? `${limit / 1000}s` : `${limit}ms`;
+}
 
 /** The key is the field in the file; the flag and the variable are made from it. */
 const table = {
@@ -264,8 +268,8 @@ export const settingNames: readonly SettingNames[] = keys().map((key) => {
 
 const consulVariable = "CONSUL_HTTP_ADDR";
 
-/** Variables that begin with `SLUICE_` and are read by the project's tests, not by the gateway. */
-const notSettings: ReadonlySet<string> = new Set(["SLUICE_REQUIRE_REAL"]);
+/** Variables that begin with `SLUICE_` and are read by the registrator or the project's tests. */
+const notSettings = /^SLUICE_(REGISTRATOR_.*|REQUIRE_REAL)$/;
 
 /**
  * Reads and checks all settings. `flags` has the fields' names as keys. An empty variable counts as
@@ -343,7 +347,7 @@ function parse(where: string, schema: z.ZodType, raw: unknown): unknown {
 function checkVariables(env: Readonly<Record<string, string | undefined>>): void {
   const known = new Set(keys().map(variableOf));
   for (const name of Object.keys(env)) {
-    if (!name.startsWith("SLUICE_") || known.has(name) || notSettings.has(name)) continue;
+    if (!name.startsWith("SLUICE_") || known.has(name) || notSettings.test(name)) continue;
     throw new SettingsError(`${name}: no setting has this name (see sluice start --help)`);
   }
 }

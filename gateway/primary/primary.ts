@@ -273,6 +273,7 @@ export class Primary {
       notReady: this.notReady(),
       consul: { url: this.#parts.consul.url, stale: source.stale },
       watches: source.watches,
+      services: { inUse: source.servicesInUse, polled: source.polled },
       workers: workers.status(),
       scripts: sumScripts(state.tables.script, workers.scriptReports(), (host) =>
         gate.loadedAt(host),

@@ -1,20 +1,12 @@
 /** What `/status` shows: its shape, and how it is put together. No secret is ever part of it. */
+import type { ConsulSourcesStatus } from "../../consul/index.ts";
 import type { ScriptReport } from "../state/index.ts";
 import type { Refusal } from "./scripts.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
 import type { WorkerStatus } from "./workers.ts";
 
-/** What a source of changes says of itself. */
-export interface SourcesStatus {
-  /** `null` while Consul answers. */
-  readonly stale: { readonly since: string; readonly error: string } | null;
-  /** Blocking queries that run, in whatever detail the source gives. */
-  readonly watches: unknown;
-  /** Values that were not taken; the last good ones stay. */
-  readonly refused: readonly RefusedValue[];
-  /** What Consul no longer has and is kept all the same until an operator says otherwise. */
-  readonly held: unknown;
-}
+/** What the sources say of themselves. */
+export type SourcesStatus = Omit<ConsulSourcesStatus, "consul">;
 
 export interface RefusedValue {
   readonly key: string;
@@ -41,11 +33,14 @@ export interface Status {
   /** Why `/readyz` answers 503; `null` when it answers 200. */
   readonly notReady: string | null;
   readonly consul: { readonly url: string; readonly stale: SourcesStatus["stale"] };
-  readonly watches: unknown;
+  readonly watches: SourcesStatus["watches"];
+  /** Services that are watched; those without a blocking query of their own are polled. */
+  readonly services: { readonly inUse: number; readonly polled: number };
   readonly workers: readonly WorkerStatus[];
   readonly scripts: readonly ScriptStatus[];
   readonly refused: readonly (RefusedValue | RefusedScript)[];
-  readonly held: unknown;
+  /** What Consul no longer has and is kept all the same until `POST /resync`. */
+  readonly held: SourcesStatus["held"];
   /** `null` without a data directory. */
   readonly snapshotFile: SnapshotFileStatus | null;
 }

@@ -1,0 +1,122 @@
+/**
+ * The commands. The only place that reads argv, and the only one that ends the process with an error;
+ * what a command does is in `commands/`, loaded when it is asked for.
+ */
+import { type Command, Option, program } from "commander";
+import { settingNames } from "./settings.ts";
+
+const print = (line: string) => console.log(line);
+
+/** Messages are one line each, and say who speaks. */
+function complain(message: string): void {
+  console.error(`sluice: ${message.trim().replaceAll(/\s*\n\s*/g, " ")}`);
+}
+
+/** Errors that carry their whole message for the operator; any other is a defect and shows its stack. */
+const expected: ReadonlySet<string> = new Set([
+  "SettingsError",
+  "StartError",
+  "CommandError",
+  "DemoError",
+  "ConsulOptionsError",
+  "ConsulError",
+  "DockerAddressError",
+  "DockerUnreachableError",
+  "RegistratorOptionError",
+]);
+
+type Flags = Readonly<Record<string, unknown>>;
+
+/** Runs a command and ends the process with its status: connections that are kept do not delay it. */
+function running(run: (flags: Flags) => Promise<number>) {
+  return async (flags: Flags) => {
+    try {
+      process.exit(await run(flags));
+    } catch (error) {
+      const isExpected = error instanceof Error && expected.has(error.name);
+      const isOfSystem = error instanceof Error && "syscall" in error;
+      if (isExpected || isOfSystem) complain(error.message);
+      else console.error(error);
+      process.exit(1);
+    }
+  };
+}
+
+program
+  .name("sluice")
+  .description("A routing gateway for services that register in Consul.")
+  .configureOutput({
+    outputError: (message) => complain(message.replace(/^error: /, "")),
+  });
+
+const start = program.command("start").description("run the gateway");
+for (const { flag, argument, meaning, variable, fallback } of settingNames) {
+  const known = [...(fallback === "" ? [] : [`default ${fallback}`]), variable].join("; ");
+  start.addOption(new Option(`${flag} <${argument}>`, `${meaning} (${known})`));
+}
+start.action(
+  running(async (flags) => {
+    const { runStart } = await import("./commands/start.ts");
+    return runStart(flags, process.env);
+  }),
+);
+
+program
+  .command("agent")
+  .description("run the embedded Consul-compatible agent alone, for one machine")
+  .option("--http <ADDRESS:PORT>", "where its HTTP API is", "127.0.0.1:8500")
+  .option("--data-dir <DIR>", "where it keeps its state; without it, nothing outlives the process")
+  .option("--datacenter <NAME>", "the name of its datacenter", "dc1")
+  .option("--log-level <LEVEL>", "the least severe level that is logged", "info")
+  .action(
+    running(async (flags) => {
+      const { runAgent } = await import("./commands/agent.ts");
+      return runAgent(flags);
+    }),
+  );
+
+const registrator: Command = program
+  .command("registrator")
+  .description("register the containers of a Docker Engine with Consul")
+  .option("--consul <URL>", "Consul's HTTP API; without it CONSUL_HTTP_ADDR, then this machine's")
+  .option("--docker <ADDRESS>", "the engine; without it DOCKER_HOST, then Docker's own default")
+  .option("--log-level <LEVEL>", "the least severe level that is logged", "info");
+if (process.argv[2] === "registrator") {
+  const { registratorFlags } = await import("../consul/registrator/index.ts");
+  for (const { flags, description, env, default: fallback } of registratorFlags) {
+    registrator.addOption(new Option(flags, description).env(env).default(fallback));
+  }
+}
+registrator.action(
+  running(async (flags) => {
+    const { runRegistrator } = await import("./commands/registrator.ts");
+    return runRegistrator(flags, process.env);
+  }),
+);
+
+program
+  .command("demo")
+  .description("agent, gateway and a few services on this machine, to be tried with curl")
+  .option("--http <ADDRESS:PORT>", "where the gateway accepts requests", "127.0.0.1:8080")
+  .option("--admin <ADDRESS:PORT>", "the gateway's admin address", "127.0.0.1:1995")
+  .option("--agent <ADDRESS:PORT>", "the agent's address", "127.0.0.1:8500")
+  .action(
+    running(async (flags) => {
+      const { demo } = await import("./commands/demo.ts");
+      return demo(flags, print);
+    }),
+  );
+
+program
+  .command("status")
+  .description("show what a running gateway says of itself")
+  .option("--admin <ADDRESS:PORT>", "its admin address (default 127.0.0.1:1995; SLUICE_ADMIN)")
+  .option("--json", "as the admin API gives it")
+  .action(
+    running(async (flags) => {
+      const { showStatus } = await import("./commands/status.ts");
+      return showStatus(flags, process.env, print);
+    }),
+  );
+
+await program.parseAsync();

@@ -1,0 +1,22 @@
+/** `sluice agent`: the embedded Consul-compatible agent as a process of its own. */
+import { startAgent } from "../../consul/embedded/index.ts";
+import { createLogger } from "../observability/logger.ts";
+import { address, oneOf, text } from "../settings-values.ts";
+import { readFlag } from "./command-error.ts";
+import { untilEndSignal } from "./end-signal.ts";
+
+export async function runAgent(flags: Readonly<Record<string, unknown>>): Promise<number> {
+  const { host, port } = readFlag("--http", address(), flags.http);
+  const level = readFlag(
+    "--log-level",
+    oneOf("trace", "debug", "info", "warn", "error", "fatal"),
+    flags.logLevel,
+  );
+  const datacenter = readFlag("--datacenter", text(), flags.datacenter);
+  const dataDir =
+    flags.dataDir === undefined ? {} : { dataDir: readFlag("--data-dir", text(), flags.dataDir) };
+  const log = createLogger({ name: "sluice-agent", level });
+  const agent = await startAgent({ host, port, datacenter, log, ...dataDir });
+  await untilEndSignal(() => agent.stop());
+  return 0;
+}

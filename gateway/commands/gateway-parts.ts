@@ -1,0 +1,57 @@
+/** The real rooms behind the primary: Consul, the sandbox and the worker. */
+import { fileURLToPath } from "node:url";
+import type { ConsulAddress } from "../../consul/environment.ts";
+import { ConsulClient, ConsulError, ConsulSources } from "../../consul/index.ts";
+import type { Log } from "../observability/logger.ts";
+import type { PrimaryParts } from "../primary/index.ts";
+import { checkScript } from "../sandbox/index.ts";
+import type { Settings } from "../settings.ts";
+
+const worker = fileURLToPath(new URL("../worker/worker.ts", import.meta.url));
+const reachTimeoutMs = 3000;
+
+export interface GatewayPartsOptions {
+  readonly settings: Settings;
+  readonly address: ConsulAddress;
+  readonly log: Log;
+  readonly clock: {
+    now(): number;
+    after(ms: number, callback: () => void): () => void;
+  };
+}
+
+export function gatewayParts({ settings, address, log, clock }: GatewayPartsOptions): PrimaryParts {
+  const consul = new ConsulClient(address);
+  return {
+    workerEntry: worker,
+    check: checkScript,
+    consul: {
+      url: consul.url,
+      reach: () => reach(consul),
+      close: () => consul.close(),
+    },
+    createSources: ({ emit, previous }) =>
+      new ConsulSources({
+        consul,
+        prefix: settings.prefix,
+        maxServiceWatches: settings.maxServiceWatches,
+        log,
+        clock,
+        random: Math.random,
+        emit,
+        previous,
+      }),
+  };
+}
+
+/** `null` when something of Consul's answers, be it a refusal; else why not. */
+async function reach(consul: ConsulClient): Promise<string | null> {
+  try {
+    await consul.read({ path: "/status/leader", signal: AbortSignal.timeout(reachTimeoutMs) });
+    return null;
+  } catch (error) {
+    if (!(error instanceof ConsulError)) throw error;
+    if (error.code === "aborted") return `no answer within ${reachTimeoutMs} ms`;
+    return error.code === "unreachable" || error.code === "timeout" ? error.message : null;
+  }
+}

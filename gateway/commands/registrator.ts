@@ -1,0 +1,44 @@
+/** `sluice registrator`: Docker -> Consul, as a process of its own. */
+import { resolveConsulAddress } from "../../consul/environment.ts";
+import { ConsulClient } from "../../consul/index.ts";
+import {
+  dockerAddress,
+  parseRegistratorOptions,
+  startRegistrator,
+} from "../../consul/registrator/index.ts";
+import { createLogger } from "../observability/logger.ts";
+import { consulAddress, oneOf } from "../settings-values.ts";
+import { readFlag } from "./command-error.ts";
+import { untilEndSignal } from "./end-signal.ts";
+
+export async function runRegistrator(
+  flags: Readonly<Record<string, unknown>>,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  const options = parseRegistratorOptions(flags);
+  const url =
+    flags.consul === undefined ? {} : { url: readFlag("--consul", consulAddress(), flags.consul) };
+  const address = resolveConsulAddress(url, env);
+  const docker = dockerAddress(typeof flags.docker === "string" ? flags.docker : undefined, env);
+  const level = readFlag(
+    "--log-level",
+    oneOf("trace", "debug", "info", "warn", "error", "fatal"),
+    flags.logLevel,
+  );
+  const log = createLogger({
+    name: "sluice-registrator",
+    level,
+    secrets: [address.token ?? undefined, address.baseUrl.password],
+  });
+  const consul = new ConsulClient(address);
+  const registrator = await startRegistrator({
+    docker: docker.connection,
+    dockerName: docker.text,
+    consul: consul.api,
+    options,
+    log,
+  });
+  await untilEndSignal(() => registrator.close());
+  consul.close();
+  return 0;
+}
