@@ -1,0 +1,146 @@
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import bunyan from "bunyan";
+import { expect } from "chai";
+import { until } from "../../test/support/conditions.ts";
+import type { Change, Snapshot } from "../state/index.ts";
+import { ManualClock } from "./fixtures/clock.ts";
+import { SnapshotFile } from "./snapshot-file.ts";
+
+describe("snapshot file", () => {
+  let directory = "";
+  let lines: string[] = [];
+  let clock = new ManualClock();
+  let version = 0;
+
+  const changes: readonly Change[] = [
+    { kind: "setting", key: "limits", value: { ü: [1, true, "x"] } },
+    { kind: "catalog", key: "thumb", value: ["v1"] },
+  ];
+  const source = (): Snapshot => ({ boot: "b", version, changes });
+
+  const make = (at = directory) => {
+    const stream = { write: (line: object) => lines.push(String(line)) };
+    const log = bunyan.createLogger({ name: "test", streams: [{ stream }] });
+    return new SnapshotFile({ directory: at, source, clock, log, intervalMs: 1000 });
+  };
+
+  const written = async (file = make()) => {
+    file.schedule();
+    await file.close();
+    return file.path;
+  };
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "sluice-snapshot-"));
+    lines = [];
+    clock = new ManualClock();
+    version = 7;
+  });
+
+  afterEach(() => rm(directory, { recursive: true }));
+
+  it("reads back what it wrote, and leaves no other file behind", async () => {
+    const path = await written(make(join(directory, "made", "on", "the", "way")));
+    const loaded = await make(join(path, "..")).load();
+    expect(loaded).to.deep.equal({ changes, version: 7, writtenAt: clock.now() });
+    expect(await readdir(join(path, ".."))).to.deep.equal(["last-known-good.snapshot"]);
+    expect((await stat(path)).mode & 0o077).to.equal(0);
+    expect(lines).to.deep.equal([]);
+  });
+
+  it("finds nothing, and says nothing, when there is no file", async () => {
+    expect(await make().load()).to.equal(null);
+    expect(lines).to.deep.equal([]);
+  });
+
+  it("writes at most once in its interval, and the last state of it", async () => {
+    const file = make();
+    file.schedule();
+    clock.advance(0);
+    await until("the first write", () => file.status().version === 7);
+    for (version = 8; version < 20; version += 1) {
+      file.schedule();
+      clock.advance(10);
+    }
+    expect(file.status().version).to.equal(7);
+    clock.advance(1000);
+    await until("the second write", () => file.status().version === 20);
+    expect(clock.pending).to.equal(0);
+  });
+
+  it("writes what is due when it is closed", async () => {
+    const file = make();
+    await written(file);
+    version = 9;
+    file.schedule();
+    await file.close();
+    expect((await make().load())?.version).to.equal(9);
+  });
+
+  const damages: readonly (readonly [what: string, RegExp, (path: string) => Promise<void>])[] = [
+    ["torn", /torn/, async (path) => truncate(path, (await stat(path)).size - 5)],
+    ["empty", /does not begin as a snapshot/, (path) => truncate(path, 0)],
+    ["cut in its first line", /does not begin as a snapshot/, (path) => truncate(path, 20)],
+    [
+      "changed in one byte",
+      /checksum/,
+      async (path) => writeFile(path, (await readFile(path, "utf8")).replace("thumb", "thump")),
+    ],
+    [
+      "of a later format",
+      /format 2, and this version of Sluice reads 1/,
+      async (path) =>
+        writeFile(path, (await readFile(path, "utf8")).replace('"format":1', '"format":2')),
+    ],
+  ];
+  for (const [what, reason, damage] of damages) {
+    it(`ignores a file that is ${what}, in one line that names it`, async () => {
+      const path = await written();
+      await damage(path);
+      const before = await readFile(path);
+      const file = make();
+      expect(await file.load()).to.equal(null);
+      expect(lines).to.have.length(1);
+      expect(lines[0]).to.contain(path).and.match(reason);
+      expect(file.status().error).to.match(reason);
+      expect(await readFile(path)).to.deep.equal(before);
+    });
+  }
+
+  it("reports a directory that cannot be written, and recovers when it can", async () => {
+    const blocked = join(directory, "blocked");
+    await writeFile(blocked, "a file where a directory should be");
+    const file = make(blocked);
+    await written(file);
+    expect(file.status().error).to.contain("not written");
+    expect(lines).to.have.length(1);
+    await rm(blocked);
+    await written(file);
+    expect(file.status()).to.include({ error: null, version: 7 });
+  });
+
+  it("keeps the old file when the state cannot be written", async () => {
+    await written();
+    const file = new SnapshotFile({
+      directory,
+      source: () => ({ boot: "b", version: 8, changes: [...changes, broken] }),
+      clock,
+      log: bunyan.createLogger({ name: "test", streams: [] }),
+    });
+    await written(file);
+    expect(file.status().error).to.contain("not written");
+    expect((await make().load())?.version).to.equal(7);
+    expect(await readdir(directory)).to.deep.equal(["last-known-good.snapshot"]);
+  });
+});
+
+/** What JSON cannot say. */
+const broken: Change = {
+  kind: "setting",
+  key: "broken",
+  get value(): never {
+    throw new Error("no value");
+  },
+};

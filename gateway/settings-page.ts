@@ -1,0 +1,43 @@
+/** Writes the table of docs/settings.md: `node gateway/settings-page.ts > docs/settings.md`. */
+import { settingNames } from "./settings.ts";
+
+/** The whole page, as Markdown. */
+export function settingsPage(): string {
+  const rows = settingNames.map(({ flag, variable, field, argument, meaning, fallback }) =>
+    [
+      `\`${flag} ${argument}\``,
+      `\`${variable}\``,
+      `\`${field}\``,
+      fallback && `\`${fallback}\``,
+      meaning,
+    ]
+      .map((cell) => cell.replaceAll("|", "\\|"))
+      .join(" | "),
+  );
+  return `# Settings of \`sluice start\`
+
+Made from the table in \`gateway/settings.ts\` by \`node gateway/settings-page.ts\`.
+
+A setting is taken from its flag; without one from its variable; without that from the file that
+\`--config\` names; else it has its default. A variable that is empty counts as not set. An unknown flag,
+an unknown field of the file and an unknown \`SLUICE_\` variable are errors, so that a slip of the pen
+does not go unnoticed.
+
+Durations are written \`500ms\`, \`10s\`, \`1m\`, \`1h\`; sizes \`32768\`, \`32k\`, \`1m\`; addresses
+\`127.0.0.1:8080\`, \`[::1]:8080\` or \`:8080\`. The file is a JSON object with the fields below:
+
+\`\`\`json
+{ "http": "0.0.0.0:80", "dataDir": "/var/lib/sluice", "trustedProxies": ["10.0.0.0/8"] }
+\`\`\`
+
+Consul's own variables hold as for its own commands: \`CONSUL_HTTP_ADDR\`, \`CONSUL_HTTP_TOKEN\`,
+\`CONSUL_HTTP_TOKEN_FILE\`, \`CONSUL_HTTP_SSL\`, \`CONSUL_HTTP_SSL_VERIFY\`, \`CONSUL_CACERT\`,
+\`CONSUL_CLIENT_CERT\`, \`CONSUL_CLIENT_KEY\`, \`CONSUL_TLS_SERVER_NAME\`.
+
+| flag | variable | field | default | meaning |
+| --- | --- | --- | --- | --- |
+${rows.map((row) => `| ${row} |`).join("\n")}
+`;
+}
+
+if (import.meta.main) process.stdout.write(settingsPage());
