@@ -1,0 +1,42 @@
+# Sluice as one image: the gateway, and with another command the registrator or the embedded agent.
+
+# Any Node with npm installs; what runs later is the Node that the lock file names.
+FROM node:22-bookworm-slim AS install
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# No package's install script runs but that of `node`, which fetches the binary of this platform.
+# --force: packages that ask for the newer Node are installed by the older one.
+RUN npm ci --omit=dev --ignore-scripts --force --no-audit --no-fund --loglevel=error \
+ && npm rebuild node --foreground-scripts --loglevel=error \
+ && find node_modules/isolated-vm/prebuilds -mindepth 1 -maxdepth 1 ! -name 'linux-*' -exec rm -r {} +
+
+FROM debian:bookworm-slim
+# What the Node binary is linked with, and the certificates of public authorities for Consul over TLS.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates libatomic1 libstdc++6 \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin sluice \
+ && install --directory --owner=sluice --group=sluice /var/lib/sluice
+WORKDIR /app
+COPY --from=install /app/node_modules node_modules
+COPY package.json LICENSE* ./
+COPY gateway gateway
+COPY consul consul
+COPY plugins plugins
+COPY scripts scripts
+USER sluice
+ENV NODE_ENV=production \
+    PATH=/app/node_modules/.bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# /status, /healthz and /readyz on all addresses of the container: publish this port to operators only.
+ENV SLUICE_HTTP=0.0.0.0:8080 \
+    SLUICE_ADMIN=0.0.0.0:1995 \
+    SLUICE_DATA_DIR=/var/lib/sluice
+VOLUME /var/lib/sluice
+EXPOSE 8080 1995
+# Node is process 1 and handles SIGTERM, SIGINT and SIGHUP itself; there is no shell in between.
+ENTRYPOINT ["node", "gateway/cli.ts"]
+CMD ["start"]
+STOPSIGNAL SIGTERM
+# For the gateway. A container with another command switches it off.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.SLUICE_ADMIN.split(':').at(-1) + '/healthz').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
