@@ -1,0 +1,188 @@
+/** The proxies that are measured, each with one worker, forwarding to one origin over kept connections. */
+import { mkdir, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { freePort, host, type Processes, type Started } from "./processes.ts";
+
+/** What a contender is started with. */
+export interface Setting {
+  readonly processes: Processes;
+  /** The core of the contender, and the one of everything that is not measured. */
+  readonly core: number;
+  readonly otherCore: number;
+  readonly originPort: number;
+  /** A folder of the contender's own; it exists. */
+  readonly directory: string;
+}
+
+export interface Running {
+  readonly port: number;
+  /** Whose memory is looked at, with the processes that it started. */
+  readonly pid: number;
+}
+
+export interface Contender {
+  readonly name: string;
+  /** Why it cannot be measured on this machine; `null` when it can. */
+  missing(): string | null;
+  start(setting: Setting): Promise<Running>;
+}
+
+const repository = fileURLToPath(new URL("../..", import.meta.url));
+
+/** The engine with a handler that always picks the one peer: what everything else comes on top of. */
+export const engine: Contender = {
+  name: "sluice, engine alone",
+  missing: () => null,
+  start: (setting) => startNode(setting, "engine-worker.ts"),
+};
+
+/** The whole gateway with one worker, its upstream from Consul's key-value store. */
+export const gateway: Contender = {
+  name: "sluice",
+  missing: () => null,
+  async start({ processes, core, otherCore, originPort, directory }) {
+    const cli = join(repository, "gateway", "cli.ts");
+    const [consulPort, port, adminPort] = [await freePort(), await freePort(), await freePort()];
+    const consul = `http://127.0.0.1:${consulPort}`;
+    const agent = processes.start(otherCore, [
+      process.execPath,
+      cli,
+      ...["agent", "--http", `127.0.0.1:${consulPort}`, "--data-dir", join(directory, "agent")],
+    ]);
+    await agent.answers(`${consul}/v1/agent/self`);
+    const stored = await fetch(`${consul}/v1/kv/sluice/upstreams/${host}`, {
+      method: "PUT",
+      body: JSON.stringify({ servers: [{ host: "127.0.0.1", port: originPort }] }),
+    });
+    if (!stored.ok) throw new Error(`the agent refused the upstream: ${stored.status}`);
+    const started = processes.start(core, [
+      process.execPath,
+      cli,
+      ...["start", "--workers", "1", "--consul", consul],
+      ...["--http", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${adminPort}`],
+    ]);
+    return whenAnswering(started, port);
+  },
+};
+
+/** http-proxy as its own documentation sets it up, with an agent that keeps connections. */
+export const httpProxy: Contender = {
+  name: "http-proxy",
+  missing() {
+    try {
+      createRequire(import.meta.url).resolve("http-proxy");
+      return null;
+    } catch {
+      return "the package http-proxy is not installed";
+    }
+  },
+  start: (setting) => startNode(setting, "http-proxy-worker.ts"),
+};
+
+export const nginx: Contender = {
+  name: "nginx",
+  missing: () => null,
+  async start({ processes, core, originPort, directory }) {
+    const port = await freePort();
+    const config = nginxFrame(
+      directory,
+      `
+    upstream origin {
+      server 127.0.0.1:${originPort};
+      keepalive 256;
+      keepalive_requests 1000000000;
+    }
+    server {
+      listen 127.0.0.1:${port} backlog=4096;
+      location / {
+        proxy_pass http://origin;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Request-Id $request_id;
+      }
+    }`,
+    );
+    await writeFile(join(directory, "nginx.conf"), config);
+    const file = join(directory, "nginx.conf");
+    const started = processes.start(core, ["nginx", "-p", directory, "-c", file]);
+    return whenAnswering(started, port);
+  },
+};
+
+export const haproxy: Contender = {
+  name: "HAProxy",
+  missing: () => null,
+  async start({ processes, core, originPort, directory }) {
+    const port = await freePort();
+    const file = join(directory, "haproxy.cfg");
+    await writeFile(
+      file,
+      `global
+  nbthread 1
+  maxconn 4000
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  option forwardfor
+  http-reuse always
+frontend gateway
+  bind 127.0.0.1:${port} backlog 4096
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Request-Id %[uuid]
+  default_backend origin
+backend origin
+  server origin 127.0.0.1:${originPort}
+`,
+    );
+    const started = processes.start(core, ["haproxy", "-db", "-f", file]);
+    return whenAnswering(started, port);
+  },
+};
+
+/** A worker of ours that prints its port once it listens. */
+async function startNode(setting: Setting, file: string): Promise<Running> {
+  const { processes, core, originPort } = setting;
+  const path = fileURLToPath(new URL(file, import.meta.url));
+  const started: Started = processes.start(core, [process.execPath, path, String(originPort)]);
+  const [, port] = await started.line(/^port (\d+)$/);
+  return whenAnswering(started, Number(port));
+}
+
+async function whenAnswering(started: Started, port: number): Promise<Running> {
+  await started.answers(`http://127.0.0.1:${port}/small`);
+  return { port, pid: started.pid };
+}
+
+/** What every nginx of the benchmark has in common: one worker, no log, its files in `directory`. */
+export function nginxFrame(directory: string, http: string): string {
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((kind) => `    ${kind}_temp_path ${join(directory, kind)};`)
+    .join("\n");
+  return `daemon off;
+pid ${join(directory, "nginx.pid")};
+error_log ${join(directory, "error.log")} warn;
+worker_processes 1;
+events { worker_connections 16384; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+${temporary}
+${http}
+}
+`;
+}
+
+/** Makes a contender's folder, readable for a worker that runs as another user. */
+export async function folderOf(parent: string, contender: Contender): Promise<string> {
+  const directory = join(parent, contender.name.replaceAll(/\W+/g, "-"));
+  await mkdir(directory, { recursive: true, mode: 0o755 });
+  return directory;
+}

@@ -1,0 +1,30 @@
+/** The library http-proxy before the origin, with kept connections. Prints its port. */
+import { Agent, createServer, type IncomingMessage, type ServerResponse } from "node:http";
+
+/** The part of the library that is used here; the package comes without types of its own. */
+interface HttpProxy {
+  on(event: "error", listener: (error: Error) => void): void;
+  web(request: IncomingMessage, response: ServerResponse): void;
+}
+
+interface HttpProxyModule {
+  readonly default: { createProxyServer(options: object): HttpProxy };
+}
+
+// Named at run time, so that the project can be checked where the package is not installed.
+const library = "http-proxy";
+const { default: httpProxy } = (await import(library)) as HttpProxyModule;
+const proxy = httpProxy.createProxyServer({
+  target: { host: "127.0.0.1", port: Number(process.argv[2]) },
+  agent: new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 256 }),
+  xfwd: true,
+});
+proxy.on("error", (error) => {
+  throw error;
+});
+const server = createServer((request, response) => proxy.web(request, response));
+server.listen({ host: "127.0.0.1", port: 0, backlog: 4_096 }, () => {
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("not a TCP address");
+  process.stdout.write(`port ${address.port}\n`);
+});

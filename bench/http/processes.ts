@@ -1,0 +1,128 @@
+/**
+ * Processes that a benchmark starts, each on a core of its own choosing, and their end: all of them
+ * are gone when the benchmark is, by process id, whichever way it ends.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { get } from "node:http";
+import { createServer } from "node:net";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface Started {
+  readonly pid: number;
+  /** Resolves to the first line on standard output that matches; rejects when the process ends before. */
+  line(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Resolves when `url` answers with 200; rejects when the process ends or 15 seconds have passed. */
+  answers(url: string): Promise<void>;
+}
+
+/** The Host of all requests. */
+export const host = "bench.example";
+/** How long a process may take to end after SIGTERM. */
+const graceMs = 3_000;
+/** How long a process may take to answer its first request. */
+const answerMs = 15_000;
+
+export class Processes {
+  readonly #children: ChildProcess[] = [];
+
+  /** Starts a command that may run on `core` only. Its errors go to the benchmark's own. */
+  start(core: number, command: readonly string[]): Started {
+    const { child, stdout } = this.#spawn(core, command);
+    const seen: string[] = [];
+    createInterface({ input: stdout }).on("line", (text) => seen.push(text));
+    const ended = () => new Error(`${command.join(" ")} ended: ${seen.join("\n")}`);
+    return {
+      pid: child.pid ?? 0,
+      async line(pattern) {
+        for (;;) {
+          for (const text of seen) {
+            const match = pattern.exec(text);
+            if (match) return match;
+          }
+          if (!isRunning(child)) throw ended();
+          await sleep(10);
+        }
+      },
+      async answers(url) {
+        const deadline = performance.now() + answerMs;
+        for (let outcome = await ask(url); outcome !== 200; outcome = await ask(url)) {
+          if (!isRunning(child)) throw ended();
+          if (performance.now() > deadline) throw new Error(`${url} does not answer: ${outcome}`);
+          await sleep(20);
+        }
+      },
+    };
+  }
+
+  /** Runs a command to its end on `core`; resolves to its output. Rejects when it fails. */
+  async run(core: number, command: readonly string[]): Promise<string> {
+    const { child, stdout } = this.#spawn(core, command);
+    const [output] = await Promise.all([text(stdout), once(child, "exit")]);
+    if (child.exitCode !== 0) throw new Error(`${command.join(" ")} failed: ${output}`);
+    return output;
+  }
+
+  /** Ends everything, the last first. Resolves when all of it has ended. */
+  async stop(): Promise<void> {
+    for (const child of this.#children.splice(0).reverse()) {
+      if (!isRunning(child)) continue;
+      const ended = once(child, "exit");
+      child.kill("SIGTERM");
+      const timer = setTimeout(() => child.kill("SIGKILL"), graceMs);
+      await ended;
+      clearTimeout(timer);
+    }
+  }
+
+  #spawn(core: number, command: readonly string[]): { child: ChildProcess; stdout: Readable } {
+    const child = spawn("taskset", ["-c", String(core), ...command], {
+      stdio: ["ignore", "pipe", "inherit"],
+      // Ctrl-C at the terminal reaches the benchmark alone, which ends its processes in order.
+      detached: true,
+    });
+    this.#children.push(child);
+    return { child, stdout: child.stdout };
+  }
+}
+
+function isRunning(child: ChildProcess): boolean {
+  return child.exitCode === null && child.signalCode === null;
+}
+
+/** A port of 127.0.0.1 that is free now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen({ host: "127.0.0.1", port: 0 });
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("not a TCP address");
+  return address.port;
+}
+
+/** The status of the answer to a GET that names the benchmark's host, or why there is none. */
+function ask(url: string): Promise<number | string> {
+  return new Promise((resolve) => {
+    const request = get(url, { agent: false, headers: { host }, timeout: 1_000 }, (response) => {
+      response.resume();
+      response.once("close", () => resolve(response.statusCode ?? 0));
+    });
+    request.once("timeout", () => request.destroy(new Error("no answer within a second")));
+    request.once("error", (error) => resolve(error.message));
+  });
+}
+
+/** Resident memory in megabytes of a process and of all that it started; Linux only. */
+export function residentMegabytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const own = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) / 1024;
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+  if (children === "") return own;
+  return children.split(" ").reduce((sum, child) => sum + residentMegabytes(Number(child)), own);
+}

@@ -1,0 +1,67 @@
+/** Medians and ratios of a benchmark's rounds, as a Markdown table. */
+import { appendFile, mkdir } from "node:fs/promises";
+import { cpus, totalmem, type } from "node:os";
+import { dirname } from "node:path";
+import type { Run } from "./load.ts";
+
+export interface Result {
+  readonly name: string;
+  readonly runs: readonly Run[];
+  /** After the last round, with all processes of the contender. */
+  readonly residentMegabytes: number;
+}
+
+/** The middle value; of an even number the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const upper = sorted[Math.floor(middle)];
+  const lower = sorted[Math.ceil(middle) - 1];
+  if (upper === undefined || lower === undefined) throw new Error("no values");
+  return (lower + upper) / 2;
+}
+
+/** One row for each contender; the ratios are to those of `to` that were measured. */
+export function table(results: readonly Result[], to: readonly string[]): string {
+  const rates = results.map((result) => median(result.runs.map((run) => run.requestsPerSecond)));
+  const bases = to
+    .map((name) => ({ name, rate: rates[results.findIndex((result) => result.name === name)] }))
+    .filter((base) => base.rate !== undefined);
+  const heads = ["", "requests/s", "lowest to highest", "MB/s", "p50 ms", "p99 ms", "memory MB"];
+  const rows = results.map((result, index) => {
+    const { runs } = result;
+    const rate = rates[index] ?? 0;
+    const all = runs.map((run) => run.requestsPerSecond);
+    return [
+      result.name,
+      grouped(rate),
+      `${grouped(Math.min(...all))} to ${grouped(Math.max(...all))}`,
+      median(runs.map((run) => run.megabytesPerSecond)).toFixed(1),
+      median(runs.map((run) => run.p50Ms)).toFixed(2),
+      median(runs.map((run) => run.p99Ms)).toFixed(2),
+      result.residentMegabytes.toFixed(0),
+      ...bases.map((base) => (rate / (base.rate ?? rate)).toFixed(2)),
+    ];
+  });
+  const header = [...heads, ...bases.map((base) => `of ${base.name}`)];
+  const rule = header.map((_, index) => (index === 0 ? "---" : "---:"));
+  return [header, rule, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+/** The machine, as one would tell it to somebody. */
+export function machine(): string {
+  const cores = cpus();
+  const memory = Math.round(totalmem() / 2 ** 30);
+  const model = cores[0]?.model.trim().replaceAll(/\s+/g, " ") ?? "unknown";
+  return `${cores.length} cores (${model}), ${memory} GB, ${type()}, Node ${process.versions.node}`;
+}
+
+/** Adds a section to the page of measurements, which is made when it is not there. */
+export async function append(path: string, section: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await appendFile(path, section);
+}
+
+function grouped(value: number): string {
+  return Math.round(value).toLocaleString("en-GB");
+}
