@@ -26,6 +26,8 @@ export interface SandboxLimits {
   readonly memoryMb: number;
   /** Wall-clock milliseconds per call. Default 10. */
   readonly callTimeoutMs: number;
+  /** Isolates at once; beyond, the least recently used one is put away. Default 200. */
+  readonly maxIsolates?: number;
 }
 
 /** One host's script, ready to run in this process. */

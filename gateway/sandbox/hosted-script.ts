@@ -1,0 +1,203 @@
+/**
+ * One host's script through its life in this process: its isolate is made when the first request asks
+ * for it, may be put away and made again, and its counters stay. Between exchanges and the isolate.
+ */
+import type { Exchange } from "../engine/engine.ts";
+import type { ScriptReport, Source } from "../state/index.ts";
+import { describeFault, printable, ScriptError } from "./faults.ts";
+import { type Match, matchesExchange } from "./match.ts";
+import { applyToRequest, applyToResponse, type LogLine, readOutput } from "./output.ts";
+import type { Script, ScriptLog, Steering } from "./sandbox.ts";
+import type { ScriptIsolate, Settings } from "./script-isolate.ts";
+
+/** What a script needs of the sandbox that it belongs to. */
+export interface ScriptHousing {
+  readonly log: ScriptLog;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  settings(): Settings;
+  /** Makes an isolate and may put another one away. @throws ScriptError */
+  open(script: HostedScript): ScriptIsolate;
+  /** The isolate cannot be used any more. */
+  close(script: HostedScript): void;
+  /** A number that grows with each use of any isolate. */
+  tick(): number;
+}
+
+/** A script that did not load is tried again after this time: memory may have been short. */
+const retryLoadMs = 5_000;
+
+export class HostedScript implements Script {
+  readonly host: string;
+  readonly source: Source;
+  /** The version of each module that loading asked for; `null` for one that was not there. */
+  readonly imports = new Map<string, string | null>();
+  readonly #housing: ScriptHousing;
+  #isolate: ScriptIsolate | null = null;
+  /** Known from the first load on, also while there is no isolate. */
+  #match: Match | null = null;
+  #hasOnResponse = false;
+  #loadError: ScriptError | null = null;
+  #retryAtMs = 0;
+  #isRetired = false;
+  #calls = 0;
+  #errors = 0;
+  #lastError: string | null = null;
+
+  constructor(host: string, source: Source, housing: ScriptHousing) {
+    this.host = host;
+    this.source = source;
+    this.#housing = housing;
+  }
+
+  get version(): string {
+    return this.source.version;
+  }
+
+  get hasOnResponse(): boolean {
+    return this.#hasOnResponse;
+  }
+
+  get isolate(): ScriptIsolate | null {
+    return this.#isolate;
+  }
+
+  matches(exchange: Exchange<unknown>): boolean {
+    if (this.#match === null) {
+      try {
+        this.#open();
+      } catch (error) {
+        // A rule that cannot be asked must not let through what it may be there to stop: `onRequest`
+        // answers with the error.
+        if (error instanceof ScriptError) return true;
+        throw error;
+      }
+    }
+    return this.#match === null || matchesExchange(this.#match, exchange);
+  }
+
+  onRequest(exchange: Exchange<unknown>, steering: Steering): void {
+    this.#calls += 1;
+    try {
+      const isolate = this.#open();
+      const text = isolate.onRequest(
+        [
+          exchange.method,
+          exchange.scheme,
+          exchange.host,
+          exchange.path,
+          exchange.query,
+          exchange.clientAddress,
+          exchange.id,
+          exchange.rawHeaders,
+        ],
+        this.#housing.settings(),
+      );
+      if (text === "") return;
+      applyToRequest(this.#read(isolate, text), exchange, steering);
+    } catch (error) {
+      this.#failed(error);
+      steering.upstream = "";
+      steering.hashKey = "";
+      exchange.fail(500, "script_error", `the rewrite script of ${this.host} failed`);
+    }
+  }
+
+  onResponse(exchange: Exchange<unknown>): void {
+    // The second: an exchange outlived the version of its script.
+    if (!this.#hasOnResponse || (this.#isRetired && this.#isolate === null)) return;
+    this.#calls += 1;
+    try {
+      const isolate = this.#open();
+      const text = isolate.onResponse(
+        [
+          exchange.status,
+          exchange.rawResponseHeaders,
+          exchange.method,
+          exchange.scheme,
+          exchange.host,
+          exchange.path,
+          exchange.query,
+          exchange.clientAddress,
+          exchange.id,
+          exchange.rawHeaders,
+        ],
+        this.#housing.settings(),
+      );
+      if (text !== "") applyToResponse(this.#read(isolate, text), exchange);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  report(): ScriptReport {
+    return {
+      host: this.host,
+      version: this.version,
+      calls: this.#calls,
+      errors: this.#errors,
+      lastError: this.#lastError,
+    };
+  }
+
+  /** No request will find it any more; those that have it may still finish with it. */
+  retire(): void {
+    this.#isRetired = true;
+  }
+
+  /** Frees the isolate; the next use makes another one. */
+  putAway(): void {
+    this.#isolate?.dispose();
+    this.#isolate = null;
+  }
+
+  #open(): ScriptIsolate {
+    const { now, tick } = this.#housing;
+    if (this.#isolate === null) {
+      if (this.#loadError !== null && now() < this.#retryAtMs) throw this.#loadError;
+      try {
+        this.#isolate = this.#housing.open(this);
+      } catch (error) {
+        if (error instanceof ScriptError) {
+          this.#loadError = error;
+          this.#retryAtMs = now() + retryLoadMs;
+        }
+        throw error;
+      }
+      this.#loadError = null;
+      this.#match = this.#isolate.match;
+      this.#hasOnResponse = this.#isolate.hasOnResponse;
+      this.#logLines(this.#isolate.loadLogs);
+    }
+    this.#isolate.lastUsed = tick();
+    return this.#isolate;
+  }
+
+  /** Takes the logs out of what a call brought. @throws ScriptError when the script threw. */
+  #read(isolate: ScriptIsolate, text: string): string {
+    const { logs, error, rest } = readOutput(text);
+    this.#logLines(logs);
+    if (error !== null) throw new ScriptError(isolate.fault(error.message, error.stack));
+    return rest;
+  }
+
+  #logLines(lines: readonly LogLine[]): void {
+    for (const { level, text } of lines) {
+      this.#housing.log(level, this.host, this.version, printable(text));
+    }
+  }
+
+  #failed(error: unknown): void {
+    const message =
+      error instanceof ScriptError
+        ? describeFault(error.fault)
+        : `scripts/${this.host}: ${printable(error instanceof Error ? error.message : String(error))}`;
+    this.#errors += 1;
+    this.#lastError = message;
+    this.#housing.log("error", this.host, this.version, message);
+    if (this.#isolate?.isDisposed) {
+      this.#isolate = null;
+      this.#housing.close(this);
+    }
+  }
+}

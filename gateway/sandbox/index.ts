@@ -1,0 +1,31 @@
+/**
+ * The door of the sandbox room: rewrite scripts in isolates (isolated-vm). What a script can do is
+ * described in docs/scripts.md.
+ */
+import { createHash } from "node:crypto";
+import { IsolateSandbox, type SandboxOptions } from "./isolate-sandbox.ts";
+import type { Sandbox } from "./sandbox.ts";
+
+export { checkScript } from "./check.ts";
+export type { SandboxOptions } from "./isolate-sandbox.ts";
+export { defaultSandboxLimits } from "./limits.ts";
+export type {
+  CheckScript,
+  Sandbox,
+  SandboxLimits,
+  Script,
+  ScriptFault,
+  ScriptLog,
+  ScriptTables,
+  Steering,
+} from "./sandbox.ts";
+
+/** Makes a process's sandbox; it has no script before `apply`. */
+export function createSandbox(options: SandboxOptions): Sandbox {
+  return new IsolateSandbox(options);
+}
+
+/** The version of a source text: its SHA-256, hexadecimal. */
+export function contentVersion(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

@@ -1,0 +1,228 @@
+// Runs inside the isolate: the globals that scripts are given, and the functions that the outside
+// calls. They take strings and numbers and return one string; they never throw.
+import { cryptoGlobal } from "./crypto.js";
+import {
+  config,
+  defineProperty,
+  freeze,
+  getPrototypeOf,
+  isArray,
+  isWhole,
+  ownKeys,
+  PlainRangeError,
+  PlainTypeError,
+  parseJson,
+  slice,
+  toJson,
+  toText,
+} from "./realm.js";
+import {
+  changesOfHeaders,
+  changesOfRequest,
+  headerName,
+  headersOfResponse,
+  headerValue,
+  Request,
+  Response,
+} from "./request.js";
+
+let logged = "";
+let logLines = 0;
+
+function logLine(level, values) {
+  if (logLines++ >= config.maxLogLines) return;
+  let text = "";
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at];
+    const shown = typeof value === "object" && value !== null ? toJson(value) : toText(value);
+    text += (at === 0 ? "" : " ") + slice(toText(shown), 0, config.maxLogLength);
+  }
+  logged += `L${level}${toJson(slice(text, 0, config.maxLogLength))}\n`;
+}
+
+let linesOfVerdict;
+let isVerdict;
+
+class Verdict {
+  #status;
+  #headers;
+  #body;
+
+  constructor(what, status, headers, body, least, most) {
+    if (!isWhole(status) || status < least || status > most) {
+      throw new PlainTypeError(`${what}: the status is a number from ${least} to ${most}`);
+    }
+    const text = body === undefined || body === null ? "" : body;
+    if (typeof text !== "string") throw new PlainTypeError(`${what}: the body is a string`);
+    if (text.length > config.maxBodyBytes) {
+      throw new PlainRangeError(`${what}: the body is longer than ${config.maxBodyBytes} bytes`);
+    }
+    this.#status = status;
+    this.#headers = headers;
+    this.#body = text;
+    freeze(this);
+  }
+
+  static {
+    isVerdict = (value) => typeof value === "object" && #status in value;
+    linesOfVerdict = (verdict) => `V${verdict.#status}\n${verdict.#headers}B${verdict.#body}`;
+  }
+}
+delete Verdict.prototype.constructor;
+freeze(Verdict.prototype);
+
+function answerHeaders(headers) {
+  if (headers === undefined || headers === null) return "";
+  if (typeof headers !== "object") throw new PlainTypeError("respond: headers is an object");
+  let lines = "";
+  let count = 0;
+  const add = (name, value) => {
+    if (++count > config.maxHeaders) throw new PlainRangeError("respond: too many headers");
+    lines += `A${name}:${headerValue(name, value)}\n`;
+  };
+  const names = ownKeys(headers);
+  for (let at = 0; at < names.length; at++) {
+    const name = headerName(names[at]);
+    const value = headers[names[at]];
+    if (isArray(value)) for (let each = 0; each < value.length; each++) add(name, value[each]);
+    else add(name, value);
+  }
+  return lines;
+}
+
+const plainText = "Acontent-type:text/plain; charset=utf-8\n";
+
+const globals = {
+  __proto__: null,
+  deny: (status, body) => new Verdict("deny", status, plainText, body ?? "", 400, 599),
+  respond: (answer) => {
+    const { status, headers, body } = answer ?? {};
+    return new Verdict("respond", status ?? 200, answerHeaders(headers), body, 200, 599);
+  },
+  redirect: (location, status = 302) => {
+    const line = `Alocation:${headerValue("location", location)}\n`;
+    return new Verdict("redirect", status, line, "", 300, 399);
+  },
+  log: freeze({
+    debug: (...values) => logLine("d", values),
+    info: (...values) => logLine("i", values),
+    warn: (...values) => logLine("w", values),
+    error: (...values) => logLine("e", values),
+  }),
+  crypto: cryptoGlobal,
+};
+for (const name of ownKeys(globals)) {
+  defineProperty(globalThis, name, { value: globals[name], writable: false, configurable: false });
+}
+let settings = freeze({ __proto__: null });
+defineProperty(globalThis, "settings", { get: () => settings, configurable: false });
+
+function deepFreeze(value) {
+  if (typeof value !== "object" || value === null) return value;
+  const names = ownKeys(value);
+  for (let at = 0; at < names.length; at++) deepFreeze(value[names[at]]);
+  return freeze(value);
+}
+
+/** Looking at a thrown value may run the script's code: this happens within the time limit. */
+function failure(error) {
+  let message = "something that cannot be described was thrown";
+  let stack = "";
+  try {
+    if ((typeof error === "object" && error !== null) || typeof error === "function") {
+      const { name, message: text, stack: trace } = error;
+      if (typeof text === "string") message = typeof name === "string" ? `${name}: ${text}` : text;
+      if (typeof trace === "string") stack = slice(trace, 0, 4000);
+    } else message = toText(error);
+  } catch {
+    stack = "";
+  }
+  return `E${toJson(slice(message, 0, 500))}\nT${toJson(stack)}\n`;
+}
+
+function describe(value) {
+  return value === null
+    ? "null"
+    : isArray(value)
+      ? "an array"
+      : typeof value === "object"
+        ? "an object"
+        : `a ${typeof value}`;
+}
+
+let handle;
+let handleResponse;
+const plainFunction = getPrototypeOf(() => {});
+
+function isPlainFunction(value) {
+  return typeof value === "function" && getPrototypeOf(value) === plainFunction;
+}
+
+/** Takes the script's exports. Returns its `match` and whether it has `onResponse`, or a failure. */
+function load(namespace) {
+  try {
+    const { default: handler, onResponse, match } = namespace;
+    if (!isPlainFunction(handler)) {
+      throw new PlainTypeError(
+        "the default export must be a function: export default function (request) { ... }",
+      );
+    }
+    if (onResponse !== undefined && !isPlainFunction(onResponse)) {
+      throw new PlainTypeError("onResponse must be a function");
+    }
+    handle = handler;
+    handleResponse = onResponse;
+    const json = match === undefined ? "null" : toJson(match);
+    if (typeof json !== "string" || json.length > 65_536) {
+      throw new PlainTypeError("match must be an object of at most 64 KiB");
+    }
+    return `${logged}${onResponse === undefined ? "N" : "Y"}${json}`;
+  } catch (error) {
+    return failure(error);
+  }
+}
+
+function replaceSettings(json) {
+  const parsed = parseJson(json);
+  const next = { __proto__: null };
+  const names = ownKeys(parsed);
+  for (let at = 0; at < names.length; at++) next[names[at]] = deepFreeze(parsed[names[at]]);
+  settings = freeze(next);
+}
+
+function onRequest(method, scheme, host, path, query, clientIp, id, raw) {
+  logged = "";
+  logLines = 0;
+  try {
+    const request = new Request(method, scheme, host, path, query, clientIp, id, raw, false);
+    const verdict = handle(request);
+    const changes = logged + changesOfRequest(request);
+    if (verdict === undefined || verdict === null) return changes;
+    if (!isVerdict(verdict)) {
+      const what = describe(verdict);
+      throw new PlainTypeError(
+        `the script returned ${what}; it may return nothing, deny(), respond() or redirect()`,
+      );
+    }
+    return changes + linesOfVerdict(verdict);
+  } catch (error) {
+    return logged + failure(error);
+  }
+}
+
+function onResponse(status, rawResponse, method, scheme, host, path, query, clientIp, id, raw) {
+  logged = "";
+  logLines = 0;
+  try {
+    const response = new Response(status, rawResponse);
+    handleResponse(
+      response,
+      new Request(method, scheme, host, path, query, clientIp, id, raw, true),
+    );
+    return logged + changesOfHeaders(headersOfResponse(response));
+  } catch (error) {
+    return logged + failure(error);
+  }
+}
+
+export const entry = freeze({ __proto__: null, load, replaceSettings, onRequest, onResponse });

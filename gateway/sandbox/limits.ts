@@ -1,0 +1,46 @@
+/** What scripts are held to, beside memory and time: sizes, counts, and the headers that are not theirs. */
+import type { SandboxLimits } from "./sandbox.ts";
+
+export const defaultSandboxLimits = {
+  memoryMb: 16,
+  callTimeoutMs: 10,
+  maxIsolates: 200,
+} as const satisfies SandboxLimits;
+
+/** Evaluating a script's top level may take this many times as long as a call. */
+export const loadTimeoutFactor = 10;
+
+/** Bounds on what one call brings out. Lengths are in characters inside the isolate, bytes outside. */
+export const outputLimits = {
+  maxBodyBytes: 1_048_576,
+  maxHeaders: 100,
+  maxHeaderBytes: 8_192,
+  maxTotalHeaderBytes: 32_768,
+  maxLogLines: 20,
+  maxLogLength: 1_000,
+} as const;
+
+/**
+ * Headers that the gateway vouches for, in lower case: framing and hop-by-hop (RFC 9110 section
+ * 7.6.1), and what it tells origins about the client. A script can read them but not change them;
+ * `host` is changed by `request.host`.
+ */
+export const vouchedHeaders: readonly string[] = [
+  "connection",
+  "content-length",
+  "expect",
+  "forwarded",
+  "host",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "x-request-id",
+];
+export const vouchedPrefix = "x-forwarded-";
+
+export function isVouchedHeader(lowerCaseName: string): boolean {
+  return lowerCaseName.startsWith(vouchedPrefix) || vouchedHeaders.includes(lowerCaseName);
+}

@@ -1,0 +1,72 @@
+/**
+ * Which modules a script is made of: reads import specifiers as keys of KV, and finds what is missing
+ * or imports itself. Compiles nothing.
+ */
+import type { Source } from "../state/index.ts";
+import { positionAt, ScriptError } from "./faults.ts";
+
+/** A source on its way into an isolate. */
+export interface Part {
+  /** `scripts/<host>` or `modules/<name>`. */
+  readonly key: string;
+  readonly text: string;
+}
+
+const moduleKey = /^modules\/(.+)$/;
+
+/**
+ * The module that `specifier` means in `importer`.
+ * @throws ScriptError that names the importer, with the place, when there is none.
+ */
+export function resolveImport(
+  importer: Part,
+  specifier: string,
+  modules: ReadonlyMap<string, Source>,
+): Part {
+  const name = moduleKey.exec(specifier)?.[1];
+  if (name === undefined) {
+    const message = `import "${specifier}": only "modules/<name>" can be imported`;
+    throw importError(importer, specifier, message);
+  }
+  const source = modules.get(name);
+  if (source === undefined) {
+    throw importError(importer, specifier, `import "${specifier}": there is no such key`);
+  }
+  return { key: specifier, text: source.text };
+}
+
+/**
+ * @param imports what each key imports.
+ * @throws ScriptError that names the keys of the first cycle.
+ */
+export function refuseCycles(
+  start: Part,
+  parts: ReadonlyMap<string, Part>,
+  imports: ReadonlyMap<string, readonly string[]>,
+): void {
+  const done = new Set<string>();
+  const path: string[] = [];
+  const visit = (part: Part): void => {
+    if (done.has(part.key)) return;
+    path.push(part.key);
+    for (const imported of imports.get(part.key) ?? []) {
+      const from = path.indexOf(imported);
+      if (from !== -1) {
+        const cycle = [...path.slice(from), imported].join(" -> ");
+        throw importError(part, imported, `the imports make a cycle: ${cycle}`);
+      }
+      const next = parts.get(imported);
+      if (next !== undefined) visit(next);
+    }
+    path.pop();
+    done.add(part.key);
+  };
+  visit(start);
+}
+
+function importError(importer: Part, specifier: string, message: string): ScriptError {
+  const quoted = [`"${specifier}"`, `'${specifier}'`];
+  const index = Math.max(...quoted.map((text) => importer.text.indexOf(text)));
+  const position = index === -1 ? { line: 0, column: 0 } : positionAt(importer.text, index);
+  return new ScriptError({ key: importer.key, ...position, message });
+}

@@ -1,0 +1,177 @@
+/**
+ * The way of a script into an isolate: compile it and its modules, link, evaluate, hand its exports to
+ * the code inside. Written once as steps, which a worker runs at once and a check on other threads.
+ */
+import type ivm from "isolated-vm";
+import type { Source } from "../state/index.ts";
+import { findAsynchronous } from "./asynchronous.ts";
+import { faultAt, ScriptError } from "./faults.ts";
+import { insideConfig, insideSource } from "./inside-source.ts";
+import { type Part, refuseCycles, resolveImport } from "./linking.ts";
+import { type Match, parseMatch } from "./match.ts";
+import { type LogLine, readOutput } from "./output.ts";
+
+/** One operation on an isolate. Runs in either way, not both. */
+interface Step {
+  now(): void;
+  later(): Promise<void>;
+}
+
+/** Functions inside an isolate. Called with strings and numbers, they return a string. */
+export interface Entry {
+  readonly onRequest: ivm.Reference<unknown>;
+  readonly onResponse: ivm.Reference<unknown>;
+  readonly replaceSettings: ivm.Reference<unknown>;
+}
+
+export interface Loaded {
+  readonly entry: Entry;
+  readonly match: Match;
+  readonly hasOnResponse: boolean;
+  readonly logs: readonly LogLine[];
+}
+
+export interface LoadOptions {
+  readonly isolate: ivm.Isolate;
+  /** `scripts/<host>`. */
+  readonly key: string;
+  readonly text: string;
+  readonly modules: ReadonlyMap<string, Source>;
+  /** The KV settings as one JSON object. */
+  readonly settings: string;
+  readonly timeoutMs: number;
+  /** Told of each module that the script turns out to need, also when it is not there. */
+  readonly onImport?: (name: string) => void;
+}
+
+/** @throws ScriptError, or what isolated-vm throws (see `faultOf`). */
+export function loadNow(options: LoadOptions): Loaded {
+  const steps = load(options);
+  let next = steps.next();
+  while (!next.done) {
+    next.value.now();
+    next = steps.next();
+  }
+  return next.value;
+}
+
+/** As `loadNow`, but off this thread. Rejects as that throws. */
+export async function loadLater(options: LoadOptions): Promise<Loaded> {
+  const steps = load(options);
+  let next = steps.next();
+  while (!next.done) {
+    await next.value.later();
+    next = steps.next();
+  }
+  return next.value;
+}
+
+function* load(options: LoadOptions): Generator<Step, Loaded, void> {
+  const { isolate, timeoutMs } = options;
+  const limit = { timeout: timeoutMs };
+  const context = yield* step(
+    () => isolate.createContextSync(),
+    () => isolate.createContext(),
+  );
+  const origin = { filename: "sluice:inside" };
+  const asReference = { ...origin, result: { reference: true } } as const;
+  const inside = (yield* step<unknown>(
+    () => context.evalClosureSync(insideSource, [insideConfig], asReference),
+    () => context.evalClosure(insideSource, [insideConfig], asReference),
+  )) as ivm.Reference<Record<string, unknown>>;
+  const entryOf = function* (name: string): Generator<Step, ivm.Reference<unknown>, void> {
+    return yield* step(
+      () => inside.getSync(name, { reference: true }),
+      () => inside.get(name, { reference: true }),
+    );
+  };
+  const entry: Entry = {
+    onRequest: yield* entryOf("onRequest"),
+    onResponse: yield* entryOf("onResponse"),
+    replaceSettings: yield* entryOf("replaceSettings"),
+  };
+  yield* step(
+    () => entry.replaceSettings.applySync(undefined, [options.settings]),
+    () => entry.replaceSettings.apply(undefined, [options.settings]),
+  );
+
+  const { main, resolve } = yield* compileAll(options);
+  yield* step(
+    () => main.instantiateSync(context, resolve),
+    () => main.instantiate(context, resolve),
+  );
+  yield* step(
+    () => main.evaluateSync(limit),
+    () => main.evaluate(limit),
+  );
+  const register = yield* entryOf("load");
+  const namespace = main.namespace.derefInto();
+  const output = yield* step<unknown>(
+    () => register.applySync(undefined, [namespace], limit),
+    () => register.apply(undefined, [namespace], limit),
+  );
+  return { entry, ...readExports(options.key, String(output)) };
+}
+
+/** Compiles the script and everything that it imports. */
+function* compileAll(options: LoadOptions): Generator<
+  Step,
+  {
+    readonly main: ivm.Module;
+    readonly resolve: (specifier: string, importer: ivm.Module) => ivm.Module;
+  },
+  void
+> {
+  const { isolate, modules } = options;
+  const start: Part = { key: options.key, text: options.text };
+  const parts = new Map<string, Part>([[start.key, start]]);
+  const imports = new Map<string, readonly string[]>();
+  const compiled = new Map<string, ivm.Module>();
+  for (const part of parts.values()) {
+    const fault = findAsynchronous(part.key, part.text);
+    if (fault !== null) throw new ScriptError(fault);
+    const origin = { filename: part.key };
+    const module = yield* step(
+      () => isolate.compileModuleSync(part.text, origin),
+      () => isolate.compileModule(part.text, origin),
+    );
+    compiled.set(part.key, module);
+    imports.set(part.key, module.dependencySpecifiers);
+    for (const specifier of module.dependencySpecifiers) {
+      options.onImport?.(specifier.replace(/^modules\//, ""));
+      if (!parts.has(specifier)) parts.set(specifier, resolveImport(part, specifier, modules));
+    }
+  }
+  refuseCycles(start, parts, imports);
+  const moduleOf = (key: string): ivm.Module => {
+    const module = compiled.get(key);
+    if (module === undefined) throw new Error(`${key} was not compiled`);
+    return module;
+  };
+  return { main: moduleOf(start.key), resolve: moduleOf };
+}
+
+function readExports(key: string, text: string): Omit<Loaded, "entry"> {
+  const { logs, error, rest } = readOutput(text);
+  if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
+  try {
+    return { match: parseMatch(rest.slice(1)), hasOnResponse: rest.startsWith("Y"), logs };
+  } catch (caught) {
+    const message = caught instanceof Error ? caught.message : String(caught);
+    throw new ScriptError({ key, line: 0, column: 0, message });
+  }
+}
+
+/** Yields one step and returns what it brought. */
+function* step<T>(now: () => T, later: () => Promise<T>): Generator<Step, T, void> {
+  const box: { value?: T } = {};
+  yield {
+    now: () => {
+      box.value = now();
+    },
+    later: async () => {
+      box.value = await later();
+    },
+  };
+  return box.value as T;
+}

@@ -1,0 +1,62 @@
+/** A script's `export const match`: which requests it wants. Decided without entering the isolate. */
+import type { Exchange } from "../engine/engine.ts";
+
+export interface Match {
+  /** Upper case; `null`: every method. */
+  readonly methods: ReadonlySet<string> | null;
+  /** Prefixes of whole segments: `/api` takes `/api` and `/api/x`, not `/apix`. `null`: every path. */
+  readonly paths: readonly string[] | null;
+}
+
+export const matchEverything: Match = { methods: null, paths: null };
+
+const method = /^[A-Z][A-Z-]{0,31}$/;
+const maxItems = 1_000;
+
+/**
+ * Validates what came out of the isolate.
+ * @param json `match` as JSON; `null` for a script without one.
+ * @throws TypeError that names the field.
+ */
+export function parseMatch(json: string): Match {
+  const value: unknown = JSON.parse(json);
+  if (value === null) return matchEverything;
+  if (typeof value !== "object" || Array.isArray(value)) {
+    throw new TypeError("match must be an object: { methods: [...], paths: [...] }");
+  }
+  const { methods, paths, ...others } = value as Record<string, unknown>;
+  const unknown = Object.keys(others)[0];
+  if (unknown !== undefined) throw new TypeError(`match.${unknown} is not known`);
+  const wanted = textList("methods", methods, (text) => method.test(text), 'like "GET"');
+  const prefixes = textList("paths", paths, (text) => text.startsWith("/"), "starting with /");
+  return {
+    methods: wanted === null ? null : new Set(wanted),
+    paths: prefixes?.map((prefix) => (prefix.endsWith("/") ? prefix.slice(0, -1) : prefix)) ?? null,
+  };
+}
+
+export function matchesExchange(match: Match, exchange: Exchange<unknown>): boolean {
+  if (match.methods !== null && !match.methods.has(exchange.method)) return false;
+  if (match.paths === null) return true;
+  const { path } = exchange;
+  for (const prefix of match.paths) {
+    if (path.startsWith(prefix) && (path.length === prefix.length || path[prefix.length] === "/")) {
+      return true;
+    }
+  }
+  return false;
+}
+
+function textList(
+  field: string,
+  value: unknown,
+  isGood: (text: string) => boolean,
+  expected: string,
+): readonly string[] | null {
+  if (value === undefined) return null;
+  const isList = Array.isArray(value) && value.length > 0 && value.length <= maxItems;
+  if (!isList || !value.every((item) => typeof item === "string" && isGood(item))) {
+    throw new TypeError(`match.${field} must be a list of strings ${expected}`);
+  }
+  return value;
+}

@@ -1,0 +1,121 @@
+/** One isolate with one script in it: calls in, text out. Knows nothing of exchanges. */
+import ivm from "isolated-vm";
+import type { Source } from "../state/index.ts";
+import { explain, faultAt, faultOf, isTimeout, ScriptError } from "./faults.ts";
+import { loadTimeoutFactor } from "./limits.ts";
+import { type Entry, type Loaded, loadNow } from "./loading.ts";
+import type { Match } from "./match.ts";
+import type { LogLine } from "./output.ts";
+import type { ScriptFault } from "./sandbox.ts";
+import type { Stopwatch } from "./stall-guard.ts";
+
+export interface ScriptIsolateOptions {
+  readonly host: string;
+  readonly source: Source;
+  readonly modules: ReadonlyMap<string, Source>;
+  readonly settings: Settings;
+  readonly memoryMb: number;
+  readonly callTimeoutMs: number;
+  readonly stopwatch: Stopwatch;
+  readonly onImport: (name: string) => void;
+}
+
+/** The settings that scripts read. */
+export interface Settings {
+  /** Differs when `json` does. */
+  readonly version: number;
+  /** One JSON object. */
+  readonly json: string;
+}
+
+/** What a call takes: strings and numbers, nothing else may cross. */
+export type Arguments = (string | number)[];
+
+export class ScriptIsolate {
+  readonly match: Match;
+  readonly hasOnResponse: boolean;
+  /** What the script logged while it was evaluated. */
+  readonly loadLogs: readonly LogLine[];
+  /** For the choice of which isolate to put away; set by its owner. */
+  lastUsed = 0;
+  readonly #isolate: ivm.Isolate;
+  readonly #entry: Entry;
+  readonly #key: string;
+  readonly #stopwatch: Stopwatch;
+  readonly #limit: { readonly timeout: number };
+  #settingsVersion: number;
+
+  /** @throws ScriptError when the script does not load. */
+  constructor(options: ScriptIsolateOptions) {
+    const { host, source, stopwatch } = options;
+    this.#key = `scripts/${host}`;
+    this.#stopwatch = stopwatch;
+    this.#limit = { timeout: options.callTimeoutMs };
+    this.#settingsVersion = options.settings.version;
+    this.#isolate = new ivm.Isolate({ memoryLimit: options.memoryMb });
+    const timeoutMs = options.callTimeoutMs * loadTimeoutFactor;
+    let loaded: Loaded;
+    stopwatch.start();
+    try {
+      loaded = loadNow({
+        isolate: this.#isolate,
+        key: this.#key,
+        text: source.text,
+        modules: options.modules,
+        settings: options.settings.json,
+        timeoutMs,
+        onImport: options.onImport,
+      });
+    } catch (error) {
+      this.dispose();
+      throw new ScriptError(faultOf(this.#key, error, timeoutMs));
+    } finally {
+      stopwatch.stop();
+    }
+    this.#entry = loaded.entry;
+    this.match = loaded.match;
+    this.hasOnResponse = loaded.hasOnResponse;
+    this.loadLogs = loaded.logs;
+  }
+
+  /** True once memory ran out: no call can succeed any more. */
+  get isDisposed(): boolean {
+    return this.#isolate.isDisposed;
+  }
+
+  dispose(): void {
+    if (!this.#isolate.isDisposed) this.#isolate.dispose();
+  }
+
+  /** @throws ScriptError when the call ran out of time or memory. */
+  onRequest(values: Arguments, settings: Settings): string {
+    return this.#call(this.#entry.onRequest, values, settings);
+  }
+
+  /** @throws ScriptError when the call ran out of time or memory. */
+  onResponse(values: Arguments, settings: Settings): string {
+    return this.#call(this.#entry.onResponse, values, settings);
+  }
+
+  fault(message: string, stack: string): ScriptFault {
+    return faultAt(this.#key, message, stack);
+  }
+
+  #call(entry: ivm.Reference<unknown>, values: Arguments, settings: Settings): string {
+    this.#stopwatch.start();
+    try {
+      if (this.#settingsVersion !== settings.version) {
+        this.#entry.replaceSettings.applySync(undefined, [settings.json], this.#limit);
+        this.#settingsVersion = settings.version;
+      }
+      const output: unknown = entry.applySync(undefined, values, this.#limit);
+      return String(output);
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      const stack = isTimeout(error) ? (error.stack ?? "") : "";
+      throw new ScriptError(this.fault(explain(error, this.#limit.timeout), stack));
+    } finally {
+      this.#stopwatch.stop();
+    }
+  }
+}
