@@ -1,0 +1,222 @@
+/**
+ * The bodies of requests: parsed, checked and in their final spelling. As Consul does, field names are
+ * taken in any case and with underscores, `null` is as good as absent, and unknown fields are refused.
+ */
+import { z } from "zod";
+import { ApiError } from "./api-error.ts";
+import { parseDuration } from "./duration.ts";
+
+function plain(name: string): string {
+  return name.replaceAll("_", "").toLowerCase();
+}
+
+function goObject<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  const spelling = new Map(Object.keys(shape).map((name) => [plain(name), name]));
+  const rename = (value: unknown) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+    return Object.fromEntries(
+      Object.entries(value)
+        .filter(([, field]) => field !== null)
+        .map(([name, field]) => [spelling.get(plain(name)) ?? name, field]),
+    );
+  };
+  return z.preprocess(rename, z.strictObject(shape));
+}
+
+const text = z.string().default("");
+const texts = z.array(z.string()).default([]);
+const number = z.int().default(0);
+const flag = z.boolean().default(false);
+
+/** A duration in Go's notation or in nanoseconds; gives milliseconds. Default 0. */
+const duration = z
+  .union([z.string(), z.number()])
+  .transform((value, context) => {
+    if (typeof value === "number") return value / 1e6;
+    const ms = value === "" ? 0 : parseDuration(value);
+    if (ms !== null) return ms;
+    context.addIssue(`invalid duration "${value}"`);
+    return z.NEVER;
+  })
+  .default(0);
+
+const meta = z
+  .record(z.string(), z.string())
+  .superRefine((pairs, context) => {
+    const bad = Object.keys(pairs).find((key) => !/^[a-zA-Z0-9_-]{1,128}$/.test(key));
+    if (bad !== undefined) context.addIssue(`the key "${bad}" contains invalid characters`);
+  })
+  .optional();
+
+const weights = goObject({ Passing: number, Warning: number }).optional();
+const taggedAddresses = z.record(z.string(), goObject({ Address: text, Port: number })).optional();
+
+const agentCheck = goObject({
+  ID: text,
+  CheckID: text,
+  Name: text,
+  Notes: text,
+  Status: text,
+  ServiceID: text,
+  TTL: duration,
+  HTTP: text,
+  Method: text,
+  Header: z.record(z.string(), z.array(z.string())).default({}),
+  Body: text,
+  TLSSkipVerify: flag,
+  TCP: text,
+  Interval: duration,
+  Timeout: duration,
+  DeregisterCriticalServiceAfter: duration,
+  SuccessBeforePassing: number,
+  FailuresBeforeCritical: number,
+  // Kinds of check that the agent knows of and refuses with a sentence of its own.
+  Args: z.unknown(),
+  ScriptArgs: z.unknown(),
+  Script: z.unknown(),
+  GRPC: z.unknown(),
+  DockerContainerID: z.unknown(),
+  AliasNode: z.unknown(),
+  AliasService: z.unknown(),
+});
+
+const agentService = goObject({
+  ID: text,
+  Name: text,
+  Tags: texts,
+  Address: text,
+  TaggedAddresses: taggedAddresses,
+  Meta: meta,
+  Port: number,
+  Weights: weights,
+  EnableTagOverride: flag,
+  Check: agentCheck.optional(),
+  Checks: z.array(agentCheck).default([]),
+});
+
+const checkUpdate = goObject({ Status: text, Output: text });
+
+const catalogService = goObject({
+  ID: text,
+  Service: text,
+  Tags: texts,
+  Address: text,
+  TaggedAddresses: taggedAddresses,
+  Meta: meta,
+  Port: number,
+  Weights: weights,
+  EnableTagOverride: flag,
+});
+
+const catalogCheck = goObject({
+  Node: text,
+  CheckID: text,
+  Name: text,
+  Notes: text,
+  Status: text,
+  Output: text,
+  ServiceID: text,
+  ServiceName: text,
+  Type: text,
+  Definition: z.unknown(),
+});
+
+const catalogRegistration = goObject({
+  ID: text,
+  Node: text,
+  Address: text,
+  Datacenter: text,
+  TaggedAddresses: z.record(z.string(), z.string()).optional(),
+  NodeMeta: meta,
+  Service: catalogService.optional(),
+  Check: catalogCheck.optional(),
+  Checks: z.array(catalogCheck).default([]),
+  SkipNodeUpdate: flag,
+});
+
+const catalogDeregistration = goObject({
+  Node: text,
+  Datacenter: text,
+  ServiceID: text,
+  CheckID: text,
+});
+
+/** Below this a number is taken for seconds, as Consul does. */
+const leastLockDelayNs = 1000;
+
+const lockDelay = z
+  .preprocess(
+    (value) => (typeof value === "number" && value < leastLockDelayNs ? `${value}s` : value),
+    duration,
+  )
+  .default(15_000);
+
+const session = goObject({
+  Name: text,
+  Node: z.string().optional(),
+  LockDelay: lockDelay,
+  Behavior: z.string().default("release"),
+  TTL: text,
+  Checks: z.array(z.string()).optional(),
+  NodeChecks: z.array(z.string()).optional(),
+  ServiceChecks: z.unknown(),
+});
+
+const base64 = z
+  .string()
+  .regex(/^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, "illegal base64")
+  .default("");
+
+const txn = z.array(
+  goObject({
+    KV: goObject({
+      Verb: text,
+      Key: text,
+      Value: base64,
+      Flags: number,
+      Index: number,
+      Session: text,
+    }),
+  }),
+);
+
+/** What a body can be. */
+export const bodies = {
+  agentCheck,
+  agentService,
+  catalogDeregistration,
+  catalogRegistration,
+  checkUpdate,
+  session,
+  txn,
+};
+
+export type AgentCheckBody = z.output<typeof agentCheck>;
+export type AgentServiceBody = z.output<typeof agentService>;
+export type CatalogRegistrationBody = z.output<typeof catalogRegistration>;
+
+/** Reads a body. Throws a 400 that names the field that is wrong. */
+export function parseBody<T>(schema: z.ZodType<T>, body: Buffer): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString("utf8"));
+  } catch (error) {
+    const reason = body.length === 0 ? "EOF" : error instanceof Error ? error.message : "not JSON";
+    throw new ApiError(400, `Request decode failed: ${reason}`);
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new ApiError(400, `Request decode failed: ${describe(issue)}`);
+}
+
+function describe(issue: z.core.$ZodIssue | undefined): string {
+  if (issue === undefined) return "not as expected";
+  const path = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys
+      .map((key) => `unknown field "${path === "" ? key : `${path}.${key}`}"`)
+      .join(", ");
+  }
+  return path === "" ? issue.message : `${path}: ${issue.message}`;
+}

@@ -1,0 +1,192 @@
+/**
+ * The state on disk: `state.json` with everything up to some commit, written whole and renamed into its
+ * place, and `journal.jsonl` with the commits since. A commit is durable when its line is synced.
+ */
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync } from "node:fs";
+import { type FileHandle, open, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { ApiError } from "./api-error.ts";
+import type { Commit, StoreImage } from "./store.ts";
+
+/** Where commits go. */
+export interface Journal {
+  append(commit: Commit): void;
+  /** Resolves when everything appended so far is durable; rejects when it cannot be made so. */
+  flushed(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Keeps nothing: the agent forgets everything when it ends. */
+export const noJournal: Journal = {
+  append: () => {},
+  flushed: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+};
+
+/** Thrown when the files cannot be read back; the message names the file. */
+export class StateFileError extends Error {
+  constructor(file: string, problem: string) {
+    super(`${file}: ${problem}; restore it from a copy, or move it away to start empty`);
+    this.name = "StateFileError";
+  }
+}
+
+export interface SavedState {
+  readonly image: StoreImage;
+  readonly journal: readonly Commit[];
+}
+
+const format = 1;
+/** A journal longer than this and than the state is folded into the state. */
+const shortestFoldBytes = 1 << 20;
+
+const stateName = "state.json";
+const journalName = "journal.jsonl";
+
+/** Reads what a directory holds; an empty or missing one is an empty state. Throws `StateFileError`. */
+export function readSavedState(directory: string): SavedState {
+  mkdirSync(directory, { recursive: true });
+  const image = readState(join(directory, stateName));
+  return {
+    image: image ?? { index: 0, tables: {} },
+    journal: readJournal(join(directory, journalName)),
+  };
+}
+
+function readState(file: string): StoreImage | null {
+  const text = readIfThere(file);
+  if (text === null) return null;
+  const [head = "", body = "", ...rest] = text.split("\n");
+  if (head !== headOf(body) || rest.length !== 1) {
+    throw new StateFileError(file, "the state is torn or was changed by hand");
+  }
+  return JSON.parse(body);
+}
+
+function readJournal(file: string): Commit[] {
+  const lines = (readIfThere(file) ?? "").split("\n");
+  // What stands after the last line end was being written when the agent died; nobody was told that it holds.
+  lines.pop();
+  return lines.map((line, at) => {
+    const [sum = "", body = ""] = splitOnce(line, " ");
+    if (sum !== checksum(body)) throw new StateFileError(file, `line ${at + 1} is corrupt`);
+    return JSON.parse(body);
+  });
+}
+
+export class JournalFile implements Journal {
+  readonly #directory: string;
+  readonly #file: FileHandle;
+  readonly #image: () => StoreImage;
+  #pending: string[] = [];
+  #journalBytes = 0;
+  #stateBytes = 0;
+  /** After a write that failed the journal may end in half a line: only a whole state helps. */
+  #foldNext = true;
+  #writing: Promise<void> | null = null;
+
+  private constructor(directory: string, file: FileHandle, image: () => StoreImage) {
+    this.#directory = directory;
+    this.#file = file;
+    this.#image = image;
+  }
+
+  /** `image` gives everything as of its call. Begins by folding the journal that was there. */
+  static async open(directory: string, image: () => StoreImage): Promise<JournalFile> {
+    const file = await open(join(directory, journalName), "a");
+    const journal = new JournalFile(directory, file, image);
+    try {
+      await journal.flushed();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    return journal;
+  }
+
+  append(commit: Commit): void {
+    const body = JSON.stringify(commit);
+    this.#pending.push(`${checksum(body)} ${body}\n`);
+  }
+
+  async flushed(): Promise<void> {
+    // Commits that came while a write was under way go together into the next.
+    while (this.#writing !== null) await this.#writing;
+    if (this.#pending.length === 0 && !this.#foldNext) return;
+    this.#writing = this.#write().finally(() => {
+      this.#writing = null;
+    });
+    await this.#writing;
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.flushed();
+    } finally {
+      await this.#file.close();
+    }
+  }
+
+  async #write(): Promise<void> {
+    const lines = this.#pending.join("");
+    this.#pending = [];
+    try {
+      const longest = Math.max(shortestFoldBytes, this.#stateBytes);
+      if (this.#foldNext || this.#journalBytes > longest) return await this.#fold();
+      this.#foldNext = true;
+      await this.#file.appendFile(lines);
+      await this.#file.datasync();
+      this.#journalBytes += Buffer.byteLength(lines);
+      this.#foldNext = false;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new ApiError(500, `cannot write the state to ${this.#directory}: ${reason}`);
+    }
+  }
+
+  async #fold(): Promise<void> {
+    const body = JSON.stringify(this.#image());
+    const fresh = join(this.#directory, `${stateName}.new`);
+    const file = await open(fresh, "w");
+    try {
+      await file.writeFile(`${headOf(body)}\n${body}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(fresh, join(this.#directory, stateName));
+    const directory = await open(this.#directory, "r");
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+    await this.#file.truncate(0);
+    this.#journalBytes = 0;
+    this.#stateBytes = Buffer.byteLength(body);
+    this.#foldNext = false;
+  }
+}
+
+function headOf(body: string): string {
+  return JSON.stringify({ format, sha256: createHash("sha256").update(body).digest("hex") });
+}
+
+function checksum(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+function splitOnce(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function readIfThere(file: string): string | null {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    throw error;
+  }
+}
