@@ -49,20 +49,25 @@ await once(server, "listening");
 const address = server.address();
 if (address === null || typeof address === "string") throw new Error("no port");
 
-// https://developer.hashicorp.com/consul/api-docs/agent/service, "Register Service".
-await tellAgent("register", {
-  ID: id,
-  Name: name,
-  Address: "127.0.0.1",
-  Port: address.port,
-  Check: {
-    HTTP: `http://127.0.0.1:${address.port}/health`,
-    Interval: "1s",
-    Timeout: "1s",
-    Status: "passing",
-    DeregisterCriticalServiceAfter: "1m",
-  },
-});
+try {
+  // Consul's API, "Service - Agent HTTP API", "Register Service".
+  await tellAgent("register", {
+    ID: id,
+    Name: name,
+    Address: "127.0.0.1",
+    Port: address.port,
+    Check: {
+      HTTP: `http://127.0.0.1:${address.port}/health`,
+      Interval: "1s",
+      Timeout: "1s",
+      Status: "passing",
+      DeregisterCriticalServiceAfter: "1m",
+    },
+  });
+} catch (error) {
+  process.stderr.write(`${id}: ${describe(error)}\n`);
+  process.exit(1);
+}
 process.send?.({ port: address.port });
 
 process.once("SIGTERM", async () => {
@@ -71,8 +76,14 @@ process.once("SIGTERM", async () => {
     await sleep(lameDuckMs);
   } catch (error) {
     // An agent that has gone needs no deregistration; for any other the check will tell.
-    process.stderr.write(`${id}: ${error instanceof Error ? error.message : error}\n`);
+    process.stderr.write(`${id}: ${describe(error)}\n`);
   }
   server.close(() => process.exit(0));
   server.closeIdleConnections();
 });
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // `fetch` says no more than that it failed; the socket's error is its cause.
+  return error.cause instanceof Error ? error.cause.message : error.message;
+}
