@@ -20,6 +20,7 @@ const expected: ReadonlySet<string> = new Set([
   "DemoError",
   "ConsulOptionsError",
   "ConsulError",
+  "StateFileError",
   "DockerAddressError",
   "DockerUnreachableError",
   "RegistratorOptionError",

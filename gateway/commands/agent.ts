@@ -17,6 +17,6 @@ export async function runAgent(flags: Readonly<Record<string, unknown>>): Promis
     flags.dataDir === undefined ? {} : { dataDir: readFlag("--data-dir", text(), flags.dataDir) };
   const log = createLogger({ name: "sluice-agent", level });
   const agent = await startAgent({ host, port, datacenter, log, ...dataDir });
-  await untilEndSignal(() => agent.stop());
+  await untilEndSignal(() => agent.close());
   return 0;
 }

@@ -4,7 +4,7 @@ import type { ConsulAddress } from "../../consul/environment.ts";
 import { ConsulClient, ConsulError, ConsulSources } from "../../consul/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { PrimaryParts } from "../primary/index.ts";
-import { checkScript } from "../sandbox/index.ts";
+import { checkScript, defaultSandboxLimits } from "../sandbox/index.ts";
 import type { Settings } from "../settings.ts";
 
 const worker = fileURLToPath(new URL("../worker/worker.ts", import.meta.url));
@@ -24,7 +24,9 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
   const consul = new ConsulClient(address);
   return {
     workerEntry: worker,
-    check: checkScript,
+    // A script must load within the limits that it will run with.
+    check: (host, tables) =>
+      checkScript(host, tables, { ...defaultSandboxLimits, ...settings.script }),
     consul: {
       url: consul.url,
       reach: () => reach(consul),

@@ -88,7 +88,12 @@ export function describe(status: Status): string[] {
   }
   section(
     "refused",
-    status.refused.map((refusal) => [refusal.key, place(refusal), refusal.error, refusal.since]),
+    status.refused.map((refusal) => [
+      refusal.key,
+      place(refusal),
+      refusal.error.replace(`${refusal.key}: `, ""),
+      refusal.since,
+    ]),
   );
   section(
     "held (sluice keeps these; POST /resync lets them go)",

@@ -249,7 +249,7 @@ describe("primary", function () {
     const status = await primary.statusWhen("it is refused", ({ refused }) => refused.length > 0);
     const [refused] = status.refused;
     expect({ ...refused, since: "" }).to.deep.equal({
-      key: "scripts/a.example.com",
+      key: "sluice/scripts/a.example.com",
       version: "version of wrong",
       line: 1,
       column: 2,

@@ -195,6 +195,7 @@ export class Primary {
       live: previous ?? emptyTables(),
       clock,
       log,
+      prefix: settings.prefix,
     });
     const sources = this.#parts.createSources({
       emit: (changes) => gate.offer(changes),

@@ -58,6 +58,7 @@ class Harness {
       live: emptyTables(),
       clock: new ManualClock(),
       log: bunyan.createLogger({ name: "test", streams: [] }),
+      prefix: "p/",
       concurrency,
     });
   }
@@ -68,7 +69,9 @@ class Harness {
   }
 
   get refused(): Record<string, string> {
-    return Object.fromEntries(this.gate.refused().map(({ key, message }) => [key, message]));
+    return Object.fromEntries(
+      this.gate.refused().map(({ key, message }) => [key.replace(/^p\//, ""), message]),
+    );
   }
 
   #take(changes: readonly Change[]): void {
@@ -90,7 +93,7 @@ describe("script gate", () => {
     expect(harness.live.get("scripts/a")).to.equal("good");
     expect(harness.gate.refused()).to.deep.equal([
       {
-        key: "scripts/a",
+        key: "p/scripts/a",
         version: "v:wrong",
         line: 1,
         column: 1,

@@ -16,13 +16,15 @@ export interface ScriptGateOptions {
   readonly live: Tables;
   readonly clock: Pick<Clock, "now">;
   readonly log: Log;
+  /** Of all keys in Consul, `sluice/`: refusals name whole keys. */
+  readonly prefix: string;
   /** Checks at once. Default 2. */
   readonly concurrency?: number;
 }
 
 /** A source that was not let through; times are ISO 8601. */
 export interface Refusal {
-  /** The KV key under the prefix that was refused: `scripts/<host>` or `modules/<name>`. */
+  /** The whole KV key that was refused, for example `sluice/scripts/<host>`. */
   readonly key: string;
   /** Of the refused source; `null` for a module that was deleted and is still imported. */
   readonly version: string | null;
@@ -47,6 +49,7 @@ export class ScriptGate {
   readonly #pass: (changes: readonly Change[]) => void;
   readonly #clock: Pick<Clock, "now">;
   readonly #log: Log;
+  readonly #prefix: string;
   readonly #concurrency: number;
   /** What Consul has. */
   readonly #wanted: ScriptSources;
@@ -64,6 +67,7 @@ export class ScriptGate {
     this.#pass = options.pass;
     this.#clock = options.clock;
     this.#log = options.log;
+    this.#prefix = options.prefix;
     this.#concurrency = options.concurrency ?? 2;
     this.#wanted = ScriptSources.of(options.live);
     this.#live = ScriptSources.of(options.live);
@@ -277,10 +281,11 @@ export class ScriptGate {
     if (known?.version === version && known.message === message) return;
     const { line, column } = fault;
     const since = new Date(this.#clock.now()).toISOString();
-    this.#refusals.set(key, { key, version, line, column, message, since });
+    const whole = this.#prefix + key;
+    this.#refusals.set(key, { key: whole, version, line, column, message, since });
     this.#log.warn(
-      { key, version, line, column, reason: message },
-      `${key} is refused: ${message}`,
+      { key: whole, version, line, column, reason: message },
+      `${whole} is refused: ${message}`,
     );
   }
 }
