@@ -1,0 +1,135 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { FixturePrimary } from "./primary/fixtures/run.ts";
+
+const root = join(import.meta.dirname, "..");
+const cli = join(root, "gateway", "cli.ts");
+
+interface Outcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The test's own environment without what would change the commands' behaviour. */
+const environment = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^(SLUICE|CONSUL|DOCKER)_/.test(name)),
+);
+
+async function outcomeOf(child: ChildProcess): Promise<Outcome> {
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.on("data", (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr?.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  await once(child, "close");
+  return { status: child.exitCode, stdout, stderr };
+}
+
+function sluice(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
+  const options = { env: { ...environment, ...env } };
+  return outcomeOf(spawn(process.execPath, [cli, ...args], options));
+}
+
+describe("commands", () => {
+  const oneLiners: readonly (readonly [args: string, stderr: string])[] = [
+    ["fly", "sluice: unknown command 'fly'\n"],
+    ["start --htpp 1", "sluice: unknown option '--htpp' (Did you mean --http?)\n"],
+    ["start --http", "sluice: option '--http <ADDRESS:PORT>' argument missing\n"],
+    ["start --workers none", 'sluice: --workers: "none" is not a whole number from 1 to 256\n'],
+    ["status --admin nowhere", 'sluice: --admin: "nowhere" is not ADDRESS:PORT, for example'],
+    ["registrator --docker ssh://x", "sluice: --docker: not supported; it takes unix:///path or"],
+    ["registrator --resync often", "sluice: --resync takes a whole number of seconds"],
+  ];
+  for (const [args, expected] of oneLiners) {
+    it(`end "${args}" with status 1 and one line`, async () => {
+      const { status, stdout, stderr } = await sluice(args.split(" "));
+      expect({ status, stdout }).to.deep.equal({ status: 1, stdout: "" });
+      expect(stderr).to.match(/^[^\n]+\n$/);
+      expect(stderr.slice(0, expected.length)).to.equal(expected);
+    });
+  }
+
+  it("name the variable that is wrong", async () => {
+    const { status, stderr } = await sluice(["start"], { SLUICE_HTTPS: "1" });
+    expect(status).to.equal(1);
+    expect(stderr).to.equal(
+      "sluice: SLUICE_HTTPS: no setting has this name (see sluice start --help)\n",
+    );
+  });
+
+  it("list every setting with its variable in the help of start", async () => {
+    const { status, stdout } = await sluice(["start", "--help"]);
+    expect(status).to.equal(0);
+    expect(stdout).to.match(/--drain-timeout <DURATION>[^-]+SLUICE_DRAIN_TIMEOUT/);
+  });
+
+  describe("status", () => {
+    let primary: FixturePrimary | null = null;
+
+    afterEach(async () => {
+      await primary?.end();
+      primary = null;
+    });
+
+    it("says in one line that no gateway answers", async () => {
+      const { status, stderr } = await sluice(["status"], { SLUICE_ADMIN: "127.0.0.1:1" });
+      expect(status).to.equal(1);
+      expect(stderr).to.match(
+        /^sluice: no gateway answers at http:\/\/127\.0\.0\.1:1\/status: .+\n$/,
+      );
+    });
+
+    it("says so when something else answers there", async () => {
+      const server = createServer((_request, response) => response.end("hello"));
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const { port } = server.address() as AddressInfo;
+      const { status, stderr } = await sluice(["status", "--admin", `127.0.0.1:${port}`]);
+      server.close();
+      expect(status).to.equal(1);
+      expect(stderr).to.contain("is no gateway's status");
+    });
+
+    it("shows people aligned lines, and programs JSON", async () => {
+      primary = new FixturePrimary({ flags: { workers: "1" } });
+      primary.tell({ type: "ready" });
+      const { boot } = await primary.statusWhen("ready", ({ notReady }) => notReady === null);
+      const admin = `127.0.0.1:${await primary.adminPort()}`;
+      const people = await sluice(["status", "--admin", admin]);
+      expect(people.stdout).to.contain(`(boot ${boot})`);
+      expect(people.stdout).to.match(/^ready {5}yes$/m);
+      expect(people.stdout).to.match(/^ {2}pid +state +version +lag/m);
+      const programs = await sluice(["status", "--admin", admin, "--json"]);
+      expect(JSON.parse(programs.stdout)).to.include({ boot, notReady: null });
+    });
+  });
+});
+
+describe("tools/sluice.mjs", () => {
+  let directory = "";
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), "sluice-bin-"));
+    await symlink(join(root, "tools", "sluice.mjs"), join(directory, "sluice"));
+  });
+  after(() => rm(directory, { recursive: true }));
+
+  it("runs the commands through a symlink, from anywhere", async () => {
+    const child = spawn(join(directory, "sluice"), ["fly"], { cwd: directory, env: environment });
+    expect(await outcomeOf(child)).to.deep.equal({
+      status: 1,
+      stdout: "",
+      stderr: "sluice: unknown command 'fly'\n",
+    });
+  });
+});
