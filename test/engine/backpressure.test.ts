@@ -110,6 +110,28 @@ describe("engine: backpressure", () => {
     });
   }
 
+  for (const from of ["origin", "handler"] as const) {
+    it(`stops asking for a client that sends requests and reads no answers (${from})`, async () => {
+      const body = "x".repeat(7_000);
+      const origin = await bench.origin(ok(body));
+      const gateway = await bench.gateway(origin, {
+        hooks: {
+          onRequest(exchange) {
+            if (from === "handler") exchange.answer({ status: 200, body });
+          },
+        },
+      });
+      const client = await bench.client(gateway);
+      client.socket.pause();
+      const batch = requestBytes("GET /").repeat(1_000);
+      const pump = new Pump(client.socket, 20 * batch.length, Buffer.from(batch));
+      await until("the first was served", () => gateway.ended.length > 0);
+      const served = await settled(() => gateway.ended.length);
+      expect(served * body.length, `${served} answers`).to.be.lessThan(BOUND);
+      expect(pump.isDone && served === 20_000, "all were served").to.equal(false);
+    });
+  }
+
   it("does not hold up other clients while one does not read", async () => {
     const origin = await bench.origin((request, connection) => {
       if (request.target === "/small") return connection.send(ok("small"));

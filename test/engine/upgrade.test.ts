@@ -217,6 +217,16 @@ describe("engine: upgrades", () => {
     expect((await gateway.outcome()).status).to.equal(101);
   });
 
+  it("ends when no byte came either way for its time", async () => {
+    const origin = await bench.origin(SWITCHED);
+    const gateway = await bench.gateway(origin, { limits: { tunnelTimeoutMs: 100 } });
+    const client = await bench.client(gateway);
+    expect((await client.request(requestBytes("GET /", HANDSHAKE))).status).to.equal(101);
+    await client.whenClosed();
+    await (await origin.connection()).whenClosed();
+    expect((await gateway.outcome()).status).to.equal(101);
+  });
+
   it("stops an origin that sends into a tunnel which its client does not read", async () => {
     const origin = await bench.origin("", { bytesOnly: true });
     const gateway = await bench.gateway(origin);

@@ -36,21 +36,18 @@ export interface TestBench {
   client(gateway: TestGateway, options?: Parameters<typeof openClient>[1]): Promise<RawClient>;
   /** Runs when the test is over, before the sockets are closed. */
   later(close: () => void | Promise<void>): void;
-  /** The origins of this test may be sent what is no canonical request. */
-  allowViolations(): void;
 }
 
 /**
  * Call inside `describe`. After each test: clients close, every engine must come to rest by itself
- * (no exchange, no client connection), its peers are retired, no connection may stay, and no origin
- * may have seen a byte that is not part of a canonical request.
+ * (no exchange, no connection, no request counted on a retired peer), and no origin may have seen a
+ * byte that is not part of a canonical request.
  */
 export function useTestBench(): TestBench {
   let origins: Origin[] = [];
   let gateways: { readonly gateway: TestGateway; readonly origins: readonly Origin[] }[] = [];
   let clients: RawClient[] = [];
   let closers: (() => void | Promise<void>)[] = [];
-  let violationsAllowed = false;
 
   async function closeAll(): Promise<void> {
     for (const close of closers) await close();
@@ -60,6 +57,8 @@ export function useTestBench(): TestBench {
     }
     try {
       for (const { gateway } of gateways) await expectIdle(gateway.engine);
+      const busy = origins.filter((origin) => origin.listening && origin.peer.inFlight !== 0);
+      if (busy.length > 0) throw new Error(`in flight: ${busy.map((o) => o.peer.inFlight)}`);
     } finally {
       for (const { gateway } of gateways) await gateway.engine.drain(0);
       for (const origin of origins) await origin.close();
@@ -67,7 +66,7 @@ export function useTestBench(): TestBench {
   }
 
   afterEach(async () => {
-    const violations = violationsAllowed ? [] : origins.flatMap((origin) => origin.violations);
+    const violations = origins.flatMap((origin) => origin.violations);
     try {
       await closeAll();
     } finally {
@@ -75,7 +74,6 @@ export function useTestBench(): TestBench {
       gateways = [];
       clients = [];
       closers = [];
-      violationsAllowed = false;
     }
     if (violations[0]) throw violations[0];
   });
@@ -100,9 +98,6 @@ export function useTestBench(): TestBench {
     },
     later(close) {
       closers.push(close);
-    },
-    allowViolations() {
-      violationsAllowed = true;
     },
   };
 }

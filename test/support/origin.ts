@@ -115,6 +115,10 @@ export class Origin {
     await promise;
   }
 
+  get listening(): boolean {
+    return this.#server.listening;
+  }
+
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
   }

@@ -1,6 +1,8 @@
-/** A port that neither accepts nor refuses: connections to it hang, as to a host that went away. */
+/** Addresses that cannot be connected to: one that refuses, and one that is silent. */
 import { connect, type Socket } from "node:net";
 import { Worker } from "node:worker_threads";
+import { Peer } from "../../gateway/engine/engine.ts";
+import { startOrigin } from "./origin.ts";
 
 const BACKLOG = 1;
 
@@ -17,7 +19,18 @@ const LISTENER = `
   });
 `;
 
-/** Opens such a port; `bench.later` closes it when the test is over. */
+/** A peer on which nobody listens. */
+export async function refusingPeer(): Promise<Peer> {
+  const origin = await startOrigin("");
+  const { port } = origin;
+  await origin.close();
+  return new Peer("127.0.0.1", port);
+}
+
+/**
+ * A port that neither accepts nor refuses: connections to it hang, as to a host that went away.
+ * `bench.later` closes it when the test is over.
+ */
 export async function silentPort(bench: {
   later(close: () => void | Promise<void>): void;
 }): Promise<number> {
