@@ -41,7 +41,7 @@ export function agentRoutes(agent: LocalAgent, identity: Identity): Route[] {
   });
   const report = (path: string, status: Status): Route =>
     put(path, ({ rest, query }) =>
-      agent.report(need(rest, "Missing check ID"), { status, output: query.get("note") ?? "" }),
+      agent.report(rest, { status, output: query.get("note") ?? "" }),
     );
 
   return [
@@ -100,7 +100,7 @@ export function agentRoutes(agent: LocalAgent, identity: Identity): Route[] {
       if (Status !== "passing" && Status !== "warning" && Status !== "critical") {
         throw new ApiError(400, `Invalid check status: '${Status}'`);
       }
-      agent.report(need(rest, "Missing check ID"), { status: Status, output: Output });
+      agent.report(rest, { status: Status, output: Output });
     }),
   ];
 }

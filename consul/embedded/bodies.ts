@@ -10,9 +10,14 @@ function plain(name: string): string {
   return name.replaceAll("_", "").toLowerCase();
 }
 
+/** An object in Consul's lenient spelling. Fields beside those of `shape` are refused. */
 function goObject<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  return z.preprocess(respell(shape), z.strictObject(shape));
+}
+
+function respell(shape: object) {
   const spelling = new Map(Object.keys(shape).map((name) => [plain(name), name]));
-  const rename = (value: unknown) => {
+  return (value: unknown) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
     return Object.fromEntries(
       Object.entries(value)
@@ -20,7 +25,6 @@ function goObject<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
         .map(([name, field]) => [spelling.get(plain(name)) ?? name, field]),
     );
   };
-  return z.preprocess(rename, z.strictObject(shape));
 }
 
 const text = z.string().default("");
@@ -71,13 +75,13 @@ const agentCheck = goObject({
   SuccessBeforePassing: number,
   FailuresBeforeCritical: number,
   // Kinds of check that the agent knows of and refuses with a sentence of its own.
-  Args: z.unknown(),
-  ScriptArgs: z.unknown(),
-  Script: z.unknown(),
-  GRPC: z.unknown(),
-  DockerContainerID: z.unknown(),
-  AliasNode: z.unknown(),
-  AliasService: z.unknown(),
+  Args: z.unknown().optional(),
+  ScriptArgs: z.unknown().optional(),
+  Script: z.unknown().optional(),
+  GRPC: z.unknown().optional(),
+  DockerContainerID: z.unknown().optional(),
+  AliasNode: z.unknown().optional(),
+  AliasService: z.unknown().optional(),
 });
 
 const agentService = goObject({
@@ -118,7 +122,7 @@ const catalogCheck = goObject({
   ServiceID: text,
   ServiceName: text,
   Type: text,
-  Definition: z.unknown(),
+  Definition: z.unknown().optional(),
 });
 
 const catalogRegistration = goObject({
@@ -151,7 +155,7 @@ const lockDelay = z
   )
   .default(15_000);
 
-const session = goObject({
+const sessionFields = {
   Name: text,
   Node: z.string().optional(),
   LockDelay: lockDelay,
@@ -159,8 +163,10 @@ const session = goObject({
   TTL: text,
   Checks: z.array(z.string()).optional(),
   NodeChecks: z.array(z.string()).optional(),
-  ServiceChecks: z.unknown(),
-});
+};
+
+// Consul refuses no field here that it does not know.
+const session = z.preprocess(respell(sessionFields), z.object(sessionFields));
 
 const base64 = z
   .string()

@@ -21,7 +21,7 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   /** A value to be sent as JSON, or bytes as they are. */
-  readonly body: { readonly json: unknown } | { readonly bytes: Buffer | string };
+  readonly body: { readonly json: unknown } | { readonly bytes: Buffer };
 }
 
 /** `null`: nobody waits for the answer any more. */
@@ -47,11 +47,13 @@ export function json(value: unknown): Answer {
   return { status: 200, headers: {}, body: { json: value } };
 }
 
+const noBytes = Buffer.alloc(0);
+
 /** A 200 without a body. */
-export const done: Answer = { status: 200, headers: {}, body: { bytes: "" } };
+export const done: Answer = { status: 200, headers: {}, body: { bytes: noBytes } };
 
 export function missing(): Answer {
-  return { status: 404, headers: {}, body: { bytes: "" } };
+  return { status: 404, headers: {}, body: { bytes: noBytes } };
 }
 
 /** Throws when `rest` is empty: the path lacks what it is about. */
@@ -137,9 +139,9 @@ function addRoute(app: FastifyInstance, route: Route, options: ServerOptions): v
           ? route.methods[method]
           : undefined;
       if (handler === undefined) {
-        reply.header("Allow", allowed).type(plainText);
-        if (method === "OPTIONS") return reply.send("");
-        return reply.code(405).send(`method ${method} not allowed`);
+        reply.header("Allow", allowed);
+        if (method === "OPTIONS") return reply.send();
+        return reply.code(405).type(plainText).send(`method ${method} not allowed`);
       }
       const [path = "", search = ""] = splitTarget(request.url);
       const query = new URLSearchParams(search);
@@ -162,9 +164,12 @@ const plainText = "text/plain; charset=utf-8";
 
 function send(reply: FastifyReply, { status, headers, body }: Answer, pretty: boolean) {
   reply.code(status).headers(headers);
-  if ("bytes" in body) return reply.send(body.bytes);
-  const text = pretty ? `${JSON.stringify(body.json, null, 4)}\n` : JSON.stringify(body.json);
-  return reply.type("application/json").send(text);
+  if ("json" in body) {
+    const text = JSON.stringify(body.json, null, pretty ? 4 : 0);
+    // As bytes: fastify adds a charset to a text, and Consul sends none.
+    return reply.type("application/json").send(Buffer.from(pretty ? `${text}\n` : text));
+  }
+  return body.bytes.length === 0 ? reply.send() : reply.send(body.bytes);
 }
 
 function sendError(log: Log, error: unknown, request: FastifyRequest, reply: FastifyReply) {

@@ -155,8 +155,10 @@ function transact(store: Store, sessions: Sessions, { body }: ApiRequest): Answe
     );
   }
   const outcome = runTxn(store, operations, (key) => sessions.mayLock(key));
-  const answer = { ...json(outcome), status: outcome.Errors === null ? 200 : 409 };
-  return readsOnly(operations) ? { ...answer, headers: leaderHeaders } : answer;
+  const status = outcome.Errors === null ? 200 : 409;
+  if (!readsOnly(operations)) return { ...json(outcome), status };
+  const read = { Index: 0, LastContact: 0, KnownLeader: true, ConsistencyLevel: "" };
+  return { ...json({ ...outcome, ...read }), status, headers: leaderHeaders };
 }
 
 function refuseConflict(query: URLSearchParams, names: readonly string[]): void {

@@ -29,9 +29,11 @@ export type TxnOutcome =
   | { readonly Results: readonly { readonly KV: KvRecord }[]; readonly Errors: null }
   | { readonly Results: null; readonly Errors: readonly TxnError[] };
 
-/** Whether the verb only reads; Consul answers a transaction of such verbs with the headers of a read. */
+const writing = ["set", "cas", "lock", "unlock", "delete", "delete-cas", "delete-tree"];
+
+/** Whether no operation writes; Consul answers such a transaction as it does a read. */
 export function readsOnly(operations: readonly KvOperation[]): boolean {
-  return operations.every(({ verb }) => verb.startsWith("get") || verb.startsWith("check-"));
+  return operations.every(({ verb }) => !writing.includes(verb));
 }
 
 class TxnRefused extends Error {
@@ -86,8 +88,8 @@ function runOperation(
   };
   if (key === "" && verb !== "get-tree" && verb !== "delete-tree") throw refuse("Must provide key");
   const entry = tx.get("kv", key);
-  const present = () => {
-    if (entry === undefined) throw refuse(`key "${key}" doesn't exist`);
+  const present = (failed = "") => {
+    if (entry === undefined) throw refuse(`${failed}key "${key}" doesn't exist`);
     return entry;
   };
   switch (verb) {
@@ -109,21 +111,24 @@ function runOperation(
       return [present()];
     case "get-tree":
       return listKeys(tx, key).entries;
-    case "check-session":
-      if (present().Session !== session) {
-        const holder = entry?.Session ?? "";
+    case "check-session": {
+      const holder = present("failed to check session, ").Session ?? "";
+      if (holder !== session) {
         throw refuse(
           `failed session check for key "${key}", current session "${holder}" != "${session}"`,
         );
       }
       return [{ ...present(), Value: null }];
-    case "check-index":
-      if (present().ModifyIndex !== index) {
+    }
+    case "check-index": {
+      const { ModifyIndex } = present("failed to check index, ");
+      if (ModifyIndex !== index) {
         throw refuse(
-          `failed index check for key "${key}", current modify index ${present().ModifyIndex} != ${index}`,
+          `failed index check for key "${key}", current modify index ${ModifyIndex} != ${index}`,
         );
       }
       return [{ ...present(), Value: null }];
+    }
     case "check-not-exists":
       if (entry !== undefined) throw refuse(`key "${key}" exists`);
       return [];
