@@ -84,7 +84,7 @@ export interface Exchange<Context> {
   hold(): void;
   /** Goes on from `hold`: `onRequest` is called again. Does nothing when the client has gone. */
   resume(): void;
-  /** False once the exchange is over or belongs to another request: compare before a late `resume`. */
+  /** Another number for each request, and another again once it is over: compare before a late `resume`. */
   readonly serial: number;
 
   /** The peer of the current try; `null` before the first. */
@@ -94,7 +94,7 @@ export interface Exchange<Context> {
   /** Whether `peer` was already tried for this exchange. */
   tried(peer: Peer): boolean;
 
-  /** Status of the answer (the origin's, or the gateway's own); 0 when the client left before one. */
+  /** Status of the answer (the origin's, or the gateway's own); 0 as long as there is none. */
   readonly status: number;
   /** `code` of `fail`, or `client_closed`, `truncated`...; empty when all went well. */
   readonly errorCode: string;

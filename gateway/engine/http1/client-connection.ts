@@ -16,7 +16,7 @@ const wholeTextBytes = 4_096;
 /** A client may send ahead this much of its next requests; then it is not read until its turn. */
 const maxAheadBytes = 65_536;
 /** How long a refused client may go on sending before the connection is cut, so that it can read why. */
-const lingerMs = 1_000;
+const lingerMs = 5_000;
 const isAddressList = /^[0-9A-Fa-f:., \t[\]"_a-z-]{1,1024}$/;
 
 /**
@@ -44,6 +44,8 @@ export class ClientConnection<C> {
   #isReading = false;
   #hasEnded = false;
   #isPaused = false;
+  /** What the socket had not yet written when its deadline was set. */
+  #unsent = 0;
   /** Bytes of the body still to come, when it has a length. */
   #remaining = 0;
   #isBodyDone = true;
@@ -76,13 +78,18 @@ export class ClientConnection<C> {
   /** False: the client is slower than the peer; `onClientDrain` follows. */
   writeBody(piece: Buffer, asChunk: boolean): boolean {
     const socket = this.#socket;
-    this.#touch();
-    if (!asChunk) return socket.write(piece);
-    socket.cork();
-    socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
-    socket.write(piece);
-    const hasRoom = socket.write("\r\n", "latin1");
-    socket.uncork();
+    let hasRoom: boolean;
+    if (asChunk) {
+      socket.cork();
+      socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
+      socket.write(piece);
+      hasRoom = socket.write("\r\n", "latin1");
+      socket.uncork();
+    } else {
+      hasRoom = socket.write(piece);
+    }
+    // From now on it is the client that has to move.
+    if (!hasRoom) this.#awaitProgress();
     return hasRoom;
   }
 
@@ -98,12 +105,18 @@ export class ClientConnection<C> {
     if (!this.#isPaused) return;
     this.#isPaused = false;
     this.#socket.resume();
+    if (this.#stage === "exchange" && !this.#isBodyDone) this.#touch();
   }
 
-  /** Ends without the end of the answer, so that the client sees that it is not whole. */
-  truncate(): void {
+  /**
+   * Ends without the end of the answer, so that the client sees that it is not whole: where neither a
+   * length nor a last chunk is missing (`isBare`), only a reset tells.
+   */
+  truncate(isBare: boolean): void {
     this.#stage = "closing";
-    this.#socket.destroySoon();
+    this.#awaitProgress();
+    if (isBare) this.#socket.resetAndDestroy();
+    else this.#socket.destroySoon();
   }
 
   destroy(): void {
@@ -119,6 +132,7 @@ export class ClientConnection<C> {
     if (this.#hasEnded) this.#exchange.endTunnel();
   }
 
+  /** Bytes went over an upgraded connection. */
   touchTunnel(): void {
     this.deadline = this.#engine.clock + this.#engine.limits.tunnelTimeoutMs;
   }
@@ -135,6 +149,10 @@ export class ClientConnection<C> {
       return;
     }
     this.#stage = "idle";
+    if (this.#socket.writableNeedDrain) {
+      this.#awaitProgress();
+      return;
+    }
     this.deadline = this.#engine.clock + this.#engine.limits.idleTimeoutMs;
     this.resumeReading();
     if (this.#pending !== null && !this.#isReading) this.#read();
@@ -147,6 +165,11 @@ export class ClientConnection<C> {
 
   onDeadline(): void {
     const { limits } = this.#engine;
+    if (this.#socket.writableLength < this.#unsent) {
+      // Slowly, but it takes its answer.
+      this.#awaitProgress();
+      return;
+    }
     switch (this.#stage) {
       case "idle":
         this.#close();
@@ -172,15 +195,21 @@ export class ClientConnection<C> {
   }
 
   #touch(): void {
+    this.#unsent = 0;
     this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+  }
+
+  #awaitProgress(): void {
+    this.#touch();
+    this.#unsent = this.#socket.writableLength;
   }
 
   #onData(chunk: Buffer): void {
     switch (this.#stage) {
       case "idle":
       case "head":
-        this.#pending = this.#pending === null ? chunk : Buffer.concat([this.#pending, chunk]);
-        this.#read();
+        this.#keepAhead(chunk);
+        if (!this.#isPaused) this.#read();
         break;
       case "exchange":
         if (this.#isBodyDone) this.#keepAhead(chunk);
@@ -199,18 +228,25 @@ export class ClientConnection<C> {
 
   #keepAhead(chunk: Buffer): void {
     this.#pending = this.#pending === null ? chunk : Buffer.concat([this.#pending, chunk]);
-    if (this.#pending.length > maxAheadBytes) this.#pause();
+    if (this.#pending.length > maxAheadBytes && !this.#mayRead()) this.#pause();
   }
 
+  /** A client that does not take its answers is not served further ones. */
+  #mayRead(): boolean {
+    return (this.#stage === "idle" || this.#stage === "head") && !this.#socket.writableNeedDrain;
+  }
+
+  /** Not read until the peer, or the turn of its next request, has room: not the client's delay. */
   #pause(): void {
     this.#isPaused = true;
+    if (this.#stage === "exchange") this.deadline = 0;
     this.#socket.pause();
   }
 
   /** Reads requests as long as there are whole heads and nothing is being served. */
   #read(): void {
     this.#isReading = true;
-    while (this.#pending !== null && (this.#stage === "idle" || this.#stage === "head")) {
+    while (this.#pending !== null && this.#mayRead()) {
       if (!this.#readHead(this.#pending)) break;
     }
     this.#isReading = false;
@@ -252,7 +288,8 @@ export class ClientConnection<C> {
       this.#decoder ??= new ChunkedDecoder();
       this.#decoder.reset();
     }
-    this.#touch();
+    if (this.#isBodyDone) this.deadline = 0;
+    else this.#touch();
     const exchange = this.#exchange;
     exchange.begin();
     const body = this.#pending;
@@ -344,12 +381,18 @@ export class ClientConnection<C> {
 
   #endBody(trailer: string): void {
     this.#isBodyDone = true;
+    this.deadline = 0;
     this.#exchange.onRequestEnd(trailer);
   }
 
   #onDrain(): void {
-    this.#touch();
+    if (this.#stage === "tunnel") this.touchTunnel();
+    else if (this.#stage === "exchange" && this.#isBodyDone) this.deadline = 0;
     this.#exchange.onClientDrain();
+    if (this.#mayRead()) {
+      this.resumeReading();
+      this.#read();
+    }
   }
 
   #onEnd(): void {
@@ -391,8 +434,10 @@ export class ClientConnection<C> {
     this.#stage = "closing";
     this.#pending = null;
     this.resumeReading();
-    this.deadline = this.#engine.clock + lingerMs;
+    this.#awaitProgress();
     this.#socket.end(() => {
+      this.#unsent = 0;
+      this.deadline = this.#engine.clock + lingerMs;
       if (this.#hasEnded) this.destroy();
     });
   }

@@ -291,7 +291,8 @@ export class Http1Exchange<C> implements Exchange<C> {
     this.#client.resumeReading();
   }
 
-  onPeerDrain(): void {
+  onPeerDrain(connection: PeerConnection<C>): void {
+    if (this.#isRequestDone) connection.awaitAnswer();
     this.#client.resumeReading();
   }
 
@@ -379,8 +380,9 @@ export class Http1Exchange<C> implements Exchange<C> {
   /** The answer ends before its end: the client must be able to see that. */
   onTruncated(code: string): void {
     this.errorCode = code;
+    const isBare = !this.#writesChunks && this.#connection?.head.framing !== "length";
     this.#dropPeer();
-    this.#client.truncate();
+    this.#client.truncate(isBare);
     this.#end();
   }
 
@@ -520,6 +522,7 @@ export class Http1Exchange<C> implements Exchange<C> {
 
   #sendBodyEnd(connection: PeerConnection<C>): void {
     if (this.head.isChunked) connection.sendText(`0\r\n${this.#requestTrailer}\r\n`);
+    connection.awaitAnswer();
   }
 
   #setAuthority(value: string): void {
@@ -557,6 +560,7 @@ export class Http1Exchange<C> implements Exchange<C> {
   #end(): void {
     if (this.#phase === "over") return;
     this.#phase = "over";
+    this.serial += 1;
     this.#held.length = 0;
     this.#heldBytes = 0;
     this.#engine.exchanges -= 1;

@@ -20,7 +20,7 @@ export const responseHead = new RegExp(
 export const trailerSection = new RegExp(fields, "y");
 
 const requestLine = new RegExp(`^${token} [!"$-~]+ HTTP/1\\.[01]$`);
-const otherVersion = /^\S+ \S+ HTTP\/\d+(?:\.\d+)?$/;
+const otherVersion = new RegExp(`^${token} [!"$-~]+ HTTP/[0-9]+(?:\\.[0-9]+)?$`);
 const fieldLine = new RegExp(`^${token}:${value}$`);
 const wholeToken = new RegExp(`^${token}$`);
 const wholeValue = /^(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?$/;

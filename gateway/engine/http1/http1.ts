@@ -40,7 +40,7 @@ export class Http1Engine<C> implements Engine {
   readonly #refused = new Map<string, number>();
   #sweep: NodeJS.Timeout | null = null;
   #lastId = 0;
-  #drained: (() => void) | null = null;
+  #drained: PromiseWithResolvers<number> | null = null;
   #drainDeadline = Number.POSITIVE_INFINITY;
   #cut = 0;
 
@@ -78,16 +78,16 @@ export class Http1Engine<C> implements Engine {
   }
 
   drain(deadlineMs: number): Promise<number> {
+    if (this.#drained !== null) return this.#drained.promise;
+    this.#drained = Promise.withResolvers();
     this.isDraining = true;
     this.#server.close();
     this.clock = this.now();
     this.#drainDeadline = this.clock + deadlineMs;
     const grace = Math.min(drainGraceMs, deadlineMs / 4);
     for (const client of this.#clients) client.onDrainStart(this.clock + grace);
-    return new Promise((resolve) => {
-      this.#drained = () => resolve(this.#cut);
-      this.#settleDrain();
-    });
+    this.#settleDrain();
+    return this.#drained.promise;
   }
 
   retire(peer: Peer): void {
@@ -152,9 +152,7 @@ export class Http1Engine<C> implements Engine {
     }
     if (this.#sweep !== null) clearInterval(this.#sweep);
     this.#sweep = null;
-    const drained = this.#drained;
-    this.#drained = null;
-    drained?.();
+    this.#drained?.resolve(this.#cut);
   }
 }
 

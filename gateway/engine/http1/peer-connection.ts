@@ -48,7 +48,7 @@ export class PeerConnection<C> {
     socket.on("connect", () => this.#onConnect());
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("end", () => this.#onEnd());
-    socket.on("drain", () => this.#exchange?.onPeerDrain());
+    socket.on("drain", () => this.#onDrain());
     socket.on("error", (error) => {
       this.#error = error;
     });
@@ -77,7 +77,7 @@ export class PeerConnection<C> {
   /** Sends a request head, and the pieces of the body that are there already. */
   sendHead(head: string, pieces: readonly Buffer[], isChunked: boolean): void {
     this.hasAnswered = false;
-    this.deadline = this.#engine.clock + this.#engine.limits.responseTimeoutMs;
+    this.deadline = 0;
     if (pieces.length === 0) {
       this.#socket.write(head, "latin1");
       return;
@@ -88,15 +88,28 @@ export class PeerConnection<C> {
     this.#socket.uncork();
   }
 
+  /** The whole request is sent: from now on it is the peer that has to move. */
+  awaitAnswer(): void {
+    if (this.#stage === "head") {
+      this.deadline = this.#engine.clock + this.#engine.limits.responseTimeoutMs;
+    }
+  }
+
   /** False when the peer is slower than the client: wait for `onPeerDrain`. */
   sendBody(piece: Buffer, isChunked: boolean): boolean {
-    this.deadline = this.#engine.clock + this.#engine.limits.responseTimeoutMs;
-    if (!isChunked) return this.#socket.write(piece);
-    this.#socket.cork();
-    this.#socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
-    this.#socket.write(piece);
-    const hasRoom = this.#socket.write("\r\n", "latin1");
-    this.#socket.uncork();
+    let hasRoom: boolean;
+    if (isChunked) {
+      this.#socket.cork();
+      this.#socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
+      this.#socket.write(piece);
+      hasRoom = this.#socket.write("\r\n", "latin1");
+      this.#socket.uncork();
+    } else {
+      hasRoom = this.#socket.write(piece);
+    }
+    if (!hasRoom && this.#stage === "head") {
+      this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+    }
     return hasRoom;
   }
 
@@ -114,12 +127,17 @@ export class PeerConnection<C> {
     this.#socket.end();
   }
 
+  /** The client is slower than the peer: not the peer's delay. */
   pause(): void {
     this.#socket.pause();
+    if (this.#stage === "body") this.deadline = 0;
   }
 
   resume(): void {
     this.#socket.resume();
+    if (this.#stage === "body") {
+      this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+    }
   }
 
   /** The exchange is done with it; kept for another when `keep`, closed otherwise. */
@@ -163,6 +181,11 @@ export class PeerConnection<C> {
     this.#stage = "head";
     if (this.#exchange === null) this.destroy();
     else this.#exchange.onPeerReady(this);
+  }
+
+  #onDrain(): void {
+    if (this.#stage === "head") this.deadline = 0;
+    this.#exchange?.onPeerDrain(this);
   }
 
   #onData(chunk: Buffer): void {
