@@ -62,7 +62,7 @@ export class WaitingRoom<C> {
     this.#parties.delete(service);
     this.#size -= party.guests.length;
     return party.guests
-      .filter(({ exchange, serial }) => exchange.serial === serial && exchange.status === 0)
+      .filter(({ exchange, serial }) => exchange.serial === serial)
       .map(({ exchange }) => exchange);
   }
 }
