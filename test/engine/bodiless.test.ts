@@ -87,6 +87,8 @@ describe("engine: answers without a body", () => {
       expect((await client.request(requestBytes(`GET /${status}`))).status).to.equal(status);
       expect((await client.request(requestBytes("GET /next"))).body.toString()).to.equal("next");
     }
+    expect(origin.connections, "each of the two is thrown away").to.have.length(3);
+    for (const n of [0, 1]) await (await origin.connection(n)).whenClosed();
   });
 
   it("answers HEAD by itself without a body when there is no origin to ask", async () => {
