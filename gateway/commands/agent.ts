@@ -3,7 +3,7 @@ import { startAgent } from "../../consul/embedded/index.ts";
 import { createLogger } from "../observability/logger.ts";
 import { address, oneOf, text } from "../settings-values.ts";
 import { readFlag } from "./command-error.ts";
-import { untilEndSignal } from "./end-signal.ts";
+import { runUntilEndSignal } from "./end-signal.ts";
 
 export async function runAgent(flags: Readonly<Record<string, unknown>>): Promise<number> {
   const { host, port } = readFlag("--http", address(), flags.http);
@@ -16,7 +16,6 @@ export async function runAgent(flags: Readonly<Record<string, unknown>>): Promis
   const dataDir =
     flags.dataDir === undefined ? {} : { dataDir: readFlag("--data-dir", text(), flags.dataDir) };
   const log = createLogger({ name: "sluice-agent", level });
-  const agent = await startAgent({ host, port, datacenter, log, ...dataDir });
-  await untilEndSignal(() => agent.close());
+  await runUntilEndSignal(() => startAgent({ host, port, datacenter, log, ...dataDir }));
   return 0;
 }

@@ -9,7 +9,7 @@ import {
 import { createLogger } from "../observability/logger.ts";
 import { consulAddress, oneOf } from "../settings-values.ts";
 import { readFlag } from "./command-error.ts";
-import { untilEndSignal } from "./end-signal.ts";
+import { runUntilEndSignal } from "./end-signal.ts";
 
 export async function runRegistrator(
   flags: Readonly<Record<string, unknown>>,
@@ -31,14 +31,15 @@ export async function runRegistrator(
     secrets: [address.token ?? undefined, address.baseUrl.password],
   });
   const consul = new ConsulClient(address);
-  const registrator = await startRegistrator({
-    docker: docker.connection,
-    dockerName: docker.text,
-    consul: consul.api,
-    options,
-    log,
-  });
-  await untilEndSignal(() => registrator.close());
+  await runUntilEndSignal(() =>
+    startRegistrator({
+      docker: docker.connection,
+      dockerName: docker.text,
+      consul: consul.api,
+      options,
+      log,
+    }),
+  );
   consul.close();
   return 0;
 }

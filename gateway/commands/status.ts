@@ -1,4 +1,7 @@
 /** `sluice status`: asks a running gateway's admin API and sets its answer for people. */
+import { once } from "node:events";
+import http from "node:http";
+import { text as readText } from "node:stream/consumers";
 import type { Status } from "../primary/index.ts";
 import { type Address, address, formatAddress } from "../settings-values.ts";
 import { CommandError, readFlag } from "./command-error.ts";
@@ -24,20 +27,31 @@ export async function showStatus(
 async function ask(admin: Address): Promise<string> {
   // An address that stands for all of them is no address to connect to.
   const any: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
-  const url = `http://${formatAddress({ ...admin, host: any[admin.host] ?? admin.host })}/status`;
-  let response: Response;
-  try {
-    response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
-  } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new CommandError(`no gateway answers at ${url}: ${reason || "connection refused"}`);
-  }
-  const body = await response.text();
-  if (!response.ok || !response.headers.get("content-type")?.startsWith("application/json")) {
-    throw new CommandError(`${url} answers ${response.status} and is no gateway's status`);
+  const { port } = admin;
+  const host = any[admin.host] ?? admin.host;
+  const url = `http://${formatAddress({ host, port })}/status`;
+  const { status, type, body } = await get(host, port).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`no gateway answers at ${url}: ${reason}`);
+  });
+  if (status !== 200 || !type.startsWith("application/json")) {
+    throw new CommandError(`${url} answers ${status} and is no gateway's status`);
   }
   return body;
+}
+
+/** `fetch` refuses some ports that an operator may well have chosen; this does not. */
+async function get(host: string, port: number) {
+  const signal = AbortSignal.timeout(timeoutMs);
+  const request = http.get({ host, port, path: "/status", agent: false, signal });
+  const [response]: http.IncomingMessage[] = await once(request, "response");
+  if (response === undefined) throw new Error("no answer");
+  const body = await readText(response);
+  return {
+    status: response.statusCode ?? 0,
+    type: response.headers["content-type"] ?? "",
+    body,
+  };
 }
 
 /** Aligned lines; what is empty is left out. */

@@ -3,13 +3,13 @@
  * owns the order in which they start and stop. Reads no argv and installs no signal handler.
  */
 import { randomInt, randomUUID } from "node:crypto";
-import { createServer, type Server } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { Log } from "../observability/logger.ts";
 import type { CheckScript } from "../sandbox/sandbox.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
 import type { Change, Tables } from "../state/index.ts";
+import { checkFree, listenAdmin, StartError } from "./addresses.ts";
 import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
 import type { Clock } from "./clock.ts";
@@ -60,10 +60,8 @@ export interface PrimaryOptions {
   readonly log: Log;
 }
 
-/** Why the gateway cannot start, in one line for the operator. */
-export class StartError extends Error {
-  override readonly name = "StartError";
-}
+/** How long scripts wait at the start for the rest of what Consul has. */
+const scriptGraceMs = 2000;
 
 const noConsul = (url: string) =>
   `no Consul at ${url} and none was named; try "npx sluice demo", start one with "npx sluice agent", or name yours with --consul URL`;
@@ -242,7 +240,11 @@ export class Primary {
 
   /** A worker is given no state before Consul's first answers are in it, checked scripts included. */
   async #openWhenReady({ sources, gate, batcher, replication, file }: Running): Promise<void> {
+    // A watch that never gets an answer must not hold up the scripts of the others for ever.
+    const cancel = this.#clock.after(scriptGraceMs, () => gate.begin());
     await sources.whenReady();
+    cancel();
+    gate.begin();
     await gate.settled();
     if (this.#isStopping) return;
     batcher.flushNow();
@@ -295,52 +297,6 @@ interface Running {
   readonly sources: Sources;
   readonly workers: Workers;
   readonly admin: FastifyInstance;
-}
-
-/**
- * Workers bind the address only once there is a state to serve; whether it can be bound is said now.
- * Throws a `StartError`.
- */
-async function checkFree(http: Address): Promise<void> {
-  if (http.port === 0) return;
-  const server = createServer();
-  try {
-    await listen(server, http);
-  } catch (error) {
-    throw new StartError(cannotListen("--http", http, error));
-  } finally {
-    await new Promise<void>((resolve) => server.close(() => resolve()));
-  }
-}
-
-function listen(server: Server, { host, port }: Address): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ host, port }, resolve);
-  });
-}
-
-async function listenAdmin(admin: FastifyInstance, wanted: Address): Promise<Address> {
-  try {
-    await admin.listen({ host: wanted.host, port: wanted.port });
-  } catch (error) {
-    throw new StartError(cannotListen("--admin", wanted, error));
-  }
-  const bound = admin.server.address();
-  const isTcp = bound !== null && typeof bound === "object";
-  return { host: wanted.host, port: isTcp ? bound.port : wanted.port };
-}
-
-function cannotListen(flag: string, address: Address, error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  const reasons: Readonly<Record<string, string>> = {
-    EADDRINUSE: "another process listens there already",
-    EACCES: "this user may not listen there",
-    EADDRNOTAVAIL: "this machine does not have that address",
-    ENOTFOUND: "no address has that name",
-  };
-  const reason = reasons[String(code)] ?? (error instanceof Error ? error.message : String(error));
-  return `${flag} ${formatAddress(address)}: ${reason}`;
 }
 
 function randomLetters(count: number): string {

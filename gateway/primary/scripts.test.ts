@@ -51,7 +51,7 @@ class Harness {
   readonly passed: string[][] = [];
   readonly gate: ScriptGate;
 
-  constructor(with_: CheckScript = check, concurrency = 2) {
+  constructor(with_: CheckScript = check, concurrency = 2, begins = true) {
     this.gate = new ScriptGate({
       check: with_,
       pass: (changes) => this.#take(changes),
@@ -61,6 +61,7 @@ class Harness {
       prefix: "p/",
       concurrency,
     });
+    if (begins) this.gate.begin();
   }
 
   async offer(...changes: readonly Change[]): Promise<void> {
@@ -104,6 +105,18 @@ describe("script gate", () => {
     await harness.offer(script("a", "better"));
     expect(harness.live.get("scripts/a")).to.equal("better");
     expect(harness.refused).to.deep.equal({});
+  });
+
+  it("refuses nothing before it begins, so that modules may come after their scripts", async () => {
+    const harness = new Harness(check, 2, false);
+    harness.gate.offer([script("a", "import 'modules/util'"), script("b", "wrong")]);
+    await harness.offer({ kind: "catalog", key: "c", value: [] });
+    harness.gate.offer([module("util", "level 1")]);
+    expect(harness.passed).to.deep.equal([["catalog c"]]);
+    harness.gate.begin();
+    await harness.gate.settled();
+    expect(harness.passed.slice(1)).to.deep.equal([["module util", "script a"]]);
+    expect(Object.keys(harness.refused)).to.deep.equal(["scripts/b"]);
   });
 
   it("forgets a refusal when the good version is put back or the key goes", async () => {

@@ -61,6 +61,7 @@ export class ScriptGate {
   /** Keys, `scripts/<host>` or `modules/<name>`, that the next round looks at. */
   #dirty = new Set<string>();
   #rounds: Promise<void> | null = null;
+  #hasBegun = false;
 
   constructor(options: ScriptGateOptions) {
     this.#check = options.check;
@@ -93,10 +94,19 @@ export class ScriptGate {
       }
     }
     if (passing.length > 0) this.#pass(passing);
-    if (this.#dirty.size > 0) this.#rounds ??= this.#run();
+    this.#advance();
   }
 
-  /** Resolves when every source that was offered so far has been let through or refused. */
+  /**
+   * Checks begin only now: at a start scripts may arrive before the modules that they import, and would
+   * be refused for a moment.
+   */
+  begin(): void {
+    this.#hasBegun = true;
+    this.#advance();
+  }
+
+  /** Resolves when every source that was offered so far has been let through or refused. Needs `begin`. */
   async settled(): Promise<void> {
     while (this.#rounds !== null) await this.#rounds;
   }
@@ -108,6 +118,10 @@ export class ScriptGate {
   /** When the live script of `host` was let through, in milliseconds since the epoch. */
   loadedAt(host: string): number | null {
     return this.#loadedAt.get(host) ?? null;
+  }
+
+  #advance(): void {
+    if (this.#hasBegun && this.#dirty.size > 0) this.#rounds ??= this.#run();
   }
 
   #takeSetting(name: string, value: Json | null): void {
@@ -262,7 +276,10 @@ export class ScriptGate {
       if (!this.#isPending(kind, name)) continue;
       const value = this.#wanted[kind].get(name) ?? null;
       this.#live.set(kind, name, value);
-      this.#refusals.delete(`${kind}s/${name}`);
+      if (this.#refusals.delete(`${kind}s/${name}`)) {
+        const key = `${this.#prefix}${kind}s/${name}`;
+        this.#log.info({ key, version: value?.version ?? null }, `${key} passes its check now`);
+      }
       if (kind === "script") this.#loadedAt.set(name, this.#clock.now());
       changes.push({ kind, key: name, value });
     }

@@ -1,0 +1,56 @@
+/** The addresses of the gateway: whether they can be bound, and one line that says why not. */
+import { createServer, type Server } from "node:net";
+import type { FastifyInstance } from "fastify";
+import { type Address, formatAddress } from "../settings-values.ts";
+
+/** Why the gateway cannot start, in one line for the operator. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+}
+
+/**
+ * Workers bind the address only once there is a state to serve; whether it can be bound is said now.
+ * Throws a `StartError`.
+ */
+export async function checkFree(http: Address): Promise<void> {
+  if (http.port === 0) return;
+  const server = createServer();
+  try {
+    await listen(server, http);
+  } catch (error) {
+    throw new StartError(cannotListen("--http", http, error));
+  } finally {
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+}
+
+function listen(server: Server, { host, port }: Address): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, resolve);
+  });
+}
+
+/** Returns the address with the port that was bound. Throws a `StartError`. */
+export async function listenAdmin(admin: FastifyInstance, wanted: Address): Promise<Address> {
+  try {
+    await admin.listen({ host: wanted.host, port: wanted.port });
+  } catch (error) {
+    throw new StartError(cannotListen("--admin", wanted, error));
+  }
+  const bound = admin.server.address();
+  const isTcp = bound !== null && typeof bound === "object";
+  return { host: wanted.host, port: isTcp ? bound.port : wanted.port };
+}
+
+function cannotListen(flag: string, address: Address, error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const reasons: Readonly<Record<string, string>> = {
+    EADDRINUSE: "another process listens there already",
+    EACCES: "this user may not listen there",
+    EADDRNOTAVAIL: "this machine does not have that address",
+    ENOTFOUND: "no address has that name",
+  };
+  const reason = reasons[String(code)] ?? (error instanceof Error ? error.message : String(error));
+  return `${flag} ${formatAddress(address)}: ${reason}`;
+}
