@@ -24,6 +24,8 @@ export interface Started {
 export const host = "bench.example";
 /** How long a process may take to end after SIGTERM. */
 const graceMs = 3_000;
+/** How much of a process's output is kept: its first words are waited for, its last explain its end. */
+const keptLines = 100;
 /** How long a process may take to answer its first request. */
 const answerMs = 15_000;
 
@@ -34,7 +36,10 @@ export class Processes {
   start(core: number, command: readonly string[]): Started {
     const { child, stdout } = this.#spawn(core, command);
     const seen: string[] = [];
-    createInterface({ input: stdout }).on("line", (text) => seen.push(text));
+    createInterface({ input: stdout }).on("line", (line) => {
+      seen.push(line);
+      if (seen.length > keptLines) seen.shift();
+    });
     const ended = () => new Error(`${command.join(" ")} ended: ${seen.join("\n")}`);
     return {
       pid: child.pid ?? 0,
