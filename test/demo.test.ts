@@ -102,6 +102,9 @@ class RunningDemo {
       deadlineMs: 12_000,
       describe: () => this.#family.filter(isAlive),
     });
+    // The directory is in the arguments of what was started after the family was looked at, too.
+    const all = execFileSync("ps", ["-A", "-o", "args="], { encoding: "utf8" }).split("\n");
+    expect(all.filter((line) => line.includes(this.temporary))).to.deep.equal([]);
     expect(readdirSync(this.temporary)).to.deep.equal([]);
   }
 
