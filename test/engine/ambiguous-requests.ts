@@ -275,6 +275,8 @@ const chunkBodies: AmbiguousRequest[] = [
   ["a chunk that is longer than its size", "5\r\nhelloworld\r\n0\r\n\r\n"],
   ["a chunk that is shorter than its size", "5\r\nhell\r\n0\r\n\r\n"],
   ["two bytes other than CR LF after chunk data", "5\r\nhelloXX0\r\n\r\n"],
+  ["a byte other than CR before the LF after chunk data", "5\r\nhelloX\n0\r\n\r\n"],
+  ["a byte other than LF after the CR after chunk data", "5\r\nhello\rX0\r\n\r\n"],
   ["a bare LF in a chunk extension", "5;a\nb\r\nhello\r\n0\r\n\r\n"],
   ["a bare CR in a chunk extension", "5;a\rb\r\nhello\r\n0\r\n\r\n"],
   ["a NUL in a chunk extension", "5;a\x00b\r\nhello\r\n0\r\n\r\n"],
