@@ -104,7 +104,10 @@ export class Primary {
     running.sources.start();
     running.workers.start();
     if (loaded !== null) this.#openFromFile(running, loaded);
-    void this.#openWhenReady(running);
+    this.#openWhenReady(running).catch((error: unknown) => {
+      this.#log.error({ err: error }, "the first state cannot be put together");
+      this.#failure.resolve("the first state cannot be put together");
+    });
     this.#log.info(
       { admin: formatAddress(address), consul: this.#parts.consul.url, boot: this.#boot },
       `admin API on http://${formatAddress(address)}/status`,

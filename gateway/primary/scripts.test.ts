@@ -159,6 +159,48 @@ describe("script gate", () => {
     expect(harness.passed.flat()).to.deep.equal(["script a"]);
   });
 
+  it("never lets a text through on the strength of an older one's check", async () => {
+    const block = Promise.withResolvers<void>();
+    let begun = 0;
+    const harness = new Harness(async (host, tables) => {
+      begun += 1;
+      if (tables.script.get(host)?.text === "good") await block.promise;
+      return check(host, tables);
+    });
+    harness.gate.offer([script("a", "good")]);
+    await until("the check has begun", () => begun === 1);
+    harness.gate.offer([script("a", "wrong")]);
+    block.resolve();
+    await harness.gate.settled();
+    expect(harness.live.size).to.equal(0);
+    expect(harness.refused).to.deep.equal({ "scripts/a": "syntax error" });
+  });
+
+  it("lets nothing through with a module that changed while they were tried together", async () => {
+    const block = Promise.withResolvers<void>();
+    let isBlocked = false;
+    const harness = new Harness(async (host, tables) => {
+      if (host === "a" && tables.module.get("util")?.text === "level 2") {
+        isBlocked = true;
+        await block.promise;
+      }
+      return check(host, tables);
+    });
+    await harness.offer(module("util", "level 1"), script("a", "'modules/util' >= 1"));
+    harness.gate.offer([module("util", "level 2"), script("a", "'modules/util' >= 2")]);
+    await until("both are being tried", () => isBlocked);
+    harness.gate.offer([module("util", "wrong")]);
+    block.resolve();
+    await harness.gate.settled();
+    expect(harness.live).to.deep.equal(
+      new Map([
+        ["modules/util", "level 1"],
+        ["scripts/a", "'modules/util' >= 1"],
+      ]),
+    );
+    expect(Object.keys(harness.refused).sort()).to.deep.equal(["modules/util", "scripts/a"]);
+  });
+
   it("takes a script out at once, though its check is still running", async () => {
     const block = Promise.withResolvers<void>();
     let begun = 0;

@@ -188,6 +188,8 @@ export class Workers {
           `worker ${process.id}: ${message.message}`,
         );
         onFatal(message.message, this.#hasServed);
+        // It would only sit there; another try may go better. At a start the whole gateway ends instead.
+        if (this.#hasServed) process.kill();
         break;
       case "report":
         break;
@@ -241,6 +243,7 @@ export class Workers {
       const cancel = clock.after(startTimeoutMs, () => fresh.kill());
       const isListening = await fresh.listening;
       cancel();
+      if (this.#isStopping) return false;
       if (!isListening) {
         log.error({ worker: fresh.id }, "a new worker did not come up; the old ones go on");
         return false;
