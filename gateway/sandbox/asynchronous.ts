@@ -11,7 +11,7 @@ import type { ScriptFault } from "./sandbox.ts";
  * telling them apart needs a whole parser. `async` passes when what follows cannot be a function.
  */
 const asynchronous =
-  /(?<![\w$])(?:async(?!\s*(?:[>,;:=.?|&)\]}]|$))(?![\w$])|await(?![\w$])|import(?=\s*(?:[(./]|$)))/g;
+  /(?<![\w$])(?:async(?!\s*(?:[>,;:=.?|&)\]}]|$))(?![\w$])|await(?![\w$])|import(?=\s*(?:[(./]|$)))/;
 /** A line that is a comment whatever surrounds it: nothing in it can end a string or a comment. */
 const commentLine = /^[^\S\n\r\u2028\u2029]*\/\/[^"'`$*\\\n\r\u2028\u2029]*$/gm;
 

@@ -45,7 +45,9 @@ export class IsolateSandbox implements Sandbox {
     this.#limits = { ...defaultSandboxLimits, ...options.limits };
     const now = options.now ?? (() => performance.now());
     this.#now = now;
-    this.#guard = createStallGuard(options.stallMs ?? defaultStallMs);
+    this.#guard = createStallGuard(options.stallMs ?? defaultStallMs, (message) =>
+      options.log("error", "", "", `the guard against stalled scripts has ended: ${message}`),
+    );
     this.#housing = {
       log: options.log,
       now,

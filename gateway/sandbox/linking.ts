@@ -64,6 +64,21 @@ export function refuseCycles(
   visit(start);
 }
 
+const missingExport = /module '(.+)' does not provide an export named '(.+)'/;
+
+/** V8 says which export is missing but not who imports it: the first part that names both. */
+export function locateMissingExport(error: unknown, parts: Iterable<Part>): ScriptError | null {
+  const found = error instanceof Error ? missingExport.exec(error.message) : null;
+  const [, specifier = "", name = ""] = found ?? [];
+  if (found === null) return null;
+  for (const part of parts) {
+    const isImporter = ['"', "'"].some((quote) => part.text.includes(quote + specifier + quote));
+    if (!isImporter || !(name === "default" || part.text.includes(name))) continue;
+    return importError(part, specifier, `${specifier} has no export named ${name}`);
+  }
+  return null;
+}
+
 function importError(importer: Part, specifier: string, message: string): ScriptError {
   const quoted = [`"${specifier}"`, `'${specifier}'`];
   const index = Math.max(...quoted.map((text) => importer.text.indexOf(text)));

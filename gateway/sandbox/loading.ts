@@ -7,7 +7,7 @@ import type { Source } from "../state/index.ts";
 import { findAsynchronous } from "./asynchronous.ts";
 import { faultAt, ScriptError } from "./faults.ts";
 import { insideConfig, insideSource } from "./inside-source.ts";
-import { type Part, refuseCycles, resolveImport } from "./linking.ts";
+import { locateMissingExport, type Part, refuseCycles, resolveImport } from "./linking.ts";
 import { type Match, parseMatch } from "./match.ts";
 import { type LogLine, readOutput } from "./output.ts";
 
@@ -49,7 +49,12 @@ export function loadNow(options: LoadOptions): Loaded {
   const steps = load(options);
   let next = steps.next();
   while (!next.done) {
-    next.value.now();
+    try {
+      next.value.now();
+    } catch (error) {
+      next = steps.throw(error);
+      continue;
+    }
     next = steps.next();
   }
   return next.value;
@@ -60,7 +65,12 @@ export async function loadLater(options: LoadOptions): Promise<Loaded> {
   const steps = load(options);
   let next = steps.next();
   while (!next.done) {
-    await next.value.later();
+    try {
+      await next.value.later();
+    } catch (error) {
+      next = steps.throw(error);
+      continue;
+    }
     next = steps.next();
   }
   return next.value;
@@ -95,11 +105,15 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
     () => entry.replaceSettings.apply(undefined, [options.settings]),
   );
 
-  const { main, resolve } = yield* compileAll(options);
-  yield* step(
-    () => main.instantiateSync(context, resolve),
-    () => main.instantiate(context, resolve),
-  );
+  const { main, resolve, parts } = yield* compileAll(options);
+  try {
+    yield* step(
+      () => main.instantiateSync(context, resolve),
+      () => main.instantiate(context, resolve),
+    );
+  } catch (error) {
+    throw locateMissingExport(error, parts) ?? error;
+  }
   yield* step(
     () => main.evaluateSync(limit),
     () => main.evaluate(limit),
@@ -119,6 +133,7 @@ function* compileAll(options: LoadOptions): Generator<
   {
     readonly main: ivm.Module;
     readonly resolve: (specifier: string, importer: ivm.Module) => ivm.Module;
+    readonly parts: Iterable<Part>;
   },
   void
 > {
@@ -148,7 +163,7 @@ function* compileAll(options: LoadOptions): Generator<
     if (module === undefined) throw new Error(`${key} was not compiled`);
     return module;
   };
-  return { main: moduleOf(start.key), resolve: moduleOf };
+  return { main: moduleOf(start.key), resolve: moduleOf, parts: parts.values() };
 }
 
 function readExports(key: string, text: string): Omit<Loaded, "entry"> {

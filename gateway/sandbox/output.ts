@@ -166,7 +166,7 @@ function readAnswer(text: string): Answer {
 
 function field(line: string): { name: string; content: string } {
   const colon = line.indexOf(":");
-  const name = checkName(line.slice(0, colon));
+  const name = checkName(line.slice(0, Math.max(colon, 0)));
   const content = line.slice(colon + 1);
   if (content.length > outputLimits.maxHeaderBytes || !fieldValue.test(content)) {
     throw new TypeError(`the value of the header ${name} is not allowed`);

@@ -21,23 +21,31 @@ export interface StallGuard {
 /** Shared with the thread: which script is inside (0: none), and a counter of stays. */
 const cells = 2;
 
-/** @param stallMs how long a stay may last; 0 for no guard. */
-export function createStallGuard(stallMs: number): StallGuard {
+/**
+ * @param stallMs how long a stay may last; 0 for no guard.
+ * @param onFailure told why the thread is gone, if it fails: nothing is guarded from then on.
+ */
+export function createStallGuard(
+  stallMs: number,
+  onFailure: (message: string) => void,
+): StallGuard {
   if (stallMs === 0) {
     const idle: Stopwatch = { start: () => {}, stop: () => {} };
     return { stopwatch: () => idle, dispose: () => {} };
   }
-  return new ThreadStallGuard(stallMs);
+  return new ThreadStallGuard(stallMs, onFailure);
 }
 
 class ThreadStallGuard implements StallGuard {
   readonly #inside = new Int32Array(new SharedArrayBuffer(cells * Int32Array.BYTES_PER_ELEMENT));
   readonly #stallMs: number;
+  readonly #onFailure: (message: string) => void;
   #thread: Worker | null = null;
   #lastNumber = 0;
 
-  constructor(stallMs: number) {
+  constructor(stallMs: number, onFailure: (message: string) => void) {
     this.#stallMs = stallMs;
+    this.#onFailure = onFailure;
   }
 
   stopwatch(name: string): Stopwatch {
@@ -55,9 +63,12 @@ class ThreadStallGuard implements StallGuard {
 
   #start(): Worker {
     const thread = new Worker(new URL("./stall-guard-thread.ts", import.meta.url), {
+      // This process's own flags may be of no use to a thread, or forbid it.
+      execArgv: [],
       workerData: { inside: this.#inside, stallMs: this.#stallMs },
       resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
     });
+    thread.on("error", (error: Error) => this.#onFailure(error.message));
     thread.unref();
     return thread;
   }

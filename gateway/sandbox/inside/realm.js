@@ -68,7 +68,7 @@ for (const sample of [() => {}, function* () {}, async () => {}, async function*
 // These loop inside V8 without ever looking at the clock, so the time limit cannot end them: an array
 // of four thousand million holes is made in no time and searched for minutes.
 const maxArrayLength = 1_000_000;
-const maxRepeated = 4_194_304;
+const maxTextLength = 4_194_304;
 const short = (array) => isArray(array) && array.length <= maxArrayLength;
 for (const name of ownKeys(Array.prototype)) {
   const descriptor = getOwnPropertyDescriptor(Array.prototype, name);
@@ -105,19 +105,31 @@ for (const name of ownKeys(Array.prototype)) {
     value: function (count) {
       const times = +count;
       const text = toText(this);
-      if (text.length * times > maxRepeated) {
+      if (text.length * times > maxTextLength) {
         throw new PlainRangeError("repeat: only for results of at most 4 MiB");
       }
       return apply(repeat, text, [times]);
     },
   });
+  for (const name of ["split", "replace", "replaceAll", "normalize"]) {
+    const method = String.prototype[name];
+    defineProperty(String.prototype, name, {
+      ...getOwnPropertyDescriptor(String.prototype, name),
+      value: function (first, second) {
+        if (typeof this === "string" && this.length > maxTextLength) {
+          throw new PlainRangeError(`${name}: only for strings of at most 4 MiB`);
+        }
+        return apply(method, this, second === undefined ? [first] : [first, second]);
+      },
+    });
+  }
   for (const name of ["padStart", "padEnd"]) {
     const pad = String.prototype[name];
     defineProperty(String.prototype, name, {
       ...getOwnPropertyDescriptor(String.prototype, name),
       value: function (length, fill) {
         const target = +length;
-        if (target > maxRepeated) {
+        if (target > maxTextLength) {
           throw new PlainRangeError(`${name}: only for results of at most 4 MiB`);
         }
         return apply(pad, this, [target, fill]);

@@ -32,7 +32,8 @@ function quoted(text) {
 
 function checked(what, grammar, value, max, advice) {
   const text = toText(value);
-  if (text.length > max || !fits(grammar, text)) {
+  if (text.length > max) throw new PlainTypeError(`${what} is longer than ${max} characters`);
+  if (!fits(grammar, text)) {
     throw new PlainTypeError(`${what}: ${quoted(text)} is not allowed; ${advice}`);
   }
   return text;

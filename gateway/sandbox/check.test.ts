@@ -1,0 +1,148 @@
+import { expect } from "chai";
+import { checkScript } from "./index.ts";
+import type { ScriptTables } from "./sandbox.ts";
+import { tables } from "./test-sandbox.ts";
+
+const good = "export default () => {};";
+const check = (given: ScriptTables) => checkScript("a.example.com", given);
+
+/** What is wrong with a script, and the fault as `key:line:column message`. */
+const faults: Readonly<Record<string, readonly [ScriptTables, RegExp]>> = {
+  "a syntax error": [
+    tables("export default function (request) {\n  return deny(403;\n}"),
+    /^scripts\/a\.example\.com:2:\d+ SyntaxError: missing \) after argument list$/,
+  ],
+  "a syntax error in a module": [
+    tables(`import "modules/one"; ${good}`, {
+      one: `import "modules/two";`,
+      two: "\n  const a = ;",
+    }),
+    /^modules\/two:2:13 SyntaxError: Unexpected token ';'/,
+  ],
+  "a missing module": [
+    tables(`\nimport one from 'modules/one'; ${good}`),
+    /^scripts\/a\.example\.com:2:17 import "modules\/one": there is no such key$/,
+  ],
+  "a module missing for a module": [
+    tables(`import "modules/one"; ${good}`, { one: `import "modules/two";` }),
+    /^modules\/one:1:8 import "modules\/two": there is no such key$/,
+  ],
+  "a cycle": [
+    tables(`import "modules/one"; ${good}`, {
+      one: `import "modules/two";`,
+      two: `import "modules/one";`,
+    }),
+    /^modules\/two:1:8 the imports make a cycle: modules\/one -> modules\/two -> modules\/one$/,
+  ],
+  "a module that imports itself": [
+    tables(`import "modules/one"; ${good}`, { one: `import "modules/one";` }),
+    /^modules\/one:1:8 the imports make a cycle: modules\/one -> modules\/one$/,
+  ],
+  "an import of something else": [
+    tables(`import fs from "node:fs"; ${good}`),
+    /^scripts\/a\.example\.com:1:16 import "node:fs": only "modules\/<name>" can be imported$/,
+  ],
+  "an import that a module does not export": [
+    tables(`import { two } from "modules/one"; ${good}`, { one: "export const one = 1" }),
+    /^scripts\/a\.example\.com:1:21 modules\/one has no export named two$/,
+  ],
+  "no default export": [tables("export const a = 1;"), /the default export must be a function/],
+  "a default export that is no function": [
+    tables("export default { a: 1 };"),
+    /the default export must be a function/,
+  ],
+  "a generator as default export": [
+    tables("export default function* () {}"),
+    /the default export must be a function/,
+  ],
+  "an async default export": [
+    tables("\nexport default async function () {}"),
+    /^scripts\/a\.example\.com:2:16 async is not available: a script answers at once$/,
+  ],
+  "an onResponse that is no function": [
+    tables(`${good} export const onResponse = 1;`),
+    /onResponse must be a function/,
+  ],
+  "a match of unknown fields": [
+    tables(`${good} export const match = { method: ["GET"] };`),
+    /match\.method is not known/,
+  ],
+  "a match of methods in lower case": [
+    tables(`${good} export const match = { methods: ["get"] };`),
+    /match\.methods must be a list of strings like "GET"/,
+  ],
+  "a match of paths without a slash": [
+    tables(`${good} export const match = { paths: ["api"] };`),
+    /match\.paths must be a list of strings starting with \//,
+  ],
+  "a match that is a string": [
+    tables(`${good} export const match = "GET";`),
+    /match must be an object/,
+  ],
+  "a match with a hostile getter": [
+    tables(`${good} export const match = { get methods() { for (;;); } };`),
+    /ran longer than 100 ms/,
+  ],
+  "a top level that throws": [
+    tables(`const a = 1;\nthrow new RangeError("no");\n${good}`),
+    /^scripts\/a\.example\.com:2:7 RangeError: no$/,
+  ],
+  "a module's top level that throws": [
+    tables(`import "modules/one"; ${good}`, { one: "\n\nnull.a;" }),
+    /^modules\/one:3:6 TypeError: Cannot read properties of null/,
+  ],
+  "a top level that never ends": [
+    tables(`for (;;);\n${good}`),
+    /^scripts\/a\.example\.com:1:\d+ ran longer than 100 ms$/,
+  ],
+  "a top level that throws what never ends being looked at": [
+    tables(`throw { get message() { for (;;); } };\n${good}`),
+    /did not load within 1000 ms/,
+  ],
+  "a top level that eats memory": [
+    tables(`const all = [];\nfor (;;) all.push("x".repeat(1e6) + all.length);\n${good}`),
+    /ran out of memory|ran longer than/,
+  ],
+  "a host without a script": [tables({}), /^scripts\/a\.example\.com:0:0 there is no such key$/],
+};
+
+describe("checkScript", () => {
+  for (const [name, [given, expected]] of Object.entries(faults)) {
+    it(`finds ${name}`, async () => {
+      const fault = await check(given);
+      expect(fault).to.not.equal(null);
+      expect(`${fault?.key}:${fault?.line}:${fault?.column} ${fault?.message}`).to.match(expected);
+    });
+  }
+
+  it("finds nothing wrong with a good script and its modules", async () => {
+    const text = `import { limit } from "modules/limit"; import "modules/other";
+      export const match = { methods: ["GET"], paths: ["/"] };
+      export default function (request) { if (request.path.length > limit) return deny(414); }
+      export function onResponse(response) {}`;
+    const modules = {
+      limit: "export const limit = settings.max;",
+      other: `import "modules/limit";`,
+    };
+    expect(await check(tables(text, modules, { max: 5 }))).to.equal(null);
+  });
+
+  it("leaves the caller's loop free while a script burns its time", async () => {
+    let turns = 0;
+    const turn = setInterval(() => {
+      turns += 1;
+    }, 1);
+    try {
+      await check(tables(`for (;;);\n${good}`));
+    } finally {
+      clearInterval(turn);
+    }
+    expect(turns).to.be.above(10);
+  });
+
+  it("does not put a whole text or its controls into the message", async () => {
+    const fault = await check(tables(`throw new Error("\\u001b[2J\\n\\u202e" + "x".repeat(1e5))`));
+    expect(fault?.message).to.match(/^Error: \\u001b\[2J\\u000a\\u202ex{400,}\.\.\.$/);
+    expect(fault?.message.length).to.be.below(600);
+  });
+});
