@@ -1,0 +1,80 @@
+/** What the end-to-end suites share: a Consul, a gateway, origins, and the end of all of them. */
+
+import type { ConsulKind, TestConsul } from "../support/consul.ts";
+import { type ConsulWrites, writesTo } from "../support/consul-writes.ts";
+import { EchoOrigin } from "../support/echo-origin.ts";
+import { type GatewayOptions, TestGateway } from "../support/gateway.ts";
+import { WorkerConnections } from "../support/worker-connections.ts";
+
+/** Answered by the origin `home` through every worker. */
+export const homeHost = "home.example";
+
+export class Scene {
+  readonly consul: TestConsul;
+  readonly writes: ConsulWrites;
+  readonly home: EchoOrigin;
+  readonly #later: (() => unknown)[] = [];
+  #gateway: TestGateway | null = null;
+
+  private constructor(consul: TestConsul, home: EchoOrigin) {
+    this.consul = consul;
+    this.writes = writesTo(consul.url);
+    this.home = home;
+  }
+
+  static async open(kind: ConsulKind): Promise<Scene> {
+    const [consul, home] = await Promise.all([kind.start(), EchoOrigin.start("home")]);
+    const scene = new Scene(consul, home);
+    await scene.writeHome();
+    return scene;
+  }
+
+  /** The route of `homeHost`; written again after Consul lost its data. */
+  async writeHome(): Promise<void> {
+    await this.writes.put("upstreams/home", { servers: [this.home.server] });
+    await this.writes.put(`hosts/${homeHost}`, { paths: { "/": "home" } });
+  }
+
+  get gateway(): TestGateway {
+    if (this.#gateway === null) throw new Error("the scene has no gateway yet");
+    return this.#gateway;
+  }
+
+  /** Starts a gateway on the scene's Consul; the one before it, if any, is stopped first. */
+  async start(options: Omit<GatewayOptions, "consul"> = {}): Promise<TestGateway> {
+    await this.#gateway?.stop();
+    this.#gateway = null;
+    this.#gateway = await TestGateway.start({ consul: this.consul.url, ...options });
+    return this.#gateway;
+  }
+
+  /** Closed at the end of the test. */
+  async origin(name: string): Promise<EchoOrigin> {
+    const origin = await EchoOrigin.start(name);
+    this.later(() => origin.close());
+    return origin;
+  }
+
+  /** One connection to each worker, closed at the end of the test. */
+  async workers(): Promise<WorkerConnections> {
+    const connections = await WorkerConnections.open(this.gateway, homeHost);
+    this.later(() => connections.close());
+    return connections;
+  }
+
+  /** Done at the end of the test, the last first. */
+  later(task: () => unknown): void {
+    this.#later.push(task);
+  }
+
+  async endTest(): Promise<void> {
+    for (const task of this.#later.splice(0).reverse()) await task();
+  }
+
+  async close(): Promise<void> {
+    await this.endTest();
+    await this.#gateway?.stop();
+    await this.home.close();
+    await this.consul.stop();
+  }
+}
