@@ -40,9 +40,7 @@ export function agentRoutes(agent: LocalAgent, identity: Identity): Route[] {
     },
   });
   const report = (path: string, status: Status): Route =>
-    put(path, ({ rest, query }) =>
-      agent.report(rest, { status, output: query.get("note") ?? "" }),
-    );
+    put(path, ({ rest, query }) => agent.report(rest, { status, output: query.get("note") ?? "" }));
 
   return [
     get("/v1/status/leader", () => json(leader())),

@@ -94,14 +94,15 @@ export interface ServerOptions {
   readonly routes: readonly Route[];
   readonly datacenter: string;
   readonly journal: Journal;
+  readonly queries: BlockingQueries;
   readonly log: Log;
 }
 
-/** The server, not yet listening. Its `close` waits for the requests that run. */
+/** The server, not yet listening. `closeServer` ends it. */
 export function createServer(options: ServerOptions): FastifyInstance {
   const app = fastify({
-    // Sockets that are idle once the last answer is out do not hold the close up.
-    forceCloseConnections: true,
+    // Only these are cut when it closes; what waits gets its answer first.
+    forceCloseConnections: "idle",
     exposeHeadRoutes: false,
     routerOptions: { maxParamLength: 1 << 16 },
     frameworkErrors: (error, _request, reply) => {
@@ -121,8 +122,28 @@ export function createServer(options: ServerOptions): FastifyInstance {
     const target = cleanTarget(request.url);
     if (target !== request.url) reply.code(301).header("Location", target).send();
   });
+  let closing = false;
+  app.addHook("preClose", async () => {
+    closing = true;
+    options.queries.close();
+  });
+  app.addHook("onSend", async (_request, reply) => {
+    if (closing) reply.header("Connection", "close");
+  });
   for (const route of options.routes) addRoute(app, route, options);
   return app;
+}
+
+const closeDeadlineMs = 2000;
+
+/** Answers the queries that wait and ends every connection; one that does not take its answer is cut. */
+export async function closeServer(app: FastifyInstance): Promise<void> {
+  const cut = setTimeout(() => app.server.closeAllConnections(), closeDeadlineMs);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(cut);
+  }
 }
 
 function addRoute(app: FastifyInstance, route: Route, options: ServerOptions): void {

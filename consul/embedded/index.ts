@@ -11,7 +11,7 @@ import { BlockingQueries } from "./blocking.ts";
 import { putCheck, putNode, putService } from "./catalog.ts";
 import { catalogRoutes } from "./catalog-routes.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { createServer, type Log } from "./http.ts";
+import { closeServer, createServer, type Log } from "./http.ts";
 import { kvRoutes } from "./kv-routes.ts";
 import { LocalAgent } from "./local-agent.ts";
 import { sessionRoutes } from "./session-routes.ts";
@@ -90,14 +90,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     ],
     datacenter,
     journal,
+    queries,
     log,
   });
 
   const close = async () => {
     agent.close();
     sessions.close();
-    queries.close();
-    await app.close();
+    await closeServer(app);
     await journal.close();
   };
   try {
