@@ -93,14 +93,14 @@ export async function startRealConsul(options: RealConsulOptions = {}): Promise<
   return TestProcess.start({ kind: "real", port: http, directory, commandLine, ...options });
 }
 
-/** The embedded agent as a process of its own, with its own data directory. */
+/** The embedded agent as `sluice agent`, with its own data directory. */
 export async function startEmbeddedAgent(): Promise<TestConsul> {
   const [http] = await freePorts(1);
   const directory = await mkdtemp(join(tmpdir(), "sluice-agent-"));
-  const program = join(root, "test", "support", "embedded-agent.ts");
+  const cli = join(root, "gateway", "cli.ts");
   const commandLine: CommandLine = (dataDir) => [
     process.execPath,
-    [program, "--http", `127.0.0.1:${http}`, "--data-dir", dataDir],
+    [cli, "agent", "--http", `127.0.0.1:${http}`, "--data-dir", dataDir],
   ];
   return TestProcess.start({ kind: "embedded", port: http, directory, commandLine });
 }
@@ -211,13 +211,14 @@ class TestProcess implements TestConsul {
   }
 }
 
-/** A leader is known and the node has put itself into the catalog. */
+/** A leader is known, it has caught up with its log, and the node has put itself into the catalog. */
 async function isReady(url: string, token: string): Promise<boolean> {
   const headers = { "X-Consul-Token": token };
   try {
     const leader = await fetch(`${url}/v1/status/leader`, { headers });
     if ((await leader.text()).length <= 2) return false;
-    const answer = await fetch(`${url}/v1/catalog/service/consul`, { headers });
+    // An ordinary read may be answered while the log of before a restart is still being replayed.
+    const answer = await fetch(`${url}/v1/catalog/service/consul?consistent`, { headers });
     return answer.ok && (await answer.text()) !== "[]";
   } catch {
     // Not listening yet.
