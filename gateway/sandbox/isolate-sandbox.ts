@@ -134,6 +134,7 @@ export class IsolateSandbox implements Sandbox {
       memoryMb,
       callTimeoutMs,
       stopwatch: this.#guard.stopwatch(`scripts/${host} ${source.version}`),
+      now: this.#now,
       onImport: (name) => script.imports.set(name, modules.get(name)?.version ?? null),
     });
     this.#open.add(script);

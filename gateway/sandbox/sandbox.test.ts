@@ -188,6 +188,19 @@ describe("a script", () => {
     expect(one.report()).to.include({ calls: 1, errors: 1, lastError: error });
   });
 
+  it("that runs out of time is tried once more, but not again within a second", () => {
+    let nowMs = 5_000;
+    const text = `let times = 0;
+      export default () => { if (++times % 2 === 1) for (;;); return respond({ body: times + "" }); };`;
+    const one = bench(tables(text), { now: () => nowMs });
+    expect(bodyOf(one)).to.equal("2");
+    expect(bodyOf(one)).to.equal("script_error");
+    expect(bodyOf(one)).to.equal("4");
+    nowMs += 1_000;
+    expect(bodyOf(one)).to.equal("6");
+    expect(one.report()).to.include({ calls: 4, errors: 1 });
+  });
+
   it("that does not load answers every request with an error, and is tried again later", () => {
     let nowMs = 0;
     const text = `import { late } from "modules/late"; export default () => deny(403);`;

@@ -17,8 +17,12 @@ export interface ScriptIsolateOptions {
   readonly memoryMb: number;
   readonly callTimeoutMs: number;
   readonly stopwatch: Stopwatch;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
   readonly onImport: (name: string) => void;
 }
+
+const secondTryEveryMs = 1_000;
 
 /** The settings that scripts read. */
 export interface Settings {
@@ -43,6 +47,8 @@ export class ScriptIsolate {
   readonly #key: string;
   readonly #stopwatch: Stopwatch;
   readonly #limit: { readonly timeout: number };
+  readonly #now: () => number;
+  #nextTryAtMs = 0;
   #settingsVersion: number;
 
   /** @throws ScriptError when the script does not load. */
@@ -50,6 +56,7 @@ export class ScriptIsolate {
     const { host, source, stopwatch } = options;
     this.#key = `scripts/${host}`;
     this.#stopwatch = stopwatch;
+    this.#now = options.now;
     this.#limit = { timeout: options.callTimeoutMs };
     this.#settingsVersion = options.settings.version;
     this.#isolate = new ivm.Isolate({ memoryLimit: options.memoryMb });
@@ -103,7 +110,6 @@ export class ScriptIsolate {
 
   #call(entry: ivm.Reference<unknown>, values: Arguments, settings: Settings): string {
     this.#stopwatch.start();
-    const cpuTimeBefore = this.#isolate.cpuTime;
     try {
       if (this.#settingsVersion !== settings.version) {
         this.#entry.replaceSettings.applySync(undefined, [settings.json], this.#limit);
@@ -112,7 +118,7 @@ export class ScriptIsolate {
       try {
         return String(entry.applySync(undefined, values, this.#limit));
       } catch (error) {
-        if (!this.#wasKeptWaiting(error, cpuTimeBefore)) throw error;
+        if (!this.#mayTryAgain(error)) throw error;
         return String(entry.applySync(undefined, values, this.#limit));
       }
     } catch (error) {
@@ -125,12 +131,14 @@ export class ScriptIsolate {
   }
 
   /**
-   * The limit is wall-clock time, which also passes while a busy machine runs something else. A call
-   * that had less than half of it gets a second try: nothing in a script can wait by itself.
+   * The limit is wall-clock time, which also passes while a busy machine runs something else: so a
+   * call that ran out of it is tried once more, seldom enough that a script which loops gains nothing.
    */
-  #wasKeptWaiting(error: unknown, cpuTimeBefore: bigint): boolean {
+  #mayTryAgain(error: unknown): boolean {
     if (!(error instanceof Error && isTimeout(error)) || this.#isolate.isDisposed) return false;
-    const usedMs = Number(this.#isolate.cpuTime - cpuTimeBefore) / 1e6;
-    return usedMs < this.#limit.timeout / 2;
+    const now = this.#now();
+    if (now < this.#nextTryAtMs) return false;
+    this.#nextTryAtMs = now + secondTryEveryMs;
+    return true;
   }
 }

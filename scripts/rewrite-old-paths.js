@@ -1,0 +1,21 @@
+// Keeps old addresses working: API clients are served under the new path without noticing, browsers
+// are sent to it. More of them can be set without touching the script:
+// consul kv put sluice/settings/old_paths '{"/legacy": "/v2"}'
+
+export const match = { methods: ["GET", "HEAD"] };
+
+const always = { "/api/v1": "/api/v2", "/help": "/docs" };
+
+/** @type {SluiceRule} */
+export default function (request) {
+  const moved = Object.entries({ ...always, ...Object(settings.old_paths) });
+  for (const [before, after] of moved) {
+    if (request.path !== before && !request.path.startsWith(`${before}/`)) continue;
+    const path = after + request.path.slice(before.length);
+    if (request.headers.get("accept")?.includes("text/html")) {
+      return redirect(request.query === "" ? path : `${path}?${request.query}`, 308);
+    }
+    request.path = path;
+    return;
+  }
+}

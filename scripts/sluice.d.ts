@@ -1,0 +1,127 @@
+/**
+ * What a Sluice rewrite script is written against: the globals of its sandbox and the shapes of what
+ * it exports. `scripts/tsconfig.json` brings them to an editor; docs/scripts.md explains them.
+ */
+
+/** `export const match`: looked at before the sandbox is entered, so what does not match costs nothing. */
+interface SluiceMatch {
+  /** Upper case. Default: every method. */
+  readonly methods?: readonly string[];
+  /** Prefixes of whole segments: `/api` takes `/api` and `/api/x`, not `/apix`. Default: every path. */
+  readonly paths?: readonly string[];
+}
+
+/**
+ * Header fields, as the Fetch standard's `Headers`. Names are compared without regard to case, values
+ * are latin1. At most 100 may be changed, 8 KiB each, 32 KiB together.
+ *
+ * `set`, `append` and `delete` throw for what the gateway vouches for: `Host` (use `request.host`),
+ * `Content-Length`, `Transfer-Encoding`, `Connection` and the other hop-by-hop headers, `Expect`,
+ * `Trailer`, `Forwarded`, `X-Forwarded-*` and `X-Request-Id`. They can be read.
+ */
+interface SluiceHeaders {
+  /** All values of the name, joined by a comma (`Cookie` by a semicolon); `null` when there is none. */
+  get(name: string): string | null;
+  has(name: string): boolean;
+  /** Replaces every value. */
+  set(name: string, value: string | number): void;
+  /** Adds to what is there. Throws for a second `Set-Cookie`, which cannot be joined. */
+  append(name: string, value: string | number): void;
+  delete(name: string): void;
+  /** Sorted, in lower case. */
+  keys(): IterableIterator<string>;
+  values(): IterableIterator<string>;
+  entries(): IterableIterator<[name: string, value: string]>;
+  forEach(visit: (value: string, name: string, headers: SluiceHeaders) => void): void;
+  [Symbol.iterator](): IterableIterator<[name: string, value: string]>;
+}
+
+interface SluiceRequest {
+  readonly method: string;
+  readonly scheme: "http" | "https";
+  /** The address of the client's socket. */
+  readonly clientIp: string;
+  /** The id under which the request shows in the gateway's records; sent on as `X-Request-Id`. */
+  readonly id: string;
+  readonly headers: SluiceHeaders;
+  /** Lower case, without port. Set it, with a port if need be, to forward and route by another. */
+  host: string;
+  /** From the first `/` to the `?`, as the client wrote it: percent-encoding is kept. */
+  path: string;
+  /** What follows the `?`, without it; empty when there is none. */
+  query: string;
+  /** Set it to send the request to this upstream or service instead of the routed one. */
+  upstream: string;
+  /** Set it to choose by what a hashing balancer picks a peer; at most 256 characters. */
+  hashKey: string;
+}
+
+interface SluiceResponse {
+  readonly status: number;
+  readonly headers: SluiceHeaders;
+}
+
+/** What `deny`, `respond` and `redirect` make. Return it. */
+interface SluiceVerdict {
+  readonly __verdict: never;
+}
+
+interface SluiceAnswer {
+  /** 200 to 599. Default 200. */
+  readonly status?: number;
+  /** A list makes a line for each value. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  /** Sent as UTF-8; at most 1 MiB. Default: empty. */
+  readonly body?: string;
+}
+
+/** The default export. Returns nothing to let the request go on. */
+type SluiceRule = (request: SluiceRequest) => SluiceVerdict | null | undefined;
+/** `export function onResponse`: may change the answer's headers. `request` cannot be changed any more. */
+type SluiceResponseRule = (response: SluiceResponse, request: Readonly<SluiceRequest>) => void;
+
+/** Ends the request with an error as plain text; `status` is 400 to 599. */
+declare function deny(status: number, body?: string): SluiceVerdict;
+/** Ends the request with an answer. */
+declare function respond(answer: SluiceAnswer): SluiceVerdict;
+/** Ends the request with a `Location`; `status` is 300 to 399, by default 302. */
+declare function redirect(location: string, status?: number): SluiceVerdict;
+
+/** The values under `settings/` in Consul KV, frozen; always of now, so read them inside a function. */
+declare const settings: Readonly<Record<string, SluiceJson>>;
+type SluiceJson =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly SluiceJson[]
+  | { readonly [key: string]: SluiceJson };
+
+/** Goes to the gateway's log with the host and the script's version; at most 20 lines a call. */
+declare const log: {
+  debug(...values: readonly unknown[]): void;
+  info(...values: readonly unknown[]): void;
+  warn(...values: readonly unknown[]): void;
+  error(...values: readonly unknown[]): void;
+};
+
+type SluiceEncoding = "hex" | "base64" | "base64url";
+
+/** Digests of a string's UTF-8; hexadecimal unless told. */
+declare const crypto: {
+  md5(text: string, encoding?: SluiceEncoding): string;
+  sha256(text: string, encoding?: SluiceEncoding): string;
+  hmac(
+    algorithm: "sha256" | "sha1" | "md5",
+    key: string,
+    text: string,
+    encoding?: SluiceEncoding,
+  ): string;
+  /** Of the text's UTF-8. */
+  base64Encode(text: string): string;
+  /** Takes base64url too, with or without padding. Throws a `TypeError` when it is neither. */
+  base64Decode(text: string): string;
+};
+
+/** Modules are KV keys under `modules/`. */
+declare module "modules/*";
