@@ -6,11 +6,11 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { z } from "zod";
-import { defaultLimits, type EngineLimits } from "./engine/engine.ts";
+import type { EngineLimits } from "./engine/engine.ts";
+import { type Definition, engineLimits, limitDefinitions } from "./settings-limits.ts";
 import {
   type Address,
   address,
-  bytes,
   consulAddress,
   duration,
   integer,
@@ -19,24 +19,6 @@ import {
   oneOf,
   text,
 } from "./settings-values.ts";
-
-interface Definition {
-  /** How `--help` names the value. */
-  readonly argument: string;
-  /** One sentence for `--help` and the page of settings. */
-  readonly meaning: string;
-  /** As an operator would write it; `null`: not set. */
-  readonly fallback: string | (() => string) | null;
-  /** Shown instead of a default that depends on the machine. */
-  readonly fallbackText?: string;
-  readonly schema: z.ZodType;
-}
-
-/** A limit of the engine's as an operator would write it. */
-function ms(limit: number): string {
-  if (limit % 3_600_000 === 0) return `${limit / 3_600_000}h`;
-  return limit % 1000 === 0 ? `${limit / 1000}s` : `${limit}ms`;
-}
 
 /** The key is the field in the file; the flag and the variable are made from it. */
 const table = {
@@ -132,78 +114,7 @@ const table = {
     fallback: "10ms",
     schema: duration(),
   },
-  maxHeadBytes: {
-    argument: "SIZE",
-    meaning: "Head of a request (above: 431) or an answer (above: 502).",
-    fallback: String(defaultLimits.maxHeadBytes),
-    schema: bytes(256),
-  },
-  maxTargetBytes: {
-    argument: "SIZE",
-    meaning: "Target of a request; above: 414.",
-    fallback: String(defaultLimits.maxTargetBytes),
-    schema: bytes(16),
-  },
-  maxBodyBytes: {
-    argument: "SIZE",
-    meaning: "Body of a request, 0 for no limit; above: 413.",
-    fallback: String(defaultLimits.maxBodyBytes),
-    schema: bytes(0),
-  },
-  headTimeout: {
-    argument: "DURATION",
-    meaning: "From the first byte of a head to its end; then 408.",
-    fallback: ms(defaultLimits.headTimeoutMs),
-    schema: duration(),
-  },
-  idleTimeout: {
-    argument: "DURATION",
-    meaning: "A client's connection without a request is closed after this.",
-    fallback: ms(defaultLimits.idleTimeoutMs),
-    schema: duration(),
-  },
-  connectTimeout: {
-    argument: "DURATION",
-    meaning: "To connect to a peer; then another peer, or 504.",
-    fallback: ms(defaultLimits.connectTimeoutMs),
-    schema: duration(),
-  },
-  responseTimeout: {
-    argument: "DURATION",
-    meaning: "From the whole request sent to the head of the answer; then 504.",
-    fallback: ms(defaultLimits.responseTimeoutMs),
-    schema: duration(),
-  },
-  bodyTimeout: {
-    argument: "DURATION",
-    meaning: "No byte of a body either way for this long ends the exchange.",
-    fallback: ms(defaultLimits.bodyTimeoutMs),
-    schema: duration(),
-  },
-  tunnelTimeout: {
-    argument: "DURATION",
-    meaning: "No byte either way on an upgraded connection for this long ends it.",
-    fallback: ms(defaultLimits.tunnelTimeoutMs),
-    schema: duration(),
-  },
-  maxTries: {
-    argument: "N",
-    meaning: "Tries per request, the first included.",
-    fallback: String(defaultLimits.maxTries),
-    schema: integer(1, 10),
-  },
-  maxIdlePerPeer: {
-    argument: "N",
-    meaning: "Idle connections kept for each peer.",
-    fallback: String(defaultLimits.maxIdlePerPeer),
-    schema: integer(0, 65_535),
-  },
-  peerIdleTimeout: {
-    argument: "DURATION",
-    meaning: "A pooled connection to a peer is closed after this long without a request.",
-    fallback: ms(defaultLimits.peerIdleTimeoutMs),
-    schema: duration(),
-  },
+  ...limitDefinitions,
 } as const satisfies Readonly<Record<string, Definition>>;
 
 type Key = keyof typeof table;
@@ -321,20 +232,7 @@ export async function loadSettings(
     watchTimeoutMs: get("watchTimeout"),
     maxServiceWatches: get("maxServiceWatches"),
     script: { memoryMb: get("scriptMemory"), callTimeoutMs: get("scriptTimeout") },
-    limits: {
-      maxHeadBytes: get("maxHeadBytes"),
-      maxTargetBytes: get("maxTargetBytes"),
-      maxBodyBytes: get("maxBodyBytes"),
-      headTimeoutMs: get("headTimeout"),
-      idleTimeoutMs: get("idleTimeout"),
-      connectTimeoutMs: get("connectTimeout"),
-      responseTimeoutMs: get("responseTimeout"),
-      bodyTimeoutMs: get("bodyTimeout"),
-      tunnelTimeoutMs: get("tunnelTimeout"),
-      maxTries: get("maxTries"),
-      maxIdlePerPeer: get("maxIdlePerPeer"),
-      peerIdleTimeoutMs: get("peerIdleTimeout"),
-    },
+    limits: engineLimits(get),
   };
 }
 

@@ -13,7 +13,7 @@ const engine = createHttp1Engine<null>({
   },
   idPrefix: "bench",
   limits: { maxIdlePerPeer: 256 },
-  onHandlerError: (error) => {
+  onError: (error) => {
     throw error;
   },
 });

@@ -141,6 +141,8 @@ export interface Handler<Context> {
 export interface EngineLimits {
   /** Request and response head, start line included. Above: 431, or 502 for an answer. Default 32768. */
   readonly maxHeadBytes: number;
+  /** Header lines of a request. Above: 431. Default 128. */
+  readonly maxHeaders: number;
   /** Request target. Above: 414. Default 8192. */
   readonly maxTargetBytes: number;
   /** Request body; 0 for no limit. Above: 413. Default 0. */
@@ -149,6 +151,17 @@ export interface EngineLimits {
   readonly headTimeoutMs: number;
   /** A kept connection without a request is closed after this. Default 75000. */
   readonly idleTimeoutMs: number;
+  /** Requests on one client connection, which then is closed; 0 for no limit. Default 10000. */
+  readonly maxRequestsPerConnection: number;
+  /** Client connections at once, per worker; 0 for no limit. Above: 503. Default 20000. */
+  readonly maxConnections: number;
+  /** The same from one address; 0 for no limit. Default 0. */
+  readonly maxConnectionsPerAddress: number;
+  /**
+   * A client that closes its sending side while it waits is served; otherwise it counts as gone and its
+   * request is cancelled, as nginx does: on the wire the two look the same. Default false.
+   */
+  readonly servesHalfClosed: boolean;
   /** Default 1000. Then another peer, or 504. */
   readonly connectTimeoutMs: number;
   /** From the whole request sent to the answer's head. Then 504. Default 60000. */
@@ -161,22 +174,36 @@ export interface EngineLimits {
   readonly maxTries: number;
   /** Idle connections kept per peer. Default 128. */
   readonly maxIdlePerPeer: number;
+  /** Connections to a peer at once, per worker; 0 for no limit. Above, requests wait. Default 1024. */
+  readonly maxConnectionsPerPeer: number;
+  /** Requests that may wait for a peer's connections. Above: 503 at once. Default 1024. */
+  readonly maxWaitingPerPeer: number;
+  /** How long such a request waits. Then 503. Default 5000. */
+  readonly queueTimeoutMs: number;
   /** A pooled connection without a request is closed after this. Default 55000. */
   readonly peerIdleTimeoutMs: number;
 }
 
 export const defaultLimits: EngineLimits = {
   maxHeadBytes: 32_768,
+  maxHeaders: 128,
   maxTargetBytes: 8_192,
   maxBodyBytes: 0,
   headTimeoutMs: 10_000,
   idleTimeoutMs: 75_000,
+  maxRequestsPerConnection: 10_000,
+  maxConnections: 20_000,
+  maxConnectionsPerAddress: 0,
+  servesHalfClosed: false,
   connectTimeoutMs: 1_000,
   responseTimeoutMs: 60_000,
   bodyTimeoutMs: 60_000,
   tunnelTimeoutMs: 3_600_000,
   maxTries: 2,
   maxIdlePerPeer: 128,
+  maxConnectionsPerPeer: 1_024,
+  maxWaitingPerPeer: 1_024,
+  queueTimeoutMs: 5_000,
   peerIdleTimeoutMs: 55_000,
 };
 
@@ -190,8 +217,8 @@ export interface EngineOptions<Context> {
    * believed; asked once for each connection. Default: nobody is.
    */
   readonly trusts?: (clientAddress: string) => boolean;
-  /** Told of what a handler threw; the exchange has been answered with 500 by then. */
-  readonly onHandlerError: (error: unknown) => void;
+  /** Told of what a handler threw (the exchange has been answered with 500 by then) or accepting failed with. */
+  readonly onError: (error: unknown) => void;
   /** Monotonic milliseconds. Default `performance.now`. */
   readonly now?: () => number;
 }

@@ -100,8 +100,8 @@ export class Gateway implements Handler<RequestContext> {
     for (const service of services) this.#waiting.arrived(service);
   }
 
-  onHandlerError(error: unknown): void {
-    this.#log.error({ err: error }, "a phase of a request failed");
+  onError(error: unknown): void {
+    this.#log.error({ err: error }, "the engine met an error");
   }
 
   #scriptOf(exchange: Exchange<RequestContext>): Script | null {

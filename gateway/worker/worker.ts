@@ -53,7 +53,7 @@ class Worker {
       limits: settings.limits,
       idPrefix: settings.idPrefix,
       trusts: trustedProxies(settings.trustedProxies),
-      onHandlerError: (error) => this.#gateway.onHandlerError(error),
+      onError: (error) => this.#gateway.onError(error),
       now,
     });
     setInterval(() => this.#report(), reportMs);

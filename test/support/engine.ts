@@ -84,7 +84,7 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
   const engine = (options.engine ?? createHttp1Engine)({
     handler: recordingHandler(options, ended),
     idPrefix: "test",
-    onHandlerError: (error) => handlerErrors.push(error),
+    onError: (error) => handlerErrors.push(error),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.trusts === undefined ? {} : { trusts: options.trusts }),
   });

@@ -15,7 +15,16 @@ export interface ChunkSink {
   onChunkData(buffer: Buffer, from: number, to: number): void;
 }
 
-type Stage = "size" | "extension" | "size-lf" | "data" | "data-cr" | "data-lf" | "trailer" | "done";
+type Stage =
+  | "size"
+  | "blank"
+  | "extension"
+  | "size-lf"
+  | "data"
+  | "data-cr"
+  | "data-lf"
+  | "trailer"
+  | "done";
 
 export class ChunkedDecoder {
   #stage: Stage = "size";
@@ -76,14 +85,22 @@ export class ChunkedDecoder {
           this.error = "a chunk size is missing";
         } else if (byte === 13) {
           this.#stage = "size-lf";
-        } else if (byte === 59) {
-          this.#stage = "extension";
+        } else if (byte === 59 || byte === 32 || byte === 9) {
+          this.#stage = byte === 59 ? "extension" : "blank";
           this.#extensionBytes = 0;
         } else {
           this.error = "a chunk size is not hexadecimal";
         }
         break;
       }
+      case "blank":
+        // White space may stand before an extension, and nowhere else (RFC 9112 section 7.1.1).
+        this.#extensionBytes += 1;
+        if (byte === 59) this.#stage = "extension";
+        else if ((byte !== 32 && byte !== 9) || this.#extensionBytes > maxExtensionBytes) {
+          this.error = "white space after a chunk size";
+        }
+        break;
       case "extension":
         this.#extensionBytes += 1;
         if (byte === 13) this.#stage = "size-lf";

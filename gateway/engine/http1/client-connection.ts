@@ -40,10 +40,13 @@ export class ClientConnection<C> {
   readonly #head = new RequestHead();
   readonly #exchange: Http1Exchange<C>;
   #stage: Stage = "idle";
+  #requests = 0;
   #pending: Buffer | null = null;
   #isReading = false;
   #hasEnded = false;
   #isPaused = false;
+  /** How much of `#pending` is known to hold no end of a head. */
+  #scanned = 0;
   /** What the socket had not yet written when its deadline was set. */
   #unsent = 0;
   /** Bytes of the body still to come, when it has a length. */
@@ -123,6 +126,17 @@ export class ClientConnection<C> {
     this.#socket.destroy();
   }
 
+  /** Answers what never became an exchange, and closes. */
+  refuse(refusal: Refusal): void {
+    this.#engine.countRefused(refusal.code);
+    const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
+    const body = answer.body ?? "";
+    this.write(
+      `HTTP/1.1 ${statusLine(refusal.status)}${this.#engine.dateLine}${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+    );
+    this.#close();
+  }
+
   beginTunnel(): void {
     this.#stage = "tunnel";
     this.touchTunnel();
@@ -175,7 +189,7 @@ export class ClientConnection<C> {
         this.#close();
         break;
       case "head":
-        this.#refuse({
+        this.refuse({
           status: 408,
           code: "head_timeout",
           message: `no whole request head within ${limits.headTimeoutMs} ms`,
@@ -264,7 +278,11 @@ export class ClientConnection<C> {
     const { limits } = this.#engine;
     let text: string;
     let end: number;
-    if (buffer.length <= wholeTextBytes) {
+    if (this.#scanned > 0) {
+      // The head comes in pieces: only what is new can hold its end.
+      end = buffer.indexOf(headEnd, Math.max(0, this.#scanned - 3));
+      text = end === -1 ? "" : buffer.toString("latin1", 0, end + 4);
+    } else if (buffer.length <= wholeTextBytes) {
       text = buffer.toString("latin1", 0, buffer.length);
       end = text.indexOf(headEnd);
     } else {
@@ -273,15 +291,19 @@ export class ClientConnection<C> {
     }
     if (end === -1 || end + 4 > limits.maxHeadBytes) return this.#onPartialHead(buffer);
     end += 4;
+    this.#scanned = 0;
     this.#pending = buffer.length > end ? buffer.subarray(end) : null;
     const head = this.#head;
-    const refusal = head.read(text, end, limits.maxTargetBytes) ?? this.#checkLength(head);
+    const refusal = head.read(text, end, limits) ?? this.#checkLength(head);
     if (refusal !== null) {
-      this.#refuse(refusal);
+      this.refuse(refusal);
       return false;
     }
     this.#stage = "exchange";
-    this.keepAlive = head.keepAlive;
+    this.#requests += 1;
+    this.keepAlive =
+      head.keepAlive &&
+      (limits.maxRequestsPerConnection === 0 || this.#requests < limits.maxRequestsPerConnection);
     this.#remaining = head.contentLength;
     this.#isBodyDone = !head.isChunked && head.contentLength <= 0;
     if (head.isChunked) {
@@ -309,29 +331,36 @@ export class ClientConnection<C> {
   /** Refuses at once what can no longer become a head; otherwise waits for the rest of it. */
   #onPartialHead(buffer: Buffer): boolean {
     const { limits, clock } = this.#engine;
-    const text = buffer.toString("latin1", 0, Math.min(buffer.length, limits.maxHeadBytes + 1));
-    const lineEnd = text.indexOf("\r\n");
-    const lineLength = lineEnd === -1 ? text.length : lineEnd;
+    const { length } = buffer;
+    const lineEnd = buffer.indexOf("\r\n");
+    const lineLength = lineEnd === -1 ? length : lineEnd;
+    // What was looked at before need not be again, but for a CR at its end.
+    const isAfterCr = this.#scanned > 0 && buffer[this.#scanned - 1] === 13;
+    const from = isAfterCr ? this.#scanned - 1 : this.#scanned;
+    const text = buffer.toString("latin1", from, limits.maxHeadBytes + 1);
     // Method and version around the target: a little more than the target may have.
     if (lineLength > limits.maxTargetBytes + 48) {
-      this.#refuse({
+      this.refuse({
         status: 414,
         code: "target_too_long",
         message: `the request target is longer than ${limits.maxTargetBytes} bytes`,
       });
-    } else if (buffer.length > limits.maxHeadBytes) {
-      this.#refuse({
+    } else if (length > limits.maxHeadBytes) {
+      this.refuse({
         status: 431,
         code: "head_too_large",
         message: `the request head is longer than ${limits.maxHeadBytes} bytes`,
       });
-    } else if (!/^[!#$%&'*+.^_`|~0-9A-Za-z\r-]/.test(text)) {
-      this.#refuse(refuse("bad_request_line", "this is not an HTTP/1.1 request"));
+    } else if (this.#scanned === 0 && !/^[!#$%&'*+.^_`|~0-9A-Za-z\r-]/.test(text)) {
+      this.refuse(refuse("bad_request_line", "this is not an HTTP/1.1 request"));
     } else if (hasBareLineEnd(text)) {
-      this.#refuse(refuse("bad_line_end", "a line does not end with CR LF"));
-    } else if (this.#stage === "idle") {
-      this.#stage = "head";
-      this.deadline = clock + limits.headTimeoutMs;
+      this.refuse(refuse("bad_line_end", "a line does not end with CR LF"));
+    } else {
+      this.#scanned = length;
+      if (this.#stage === "idle") {
+        this.#stage = "head";
+        this.deadline = clock + limits.headTimeoutMs;
+      }
     }
     return false;
   }
@@ -403,8 +432,8 @@ export class ClientConnection<C> {
         this.#close();
         break;
       case "exchange":
-        // A client that closes its side has left, as nginx reads it: its request is cancelled.
-        this.destroy();
+        if (this.#isBodyDone && this.#engine.limits.servesHalfClosed) this.keepAlive = false;
+        else this.destroy();
         break;
       case "tunnel":
         this.#exchange.endTunnel();
@@ -416,17 +445,6 @@ export class ClientConnection<C> {
     this.#stage = "closed";
     this.#exchange.onClientGone();
     this.#engine.removeClient(this);
-  }
-
-  /** Answers what never became an exchange, and closes. */
-  #refuse(refusal: Refusal): void {
-    this.#engine.countRefused(refusal.code);
-    const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
-    const body = answer.body ?? "";
-    this.write(
-      `HTTP/1.1 ${statusLine(refusal.status)}${this.#engine.dateLine}${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
-    );
-    this.#close();
   }
 
   /** Closes after what was written; a client that goes on sending is not reset before it could read. */

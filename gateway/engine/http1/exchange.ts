@@ -51,6 +51,8 @@ export class Http1Exchange<C> implements Exchange<C> {
   #isPathChanged = false;
   readonly #tried: Peer[] = [];
   #connection: PeerConnection<C> | null = null;
+  /** Whether it waits for a connection of its peer. */
+  #isWaiting = false;
   readonly #held: Buffer[] = [];
   #heldBytes = 0;
   /** Whether `#held` has the whole body so far. */
@@ -283,6 +285,18 @@ export class Http1Exchange<C> implements Exchange<C> {
 
   // What the peer connection tells.
 
+  /** A connection to the peer is there, or on its way. */
+  onConnection(connection: PeerConnection<C>): void {
+    this.#isWaiting = false;
+    this.#connection = connection;
+    if (!connection.isConnecting) this.onPeerReady(connection);
+  }
+
+  /** No connection of the peer became free in time. */
+  onQueueTimeout(): void {
+    this.#giveUpWaiting("queue_timeout", `no peer of ${this.#host} became free in time`);
+  }
+
   onPeerReady(connection: PeerConnection<C>): void {
     const isChunked = this.head.isChunked;
     connection.sendHead(this.#requestHead(), this.#held, isChunked);
@@ -456,8 +470,17 @@ export class Http1Exchange<C> implements Exchange<C> {
     this.peer = peer;
     peer.inFlight += 1;
     const connection = PeerConnection.open(this.#engine, peer, this, isFresh);
-    this.#connection = connection;
-    if (!connection.isConnecting) this.onPeerReady(connection);
+    if (connection !== null) this.onConnection(connection);
+    else if (this.#engine.waitForPeer(peer, this)) this.#isWaiting = true;
+    else this.#giveUpWaiting("queue_full", `too many requests wait for a peer of ${this.#host}`);
+  }
+
+  #giveUpWaiting(code: string, message: string): void {
+    this.#isWaiting = false;
+    if (this.peer !== null) this.peer.inFlight -= 1;
+    this.errorCode = code;
+    this.#engine.countRefused(code);
+    this.#answerError(503, message);
   }
 
   #failAfter(failure: PeerFailure | null): void {
@@ -542,6 +565,11 @@ export class Http1Exchange<C> implements Exchange<C> {
   }
 
   #dropPeer(): void {
+    if (this.#isWaiting && this.peer !== null) {
+      this.#isWaiting = false;
+      this.peer.inFlight -= 1;
+      this.#engine.leaveQueue(this.peer, this);
+    }
     const connection = this.#connection;
     if (connection === null) return;
     this.#connection = null;
@@ -550,7 +578,7 @@ export class Http1Exchange<C> implements Exchange<C> {
   }
 
   #onHandlerThrew(error: unknown): void {
-    this.#engine.onHandlerError(error);
+    this.#engine.onError(error);
     this.#dropPeer();
     if (this.#phase === "over" || this.#phase === "answering") return;
     this.errorCode = "handler_error";
@@ -568,7 +596,7 @@ export class Http1Exchange<C> implements Exchange<C> {
     try {
       this.#engine.handler.onEnd(this);
     } catch (error) {
-      this.#engine.onHandlerError(error);
+      this.#engine.onError(error);
     }
     this.#client.onExchangeOver(this.#isRequestDone);
   }

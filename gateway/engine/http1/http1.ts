@@ -13,7 +13,10 @@ import {
 } from "../engine.ts";
 import type { Peer } from "../peer.ts";
 import { ClientConnection } from "./client-connection.ts";
+import type { Http1Exchange } from "./exchange.ts";
+import type { Refusal } from "./grammar.ts";
 import { type PeerConnection, poolOf } from "./peer-connection.ts";
+import type { Pool } from "./pool.ts";
 
 /** How often deadlines are looked at; also the grain of `clock`. */
 const sweepMs = 100;
@@ -23,7 +26,7 @@ const drainGraceMs = 1_000;
 export class Http1Engine<C> implements Engine {
   readonly handler: Handler<C>;
   readonly limits: EngineLimits;
-  readonly onHandlerError: (error: unknown) => void;
+  readonly onError: (error: unknown) => void;
   readonly now: () => number;
   /** Coarse time for deadlines, in ms: moved by the sweep, so that setting one costs nothing. */
   clock: number;
@@ -38,6 +41,10 @@ export class Http1Engine<C> implements Engine {
   readonly #clients = new Set<ClientConnection<C>>();
   readonly #peerConnections = new Set<PeerConnection<C>>();
   readonly #refused = new Map<string, number>();
+  /** Client connections by address; kept only when there is a limit on them. */
+  readonly #addresses = new Map<string, number>();
+  /** Pools that requests wait for. */
+  readonly #queues = new Set<Pool<C>>();
   #sweep: NodeJS.Timeout | null = null;
   #lastId = 0;
   #drained: PromiseWithResolvers<number> | null = null;
@@ -47,7 +54,7 @@ export class Http1Engine<C> implements Engine {
   constructor(options: EngineOptions<C>) {
     this.handler = options.handler;
     this.limits = { ...defaultLimits, ...options.limits };
-    this.onHandlerError = options.onHandlerError;
+    this.onError = options.onError;
     this.now = options.now ?? (() => performance.now());
     this.clock = this.now();
     this.dateLine = dateLine();
@@ -60,7 +67,9 @@ export class Http1Engine<C> implements Engine {
         socket.destroy();
         return;
       }
-      this.#clients.add(new ClientConnection(this, socket, address, this.#trusts(address)));
+      const client = new ClientConnection(this, socket, address, this.#trusts(address));
+      this.#clients.add(client);
+      this.#admit(client);
     });
   }
 
@@ -69,6 +78,7 @@ export class Http1Engine<C> implements Engine {
       this.#server.once("error", reject);
       this.#server.listen(options, () => {
         this.#server.off("error", reject);
+        this.#server.on("error", this.onError);
         this.#sweep = setInterval(() => this.#onSweep(), sweepMs);
         const address = this.#server.address();
         if (address === null || typeof address === "string") reject(new Error("not a TCP address"));
@@ -125,7 +135,43 @@ export class Http1Engine<C> implements Engine {
 
   removeClient(client: ClientConnection<C>): void {
     this.#clients.delete(client);
+    if (this.limits.maxConnectionsPerAddress > 0) this.#count(client.address, -1);
     if (this.#drained !== null) this.#settleDrain();
+  }
+
+  /** False when as many requests as may wait for the peer already. */
+  waitForPeer(peer: Peer, exchange: Http1Exchange<C>): boolean {
+    const pool = poolOf<C>(peer);
+    const { maxWaitingPerPeer, queueTimeoutMs } = this.limits;
+    if (!pool.wait(exchange, this.clock + queueTimeoutMs, maxWaitingPerPeer)) return false;
+    this.#queues.add(pool);
+    return true;
+  }
+
+  leaveQueue(peer: Peer, exchange: Http1Exchange<C>): void {
+    poolOf<C>(peer).leave(exchange);
+  }
+
+  /** Refuses a connection beyond the limits, with an answer. */
+  #admit(client: ClientConnection<C>): void {
+    const { maxConnections, maxConnectionsPerAddress } = this.limits;
+    if (maxConnections > 0 && this.#clients.size > maxConnections) {
+      client.refuse(
+        busy("too_many_connections", "the gateway has all the connections it may have"),
+      );
+      return;
+    }
+    if (maxConnectionsPerAddress === 0) return;
+    if (this.#count(client.address, 1) > maxConnectionsPerAddress) {
+      client.refuse(busy("too_many_from_address", "too many connections from this address"));
+    }
+  }
+
+  #count(address: string, step: 1 | -1): number {
+    const count = (this.#addresses.get(address) ?? 0) + step;
+    if (count === 0) this.#addresses.delete(address);
+    else this.#addresses.set(address, count);
+    return count;
   }
 
   #onSweep(): void {
@@ -137,6 +183,10 @@ export class Http1Engine<C> implements Engine {
     }
     for (const connection of this.#peerConnections) {
       if (connection.deadline !== 0 && now >= connection.deadline) connection.onDeadline();
+    }
+    for (const pool of this.#queues) {
+      for (const exchange of pool.expire(now)) exchange.onQueueTimeout();
+      if (!pool.hasWaiting) this.#queues.delete(pool);
     }
     if (this.#drained !== null && now >= this.#drainDeadline) {
       this.#cut += this.exchanges;
@@ -154,6 +204,10 @@ export class Http1Engine<C> implements Engine {
     this.#sweep = null;
     this.#drained?.resolve(this.#cut);
   }
+}
+
+function busy(code: string, message: string): Refusal {
+  return { status: 503, code, message };
 }
 
 function dateLine(): string {

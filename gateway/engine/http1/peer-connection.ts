@@ -28,7 +28,7 @@ export class PeerConnection<C> {
   hasAnswered = false;
   readonly #engine: Http1Engine<C>;
   readonly #socket: Socket;
-  readonly #pool: Pool<PeerConnection<C>>;
+  readonly #pool: Pool<C>;
   #exchange: Http1Exchange<C> | null;
   #stage: Stage = "connecting";
   #pending: Buffer | null = null;
@@ -41,6 +41,7 @@ export class PeerConnection<C> {
     this.peer = peer;
     this.#exchange = exchange;
     this.#pool = poolOf(peer);
+    this.#pool.size += 1;
     this.deadline = engine.clock + engine.limits.connectTimeoutMs;
     engine.addPeerConnection(this);
     const socket = connect({ host: peer.host, port: peer.port, noDelay: true });
@@ -55,19 +56,25 @@ export class PeerConnection<C> {
     socket.on("close", () => this.#onClose());
   }
 
-  /** Takes a kept connection of this peer for the exchange, or makes one. */
+  /**
+   * A kept connection of this peer for the exchange, or a new one. `null` when the peer has all the
+   * connections it may have and all are busy.
+   */
   static open<C>(
     engine: Http1Engine<C>,
     peer: Peer,
     exchange: Http1Exchange<C>,
     fresh: boolean,
-  ): PeerConnection<C> {
-    const kept = fresh ? undefined : poolOf<C>(peer).take();
-    if (kept === undefined) return new PeerConnection(engine, peer, exchange);
-    kept.#exchange = exchange;
-    kept.isReused = true;
-    kept.#stage = "head";
-    return kept;
+  ): PeerConnection<C> | null {
+    const pool = poolOf<C>(peer);
+    const kept = fresh ? undefined : pool.take();
+    if (kept !== undefined) {
+      kept.#serve(exchange);
+      return kept;
+    }
+    const { maxConnectionsPerPeer } = engine.limits;
+    if (maxConnectionsPerPeer > 0 && pool.size >= maxConnectionsPerPeer) return null;
+    return new PeerConnection(engine, peer, exchange);
   }
 
   get isConnecting(): boolean {
@@ -149,6 +156,12 @@ export class PeerConnection<C> {
       this.destroy();
       return;
     }
+    const next = this.#pool.next();
+    if (next !== undefined) {
+      this.#serve(next);
+      next.onConnection(this);
+      return;
+    }
     this.#stage = "idle";
     this.deadline = engine.clock + engine.limits.peerIdleTimeoutMs;
     if (!this.#pool.put(this, engine.limits.maxIdlePerPeer)) this.destroy();
@@ -175,6 +188,12 @@ export class PeerConnection<C> {
       this.destroy();
       exchange.onTruncated("body_timeout");
     }
+  }
+
+  #serve(exchange: Http1Exchange<C>): void {
+    this.#exchange = exchange;
+    this.isReused = true;
+    this.#stage = "head";
   }
 
   #onConnect(): void {
@@ -325,7 +344,10 @@ export class PeerConnection<C> {
     this.#stage = "closed";
     this.#exchange = null;
     this.#pool.remove(this);
+    this.#pool.size -= 1;
     this.#engine.removePeerConnection(this);
+    const next = this.#pool.next();
+    next?.onConnection(new PeerConnection(this.#engine, this.peer, next));
     if (exchange === null) return;
     const { host, port } = this.peer;
     const why = this.#error === null ? "closed" : this.#error.message;
@@ -359,9 +381,9 @@ export class PeerConnection<C> {
 }
 
 /** The pool that the engine keeps in a peer's slot; made when first asked for. */
-export function poolOf<C>(peer: Peer): Pool<PeerConnection<C>> {
+export function poolOf<C>(peer: Peer): Pool<C> {
   if (peer.slot instanceof Pool) return peer.slot;
-  const pool = new Pool<PeerConnection<C>>();
+  const pool = new Pool<C>();
   peer.slot = pool;
   return pool;
 }

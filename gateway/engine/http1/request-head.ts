@@ -2,6 +2,7 @@
  * Reads a request head: checks all of its grammar at once, then looks at those lines only that decide
  * on framing, routing and the connection. What two parsers could read in two ways is refused.
  */
+import type { EngineLimits } from "../engine.ts";
 import { FieldLines } from "./field-lines.ts";
 import {
   explainRequestHead,
@@ -17,6 +18,9 @@ const digits = /^[0-9]{1,15}$/;
 const codings = /^[a-z]+(?:[\t ]*,[\t ]*[a-z]+)*$/i;
 /** Protocols that must not be switched to through the gateway: they would hide requests from it. */
 const refusedUpgrades = /^(?:h2c|http\/|tls\/)/i;
+
+/** What of the engine's limits concerns a head. */
+export type HeadLimits = Pick<EngineLimits, "maxTargetBytes" | "maxHeaders">;
 
 /** A request head. One object serves one connection: `read` overwrites what was there. */
 export class RequestHead {
@@ -48,7 +52,7 @@ export class RequestHead {
    * Reads the head at the start of `text`, which ends before `end` (after its empty line).
    * Returns `null`, or why it is refused.
    */
-  read(text: string, end: number, maxTargetBytes: number): Refusal | null {
+  read(text: string, end: number, limits: HeadLimits): Refusal | null {
     requestHead.lastIndex = 0;
     if (!requestHead.test(text) || requestHead.lastIndex !== end) {
       return explainRequestHead(text.slice(0, end));
@@ -67,15 +71,16 @@ export class RequestHead {
     this.forwardedProto = "";
     this.forwardedHost = "";
     this.requestId = "";
-    if (targetEnd - methodEnd - 1 > maxTargetBytes) {
-      const message = `the request target is longer than ${maxTargetBytes} bytes`;
+    if (targetEnd - methodEnd - 1 > limits.maxTargetBytes) {
+      const message = `the request target is longer than ${limits.maxTargetBytes} bytes`;
       return { status: 414, code: "target_too_long", message };
     }
     this.fields.reset(text, targetEnd + 11, end - 2);
-    return this.#readFields(text, targetEnd + 11, end - 2);
+    return this.#readFields(text, targetEnd + 11, end - 2, limits.maxHeaders);
   }
 
-  #readFields(text: string, start: number, end: number): Refusal | null {
+  #readFields(text: string, start: number, end: number, maxHeaders: number): Refusal | null {
+    let count = 0;
     const fields = this.fields;
     let host: string | null = null;
     let connection = "";
@@ -160,7 +165,12 @@ export class RequestHead {
           this.#readForwarded(text, line, lineEnd);
           break;
       }
+      count += 1;
       line = next;
+    }
+    if (count > maxHeaders) {
+      const message = `the request has more than ${maxHeaders} header lines`;
+      return { status: 431, code: "too_many_headers", message };
     }
     return (
       this.#settleFraming(coding) ??

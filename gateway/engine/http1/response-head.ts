@@ -121,6 +121,9 @@ export class ResponseHead {
     }
     if (method === "HEAD" || this.status === 204 || this.status === 304 || this.status < 200) {
       this.framing = "none";
+      // A body that must not be there would be read as the next answer.
+      if (this.status === 204 && (coding !== null || this.contentLength > 0))
+        this.keepAlive = false;
     } else if (coding !== null) {
       this.framing = "chunked";
     } else if (this.contentLength !== -1) {
