@@ -3,10 +3,11 @@
  * the exchange, and writes what the exchange answers. A request is read when the one before is over.
  */
 import type { Socket } from "node:net";
-import { answerFields, errorAnswer, statusLine } from "./answers.ts";
+import { answerFields, errorAnswer, statusLine } from "../answers.ts";
+import { forwardedLines } from "../forwarding.ts";
+import { hasBareLineEnd, type Refusal, refuse } from "../grammar.ts";
 import { ChunkedDecoder, type ChunkSink } from "./chunked.ts";
 import { Http1Exchange } from "./exchange.ts";
-import { hasBareLineEnd, isAuthority, type Refusal, refuse } from "./grammar.ts";
 import type { Http1Engine } from "./http1.ts";
 import { RequestHead } from "./request-head.ts";
 
@@ -17,7 +18,6 @@ const wholeTextBytes = 4_096;
 const maxAheadBytes = 65_536;
 /** How long a refused client may go on sending before the connection is cut, so that it can read why. */
 const lingerMs = 5_000;
-const isAddressList = /^[0-9A-Fa-f:., \t[\]"_a-z-]{1,1024}$/;
 
 /**
  * `idle`: between requests. `head`: a head has begun. `exchange`: a request is being served.
@@ -98,10 +98,7 @@ export class ClientConnection<C> {
 
   /** The forwarding headers for a request of a trusted proxy: what it says, with its own address added. */
   forwardedLines(head: RequestHead): string {
-    const before = isAddressList.test(head.forwardedFor) ? `${head.forwardedFor}, ` : "";
-    const proto = head.forwardedProto.toLowerCase() === "https" ? "https" : "http";
-    const host = isAuthority(head.forwardedHost) ? head.forwardedHost : head.authority;
-    return `X-Forwarded-For: ${before}${this.address}\r\nX-Forwarded-Proto: ${proto}\r\nX-Forwarded-Host: ${host}\r\n`;
+    return forwardedLines(head, this.address, head.authority);
   }
 
   resumeReading(): void {

@@ -2,22 +2,22 @@
  * One request on its way: the phases in their order, the tries, and what is written to either side.
  * A client connection has one, used again for each of its requests.
  */
+
+import { answerFields, errorAnswer, statusLine } from "../answers.ts";
 import type { Answer, Exchange, PeerFailure } from "../engine.ts";
+import { failureText, idempotent } from "../failures.ts";
+import { isAuthority, isPath, isQuery, normaliseHost } from "../grammar.ts";
 import type { Peer } from "../peer.ts";
-import { answerFields, errorAnswer, statusLine } from "./answers.ts";
+import { allowedTrailer } from "../trailer.ts";
 import type { ChunkSink } from "./chunked.ts";
 import type { ClientConnection } from "./client-connection.ts";
-import { isAuthority, isPath, isQuery, normaliseHost } from "./grammar.ts";
 import type { Http1Engine } from "./http1.ts";
 import { PeerConnection } from "./peer-connection.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ResponseHead } from "./response-head.ts";
-import { allowedTrailer } from "./trailer.ts";
 
 /** Up to here a request body is kept until the answer begins, so that another peer can be tried. */
 const maxHeldBytes = 65_536;
-/** Methods that may be sent twice (RFC 9110 section 9.2.2). */
-const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 /**
  * `handling`: in a phase of the handler's. `held`: the handler waits for something. `trying`: on its
@@ -599,20 +599,5 @@ export class Http1Exchange<C> implements Exchange<C> {
       this.#engine.onError(error);
     }
     this.#client.onExchangeOver(this.#isRequestDone);
-  }
-}
-
-function failureText(failure: PeerFailure, host: string): string {
-  switch (failure.code) {
-    case "connect_failed":
-      return `no peer of ${host} accepts connections`;
-    case "connect_timeout":
-      return `no peer of ${host} accepted a connection in time`;
-    case "response_timeout":
-      return `the peer of ${host} did not answer in time`;
-    case "reset":
-      return `the peer of ${host} closed the connection before it answered`;
-    case "bad_response":
-      return `the peer of ${host} gave an answer that is not valid HTTP`;
   }
 }

@@ -2,38 +2,8 @@
  * The field lines of a head as they stand in it: which are to be left out on the way on, which are
  * changed. Everything else is copied in runs, never line by line.
  */
-import { fieldValue, isFieldValue, isNamed, isToken } from "./grammar.ts";
-
-/** Fields that the engine writes by itself or that end at each hop (RFC 9110 section 7.6.1). */
-const requestOwned = new Set([
-  "connection",
-  "content-length",
-  "expect",
-  "host",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-  "via",
-  "x-forwarded-for",
-  "x-forwarded-host",
-  "x-forwarded-proto",
-  "x-request-id",
-]);
-const responseOwned = new Set([
-  "connection",
-  "content-length",
-  "keep-alive",
-  "proxy-connection",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
-
-/** Fields that `Connection` cannot remove, whatever it names (RFC 9110 section 7.6.1). */
-const unremovable = new Set(["content-length", "host", "transfer-encoding", "x-request-id"]);
+import { requestOwned, responseOwned, unremovable } from "../fields.ts";
+import { fieldValue, isFieldValue, isNamed, isToken } from "../grammar.ts";
 
 interface Edit {
   readonly name: string;

@@ -11,10 +11,10 @@ import {
   type EngineStats,
   type Handler,
 } from "../engine.ts";
+import type { Refusal } from "../grammar.ts";
 import type { Peer } from "../peer.ts";
 import { ClientConnection } from "./client-connection.ts";
 import type { Http1Exchange } from "./exchange.ts";
-import type { Refusal } from "./grammar.ts";
 import { type PeerConnection, poolOf } from "./peer-connection.ts";
 import type { Pool } from "./pool.ts";
 

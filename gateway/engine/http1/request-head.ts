@@ -3,7 +3,7 @@
  * on framing, routing and the connection. What two parsers could read in two ways is refused.
  */
 import type { EngineLimits } from "../engine.ts";
-import { FieldLines } from "./field-lines.ts";
+import { refusedUpgrades } from "../fields.ts";
 import {
   explainRequestHead,
   fieldValue,
@@ -12,12 +12,11 @@ import {
   type Refusal,
   refuse,
   requestHead,
-} from "./grammar.ts";
+} from "../grammar.ts";
+import { FieldLines } from "./field-lines.ts";
 
 const digits = /^[0-9]{1,15}$/;
 const codings = /^[a-z]+(?:[\t ]*,[\t ]*[a-z]+)*$/i;
-/** Protocols that must not be switched to through the gateway: they would hide requests from it. */
-const refusedUpgrades = /^(?:h2c|http\/|tls\/)/i;
 
 /** What of the engine's limits concerns a head. */
 export type HeadLimits = Pick<EngineLimits, "maxTargetBytes" | "maxHeaders">;

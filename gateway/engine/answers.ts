@@ -1,6 +1,6 @@
 /** The heads and bodies of answers that the gateway gives by itself. */
 import { STATUS_CODES } from "node:http";
-import type { Answer } from "../engine.ts";
+import type { Answer } from "./engine.ts";
 import { isFieldValue, isToken } from "./grammar.ts";
 
 const owned = new Set([
