@@ -28,7 +28,9 @@ for (const kind of engineIsHere ? consulKinds() : [])
       await registrator?.stop();
       registrator = null;
       const containers = await docker.api.listContainers({ all: true });
-      for (const { Id } of containers) await docker.api.getContainer(Id).remove({ force: true });
+      await Promise.all(
+        containers.map(({ Id }) => docker.api.getContainer(Id).remove({ force: true })),
+      );
       for (const id of await view.ids()) await view.deregister(id);
     });
 
@@ -62,7 +64,7 @@ for (const kind of engineIsHere ? consulKinds() : [])
       await start();
       const container = await docker.run({ name: "slow", lingerSeconds: 30 });
       const { Port } = await view.service("host1:slow:80");
-      const stopping = container.stop(3);
+      const stopping = container.stop(1);
       await view.gone("host1:slow:80");
       expect((await container.inspect()).State.Running).to.equal(true);
       const answer = await fetch(`http://127.0.0.1:${Port}/`);
