@@ -188,17 +188,27 @@ describe("a script", () => {
     expect(one.report()).to.include({ calls: 1, errors: 1, lastError: error });
   });
 
-  it("that runs out of time is tried once more, but not again within a second", () => {
+  it("that runs out of time is tried once more, and not again for a second when it did so twice", () => {
     let nowMs = 5_000;
     const text = `let times = 0;
-      export default () => { if (++times % 2 === 1) for (;;); return respond({ body: times + "" }); };`;
+      export default (request) => {
+        times++;
+        if (request.path === "/loop") for (;;);
+        if (request.path === "/late" && times % 2 === 1) for (;;);
+        return respond({ body: String(times) });
+      };`;
     const one = bench(tables(text), { now: () => nowMs });
-    expect(bodyOf(one)).to.equal("2");
-    expect(bodyOf(one)).to.equal("script_error");
-    expect(bodyOf(one)).to.equal("4");
+    const body = (path: string) => one.request({ path }).exchange.answered?.body;
+    expect([body("/late"), body("/late")]).to.deep.equal(["2", "4"]);
+    expect(one.report().errors).to.equal(0);
+    expect(body("/loop")).to.equal(undefined);
+    expect(body("/count"), "two tries").to.equal("7");
+    expect(body("/loop")).to.equal(undefined);
+    expect(body("/count"), "one try").to.equal("9");
     nowMs += 1_000;
-    expect(bodyOf(one)).to.equal("6");
-    expect(one.report()).to.include({ calls: 4, errors: 1 });
+    expect(body("/loop")).to.equal(undefined);
+    expect(body("/count"), "two tries").to.equal("12");
+    expect(one.report()).to.include({ calls: 8, errors: 3 });
   });
 
   it("that does not load answers every request with an error, and is tried again later", () => {

@@ -22,7 +22,7 @@ export interface ScriptIsolateOptions {
   readonly onImport: (name: string) => void;
 }
 
-const secondTryEveryMs = 1_000;
+const noSecondTryForMs = 1_000;
 
 /** The settings that scripts read. */
 export interface Settings {
@@ -48,7 +48,7 @@ export class ScriptIsolate {
   readonly #stopwatch: Stopwatch;
   readonly #limit: { readonly timeout: number };
   readonly #now: () => number;
-  #nextTryAtMs = 0;
+  #noTryBeforeMs = 0;
   #settingsVersion: number;
 
   /** @throws ScriptError when the script does not load. */
@@ -119,7 +119,9 @@ export class ScriptIsolate {
         return String(entry.applySync(undefined, values, this.#limit));
       } catch (error) {
         if (!this.#mayTryAgain(error)) throw error;
-        return String(entry.applySync(undefined, values, this.#limit));
+        const again = String(entry.applySync(undefined, values, this.#limit));
+        this.#noTryBeforeMs = 0;
+        return again;
       }
     } catch (error) {
       if (!(error instanceof Error)) throw error;
@@ -132,13 +134,14 @@ export class ScriptIsolate {
 
   /**
    * The limit is wall-clock time, which also passes while a busy machine runs something else: so a
-   * call that ran out of it is tried once more, seldom enough that a script which loops gains nothing.
+   * call that ran out of it is tried once more. One that ran out of it twice means it: the script
+   * gets no second tries for a while, so that one which loops stalls nobody for longer.
    */
   #mayTryAgain(error: unknown): boolean {
     if (!(error instanceof Error && isTimeout(error)) || this.#isolate.isDisposed) return false;
     const now = this.#now();
-    if (now < this.#nextTryAtMs) return false;
-    this.#nextTryAtMs = now + secondTryEveryMs;
+    if (now < this.#noTryBeforeMs) return false;
+    this.#noTryBeforeMs = now + noSecondTryForMs;
     return true;
   }
 }

@@ -190,11 +190,11 @@ function replaceSettings(json) {
   settings = freeze(next);
 }
 
-function onRequest(method, scheme, host, path, query, clientIp, id, raw) {
+function onRequest(text) {
   logged = "";
   logLines = 0;
   try {
-    const request = new Request(method, scheme, host, path, query, clientIp, id, raw, false);
+    const request = new Request(text, false);
     const verdict = handle(request);
     const changes = logged + changesOfRequest(request);
     if (verdict === undefined || verdict === null) return changes;
@@ -210,15 +210,12 @@ function onRequest(method, scheme, host, path, query, clientIp, id, raw) {
   }
 }
 
-function onResponse(status, rawResponse, method, scheme, host, path, query, clientIp, id, raw) {
+function onResponse(status, rawHeaders, text) {
   logged = "";
   logLines = 0;
   try {
-    const response = new Response(status, rawResponse);
-    handleResponse(
-      response,
-      new Request(method, scheme, host, path, query, clientIp, id, raw, true),
-    );
+    const response = new Response(status, rawHeaders);
+    handleResponse(response, new Request(text, true));
     return logged + changesOfHeaders(headersOfResponse(response));
   } catch (error) {
     return logged + failure(error);

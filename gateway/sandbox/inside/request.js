@@ -221,15 +221,30 @@ export class Request {
   #isQuerySet = false;
   #isHostSet = false;
 
-  constructor(method, scheme, host, path, query, clientIp, id, raw, readOnly) {
-    this.#method = method;
-    this.#scheme = scheme;
-    this.#host = host;
-    this.#path = path;
-    this.#query = query;
-    this.#clientIp = clientIp;
-    this.#id = id;
-    this.#raw = raw;
+  /** `text`: method, scheme, host, path, query, client address and id, a line each; then the headers. */
+  constructor(text, readOnly) {
+    let from = 0;
+    let to = indexOf(text, "\n");
+    this.#method = slice(text, from, to);
+    from = to + 1;
+    to = indexOf(text, "\n", from);
+    this.#scheme = slice(text, from, to);
+    from = to + 1;
+    to = indexOf(text, "\n", from);
+    this.#host = slice(text, from, to);
+    from = to + 1;
+    to = indexOf(text, "\n", from);
+    this.#path = slice(text, from, to);
+    from = to + 1;
+    to = indexOf(text, "\n", from);
+    this.#query = slice(text, from, to);
+    from = to + 1;
+    to = indexOf(text, "\n", from);
+    this.#clientIp = slice(text, from, to);
+    from = to + 1;
+    to = indexOf(text, "\n", from);
+    this.#id = slice(text, from, to);
+    this.#raw = slice(text, to + 1);
     this.#readOnly = readOnly;
     freeze(this);
   }
