@@ -1,7 +1,7 @@
 /** The heads and bodies of answers that the gateway gives by itself. */
-import { STATUS_CODES } from "node:http";
 import type { Answer } from "./engine.ts";
 import { isFieldValue, isToken } from "./grammar.ts";
+import { reasonPhrase } from "./reason-phrases.ts";
 
 const owned = new Set([
   "connection",
@@ -14,7 +14,7 @@ const owned = new Set([
 
 /** The status line after the version, its CR LF included. */
 export function statusLine(status: number): string {
-  return `${status} ${STATUS_CODES[status] ?? ""}\r\n`;
+  return `${status} ${reasonPhrase(status)}\r\n`;
 }
 
 /**
