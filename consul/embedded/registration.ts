@@ -41,7 +41,7 @@ export function agentServiceFrom(given: AgentServiceBody): Service {
 export function serviceChecksFrom(given: AgentServiceBody, service: Service): CheckRequest[] {
   const asked = given.Check === undefined ? given.Checks : [given.Check, ...given.Checks];
   // A check with nothing in it is as good as none, as in Consul.
-  const checks = asked.filter((check) => Object.entries(check).some(isGiven));
+  const checks = asked.filter((check) => Object.values(check).some(isGiven));
   return checks.map((check, at) => {
     const ordinal = checks.length > 1 ? `:${at + 1}` : "";
     return checkFrom({
@@ -96,23 +96,20 @@ export function checkFrom(given: AgentCheckBody): CheckRequest {
 export function readStatus(text: string, field: string): Status | null {
   if (text === "") return null;
   if (text === "passing" || text === "warning" || text === "critical") return text;
-  throw new ApiError(
-    400,
-    `${field}: Status for checks must 'passing', 'warning', 'critical', not '${text}'`,
-  );
+  throw new ApiError(400, `${field} must be 'passing', 'warning' or 'critical', not '${text}'`);
 }
 
-function isGiven([, value]: [string, unknown]): boolean {
+function isGiven(value: unknown): boolean {
   if (value === undefined || value === "" || value === 0 || value === false) return false;
   return typeof value !== "object" || value === null || Object.keys(value).length > 0;
 }
 
 function refuseKinds(given: AgentCheckBody): void {
-  if ([given.Args, given.ScriptArgs, given.Script].some((value) => value !== undefined)) {
+  if ([given.Args, given.ScriptArgs, given.Script].some(isGiven)) {
     throw new ApiError(500, "Scripts are disabled on this agent from remote calls");
   }
-  const other = (["GRPC", "DockerContainerID", "AliasNode", "AliasService"] as const).find(
-    (name) => given[name] !== undefined,
+  const other = (["GRPC", "DockerContainerID", "AliasNode", "AliasService"] as const).find((name) =>
+    isGiven(given[name]),
   );
   if (other !== undefined) {
     throw new ApiError(400, `Invalid check: the embedded agent has no checks by ${other}`);
