@@ -1,6 +1,7 @@
 // Runs inside the isolate: the globals that scripts are given, and the functions that the outside
 // calls. They take strings and numbers and return one string; they never throw.
 import { cryptoGlobal } from "./crypto.js";
+import { changesOfHeaders, headerName, headerValue } from "./headers.js";
 import {
   config,
   defineProperty,
@@ -16,15 +17,7 @@ import {
   toJson,
   toText,
 } from "./realm.js";
-import {
-  changesOfHeaders,
-  changesOfRequest,
-  headerName,
-  headersOfResponse,
-  headerValue,
-  Request,
-  Response,
-} from "./request.js";
+import { changesOfRequest, headersOfResponse, Request, Response } from "./request.js";
 
 let logged = "";
 let logLines = 0;

@@ -1,34 +1,14 @@
-// Runs inside the isolate: what a script sees of a request and an answer, and how changes are told to
-// the outside. A change is a line: a letter, then its value. Everything is checked again outside.
-import {
-  charCodeAt,
-  config,
-  freeze,
-  indexOf,
-  PlainTypeError,
-  slice,
-  sortStrings,
-  startsWith,
-  toJson,
-  toLowerCase,
-  toText,
-  uncurry,
-} from "./realm.js";
+// Runs inside the isolate: what a script sees of a request and of an answer. As for headers, changes
+// are lines that are checked again outside.
+import { changesOfHeaders, fits, Headers, quoted } from "./headers.js";
+import { freeze, indexOf, PlainTypeError, slice, toText } from "./realm.js";
 
-const exec = uncurry(RegExp.prototype.exec);
-const fits = (grammar, text) => exec(grammar, text) !== null;
-const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-const fieldValue = /^[\t -~\x80-\xff]*$/;
 const pathGrammar = /^\/[!"$->@-~]*$/;
 const queryGrammar = /^[!"$-~]*$/;
 const authority = /^(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
 const upstreamName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what it keeps out
 const printable = /^[^\x00-\x1f\x7f]{0,256}$/;
-
-function quoted(text) {
-  return toJson(text.length > 60 ? `${slice(text, 0, 60)}...` : text);
-}
 
 function checked(what, grammar, value, max, advice) {
   const text = toText(value);
@@ -37,169 +17,6 @@ function checked(what, grammar, value, max, advice) {
     throw new PlainTypeError(`${what}: ${quoted(text)} is not allowed; ${advice}`);
   }
   return text;
-}
-
-function isVouched(name) {
-  for (let at = 0; at < config.vouched.length; at++) if (config.vouched[at] === name) return true;
-  return startsWith(name, config.vouchedPrefix);
-}
-
-export function headerName(name) {
-  const text = toLowerCase(toText(name));
-  if (!fits(token, text)) throw new PlainTypeError(`${quoted(text)} is not a header name`);
-  if (isVouched(text)) {
-    throw new PlainTypeError(
-      `the header ${text} belongs to the gateway; a script cannot change it`,
-    );
-  }
-  return text;
-}
-
-function isBlank(code) {
-  return code === 32 || code === 9;
-}
-
-function trimmed(text, from, to) {
-  while (from < to && isBlank(charCodeAt(text, from))) from++;
-  while (to > from && isBlank(charCodeAt(text, to - 1))) to--;
-  return slice(text, from, to);
-}
-
-export function headerValue(name, value) {
-  const text = toText(value);
-  if (text.length > config.maxHeaderBytes || !fits(fieldValue, text)) {
-    const why =
-      text.length > config.maxHeaderBytes ? "is too long" : "has a character that is not allowed";
-    throw new PlainTypeError(`the value of the header ${name} ${why}`);
-  }
-  return trimmed(text, 0, text.length);
-}
-
-/** All values of `name`, which is in lower case, joined as RFC 9110 section 5.3 allows; or `null`. */
-function findHeader(raw, name) {
-  const { length } = name;
-  let found = null;
-  for (let at = 0; at < raw.length; ) {
-    let end = indexOf(raw, "\r\n", at);
-    if (end === -1) end = raw.length;
-    if (charCodeAt(raw, at + length) === 58 && toLowerCase(slice(raw, at, at + length)) === name) {
-      const value = trimmed(raw, at + length + 1, end);
-      found = found === null ? value : found + (name === "cookie" ? "; " : ", ") + value;
-    }
-    at = end + 2;
-  }
-  return found;
-}
-
-export let changesOfHeaders;
-
-/** The Fetch standard's `Headers`, over the head's raw lines: they are read only when asked for. */
-class Headers {
-  #raw;
-  #readOnly;
-  /** What was set (a string) or deleted (`null`), newest first. */
-  #changes = null;
-
-  constructor(raw, readOnly) {
-    this.#raw = raw;
-    this.#readOnly = readOnly;
-    freeze(this);
-  }
-
-  #change(name, value) {
-    if (this.#readOnly) throw new PlainTypeError("request.headers cannot be changed in onResponse");
-    for (let change = this.#changes; change !== null; change = change.older) {
-      if (change.name === name) {
-        change.value = value;
-        return;
-      }
-    }
-    this.#changes = { __proto__: null, name, value, older: this.#changes };
-  }
-
-  get(name) {
-    const wanted = toLowerCase(toText(name));
-    for (let change = this.#changes; change !== null; change = change.older) {
-      if (change.name === wanted) return change.value;
-    }
-    return findHeader(this.#raw, wanted);
-  }
-
-  has(name) {
-    return this.get(name) !== null;
-  }
-
-  set(name, value) {
-    const checkedName = headerName(name);
-    this.#change(checkedName, headerValue(checkedName, value));
-  }
-
-  append(name, value) {
-    const checkedName = headerName(name);
-    const before = this.get(checkedName);
-    if (before !== null && checkedName === "set-cookie") {
-      throw new PlainTypeError(
-        "the header set-cookie is there already; append cannot join cookies",
-      );
-    }
-    const added = headerValue(checkedName, value);
-    const joint = checkedName === "cookie" ? "; " : ", ";
-    this.#change(
-      checkedName,
-      before === null ? added : headerValue(checkedName, before + joint + added),
-    );
-  }
-
-  delete(name) {
-    this.#change(headerName(name), null);
-  }
-
-  #names() {
-    const names = new Set();
-    for (let at = 0; at < this.#raw.length; ) {
-      let end = indexOf(this.#raw, "\r\n", at);
-      if (end === -1) end = this.#raw.length;
-      const colon = indexOf(this.#raw, ":", at);
-      if (colon !== -1 && colon < end) names.add(toLowerCase(slice(this.#raw, at, colon)));
-      at = end + 2;
-    }
-    for (let change = this.#changes; change !== null; change = change.older) names.add(change.name);
-    return sortStrings([...names].filter((name) => this.get(name) !== null));
-  }
-
-  keys() {
-    return this.#names().values();
-  }
-
-  values() {
-    return this.#names()
-      .map((name) => this.get(name))
-      .values();
-  }
-
-  entries() {
-    return this.#names()
-      .map((name) => [name, this.get(name)])
-      .values();
-  }
-
-  forEach(visit) {
-    for (const name of this.#names()) visit(this.get(name), name, this);
-  }
-
-  [Symbol.iterator]() {
-    return this.entries();
-  }
-
-  static {
-    changesOfHeaders = (headers) => {
-      let lines = "";
-      for (let change = headers.#changes; change !== null; change = change.older) {
-        lines += change.value === null ? `D${change.name}\n` : `S${change.name}:${change.value}\n`;
-      }
-      return lines;
-    };
-  }
 }
 
 export let changesOfRequest;
@@ -365,7 +182,7 @@ export class Response {
   }
 }
 
-for (const type of [Headers, Request, Response]) {
+for (const type of [Request, Response]) {
   delete type.prototype.constructor;
   freeze(type.prototype);
 }
