@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, rmSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -171,8 +171,11 @@ class TestProcess implements TestConsul {
     );
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
-    // A test run that dies takes its Consul with it.
-    const onExit = () => child.kill("SIGKILL");
+    // A test run that ends early takes its Consul with it, and the data.
+    const onExit = () => {
+      child.kill("SIGKILL");
+      rmSync(this.#launch.directory, { recursive: true, force: true });
+    };
     process.once("exit", onExit);
     let output = "";
     const keep = (chunk: Buffer) => {
