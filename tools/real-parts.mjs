@@ -3,23 +3,18 @@
 // silent when all is there. It fetches no Consul: tools/consul.mjs does.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
 
-/** Debian package -> the program that shows that it is installed. */
+/** Debian package -> a file of it. The busybox of Debian's other package needs libraries. */
 const parts = {
-  "docker.io": "dockerd",
-  "busybox-static": "busybox",
-  iptables: "iptables",
-  iproute2: "ip",
-  "docker-compose": "docker-compose",
+  "docker.io": ["/usr/sbin/dockerd"],
+  "busybox-static": ["/usr/share/doc/busybox-static"],
+  iptables: ["/usr/sbin/iptables", "/sbin/iptables"],
+  iproute2: ["/usr/sbin/ip", "/sbin/ip", "/bin/ip", "/usr/bin/ip"],
 };
-
-const directories = (process.env.PATH ?? "").split(delimiter).filter((entry) => entry !== "");
-directories.push("/usr/sbin", "/sbin", "/usr/bin", "/bin");
 
 function missingParts() {
   return Object.entries(parts)
-    .filter(([, program]) => !directories.some((entry) => existsSync(join(entry, program))))
+    .filter(([, files]) => !files.some((file) => existsSync(file)))
     .map(([name]) => name);
 }
 
@@ -51,5 +46,6 @@ if (missing.length > 0) {
     if (!apt(...install)) fail(`apt-get could not install ${wanted}`);
   }
   const still = missingParts();
-  if (still.length > 0) fail(`apt-get installed ${still.join(" ")}, but not the program in it`);
+  if (still.length > 0)
+    fail(`apt-get says it installed ${still.join(" ")}, but the files are not there`);
 }

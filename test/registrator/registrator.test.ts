@@ -7,7 +7,7 @@ import { type RegistratorProcess, startRegistratorProcess } from "../support/reg
 
 const engineIsHere = findDocker() !== null;
 if (!engineIsHere)
-  console.log("no Docker Engine here: the registrator's tests with real containers do not run");
+  process.stderr.write("no Docker Engine here: the registrator is tested without containers\n");
 
 for (const kind of engineIsHere ? consulKinds() : [])
   describe(`the registrator with a real Docker Engine and ${kind.name}`, function () {
