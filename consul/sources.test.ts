@@ -6,6 +6,7 @@ import {
   startRealConsul,
   type TestConsul,
 } from "../test/support/consul.ts";
+import { fastClock } from "./fixtures/clocks.ts";
 import { becomes, type Observed, Operator, observe } from "./fixtures/observed.ts";
 
 const toWeb = { paths: { "/": "web" } };
@@ -142,18 +143,78 @@ for (const kind of consulKinds())
       for (const [at, name] of names.entries()) await operator.register(name, 4001 + at);
       await operator.put("upstreams/t", { service: "a" });
       await begin({ maxServiceWatches: 1 });
-      for (const name of names) seen.sources.use(name);
+      for (const name of names.slice(1)) seen.sources.use(name);
       await becomes(() => names.map((name) => seen.ports(name)[0]), [4001, 4002, 4003, 4004]);
       expect(seen.sources.status()).to.include({ servicesInUse: 4, polled: 3 });
       await operator.register("c", 5003);
       await becomes(() => seen.ports("c"), [4003, 5003]);
+      await operator.delete("upstreams/t");
+      await becomes(() => seen.sources.status().servicesInUse, 3);
+      expect(seen.sources.status().polled).to.equal(2);
+      expect(seen.sources.status().watches.map(({ name }) => name)).to.include("service b");
     });
 
-    it("keep everything while Consul is away, say so, and go on when it is back", async () => {
+    it("drop a service some minutes after it left the catalog, and what never was in it", async () => {
       await operator.register("thumb", 4001);
-      await operator.put("hosts/a.example", { paths: { "/": "thumb" } });
+      // Ten minutes pass in a second and a half, and so do the deadlines of queries.
+      await begin({ clock: fastClock(400), waitMs: 600_000 });
+      seen.sources.use("nobody");
+      await becomes(() => seen.value("service", "nobody"), []);
+      await becomes(() => seen.value("service", "nobody") ?? null, null);
+      seen.sources.use("thumb");
+      await becomes(() => seen.ports("thumb"), [4001]);
+      await operator.deregister("thumb", 4001);
+      await becomes(() => seen.value("service", "thumb"), []);
+      expect(seen.sources.status().servicesInUse).to.equal(1);
+      await becomes(() => seen.value("service", "thumb") ?? null, null);
+      expect(seen.sources.status().servicesInUse).to.equal(0);
+    });
+
+    it("have 100 watches for services and poll the rest, within Consul's limit for an address", async () => {
+      const names = Array.from({ length: 130 }, (_, at) => `s${at}`);
+      for (const [at, name] of names.entries()) await operator.register(name, 4001 + at);
       await begin();
-      const before = JSON.stringify([seen.keys("host"), seen.ports("thumb")]);
+      for (const name of names) seen.sources.use(name);
+      await until("all have instances", () =>
+        names.every((name, at) => seen.ports(name)[0] === 4001 + at),
+      );
+      const { watches, polled, servicesInUse, stale } = seen.sources.status();
+      expect({ polled, servicesInUse, stale }).to.deep.equal({
+        polled: 30,
+        servicesInUse: 130,
+        stale: null,
+      });
+      expect(watches).to.have.length(106);
+      expect(watches.filter(({ state }) => state === "failing")).to.deep.equal([]);
+    });
+
+    it("do not read 10,000 host documents because a script changed", async () => {
+      const hosts = Array.from({ length: 10_000 }, (_, at) => `hosts/h${at}.example`);
+      for (let at = 0; at < hosts.length; at += 64) {
+        const operations = hosts.slice(at, at + 64).map((key) => ({
+          KV: {
+            Verb: "set",
+            Key: `sluice/${key}`,
+            Value: Buffer.from(JSON.stringify(toWeb)).toString("base64"),
+          },
+        }));
+        await operator.send("PUT", "/v1/txn", operations);
+      }
+      await begin();
+      expect(seen.keys("host")).to.have.length(10_000);
+      const answersFor = (name: string) =>
+        seen.sources.status().watches.find((watch) => watch.name === name)?.answers;
+      const before = seen.changes.length;
+      await operator.put("scripts/h1.example", "export default () => {};");
+      await until("the script is there", () => seen.changes.length > before);
+      await operator.put("hosts/h5.example", { paths: { "/": "other" } });
+      await until("the host is there", () => seen.changes.length > before + 1);
+      const emitted = seen.changes.slice(before).map((change) => `${change.kind} ${change.key}`);
+      // The document names a service now, which has a list of its own.
+      expect(emitted.filter((change) => change !== "service other")).to.deep.equal([
+        "script h1.example",
+        "host h5.example",
+      ]);
       await consul.kill();
       await until("it is stale", () => seen.sources.status().stale !== null);
       expect(seen.sources.status().stale?.error).to.contain(consul.url);
@@ -231,14 +292,19 @@ for (const kind of consulKinds())
 
     it("notice a Consul that hangs, and take up again when it goes on", async () => {
       await operator.put("hosts/a.example", toWeb);
-      await begin({ waitMs: 1_000 });
+      // Its deadlines of a minute pass in a second or two.
+      await begin({ clock: fastClock(40) });
       consul.suspend();
       try {
-        await seen.stop();
+        await until("it is stale", () => seen.sources.status().stale !== null);
+        expect(seen.sources.status().stale?.error).to.contain("no whole answer within");
+        expect(seen.keys("host")).to.deep.equal(["a.example"]);
       } finally {
         consul.resume();
       }
-      expect(seen.keys("host")).to.deep.equal(["a.example"]);
+      await answersAgain();
+      await operator.put("hosts/b.example", toWeb);
+      await becomes(() => seen.keys("host"), ["a.example", "b.example"]);
     });
   });
 
