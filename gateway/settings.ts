@@ -78,6 +78,12 @@ const table = {
     fallback: "info",
     schema: oneOf("trace", "debug", "info", "warn", "error", "fatal"),
   },
+  accessLog: {
+    argument: "FILE",
+    meaning: "Where each request is noted as a JSON line: a file, - for standard output, or off.",
+    fallback: "off",
+    schema: text(),
+  },
   trustedProxies: {
     argument: "LIST",
     meaning: "Addresses or blocks of proxies whose X-Forwarded-* and X-Request-Id are kept.",
@@ -139,6 +145,8 @@ export interface Settings {
   readonly prefix: string;
   readonly engine: "http1";
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
+  /** A file, `-` for standard output, `null` for none. */
+  readonly accessLog: string | null;
   readonly trustedProxies: readonly string[];
   readonly drainTimeoutMs: number;
   readonly watchTimeoutMs: number;
@@ -227,6 +235,7 @@ export async function loadSettings(
     prefix: get("prefix"),
     engine: get("engine"),
     logLevel: get("logLevel"),
+    accessLog: get("accessLog") === "off" ? null : get("accessLog"),
     trustedProxies: get("trustedProxies"),
     drainTimeoutMs: get("drainTimeout"),
     watchTimeoutMs: get("watchTimeout"),

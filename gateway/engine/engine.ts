@@ -101,6 +101,8 @@ export interface Exchange<Context> {
   /** In `onResponse`: the first value of a header of the origin's answer. */
   responseHeader(name: string): string | undefined;
   setResponseHeader(name: string, value: string): void;
+  /** One more line, as for a second `Set-Cookie`; those that are there stay. */
+  addResponseHeader(name: string, value: string): void;
   removeResponseHeader(name: string): void;
   /** The answer's header lines as the origin sent them, joined by CR LF, before any change. */
   readonly rawResponseHeaders: string;

@@ -209,6 +209,7 @@ export class Primary {
         http: settings.http,
         engine: settings.engine,
         limits: settings.limits,
+        accessLog: settings.accessLog,
         trustedProxies: settings.trustedProxies,
         script: settings.script,
         watchTimeoutMs: settings.watchTimeoutMs,

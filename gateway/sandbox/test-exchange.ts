@@ -121,6 +121,14 @@ export class TestExchange implements Exchange<unknown> {
     checkHeader(name, value);
     this.#responseHeaders.set(name.toLowerCase(), value);
   }
+  addResponseHeader(name: string, value: string): void {
+    checkHeader(name, value);
+    const before = this.#responseHeaders.get(name.toLowerCase());
+    this.#responseHeaders.set(
+      name.toLowerCase(),
+      before === undefined ? value : `${before}, ${value}`,
+    );
+  }
   removeResponseHeader(name: string): void {
     checkHeader(name, "");
     this.#responseHeaders.delete(name.toLowerCase());

@@ -7,6 +7,8 @@ export interface WorkerSettings {
   readonly http: { readonly host: string; readonly port: number };
   readonly engine: "http1";
   readonly limits: Partial<EngineLimits>;
+  /** A file, `-` for standard output, `null` for none. */
+  readonly accessLog: string | null;
   /** Proxies whose `X-Forwarded-*` and `X-Request-Id` are kept: addresses or CIDR blocks. Default none. */
   readonly trustedProxies: readonly string[];
   readonly script: { readonly memoryMb: number; readonly callTimeoutMs: number };

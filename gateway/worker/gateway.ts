@@ -4,6 +4,7 @@
  */
 import type { Upstream } from "../balancing/index.ts";
 import type { Exchange, Handler, Peer, PeerFailure } from "../engine/engine.ts";
+import type { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Router } from "../routing/index.ts";
 import type { Sandbox, Script, Steering } from "../sandbox/index.ts";
@@ -25,6 +26,8 @@ export interface GatewayOptions {
   readonly sandbox: Sandbox;
   readonly log: Log;
   readonly failures: FailureLog;
+  /** `null`: requests are not noted. */
+  readonly accessLog: AccessLog | null;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly watchTimeoutMs: number;
@@ -41,6 +44,7 @@ export class Gateway implements Handler<RequestContext> {
   readonly #sandbox: Sandbox;
   readonly #log: Log;
   readonly #failures: FailureLog;
+  readonly #accessLog: AccessLog | null;
   readonly #now: () => number;
   readonly #waiting: WaitingRoom<RequestContext>;
 
@@ -49,6 +53,7 @@ export class Gateway implements Handler<RequestContext> {
     this.#sandbox = options.sandbox;
     this.#log = options.log;
     this.#failures = options.failures;
+    this.#accessLog = options.accessLog;
     this.#now = options.now;
     this.#waiting = new WaitingRoom({
       timeoutMs: options.watchTimeoutMs,
@@ -92,6 +97,7 @@ export class Gateway implements Handler<RequestContext> {
   }
 
   onEnd(exchange: Exchange<RequestContext>): void {
+    this.#accessLog?.record(exchange, exchange.context?.route?.name ?? "");
     exchange.context = null;
   }
 

@@ -5,6 +5,7 @@
 import { PeerBook } from "../balancing/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createHttp1Engine } from "../engine/http1/index.ts";
+import { AccessLog } from "../observability/access-log.ts";
 import { createLogger, type Log } from "../observability/logger.ts";
 import { Router } from "../routing/index.ts";
 import { createSandbox, type Sandbox } from "../sandbox/index.ts";
@@ -26,6 +27,7 @@ class Worker {
   readonly #replica = new Replica();
   readonly #book: PeerBook;
   readonly #sandbox: Sandbox;
+  readonly #accessLog: AccessLog | null;
   readonly #gateway: Gateway;
   readonly #engine: Engine;
   #isListening = false;
@@ -39,10 +41,18 @@ class Worker {
       limits: settings.script,
       log: (level, host, version, message) => this.#log[level]({ script: host, version }, message),
     });
+    this.#accessLog =
+      settings.accessLog === null
+        ? null
+        : new AccessLog({
+            target: settings.accessLog,
+            onTrouble: (message) => this.#log.error({}, message),
+          });
     this.#gateway = new Gateway({
       router: this.#route(null, null),
       sandbox: this.#sandbox,
       log: this.#log,
+      accessLog: this.#accessLog,
       failures: new FailureLog(this.#log, now),
       now,
       watchTimeoutMs: settings.watchTimeoutMs,
@@ -91,11 +101,15 @@ class Worker {
     if (this.#isDraining) return;
     this.#isDraining = true;
     if (!this.#isListening) process.exit(0);
-    void this.#engine.drain(deadlineMs).then((cut) => {
-      if (cut > 0) this.#log.warn({ cut }, "requests were cut at the drain deadline");
-      this.#report();
-      process.exit(0);
-    });
+    void this.#finish(deadlineMs);
+  }
+
+  async #finish(deadlineMs: number): Promise<void> {
+    const cut = await this.#engine.drain(deadlineMs);
+    if (cut > 0) this.#log.warn({ cut }, "requests were cut at the drain deadline");
+    this.#report();
+    await this.#accessLog?.close();
+    process.exit(0);
   }
 
   #onSnapshot(snapshot: Snapshot): void {

@@ -2,7 +2,6 @@
  * One request on its way: the phases in their order, the tries, and what is written to either side.
  * A client connection has one, used again for each of its requests.
  */
-
 import { answerFields, errorAnswer, statusLine } from "../answers.ts";
 import type { Answer, Exchange, PeerFailure } from "../engine.ts";
 import { failureText, idempotent } from "../failures.ts";
@@ -160,6 +159,10 @@ export class Http1Exchange<C> implements Exchange<C> {
 
   setResponseHeader(name: string, value: string): void {
     this.#connection?.head.fields.set(name, value);
+  }
+
+  addResponseHeader(name: string, value: string): void {
+    this.#connection?.head.fields.add(name, value);
   }
 
   removeResponseHeader(name: string): void {

@@ -23,6 +23,7 @@ export class FieldLines {
   readonly #dropped: number[] = [];
   #droppedCount = 0;
   #edits: Map<string, Edit> | null = null;
+  #added: Edit[] | null = null;
   readonly #owned: ReadonlySet<string>;
 
   constructor(side: "request" | "response") {
@@ -35,6 +36,7 @@ export class FieldLines {
     this.end = end;
     this.#droppedCount = 0;
     this.#edits = null;
+    this.#added = null;
   }
 
   /** Leaves out the line at `[from, to)`, its CR LF included. Lines are dropped in their order. */
@@ -57,7 +59,7 @@ export class FieldLines {
   get(name: string): string | undefined {
     const lower = name.toLowerCase();
     const edit = this.#edits?.get(lower);
-    if (edit !== undefined) return edit.value ?? undefined;
+    if (edit !== undefined) return edit.value ?? this.#addedValue(lower);
     const { text, end } = this;
     for (let line = this.start; line < end; ) {
       const lineEnd = text.indexOf("\r\n", line);
@@ -65,7 +67,11 @@ export class FieldLines {
       if (isNamed(text, line, colon, lower)) return fieldValue(text, colon, lineEnd);
       line = lineEnd + 2;
     }
-    return undefined;
+    return this.#addedValue(lower);
+  }
+
+  #addedValue(lower: string): string | undefined {
+    return this.#added?.find((edit) => edit.name.toLowerCase() === lower)?.value ?? undefined;
   }
 
   /** Throws a `TypeError` that names the field when it is the engine's own or breaks the grammar. */
@@ -74,6 +80,15 @@ export class FieldLines {
     if (!isFieldValue(value))
       throw new TypeError(`header ${name}: the value has a forbidden character`);
     this.#edit(name, value);
+  }
+
+  /** One more line of a field that may have several; the others stay. Throws as `set` does. */
+  add(name: string, value: string): void {
+    this.#check(name);
+    if (!isFieldValue(value))
+      throw new TypeError(`header ${name}: the value has a forbidden character`);
+    this.#added ??= [];
+    this.#added.push({ name, value });
   }
 
   remove(name: string): void {
@@ -91,8 +106,9 @@ export class FieldLines {
 
   /** All lines that go on, each with its CR LF. */
   toString(): string {
-    if (this.#edits !== null) return this.#edited(this.#edits);
-    return this.#runs();
+    let out = this.#edits === null ? this.#runs() : this.#edited(this.#edits);
+    for (const { name, value } of this.#added ?? []) out += `${name}: ${value}\r\n`;
+    return out;
   }
 
   #runs(): string {
@@ -129,7 +145,11 @@ export class FieldLines {
   }
 
   #edit(name: string, value: string | null): void {
+    const lower = name.toLowerCase();
     this.#edits ??= new Map();
-    this.#edits.set(name.toLowerCase(), { name, value });
+    this.#edits.set(lower, { name, value });
+    if (this.#added !== null) {
+      this.#added = this.#added.filter((edit) => edit.name.toLowerCase() !== lower);
+    }
   }
 }

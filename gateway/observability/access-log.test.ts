@@ -1,0 +1,95 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import type { Exchange } from "../engine/engine.ts";
+import { Peer } from "../engine/peer.ts";
+import { AccessLog } from "./access-log.ts";
+
+/** What the log reads of an exchange; the whole path is driven in the end-to-end suite. */
+function exchange(parts: Partial<Exchange<unknown>>): Exchange<unknown> {
+  const headers: Record<string, string> = { "user-agent": 'curl "7" \\ \xe9' };
+  return {
+    id: "abc1-1",
+    clientAddress: "127.0.0.1",
+    method: "GET",
+    host: "a.example.com",
+    path: '/a"b',
+    query: "x=1",
+    status: 200,
+    errorCode: "",
+    durationMs: 1.23456,
+    bytesIn: 0,
+    bytesOut: 12,
+    tries: 1,
+    peer: new Peer("127.0.0.1", 80),
+    header: (name: string) => headers[name],
+    ...parts,
+  } as Exchange<unknown>;
+}
+
+describe("access log", () => {
+  let directory: string;
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "sluice-access-"));
+  });
+  afterEach(() => rm(directory, { recursive: true }));
+
+  async function written(log: AccessLog): Promise<Record<string, unknown>[]> {
+    await log.close();
+    const text = await readFile(join(directory, "access.log"), "utf8");
+    return text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+  }
+
+  function open(troubles: string[] = []): AccessLog {
+    return new AccessLog({
+      target: join(directory, "access.log"),
+      onTrouble: (message) => troubles.push(message),
+      now: () => 1_800_000_000_000,
+    });
+  }
+
+  it("writes one JSON line of bunyan's shape for each request", async () => {
+    const log = open();
+    log.record(exchange({}), "web");
+    log.record(exchange({ status: 404, errorCode: "no_route", peer: null, query: "" }), "");
+    const [first, second] = await written(log);
+    expect(first).to.include({
+      name: "sluice-access",
+      level: 30,
+      v: 0,
+      pid: process.pid,
+      time: "2027-01-15T08:00:00.000Z",
+      target: '/a"b?x=1',
+      status: 200,
+      ms: 1.235,
+      upstream: "web",
+      peer: "127.0.0.1:80",
+      userAgent: 'curl "7" \\ \xe9',
+    });
+    expect(second).to.include({ status: 404, error: "no_route", target: '/a"b' });
+    expect(second).not.to.have.any.keys("upstream", "peer");
+  });
+
+  it("keeps every record of many batches, in order", async () => {
+    const log = open();
+    for (let bytesOut = 0; bytesOut < 5_000; bytesOut += 1)
+      log.record(exchange({ bytesOut }), "web");
+    const records = await written(log);
+    expect(records.map((record) => record.bytesOut)).to.deep.equal([...Array(5_000).keys()]);
+  });
+
+  it("says so when its file cannot be written", async () => {
+    const troubles: string[] = [];
+    const log = new AccessLog({
+      target: join(directory, "missing", "access.log"),
+      onTrouble: (message) => troubles.push(message),
+    });
+    log.record(exchange({}), "web");
+    await log.close();
+    expect(troubles.join()).to.match(/access log: ENOENT.*missing/);
+  });
+});

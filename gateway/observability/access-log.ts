@@ -1,0 +1,107 @@
+/**
+ * The access log: one record for each request, in the shape of bunyan's records, as JSON lines that
+ * are put together by hand and written in batches. Does not rotate files: a worker that is replaced
+ * (SIGHUP) opens its file anew.
+ */
+import { createWriteStream, type WriteStream } from "node:fs";
+import { hostname } from "node:os";
+import type { Exchange } from "../engine/engine.ts";
+
+/** A batch is written when it has this many characters, or after `flushMs`. */
+const batchLength = 65_536;
+const flushMs = 200;
+/** When the disk or the reader is slower than the traffic, records beyond this are dropped and counted. */
+const maxBacklogBytes = 16 * 1024 * 1024;
+/** bunyan's level `info`. */
+const level = 30;
+
+const needsEscape = /["\\\x80-\xff]/;
+
+export interface AccessLogOptions {
+  /** `-` for standard output, otherwise a file that is appended to. */
+  readonly target: string;
+  /** Told, once per flush, how many records were dropped; and of errors of the file. */
+  readonly onTrouble: (message: string) => void;
+  /** Milliseconds since 1970. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+export class AccessLog {
+  readonly #stream: WriteStream | NodeJS.WriteStream;
+  readonly #isOwn: boolean;
+  readonly #onTrouble: (message: string) => void;
+  readonly #now: () => number;
+  readonly #tail: string;
+  #batch = "";
+  #timer: NodeJS.Timeout | null = null;
+  #dropped = 0;
+  #timeMs = 0;
+  #time = "";
+
+  constructor(options: AccessLogOptions) {
+    this.#isOwn = options.target !== "-";
+    this.#stream = this.#isOwn ? createWriteStream(options.target, { flags: "a" }) : process.stdout;
+    this.#onTrouble = options.onTrouble;
+    this.#now = options.now ?? Date.now;
+    if (this.#isOwn) {
+      this.#stream.on("error", (error) => this.#onTrouble(`access log: ${error.message}`));
+    }
+    const name = JSON.stringify({
+      name: "sluice-access",
+      hostname: hostname(),
+      pid: process.pid,
+      level,
+    });
+    this.#tail = `,${name.slice(1, -1)},"v":0}\n`;
+  }
+
+  /** Notes a request that is over; `upstream` is empty when none was found. */
+  record(exchange: Exchange<unknown>, upstream: string): void {
+    if (this.#stream.writableLength > maxBacklogBytes) {
+      this.#dropped += 1;
+      return;
+    }
+    const now = this.#now();
+    if (now !== this.#timeMs) {
+      this.#timeMs = now;
+      this.#time = new Date(now).toISOString();
+    }
+    const { query, errorCode, peer } = exchange;
+    const target = query === "" ? exchange.path : `${exchange.path}?${query}`;
+    const userAgent = exchange.header("user-agent");
+    // Method, host, id and addresses have passed a grammar without quotes and backslashes.
+    let line = `{"time":"${this.#time}","msg":"request","id":${quote(exchange.id)},"client":"${exchange.clientAddress}","method":"${exchange.method}","host":${quote(exchange.host)},"target":${quote(target)},"status":${exchange.status},"ms":${exchange.durationMs.toFixed(3)},"bytesIn":${exchange.bytesIn},"bytesOut":${exchange.bytesOut},"tries":${exchange.tries}`;
+    if (upstream !== "") line += `,"upstream":${quote(upstream)}`;
+    if (peer !== null) line += `,"peer":"${peer.key}"`;
+    if (errorCode !== "") line += `,"error":"${errorCode}"`;
+    if (userAgent !== undefined) line += `,"userAgent":${quote(userAgent)}`;
+    this.#batch += line + this.#tail;
+    if (this.#batch.length >= batchLength) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), flushMs);
+  }
+
+  /** Writes what is left and closes the file. */
+  close(): Promise<void> {
+    this.#flush();
+    return new Promise((resolve) => {
+      if (this.#isOwn) this.#stream.end(() => resolve());
+      else this.#stream.write("", () => resolve());
+    });
+  }
+
+  #flush(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#batch !== "") this.#stream.write(this.#batch);
+    this.#batch = "";
+    if (this.#dropped > 0) {
+      this.#onTrouble(`access log: ${this.#dropped} records dropped, its target is too slow`);
+      this.#dropped = 0;
+    }
+  }
+}
+
+/** A latin1 text as a JSON string. */
+function quote(text: string): string {
+  return needsEscape.test(text) ? JSON.stringify(text) : `"${text}"`;
+}
