@@ -4,8 +4,17 @@
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
-import { copyFile, mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { accessSync, constants, existsSync } from "node:fs";
+import {
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,6 +22,7 @@ import { promisify } from "node:util";
 import Dockerode from "dockerode";
 
 const execute = promisify(execFile);
+const directoryPrefix = "sluice-docker-";
 const startTimeoutMs = 30_000;
 const stopTimeoutMs = 15_000;
 
@@ -108,8 +118,11 @@ function isExecutable(path: string): boolean {
 export async function startDocker(): Promise<DockerEngine> {
   const dockerd = findDocker();
   if (dockerd === null) throw new Error(`no Docker Engine for tests: ${whatIsMissing()}`);
-  const directory = await mkdtemp(join(tmpdir(), "sluice-docker-"));
-  const engine = new PrivateEngine(dockerd, directory, await createBridge());
+  await sweep();
+  const directory = await mkdtemp(join(tmpdir(), `${directoryPrefix}${process.pid}-`));
+  const bridge = await createBridge();
+  await writeFile(join(directory, "bridge"), bridge.name);
+  const engine = new PrivateEngine(dockerd, directory, bridge);
   try {
     await engine.boot();
     await importRoot(engine.api, join(directory, "root"));
@@ -225,17 +238,12 @@ class PrivateEngine implements DockerEngine {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
-    if (this.#child !== null && (await this.#answers())) {
-      const containers = await this.api.listContainers({ all: true });
-      await Promise.all(
-        containers.map(({ Id }) => this.api.getContainer(Id).remove({ force: true })),
-      );
-      await this.api.pruneNetworks();
+    try {
+      if (this.#child !== null && (await this.#answers())) await removeContainers(this.api);
+    } finally {
+      await this.#end();
+      await removeTraces(this.#directory, this.#bridge.name);
     }
-    await this.#end();
-    await unmountUnder(this.#directory);
-    await rm(this.#directory, { recursive: true, force: true, maxRetries: 5 });
-    await execute("ip", ["link", "delete", this.#bridge.name]);
   }
 
   async #end(): Promise<void> {
@@ -342,8 +350,14 @@ async function createBridge(): Promise<Bridge> {
   return { name, address };
 }
 
-/** dockerd leaves the mount of its own network namespace behind. */
-async function unmountUnder(directory: string): Promise<void> {
+async function removeContainers(api: Dockerode): Promise<void> {
+  const containers = await api.listContainers({ all: true });
+  await Promise.all(containers.map(({ Id }) => api.getContainer(Id).remove({ force: true })));
+  await api.pruneNetworks();
+}
+
+/** dockerd leaves the mount of its own network namespace behind, and with it the directory. */
+async function removeTraces(directory: string, bridge: string): Promise<void> {
   const mounts = await readFile("/proc/self/mounts", "utf8");
   const points = mounts
     .split("\n")
@@ -351,4 +365,26 @@ async function unmountUnder(directory: string): Promise<void> {
     .filter((point) => point.startsWith(`${directory}/`))
     .reverse();
   for (const point of points) await execute("umount", [point]);
+  await rm(directory, { recursive: true, force: true, maxRetries: 5 });
+  if (existsSync(`/sys/class/net/${bridge}`)) await execute("ip", ["link", "delete", bridge]);
+}
+
+/** Ends and removes the engines of test runs that were killed before they could do so. */
+async function sweep(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const [, owner] = new RegExp(`^${directoryPrefix}(\\d+)-`).exec(name) ?? [];
+    if (owner === undefined || existsSync(`/proc/${owner}`)) continue;
+    const directory = join(tmpdir(), name);
+    const dockerd = Number(await readOr(join(directory, "pid"), "0"));
+    const runs = async () =>
+      dockerd > 0 && (await readOr(`/proc/${dockerd}/cmdline`, "")).includes(directory);
+    if (await runs()) process.kill(dockerd, "SIGTERM");
+    const deadline = Date.now() + stopTimeoutMs;
+    while ((await runs()) && Date.now() < deadline) await sleep(30);
+    await removeTraces(directory, await readOr(join(directory, "bridge"), "none"));
+  }
+}
+
+async function readOr(path: string, fallback: string): Promise<string> {
+  return existsSync(path) ? (await readFile(path, "utf8")).trim() : fallback;
 }
