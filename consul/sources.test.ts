@@ -207,6 +207,7 @@ for (const kind of consulKinds())
       const before = seen.changes.length;
       await operator.put("scripts/h1.example", "export default () => {};");
       await until("the script is there", () => seen.changes.length > before);
+      expect(answersFor("sluice/hosts/")).to.equal(1);
       await operator.put("hosts/h5.example", { paths: { "/": "other" } });
       await until("the host is there", () => seen.changes.length > before + 1);
       const emitted = seen.changes.slice(before).map((change) => `${change.kind} ${change.key}`);
@@ -215,6 +216,14 @@ for (const kind of consulKinds())
         "script h1.example",
         "host h5.example",
       ]);
+      await until("the hosts were read twice", () => answersFor("sluice/hosts/") === 2);
+    });
+
+    it("keep everything while Consul is away, say so, and go on when it is back", async () => {
+      await operator.register("thumb", 4001);
+      await operator.put("hosts/a.example", { paths: { "/": "thumb" } });
+      await begin();
+      const before = JSON.stringify([seen.keys("host"), seen.ports("thumb")]);
       await consul.kill();
       await until("it is stale", () => seen.sources.status().stale !== null);
       expect(seen.sources.status().stale?.error).to.contain(consul.url);
