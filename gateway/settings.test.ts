@@ -36,6 +36,7 @@ describe("settings", () => {
       prefix: "sluice/",
       engine: "http1",
       logLevel: "info",
+      accessLog: null,
       trustedProxies: [],
       drainTimeoutMs: 30_000,
       watchTimeoutMs: 2000,
