@@ -2,8 +2,15 @@
  * The commands. The only place that reads argv, and the only one that ends the process with an error;
  * what a command does is in `commands/`, loaded when it is asked for.
  */
+import { enableCompileCache } from "node:module";
+import { fileURLToPath } from "node:url";
 import { type Command, Option, program } from "commander";
 import { settingNames } from "./settings.ts";
+
+// Compiled code is kept from run to run, for this process and those that it starts: without it a worker
+// takes twice as long to start and keeps 30 MB more, for the stripper of types alone.
+process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("../.cache/compile", import.meta.url));
+enableCompileCache(process.env.NODE_COMPILE_CACHE);
 
 const print = (line: string) => console.log(line);
 

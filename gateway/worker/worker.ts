@@ -2,6 +2,7 @@
  * A worker process: traffic in, traffic out. It is told by the primary what to be and what the desired
  * state is, listens after its first snapshot, and reports once a second. It never asks Consul.
  */
+import { flushCompileCache } from "node:module";
 import { PeerBook } from "../balancing/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createHttp1Engine } from "../engine/http1/index.ts";
@@ -123,6 +124,8 @@ class Worker {
     const { host, port } = this.#settings.http;
     try {
       const address = await this.#engine.listen({ host, port, backlog: 4_096 });
+      // For the next worker; otherwise it is written when this one ends, and a killed one writes nothing.
+      flushCompileCache();
       send({ type: "listening", address: address.address, port: address.port });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
