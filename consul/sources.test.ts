@@ -18,14 +18,15 @@ for (const kind of consulKinds())
     let operator: Operator;
     let seen: Observed;
 
-    beforeEach(async () => {
+    before(async () => {
       consul = await kind.start();
       operator = new Operator(consul.url);
     });
     afterEach(async () => {
       await seen.stop();
-      await consul.stop();
+      await operator.clear();
     });
+    after(() => consul.stop());
 
     const begin = async (options: Parameters<typeof observe>[1] = {}) => {
       seen = observe(consul.url, options);
