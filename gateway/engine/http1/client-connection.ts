@@ -329,6 +329,8 @@ export class ClientConnection<C> {
   #onPartialHead(buffer: Buffer): boolean {
     const { limits, clock } = this.#engine;
     const { length } = buffer;
+    // Half of an empty line before a request: nothing has begun.
+    if (length === 1 && buffer[0] === 13) return false;
     const lineEnd = buffer.indexOf("\r\n");
     const lineLength = lineEnd === -1 ? length : lineEnd;
     // What was looked at before need not be again, but for a CR at its end.
