@@ -1,0 +1,306 @@
+/**
+ * One client's connection under the reference engine: serves its requests one after the other, as
+ * `http1/` does, though `node:http` would have them all at once; and refuses what is none.
+ */
+import { type IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { answerFields, errorAnswer, statusLine } from "../answers.ts";
+import { type Refusal, refuse } from "../grammar.ts";
+import { ReferenceExchange } from "./exchange.ts";
+import { parserRefusal } from "./parser-refusal.ts";
+import type { ReferenceEngine } from "./reference.ts";
+import { planRequest } from "./request-plan.ts";
+
+/** How long a refused client may go on sending before the connection is cut, so that it can read why. */
+const lingerMs = 5_000;
+/** Requests that are read ahead of their turn; then the client is not read. */
+const maxAhead = 16;
+const maxAheadBytes = 65_536;
+
+interface Arrived {
+  readonly request: IncomingMessage;
+  /** `null`: `node:http` gave up the socket for an upgrade. */
+  readonly response: ServerResponse | null;
+}
+
+export class ClientSession<C> {
+  readonly address: string;
+  readonly isTrusted: boolean;
+  /** Whether the connection outlives the current exchange. */
+  keepAlive = true;
+  readonly #engine: ReferenceEngine<C>;
+  readonly #socket: Socket;
+  #queue: (Arrived | Refusal)[] = [];
+  #stage: "idle" | "head" | "busy" | "closing" | "closed" = "idle";
+  #active: ReferenceExchange<C> | null = null;
+  /** The parser gave up: what comes is thrown away. */
+  #broken: Refusal | null = null;
+  #requests = 0;
+  #deadline: number;
+  #readBefore = 0;
+  #unsentBefore = 0;
+  /** Bytes that came behind the head of an upgrade, as long as they belong to nobody. */
+  #ahead: Buffer[] | null = null;
+  readonly #keepAhead = (piece: Buffer) => {
+    this.#ahead?.push(piece);
+    if (Buffer.concat(this.#ahead ?? []).length > maxAheadBytes) this.#socket.pause();
+  };
+
+  constructor(engine: ReferenceEngine<C>, socket: Socket, address: string, isTrusted: boolean) {
+    this.#engine = engine;
+    this.#socket = socket;
+    this.address = address.startsWith("::ffff:") ? address.slice(7) : address;
+    this.isTrusted = isTrusted;
+    this.#deadline = engine.clock + engine.limits.idleTimeoutMs;
+    socket.on("end", () => this.#onEnd());
+    // A socket's error is always followed by its close.
+    socket.on("error", () => {});
+    socket.on("close", () => this.#onClose());
+  }
+
+  /** Bytes that the client has not taken. */
+  get unsent(): number {
+    return this.#socket.writableLength;
+  }
+
+  onRequest(request: IncomingMessage, response: ServerResponse): void {
+    this.#enqueue({ request, response });
+  }
+
+  onUpgrade(request: IncomingMessage, head: Buffer): void {
+    this.#ahead = head.length > 0 ? [head] : [];
+    this.#socket.on("data", this.#keepAhead);
+    this.#enqueue({ request, response: null });
+  }
+
+  onRefused(refusal: Refusal): void {
+    this.#enqueue(refusal);
+  }
+
+  /** `node:http`'s parser, or its socket, failed. */
+  onError(error: Error & { readonly code?: string }): void {
+    const refusal = parserRefusal(error);
+    if (refusal === null) {
+      this.destroy();
+      return;
+    }
+    if (this.#broken !== null) return;
+    this.#broken = refusal;
+    const last = this.#queue.at(-1);
+    if (last === undefined && this.#active?.isReadingBody === true) this.#breakBody(this.#active);
+    else if (last === undefined || "status" in last || last.request.complete) {
+      this.#enqueue(refusal);
+    }
+  }
+
+  /** Refuses the connection as a whole. */
+  refuse(refusal: Refusal): void {
+    if (this.#stage === "closing" || this.#stage === "closed") return;
+    this.#engine.countRefused(refusal.code);
+    const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
+    const body = answer.body ?? "";
+    this.#socket.end(
+      `HTTP/1.1 ${statusLine(refusal.status)}Date: ${new Date().toUTCString()}\r\n${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+      "latin1",
+    );
+    this.#linger();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  /**
+   * Ends without the end of the answer, so that the client sees that it is not whole: where neither a
+   * length nor a last chunk is missing (`isBare`), only a reset tells.
+   */
+  truncate(isBare: boolean): void {
+    this.#stage = "closing";
+    this.#deadline = this.#engine.clock + lingerMs;
+    if (isBare) this.#socket.resetAndDestroy();
+    else this.#socket.destroySoon();
+  }
+
+  /** The socket, for a tunnel. */
+  takeSocket(): Socket {
+    this.#socket.off("data", this.#keepAhead);
+    return this.#socket;
+  }
+
+  /** What the client sent behind the head of its upgrade. */
+  takeAhead(): Buffer {
+    const ahead = Buffer.concat(this.#ahead ?? []);
+    this.#ahead = null;
+    return ahead;
+  }
+
+  onExchangeOver(): void {
+    const wasTunnel = this.#stage === "busy" && this.#active !== null && this.#ahead === null;
+    this.#active = null;
+    this.#awaitProgress();
+    if (wasTunnel && this.#socket.writableEnded) this.#linger();
+  }
+
+  onDrainStart(graceEnd: number): void {
+    if (this.#stage === "idle") this.#deadline = Math.min(this.#deadline, graceEnd);
+  }
+
+  onSweep(now: number): void {
+    if (this.#active !== null) {
+      this.#active.onSweep(now);
+      return;
+    }
+    if (this.#stage === "idle" && this.#socket.bytesRead > this.#readBefore) {
+      this.#stage = "head";
+      this.#deadline = now + this.#engine.limits.headTimeoutMs;
+    }
+    if (now >= this.#deadline) this.#onDeadline();
+  }
+
+  #onDeadline(): void {
+    if (this.#stage === "idle") {
+      this.#socket.end();
+      this.#linger();
+    } else if (this.#stage === "head") {
+      const { headTimeoutMs } = this.#engine.limits;
+      const message = `no whole request head within ${headTimeoutMs} ms`;
+      this.refuse({ status: 408, code: "head_timeout", message });
+    } else if (this.#stage === "busy" && this.unsent < this.#unsentBefore) {
+      this.#awaitProgress();
+    } else {
+      this.destroy();
+    }
+  }
+
+  #enqueue(entry: Arrived | Refusal): void {
+    if (this.#stage === "closing" || this.#stage === "closed") {
+      // What nobody reads would stop the rest, and with it the client's close.
+      if (!("status" in entry)) entry.request.resume();
+      return;
+    }
+    this.#queue.push(entry);
+    if (this.#stage !== "busy") this.#advance();
+    else if (this.#queue.length > maxAhead) this.#socket.pause();
+  }
+
+  #advance(): void {
+    const entry = this.#queue.shift();
+    if (entry === undefined) {
+      this.#stage = "idle";
+      this.#readBefore = this.#socket.bytesRead;
+      const { clock, limits, isDraining, drainGraceEnd } = this.#engine;
+      this.#deadline = isDraining ? drainGraceEnd : clock + limits.idleTimeoutMs;
+      return;
+    }
+    if (this.#queue.length === 0) this.#socket.resume();
+    if ("status" in entry) {
+      this.refuse(entry);
+      return;
+    }
+    this.#start(entry);
+  }
+
+  #start({ request, response: given }: Arrived): void {
+    const { limits } = this.#engine;
+    const outcome = planRequest(request, limits);
+    if ("refusal" in outcome) {
+      request.resume();
+      this.refuse(outcome.refusal);
+      return;
+    }
+    this.#stage = "busy";
+    this.#requests += 1;
+    const { plan } = outcome;
+    this.keepAlive =
+      plan.keepAlive &&
+      (limits.maxRequestsPerConnection === 0 || this.#requests < limits.maxRequestsPerConnection);
+    const response = given ?? this.#upgradeResponse(request);
+    // Of a client that has gone it is the connection's own end that counts.
+    response.on("error", () => {});
+    if (given !== null) given.on("close", () => this.#onResponseOver());
+    const exchange = new ReferenceExchange(this.#engine, this, request, response, plan);
+    this.#active = exchange;
+    this.#engine.addExchange();
+    exchange.run();
+    if (this.#broken !== null && this.#queue.length === 0 && this.#active?.isReadingBody) {
+      this.#breakBody(this.#active);
+    }
+  }
+
+  #breakBody(exchange: ReferenceExchange<C>): void {
+    this.#engine.countRefused("bad_chunk");
+    exchange.onRequestBroken(400, "bad_chunk", "the request body is malformed");
+  }
+
+  /** The answer to a request whose socket `node:http` has let go of. */
+  #upgradeResponse(request: IncomingMessage): ServerResponse {
+    const response = new ServerResponse(request);
+    response.assignSocket(this.#socket);
+    response.on("finish", () => {
+      response.detachSocket(this.#socket);
+      if (this.keepAlive) {
+        // No upgrade after all: `node:http` reads on from where it stopped.
+        this.#socket.off("data", this.#keepAhead);
+        this.#socket.pause();
+        const ahead = this.takeAhead();
+        if (ahead.length > 0) this.#socket.unshift(ahead);
+        this.#engine.attach(this.#socket);
+        this.#socket.resume();
+      } else {
+        this.#socket.end();
+      }
+      this.#onResponseOver();
+    });
+    return response;
+  }
+
+  #onResponseOver(): void {
+    if (this.#stage === "closed" || this.#stage === "closing") return;
+    if (!this.keepAlive) {
+      this.#linger();
+      return;
+    }
+    this.#advance();
+  }
+
+  #awaitProgress(): void {
+    this.#unsentBefore = this.unsent;
+    this.#deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+  }
+
+  #linger(): void {
+    this.#stage = "closing";
+    this.#queue = [];
+    this.#deadline = this.#engine.clock + lingerMs;
+    this.#socket.resume();
+  }
+
+  #onEnd(): void {
+    if (this.#active === null) {
+      if (this.#ahead !== null || this.#stage === "closing") this.#socket.end();
+      return;
+    }
+    if (this.#active.isTunnel) return;
+    if (this.#engine.limits.servesHalfClosed && !this.#active.isReadingBody) this.keepAlive = false;
+    else this.destroy();
+  }
+
+  #onClose(): void {
+    this.#stage = "closed";
+    this.#queue = [];
+    this.#active?.onClientGone();
+    this.#engine.removeSession(this);
+  }
+}
+
+/** CONNECT asks for a tunnel to anywhere: not here. */
+export const connectRefusal: Refusal = {
+  status: 405,
+  code: "no_connect",
+  message: "CONNECT is not served here",
+};
+
+export const expectationRefusal: Refusal = {
+  ...refuse("bad_expectation", "only 100-continue is met"),
+  status: 417,
+};

@@ -1,0 +1,112 @@
+/**
+ * The header lines of a head as `node:http` gives them (`rawHeaders`), with the changes that are to be
+ * made on the way on.
+ */
+import { requestOwned, responseOwned, unremovable } from "../fields.ts";
+import { isFieldValue, isToken } from "../grammar.ts";
+
+/** Owned fields that are passed on all the same: the gateway adds to the first, the second is end to end. */
+const passedOn = new Set(["via", "trailer"]);
+
+interface Line {
+  readonly name: string;
+  readonly lower: string;
+  readonly value: string;
+}
+
+export class HeaderList {
+  readonly #lines: readonly Line[];
+  readonly #owned: ReadonlySet<string>;
+  /** By lower-case name; `value` is `null` where the field is removed. */
+  readonly #edits = new Map<string, { readonly name: string; readonly value: string | null }>();
+
+  #added: Line[] = [];
+
+  constructor(side: "request" | "response", rawHeaders: readonly string[]) {
+    const lines: Line[] = [];
+    for (let n = 0; n + 1 < rawHeaders.length; n += 2) {
+      const name = rawHeaders[n] ?? "";
+      lines.push({ name, lower: name.toLowerCase(), value: rawHeaders[n + 1] ?? "" });
+    }
+    this.#lines = lines;
+    this.#owned = side === "request" ? requestOwned : responseOwned;
+  }
+
+  get length(): number {
+    return this.#lines.length;
+  }
+
+  /** The lines before any change, joined by CR LF; white space around values is lost. */
+  get raw(): string {
+    return this.#lines.map(({ name, value }) => `${name}: ${value}`).join("\r\n");
+  }
+
+  /** Every value of a field as it was sent. `name` is in lower case. */
+  sent(name: string): string[] {
+    return this.#lines.filter((line) => line.lower === name).map((line) => line.value);
+  }
+
+  /** The first value of a field, with the edits applied. */
+  get(name: string): string | undefined {
+    const lower = name.toLowerCase();
+    const edit = this.#edits.get(lower);
+    if (edit !== undefined && edit.value !== null) return edit.value;
+    const lines = edit === undefined ? [...this.#lines, ...this.#added] : this.#added;
+    return lines.find((line) => line.lower === lower)?.value;
+  }
+
+  /** Throws a `TypeError` that names the field when it is the engine's own or breaks the grammar. */
+  set(name: string, value: string): void {
+    this.#check(name, value);
+    this.#edit(name, value);
+  }
+
+  /** One more line of a field that may have several; the others stay. Throws as `set` does. */
+  add(name: string, value: string): void {
+    this.#check(name, value);
+    this.#added.push({ name, lower: name.toLowerCase(), value });
+  }
+
+  remove(name: string): void {
+    this.#check(name, "");
+    this.#edit(name, null);
+  }
+
+  /** Leaves out every field that a `Connection` value names. */
+  removeNamedBy(connection: string): void {
+    for (const part of connection.split(",")) {
+      const name = part.trim().toLowerCase();
+      if (name === "" || this.#owned.has(name) || unremovable.has(name)) continue;
+      this.#edit(name, null);
+    }
+  }
+
+  /** The fields that go on, in their order, those of the engine left out. */
+  forwarded(): (readonly [name: string, value: string])[] {
+    const out: (readonly [string, string])[] = [];
+    for (const { name, lower, value } of this.#lines) {
+      if (this.#edits.has(lower)) continue;
+      if (this.#owned.has(lower) && !passedOn.has(lower)) continue;
+      out.push([name, value]);
+    }
+    for (const { name, value } of this.#edits.values()) if (value !== null) out.push([name, value]);
+    for (const { name, value } of this.#added) out.push([name, value]);
+    return out;
+  }
+
+  #edit(name: string, value: string | null): void {
+    const lower = name.toLowerCase();
+    this.#edits.set(lower, { name, value });
+    this.#added = this.#added.filter((line) => line.lower !== lower);
+  }
+
+  #check(name: string, value: string): void {
+    if (!isToken(name)) throw new TypeError(`header ${JSON.stringify(name)}: not a header name`);
+    if (this.#owned.has(name.toLowerCase())) {
+      throw new TypeError(`header ${name}: the gateway sets it itself`);
+    }
+    if (!isFieldValue(value)) {
+      throw new TypeError(`header ${name}: the value has a forbidden character`);
+    }
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * The reference engine itself: listens, knows its connections, sweeps their deadlines, drains. Sockets
+ * are accepted here and given to a `node:http` server, so that both engines accept alike.
+ */
+import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
+import {
+  type AddressInfo,
+  createServer,
+  type ListenOptions,
+  type Server,
+  type Socket,
+} from "node:net";
+import {
+  defaultLimits,
+  type Engine,
+  type EngineLimits,
+  type EngineOptions,
+  type EngineStats,
+  type Handler,
+} from "../engine.ts";
+import type { Peer } from "../peer.ts";
+import { ClientSession, connectRefusal, expectationRefusal } from "./client-session.ts";
+import { Forwarder } from "./forwarder.ts";
+import { PeerPool, type Waiter } from "./peer-pool.ts";
+import { asksForUpgrade } from "./request-plan.ts";
+
+const sweepMs = 100;
+/** While draining, a kept connection may bring one more request within this time. */
+const maxDrainGraceMs = 1_000;
+
+export class ReferenceEngine<C> implements Engine {
+  readonly handler: Handler<C>;
+  readonly limits: EngineLimits;
+  readonly onError: (error: unknown) => void;
+  readonly now: () => number;
+  readonly forwarder: Forwarder;
+  /** Coarse time for deadlines, in ms. */
+  clock: number;
+  isDraining = false;
+  /** Engine clock. */
+  drainGraceEnd = 0;
+  readonly #idPrefix: string;
+  readonly #trusts: (clientAddress: string) => boolean;
+  readonly #server: Server;
+  readonly #http: HttpServer;
+  readonly #sessions = new Map<object, ClientSession<C>>();
+  readonly #sockets = new Map<ClientSession<C>, Socket>();
+  readonly #peerSockets = new Set<Socket>();
+  readonly #pools = new WeakMap<Peer, PeerPool>();
+  readonly #queues = new Set<PeerPool>();
+  readonly #refused = new Map<string, number>();
+  #requests = 0;
+  #exchanges = 0;
+  #lastId = 0;
+  #lastSerial = 0;
+  #sweep: NodeJS.Timeout | null = null;
+  #drained: PromiseWithResolvers<number> | null = null;
+  #drainDeadline = Number.POSITIVE_INFINITY;
+  #cut = 0;
+
+  constructor(options: EngineOptions<C>) {
+    this.handler = options.handler;
+    this.limits = { ...defaultLimits, ...options.limits };
+    this.onError = options.onError;
+    this.now = options.now ?? (() => performance.now());
+    this.clock = this.now();
+    this.forwarder = new Forwarder(this.limits);
+    this.#idPrefix = options.idPrefix;
+    this.#trusts = options.trusts ?? (() => false);
+    this.#http = this.#createHttpServer();
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+      this.#accept(socket),
+    );
+  }
+
+  listen(options: ListenOptions): Promise<AddressInfo> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(options, () => {
+        this.#server.off("error", reject);
+        this.#server.on("error", this.onError);
+        this.#sweep = setInterval(() => this.#onSweep(), sweepMs);
+        const address = this.#server.address();
+        if (address === null || typeof address === "string") reject(new Error("not a TCP address"));
+        else resolve(address);
+      });
+    });
+  }
+
+  drain(deadlineMs: number): Promise<number> {
+    if (this.#drained !== null) return this.#drained.promise;
+    this.#drained = Promise.withResolvers();
+    this.isDraining = true;
+    this.#server.close();
+    this.clock = this.now();
+    this.#drainDeadline = this.clock + deadlineMs;
+    this.drainGraceEnd = this.clock + Math.min(maxDrainGraceMs, deadlineMs / 4);
+    for (const session of this.#sessions.values()) session.onDrainStart(this.drainGraceEnd);
+    this.#settleDrain();
+    return this.#drained.promise;
+  }
+
+  retire(peer: Peer): void {
+    peer.retired = true;
+    this.#pools.get(peer)?.closeIdle();
+  }
+
+  stats(): EngineStats {
+    return {
+      clientConnections: this.#sessions.size,
+      peerConnections: this.#peerSockets.size,
+      exchanges: this.#exchanges,
+      requests: this.#requests,
+      refused: Object.fromEntries(this.#refused),
+    };
+  }
+
+  // What sessions and exchanges ask.
+
+  nextId(): string {
+    this.#lastId += 1;
+    return `${this.#idPrefix}-${this.#lastId.toString(36)}`;
+  }
+
+  nextSerial(): number {
+    this.#lastSerial += 1;
+    return this.#lastSerial;
+  }
+
+  countRefused(code: string): void {
+    this.#refused.set(code, (this.#refused.get(code) ?? 0) + 1);
+  }
+
+  addExchange(): void {
+    this.#requests += 1;
+    this.#exchanges += 1;
+  }
+
+  removeExchange(): void {
+    this.#exchanges -= 1;
+  }
+
+  poolOf(peer: Peer): PeerPool {
+    let pool = this.#pools.get(peer);
+    if (pool === undefined) {
+      pool = new PeerPool(peer, this.limits, (socket) => this.#addPeerSocket(socket));
+      this.#pools.set(peer, pool);
+    }
+    return pool;
+  }
+
+  enter(pool: PeerPool, waiter: Waiter): "ready" | "waiting" | "full" {
+    const turn = pool.enter(waiter, this.clock);
+    if (turn === "waiting") this.#queues.add(pool);
+    return turn;
+  }
+
+  /** Has `node:http` read requests from the socket. */
+  attach(socket: Socket): void {
+    this.#http.emit("connection", socket);
+  }
+
+  removeSession(session: ClientSession<C>): void {
+    const socket = this.#sockets.get(session);
+    this.#sockets.delete(session);
+    if (socket !== undefined) this.#sessions.delete(socket);
+    if (this.#drained !== null) this.#settleDrain();
+  }
+
+  #createHttpServer(): HttpServer {
+    const http = createHttpServer({
+      maxHeaderSize: this.limits.maxHeadBytes,
+      // The contract's own limits and deadlines are kept here: their answers and counters are its own.
+      requireHostHeader: false,
+      keepAliveTimeout: 0,
+      headersTimeout: 0,
+      requestTimeout: 0,
+      shouldUpgradeCallback: asksForUpgrade,
+    });
+    http.maxHeadersCount = 0;
+    Object.assign(http, { httpAllowHalfOpen: this.limits.servesHalfClosed });
+    const find = (socket: object) => this.#sessions.get(socket);
+    http.on("request", (request, response) => find(request.socket)?.onRequest(request, response));
+    // Whether to continue is the origin's to say.
+    http.on("checkContinue", (request, response) =>
+      find(request.socket)?.onRequest(request, response),
+    );
+    http.on("checkExpectation", (request) => {
+      request.resume();
+      find(request.socket)?.onRefused(expectationRefusal);
+    });
+    http.on("upgrade", (request, socket, head) => find(socket)?.onUpgrade(request, head));
+    http.on("connect", (_request, socket) => find(socket)?.onRefused(connectRefusal));
+    http.on("clientError", (error: NodeJS.ErrnoException, socket) => find(socket)?.onError(error));
+    return http;
+  }
+
+  #accept(socket: Socket): void {
+    const address = socket.remoteAddress;
+    // Gone before it was accepted.
+    if (address === undefined) {
+      socket.destroy();
+      return;
+    }
+    const session = new ClientSession(this, socket, address, this.#trusts(address));
+    this.#sessions.set(socket, session);
+    this.#sockets.set(session, socket);
+    const { maxConnections, maxConnectionsPerAddress } = this.limits;
+    if (maxConnections > 0 && this.#sessions.size > maxConnections) {
+      const message = "the gateway has all the connections it may have";
+      session.refuse({ status: 503, code: "too_many_connections", message });
+    } else if (
+      maxConnectionsPerAddress > 0 &&
+      this.#countOf(session.address) > maxConnectionsPerAddress
+    ) {
+      const message = "too many connections from this address";
+      session.refuse({ status: 503, code: "too_many_from_address", message });
+    } else {
+      this.attach(socket);
+    }
+  }
+
+  #countOf(address: string): number {
+    let count = 0;
+    for (const session of this.#sessions.values()) if (session.address === address) count += 1;
+    return count;
+  }
+
+  #addPeerSocket(socket: Socket): void {
+    this.#peerSockets.add(socket);
+    socket.on("close", () => {
+      this.#peerSockets.delete(socket);
+      if (this.#drained !== null) this.#settleDrain();
+    });
+  }
+
+  #onSweep(): void {
+    const now = this.now();
+    this.clock = now;
+    for (const session of this.#sessions.values()) session.onSweep(now);
+    for (const pool of this.#queues) {
+      pool.expire(now);
+      if (!pool.hasWaiting) this.#queues.delete(pool);
+    }
+    if (this.#drained !== null && now >= this.#drainDeadline) {
+      this.#cut += this.#exchanges;
+      for (const session of this.#sessions.values()) session.destroy();
+    }
+  }
+
+  #settleDrain(): void {
+    if (this.#sessions.size > 0) return;
+    if (this.#peerSockets.size > 0) {
+      for (const socket of this.#peerSockets) socket.destroy();
+      return;
+    }
+    if (this.#sweep !== null) clearInterval(this.#sweep);
+    this.#sweep = null;
+    this.#drained?.resolve(this.#cut);
+  }
+}
