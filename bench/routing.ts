@@ -36,7 +36,7 @@ function fixed(count: number): UpstreamDocument {
     failTimeoutMs: 10_000,
   }));
   const levels = [{ servers }];
-  return { enable: true, levels, service: null, maxFails: 1, failTimeoutMs: 10_000, tries: null };
+  return { levels, service: null, maxFails: 1, failTimeoutMs: 10_000, tries: null };
 }
 
 function instances(name: string, count: number): readonly Instance[] {

@@ -4,16 +4,15 @@
  */
 import { createHash } from "node:crypto";
 import {
-  type Change,
   DocumentError,
   type DocumentKind,
-  type Entries,
   maxDocumentBytes,
   parseEntryName,
   parseHostDocument,
   parseSetting,
   parseUpstreamDocument,
-} from "../gateway/state/index.ts";
+} from "../gateway/documents/index.ts";
+import type { Change, Entries } from "../gateway/state/index.ts";
 import { type Clock, timeText } from "./clock.ts";
 import type { KvItem } from "./kv.ts";
 import { findSuspicion, type Hold, Ledger, type Shown } from "./ledger.ts";

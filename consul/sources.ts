@@ -2,10 +2,10 @@
  * Everything that Sluice reads from Consul, as changes of the desired state: the catalog, the folders
  * of keys and the services in use. Makes no versions and knows no worker.
  */
+
+import { type DocumentKind, folders } from "../gateway/documents/index.ts";
 import {
   type Change,
-  type DocumentKind,
-  folders,
   type HostDocument,
   parseServiceName,
   serviceKey,

@@ -8,7 +8,7 @@ import type { Log } from "../observability/logger.ts";
 import type { CheckScript } from "../sandbox/sandbox.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
-import type { Change, Tables } from "../state/index.ts";
+import { type Change, emptyTables, type Tables } from "../state/index.ts";
 import { checkFree, listenAdmin, StartError } from "./addresses.ts";
 import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
@@ -16,7 +16,7 @@ import type { Clock } from "./clock.ts";
 import { Replication } from "./replication.ts";
 import { ScriptGate } from "./scripts.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
-import { emptyTables, State, tablesFrom } from "./state.ts";
+import { State, tablesFrom } from "./state.ts";
 import { describeRefusal, type SourcesStatus, type Status, sumScripts } from "./status.ts";
 import { Workers } from "./workers.ts";
 

@@ -3,9 +3,9 @@ import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
 import type { CheckScript, ScriptFault } from "../sandbox/sandbox.ts";
 import type { Change, Source } from "../state/index.ts";
+import { emptyTables } from "../state/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { ScriptGate } from "./scripts.ts";
-import { emptyTables } from "./state.ts";
 
 /**
  * A language that is checked like scripts are: `use modules/x >= 2` needs module x to say `level 2` or

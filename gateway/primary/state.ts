@@ -3,7 +3,15 @@
  * come from nor who applies them.
  */
 import { isDeepStrictEqual } from "node:util";
-import type { Change, Delta, Entries, Kind, Snapshot, Tables } from "../state/index.ts";
+import {
+  type Change,
+  type Delta,
+  type Entries,
+  emptyTables,
+  type Kind,
+  type Snapshot,
+  type Tables,
+} from "../state/index.ts";
 
 export interface StateOptions {
   /** Identifies this primary process; versions of another boot do not compare. */
@@ -68,18 +76,6 @@ export class State {
     if (change.value === null) return value !== undefined || table.has(change.key);
     return !isDeepStrictEqual(value, change.value) || !table.has(change.key);
   }
-}
-
-export function emptyTables(): MutableTables {
-  return {
-    upstream: new Map(),
-    host: new Map(),
-    service: new Map(),
-    catalog: new Map(),
-    script: new Map(),
-    module: new Map(),
-    setting: new Map(),
-  };
 }
 
 /** The tables that a list of changes makes out of nothing. */

@@ -85,8 +85,7 @@ function make(
   if (known?.document === document && known.instances === instances) return known;
   const options = { name, tries: document.tries };
   let upstream: Upstream | null = null;
-  if (!document.enable) upstream = new Upstream([], options, book);
-  else if (query === null)
+  if (query === null)
     upstream = new Upstream(document.levels, options, book, known?.upstream ?? null);
   else if (instances !== null) {
     const levels = [instanceLevel(instances, query.tag, document)];

@@ -13,7 +13,6 @@ function instance(address: string, tags: readonly string[] = []): Instance {
 
 function document(options: Partial<UpstreamDocument> = {}): UpstreamDocument {
   return {
-    enable: true,
     levels: [],
     service: null,
     maxFails: 1,
@@ -364,18 +363,6 @@ describe("Router", () => {
       const gone = line.change({ kind: "service", key: "thumb", value: null });
       expect(gone.upstream("pictures")).to.equal(null);
       expect(book.size).to.equal(0);
-    });
-
-    it("has no peer while it is switched off", () => {
-      const router = build(upstream("u", { ...fixed("a"), enable: false }));
-      expect(router.resolve("u", "/")?.pick(first, 0)).to.equal(null);
-      expect(router.unwatched("u", "/")).to.equal(null);
-    });
-
-    it("costs no watch while it is switched off", () => {
-      const off = document({ service: "thumb", enable: false });
-      const router = build(upstream("pictures", off), catalog("thumb"));
-      expect(router.unwatchedUpstream("pictures")).to.equal(null);
     });
 
     it("says which upstream of a host is unknown", () => {

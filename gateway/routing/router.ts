@@ -175,8 +175,7 @@ export class Router {
 
   #query(name: string): ServiceQuery | null {
     const documented = this.#documents.get(name);
-    if (documented === undefined) return parseServiceName(name);
-    return documented.document.enable ? documented.query : null;
+    return documented === undefined ? parseServiceName(name) : documented.query;
   }
 
   #explainRule(host: string, rule: Rule): string {

@@ -3,8 +3,7 @@
  * one. Produced by `consul/`, versioned by `primary/`, applied by `worker/`. No behaviour here beyond
  * the keys' spelling.
  */
-import type { HostDocument } from "./host-document.ts";
-import type { UpstreamDocument } from "./upstream-document.ts";
+import type { HostDocument, UpstreamDocument } from "./documents.ts";
 
 export type Json =
   | string
@@ -77,6 +76,19 @@ export interface Snapshot {
 
 /** The whole state as one table for each kind. */
 export type Tables = { readonly [K in Kind]: ReadonlyMap<string, Entries[K]> };
+
+/** No entry of any kind. */
+export function emptyTables(): { readonly [K in Kind]: Map<string, Entries[K]> } {
+  return {
+    upstream: new Map(),
+    host: new Map(),
+    service: new Map(),
+    catalog: new Map(),
+    script: new Map(),
+    module: new Map(),
+    setting: new Map(),
+  };
+}
 
 /** Which service a request or a document means; Consul's DNS forms name the same three. */
 export interface ServiceQuery {

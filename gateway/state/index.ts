@@ -1,4 +1,7 @@
-/** The door of the state room: the desired state as plain data, its documents and its messages. */
+/**
+ * The door of the state room: the desired state as plain data, and the messages about it. Light on
+ * purpose: every worker loads it.
+ */
 export type {
   Change,
   Delta,
@@ -11,15 +14,15 @@ export type {
   Source,
   Tables,
 } from "./change.ts";
-export { serviceKey } from "./change.ts";
-export { maxDocumentBytes } from "./document.ts";
-export type { DocumentErrorCode } from "./document-error.ts";
-export { DocumentError } from "./document-error.ts";
-export type { DocumentKind } from "./entry-name.ts";
-export { folders, parseEntryName, parseHostName } from "./entry-name.ts";
-export type { HostDocument, PathRule, Share } from "./host-document.ts";
-export { parseHostDocument } from "./host-document.ts";
-export { documentSchemas } from "./json-schema.ts";
+export { emptyTables, serviceKey } from "./change.ts";
+export type {
+  HostDocument,
+  Level,
+  PathRule,
+  Server,
+  Share,
+  UpstreamDocument,
+} from "./documents.ts";
 export type {
   ScriptReport,
   ToPrimary,
@@ -28,6 +31,3 @@ export type {
   WorkerSettings,
 } from "./messages.ts";
 export { parseServiceName } from "./service-name.ts";
-export { parseSetting } from "./setting.ts";
-export type { Level, Server, UpstreamDocument } from "./upstream-document.ts";
-export { parseUpstreamDocument } from "./upstream-document.ts";

@@ -2,7 +2,14 @@
  * A worker's copy of the desired state. Applies snapshots and deltas: new tables are made beside the
  * old ones and swapped by one assignment. It sends nothing; the worker does that.
  */
-import type { Change, Delta, Kind, Snapshot, Tables } from "../state/index.ts";
+import {
+  type Change,
+  type Delta,
+  emptyTables,
+  type Kind,
+  type Snapshot,
+  type Tables,
+} from "../state/index.ts";
 
 /** What became of a delta. */
 export type Applied =
@@ -46,18 +53,6 @@ export class Replica {
     this.#version = delta.to;
     return "applied";
   }
-}
-
-function emptyTables(): Tables {
-  return {
-    upstream: new Map(),
-    host: new Map(),
-    service: new Map(),
-    catalog: new Map(),
-    script: new Map(),
-    module: new Map(),
-    setting: new Map(),
-  };
 }
 
 /** New tables; the kinds that no change concerns are shared with `tables`. */

@@ -1,39 +1,14 @@
 /** An upstream document, `upstreams/<name>`: fixed servers in Slardar's format, or a service. */
 import { isIP } from "node:net";
 import * as z from "zod";
+import {
+  type Level,
+  parseServiceName,
+  type Server,
+  type UpstreamDocument,
+} from "../state/index.ts";
 import { checkDocument, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
-import { parseServiceName } from "./service-name.ts";
-
-export interface Server {
-  readonly host: string;
-  readonly port: number;
-  /** 1 to 1000. Default 1. */
-  readonly weight: number;
-  /** Failures within `failTimeoutMs` that take the server out; 0 never does. Default 1, as nginx. */
-  readonly maxFails: number;
-  /** Also how long it stays out. In the document in seconds (`fail_timeout`). Default 10 s. */
-  readonly failTimeoutMs: number;
-}
-
-/** A level of servers; a later level is used when no server of the earlier ones is available. */
-export interface Level {
-  readonly servers: readonly Server[];
-}
-
-export interface UpstreamDocument {
-  /** False: answers 503 as if it had no server. Default true. */
-  readonly enable: boolean;
-  /** Fixed servers; empty when `service` is given. */
-  readonly levels: readonly Level[];
-  /** A Consul service in one of the DNS forms; `null` when servers are given. */
-  readonly service: string | null;
-  /** Health defaults for the instances of `service`. */
-  readonly maxFails: number;
-  readonly failTimeoutMs: number;
-  /** Tries per request, the first included; `null`: the engine's default. */
-  readonly tries: number | null;
-}
 
 const hostName = /^(?=.{1,253}$)[A-Za-z0-9_]([\w-]*\w)?(\.[A-Za-z0-9_]([\w-]*\w)?)*\.?$/;
 
@@ -79,7 +54,7 @@ const level = z.strictObject({
 /** What the JSON of an upstream document looks like; the published JSON Schema is made from it. */
 export const upstreamSchema = z
   .strictObject({
-    enable: z.boolean().default(true).describe("False: answers 503. Default true."),
+    enable: z.boolean().optional().describe(notUsedYet),
     servers: servers.optional().describe("Fixed servers, one level."),
     cluster: z
       .union([z.array(level).min(1), z.record(z.string(), level)], {
@@ -134,7 +109,6 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
         : `has ${given.join(" and ")}; only one of servers, cluster, service can be`,
     );
   return {
-    enable: document.enable,
     levels: readLevels(key, document),
     service: document.service ?? null,
     maxFails: document.max_fails,

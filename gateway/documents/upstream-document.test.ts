@@ -22,7 +22,6 @@ describe("an upstream document", () => {
     const text =
       '{"enable": true, "servers": [{"host": "127.0.0.1","port": 8001,"weight": 1,"max_fails": 6,"fail_timeout": 30}]}';
     expect(parseUpstreamDocument(key, text)).to.deep.equal({
-      enable: true,
       levels: [
         {
           servers: [
@@ -59,7 +58,6 @@ describe("an upstream document", () => {
       try: 3,
     });
     expect(document).to.deep.equal({
-      enable: true,
       levels: [],
       service: "v2.thumb.service.dc2.consul",
       maxFails: 0,

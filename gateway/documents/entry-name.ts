@@ -2,7 +2,7 @@
  * The part of a key that follows `hosts/`, `upstreams/`, ...: which names are allowed, and their one
  * spelling. A host has exactly one, lower case without trailing dot.
  */
-import type { Kind } from "./change.ts";
+import type { Kind } from "../state/index.ts";
 import { DocumentError } from "./document-error.ts";
 
 /** The kinds of entry that live in KV, with the folder of each under the prefix. */

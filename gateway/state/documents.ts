@@ -1,0 +1,51 @@
+/** The documents in KV as the gateway uses them, checked and with their defaults filled in. */
+
+export interface Server {
+  readonly host: string;
+  readonly port: number;
+  /** 1 to 1000. Default 1. */
+  readonly weight: number;
+  /** Failures within `failTimeoutMs` that take the server out; 0 never does. Default 1, as nginx. */
+  readonly maxFails: number;
+  /** Also how long it stays out. In the document in seconds (`fail_timeout`). Default 10 s. */
+  readonly failTimeoutMs: number;
+}
+
+/** A level of servers; a later level is used when no server of the earlier ones is available. */
+export interface Level {
+  readonly servers: readonly Server[];
+}
+
+export interface UpstreamDocument {
+  /** Fixed servers; empty when `service` is given. */
+  readonly levels: readonly Level[];
+  /** A Consul service in one of the DNS forms; `null` when servers are given. */
+  readonly service: string | null;
+  /** Health defaults for the instances of `service`. */
+  readonly maxFails: number;
+  readonly failTimeoutMs: number;
+  /** Tries per request, the first included; `null`: the engine's default. */
+  readonly tries: number | null;
+}
+
+/** A share of the requests of a path. */
+export interface Share {
+  /** The name of an upstream document or, when there is none, a Consul service in a DNS form. */
+  readonly upstream: string;
+  /** 0 to 1000; shares are in proportion. */
+  readonly weight: number;
+}
+
+export interface PathRule {
+  /** Starts with `/`. Matches whole segments: `/api` matches `/api` and `/api/x`, not `/apix`. */
+  readonly prefix: string;
+  /** At least one. */
+  readonly shares: readonly Share[];
+}
+
+export interface HostDocument {
+  /** False: the host answers 404 as if the document were not there. Default true. */
+  readonly enable: boolean;
+  /** Longest prefix first. */
+  readonly paths: readonly PathRule[];
+}
