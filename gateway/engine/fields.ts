@@ -37,5 +37,8 @@ export const unremovable: ReadonlySet<string> = new Set([
   "x-request-id",
 ]);
 
-/** Protocols that must not be switched to through the gateway: they would hide requests from it. */
-export const refusedUpgrades = /^(?:h2c|http\/|tls\/)/i;
+/**
+ * An `Upgrade` list with a protocol in it that must not be switched to through the gateway, since it
+ * would hide requests from it.
+ */
+export const refusedUpgrades = /(?:^|,)[\t ]*(?:h2c|http\/|tls\/)/i;

@@ -18,6 +18,8 @@ const wholeTextBytes = 4_096;
 const maxAheadBytes = 65_536;
 /** How long a refused client may go on sending before the connection is cut, so that it can read why. */
 const lingerMs = 5_000;
+/** What a 405 must name (RFC 9110 section 15.5.6): all is passed on but CONNECT. */
+const allowLine = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE\r\n";
 
 /**
  * `idle`: between requests. `head`: a head has begun. `exchange`: a request is being served.
@@ -128,8 +130,9 @@ export class ClientConnection<C> {
     this.#engine.countRefused(refusal.code);
     const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
     const body = answer.body ?? "";
+    const allow = refusal.status === 405 ? allowLine : "";
     this.write(
-      `HTTP/1.1 ${statusLine(refusal.status)}${this.#engine.dateLine}${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+      `HTTP/1.1 ${statusLine(refusal.status)}${this.#engine.dateLine}${allow}${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
     );
     this.#close();
   }

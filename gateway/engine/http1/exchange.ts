@@ -537,7 +537,9 @@ export class Http1Exchange<C> implements Exchange<C> {
     let framing = "";
     if (head.isChunked) framing = "Transfer-Encoding: chunked\r\n";
     else if (head.contentLength !== -1) framing = `Content-Length: ${head.contentLength}\r\n`;
-    if (head.expectsContinue) framing += "Expect: 100-continue\r\n";
+    // Only with content, and not on behalf of an HTTP/1.0 client (RFC 9110 section 10.1.1).
+    if (head.expectsContinue && this.hasBody && head.minor === 1)
+      framing += "Expect: 100-continue\r\n";
     if (head.takesTrailers) framing += "Connection: TE\r\nTE: trailers\r\n";
     if (head.upgrade !== "") framing += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
     const forwarded = client.isTrusted

@@ -122,7 +122,7 @@ export class RequestHead {
             coding = fieldValue(text, colon, lineEnd);
             fields.drop(line, next);
           } else if (isNamed(text, line, colon, "te")) {
-            this.takesTrailers = /(?:^|[\t ,])trailers(?:$|[\t ,])/i.test(
+            this.takesTrailers ||= /(?:^|[\t ,])trailers(?:$|[\t ,])/i.test(
               fieldValue(text, colon, lineEnd),
             );
             fields.drop(line, next);
@@ -232,9 +232,10 @@ export class RequestHead {
       } else {
         const absolute = /^https?:\/\/([^/?]*)([/?].*)?$/i.exec(this.target);
         if (absolute === null) return refuse("bad_target", "the request target is malformed");
-        // The authority of the target outranks Host (RFC 9112 section 3.2.2).
+        // The authority of the target outranks Host, which must be valid (RFC 9112 section 3.2.2).
+        if (!isAuthority(host)) return refuse("bad_host", "the host is malformed");
         host = absolute[1] ?? "";
-        const rest = absolute[2] ?? "/";
+        const rest = absolute[2] ?? (this.method === "OPTIONS" ? "*" : "/");
         this.target = rest.startsWith("?") ? `/${rest}` : rest;
       }
     }
