@@ -68,13 +68,28 @@ export class Scene {
   }
 
   async endTest(): Promise<void> {
-    for (const task of this.#later.splice(0).reverse()) await task();
+    await inTurn(this.#later.splice(0).reverse());
   }
 
   async close(): Promise<void> {
-    await this.endTest();
-    await this.#gateway?.stop();
-    await this.home.close();
-    await this.consul.stop();
+    await inTurn([
+      () => this.endTest(),
+      () => this.#gateway?.stop(),
+      () => this.home.close(),
+      () => this.consul.stop(),
+    ]);
   }
+}
+
+/** Does them all, and then throws what the first one that failed threw. */
+async function inTurn(tasks: readonly (() => unknown)[]): Promise<void> {
+  const errors: unknown[] = [];
+  for (const task of tasks) {
+    try {
+      await task();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
 }

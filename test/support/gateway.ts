@@ -16,6 +16,9 @@ import { eventually } from "./registered.ts";
 
 const cli = join(import.meta.dirname, "..", "..", "gateway", "cli.ts");
 
+/** The gateway's own drain timeout is longer: a test with a request that never ends sets it. */
+const stopTimeoutMs = 10_000;
+
 export interface GatewayOptions {
   /** Consul's URL; without it none is named. */
   readonly consul?: string;
@@ -211,12 +214,15 @@ export class TestGateway {
    */
   async stop(): Promise<number | NodeJS.Signals> {
     if (!this.hasEnded) this.process.kill("SIGTERM");
-    const timer = setTimeout(() => this.process.kill("SIGKILL"), 15_000);
+    const left = () => [...this.#seenPids].filter(isWorkerOf(this.#temporary));
+    // Workers hold its output open, so that those which do not end must be killed as well.
+    const timer = setTimeout(() => {
+      for (const pid of [this.pid, ...left()]) process.kill(pid, "SIGKILL");
+    }, stopTimeoutMs);
     const outcome = await this.ended;
     clearTimeout(timer);
     if (this.#isStopped) return outcome;
     this.#isStopped = true;
-    const left = () => [...this.#seenPids].filter(isWorkerOf(this.#temporary));
     try {
       await until("every worker of the gateway has ended", () => left().length === 0, {
         describe: left,
