@@ -2,19 +2,17 @@
 import { randomBytes } from "node:crypto";
 import { expect } from "chai";
 import { digest, lookalike, MEGABYTE } from "../support/bodies.ts";
+import { describeEngines } from "../support/engines.ts";
 import {
   answerBytes,
   chunked,
   type OriginConnection,
   requestBytes,
   until,
-  useTestBench,
 } from "../support/http.ts";
 import { cuts, seeded } from "../support/random.ts";
 
-describe("engine: bodies of answers", () => {
-  const bench = useTestBench();
-
+describeEngines("bodies of answers", (bench) => {
   /** Each framing, as the pieces of an answer. */
   const framings: Record<string, (body: Buffer) => Buffer[]> = {
     length: (body) => [

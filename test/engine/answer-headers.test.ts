@@ -1,5 +1,6 @@
 /** What the gateway does to an answer's header fields: which it drops, writes, and leaves alone. */
 import { expect } from "chai";
+import { describeEngines } from "../support/engines.ts";
 import {
   answerBytes,
   fieldOf,
@@ -7,12 +8,9 @@ import {
   ok,
   requestBytes,
   type TestExchange,
-  useTestBench,
 } from "../support/http.ts";
 
-describe("engine: headers of answers", () => {
-  const bench = useTestBench();
-
+describeEngines("headers of answers", (bench) => {
   /** What the client is sent when the origin answers with these header lines. */
   async function answered(
     headers: readonly string[],

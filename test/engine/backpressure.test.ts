@@ -4,6 +4,7 @@
  */
 import type { Socket } from "node:net";
 import { expect } from "chai";
+import { describeEngines } from "../support/engines.ts";
 import {
   answerBytes,
   type OriginConnection,
@@ -11,7 +12,6 @@ import {
   requestBytes,
   settled,
   until,
-  useTestBench,
 } from "../support/http.ts";
 
 const MEGABYTE = 1024 * 1024;
@@ -51,9 +51,7 @@ class Pump {
   }
 }
 
-describe("engine: backpressure", () => {
-  const bench = useTestBench();
-
+describeEngines("backpressure", (bench) => {
   for (const framing of ["length", "chunked", "close"] as const) {
     it(`stops an origin whose client does not read (${framing})`, async () => {
       const pumps: Pump[] = [];

@@ -1,10 +1,9 @@
 /** Answers that have no body whatever their headers say: to HEAD, 204 and 304. */
 import { expect } from "chai";
-import { answerBytes, fieldOf, ok, requestBytes, useTestBench } from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { answerBytes, fieldOf, ok, requestBytes } from "../support/http.ts";
 
-describe("engine: answers without a body", () => {
-  const bench = useTestBench();
-
+describeEngines("answers without a body", (bench) => {
   it("passes on the length of an answer to HEAD and expects no body", async () => {
     const origin = await bench.origin((request, connection) =>
       connection.send(

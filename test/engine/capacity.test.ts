@@ -1,5 +1,6 @@
 /** How many connections, requests and header lines there may be, and what the one too many is told. */
 import { expect } from "chai";
+import { describeEngines } from "../support/engines.ts";
 import {
   type ClientAnswer,
   fieldOf,
@@ -8,12 +9,9 @@ import {
   requestBytes,
   type TestGateway,
   until,
-  useTestBench,
 } from "../support/http.ts";
 
-describe("engine: capacity", () => {
-  const bench = useTestBench();
-
+describeEngines("capacity", (bench) => {
   /** A client that was served once: the gateway has accepted it. */
   async function served(gateway: TestGateway, from?: string): Promise<RawClient> {
     const client = await bench.client(gateway, from === undefined ? {} : { from });

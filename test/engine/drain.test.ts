@@ -1,11 +1,10 @@
 /** Draining: what runs finishes, what is idle closes, and nothing new begins. */
 import { connect } from "node:net";
 import { expect } from "chai";
-import { fieldOf, ok, openClient, requestBytes, until, useTestBench } from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { fieldOf, ok, openClient, requestBytes, until } from "../support/http.ts";
 
-describe("engine: drain", () => {
-  const bench = useTestBench();
-
+describeEngines("drain", (bench) => {
   it("closes idle connections and resolves with nothing cut", async () => {
     const origin = await bench.origin(ok());
     const gateway = await bench.gateway(origin);

@@ -1,6 +1,7 @@
 /** Origins that fail: what the client is told, what is tried again, and what the handler learns. */
 import { expect } from "chai";
 import { type FailureCode, Peer } from "../../gateway/engine/engine.ts";
+import { describeEngines } from "../support/engines.ts";
 import {
   answerBytes,
   type ClientAnswer,
@@ -8,7 +9,6 @@ import {
   ok,
   requestBytes,
   until,
-  useTestBench,
 } from "../support/http.ts";
 import { refusingPeer, silentPort } from "../support/unreachable.ts";
 
@@ -29,9 +29,7 @@ function failAt(here: boolean): void {
 
 const JSON_PLEASE = ["Accept: application/json"];
 
-describe("engine: failures", () => {
-  const bench = useTestBench();
-
+describeEngines("failures", (bench) => {
   describe("of the only peer", () => {
     it("answer 502 when it refuses connections", async () => {
       const gateway = await bench.gateway([], { peers: [await refusingPeer()] });

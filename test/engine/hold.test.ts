@@ -1,18 +1,9 @@
 /** A handler that holds an exchange, and answers that it gives by itself. */
 import { expect } from "chai";
-import {
-  fieldOf,
-  fieldsOf,
-  ok,
-  requestBytes,
-  type TestExchange,
-  until,
-  useTestBench,
-} from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { fieldOf, fieldsOf, ok, requestBytes, type TestExchange, until } from "../support/http.ts";
 
-describe("engine: held exchanges and the handler's own answers", () => {
-  const bench = useTestBench();
-
+describeEngines("held exchanges and the handler's own answers", (bench) => {
   it("asks the handler again when a held exchange is resumed", async () => {
     const origin = await bench.origin(ok("late"));
     const held: TestExchange[] = [];

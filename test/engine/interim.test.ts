@@ -1,21 +1,12 @@
 /** Interim answers and `Expect: 100-continue` (RFC 9110 sections 10.1.1 and 15.2). */
 import { expect } from "chai";
-import {
-  answerBytes,
-  fieldOf,
-  fieldsOf,
-  ok,
-  requestBytes,
-  until,
-  useTestBench,
-} from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { answerBytes, fieldOf, fieldsOf, ok, requestBytes, until } from "../support/http.ts";
 
 const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 const EXPECT = ["Expect: 100-continue", "Content-Length: 4"];
 
-describe("engine: interim answers", () => {
-  const bench = useTestBench();
-
+describeEngines("interim answers", (bench) => {
   it("forwards the expectation and passes on the origin's 100", async () => {
     const origin = await bench.origin(ok("done"), {
       onHead: (_, connection) => connection.send(CONTINUE),

@@ -1,10 +1,9 @@
 /** Connections are kept on both sides and reused, and closed when one side asks for it. */
 import { expect } from "chai";
-import { fieldOf, ok, requestBytes, until, useTestBench } from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { fieldOf, ok, requestBytes, until } from "../support/http.ts";
 
-describe("engine: keep-alive", () => {
-  const bench = useTestBench();
-
+describeEngines("keep-alive", (bench) => {
   it("serves many requests of one client connection over one origin connection", async () => {
     const origin = await bench.origin((request, connection) => connection.send(ok(request.target)));
     const client = await bench.client(await bench.gateway(origin));

@@ -1,5 +1,6 @@
 /** What a client may not exceed, and the answer that each limit has. */
 import { expect } from "chai";
+import { describeEngines } from "../support/engines.ts";
 import {
   answerBytes,
   type ClientAnswer,
@@ -8,12 +9,9 @@ import {
   type RawClient,
   requestBytes,
   until,
-  useTestBench,
 } from "../support/http.ts";
 
-describe("engine: limits", () => {
-  const bench = useTestBench();
-
+describeEngines("limits", (bench) => {
   async function refused(client: RawClient): Promise<ClientAnswer> {
     const answer = await client.answer();
     await client.whenClosed();

@@ -3,15 +3,8 @@
  * canonical requests only, the client well-formed answers only, and nothing is left behind.
  */
 import { expect } from "chai";
-import {
-  chunked,
-  fieldOf,
-  fieldsOf,
-  ok,
-  requestBytes,
-  type TestGateway,
-  useTestBench,
-} from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { chunked, fieldOf, fieldsOf, ok, requestBytes, type TestGateway } from "../support/http.ts";
 import { cuts, seeded } from "../support/random.ts";
 
 const CLIENTS = 600;
@@ -60,9 +53,7 @@ function mutated(random: () => number, bytes: string): string {
   return out;
 }
 
-describe("engine: mutated requests", () => {
-  const bench = useTestBench();
-
+describeEngines("mutated requests", (bench) => {
   for (const seed of [1, 2, 3]) {
     it(`never reach the origin as anything but canonical requests (seed ${seed})`, async () => {
       const random = seeded(seed);

@@ -1,6 +1,7 @@
 /** Requests that wait because a peer has all the connections that it may have. */
 import { expect } from "chai";
 import type { Peer } from "../../gateway/engine/engine.ts";
+import { describeEngines } from "../support/engines.ts";
 import {
   chunked,
   type GatewayOptions,
@@ -11,12 +12,9 @@ import {
   type TestExchange,
   type TestGateway,
   until,
-  useTestBench,
 } from "../support/http.ts";
 
-describe("engine: waiting for a peer", () => {
-  const bench = useTestBench();
-
+describeEngines("waiting for a peer", (bench) => {
   interface Waiting {
     readonly origin: Origin;
     readonly gateway: TestGateway;

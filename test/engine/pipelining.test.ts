@@ -1,10 +1,9 @@
 /** Requests sent without waiting for answers are answered in their order (RFC 9112 section 9.3.2). */
 import { expect } from "chai";
-import { ok, requestBytes, until, useTestBench } from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { ok, requestBytes, until } from "../support/http.ts";
 
-describe("engine: pipelining", () => {
-  const bench = useTestBench();
-
+describeEngines("pipelining", (bench) => {
   it("answers in order", async () => {
     const origin = await bench.origin((request, connection) => connection.send(ok(request.target)));
     const client = await bench.client(await bench.gateway(origin));

@@ -2,19 +2,10 @@
 import { randomBytes } from "node:crypto";
 import { expect } from "chai";
 import { digest, lookalike, MEGABYTE } from "../support/bodies.ts";
-import {
-  answerBytes,
-  chunked,
-  fieldOf,
-  ok,
-  requestBytes,
-  until,
-  useTestBench,
-} from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { answerBytes, chunked, fieldOf, ok, requestBytes, until } from "../support/http.ts";
 
-describe("engine: bodies of requests", () => {
-  const bench = useTestBench();
-
+describeEngines("bodies of requests", (bench) => {
   it("forwards a body with a length", async () => {
     const origin = await bench.origin(ok());
     const gateway = await bench.gateway(origin);

@@ -1,17 +1,9 @@
 /** What the gateway does to a request's header fields: which it drops, writes, and leaves alone. */
 import { expect } from "chai";
-import {
-  fieldOf,
-  fieldsOf,
-  ok,
-  requestBytes,
-  type TestExchange,
-  useTestBench,
-} from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { fieldOf, fieldsOf, ok, requestBytes, type TestExchange } from "../support/http.ts";
 
-describe("engine: headers of requests", () => {
-  const bench = useTestBench();
-
+describeEngines("headers of requests", (bench) => {
   /** What the origin is sent for a request with these header lines. */
   async function forwarded(
     headers: readonly string[],

@@ -1,12 +1,11 @@
 /** What is tried again after a failure, and what must not be. */
 import { expect } from "chai";
 import { Peer } from "../../gateway/engine/engine.ts";
-import { answerBytes, ok, requestBytes, until, useTestBench } from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { answerBytes, ok, requestBytes, until } from "../support/http.ts";
 import { refusingPeer, silentPort } from "../support/unreachable.ts";
 
-describe("engine: retries", () => {
-  const bench = useTestBench();
-
+describeEngines("retries", (bench) => {
   describe("of a failed try", () => {
     it("when connecting fails, whatever the method and though a body waits", async () => {
       const origin = await bench.origin((request, connection) =>

@@ -1,13 +1,12 @@
 /** An upgrade turns the connection into a pipe of bytes (RFC 9110 section 7.8). */
 import { expect } from "chai";
-import { answerBytes, fieldOf, ok, requestBytes, until, useTestBench } from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { answerBytes, fieldOf, ok, requestBytes, until } from "../support/http.ts";
 
 const HANDSHAKE = ["Connection: Upgrade", "Upgrade: raw"];
 const SWITCHED = answerBytes("101 Switching Protocols", HANDSHAKE);
 
-describe("engine: upgrades", () => {
-  const bench = useTestBench();
-
+describeEngines("upgrades", (bench) => {
   it("forwards the handshake and answers with the origin's 101 and its headers", async () => {
     const origin = await bench.origin(
       answerBytes("101 Switching Protocols", [...HANDSHAKE, "X-Token: abc"]),

@@ -1,5 +1,6 @@
 /** HTTP/1.0 on either side (RFC 9112 sections 2.3, 6.1 and 9.3), and the forms of the target. */
 import { expect } from "chai";
+import { describeEngines } from "../support/engines.ts";
 import {
   answerBytes,
   chunked,
@@ -8,12 +9,9 @@ import {
   ok,
   requestBytes,
   until,
-  useTestBench,
 } from "../support/http.ts";
 
-describe("engine: versions and targets", () => {
-  const bench = useTestBench();
-
+describeEngines("versions and targets", (bench) => {
   describe("an HTTP/1.0 client", () => {
     it("gets one answer and then the end of the connection", async () => {
       const origin = await bench.origin(ok("body"));

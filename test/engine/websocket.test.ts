@@ -5,17 +5,10 @@ import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import { WebSocket, WebSocketServer } from "ws";
 import { Peer } from "../../gateway/engine/engine.ts";
-import {
-  requestBytes,
-  type TestBench,
-  type TestGateway,
-  until,
-  useTestBench,
-} from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { requestBytes, type TestBench, type TestGateway, until } from "../support/http.ts";
 
-describe("engine: WebSocket", () => {
-  const bench = useTestBench();
-
+describeEngines("WebSocket", (bench) => {
   it("carries messages of all sizes both ways, unchanged and in order", async () => {
     const { gateway } = await webSockets(bench, (socket) =>
       socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary })),

@@ -41,9 +41,9 @@ export interface TestBench {
 /**
  * Call inside `describe`. After each test: clients close, every engine must come to rest by itself
  * (no exchange, no connection, no request counted on a retired peer), and no origin may have seen a
- * byte that is not part of a canonical request.
+ * byte that is not part of a canonical request. `engine` is used by gateways that name no other.
  */
-export function useTestBench(): TestBench {
+export function useTestBench(engine?: GatewayOptions["engine"]): TestBench {
   let origins: Origin[] = [];
   let gateways: { readonly gateway: TestGateway; readonly origins: readonly Origin[] }[] = [];
   let clients: RawClient[] = [];
@@ -87,7 +87,8 @@ export function useTestBench(): TestBench {
     async gateway(given, options = {}) {
       const behind = Array.isArray(given) ? (given as readonly Origin[]) : [given as Origin];
       const peers = behind.map((origin) => origin.peer);
-      const gateway = await startGateway({ peers, ...options });
+      const chosen = engine === undefined ? {} : { engine };
+      const gateway = await startGateway({ peers, ...chosen, ...options });
       gateways.push({ gateway, origins: behind });
       return gateway;
     },

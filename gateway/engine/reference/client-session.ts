@@ -9,7 +9,7 @@ import { type Refusal, refuse } from "../grammar.ts";
 import { ReferenceExchange } from "./exchange.ts";
 import { parserRefusal } from "./parser-refusal.ts";
 import type { ReferenceEngine } from "./reference.ts";
-import { planRequest } from "./request-plan.ts";
+import { headTooLarge, planRequest } from "./request-plan.ts";
 
 /** How long a refused client may go on sending before the connection is cut, so that it can read why. */
 const lingerMs = 5_000;
@@ -31,6 +31,8 @@ export class ClientSession<C> {
   readonly #engine: ReferenceEngine<C>;
   readonly #socket: Socket;
   #queue: (Arrived | Refusal)[] = [];
+  /** Whether it counts as a connection of the gateway's. */
+  isAdmitted = true;
   #stage: "idle" | "head" | "busy" | "closing" | "closed" = "idle";
   #active: ReferenceExchange<C> | null = null;
   /** The parser gave up: what comes is thrown away. */
@@ -96,6 +98,7 @@ export class ClientSession<C> {
   /** Refuses the connection as a whole. */
   refuse(refusal: Refusal): void {
     if (this.#stage === "closing" || this.#stage === "closed") return;
+    this.isAdmitted = false;
     this.#engine.countRefused(refusal.code);
     const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
     const body = answer.body ?? "";
@@ -153,6 +156,14 @@ export class ClientSession<C> {
     if (this.#stage === "idle" && this.#socket.bytesRead > this.#readBefore) {
       this.#stage = "head";
       this.#deadline = now + this.#engine.limits.headTimeoutMs;
+    }
+    if (this.#stage === "head") {
+      // `node:http` counts names and values only.
+      const { maxHeadBytes } = this.#engine.limits;
+      if (this.#socket.bytesRead - this.#readBefore > maxHeadBytes) {
+        this.refuse(headTooLarge(maxHeadBytes));
+        return;
+      }
     }
     if (now >= this.#deadline) this.#onDeadline();
   }

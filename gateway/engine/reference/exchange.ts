@@ -364,7 +364,9 @@ export class ReferenceExchange<C> implements Exchange<C> {
 
   #onInformational(status: number, rawHeaders: string[]): void {
     if (this.#request.httpVersion === "1.0" || this.#response.headersSent) return;
-    this.#response.writeInformation(status, rawHeaders);
+    // Only then does `node:http` know that the client was told to go on.
+    if (status === 100) this.#response.writeContinue();
+    else this.#response.writeInformation(status, rawHeaders);
   }
 
   #onResponse(message: IncomingMessage): void {
@@ -392,7 +394,8 @@ export class ReferenceExchange<C> implements Exchange<C> {
       .filter(([name]) => framing === "chunked" || name.toLowerCase() !== "trailer");
     if (framing === "length") headers.push(["Content-Length", String(answer.contentLength)]);
     this.#writeHead(answer.status, answer.reason, headers);
-    response.flushHeaders();
+    // `flushHeaders` would write them as UTF-8.
+    response.write("", "latin1");
     this.#touchPeer();
     message.on("data", (piece: Buffer) => {
       this.bytesOut += piece.length;

@@ -90,6 +90,7 @@ export class Try {
   readonly #events: TryEvents;
   #request: ClientRequest | null = null;
   #socket: Socket | null = null;
+  #answer: IncomingMessage | null = null;
   #readBefore = 0;
   #isConnected = false;
   #stage: "head" | "body" | "over" = "head";
@@ -157,6 +158,7 @@ export class Try {
       return;
     }
     this.#stage = "body";
+    this.#answer = answer;
     // Followed by `close`, which tells the same.
     answer.on("error", () => {});
     answer.on("close", () => {
@@ -168,7 +170,9 @@ export class Try {
   onError(error: Error & { readonly code?: string }): void {
     const isMalformed = error.code?.startsWith("HPE_") === true;
     if (this.#stage === "body") {
-      this.#cut(isMalformed ? "bad_response_body" : "truncated");
+      // Bytes behind the whole answer cost the connection, not the answer.
+      if (this.#answer?.complete !== true)
+        this.#cut(isMalformed ? "bad_response_body" : "truncated");
       return;
     }
     const { key } = this.#peer;
@@ -212,6 +216,9 @@ export class Try {
     }
     request.useChunkedEncodingByDefault = false;
     if (framing !== null) request.setHeader(...framing);
-    request.flushHeaders();
+    // Otherwise `node:http` would say of itself that the connection is kept.
+    if (!byName.has("connection")) request.removeHeader("Connection");
+    // `flushHeaders` would write them as UTF-8.
+    request.write("", "latin1");
   }
 }

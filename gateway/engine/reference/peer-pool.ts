@@ -66,9 +66,12 @@ export class PeerPool {
 
   /** A turn is over: the next may begin. */
   leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#busy -= 1;
-    else next.waiter.onTurn();
+    // The agent has the connection back in a later turn only.
+    setImmediate(() => {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#busy -= 1;
+      else next.waiter.onTurn();
+    });
   }
 
   /** Waits no longer. */

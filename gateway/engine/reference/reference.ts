@@ -206,7 +206,7 @@ export class ReferenceEngine<C> implements Engine {
     this.#sessions.set(socket, session);
     this.#sockets.set(session, socket);
     const { maxConnections, maxConnectionsPerAddress } = this.limits;
-    if (maxConnections > 0 && this.#sessions.size > maxConnections) {
+    if (maxConnections > 0 && this.#countOf(null) > maxConnections) {
       const message = "the gateway has all the connections it may have";
       session.refuse({ status: 503, code: "too_many_connections", message });
     } else if (
@@ -220,9 +220,12 @@ export class ReferenceEngine<C> implements Engine {
     }
   }
 
-  #countOf(address: string): number {
+  /** Connections that were not turned away; those of one address unless it is `null`. */
+  #countOf(address: string | null): number {
     let count = 0;
-    for (const session of this.#sessions.values()) if (session.address === address) count += 1;
+    for (const session of this.#sessions.values()) {
+      if (session.isAdmitted && (address === null || session.address === address)) count += 1;
+    }
     return count;
   }
 

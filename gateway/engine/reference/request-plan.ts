@@ -87,6 +87,11 @@ export function bodyTooLarge(maxBodyBytes: number): Refusal {
   return { status: 413, code: "body_too_large", message };
 }
 
+export function headTooLarge(maxHeadBytes: number): Refusal {
+  const message = `the request head is longer than ${maxHeadBytes} bytes`;
+  return { status: 431, code: "head_too_large", message };
+}
+
 function checkLimits(
   request: IncomingMessage,
   headers: HeaderList,
@@ -95,6 +100,11 @@ function checkLimits(
   if ((request.url ?? "").length > limits.maxTargetBytes) {
     const message = `the request target is longer than ${limits.maxTargetBytes} bytes`;
     return { status: 414, code: "target_too_long", message };
+  }
+  // `node:http` counts names and values only; the request line is about this long.
+  const lineBytes = `${request.method} ${request.url} HTTP/1.1\r\n`.length;
+  if (lineBytes + headers.raw.length + 4 > limits.maxHeadBytes) {
+    return headTooLarge(limits.maxHeadBytes);
   }
   if (headers.length > limits.maxHeaders) {
     const message = `the request has more than ${limits.maxHeaders} header lines`;

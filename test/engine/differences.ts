@@ -1,0 +1,45 @@
+/**
+ * Where the reference engine differs from the contract's behaviours because `node:http` or
+ * http-proxy-3 does, each with its reason. Whatever is not named here must be the same.
+ */
+
+export interface Difference {
+  /** The title of the suite, as given to `describeEngines`. */
+  readonly suite: string;
+  /** The title of the test. It is run on the reference engine too, and must fail there. */
+  readonly test: string;
+  readonly reason: string;
+}
+
+export const differences: readonly Difference[] = [
+  {
+    suite: "answers without a body",
+    test: "reads an answer to HEAD without any framing",
+    reason: "node:http does not keep the connection of an answer to HEAD without framing headers",
+  },
+  {
+    suite: "bodies of requests",
+    test: "never passes on a trailer that would decide on framing, routing or rights",
+    reason: "node:http refuses a body whose trailers have Content-Length or Transfer-Encoding",
+  },
+  {
+    suite: "headers of requests",
+    test: "reach the origin in their order, repeated ones too, as they were written",
+    reason: "node:http sends the lines of one name together, and joins several Cookie lines",
+  },
+  {
+    suite: "headers of requests",
+    test: "are given raw to the handler as they came, before any change",
+    reason: "node:http drops the white space around a value",
+  },
+];
+
+/** What `node:http` takes though the contract refuses it, by the names of the tables. */
+export const lenient: ReadonlyMap<string, string> = new Map([
+  ["a bare LF before the request", "node:http skips any CR and LF before a request line"],
+  ["a bare CR before the request", "node:http skips any CR and LF before a request line"],
+  ["two spaces after the method", "node:http skips spaces between the parts of a request line"],
+  ["two spaces before the version", "node:http skips spaces between the parts of a request line"],
+  ["a chunk size of 400 digits", "node:http takes any number of leading zeros"],
+  ["an empty line before the status line", "node:http skips any CR and LF before a status line"],
+]);

@@ -1,0 +1,55 @@
+/**
+ * Runs a suite of behaviours against every engine that implements the contract. What the reference
+ * engine does otherwise is named in a table, and seen to be so.
+ */
+import type { Engine, EngineOptions } from "../../gateway/engine/engine.ts";
+import { createHttp1Engine } from "../../gateway/engine/http1/index.ts";
+import { createReferenceEngine } from "../../gateway/engine/reference/index.ts";
+import { differences } from "../engine/differences.ts";
+import type { TestContext } from "./engine.ts";
+import { type TestBench, useTestBench } from "./http.ts";
+
+export type EngineKind = "http1" | "reference";
+
+const factories: Readonly<Record<EngineKind, (options: EngineOptions<TestContext>) => Engine>> = {
+  http1: createHttp1Engine,
+  reference: createReferenceEngine,
+};
+
+export function engineKinds(): readonly EngineKind[] {
+  return ["http1", "reference"];
+}
+
+/** One `describe` for each engine, its bench included. */
+export function describeEngines(
+  title: string,
+  define: (bench: TestBench, kind: EngineKind) => void,
+): void {
+  for (const kind of engineKinds()) {
+    const suite = describe(`engine ${kind}: ${title}`, () =>
+      define(useTestBench(factories[kind]), kind));
+    if (kind === "reference") expectDifferences(title, suite);
+  }
+}
+
+/** Turns the tests that are in the table round: a difference that is none any more is a failure. */
+function expectDifferences(title: string, suite: Mocha.Suite): void {
+  for (const { test: name, reason } of differences.filter((row) => row.suite === title)) {
+    const test = testsOf(suite).find((one) => one.title === name);
+    if (test?.fn === undefined) throw new Error(`${title}: no test named ${JSON.stringify(name)}`);
+    const behaviour = test.fn as (this: Mocha.Context) => void | Promise<void>;
+    test.title = `differs: ${name} (${reason})`;
+    test.fn = async function (this: Mocha.Context) {
+      try {
+        await behaviour.call(this);
+      } catch {
+        return;
+      }
+      throw new Error("no difference any more: its row can leave the table");
+    };
+  }
+}
+
+function testsOf(suite: Mocha.Suite): readonly Mocha.Test[] {
+  return [...suite.tests, ...suite.suites.flatMap(testsOf)];
+}
