@@ -80,6 +80,88 @@ type SluiceRule = (request: SluiceRequest) => SluiceVerdict | null | undefined;
 /** `export function onResponse`: may change the answer's headers. `request` cannot be changed any more. */
 type SluiceResponseRule = (response: SluiceResponse, request: Readonly<SluiceRequest>) => void;
 
+/** A header's value; `null`: it is not there. Names in any case. */
+type SluiceExpectedHeaders = Readonly<Record<string, string | null>>;
+
+/** A number stands for a status. What is left out is not looked at. */
+type SluiceExpectedAnswer =
+  | number
+  | true
+  | {
+      readonly status?: number;
+      readonly body?: string;
+      readonly headers?: SluiceExpectedHeaders;
+    };
+
+/**
+ * One case of `export const tests`: run before a version goes live anywhere; a version that fails one is
+ * refused.
+ */
+interface SluiceTest {
+  /** Shown when the case fails. */
+  readonly name?: string;
+  readonly request?: {
+    /** Default `GET`. */
+    readonly method?: string;
+    /** Default `http`. */
+    readonly scheme?: "http" | "https";
+    /** Default: the host that the script is for; `any.<domain>` for a wildcard. */
+    readonly host?: string;
+    /** May have a query. Default `/`. */
+    readonly path?: string;
+    readonly query?: string;
+    readonly headers?: Readonly<Record<string, string>>;
+    /** Default `192.0.2.1`. */
+    readonly clientIp?: string;
+  };
+  /** Laid over the settings in KV. */
+  readonly settings?: Readonly<Record<string, SluiceJson>>;
+  readonly expect?:
+    | {
+        /** The request goes on, with these fields. */
+        readonly pass: true;
+        readonly path?: string;
+        readonly query?: string;
+        readonly host?: string;
+        readonly upstream?: string;
+        readonly hashKey?: string;
+        readonly headers?: SluiceExpectedHeaders;
+      }
+    | { readonly deny: SluiceExpectedAnswer }
+    | { readonly respond: SluiceExpectedAnswer }
+    | { readonly redirect: string | { readonly location: string; readonly status?: number } };
+  /** What the origin answers, for `onResponse`. */
+  readonly response?: {
+    readonly status?: number;
+    readonly headers?: Readonly<Record<string, string>>;
+  };
+  /** What the client must get of that answer's headers. */
+  readonly expectResponse?: SluiceExpectedHeaders;
+}
+type SluiceTests = readonly SluiceTest[];
+
+/** `export const onError`: a request whose script failed is answered with 500, or goes on as it came. */
+type SluiceOnError = "deny" | "skip";
+
+/** `export const rollout`: a new version begins with a share of the requests. */
+interface SluiceRollout {
+  /** Of the requests, at the start: above 0, at most 100. */
+  readonly percent: number;
+  /** How long each step lasts: `30s`, `10m`, `1h`. The share grows evenly; after the last step it is 100. */
+  readonly steps: readonly string[];
+  /** The header whose value says who gets the new version. Default: the client's address. */
+  readonly by?: string;
+}
+
+/** `export const schedule`: live from each moment that `from` names to the next that `to` names. */
+interface SluiceSchedule {
+  /** Cron expressions of five fields: minute, hour, day of the month, month, day of the week. */
+  readonly from: string;
+  readonly to: string;
+  /** IANA name. Default UTC. */
+  readonly timezone?: string;
+}
+
 /** Ends the request with an error as plain text; `status` is 400 to 599. */
 declare function deny(status: number, body?: string): SluiceVerdict;
 /** Ends the request with an answer. */

@@ -3,7 +3,7 @@
  * One that fails is refused and its last good version stays. Everything else passes at once.
  */
 import type { Log } from "../observability/logger.ts";
-import type { CheckScript, ScriptFault } from "../sandbox/sandbox.ts";
+import type { CheckScript, FailedCase, ScriptFault } from "../sandbox/sandbox.ts";
 import type { Change, Json, Source, Tables } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
 import { forEachAtMost, importersOf, ScriptSources } from "./script-sources.ts";
@@ -32,6 +32,8 @@ export interface Refusal {
   readonly line: number;
   readonly column: number;
   readonly message: string;
+  /** The case of the script's own tests that failed. */
+  readonly test?: FailedCase;
   readonly since: string;
 }
 
@@ -299,9 +301,10 @@ export class ScriptGate {
     const { line, column } = fault;
     const since = new Date(this.#clock.now()).toISOString();
     const whole = this.#prefix + key;
-    this.#refusals.set(key, { key: whole, version, line, column, message, since });
+    const test = fault.test === undefined ? {} : { test: fault.test };
+    this.#refusals.set(key, { key: whole, version, line, column, message, ...test, since });
     this.#log.warn(
-      { key: whole, version, line, column, reason: message },
+      { key: whole, version, line, column, reason: message, ...test },
       `${whole} is refused: ${message}`,
     );
   }

@@ -1,5 +1,6 @@
 /** What `/status` shows: its shape, and how it is put together. No secret is ever part of it. */
 import type { ConsulSourcesStatus } from "../../consul/index.ts";
+import type { FailedCase } from "../sandbox/sandbox.ts";
 import type { ScriptReport } from "../state/index.ts";
 import type { Refusal } from "./scripts.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
@@ -18,6 +19,8 @@ export interface RefusedScript extends RefusedValue {
   readonly version: string | null;
   readonly line: number;
   readonly column: number;
+  /** The case of the script's own tests that failed. */
+  readonly test?: FailedCase;
 }
 
 /** One script, summed over the workers that live now. */

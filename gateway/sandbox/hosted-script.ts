@@ -37,6 +37,7 @@ export class HostedScript implements Script {
   /** Known from the first load on, also while there is no isolate. */
   #match: Match | null = null;
   #hasOnResponse = false;
+  #skipsOnError = false;
   #loadError: ScriptError | null = null;
   #retryAtMs = 0;
   #isRetired = false;
@@ -87,6 +88,7 @@ export class HostedScript implements Script {
       this.#failed(error);
       steering.upstream = "";
       steering.hashKey = "";
+      if (this.#skipsOnError) return;
       exchange.fail(500, "script_error", `the rewrite script of ${this.host} failed`);
     }
   }
@@ -144,6 +146,7 @@ export class HostedScript implements Script {
       this.#loadError = null;
       this.#match = this.#isolate.match;
       this.#hasOnResponse = this.#isolate.hasOnResponse;
+      this.#skipsOnError = this.#isolate.declared.onError === "skip";
       this.#logLines(this.#isolate.loadLogs);
     }
     this.#isolate.lastUsed = tick();

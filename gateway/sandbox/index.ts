@@ -6,11 +6,15 @@ import { createHash } from "node:crypto";
 import { IsolateSandbox, type SandboxOptions } from "./isolate-sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 
-export { checkScript } from "./check.ts";
+export { checkScript, examineScript } from "./check.ts";
+export type { Declared, Rollout, Schedule } from "./declared.ts";
 export type { SandboxOptions } from "./isolate-sandbox.ts";
 export { defaultSandboxLimits } from "./limits.ts";
 export type {
   CheckScript,
+  Examination,
+  ExamineScript,
+  FailedCase,
   Sandbox,
   SandboxLimits,
   Script,

@@ -5,6 +5,7 @@
 import type ivm from "isolated-vm";
 import type { Source } from "../state/index.ts";
 import { findAsynchronous } from "./asynchronous.ts";
+import { type Declared, parseDeclared } from "./declared.ts";
 import { faultAt, ScriptError } from "./faults.ts";
 import { insideConfig, insideSource } from "./inside-source.ts";
 import { locateMissingExport, type Part, refuseCycles, resolveImport } from "./linking.ts";
@@ -28,6 +29,9 @@ export interface Loaded {
   readonly entry: Entry;
   readonly match: Match;
   readonly hasOnResponse: boolean;
+  readonly declared: Declared;
+  /** `export const tests` as data, not looked at; `null` when there are none or they are not wanted. */
+  readonly tests: unknown;
   readonly logs: readonly LogLine[];
 }
 
@@ -40,6 +44,8 @@ export interface LoadOptions {
   /** The KV settings as one JSON object. */
   readonly settings: string;
   readonly timeoutMs: number;
+  /** Whether `tests` is brought out. Default false. */
+  readonly wantsTests?: boolean;
   /** Told of each module that the script turns out to need, also when it is not there. */
   readonly onImport?: (name: string) => void;
 }
@@ -121,8 +127,8 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
   const register = yield* entryOf("load");
   const namespace = main.namespace.derefInto();
   const output = yield* step<unknown>(
-    () => register.applySync(undefined, [namespace], limit),
-    () => register.apply(undefined, [namespace], limit),
+    () => register.applySync(undefined, [namespace, options.wantsTests === true], limit),
+    () => register.apply(undefined, [namespace, options.wantsTests === true], limit),
   );
   return { entry, ...readExports(options.key, String(output)) };
 }
@@ -170,7 +176,14 @@ function readExports(key: string, text: string): Omit<Loaded, "entry"> {
   const { logs, error, rest } = readOutput(text);
   if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
   try {
-    return { match: parseMatch(rest.slice(1)), hasOnResponse: rest.startsWith("Y"), logs };
+    const [match, onError, rollout, schedule, tests]: unknown[] = JSON.parse(rest.slice(1));
+    return {
+      match: parseMatch(match),
+      hasOnResponse: rest.startsWith("Y"),
+      declared: parseDeclared({ onError, rollout, schedule }),
+      tests,
+      logs,
+    };
   } catch (caught) {
     const message = caught instanceof Error ? caught.message : String(caught);
     throw new ScriptError({ key, line: 0, column: 0, message });

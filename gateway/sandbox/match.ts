@@ -15,11 +15,10 @@ const maxItems = 1_000;
 
 /**
  * Validates what came out of the isolate.
- * @param json `match` as JSON; `null` for a script without one.
+ * @param value `match` as data; `null` for a script without one.
  * @throws TypeError that names the field.
  */
-export function parseMatch(json: string): Match {
-  const value: unknown = JSON.parse(json);
+export function parseMatch(value: unknown): Match {
   if (value === null) return matchEverything;
   if (typeof value !== "object" || Array.isArray(value)) {
     throw new TypeError("match must be an object: { methods: [...], paths: [...] }");
@@ -35,7 +34,10 @@ export function parseMatch(json: string): Match {
   };
 }
 
-export function matchesExchange(match: Match, exchange: Exchange<unknown>): boolean {
+export function matchesExchange(
+  match: Match,
+  exchange: Pick<Exchange<unknown>, "method" | "path">,
+): boolean {
   if (match.methods !== null && !match.methods.has(exchange.method)) return false;
   if (match.paths === null) return true;
   const { path } = exchange;

@@ -22,6 +22,15 @@ export interface Output {
   readonly rest: string;
 }
 
+/** The part of an exchange that a script may change before it is routed. */
+export type RequestTarget = Pick<
+  Exchange<unknown>,
+  "setHeader" | "removeHeader" | "path" | "query" | "authority" | "answer"
+>;
+
+/** The part that it may change when the origin has answered. */
+export type ResponseTarget = Pick<Exchange<unknown>, "setResponseHeader" | "removeResponseHeader">;
+
 const levels = { d: "debug", i: "info", w: "warn", e: "error" } as const;
 const noLogs: readonly LogLine[] = [];
 const token = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
@@ -62,11 +71,7 @@ export function readOutput(text: string): Output {
  * Puts a script's changes of a request into effect; a verdict ends the exchange.
  * @throws TypeError that names what is not allowed. Nothing has been answered then.
  */
-export function applyToRequest(
-  text: string,
-  exchange: Exchange<unknown>,
-  steering: Steering,
-): void {
+export function applyToRequest(text: string, exchange: RequestTarget, steering: Steering): void {
   let headerCount = 0;
   let headerBytes = 0;
   for (let at = 0; at < text.length; ) {
@@ -115,7 +120,7 @@ export function applyToRequest(
  * Puts a script's changes of an answer's headers into effect.
  * @throws TypeError that names the header; nothing has been changed then.
  */
-export function applyToResponse(text: string, exchange: Exchange<unknown>): void {
+export function applyToResponse(text: string, exchange: ResponseTarget): void {
   const fields: { name: string; content: string | null }[] = [];
   let bytes = 0;
   for (let at = 0; at < text.length; ) {

@@ -4,6 +4,7 @@
  */
 import type { Exchange } from "../engine/engine.ts";
 import type { Json, ScriptReport, Source } from "../state/index.ts";
+import type { Declared } from "./declared.ts";
 
 /** Where a script is wrong. Lines and columns count from 1; 0 when unknown. */
 export interface ScriptFault {
@@ -12,6 +13,15 @@ export interface ScriptFault {
   readonly line: number;
   readonly column: number;
   readonly message: string;
+  /** The case of the script's own `tests` that failed. */
+  readonly test?: FailedCase;
+}
+
+export interface FailedCase {
+  readonly name: string;
+  /** Both as JSON of the form that `expect` has. */
+  readonly expected: string;
+  readonly actual: string;
 }
 
 /** Everything that scripts are made of, of one version of the state. */
@@ -38,7 +48,8 @@ export interface Script {
   matches(exchange: Exchange<unknown>): boolean;
   /**
    * Runs the default export. Changes the exchange, answers it, or leaves it. A script that throws,
-   * times out or returns what is not allowed ends the exchange with 500 `script_error` and is counted.
+   * times out or returns what is not allowed ends the exchange with 500 `script_error` (unless it says
+   * `onError = "skip"`) and is counted.
    */
   onRequest(exchange: Exchange<unknown>, steering: Steering): void;
   /** Whether the script exports `onResponse`. */
@@ -76,8 +87,21 @@ export interface Sandbox {
   dispose(): void;
 }
 
+/** What a throw-away isolate says of a script. */
+export interface Examination {
+  /** `null` when it is good. */
+  readonly fault: ScriptFault | null;
+  /** What it declares as data; `null` when it does not load. */
+  readonly declared: Declared | null;
+  /** How many cases of its `tests` passed. */
+  readonly passed: number;
+}
+
 /**
- * Compiles and evaluates a script with its modules in a throw-away isolate, as the primary does before
- * a version goes live. Resolves to `null` when it is good.
+ * Compiles and evaluates a script with its modules in a throw-away isolate and runs the cases of its
+ * `tests`, as the primary does before a version goes live. Does not reject.
  */
+export type ExamineScript = (host: string, tables: ScriptTables) => Promise<Examination>;
+
+/** As `ExamineScript`, of which it is the fault. Resolves to `null` when the script is good. */
 export type CheckScript = (host: string, tables: ScriptTables) => Promise<ScriptFault | null>;

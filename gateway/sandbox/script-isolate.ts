@@ -1,6 +1,7 @@
 /** One isolate with one script in it: calls in, text out. Knows nothing of exchanges. */
 import ivm from "isolated-vm";
 import type { Source } from "../state/index.ts";
+import type { Declared } from "./declared.ts";
 import { explain, faultAt, faultOf, isTimeout, ScriptError } from "./faults.ts";
 import { loadTimeoutFactor } from "./limits.ts";
 import { type Entry, type Loaded, loadNow } from "./loading.ts";
@@ -38,6 +39,7 @@ export type Arguments = (string | number)[];
 export class ScriptIsolate {
   readonly match: Match;
   readonly hasOnResponse: boolean;
+  readonly declared: Declared;
   /** What the script logged while it was evaluated. */
   readonly loadLogs: readonly LogLine[];
   /** For the choice of which isolate to put away; set by its owner. */
@@ -82,6 +84,7 @@ export class ScriptIsolate {
     this.#entry = loaded.entry;
     this.match = loaded.match;
     this.hasOnResponse = loaded.hasOnResponse;
+    this.declared = loaded.declared;
     this.loadLogs = loaded.logs;
   }
 

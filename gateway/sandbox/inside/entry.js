@@ -151,10 +151,23 @@ function isPlainFunction(value) {
   return typeof value === "function" && getPrototypeOf(value) === plainFunction;
 }
 
-/** Takes the script's exports. Returns its `match` and whether it has `onResponse`, or a failure. */
-function load(namespace) {
+/** The JSON of an export that is data; `null` for one that is not there. */
+function declared(name, value, most) {
+  if (value === undefined) return "null";
+  const json = toJson(value);
+  if (typeof json !== "string" || json.length > most) {
+    throw new PlainTypeError(`${name} must be plain data of at most ${most / 1024} KiB`);
+  }
+  return json;
+}
+
+/**
+ * Takes the script's exports. Returns whether it has `onResponse` and a list of what it declares as
+ * data, `tests` only when they are wanted; or a failure.
+ */
+function load(namespace, wantsTests) {
   try {
-    const { default: handler, onResponse, match } = namespace;
+    const { default: handler, onResponse, match, onError, rollout, schedule } = namespace;
     if (!isPlainFunction(handler)) {
       throw new PlainTypeError(
         "the default export must be a function: export default function (request) { ... }",
@@ -165,11 +178,9 @@ function load(namespace) {
     }
     handle = handler;
     handleResponse = onResponse;
-    const json = match === undefined ? "null" : toJson(match);
-    if (typeof json !== "string" || json.length > 65_536) {
-      throw new PlainTypeError("match must be an object of at most 64 KiB");
-    }
-    return `${logged}${onResponse === undefined ? "N" : "Y"}${json}`;
+    const tests = wantsTests ? declared("tests", namespace.tests, 262_144) : "null";
+    const list = `${declared("match", match, 65_536)},${declared("onError", onError, 1_024)},${declared("rollout", rollout, 4_096)},${declared("schedule", schedule, 4_096)},${tests}`;
+    return `${logged}${onResponse === undefined ? "N" : "Y"}[${list}]`;
   } catch (error) {
     return failure(error);
   }

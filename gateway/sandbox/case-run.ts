@@ -1,0 +1,263 @@
+/**
+ * Runs the cases of a script's `tests` in the isolate that it was loaded into and compares what became
+ * of each request with what the case expects. Takes no part in traffic.
+ */
+import type ivm from "isolated-vm";
+import type { Answer } from "../engine/engine.ts";
+import type { Json } from "../state/index.ts";
+import type { Case, ExpectedAnswer, ExpectedHeaders, Outcome } from "./cases.ts";
+import { explain, faultAt, isTimeout, positionAt, printable, ScriptError } from "./faults.ts";
+import type { Loaded } from "./loading.ts";
+import { matchesExchange } from "./match.ts";
+import { applyToRequest, applyToResponse, type RequestTarget, readOutput } from "./output.ts";
+import type { ScriptFault } from "./sandbox.ts";
+
+export interface CaseRunOptions {
+  readonly loaded: Loaded;
+  readonly key: string;
+  readonly text: string;
+  readonly settings: ReadonlyMap<string, Json>;
+  /** Of one call: the limit that the script will run with. */
+  readonly timeoutMs: number;
+}
+
+/** The limit is wall-clock time, which also passes while a busy machine runs something else. */
+const triesPerCall = 3;
+const requestId = "test-1";
+
+/** Resolves to the fault of the first case that fails; `null` when all pass. */
+export async function runCases(
+  cases: readonly Case[],
+  options: CaseRunOptions,
+): Promise<ScriptFault | null> {
+  for (const one of cases) {
+    const actual = await run(one, options);
+    if ("key" in actual) {
+      const message = printable(`test "${one.name}": ${actual.message}`);
+      return { ...actual, message, test: failed(one, { error: actual.message }) };
+    }
+    const { outcome, responseHeaders } = actual;
+    const differs =
+      (one.expect !== null && !isAsExpected(one.expect, outcome)) ||
+      (one.expectResponse !== null && !hasHeaders(one.expectResponse, responseHeaders));
+    if (!differs) continue;
+    const test = failed(one, shown(one, actual));
+    const message = `test "${one.name}": expected ${test.expected}, got ${test.actual}`;
+    return {
+      key: options.key,
+      ...placeOf(one.name, options.text),
+      message: printable(message),
+      test,
+    };
+  }
+  return null;
+}
+
+interface Actual {
+  readonly outcome: Passed | Answered;
+  readonly responseHeaders: Readonly<Record<string, string>>;
+}
+
+interface Passed {
+  readonly pass: true;
+  readonly path: string;
+  readonly query: string;
+  readonly host: string;
+  readonly upstream: string;
+  readonly hashKey: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+interface Answered {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptFault> {
+  const { loaded, key, settings, timeoutMs } = options;
+  const { entry, match } = loaded;
+  const all = JSON.stringify({ ...Object.fromEntries(settings), ...one.settings });
+  const target = new CaseRequest(one);
+  const steering = { upstream: "", hashKey: "" };
+  try {
+    await entry.replaceSettings.apply(undefined, [all], { timeout: timeoutMs });
+    const isWanted = matchesExchange(match, { method: one.request.method, path: target.path });
+    if (isWanted) {
+      const text = await call(entry.onRequest, [target.asText()], timeoutMs);
+      applyToRequest(read(key, text), target, steering);
+    }
+    const { response } = one;
+    const headers = lowerCase(response?.headers ?? {});
+    if (response !== null && target.answered === null && isWanted && loaded.hasOnResponse) {
+      const values = [response.status, rawHeaders(response.headers), target.asText()];
+      const text = await call(entry.onResponse, values, timeoutMs);
+      applyToResponse(read(key, text), {
+        setResponseHeader: (name, value) => headers.set(name, value),
+        removeResponseHeader: (name) => headers.delete(name),
+      });
+    }
+    const responseHeaders = Object.fromEntries(headers);
+    if (target.answered !== null) {
+      return { outcome: answeredBy(target.answered), responseHeaders };
+    }
+    const { path, query, authority: host } = target;
+    const own = Object.fromEntries(target.headers);
+    return {
+      outcome: { pass: true, path, query, host, ...steering, headers: own },
+      responseHeaders,
+    };
+  } catch (error) {
+    if (error instanceof ScriptError) return error.fault;
+    if (!(error instanceof Error)) throw error;
+    return faultAt(key, explain(error, timeoutMs), isTimeout(error) ? (error.stack ?? "") : "");
+  }
+}
+
+async function call(
+  entry: ivm.Reference<unknown>,
+  values: readonly (string | number)[],
+  timeout: number,
+): Promise<string> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return String(await entry.apply(undefined, [...values], { timeout }));
+    } catch (error) {
+      if (!(error instanceof Error && isTimeout(error)) || tries === triesPerCall) throw error;
+    }
+  }
+}
+
+/** @throws ScriptError when the script threw. */
+function read(key: string, text: string): string {
+  const { error, rest } = readOutput(text);
+  if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
+  return rest;
+}
+
+/** A request of a case, as far as a script can change one. */
+class CaseRequest implements RequestTarget {
+  path: string;
+  query: string;
+  authority: string;
+  answered: Answer | null = null;
+  readonly headers: Map<string, string>;
+  readonly #case: Case;
+
+  constructor(one: Case) {
+    this.#case = one;
+    const { host, path, query, headers } = one.request;
+    this.path = path;
+    this.query = query;
+    this.authority = host;
+    this.headers = lowerCase({ Host: host, ...headers });
+  }
+
+  /** As a worker brings a request into an isolate. */
+  asText(): string {
+    const { method, scheme, host, clientIp, headers } = this.#case.request;
+    const lines = rawHeaders({ Host: host, ...headers });
+    const { path, query } = this;
+    return [method, scheme, this.authority, path, query, clientIp, requestId, lines].join("\n");
+  }
+
+  setHeader(name: string, value: string): void {
+    this.headers.set(name, value);
+  }
+
+  removeHeader(name: string): void {
+    this.headers.delete(name);
+  }
+
+  answer(answer: Answer): void {
+    this.answered = answer;
+  }
+}
+
+function rawHeaders(headers: Readonly<Record<string, string>>): string {
+  return Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}`)
+    .join("\r\n");
+}
+
+function lowerCase(headers: Readonly<Record<string, string>>): Map<string, string> {
+  return new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+function answeredBy({ status, headers = {}, body = "" }: Answer): Answered {
+  const joined = Object.entries(headers).map(([name, value]) => [
+    name,
+    typeof value === "string" ? value : value.join(", "),
+  ]);
+  return { status, headers: Object.fromEntries(joined), body: String(body) };
+}
+
+function isAsExpected(expected: Outcome, actual: Passed | Answered): boolean {
+  if ("pass" in expected) {
+    const { pass, headers = {}, ...changes } = expected;
+    if (!("pass" in actual)) return false;
+    const own: Readonly<Record<string, unknown>> = { ...actual };
+    const isSame = Object.entries(changes).every(([name, value]) => own[name] === value);
+    return pass && isSame && hasHeaders(headers, actual.headers);
+  }
+  if ("pass" in actual) return false;
+  if ("deny" in expected) return actual.status >= 400 && isAnswer(expected.deny, actual);
+  if ("respond" in expected) return isAnswer(expected.respond, actual);
+  const { location, status = actual.status } = expected.redirect;
+  const isRedirect = actual.status >= 300 && actual.status < 400;
+  return isRedirect && actual.status === status && actual.headers.location === location;
+}
+
+function isAnswer(expected: ExpectedAnswer, actual: Answered): boolean {
+  const { status = actual.status, body = actual.body, headers = {} } = expected;
+  return status === actual.status && body === actual.body && hasHeaders(headers, actual.headers);
+}
+
+function hasHeaders(expected: ExpectedHeaders, actual: Readonly<Record<string, string>>): boolean {
+  return Object.entries(expected).every(([name, value]) => (actual[name] ?? null) === value);
+}
+
+/** What became of the request, in the words of `expect`, and only as much as the case looked at. */
+function shown(one: Case, { outcome, responseHeaders }: Actual): unknown {
+  const asked: Readonly<Record<string, unknown>> = { ...one.expect };
+  const pick = (names: Iterable<string>, from: Readonly<Record<string, string>>) =>
+    Object.fromEntries(Array.from(names, (name) => [name, from[name] ?? null]));
+  const response =
+    one.expectResponse === null
+      ? {}
+      : { expectResponse: pick(Object.keys(one.expectResponse), responseHeaders) };
+  if (one.expect === null) return response;
+  if (!("pass" in outcome)) {
+    const { status, headers, body } = outcome;
+    if (status < 400 && headers.location !== undefined) {
+      return { redirect: { location: headers.location, status }, ...response };
+    }
+    return { [status >= 400 ? "deny" : "respond"]: { status, body, headers }, ...response };
+  }
+  const { headers, pass, ...changes } = outcome;
+  const wantsHeaders = typeof asked.headers === "object" && asked.headers !== null;
+  const seen = wantsHeaders ? { headers: pick(Object.keys(asked.headers ?? {}), headers) } : {};
+  const changed = Object.entries(changes).filter(([name, value]) =>
+    name === "path" ? true : name in asked || (value !== "" && name !== "host" && name !== "query"),
+  );
+  return { pass, ...Object.fromEntries(changed), ...seen, ...response };
+}
+
+function failed(one: Case, actual: unknown): { name: string; expected: string; actual: string } {
+  const wanted = one.expectResponse === null ? {} : { expectResponse: one.expectResponse };
+  const text = (value: unknown) => printable(JSON.stringify(value));
+  return {
+    name: printable(one.name),
+    expected: text({ ...one.expect, ...wanted }),
+    actual: text(actual),
+  };
+}
+
+/** Where the case's name stands in the source; nowhere when it is made up there. */
+function placeOf(name: string, text: string): { readonly line: number; readonly column: number } {
+  for (const quote of ['"', "'", "`"]) {
+    const index = text.indexOf(`${quote}${name}${quote}`);
+    if (index !== -1) return positionAt(text, index);
+  }
+  return { line: 0, column: 0 };
+}
