@@ -113,7 +113,7 @@ describe("settings", () => {
     [{ headTimeout: "0s" }, '--head-timeout: "0s" is shorter than 1ms'],
     [{ bodyTimeout: "25h" }, '--body-timeout: "25h" is longer than 24h'],
     [{ scriptMemory: "4" }, '--script-memory: "4" is not a whole number from 8 to 4096'],
-    [{ engine: "reference" }, '--engine: "reference" is not one of: http1'],
+    [{ engine: "nginx" }, '--engine: "nginx" is not one of: http1, reference'],
     [
       { trustedProxies: "10.0.0.0/33" },
       '--trusted-proxies: "10.0.0.0/33" is neither an address nor a block such as 10.0.0.0/8',

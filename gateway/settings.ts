@@ -68,9 +68,9 @@ const table = {
   },
   engine: {
     argument: "NAME",
-    meaning: "The HTTP engine.",
+    meaning: "The HTTP engine: the gateway's own, or the same on http-proxy-3 to compare with.",
     fallback: "http1",
-    schema: oneOf("http1"),
+    schema: oneOf("http1", "reference"),
   },
   logLevel: {
     argument: "LEVEL",
@@ -143,7 +143,7 @@ export interface Settings {
   readonly dataDir: string | null;
   /** Ends in `/`. */
   readonly prefix: string;
-  readonly engine: "http1";
+  readonly engine: "http1" | "reference";
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
   /** A file, `-` for standard output, `null` for none. */
   readonly accessLog: string | null;

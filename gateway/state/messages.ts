@@ -5,7 +5,7 @@ import type { Delta, Snapshot } from "./change.ts";
 /** What a worker needs of the settings. Times in milliseconds. */
 export interface WorkerSettings {
   readonly http: { readonly host: string; readonly port: number };
-  readonly engine: "http1";
+  readonly engine: "http1" | "reference";
   readonly limits: Partial<EngineLimits>;
   /** A file, `-` for standard output, `null` for none. */
   readonly accessLog: string | null;

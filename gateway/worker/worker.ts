@@ -5,12 +5,12 @@
 import { flushCompileCache } from "node:module";
 import { PeerBook } from "../balancing/index.ts";
 import type { Engine } from "../engine/engine.ts";
-import { createHttp1Engine } from "../engine/http1/index.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import { createLogger, type Log } from "../observability/logger.ts";
 import { Router } from "../routing/index.ts";
 import { createSandbox, type Sandbox } from "../sandbox/index.ts";
 import type { Change, Snapshot, ToPrimary, ToWorker, WorkerSettings } from "../state/index.ts";
+import { createEngine } from "./engine-choice.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
 import { Replica } from "./replica.ts";
@@ -59,7 +59,7 @@ class Worker {
       watchTimeoutMs: settings.watchTimeoutMs,
       askForService: (service) => send({ type: "watch", service }),
     });
-    this.#engine = createHttp1Engine({
+    this.#engine = createEngine(settings.engine, {
       handler: this.#gateway,
       limits: settings.limits,
       idPrefix: settings.idPrefix,

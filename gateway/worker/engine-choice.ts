@@ -1,0 +1,19 @@
+/** The engine that a worker serves with, by its name in the settings. */
+import { createRequire } from "node:module";
+import type { Engine, EngineOptions } from "../engine/engine.ts";
+import { createHttp1Engine } from "../engine/http1/index.ts";
+import type { WorkerSettings } from "../state/index.ts";
+
+const load = createRequire(import.meta.url);
+
+export function createEngine<Context>(
+  name: WorkerSettings["engine"],
+  options: EngineOptions<Context>,
+): Engine {
+  if (name === "http1") return createHttp1Engine(options);
+  // Loaded where it is chosen only: no other worker has to carry the library.
+  const reference = load(
+    "../engine/reference/index.ts",
+  ) as typeof import("../engine/reference/index.ts");
+  return reference.createReferenceEngine(options);
+}
