@@ -1,0 +1,128 @@
+/**
+ * Keys in Consul KV read and written one at a time, with check-and-set: for what the gateway itself
+ * keeps there and for what an operator's command puts there. Watches nothing and retries nothing.
+ *
+ * Source: Consul's API pages "KV Store" and "Transactions".
+ */
+import type { ConsulClient } from "./client.ts";
+import { ConsulError, describeConsulError } from "./errors.ts";
+import { decodeItems, type KvItem } from "./kv.ts";
+
+export interface KvEntry {
+  /** The whole key. */
+  readonly key: string;
+  readonly text: string;
+  readonly modifyIndex: number;
+}
+
+/** One write of a transaction, made only while the key's ModifyIndex is `cas`; 0: there is no such key. */
+export type KvWrite =
+  | { readonly key: string; readonly text: string; readonly cas: number }
+  | { readonly key: string; readonly text: null; readonly cas: number };
+
+const deadlineMs = 5_000;
+/** The client's own types do not know its `timeout`, though every call takes it. */
+const deadline: { readonly token?: string; readonly timeout: number } = { timeout: deadlineMs };
+
+/** As the client has it; its types describe neither the operations that Consul takes nor the options. */
+interface Transactions {
+  create(operations: readonly object[], options: object): Promise<unknown>;
+}
+
+export class KvStore {
+  readonly #consul: ConsulClient;
+  readonly #transactions: Transactions;
+
+  constructor(consul: ConsulClient) {
+    this.#consul = consul;
+    this.#transactions = consul.api.transaction as unknown as Transactions;
+  }
+
+  /** `null`: there is no such key. Rejects with a `ConsulError`. */
+  async get(key: string): Promise<KvEntry | null> {
+    const [entry] = await this.#read(key, { consistent: "" });
+    return entry ?? null;
+  }
+
+  /** Every key below `prefix` with its text. Rejects with a `ConsulError`. */
+  list(prefix: string): Promise<readonly KvEntry[]> {
+    return this.#read(prefix, { recurse: "true" });
+  }
+
+  /**
+   * Writes `key`; with `cas`, only while its ModifyIndex is that (0: while there is no such key).
+   * Resolves to false when it is another one. Rejects with a `ConsulError`.
+   */
+  async put(key: string, text: string, options: { readonly cas?: number } = {}): Promise<boolean> {
+    const { cas } = options;
+    const which = cas === undefined ? {} : { cas };
+    return this.#write(key, () =>
+      this.#consul.api.kv.set({ key, value: text, ...which, ...deadline }),
+    );
+  }
+
+  /** Also resolves when there is no such key. Rejects with a `ConsulError`. */
+  async remove(key: string): Promise<void> {
+    await this.#write(key, () => this.#consul.api.kv.del({ key, ...deadline }));
+  }
+
+  /** All writes or none. Resolves to false when any key is not as expected. Rejects with a `ConsulError`. */
+  async transact(writes: readonly KvWrite[]): Promise<boolean> {
+    const operations = writes.map(({ key, text, cas }) => ({
+      KV: {
+        ...{ Key: key, Index: cas },
+        ...(text === null
+          ? { Verb: "delete-cas" as const }
+          : { Verb: "cas" as const, Value: Buffer.from(text).toString("base64") }),
+      },
+    }));
+    const where = writes.map(({ key }) => key).join(", ");
+    try {
+      await this.#transactions.create(operations, { ...deadline });
+      return true;
+    } catch (error) {
+      if (isConflict(error)) return false;
+      throw asConsulError(`writing ${where}`, error);
+    }
+  }
+
+  async #read(key: string, query: Readonly<Record<string, string>>): Promise<readonly KvEntry[]> {
+    const signal = AbortSignal.timeout(deadlineMs);
+    const { body } = await this.#consul.read({
+      path: "/kv/{key}",
+      params: { key },
+      query,
+      emptyWhenMissing: true,
+      signal,
+    });
+    return decodeItems(`${this.#consul.url}/v1/kv/${key}`, key, body).map(asEntry);
+  }
+
+  async #write(key: string, send: () => Promise<unknown>): Promise<boolean> {
+    try {
+      // The client makes nothing of Consul's `false`.
+      return (await send()) === true;
+    } catch (error) {
+      throw asConsulError(`writing ${key}`, error);
+    }
+  }
+}
+
+function asEntry({ key, encoded, modifyIndex }: KvItem): KvEntry {
+  return { key, text: Buffer.from(encoded ?? "", "base64").toString(), modifyIndex };
+}
+
+/** Consul answers 409 for a lost race and for a write that is not allowed alike. */
+function isConflict(error: unknown): boolean {
+  if (!(error instanceof Error && "response" in error)) return false;
+  const { response } = error;
+  if (typeof response !== "object" || response === null) return false;
+  const { statusCode, body } = response as { statusCode?: unknown; body?: unknown };
+  const said = typeof body === "string" ? body : JSON.stringify(body ?? "");
+  return statusCode === 409 && !/permission denied|ACL not found/i.test(said);
+}
+
+function asConsulError(what: string, error: unknown): ConsulError {
+  if (error instanceof ConsulError) return error;
+  return new ConsulError("status", `${what}: ${describeConsulError(error)}`, 0, error);
+}
