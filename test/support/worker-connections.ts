@@ -13,6 +13,8 @@ const width = 8;
 export class WorkerConnections {
   readonly #gateway: TestGateway;
   readonly #agents: ReadonlyMap<string, Agent>;
+  /** The last answer of each worker, to say after which one it closed. */
+  readonly #last = new Map<string, GatewayAnswer>();
 
   private constructor(gateway: TestGateway, agents: ReadonlyMap<string, Agent>) {
     this.#gateway = gateway;
@@ -55,7 +57,11 @@ export class WorkerConnections {
     const agent = this.#agents.get(prefix);
     if (agent === undefined) throw new Error(`no connection to worker ${prefix}`);
     const answer = await this.#gateway.request({ ...asked, agent });
-    if (!answer.isReused) throw new Error(`the connection to worker ${prefix} was closed`);
+    if (!answer.isReused) {
+      const before = this.#last.get(prefix);
+      throw new Error(`worker ${prefix} closed its connection after ${JSON.stringify(before)}`);
+    }
+    this.#last.set(prefix, answer);
     return answer;
   }
 
