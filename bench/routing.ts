@@ -25,6 +25,8 @@ const tables = {
   script: new Map(),
   module: new Map(),
   setting: new Map(),
+  life: new Map(),
+  trial: new Map(),
 } satisfies Tables;
 
 function fixed(count: number): UpstreamDocument {

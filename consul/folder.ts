@@ -9,6 +9,7 @@ import {
   maxDocumentBytes,
   parseEntryName,
   parseHostDocument,
+  parseLifeDocument,
   parseSetting,
   parseUpstreamDocument,
 } from "../gateway/documents/index.ts";
@@ -50,6 +51,10 @@ const readers: { readonly [K in DocumentKind]: Reader<K> } = {
   host: { read: parseHostDocument, change: (key, value) => ({ kind: "host", key, value }) },
   setting: { read: parseSetting, change: (key, value) => ({ kind: "setting", key, value }) },
   script: { read: readSource, change: (key, value) => ({ kind: "script", key, value }) },
+  life: {
+    read: (key, text) => parseLifeDocument(key, text),
+    change: (key, value) => ({ kind: "life", key, value }),
+  },
   module: { read: readSource, change: (key, value) => ({ kind: "module", key, value }) },
 };
 

@@ -185,7 +185,7 @@ for (const kind of consulKinds())
         servicesInUse: 130,
         stale: null,
       });
-      expect(watches).to.have.length(106);
+      expect(watches).to.have.length(107);
       expect(watches.filter(({ state }) => state === "failing")).to.deep.equal([]);
     });
 

@@ -88,6 +88,7 @@ export class ConsulSources {
       script: this.#folder("script"),
       module: this.#folder("module"),
       setting: this.#folder("setting"),
+      life: this.#folder("life"),
     };
     this.#catalog = new Catalog(clock, previous?.catalog);
     this.#services = new Services({

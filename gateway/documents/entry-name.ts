@@ -12,6 +12,7 @@ export const folders = {
   script: "scripts/",
   module: "modules/",
   setting: "settings/",
+  life: "live/",
 } as const satisfies Partial<Record<Kind, string>>;
 
 export type DocumentKind = keyof typeof folders;
@@ -47,7 +48,8 @@ export function parseEntryName(kind: DocumentKind, key: string, name: string): s
     throw bad(`is a folder, not a ${kind === "host" ? "host" : `${kind}'s name`}`);
   switch (kind) {
     case "host":
-    case "script": {
+    case "script":
+    case "life": {
       const host = parseHostName(name);
       if (host === null) throw bad(`${JSON.stringify(name)} is not a host or *.domain`);
       return host;

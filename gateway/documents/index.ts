@@ -9,5 +9,6 @@ export type { DocumentKind } from "./entry-name.ts";
 export { folders, parseEntryName, parseHostName } from "./entry-name.ts";
 export { parseHostDocument } from "./host-document.ts";
 export { documentSchemas } from "./json-schema.ts";
+export { formatLifeDocument, parseLifeDocument } from "./life-document.ts";
 export { parseSetting } from "./setting.ts";
 export { parseUpstreamDocument } from "./upstream-document.ts";

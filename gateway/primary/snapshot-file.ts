@@ -61,6 +61,7 @@ const kinds: ReadonlySet<unknown> = new Set<Kind>([
   "script",
   "module",
   "setting",
+  "trial",
 ]);
 
 /**

@@ -94,6 +94,8 @@ function copyTables(tables: Tables): MutableTables {
     script: new Map(tables.script),
     module: new Map(tables.module),
     setting: new Map(tables.setting),
+    life: new Map(tables.life),
+    trial: new Map(tables.trial),
   };
 }
 
@@ -115,6 +117,8 @@ function changesOf(tables: Tables): Change[] {
   // Modules and settings first: whoever applies in order has them before the scripts.
   const order: readonly Kind[] = [
     "setting",
+    "life",
+    "trial",
     "module",
     "script",
     "upstream",

@@ -59,6 +59,8 @@ const noTables: Tables = {
   script: new Map(),
   module: new Map(),
   setting: new Map(),
+  life: new Map(),
+  trial: new Map(),
 };
 
 /** The tables after `changes`, as a replica makes them. */

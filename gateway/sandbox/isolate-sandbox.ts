@@ -3,11 +3,13 @@
  * request that a script may want, never when tables arrive: thousands of hosts cost nothing until
  * they are asked for.
  */
-import type { ScriptReport } from "../state/index.ts";
+import type { Exchange } from "../engine/engine.ts";
+import type { ScriptReport, Source } from "../state/index.ts";
 import { HostedScript, type ScriptHousing } from "./hosted-script.ts";
 import { defaultSandboxLimits } from "./limits.ts";
 import type { Sandbox, SandboxLimits, Script, ScriptLog, ScriptTables } from "./sandbox.ts";
 import { ScriptIsolate, type Settings } from "./script-isolate.ts";
+import { isInShare, seedOf } from "./share.ts";
 import { createStallGuard, type StallGuard } from "./stall-guard.ts";
 
 export interface SandboxOptions {
@@ -22,6 +24,14 @@ export interface SandboxOptions {
   readonly stallMs?: number;
 }
 
+interface HostedTrial {
+  readonly script: HostedScript;
+  /** Of 10,000 requests. */
+  readonly share: number;
+  readonly by: string | null;
+  readonly seed: number;
+}
+
 const defaultStallMs = 2_000;
 /** Exchanges that began under an older version of a script may use its isolate for this long. */
 const retiredForMs = 30_000;
@@ -34,6 +44,7 @@ export class IsolateSandbox implements Sandbox {
   readonly #housing: ScriptHousing;
   #tables = emptyTables;
   #scripts = new Map<string, HostedScript>();
+  #trials = new Map<string, HostedTrial>();
   #hasWildcards = false;
   #settings: Settings = { version: 0, json: "{}" };
   /** Scripts that have an isolate, retired ones included. */
@@ -69,18 +80,24 @@ export class IsolateSandbox implements Sandbox {
   apply(tables: ScriptTables): void {
     if (tables.setting !== this.#tables.setting) this.#takeSettings(tables);
     this.#tables = tables;
-    const next = new Map<string, HostedScript>();
+    const scripts = new Map<string, HostedScript>();
+    const trials = new Map<string, HostedTrial>();
     this.#hasWildcards = false;
     for (const [host, source] of tables.script) {
-      const before = this.#scripts.get(host);
-      const isSame = before?.version === source.version && this.#hasSameImports(before);
-      next.set(host, isSame ? before : new HostedScript(host, source, this.#housing));
+      scripts.set(host, this.#same(host, source) ?? new HostedScript(host, source, this.#housing));
       if (host.startsWith("*.")) this.#hasWildcards = true;
     }
-    for (const [host, script] of this.#scripts) {
-      if (next.get(host) !== script) this.#retire(script);
+    for (const [host, { source, share, by }] of tables.trial ?? []) {
+      const script = this.#same(host, source) ?? new HostedScript(host, source, this.#housing);
+      trials.set(host, { script, share, by, seed: seedOf(source.version) });
+      if (host.startsWith("*.")) this.#hasWildcards = true;
     }
-    this.#scripts = next;
+    for (const script of this.#all()) {
+      const { host } = script;
+      if (scripts.get(host) !== script && trials.get(host)?.script !== script) this.#retire(script);
+    }
+    this.#scripts = scripts;
+    this.#trials = trials;
     this.#putAwayRetired();
   }
 
@@ -95,14 +112,27 @@ export class IsolateSandbox implements Sandbox {
     return null;
   }
 
+  scriptFor(exchange: Exchange<unknown>): Script | null {
+    const { host } = exchange;
+    if (this.#trials.size === 0) return this.find(host);
+    const own = this.#trialOr(host, exchange);
+    if (own !== null || !this.#hasWildcards) return own;
+    for (let dot = host.indexOf("."); dot !== -1; dot = host.indexOf(".", dot + 1)) {
+      const wildcard = this.#trialOr(`*${host.slice(dot)}`, exchange);
+      if (wildcard !== null) return wildcard;
+    }
+    return null;
+  }
+
   reports(): readonly ScriptReport[] {
-    return Array.from(this.#scripts.values(), (script) => script.report());
+    return Array.from(this.#all(), (script) => script.report());
   }
 
   dispose(): void {
     for (const script of this.#open) script.putAway();
     this.#open.clear();
     this.#scripts.clear();
+    this.#trials.clear();
     this.#guard.dispose();
   }
 
@@ -111,6 +141,30 @@ export class IsolateSandbox implements Sandbox {
     if (json !== this.#settings.json) {
       this.#settings = { version: this.#settings.version + 1, json };
     }
+  }
+
+  /** Where there is no version before it, the rest of the requests is left to a wildcard's script. */
+  #trialOr(name: string, exchange: Exchange<unknown>): HostedScript | null {
+    const trial = this.#trials.get(name);
+    if (trial !== undefined) {
+      const value = trial.by === null ? undefined : exchange.header(trial.by);
+      const who = value ?? exchange.clientAddress;
+      if (isInShare(who, trial.seed, trial.share)) return trial.script;
+    }
+    return this.#scripts.get(name) ?? null;
+  }
+
+  *#all(): Generator<HostedScript, void, void> {
+    yield* this.#scripts.values();
+    for (const { script } of this.#trials.values()) yield script;
+  }
+
+  /** What runs this source already, with the same modules: it keeps its isolate and its counters. */
+  #same(host: string, source: Source): HostedScript | null {
+    for (const before of [this.#scripts.get(host), this.#trials.get(host)?.script]) {
+      if (before?.version === source.version && this.#hasSameImports(before)) return before;
+    }
+    return null;
   }
 
   #hasSameImports(script: HostedScript): boolean {

@@ -4,6 +4,7 @@
  * the keys' spelling.
  */
 import type { HostDocument, UpstreamDocument } from "./documents.ts";
+import type { LifeDocument, Trial } from "./life.ts";
 
 export type Json =
   | string
@@ -49,6 +50,10 @@ export interface Entries {
   module: Source;
   /** Key: the name, `settings/<name>`. */
   setting: Json;
+  /** Key: the host or `*.domain`, `live/<host>`. Stays in the primary. */
+  life: LifeDocument;
+  /** Key: the host or `*.domain`: a version of its script that gets a share of the requests. */
+  trial: Trial;
 }
 
 export type Kind = keyof Entries;
@@ -87,6 +92,8 @@ export function emptyTables(): { readonly [K in Kind]: Map<string, Entries[K]> }
     script: new Map(),
     module: new Map(),
     setting: new Map(),
+    life: new Map(),
+    trial: new Map(),
   };
 }
 

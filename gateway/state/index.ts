@@ -23,6 +23,7 @@ export type {
   Share,
   UpstreamDocument,
 } from "./documents.ts";
+export type { LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
 export type {
   ScriptReport,
   ToPrimary,

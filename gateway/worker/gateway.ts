@@ -111,7 +111,7 @@ export class Gateway implements Handler<RequestContext> {
   }
 
   #scriptOf(exchange: Exchange<RequestContext>): Script | null {
-    const script = this.#sandbox.find(exchange.host);
+    const script = this.#sandbox.scriptFor(exchange);
     return script?.matches(exchange) ? script : null;
   }
 

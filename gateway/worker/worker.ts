@@ -9,7 +9,14 @@ import { AccessLog } from "../observability/access-log.ts";
 import { createLogger, type Log } from "../observability/logger.ts";
 import { Router } from "../routing/index.ts";
 import { createSandbox, type Sandbox } from "../sandbox/index.ts";
-import type { Change, Snapshot, ToPrimary, ToWorker, WorkerSettings } from "../state/index.ts";
+import type {
+  Change,
+  Kind,
+  Snapshot,
+  ToPrimary,
+  ToWorker,
+  WorkerSettings,
+} from "../state/index.ts";
 import { createEngine } from "./engine-choice.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
@@ -19,6 +26,8 @@ import { trustedProxies } from "./trusted-proxies.ts";
 const reportMs = 1_000;
 /** A worker whose primary is gone finishes what runs within this time. */
 const orphanDrainMs = 1_000;
+
+const aboutScripts: ReadonlySet<Kind> = new Set(["script", "trial", "module", "setting"]);
 
 const now = () => performance.now();
 
@@ -137,9 +146,9 @@ class Worker {
   #swap(changes: readonly Change[] | null): void {
     const before = this.#gateway.router;
     const router = this.#route(before, changes);
-    const { script, module, setting } = this.#replica.tables;
+    const { script, trial, module, setting } = this.#replica.tables;
     if (changes === null || changes.some(isAboutScripts)) {
-      this.#sandbox.apply({ script, module, setting });
+      this.#sandbox.apply({ script, trial, module, setting });
     }
     this.#gateway.router = router;
     before.dispose(router);
@@ -180,7 +189,7 @@ class Worker {
 }
 
 function isAboutScripts(change: Change): boolean {
-  return change.kind === "script" || change.kind === "module" || change.kind === "setting";
+  return aboutScripts.has(change.kind);
 }
 
 function send(message: ToPrimary): void {

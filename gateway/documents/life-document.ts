@@ -1,0 +1,39 @@
+/** The document `live/<host>`: which versions of a script the gateways have agreed on. They write it. */
+import * as z from "zod";
+import type { LifeDocument } from "../state/index.ts";
+import { checkDocument, parseJson } from "./document.ts";
+
+const version = z.string().regex(/^[0-9a-f]{64}$/);
+const time = z.iso.datetime().transform((text) => Date.parse(text));
+
+const lifeSchema = z.object({
+  index: z.int().min(0),
+  live: version.nullable(),
+  before: version.nullable(),
+  next: z
+    .object({
+      version,
+      startedAt: time,
+      percent: z.number().gt(0).max(100),
+      stepsMs: z.array(z.int().min(1)).min(1).max(50),
+      by: z.string().max(256).nullable(),
+    })
+    .nullable(),
+  takenBack: z.array(z.object({ version, at: time, reason: z.string().max(1_000) })).max(100),
+});
+
+/** Reads the text of `live/<host>`; `key` is the whole key. Throws a `DocumentError`. */
+export function parseLifeDocument(key: string, text: string): LifeDocument {
+  return checkDocument(key, parseJson(key, text), lifeSchema);
+}
+
+/** The text of a life document; times are ISO 8601, for people. */
+export function formatLifeDocument(life: LifeDocument): string {
+  const { next, takenBack } = life;
+  const iso = (ms: number) => new Date(ms).toISOString();
+  return JSON.stringify({
+    ...life,
+    next: next === null ? null : { ...next, startedAt: iso(next.startedAt) },
+    takenBack: takenBack.map((one) => ({ ...one, at: iso(one.at) })),
+  });
+}

@@ -1,0 +1,44 @@
+/** How far the versions of a host's script have come, as data: the document `live/<host>`, and a trial. */
+import type { Source } from "./change.ts";
+
+/** A version that gets a share of the requests, which widens. */
+export interface NextVersion {
+  readonly version: string;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  /** Of the requests, at the start. */
+  readonly percent: number;
+  readonly stepsMs: readonly number[];
+  /** The header whose value decides; `null`: the client's address. */
+  readonly by: string | null;
+}
+
+/** A version that failed too often. */
+export interface TakenBack {
+  readonly version: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly reason: string;
+}
+
+/** What all gateways have agreed on for one host. Versions are the SHA-256 of a source. */
+export interface LifeDocument {
+  /** The ModifyIndex of `scripts/<host>` that this was decided for. */
+  readonly index: number;
+  /** What gets the requests; `null`: no script. */
+  readonly live: string | null;
+  /** What was live before it, to be taken back to; `null` when there is none. */
+  readonly before: string | null;
+  readonly next: NextVersion | null;
+  /** Not tried again. The latest first. */
+  readonly takenBack: readonly TakenBack[];
+}
+
+/** A version on its way, as workers need it. */
+export interface Trial {
+  readonly source: Source;
+  /** Of 10,000 requests. */
+  readonly share: number;
+  /** The header whose value decides, in lower case; `null`: the client's address. */
+  readonly by: string | null;
+}
