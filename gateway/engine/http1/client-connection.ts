@@ -76,8 +76,9 @@ export class ClientConnection<C> {
     socket.on("close", () => this.#onClose());
   }
 
-  write(text: string): void {
-    this.#socket.write(text, "latin1");
+  /** False: the client is slower than what is written; `onClientDrain` follows. */
+  write(text: string): boolean {
+    return this.#socket.write(text, "latin1");
   }
 
   /** False: the client is slower than the peer; `onClientDrain` follows. */

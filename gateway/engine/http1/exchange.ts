@@ -342,7 +342,8 @@ export class Http1Exchange<C> implements Exchange<C> {
   onInformational(head: ResponseHead): void {
     // An HTTP/1.0 client does not know them (RFC 9110 section 15.2).
     if (this.head.minor === 0) return;
-    this.#client.write(`HTTP/1.1 ${head.statusLine}${head.fields}\r\n`);
+    const hasRoom = this.#client.write(`HTTP/1.1 ${head.statusLine}${head.fields}\r\n`);
+    if (!hasRoom) this.#connection?.pause();
   }
 
   /** `body` is the whole body when it came along with the head, as latin1; empty otherwise. */
