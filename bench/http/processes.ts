@@ -33,7 +33,7 @@ export class Processes {
   readonly #children: ChildProcess[] = [];
 
   /** Starts a command that may run on `core` only. Its errors go to the benchmark's own. */
-  start(core: number, command: readonly string[]): Started {
+  start(core: number | string, command: readonly string[]): Started {
     const { child, stdout } = this.#spawn(core, command);
     const seen: string[] = [];
     createInterface({ input: stdout }).on("line", (line) => {
@@ -65,7 +65,7 @@ export class Processes {
   }
 
   /** Runs a command to its end on `core`; resolves to its output. Rejects when it fails. */
-  async run(core: number, command: readonly string[]): Promise<string> {
+  async run(core: number | string, command: readonly string[]): Promise<string> {
     const { child, stdout } = this.#spawn(core, command);
     const [output] = await Promise.all([text(stdout), once(child, "exit")]);
     if (child.exitCode !== 0) throw new Error(`${command.join(" ")} failed: ${output}`);
@@ -84,7 +84,10 @@ export class Processes {
     }
   }
 
-  #spawn(core: number, command: readonly string[]): { child: ChildProcess; stdout: Readable } {
+  #spawn(
+    core: number | string,
+    command: readonly string[],
+  ): { child: ChildProcess; stdout: Readable } {
     const child = spawn("taskset", ["-c", String(core), ...command], {
       stdio: ["ignore", "pipe", "inherit"],
       // Ctrl-C at the terminal reaches the benchmark alone, which ends its processes in order.
@@ -130,4 +133,17 @@ export function residentMegabytes(pid: number): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
   if (children === "") return own;
   return children.split(" ").reduce((sum, child) => sum + residentMegabytes(Number(child)), own);
+}
+
+/** The processes that `pid` started; Linux only. */
+export function workersOf(pid: number): readonly number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+  return children === "" ? [] : children.split(" ").map(Number);
+}
+
+/** Processor time that a process has used with all its threads; Linux only, where a tick is 10 ms. */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }

@@ -21,6 +21,18 @@ export class ScriptError extends Error {
   }
 }
 
+/** What cut a call short: its time or its memory was over, or its isolate had ended before it began. */
+export type Cut = "time" | "memory" | "gone";
+
+export class CutError extends ScriptError {
+  readonly cut: Cut | null;
+
+  constructor(fault: ScriptFault, cut: Cut | null) {
+    super(fault);
+    this.cut = cut;
+  }
+}
+
 export function printable(text: string): string {
   const short = text.length > maxMessageLength ? `${text.slice(0, maxMessageLength)}...` : text;
   return short.replace(
@@ -66,20 +78,24 @@ export function faultOf(key: string, error: unknown, timeoutMs: number): ScriptF
   return faultAt(key, explain(error, timeoutMs), stack);
 }
 
-/** isolated-vm tells its own ends of a call by their text only. */
+/** isolated-vm tells its own ends of a call by their text only. `null`: it was something else. */
+export function cutOf(error: Error): Cut | null {
+  const { message } = error;
+  if (message === "Script execution timed out.") return "time";
+  // The watchdog disposes of the isolate of a call that takes too long.
+  if (message === "Isolate was disposed during execution") return "time";
+  if (message.startsWith("Isolate was disposed")) return "memory";
+  return message === "Isolated is disposed" ? "gone" : null;
+}
+
 export function isTimeout(error: Error): boolean {
-  return error.message === "Script execution timed out.";
+  return cutOf(error) === "time";
 }
 
 export function explain(error: Error, timeoutMs: number): string {
-  if (isTimeout(error)) return `ran longer than ${timeoutMs} ms`;
-  if (
-    error.message.startsWith("Isolate was disposed") ||
-    error.message === "Isolated is disposed"
-  ) {
-    return "ran out of memory";
-  }
-  return `${error.name}: ${error.message}`;
+  const cut = cutOf(error);
+  if (cut === "time") return `ran longer than ${timeoutMs} ms`;
+  return cut === null ? `${error.name}: ${error.message}` : "ran out of memory";
 }
 
 /** Line and column, from 1, of `index` in `text`. */

@@ -4,11 +4,11 @@
  */
 import type { Exchange } from "../engine/engine.ts";
 import type { ScriptReport, Source } from "../state/index.ts";
-import { describeFault, printable, ScriptError } from "./faults.ts";
+import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
 import { type Match, matchesExchange } from "./match.ts";
 import { applyToRequest, applyToResponse, type LogLine, readOutput } from "./output.ts";
 import type { Script, ScriptLog, Steering } from "./sandbox.ts";
-import type { ScriptIsolate, Settings } from "./script-isolate.ts";
+import type { Arguments, ScriptIsolate, Settings } from "./script-isolate.ts";
 
 /** What a script needs of the sandbox that it belongs to. */
 export interface ScriptHousing {
@@ -26,6 +26,10 @@ export interface ScriptHousing {
 
 /** A script that did not load is tried again after this time: memory may have been short. */
 const retryLoadMs = 5_000;
+/** A call that timed out twice means it: there are no second tries for a while. */
+const noSecondTryForMs = 1_000;
+/** How long a script that ran out of time is given a limit that costs more and spares its isolate. */
+const suspectForMs = 60_000;
 
 export class HostedScript implements Script {
   readonly host: string;
@@ -41,6 +45,9 @@ export class HostedScript implements Script {
   #loadError: ScriptError | null = null;
   #retryAtMs = 0;
   #isRetired = false;
+  #isSuspect = false;
+  #suspectUntilMs = 0;
+  #noTryBeforeMs = 0;
   #calls = 0;
   #errors = 0;
   #lastError: string | null = null;
@@ -80,10 +87,9 @@ export class HostedScript implements Script {
   onRequest(exchange: Exchange<unknown>, steering: Steering): void {
     this.#calls += 1;
     try {
-      const isolate = this.#open();
-      const text = isolate.onRequest([asText(exchange)], this.#housing.settings());
+      const text = this.#call("onRequest", [asText(exchange)]);
       if (text === "") return;
-      applyToRequest(this.#read(isolate, text), exchange, steering);
+      applyToRequest(this.#read(text), exchange, steering);
     } catch (error) {
       this.#failed(error);
       steering.upstream = "";
@@ -98,12 +104,9 @@ export class HostedScript implements Script {
     if (!this.#hasOnResponse || (this.#isRetired && this.#isolate === null)) return;
     this.#calls += 1;
     try {
-      const isolate = this.#open();
-      const text = isolate.onResponse(
-        [exchange.status, exchange.rawResponseHeaders, asText(exchange)],
-        this.#housing.settings(),
-      );
-      if (text !== "") applyToResponse(this.#read(isolate, text), exchange);
+      const { status, rawResponseHeaders } = exchange;
+      const text = this.#call("onResponse", [status, rawResponseHeaders, asText(exchange)]);
+      if (text !== "") applyToResponse(this.#read(text), exchange);
     } catch (error) {
       this.#failed(error);
     }
@@ -153,11 +156,55 @@ export class HostedScript implements Script {
     return this.#isolate;
   }
 
+  /** @throws ScriptError when the script does not load or the call was cut short. */
+  #call(name: "onRequest" | "onResponse", values: Arguments): string {
+    const settings = this.#housing.settings();
+    const isTimed = this.#isSuspect && this.#isStillSuspect();
+    try {
+      return this.#open()[name](values, settings, isTimed);
+    } catch (error) {
+      if (!(error instanceof CutError) || !this.#mayTryAgain(error)) throw error;
+    }
+    this.#closeEnded();
+    const text = this.#open()[name](values, settings, true);
+    this.#noTryBeforeMs = 0;
+    return text;
+  }
+
+  #isStillSuspect(): boolean {
+    this.#isSuspect = this.#housing.now() < this.#suspectUntilMs;
+    return this.#isSuspect;
+  }
+
+  /**
+   * The limit is wall-clock time, which also passes while a busy machine runs something else: so a
+   * call that ran out of it is tried once more, but a script that loops stalls nobody for longer.
+   */
+  #mayTryAgain({ cut }: CutError): boolean {
+    // The watchdog was late: the call that it meant had just returned.
+    if (cut === "gone") return true;
+    if (cut !== "time") return false;
+    const now = this.#housing.now();
+    this.#isSuspect = true;
+    this.#suspectUntilMs = now + suspectForMs;
+    if (now < this.#noTryBeforeMs) return false;
+    this.#noTryBeforeMs = now + noSecondTryForMs;
+    return true;
+  }
+
+  #closeEnded(): void {
+    if (!this.#isolate?.isDisposed) return;
+    this.putAway();
+    this.#housing.close(this);
+  }
+
   /** Takes the logs out of what a call brought. @throws ScriptError when the script threw. */
-  #read(isolate: ScriptIsolate, text: string): string {
+  #read(text: string): string {
     const { logs, error, rest } = readOutput(text);
     this.#logLines(logs);
-    if (error !== null) throw new ScriptError(isolate.fault(error.message, error.stack));
+    if (error !== null) {
+      throw new ScriptError(faultAt(`scripts/${this.host}`, error.message, error.stack));
+    }
     return rest;
   }
 
@@ -175,10 +222,7 @@ export class HostedScript implements Script {
     this.#errors += 1;
     this.#lastError = message;
     this.#housing.log("error", this.host, this.version, message);
-    if (this.#isolate?.isDisposed) {
-      this.#isolate = null;
-      this.#housing.close(this);
-    }
+    this.#closeEnded();
   }
 }
 

@@ -10,7 +10,7 @@ import { defaultSandboxLimits } from "./limits.ts";
 import type { Sandbox, SandboxLimits, Script, ScriptLog, ScriptTables } from "./sandbox.ts";
 import { ScriptIsolate, type Settings } from "./script-isolate.ts";
 import { isInShare, seedOf } from "./share.ts";
-import { createStallGuard, type StallGuard } from "./stall-guard.ts";
+import { Supervisor } from "./supervisor.ts";
 
 export interface SandboxOptions {
   readonly limits?: SandboxLimits;
@@ -40,7 +40,7 @@ const emptyTables: ScriptTables = { script: new Map(), module: new Map(), settin
 export class IsolateSandbox implements Sandbox {
   readonly #limits: Required<SandboxLimits>;
   readonly #now: () => number;
-  readonly #guard: StallGuard;
+  readonly #supervisor: Supervisor;
   readonly #housing: ScriptHousing;
   #tables = emptyTables;
   #scripts = new Map<string, HostedScript>();
@@ -56,9 +56,12 @@ export class IsolateSandbox implements Sandbox {
     this.#limits = { ...defaultSandboxLimits, ...options.limits };
     const now = options.now ?? (() => performance.now());
     this.#now = now;
-    this.#guard = createStallGuard(options.stallMs ?? defaultStallMs, (message) =>
-      options.log("error", "", "", `the guard against stalled scripts has ended: ${message}`),
-    );
+    this.#supervisor = new Supervisor({
+      limitMs: this.#limits.callTimeoutMs,
+      stallMs: options.stallMs ?? defaultStallMs,
+      onGuardLost: (message) =>
+        options.log("error", "", "", `the guard against stalled scripts has ended: ${message}`),
+    });
     this.#housing = {
       log: options.log,
       now,
@@ -133,7 +136,7 @@ export class IsolateSandbox implements Sandbox {
     this.#open.clear();
     this.#scripts.clear();
     this.#trials.clear();
-    this.#guard.dispose();
+    this.#supervisor.dispose();
   }
 
   #takeSettings(tables: ScriptTables): void {
@@ -187,8 +190,7 @@ export class IsolateSandbox implements Sandbox {
       settings: this.#settings,
       memoryMb,
       callTimeoutMs,
-      stopwatch: this.#guard.stopwatch(`scripts/${host} ${source.version}`),
-      now: this.#now,
+      supervisor: this.#supervisor,
       onImport: (name) => script.imports.set(name, modules.get(name)?.version ?? null),
     });
     this.#open.add(script);

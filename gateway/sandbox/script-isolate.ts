@@ -2,13 +2,13 @@
 import ivm from "isolated-vm";
 import type { Source } from "../state/index.ts";
 import type { Declared } from "./declared.ts";
-import { explain, faultAt, faultOf, isTimeout, ScriptError } from "./faults.ts";
+import { CutError, cutOf, explain, faultAt, faultOf, ScriptError } from "./faults.ts";
 import { loadTimeoutFactor } from "./limits.ts";
 import { type Entry, type Loaded, loadNow } from "./loading.ts";
 import type { Match } from "./match.ts";
 import type { LogLine } from "./output.ts";
 import type { ScriptFault } from "./sandbox.ts";
-import type { Stopwatch } from "./stall-guard.ts";
+import type { Supervisor } from "./supervisor.ts";
 
 export interface ScriptIsolateOptions {
   readonly host: string;
@@ -17,13 +17,9 @@ export interface ScriptIsolateOptions {
   readonly settings: Settings;
   readonly memoryMb: number;
   readonly callTimeoutMs: number;
-  readonly stopwatch: Stopwatch;
-  /** Monotonic milliseconds. */
-  readonly now: () => number;
+  readonly supervisor: Supervisor;
   readonly onImport: (name: string) => void;
 }
-
-const noSecondTryForMs = 1_000;
 
 /** The settings that scripts read. */
 export interface Settings {
@@ -47,24 +43,23 @@ export class ScriptIsolate {
   readonly #isolate: ivm.Isolate;
   readonly #entry: Entry;
   readonly #key: string;
-  readonly #stopwatch: Stopwatch;
+  readonly #supervisor: Supervisor;
+  readonly #number: number;
   readonly #limit: { readonly timeout: number };
-  readonly #now: () => number;
-  #noTryBeforeMs = 0;
   #settingsVersion: number;
 
   /** @throws ScriptError when the script does not load. */
   constructor(options: ScriptIsolateOptions) {
-    const { host, source, stopwatch } = options;
+    const { host, source, supervisor } = options;
     this.#key = `scripts/${host}`;
-    this.#stopwatch = stopwatch;
-    this.#now = options.now;
+    this.#supervisor = supervisor;
+    this.#number = supervisor.announce(`${this.#key} ${source.version}`);
     this.#limit = { timeout: options.callTimeoutMs };
     this.#settingsVersion = options.settings.version;
     this.#isolate = new ivm.Isolate({ memoryLimit: options.memoryMb });
     const timeoutMs = options.callTimeoutMs * loadTimeoutFactor;
     let loaded: Loaded;
-    stopwatch.start();
+    supervisor.enter(this.#number, true);
     try {
       loaded = loadNow({
         isolate: this.#isolate,
@@ -79,8 +74,9 @@ export class ScriptIsolate {
       this.dispose();
       throw new ScriptError(faultOf(this.#key, error, timeoutMs));
     } finally {
-      stopwatch.stop();
+      supervisor.leave();
     }
+    supervisor.limit(this.#number, this.#isolate);
     this.#entry = loaded.entry;
     this.match = loaded.match;
     this.hasOnResponse = loaded.hasOnResponse;
@@ -88,63 +84,58 @@ export class ScriptIsolate {
     this.loadLogs = loaded.logs;
   }
 
-  /** True once memory ran out: no call can succeed any more. */
+  /** True once a call was cut short by its end: none can succeed any more. */
   get isDisposed(): boolean {
     return this.#isolate.isDisposed;
   }
 
   dispose(): void {
+    this.#supervisor.forget(this.#number);
     if (!this.#isolate.isDisposed) this.#isolate.dispose();
   }
 
-  /** @throws ScriptError when the call ran out of time or memory. */
-  onRequest(values: Arguments, settings: Settings): string {
-    return this.#call(this.#entry.onRequest, values, settings);
+  /**
+   * @param isTimed whether the call has a timer of its own, which costs a microsecond, and ends it with
+   * its isolate in place. Without it the watchdog ends it, at the cost of the isolate.
+   * @throws CutError when the call ran out of time or memory.
+   */
+  onRequest(values: Arguments, settings: Settings, isTimed: boolean): string {
+    return this.#call(this.#entry.onRequest, values, settings, isTimed);
   }
 
-  /** @throws ScriptError when the call ran out of time or memory. */
-  onResponse(values: Arguments, settings: Settings): string {
-    return this.#call(this.#entry.onResponse, values, settings);
+  /**
+   * @param isTimed as for `onRequest`.
+   * @throws CutError when the call ran out of time or memory.
+   */
+  onResponse(values: Arguments, settings: Settings, isTimed: boolean): string {
+    return this.#call(this.#entry.onResponse, values, settings, isTimed);
   }
 
   fault(message: string, stack: string): ScriptFault {
     return faultAt(this.#key, message, stack);
   }
 
-  #call(entry: ivm.Reference<unknown>, values: Arguments, settings: Settings): string {
-    this.#stopwatch.start();
+  #call(
+    entry: ivm.Reference<unknown>,
+    values: Arguments,
+    settings: Settings,
+    isTimed: boolean,
+  ): string {
+    const limit = isTimed ? this.#limit : undefined;
+    this.#supervisor.enter(this.#number, isTimed);
     try {
       if (this.#settingsVersion !== settings.version) {
-        this.#entry.replaceSettings.applySync(undefined, [settings.json], this.#limit);
+        this.#entry.replaceSettings.applySync(undefined, [settings.json], limit);
         this.#settingsVersion = settings.version;
       }
-      try {
-        return String(entry.applySync(undefined, values, this.#limit));
-      } catch (error) {
-        if (!this.#mayTryAgain(error)) throw error;
-        const again = String(entry.applySync(undefined, values, this.#limit));
-        this.#noTryBeforeMs = 0;
-        return again;
-      }
+      return String(entry.applySync(undefined, values, limit));
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      const stack = isTimeout(error) ? (error.stack ?? "") : "";
-      throw new ScriptError(this.fault(explain(error, this.#limit.timeout), stack));
+      const cut = cutOf(error);
+      const stack = cut === "time" ? (error.stack ?? "") : "";
+      throw new CutError(this.fault(explain(error, this.#limit.timeout), stack), cut);
     } finally {
-      this.#stopwatch.stop();
+      this.#supervisor.leave();
     }
-  }
-
-  /**
-   * The limit is wall-clock time, which also passes while a busy machine runs something else: so a
-   * call that ran out of it is tried once more. One that ran out of it twice means it: the script
-   * gets no second tries for a while, so that one which loops stalls nobody for longer.
-   */
-  #mayTryAgain(error: unknown): boolean {
-    if (!(error instanceof Error && isTimeout(error)) || this.#isolate.isDisposed) return false;
-    const now = this.#now();
-    if (now < this.#noTryBeforeMs) return false;
-    this.#noTryBeforeMs = now + noSecondTryForMs;
-    return true;
   }
 }

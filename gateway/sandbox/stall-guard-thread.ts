@@ -27,7 +27,7 @@ setInterval(() => {
     name: "sluice-sandbox",
     pid: process.pid,
     level: 60,
-    script: names.get(number) ?? "",
+    script: names.get(Math.abs(number)) ?? "",
     msg: `the script has not returned for ${stallMs} ms and cannot be interrupted: the process ends`,
     time: new Date().toISOString(),
     v: 0,

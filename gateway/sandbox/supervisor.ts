@@ -1,0 +1,60 @@
+/**
+ * Watches this thread's stays inside isolates: the watchdog ends a call that runs too long, the stall
+ * guard ends the process when nothing else helps.
+ */
+import type ivm from "isolated-vm";
+import { createStallGuard, type StallGuard } from "./stall-guard.ts";
+import { Stays } from "./stays.ts";
+import { Watchdog } from "./watchdog.ts";
+
+export interface SupervisorOptions {
+  /** For a call. */
+  readonly limitMs: number;
+  /** For a stay that nothing can end; 0: never. */
+  readonly stallMs: number;
+  /** Told why nothing is guarded against stalls any more. */
+  readonly onGuardLost: (message: string) => void;
+}
+
+export class Supervisor {
+  readonly #stays = new Stays();
+  readonly #watchdog: Watchdog;
+  readonly #guard: StallGuard;
+
+  constructor({ limitMs, stallMs, onGuardLost }: SupervisorOptions) {
+    this.#watchdog = new Watchdog(this.#stays, limitMs);
+    this.#guard = createStallGuard(this.#stays, stallMs, onGuardLost);
+  }
+
+  /** A number for an isolate that is about to be made. @param name the script and its version. */
+  announce(name: string): number {
+    const number = this.#stays.next();
+    this.#guard.name(number, name);
+    return number;
+  }
+
+  /** From now on the watchdog ends long stays too; before, only the stall guard does. */
+  limit(number: number, isolate: ivm.Isolate): void {
+    this.#watchdog.guard(number, isolate);
+  }
+
+  /** The isolate is gone. */
+  forget(number: number): void {
+    this.#watchdog.release(number);
+  }
+
+  /** @param isTimed whether the stay has a timer of its own: the watchdog leaves it alone. */
+  enter(number: number, isTimed: boolean): void {
+    this.#stays.begin(isTimed ? -number : number);
+    if (!isTimed) this.#watchdog.wake();
+  }
+
+  leave(): void {
+    this.#stays.end();
+  }
+
+  dispose(): void {
+    this.#watchdog.dispose();
+    this.#guard.dispose();
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Ends calls that run too long. A time limit of isolated-vm's own starts a timer for every call, which
+ * costs as much as the call itself; here one thread looks, a few times within the limit, whether the
+ * process is still inside the same call, and disposes of that isolate if it is. It cannot end what V8
+ * does not interrupt: that is the stall guard's.
+ */
+import ivm from "isolated-vm";
+import type { Stays } from "./stays.ts";
+
+/**
+ * The code of the thread: an isolate of its own, run off the main thread, since only an isolate can
+ * hold another one's handle. It looks at the numbers of `stays.ts` and at `$1`, how it is told to stop.
+ */
+const code = `
+  const stays = new Int32Array($0);
+  const control = new Int32Array($1);
+  const wards = new Map();
+  return {
+    exchange(number, isolate, gone) {
+      for (const each of gone.split(" ")) wards.delete(Number(each));
+      wards.set(number, isolate);
+    },
+    // For its caller to wait until watch has returned: an isolate does one thing at a time.
+    idle() {},
+    watch(tickMs, looks, quietLooks) {
+      let seen = -1;
+      let times = 0;
+      for (;;) {
+        if (Atomics.load(control, 0) === 1) return;
+        if (times >= quietLooks && Atomics.load(stays, 0) === 0) {
+          Atomics.store(control, 1, 1);
+          if (Atomics.load(stays, 1) === seen) return;
+          // A stay began before it was said that nobody looks.
+          Atomics.store(control, 1, 0);
+        }
+        Atomics.wait(control, 0, 0, tickMs);
+        const number = Atomics.load(stays, 0);
+        const stay = Atomics.load(stays, 1);
+        if (stay !== seen) {
+          seen = stay;
+          times = 0;
+          continue;
+        }
+        // Looks are counted, not time: a process that had to wait for its turn has not run too long.
+        times += 1;
+        if (number === 0 || times < looks) continue;
+        wards.get(number)?.dispose();
+        wards.delete(number);
+      }
+    },
+  };`;
+
+const looksPerLimit = 4;
+const minTickMs = 1;
+const maxTickMs = 50;
+/** Without a call for so long the thread ends until there is one: as long as it runs, so does the process. */
+const quietMs = 500;
+const memoryMb = 8;
+
+type Entry = ivm.Reference<unknown>;
+
+export class Watchdog {
+  readonly #stays: Stays;
+  /** First whether to stop, then whether the thread has ended by itself. */
+  readonly #control = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
+  readonly #tickMs: number;
+  readonly #looks: number;
+  readonly #onExit = () => this.dispose();
+  #thread: { isolate: ivm.Isolate; exchange: Entry; idle: Entry; watch: Entry } | null = null;
+  #gone = "";
+
+  /** A call is ended between `limitMs` and a quarter more after its start, on a machine that has the time. */
+  constructor(stays: Stays, limitMs: number) {
+    this.#stays = stays;
+    this.#tickMs = Math.min(maxTickMs, Math.max(minTickMs, limitMs / looksPerLimit));
+    this.#looks = Math.max(1, Math.ceil(limitMs / this.#tickMs));
+  }
+
+  /** From now on a stay under `number` that is too long costs `isolate` its life. */
+  guard(number: number, isolate: ivm.Isolate): void {
+    const { exchange } = this.#stopped();
+    exchange.applySync(undefined, [number, isolate, this.#gone]);
+    this.#gone = "";
+    Atomics.store(this.#control, 0, 0);
+    this.#watch();
+  }
+
+  release(number: number): void {
+    this.#gone += ` ${number}`;
+  }
+
+  /** Call it at the start of every stay, after it was counted. */
+  wake(): void {
+    if (Atomics.load(this.#control, 1) === 1) this.#watch();
+  }
+
+  dispose(): void {
+    if (this.#thread === null) return;
+    // A process that exits while the thread runs code would crash.
+    this.#stopped().isolate.dispose();
+    this.#thread = null;
+    process.removeListener("exit", this.#onExit);
+  }
+
+  #watch(): void {
+    Atomics.store(this.#control, 1, 0);
+    const quietLooks = Math.ceil(quietMs / this.#tickMs);
+    this.#thread?.watch.applyIgnored(undefined, [this.#tickMs, this.#looks, quietLooks]);
+  }
+
+  /** Waits, some microseconds, until the thread has stopped. */
+  #stopped() {
+    this.#thread ??= this.#start();
+    Atomics.store(this.#control, 0, 1);
+    Atomics.notify(this.#control, 0);
+    this.#thread.idle.applySync();
+    return this.#thread;
+  }
+
+  #start() {
+    const isolate = new ivm.Isolate({ memoryLimit: memoryMb });
+    const context = isolate.createContextSync();
+    const shared = [this.#stays.cells.buffer, this.#control.buffer].map((buffer) =>
+      new ivm.ExternalCopy(buffer).copyInto(),
+    );
+    const inside: ivm.Reference<Record<string, unknown>> = context.evalClosureSync(code, shared, {
+      result: { reference: true },
+    });
+    const entry = (name: string): Entry => inside.getSync(name, { reference: true });
+    process.once("exit", this.#onExit);
+    return { isolate, exchange: entry("exchange"), idle: entry("idle"), watch: entry("watch") };
+  }
+}
