@@ -74,8 +74,7 @@ export class HeaderList {
 
   /** Leaves out every field that a `Connection` value names. */
   removeNamedBy(connection: string): void {
-    for (const part of connection.split(",")) {
-      const name = part.trim().toLowerCase();
+    for (const name of optionsOf(connection)) {
       if (name === "" || this.#owned.has(name) || unremovable.has(name)) continue;
       this.#edit(name, null);
     }
@@ -109,4 +108,12 @@ export class HeaderList {
       throw new TypeError(`header ${name}: the value has a forbidden character`);
     }
   }
+}
+
+/**
+ * The options of a `Connection` value, in lower case. Only space and tab are white space here (RFC 9110
+ * section 5.6.3): `trim` would take more.
+ */
+export function optionsOf(connection: string): readonly string[] {
+  return connection.split(",").map((part) => part.replace(/^[\t ]+|[\t ]+$/g, "").toLowerCase());
 }

@@ -7,7 +7,7 @@ import type { EngineLimits } from "../engine.ts";
 import { refusedUpgrades } from "../fields.ts";
 import type { Forwarded } from "../forwarding.ts";
 import { isAuthority, type Refusal, refuse } from "../grammar.ts";
-import { HeaderList } from "./header-list.ts";
+import { HeaderList, optionsOf } from "./header-list.ts";
 
 export interface RequestPlan extends Forwarded {
   /** In origin form, or `*`. */
@@ -46,8 +46,7 @@ export function planRequest(
   }
   const isChunked = headers.sent("transfer-encoding").length > 0;
   const connection = headers.sent("connection").join(", ");
-  const options = connection.toLowerCase().split(",");
-  const has = (option: string) => options.some((given) => given.trim() === option);
+  const has = (option: string) => optionsOf(connection).includes(option);
   headers.removeNamedBy(connection);
   return {
     plan: {
@@ -70,11 +69,11 @@ export function planRequest(
 /** Whether it is an upgrade that the gateway passes on: of HTTP/1.1, without a body, not to other HTTP. */
 export function asksForUpgrade(request: IncomingMessage): boolean {
   const headers = new HeaderList("request", request.rawHeaders);
-  const connection = headers.sent("connection").join(", ").toLowerCase().split(",");
+  const connection = headers.sent("connection").join(", ");
   const upgrade = headers.sent("upgrade").join(", ");
   return (
     request.httpVersion === "1.1" &&
-    connection.some((option) => option.trim() === "upgrade") &&
+    optionsOf(connection).includes("upgrade") &&
     upgrade !== "" &&
     !refusedUpgrades.test(upgrade) &&
     headers.sent("transfer-encoding").length === 0 &&
