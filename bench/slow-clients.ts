@@ -36,6 +36,8 @@ interface Result {
   readonly after: number;
   readonly alone: Run;
   readonly beside: Run;
+  /** The longest that an answer took while they came, in ms. */
+  readonly worstMs: number;
   readonly seen: readonly Seen[];
 }
 
@@ -57,6 +59,7 @@ const settleMs = 8_000;
 const largeBytes = 100_000_000;
 const measurements = fileURLToPath(new URL("../docs/measurements.md", import.meta.url));
 const clientsFile = fileURLToPath(new URL("./slow-clients/clients.ts", import.meta.url));
+const probeFile = fileURLToPath(new URL("./slow-clients/probe.ts", import.meta.url));
 
 const options = new Command("slow-clients")
   .description("Memory of a worker and latency beside idle and slow clients.")
@@ -70,6 +73,7 @@ const options = new Command("slow-clients")
   .opts<{ readonly case?: string; readonly write: boolean }>();
 
 const processes = new Processes();
+const probes = new Processes();
 let clients = new Processes();
 const directory = await mkdtemp(join(tmpdir(), "sluice-slow-clients-"));
 let isInterrupted = false;
@@ -128,19 +132,22 @@ async function measureCase(asked: Case, port: number, worker: number): Promise<R
   }, sampleMs);
   try {
     clients = new Processes();
+    const probe = probes.start(otherCore, [process.execPath, probeFile, String(port)]);
+    await probe.line(/^ready$/);
     const started = Array.from({ length: asked.processes }, (_, index) =>
       startClients(asked, port, `127.0.0.${index + 2}`),
     );
     await Promise.all(started.map((each) => each.line(/^ready$/)));
     const stayUntil = performance.now() + asked.seconds * 1_000;
     await sleep(calmMs);
+    const worstMs = await worstOf(probe);
     const beside = await fast(port, fastConnections);
     await sleep(Math.max(0, stayUntil - performance.now()));
     const during = resident(worker);
-    await clients.stop();
     const seen = await Promise.all(started.map(seenBy));
+    await clients.stop();
     await sleep(settleMs);
-    return { asked, before, peak, during, after: resident(worker), alone, beside, seen };
+    return { asked, before, peak, during, after: resident(worker), alone, beside, worstMs, seen };
   } finally {
     clearInterval(sampling);
   }
@@ -155,8 +162,17 @@ function startClients(asked: Case, port: number, address: string): Started {
   ]);
 }
 
-/** What the clients of a process that has ended saw. */
+/** Ends the probe; resolves to the longest that an answer took. */
+async function worstOf(probe: Started): Promise<number> {
+  process.kill(probe.pid, "SIGUSR2");
+  const [, worst = ""] = await probe.line(/^worst (.*)$/);
+  await probes.stop();
+  return Number(worst);
+}
+
+/** Has the clients of a process leave; resolves to what they saw. */
 async function seenBy(started: Started): Promise<Seen> {
+  process.kill(started.pid, "SIGUSR2");
   const [, json = ""] = await started.line(/^seen (.*)$/);
   return JSON.parse(json) as Seen;
 }
@@ -195,7 +211,8 @@ function section(results: readonly Result[]): string {
 \`${["node bench/slow-clients.ts", ...arguments_].join(" ")}\`, ${date}. ${machine()}. The gateway with one worker on one core;
 the origin (nginx), the slow clients and the fast one (wrk, one connection, ${latencySeconds} s) on the other.
 Resident memory of the worker: before the clients came, the highest value, at the end of their stay, and
-${settleMs / 1_000} s after they left. Latency of the fast client without and beside the slow ones.
+${settleMs / 1_000} s after they left. Latency of the fast client without and beside the slow ones, once they
+are all there; and the longest that one answer took while they came and in the ${calmMs / 1_000} s after.
 
 ${table(results)}
 
@@ -206,15 +223,16 @@ ${results.map(({ asked, seen }) => `- ${asked.name}: ${told(asked, seen)}`).join
 function table(results: readonly Result[]): string {
   const header = [
     ...["clients", "", "before MB", "peak MB", "with them MB", "after MB", "kB a client"],
-    ...["p50 ms without", "beside", "p99 ms without", "beside"],
+    ...["p50 ms without", "beside", "p99 ms without", "beside", "worst ms as they come"],
   ];
   const rule = header.map((_, index) => (index === 1 ? "---" : "---:"));
-  const rows = results.map(({ asked, before, peak, during, after, alone, beside }) => [
+  const rows = results.map(({ asked, before, peak, during, after, alone, beside, worstMs }) => [
     asked.clients.toLocaleString("en-GB"),
     asked.name,
     ...[before, peak, during, after].map((bytes) => (bytes / 2 ** 20).toFixed(0)),
     ((during - before) / asked.clients / 1_000).toFixed(1),
     ...[alone.p50Ms, beside.p50Ms, alone.p99Ms, beside.p99Ms].map((ms) => ms.toFixed(2)),
+    worstMs.toFixed(0),
   ]);
   return [header, rule, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
@@ -232,6 +250,7 @@ function told(asked: Case, seen: readonly Seen[]): string {
 }
 
 async function end(): Promise<void> {
+  await probes.stop();
   await clients.stop();
   await processes.stop();
   await rm(directory, { recursive: true, force: true });

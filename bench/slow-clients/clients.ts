@@ -1,6 +1,6 @@
 /**
  * Many clients of one kind in one process, from one local address. Prints `ready` once all are where
- * they should be and, on SIGTERM or when the parent is gone, what they saw, as JSON.
+ * they should be. On SIGUSR2 they leave, and what they saw is printed as JSON.
  *
  *     node clients.ts KIND PORT COUNT ADDRESS
  */
@@ -22,6 +22,8 @@ export interface Seen {
 const opening = 100;
 const head = `GET /small HTTP/1.1\r\nHost: ${host}\r\nAccept: */*\r\nUser-Agent: bench/1.0\r\n`;
 const bodyBytesPerSecond = 10_000;
+/** Stays until it is ended, but no longer than this: a benchmark that was killed leaves nobody. */
+const longestMs = 300_000;
 const readsPerSecond = 4;
 
 const [kind = "", port = "", count = "", address = ""] = process.argv.slice(2);
@@ -32,12 +34,14 @@ let closed = 0;
 let bytes = 0;
 let isOver = false;
 
-process.once("SIGTERM", () => {
+process.once("SIGUSR2", () => {
   isOver = true;
   for (const socket of sockets) socket.destroy();
   const seen: Seen = { opened, closed, statuses, bytes };
-  process.stdout.write(`seen ${JSON.stringify(seen)}\n`, () => process.exit(0));
+  process.stdout.write(`seen ${JSON.stringify(seen)}\n`);
 });
+
+setTimeout(() => process.exit(1), longestMs);
 
 const kinds: Readonly<Record<string, () => Promise<void>>> = {
   idle: openIdle,
