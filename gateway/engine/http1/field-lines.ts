@@ -123,14 +123,8 @@ export class FieldLines {
   }
 
   #edited(edits: ReadonlyMap<string, Edit>): string {
-    const kept = this.#runs();
-    let out = "";
-    for (let line = 0; line < kept.length; ) {
-      const next = kept.indexOf("\r\n", line) + 2;
-      const name = kept.slice(line, kept.indexOf(":", line)).toLowerCase();
-      if (!edits.has(name)) out += kept.slice(line, next);
-      line = next;
-    }
+    let out = this.#runs();
+    for (const name of edits.keys()) out = withoutField(out, name);
     for (const edit of edits.values()) {
       if (edit.value !== null) out += `${edit.name}: ${edit.value}\r\n`;
     }
@@ -152,4 +146,20 @@ export class FieldLines {
       this.#added = this.#added.filter((edit) => edit.name.toLowerCase() !== lower);
     }
   }
+}
+
+/** `lines` as they are when the field, in lower case, is not among them: mostly a field is added. */
+function withoutField(lines: string, name: string): string {
+  let out = "";
+  let from = 0;
+  for (let line = 0; line < lines.length; ) {
+    const next = lines.indexOf("\r\n", line) + 2;
+    const colon = line + name.length;
+    if (lines.charCodeAt(colon) === 58 && isNamed(lines, line, colon, name)) {
+      out += lines.slice(from, line);
+      from = next;
+    }
+    line = next;
+  }
+  return from === 0 ? lines : out + lines.slice(from);
 }

@@ -29,7 +29,22 @@ function isVouched(name) {
   return startsWith(name, config.vouchedPrefix);
 }
 
+/** Names that were found good, by how the script writes them: the same few in every call. */
+const goodNames = { __proto__: null };
+let goodNamesLeft = 200;
+
 export function headerName(name) {
+  if (typeof name === "string" && name.length <= 64) {
+    const known = goodNames[name];
+    if (known !== undefined) return known;
+    const checked = checkedName(name);
+    if (goodNamesLeft-- > 0) goodNames[name] = checked;
+    return checked;
+  }
+  return checkedName(name);
+}
+
+function checkedName(name) {
   const text = toLowerCase(toText(name));
   if (!fits(token, text)) throw new PlainTypeError(`${quoted(text)} is not a header name`);
   if (isVouched(text)) {
@@ -50,9 +65,19 @@ function trimmed(text, from, to) {
   return slice(text, from, to);
 }
 
+/** A short value is walked: the regular expression makes an object for each match. */
+function isFieldValue(text) {
+  if (text.length > 32) return fits(fieldValue, text);
+  for (let at = 0; at < text.length; at++) {
+    const code = charCodeAt(text, at);
+    if (code < 32 ? code !== 9 : code === 127 || code > 255) return false;
+  }
+  return true;
+}
+
 export function headerValue(name, value) {
   const text = toText(value);
-  if (text.length > config.maxHeaderBytes || !fits(fieldValue, text)) {
+  if (text.length > config.maxHeaderBytes || !isFieldValue(text)) {
     const why =
       text.length > config.maxHeaderBytes ? "is too long" : "has a character that is not allowed";
     throw new PlainTypeError(`the value of the header ${name} ${why}`);
