@@ -1,5 +1,6 @@
 /** What RFC 9110 demands of an intermediary, where no other suite shows it. Titles name the section. */
 import { expect } from "chai";
+import { Peer } from "../../gateway/engine/engine.ts";
 import {
   answerBytes,
   type ClientAnswer,
@@ -90,6 +91,23 @@ describe("engine: RFC 9110", () => {
         const client = await bench.client(gateway);
         expect(fieldOf(await client.request(bytes), "Date")).to.match(IMF_FIXDATE);
       }
+    });
+  });
+
+  describe("section 7.6: loops", () => {
+    it("of a gateway that forwards to itself end, since each round adds a Via line", async () => {
+      const maxHeaders = 20;
+      let itself: Peer | null = null;
+      const gateway = await bench.gateway([], {
+        limits: { maxHeaders },
+        hooks: { onPick: (exchange) => (exchange.tries === 0 ? itself : null) },
+      });
+      itself = new Peer("127.0.0.1", gateway.port);
+      const client = await bench.client(gateway);
+      const answer = await client.request(requestBytes("GET /"));
+      expect(answer.status).to.equal(431);
+      expect(gateway.ended.length).to.be.within(2, maxHeaders);
+      gateway.engine.retire(itself);
     });
   });
 
