@@ -10,7 +10,7 @@ import { homeHost, Scene } from "./scene.ts";
 
 const host = homeHost;
 
-for (const kind of consulKinds())
+for (const [order, kind] of consulKinds().entries())
   describe(`workers of a gateway with ${kind.name}`, function () {
     this.timeout(40_000);
     let scene: Scene;
@@ -134,16 +134,18 @@ for (const kind of consulKinds())
       await standStill(workers[0]?.pid ?? 0);
     });
 
-    it("so is one that stands still as soon as it listens", async () => {
-      const { gateway } = scene;
-      const before = new Set((await gateway.caughtUp()).workers.map(({ pid }) => pid));
-      const [victim = 0] = before;
-      process.kill(victim, "SIGKILL");
-      const { workers } = await gateway.statusWhen("a new worker listens", (status) =>
-        status.workers.some(({ pid, state }) => !before.has(pid) && state === "listening"),
-      );
-      await standStill(workers.find(({ pid }) => !before.has(pid))?.pid ?? 0);
-    });
+    // Consul has no part in it, and each stall takes its seconds: with the first kind only.
+    if (order === 0)
+      it("so is one that stands still as soon as it listens", async () => {
+        const { gateway } = scene;
+        const before = new Set((await gateway.caughtUp()).workers.map(({ pid }) => pid));
+        const [victim = 0] = before;
+        process.kill(victim, "SIGKILL");
+        const { workers } = await gateway.statusWhen("a new worker listens", (status) =>
+          status.workers.some(({ pid, state }) => !before.has(pid) && state === "listening"),
+        );
+        await standStill(workers.find(({ pid }) => !before.has(pid))?.pid ?? 0);
+      });
 
     /** Stops the process, and waits until it has been killed and replaced. */
     async function standStill(pid: number): Promise<void> {
