@@ -17,7 +17,7 @@ interface SluiceMatch {
  *
  * `set`, `append` and `delete` throw for what the gateway vouches for: `Host` (use `request.host`),
  * `Content-Length`, `Transfer-Encoding`, `Connection` and the other hop-by-hop headers, `Expect`,
- * `Trailer`, `Forwarded`, `X-Forwarded-*` and `X-Request-Id`. They can be read.
+ * `Trailer`, `Via`, `Forwarded`, `X-Forwarded-*` and `X-Request-Id`. They can be read.
  */
 interface SluiceHeaders {
   /** All values of the name, joined by a comma (`Cookie` by a semicolon); `null` when there is none. */
@@ -25,7 +25,7 @@ interface SluiceHeaders {
   has(name: string): boolean;
   /** Replaces every value. */
   set(name: string, value: string | number): void;
-  /** Adds to what is there. Throws for a second `Set-Cookie`, which cannot be joined. */
+  /** Adds to what is there: joined to it, but a line of its own for the `Set-Cookie` of an answer. */
   append(name: string, value: string | number): void;
   delete(name: string): void;
   /** Sorted, in lower case. */

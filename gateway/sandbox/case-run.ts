@@ -94,6 +94,10 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
       const text = await call(entry.onResponse, values, timeoutMs);
       applyToResponse(read(key, text), {
         setResponseHeader: (name, value) => headers.set(name, value),
+        addResponseHeader: (name, value) => {
+          const before = headers.get(name);
+          headers.set(name, before === undefined ? value : `${before}, ${value}`);
+        },
         removeResponseHeader: (name) => headers.delete(name),
       });
     }

@@ -137,6 +137,7 @@ for (const name of [
   "Expect",
   "Host",
   "Forwarded",
+  "Via",
   "X-Forwarded-For",
   "X-Forwarded-Proto",
   "X-Forwarded-Anything",

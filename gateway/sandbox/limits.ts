@@ -37,6 +37,7 @@ export const vouchedHeaders: readonly string[] = [
   "trailer",
   "transfer-encoding",
   "upgrade",
+  "via",
   "x-request-id",
 ];
 export const vouchedPrefix = "x-forwarded-";

@@ -3,7 +3,7 @@
  * although the code inside checks it, and put into effect on the exchange.
  *
  * `L` log, `E` error, `T` its stack; `P` path, `Q` query, `H` host, `U` upstream, `K` hash key; `S` set
- * a header, `D` delete one; `V` status of a verdict, `A` a header of its answer, `B` its body, up to
+ * a header, `D` delete one, `N` add a line of it (to an answer); `V` status of a verdict, `A` a header of its answer, `B` its body, up to
  * the end.
  */
 import type { Answer, Exchange } from "../engine/engine.ts";
@@ -29,7 +29,10 @@ export type RequestTarget = Pick<
 >;
 
 /** The part that it may change when the origin has answered. */
-export type ResponseTarget = Pick<Exchange<unknown>, "setResponseHeader" | "removeResponseHeader">;
+export type ResponseTarget = Pick<
+  Exchange<unknown>,
+  "setResponseHeader" | "addResponseHeader" | "removeResponseHeader"
+>;
 
 const levels = { d: "debug", i: "info", w: "warn", e: "error" } as const;
 const noLogs: readonly LogLine[] = [];
@@ -121,7 +124,7 @@ export function applyToRequest(text: string, exchange: RequestTarget, steering: 
  * @throws TypeError that names the header; nothing has been changed then.
  */
 export function applyToResponse(text: string, exchange: ResponseTarget): void {
-  const fields: { name: string; content: string | null }[] = [];
+  const fields: { name: string; content: string | null; isAdded: boolean }[] = [];
   let bytes = 0;
   for (let at = 0; at < text.length; ) {
     const found = text.indexOf("\n", at);
@@ -129,13 +132,17 @@ export function applyToResponse(text: string, exchange: ResponseTarget): void {
     const value = text.slice(at + 1, end);
     bytes += value.length;
     boundHeaders(fields.length + 1, bytes);
-    if (text[at] === "S") fields.push(field(value));
-    else if (text[at] === "D") fields.push({ name: checkName(value), content: null });
-    else throw new TypeError("the script's changes cannot be read");
+    const letter = text[at];
+    if (letter === "S" || letter === "N") {
+      fields.push({ ...field(value), isAdded: letter === "N" });
+    } else if (letter === "D") {
+      fields.push({ name: checkName(value), content: null, isAdded: false });
+    } else throw new TypeError("the script's changes cannot be read");
     at = end + 1;
   }
-  for (const { name, content } of fields) {
+  for (const { name, content, isAdded } of fields) {
     if (content === null) exchange.removeResponseHeader(name);
+    else if (isAdded) exchange.addResponseHeader(name, content);
     else exchange.setResponseHeader(name, content);
   }
 }

@@ -146,6 +146,44 @@ describe("a script", () => {
     expect(one.report()).to.include({ calls: 6, errors: 2 });
   });
 
+  it("adds cookies to an answer, a line for each, beside those that are there", () => {
+    const one = bench(
+      tables(`export default () => {};
+      export function onResponse({ headers }, request) {
+        if (request.query === "first") headers.delete("set-cookie");
+        headers.append("Set-Cookie", "b=2; Path=/");
+        headers.append("set-cookie", "c=3");
+        headers.set("x-seen", headers.get("set-cookie") + "|" + [...headers.keys()]);
+        if (request.query === "last") headers.set("set-cookie", "d=4");
+      }`),
+    );
+    const cookies = (query: string) => {
+      const { exchange } = one.request({ query });
+      const added: string[] = [];
+      const add = exchange.addResponseHeader.bind(exchange);
+      exchange.addResponseHeader = (name, value) => {
+        added.push(`${name}: ${value}`);
+        add(name, value);
+      };
+      exchange.respond(200, [["Set-Cookie", "a=1"]]);
+      one.sandbox.find("a.example.com")?.onResponse(exchange);
+      expect(one.report().lastError).to.equal(null);
+      const all = exchange.responseHeader("set-cookie");
+      return { added, all, seen: exchange.responseHeader("x-seen") };
+    };
+    expect(cookies("")).to.deep.equal({
+      added: ["set-cookie: b=2; Path=/", "set-cookie: c=3"],
+      all: "a=1, b=2; Path=/, c=3",
+      seen: "a=1, b=2; Path=/, c=3|set-cookie",
+    });
+    expect(cookies("first")).to.deep.equal({
+      added: ["set-cookie: c=3"],
+      all: "b=2; Path=/, c=3",
+      seen: "b=2; Path=/, c=3|set-cookie",
+    });
+    expect(cookies("last"), "set replaces all").to.deep.include({ added: [], all: "d=4" });
+  });
+
   it("is asked only for the methods and paths that it matches", () => {
     const one = bench(
       tables(`export const match = { methods: ["DELETE", "PUT"], paths: ["/api", "/v1/"] };

@@ -107,17 +107,26 @@ export let changesOfHeaders;
 export class Headers {
   #raw;
   #readOnly;
+  #isResponse;
+  /** `Set-Cookie` lines of an answer beyond those that are there or were set: as changes, and joined. */
+  #cookies = "";
+  #cookieText = null;
   /** What was set (a string) or deleted (`null`), newest first. */
   #changes = null;
 
-  constructor(raw, readOnly) {
+  constructor(raw, readOnly, isResponse) {
     this.#raw = raw;
     this.#readOnly = readOnly;
+    this.#isResponse = isResponse;
     freeze(this);
   }
 
   #change(name, value) {
     if (this.#readOnly) throw new PlainTypeError("request.headers cannot be changed in onResponse");
+    if (name === "set-cookie") {
+      this.#cookies = "";
+      this.#cookieText = null;
+    }
     for (let change = this.#changes; change !== null; change = change.older) {
       if (change.name === name) {
         change.value = value;
@@ -129,6 +138,12 @@ export class Headers {
 
   get(name) {
     const wanted = toLowerCase(toText(name));
+    const value = this.#value(wanted);
+    if (wanted !== "set-cookie" || this.#cookieText === null) return value;
+    return value === null ? this.#cookieText : `${value}, ${this.#cookieText}`;
+  }
+
+  #value(wanted) {
     for (let change = this.#changes; change !== null; change = change.older) {
       if (change.name === wanted) return change.value;
     }
@@ -146,13 +161,15 @@ export class Headers {
 
   append(name, value) {
     const checkedName = headerName(name);
+    const added = headerValue(checkedName, value);
     const before = this.get(checkedName);
     if (before !== null && checkedName === "set-cookie") {
-      throw new PlainTypeError(
-        "the header set-cookie is there already; append cannot join cookies",
-      );
+      // A comma may be part of a cookie, so each has a line of its own (RFC 6265 section 3).
+      if (!this.#isResponse) throw new PlainTypeError("a request has no set-cookie to append to");
+      this.#cookies += `N${checkedName}:${added}\n`;
+      this.#cookieText = this.#cookieText === null ? added : `${this.#cookieText}, ${added}`;
+      return;
     }
-    const added = headerValue(checkedName, value);
     const joint = checkedName === "cookie" ? "; " : ", ";
     this.#change(
       checkedName,
@@ -174,6 +191,7 @@ export class Headers {
       at = end + 2;
     }
     for (let change = this.#changes; change !== null; change = change.older) names.add(change.name);
+    if (this.#cookieText !== null) names.add("set-cookie");
     return sortStrings([...names].filter((name) => this.get(name) !== null));
   }
 
@@ -207,7 +225,7 @@ export class Headers {
       for (let change = headers.#changes; change !== null; change = change.older) {
         lines += change.value === null ? `D${change.name}\n` : `S${change.name}:${change.value}\n`;
       }
-      return lines;
+      return lines + headers.#cookies;
     };
   }
 }

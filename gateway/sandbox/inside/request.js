@@ -83,7 +83,7 @@ export class Request {
     return this.#id;
   }
   get headers() {
-    this.#headers ??= new Headers(this.#raw, this.#readOnly);
+    this.#headers ??= new Headers(this.#raw, this.#readOnly, false);
     return this.#headers;
   }
   get host() {
@@ -166,7 +166,7 @@ export class Response {
 
   constructor(status, raw) {
     this.#status = status;
-    this.#headers = new Headers(raw, false);
+    this.#headers = new Headers(raw, false, true);
     freeze(this);
   }
 
