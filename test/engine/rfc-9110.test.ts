@@ -158,7 +158,8 @@ describe("engine: RFC 9110", () => {
         const origin = await bench.origin(ok());
         const client = await bench.client(await bench.gateway(origin));
         const answer = await client.request(requestBytes(`${method} /`, ["Max-Forwards: 0"]));
-        expect(answer.status).to.be.within(200, 299);
+        // A last recipient may refuse to show a request to who sent it.
+        expect(method === "TRACE" ? [200, 405] : [200, 204]).to.include(answer.status);
         expect(origin.connections).to.have.length(0);
       });
 
