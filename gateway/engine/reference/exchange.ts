@@ -209,8 +209,9 @@ export class ReferenceExchange<C> implements Exchange<C> {
     if (this.#phase === "handling") this.#pick(null);
   }
 
+  /** Whether the parser has not seen the end of the request: what it has seen may not have come here yet. */
   get isReadingBody(): boolean {
-    return !this.#body.isDone;
+    return !this.#request.complete;
   }
 
   get isTunnel(): boolean {

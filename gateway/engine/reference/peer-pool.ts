@@ -33,6 +33,8 @@ export class PeerPool {
     const reuse = agent.reuseSocket.bind(agent);
     agent.createConnection = () => {
       const socket = connect({ host: peer.host, port: peer.port, noDelay: true });
+      // A head with `Expect` is written without naming an encoding, which then would be UTF-8.
+      socket.setDefaultEncoding("latin1");
       // Bytes that no request asked for: nobody can tell what they belong to.
       socket.on("data", () => {
         if (this.#idle.has(socket)) socket.destroy();
