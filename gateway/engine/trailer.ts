@@ -7,12 +7,17 @@
 const forbidden =
   /^(?:authorization|cache-control|connection|content-[a-z]+|cookie|expect|forwarded|host|keep-alive|location|max-forwards|pragma|proxy-[a-z-]+|range|set-cookie|te|trailer|transfer-encoding|upgrade|via|www-authenticate|x-forwarded-[a-z]+|x-request-id):/i;
 
-/** Field lines in, each with its CR LF; those that may be passed on out. */
-export function allowedTrailer(lines: string): string {
+/**
+ * Field lines in, each with its CR LF; those that may be passed on out. `connection`: the value of the
+ * message's `Connection`, whose names end here too.
+ */
+export function allowedTrailer(lines: string, connection: string): string {
   if (lines === "") return "";
+  const named = connection.toLowerCase().split(/[\t ]*,[\t ]*/);
   return lines
     .split("\r\n")
     .filter((line) => line !== "" && !forbidden.test(line))
+    .filter((line) => !named.includes(line.slice(0, line.indexOf(":")).toLowerCase()))
     .map((line) => `${line}\r\n`)
     .join("");
 }

@@ -144,6 +144,7 @@ export class ChunkedDecoder {
       return buffer.length;
     }
     const length = end + 2;
+    if (length > maxTrailerBytes) this.error = "the trailer section is too long";
     this.#trailer = this.#trailer.slice(0, length);
     trailerSection.lastIndex = 0;
     if (!trailerSection.test(this.#trailer) || trailerSection.lastIndex !== length) {

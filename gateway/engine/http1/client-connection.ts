@@ -3,31 +3,25 @@
  * the exchange, and writes what the exchange answers. A request is read when the one before is over.
  */
 import type { Socket } from "node:net";
-import { answerFields, errorAnswer, statusLine } from "../answers.ts";
-import { forwardedLines } from "../forwarding.ts";
-import { hasBareLineEnd, type Refusal, refuse } from "../grammar.ts";
+import type { Refusal } from "../grammar.ts";
 import { ChunkedDecoder, type ChunkSink } from "./chunked.ts";
 import { Http1Exchange } from "./exchange.ts";
 import type { Http1Engine } from "./http1.ts";
+import { type ClientOrigin, refusalText } from "./outgoing-heads.ts";
 import { RequestHead } from "./request-head.ts";
+import { RequestReader } from "./request-reader.ts";
 
-const headEnd = "\r\n\r\n";
-/** Up to here a chunk is decoded whole to look for the head's end. */
-const wholeTextBytes = 4_096;
 /** A client may send ahead this much of its next requests; then it is not read until its turn. */
 const maxAheadBytes = 65_536;
 /** How long a refused client may go on sending before the connection is cut, so that it can read why. */
 const lingerMs = 5_000;
-/** What a 405 must name (RFC 9110 section 15.5.6): all is passed on but CONNECT. */
-const allowLine = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE\r\n";
-
 /**
  * `idle`: between requests. `head`: a head has begun. `exchange`: a request is being served.
  * `tunnel`: upgraded. `closing`: the last byte is written; what comes is thrown away.
  */
 type Stage = "idle" | "head" | "exchange" | "tunnel" | "closing" | "closed";
 
-export class ClientConnection<C> {
+export class ClientConnection<C> implements ClientOrigin {
   readonly address: string;
   /** Whether the client is a proxy whose `X-Forwarded-*` are believed. */
   readonly isTrusted: boolean;
@@ -35,6 +29,8 @@ export class ClientConnection<C> {
   readonly forwardedLine: string;
   /** Engine clock; 0: none. */
   deadline: number;
+  /** Whether it counts among those that the engine may have. */
+  isAdmitted = false;
   /** Whether the connection outlives the current exchange. */
   keepAlive = true;
   readonly #engine: Http1Engine<C>;
@@ -43,12 +39,10 @@ export class ClientConnection<C> {
   readonly #exchange: Http1Exchange<C>;
   #stage: Stage = "idle";
   #requests = 0;
-  #pending: Buffer | null = null;
+  readonly #reader = new RequestReader();
   #isReading = false;
   #hasEnded = false;
   #isPaused = false;
-  /** How much of `#pending` is known to hold no end of a head. */
-  #scanned = 0;
   /** What the socket had not yet written when its deadline was set. */
   #unsent = 0;
   /** Bytes of the body still to come, when it has a length. */
@@ -99,11 +93,6 @@ export class ClientConnection<C> {
     return hasRoom;
   }
 
-  /** The forwarding headers for a request of a trusted proxy: what it says, with its own address added. */
-  forwardedLines(head: RequestHead): string {
-    return forwardedLines(head, this.address, head.authority);
-  }
-
   resumeReading(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
@@ -129,21 +118,15 @@ export class ClientConnection<C> {
   /** Answers what never became an exchange, and closes. */
   refuse(refusal: Refusal): void {
     this.#engine.countRefused(refusal.code);
-    const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
-    const body = answer.body ?? "";
-    const allow = refusal.status === 405 ? allowLine : "";
-    this.write(
-      `HTTP/1.1 ${statusLine(refusal.status)}${this.#engine.dateLine}${allow}${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
-    );
+    this.write(refusalText(refusal, this.#engine.dateLine));
     this.#close();
   }
 
   beginTunnel(): void {
     this.#stage = "tunnel";
     this.touchTunnel();
-    const pending = this.#pending;
-    this.#pending = null;
-    if (pending !== null) this.#onTunnelBytes(pending);
+    const ahead = this.#reader.takePending();
+    if (ahead !== null) this.#onTunnelBytes(ahead);
     if (this.#hasEnded) this.#exchange.endTunnel();
   }
 
@@ -170,7 +153,7 @@ export class ClientConnection<C> {
     }
     this.deadline = this.#engine.clock + this.#engine.limits.idleTimeoutMs;
     this.resumeReading();
-    if (this.#pending !== null && !this.#isReading) this.#read();
+    if (this.#reader.pending !== null && !this.#isReading) this.#read();
   }
 
   /** The engine stops: one more request may come until `graceEnd`. */
@@ -242,8 +225,10 @@ export class ClientConnection<C> {
   }
 
   #keepAhead(chunk: Buffer): void {
-    this.#pending = this.#pending === null ? chunk : Buffer.concat([this.#pending, chunk]);
-    if (this.#pending.length > maxAheadBytes && !this.#mayRead()) this.#pause();
+    const reader = this.#reader;
+    reader.add(chunk);
+    const ahead = reader.pending?.length ?? 0;
+    if (ahead > maxAheadBytes && !this.#mayRead()) this.#pause();
   }
 
   /** A client that does not take its answers is not served further ones. */
@@ -261,41 +246,26 @@ export class ClientConnection<C> {
   /** Reads requests as long as there are whole heads and nothing is being served. */
   #read(): void {
     this.#isReading = true;
-    while (this.#pending !== null && this.#mayRead()) {
-      if (!this.#readHead(this.#pending)) break;
+    while (this.#reader.pending !== null && this.#mayRead()) {
+      if (!this.#readRequest()) break;
     }
     this.#isReading = false;
   }
 
   /** False: more bytes are needed, or the request was refused. */
-  #readHead(buffer: Buffer): boolean {
-    let start = 0;
-    // Empty lines before a request line are skipped (RFC 9112 section 2.2).
-    while (buffer[start] === 13 && buffer[start + 1] === 10) start += 2;
-    if (start > 0) {
-      this.#pending = buffer.length > start ? buffer.subarray(start) : null;
-      return this.#pending !== null;
-    }
-    const { limits } = this.#engine;
-    let text: string;
-    let end: number;
-    if (this.#scanned > 0) {
-      // The head comes in pieces: only what is new can hold its end.
-      end = buffer.indexOf(headEnd, Math.max(0, this.#scanned - 3));
-      text = end === -1 ? "" : buffer.toString("latin1", 0, end + 4);
-    } else if (buffer.length <= wholeTextBytes) {
-      text = buffer.toString("latin1", 0, buffer.length);
-      end = text.indexOf(headEnd);
-    } else {
-      end = buffer.indexOf(headEnd);
-      text = end === -1 ? "" : buffer.toString("latin1", 0, end + 4);
-    }
-    if (end === -1 || end + 4 > limits.maxHeadBytes) return this.#onPartialHead(buffer);
-    end += 4;
-    this.#scanned = 0;
-    this.#pending = buffer.length > end ? buffer.subarray(end) : null;
+  #readRequest(): boolean {
+    const { limits, clock } = this.#engine;
     const head = this.#head;
-    const refusal = head.read(text, end, limits) ?? this.#checkLength(head);
+    const found = this.#reader.read(head, limits);
+    if (found === "nothing") return false;
+    if (found === "partial") {
+      if (this.#stage === "idle") {
+        this.#stage = "head";
+        this.deadline = clock + limits.headTimeoutMs;
+      }
+      return false;
+    }
+    const refusal = found === "whole" ? this.#checkLength(head) : found;
     if (refusal !== null) {
       this.refuse(refusal);
       return false;
@@ -306,20 +276,18 @@ export class ClientConnection<C> {
       head.keepAlive &&
       (limits.maxRequestsPerConnection === 0 || this.#requests < limits.maxRequestsPerConnection);
     this.#remaining = head.contentLength;
-    this.#isBodyDone = !head.isChunked && head.contentLength <= 0;
+    this.#isBodyDone = !head.hasBody;
     if (head.isChunked) {
       this.#decoder ??= new ChunkedDecoder();
       this.#decoder.reset();
     }
     if (this.#isBodyDone) this.deadline = 0;
     else this.#touch();
-    const exchange = this.#exchange;
-    exchange.begin();
-    const body = this.#pending;
+    this.#exchange.begin();
     // `begin` may have ended the exchange: an unread body then goes with the connection.
-    if (body !== null && !this.#isBodyDone && this.#stage === "exchange") {
-      this.#pending = null;
-      this.#readBody(body, 0);
+    if (!this.#isBodyDone && this.#stage === "exchange") {
+      const body = this.#reader.takePending();
+      if (body !== null) this.#readBody(body, 0);
     }
     return true;
   }
@@ -327,45 +295,6 @@ export class ClientConnection<C> {
   #checkLength(head: RequestHead): Refusal | null {
     const { maxBodyBytes } = this.#engine.limits;
     return maxBodyBytes > 0 && head.contentLength > maxBodyBytes ? tooLarge(maxBodyBytes) : null;
-  }
-
-  /** Refuses at once what can no longer become a head; otherwise waits for the rest of it. */
-  #onPartialHead(buffer: Buffer): boolean {
-    const { limits, clock } = this.#engine;
-    const { length } = buffer;
-    // Half of an empty line before a request: nothing has begun.
-    if (length === 1 && buffer[0] === 13) return false;
-    const lineEnd = buffer.indexOf("\r\n");
-    const lineLength = lineEnd === -1 ? length : lineEnd;
-    // What was looked at before need not be again, but for a CR at its end.
-    const isAfterCr = this.#scanned > 0 && buffer[this.#scanned - 1] === 13;
-    const from = isAfterCr ? this.#scanned - 1 : this.#scanned;
-    const text = buffer.toString("latin1", from, limits.maxHeadBytes + 1);
-    // Method and version around the target: a little more than the target may have.
-    if (lineLength > limits.maxTargetBytes + 48) {
-      this.refuse({
-        status: 414,
-        code: "target_too_long",
-        message: `the request target is longer than ${limits.maxTargetBytes} bytes`,
-      });
-    } else if (length > limits.maxHeadBytes) {
-      this.refuse({
-        status: 431,
-        code: "head_too_large",
-        message: `the request head is longer than ${limits.maxHeadBytes} bytes`,
-      });
-    } else if (this.#scanned === 0 && !/^[!#$%&'*+.^_`|~0-9A-Za-z\r-]/.test(text)) {
-      this.refuse(refuse("bad_request_line", "this is not an HTTP/1.1 request"));
-    } else if (hasBareLineEnd(text)) {
-      this.refuse(refuse("bad_line_end", "a line does not end with CR LF"));
-    } else {
-      this.#scanned = length;
-      if (this.#stage === "idle") {
-        this.#stage = "head";
-        this.deadline = clock + limits.headTimeoutMs;
-      }
-    }
-    return false;
   }
 
   #readBody(buffer: Buffer, from: number): void {
@@ -453,7 +382,7 @@ export class ClientConnection<C> {
   /** Closes after what was written; a client that goes on sending is not reset before it could read. */
   #close(): void {
     this.#stage = "closing";
-    this.#pending = null;
+    this.#reader.takePending();
     this.resumeReading();
     this.#awaitProgress();
     this.#socket.end(() => {

@@ -10,13 +10,12 @@ import type { Peer } from "../peer.ts";
 import { allowedTrailer } from "../trailer.ts";
 import type { ChunkSink } from "./chunked.ts";
 import type { ClientConnection } from "./client-connection.ts";
+import { HeldBody } from "./held-body.ts";
 import type { Http1Engine } from "./http1.ts";
+import { allowedMethods, connectionLine, framingLine, requestText } from "./outgoing-heads.ts";
 import { PeerConnection } from "./peer-connection.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ResponseHead } from "./response-head.ts";
-
-/** Up to here a request body is kept until the answer begins, so that another peer can be tried. */
-const maxHeldBytes = 65_536;
 
 /**
  * `handling`: in a phase of the handler's. `held`: the handler waits for something. `trying`: on its
@@ -52,10 +51,7 @@ export class Http1Exchange<C> implements Exchange<C> {
   #connection: PeerConnection<C> | null = null;
   /** Whether it waits for a connection of its peer. */
   #isWaiting = false;
-  readonly #held: Buffer[] = [];
-  #heldBytes = 0;
-  /** Whether `#held` has the whole body so far. */
-  #holdsAll = true;
+  readonly #held = new HeldBody();
   #isRequestDone = false;
   #requestTrailer = "";
   #writesChunks = false;
@@ -126,7 +122,7 @@ export class Http1Exchange<C> implements Exchange<C> {
   }
 
   get hasBody(): boolean {
-    return this.head.isChunked || this.head.contentLength > 0;
+    return this.head.hasBody;
   }
 
   get rawHeaders(): string {
@@ -215,9 +211,7 @@ export class Http1Exchange<C> implements Exchange<C> {
     this.#isPathChanged = false;
     this.#setAuthority(head.authority);
     this.#tried.length = 0;
-    this.#held.length = 0;
-    this.#heldBytes = 0;
-    this.#holdsAll = true;
+    this.#held.reset();
     this.#isRequestDone = !this.hasBody;
     this.#requestTrailer = "";
     this.#phase = "handling";
@@ -235,18 +229,17 @@ export class Http1Exchange<C> implements Exchange<C> {
     const piece = buffer.subarray(from, to);
     const connection = this.#connection;
     const isSent = connection !== null && !connection.isConnecting;
-    if (this.#holdsAll && this.#phase !== "answering") {
-      this.#held.push(piece);
-      this.#heldBytes += piece.length;
-      if (isSent && this.#heldBytes > maxHeldBytes) this.#letGo();
+    const held = this.#held;
+    if (held.isWhole && this.#phase !== "answering") {
+      held.push(piece);
+      if (isSent && held.isFull) held.letGo();
     }
-    if (isSent) return connection.sendBody(piece, this.head.isChunked);
-    return this.#heldBytes <= maxHeldBytes;
+    return isSent ? connection.sendBody(piece, this.head.isChunked) : !held.isFull;
   }
 
   onRequestEnd(trailer: string): void {
     this.#isRequestDone = true;
-    this.#requestTrailer = allowedTrailer(trailer);
+    this.#requestTrailer = allowedTrailer(trailer, this.head.connection);
     const connection = this.#connection;
     if (connection !== null && !connection.isConnecting) this.#sendBodyEnd(connection);
   }
@@ -302,9 +295,13 @@ export class Http1Exchange<C> implements Exchange<C> {
 
   onPeerReady(connection: PeerConnection<C>): void {
     const isChunked = this.head.isChunked;
-    connection.sendHead(this.#requestHead(), this.#held, isChunked);
+    const { head, path, query } = this;
+    let target = head.target;
+    if (this.#isPathChanged) target = query === "" ? path : `${path}?${query}`;
+    const text = requestText(head, this.#client, target, this.#authority, this.id);
+    connection.sendHead(text, this.#held.pieces, isChunked);
     if (this.#isRequestDone) this.#sendBodyEnd(connection);
-    if (this.#heldBytes > maxHeldBytes) this.#letGo();
+    if (this.#held.isFull) this.#held.letGo();
     this.#client.resumeReading();
   }
 
@@ -317,7 +314,8 @@ export class Http1Exchange<C> implements Exchange<C> {
     const { peer } = connection;
     this.#connection = null;
     peer.inFlight -= 1;
-    const mayResend = !connection.hasAnswered && this.#holdsAll && idempotent.has(this.head.method);
+    const mayResend =
+      !connection.hasAnswered && this.#held.isWhole && idempotent.has(this.head.method);
     if (failure.code === "reset" && connection.isReused && mayResend) {
       // The peer closed a kept connection just as the request went out: no fault of either side.
       this.#connect(peer, true);
@@ -350,7 +348,7 @@ export class Http1Exchange<C> implements Exchange<C> {
   onResponseHead(connection: PeerConnection<C>, body: string): void {
     const { head } = connection;
     this.status = head.status;
-    this.#letGo();
+    this.#held.letGo();
     try {
       this.#engine.handler.onResponse(this);
     } catch (error) {
@@ -360,19 +358,13 @@ export class Http1Exchange<C> implements Exchange<C> {
     this.#phase = "answering";
     const client = this.#client;
     if (!this.#isRequestDone || this.#engine.isDraining) client.keepAlive = false;
-    let framing = "";
-    this.#writesChunks = false;
-    if (head.framing === "length" || (head.framing === "none" && head.contentLength !== -1)) {
-      if (head.status !== 204) framing = `Content-Length: ${head.contentLength}\r\n`;
-    } else if (head.framing === "chunked" || head.framing === "close") {
-      if (this.head.minor === 0) {
-        client.keepAlive = false;
-      } else {
-        this.#writesChunks = true;
-        framing = "Transfer-Encoding: chunked\r\n";
-      }
-    }
-    const text = `HTTP/1.1 ${head.statusLine}${head.fields}${framing}${this.#connectionLine()}\r\n`;
+    const hasNoLength = head.framing === "chunked" || head.framing === "close";
+    this.#writesChunks = hasNoLength && this.head.minor === 1;
+    // An HTTP/1.0 client knows no chunks: its body ends with the connection.
+    if (hasNoLength && !this.#writesChunks) client.keepAlive = false;
+    const date = head.hasDate ? "" : this.#engine.dateLine;
+    const framing = framingLine(head, this.#writesChunks);
+    const text = `HTTP/1.1 ${head.statusLine}${date}${head.fields}${framing}${this.#connectionLine()}\r\n`;
     this.bytesOut += body.length;
     client.write(body === "" ? text : text + body);
   }
@@ -387,7 +379,8 @@ export class Http1Exchange<C> implements Exchange<C> {
   onResponseEnd(trailer: string): void {
     const connection = this.#connection;
     if (connection === null || this.#phase !== "answering") return;
-    if (this.#writesChunks) this.#client.write(`0\r\n${allowedTrailer(trailer)}\r\n`);
+    if (this.#writesChunks)
+      this.#client.write(`0\r\n${allowedTrailer(trailer, connection.head.connection)}\r\n`);
     const keep = connection.head.keepAlive && this.#isRequestDone;
     connection.peer.inFlight -= 1;
     this.#connection = null;
@@ -446,7 +439,24 @@ export class Http1Exchange<C> implements Exchange<C> {
       this.#onHandlerThrew(error);
       return;
     }
-    if (this.#phase === "handling") this.#try(null);
+    if (this.#phase !== "handling") return;
+    const { method } = this.head;
+    if ((method === "OPTIONS" || method === "TRACE") && this.#isLastRecipient()) {
+      const headers = { allow: allowedMethods };
+      // To show a request to whoever sent it tells him what the proxies in between have added.
+      this.#answer({ status: method === "TRACE" ? 405 : 200, headers });
+      return;
+    }
+    this.#try(null);
+  }
+
+  /** Counts `Max-Forwards` down (RFC 9110 section 7.6.2). True when it was 0 already. */
+  #isLastRecipient(): boolean {
+    const left = this.header("max-forwards");
+    if (left === undefined || !/^[0-9]{1,9}$/.test(left)) return false;
+    if (Number(left) === 0) return true;
+    this.setHeader("Max-Forwards", String(Number(left) - 1));
+    return false;
   }
 
   #try(last: PeerFailure | null): void {
@@ -524,29 +534,7 @@ export class Http1Exchange<C> implements Exchange<C> {
   }
 
   #connectionLine(): string {
-    if (!this.#client.keepAlive) return "Connection: close\r\n";
-    return this.head.minor === 0 ? "Connection: keep-alive\r\n" : "";
-  }
-
-  /** The head for the peer: the client's lines, and those that the gateway vouches for. */
-  #requestHead(): string {
-    const { head } = this;
-    const client = this.#client;
-    let target = head.target;
-    if (this.#isPathChanged)
-      target = this.#query === "" ? this.#path : `${this.#path}?${this.#query}`;
-    let framing = "";
-    if (head.isChunked) framing = "Transfer-Encoding: chunked\r\n";
-    else if (head.contentLength !== -1) framing = `Content-Length: ${head.contentLength}\r\n`;
-    // Only with content, and not on behalf of an HTTP/1.0 client (RFC 9110 section 10.1.1).
-    if (head.expectsContinue && this.hasBody && head.minor === 1)
-      framing += "Expect: 100-continue\r\n";
-    if (head.takesTrailers) framing += "Connection: TE\r\nTE: trailers\r\n";
-    if (head.upgrade !== "") framing += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
-    const forwarded = client.isTrusted
-      ? client.forwardedLines(head)
-      : `${client.forwardedLine}X-Forwarded-Host: ${head.authority}\r\n`;
-    return `${head.method} ${target} HTTP/1.1\r\nHost: ${this.#authority}\r\n${head.fields}${forwarded}X-Request-Id: ${this.id}\r\nVia: 1.${head.minor} sluice\r\n${framing}\r\n`;
+    return connectionLine(this.#client.keepAlive, this.head.minor);
   }
 
   #sendBodyEnd(connection: PeerConnection<C>): void {
@@ -561,13 +549,6 @@ export class Http1Exchange<C> implements Exchange<C> {
       this.#normalised = value;
       this.#host = normaliseHost(value);
     }
-  }
-
-  /** The body is not needed for another try any more. */
-  #letGo(): void {
-    this.#holdsAll = this.#heldBytes === 0;
-    this.#held.length = 0;
-    this.#heldBytes = 0;
   }
 
   #dropPeer(): void {
@@ -595,8 +576,7 @@ export class Http1Exchange<C> implements Exchange<C> {
     if (this.#phase === "over") return;
     this.#phase = "over";
     this.serial += 1;
-    this.#held.length = 0;
-    this.#heldBytes = 0;
+    this.#held.reset();
     this.#engine.exchanges -= 1;
     this.durationMs = this.#engine.now() - this.startedAtMs;
     try {

@@ -41,7 +41,9 @@ export class Http1Engine<C> implements Engine {
   readonly #clients = new Set<ClientConnection<C>>();
   readonly #peerConnections = new Set<PeerConnection<C>>();
   readonly #refused = new Map<string, number>();
-  /** Client connections by address; kept only when there is a limit on them. */
+  /** Client connections that were not turned away. */
+  #admitted = 0;
+  /** The same by address; kept only when there is a limit on them. */
   readonly #addresses = new Map<string, number>();
   /** Pools that requests wait for. */
   readonly #queues = new Set<Pool<C>>();
@@ -135,7 +137,10 @@ export class Http1Engine<C> implements Engine {
 
   removeClient(client: ClientConnection<C>): void {
     this.#clients.delete(client);
-    if (this.limits.maxConnectionsPerAddress > 0) this.#count(client.address, -1);
+    if (client.isAdmitted) {
+      this.#admitted -= 1;
+      if (this.limits.maxConnectionsPerAddress > 0) this.#count(client.address, -1);
+    }
     if (this.#drained !== null) this.#settleDrain();
   }
 
@@ -155,23 +160,27 @@ export class Http1Engine<C> implements Engine {
   /** Refuses a connection beyond the limits, with an answer. */
   #admit(client: ClientConnection<C>): void {
     const { maxConnections, maxConnectionsPerAddress } = this.limits;
-    if (maxConnections > 0 && this.#clients.size > maxConnections) {
+    if (maxConnections > 0 && this.#admitted >= maxConnections) {
       client.refuse(
         busy("too_many_connections", "the gateway has all the connections it may have"),
       );
       return;
     }
-    if (maxConnectionsPerAddress === 0) return;
-    if (this.#count(client.address, 1) > maxConnectionsPerAddress) {
-      client.refuse(busy("too_many_from_address", "too many connections from this address"));
+    if (maxConnectionsPerAddress > 0) {
+      if ((this.#addresses.get(client.address) ?? 0) >= maxConnectionsPerAddress) {
+        client.refuse(busy("too_many_from_address", "too many connections from this address"));
+        return;
+      }
+      this.#count(client.address, 1);
     }
+    client.isAdmitted = true;
+    this.#admitted += 1;
   }
 
-  #count(address: string, step: 1 | -1): number {
+  #count(address: string, step: 1 | -1): void {
     const count = (this.#addresses.get(address) ?? 0) + step;
     if (count === 0) this.#addresses.delete(address);
     else this.#addresses.set(address, count);
-    return count;
   }
 
   #onSweep(): void {

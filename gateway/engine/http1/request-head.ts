@@ -45,7 +45,14 @@ export class RequestHead {
   forwardedProto = "";
   forwardedHost = "";
   requestId = "";
+  /** The value of `Connection`; empty when absent. */
+  connection = "";
   readonly fields = new FieldLines("request");
+
+  /** Whether a body follows. */
+  get hasBody(): boolean {
+    return this.isChunked || this.contentLength > 0;
+  }
 
   /**
    * Reads the head at the start of `text`, which ends before `end` (after its empty line).
@@ -245,6 +252,7 @@ export class RequestHead {
   }
 
   #settleConnection(connection: string, upgrade: string): Refusal | null {
+    this.connection = connection;
     this.keepAlive = this.minor === 1;
     if (connection === "") return null;
     const options = connection.toLowerCase();

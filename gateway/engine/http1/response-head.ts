@@ -19,6 +19,9 @@ export class ResponseHead {
   /** Whether the origin keeps the connection. */
   keepAlive = true;
   upgrade = "";
+  hasDate = false;
+  /** The value of `Connection`; empty when absent. */
+  connection = "";
   readonly fields = new FieldLines("response");
 
   /**
@@ -35,6 +38,7 @@ export class ResponseHead {
     this.statusLine = lineEnd > 12 ? text.slice(9, lineEnd + 2) : `${this.status} \r\n`;
     this.contentLength = -1;
     this.upgrade = "";
+    this.hasDate = false;
     this.fields.reset(text, lineEnd + 2, end - 2);
     return this.#readFields(text, lineEnd + 2, end - 2, text.charCodeAt(7) - 48, method);
   }
@@ -71,6 +75,11 @@ export class ResponseHead {
           }
           break;
         }
+        case 100: {
+          const colon = text.indexOf(":", line);
+          if (isNamed(text, line, colon, "date")) this.hasDate = true;
+          break;
+        }
         case 107:
         case 112: {
           const colon = text.indexOf(":", line);
@@ -94,6 +103,7 @@ export class ResponseHead {
       line = next;
     }
     this.keepAlive = minor === 1;
+    this.connection = connection;
     if (connection !== "") this.#readConnection(connection);
     return this.#settleFraming(coding, minor, method);
   }

@@ -360,7 +360,10 @@ export class ReferenceExchange<C> implements Exchange<C> {
   #onRequestEnd(): void {
     this.#clientDeadline = 0;
     if (this.#phase === "over") return;
-    if (this.#plan.isChunked) this.#try?.addTrailers(trailerPairs(this.#request.rawTrailers));
+    if (this.#plan.isChunked)
+      this.#try?.addTrailers(
+        trailerPairs(this.#request.rawTrailers, this.#request.headers.connection),
+      );
   }
 
   #onInformational(status: number, rawHeaders: string[]): void {
@@ -417,7 +420,8 @@ export class ReferenceExchange<C> implements Exchange<C> {
 
   #onResponseEnd(message: IncomingMessage, isChunked: boolean): void {
     if (this.#phase !== "answering") return;
-    if (isChunked) this.#response.addTrailers(trailerPairs(message.rawTrailers));
+    if (isChunked)
+      this.#response.addTrailers(trailerPairs(message.rawTrailers, message.headers.connection));
     this.#leavePeer(this.#body.isDone);
     this.#response.end();
     this.#end();

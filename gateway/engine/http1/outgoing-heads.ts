@@ -1,0 +1,65 @@
+/**
+ * The heads that the engine writes: to a peer, and to a client. Always canonical: framing, hop-by-hop
+ * and forwarding fields are the engine's own words, everything else is what came in.
+ */
+import { answerFields, errorAnswer, statusLine } from "../answers.ts";
+import { forwardedLines } from "../forwarding.ts";
+import type { Refusal } from "../grammar.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { ResponseHead } from "./response-head.ts";
+
+/** What a 405 must name (RFC 9110 section 15.5.6): all is passed on but CONNECT. */
+export const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
+
+/** What a client connection vouches for in each of its requests. */
+export interface ClientOrigin {
+  readonly address: string;
+  /** Whether it is a proxy whose `X-Forwarded-*` are believed. */
+  readonly isTrusted: boolean;
+  /** `X-Forwarded-For` and `-Proto` of an untrusted client. */
+  readonly forwardedLine: string;
+}
+
+/** The head of a request to a peer. `target` and `authority` are those to send, `id` is the request's. */
+export function requestText(
+  head: RequestHead,
+  client: ClientOrigin,
+  target: string,
+  authority: string,
+  id: string,
+): string {
+  let framing = "";
+  if (head.isChunked) framing = "Transfer-Encoding: chunked\r\n";
+  else if (head.contentLength !== -1) framing = `Content-Length: ${head.contentLength}\r\n`;
+  // Only with content, and not on behalf of an HTTP/1.0 client (RFC 9110 section 10.1.1).
+  if (head.expectsContinue && head.hasBody && head.minor === 1)
+    framing += "Expect: 100-continue\r\n";
+  if (head.takesTrailers) framing += "Connection: TE\r\nTE: trailers\r\n";
+  if (head.upgrade !== "") framing += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
+  const forwarded = client.isTrusted
+    ? forwardedLines(head, client.address, head.authority)
+    : `${client.forwardedLine}X-Forwarded-Host: ${head.authority}\r\n`;
+  return `${head.method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${head.fields}${forwarded}X-Request-Id: ${id}\r\nVia: 1.${head.minor} sluice\r\n${framing}\r\n`;
+}
+
+/** How an answer's body is framed towards the client. */
+export function framingLine(head: ResponseHead, asChunks: boolean): string {
+  if (asChunks) return "Transfer-Encoding: chunked\r\n";
+  const hasLength = head.framing === "length" || head.framing === "none";
+  if (!hasLength || head.contentLength === -1 || head.status === 204) return "";
+  return `Content-Length: ${head.contentLength}\r\n`;
+}
+
+/** The `Connection` line of an answer, when one is needed. */
+export function connectionLine(keepAlive: boolean, minor: number): string {
+  if (!keepAlive) return "Connection: close\r\n";
+  return minor === 0 ? "Connection: keep-alive\r\n" : "";
+}
+
+/** The whole answer to what never became an exchange. */
+export function refusalText(refusal: Refusal, dateLine: string): string {
+  const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
+  const body = answer.body ?? "";
+  const allow = refusal.status === 405 ? `Allow: ${allowedMethods}\r\n` : "";
+  return `HTTP/1.1 ${statusLine(refusal.status)}${dateLine}${allow}${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
+}
