@@ -1,5 +1,6 @@
 /** What RFC 9112 demands of an intermediary, where no other suite shows it. Titles name the section. */
 import { expect } from "chai";
+import { describeEngines } from "../support/engines.ts";
 import {
   answerBytes,
   type ClientAnswer,
@@ -7,12 +8,9 @@ import {
   fieldsOf,
   ok,
   requestBytes,
-  useTestBench,
 } from "../support/http.ts";
 
-describe("engine: RFC 9112", () => {
-  const bench = useTestBench();
-
+describeEngines("RFC 9112", (bench) => {
   /** The answer to a request that never reaches an origin, after which the connection is closed. */
   async function refused(bytes: string): Promise<ClientAnswer> {
     const origin = await bench.origin(ok());
@@ -74,6 +72,11 @@ describe("engine: RFC 9112", () => {
       const request = await forwarded(requestBytes("GET HTTP://Other.Example/A?b=/c"));
       expect(request.target).to.equal("/A?b=/c");
       expect(fieldsOf(request, "Host")).to.deep.equal(["Other.Example"]);
+    });
+
+    it("of the scheme https are refused on a plain connection (RFC 9110 section 7.4)", async () => {
+      const answer = await refused(requestBytes("GET https://shop.example/"));
+      expect(answer.status).to.equal(400);
     });
 
     it("in authority form are for CONNECT only (3.2.3)", async () => {

@@ -237,7 +237,8 @@ export class RequestHead {
       if (this.target === "*") {
         if (this.method !== "OPTIONS") return refuse("bad_target", "only OPTIONS may ask for *");
       } else {
-        const absolute = /^https?:\/\/([^/?]*)([/?].*)?$/i.exec(this.target);
+        // Over a plain connection nobody asks for `https` (RFC 9110 section 7.4).
+        const absolute = /^http:\/\/([^/?]*)([/?].*)?$/i.exec(this.target);
         if (absolute === null) return refuse("bad_target", "the request target is malformed");
         // The authority of the target outranks Host, which must be valid (RFC 9112 section 3.2.2).
         if (!isAuthority(host)) return refuse("bad_host", "the host is malformed");
