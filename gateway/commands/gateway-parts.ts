@@ -1,10 +1,10 @@
 /** The real rooms behind the primary: Consul, the sandbox and the worker. */
 import { fileURLToPath } from "node:url";
 import type { ConsulAddress } from "../../consul/environment.ts";
-import { ConsulClient, ConsulError, ConsulSources } from "../../consul/index.ts";
+import { ConsulClient, ConsulError, ConsulSources, KvStore, Presence } from "../../consul/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { PrimaryParts } from "../primary/index.ts";
-import { checkScript, defaultSandboxLimits } from "../sandbox/index.ts";
+import { defaultSandboxLimits, examineScript } from "../sandbox/index.ts";
 import type { Settings } from "../settings.ts";
 
 const worker = fileURLToPath(new URL("../worker/worker.ts", import.meta.url));
@@ -25,11 +25,13 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
   return {
     workerEntry: worker,
     // A script must load within the limits that it will run with.
-    check: (host, tables) =>
-      checkScript(host, tables, { ...defaultSandboxLimits, ...settings.script }),
+    examine: (host, tables) =>
+      examineScript(host, tables, { ...defaultSandboxLimits, ...settings.script }),
     consul: {
       url: consul.url,
       reach: () => reach(consul),
+      kv: new KvStore(consul),
+      present: (key, value) => new Presence({ consul, key, value, log, clock }),
       close: () => consul.close(),
     },
     createSources: ({ emit, previous }) =>

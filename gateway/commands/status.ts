@@ -88,7 +88,7 @@ export function describe(status: Status): string[] {
   ]);
   const scripts = status.scripts.map((script) => [
     script.host,
-    script.version.slice(0, 12),
+    script.version?.slice(0, 12) ?? "-",
     script.loadedAt ?? "-",
     String(script.calls),
     String(script.errors),

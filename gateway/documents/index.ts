@@ -2,7 +2,7 @@
  * The door of the documents room: reads and checks what operators put into KV. The primary's side
  * alone uses it; a worker knows documents as the data that they become (`state/`).
  */
-export { maxDocumentBytes } from "./document.ts";
+export { checkDocument, maxDocumentBytes, parseJson } from "./document.ts";
 export type { DocumentErrorCode } from "./document-error.ts";
 export { DocumentError } from "./document-error.ts";
 export type { DocumentKind } from "./entry-name.ts";

@@ -7,6 +7,7 @@ const version = z.string().regex(/^[0-9a-f]{64}$/);
 const time = z.iso.datetime().transform((text) => Date.parse(text));
 
 const lifeSchema = z.object({
+  revision: z.int().min(0),
   index: z.int().min(0),
   live: version.nullable(),
   before: version.nullable(),

@@ -1,7 +1,8 @@
 /** The door of the primary room: the control plane, and what it shows of itself. */
 export { StartError } from "./addresses.ts";
 export { systemClock } from "./clock.ts";
-export type { PrimaryOptions, PrimaryParts, Sources } from "./primary.ts";
+export type { PrimaryParts, Sources } from "./parts.ts";
+export type { PrimaryOptions } from "./primary.ts";
 export { Primary } from "./primary.ts";
 export { runUntilSignal } from "./signals.ts";
 export type { SourcesStatus, Status } from "./status.ts";

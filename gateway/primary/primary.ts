@@ -3,55 +3,26 @@
  * owns the order in which they start and stop. Reads no argv and installs no signal handler.
  */
 import { randomInt, randomUUID } from "node:crypto";
+import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
+import { LifeStore, type Lives } from "../life/index.ts";
 import type { Log } from "../observability/logger.ts";
-import type { CheckScript } from "../sandbox/sandbox.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
-import { type Change, emptyTables, type Tables } from "../state/index.ts";
+import { emptyTables } from "../state/index.ts";
 import { checkFree, listenAdmin, StartError } from "./addresses.ts";
 import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
 import type { Clock } from "./clock.ts";
+import type { PrimaryParts, Sources } from "./parts.ts";
+import { registerGateway } from "./registration.ts";
 import { Replication } from "./replication.ts";
-import { ScriptGate } from "./scripts.ts";
+import { createScriptLife } from "./script-life.ts";
+import type { ScriptGate } from "./scripts.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import { State, tablesFrom } from "./state.ts";
-import { describeRefusal, type SourcesStatus, type Status, sumScripts } from "./status.ts";
+import { describeRefusal, describeScripts, type Status } from "./status.ts";
 import { Workers } from "./workers.ts";
-
-/** Where changes come from. */
-export interface Sources {
-  start(): void;
-  stop(): void | Promise<void>;
-  /** Resolves when everything that Consul has at the start was emitted. */
-  whenReady(): Promise<void>;
-  /** A request asks for this `serviceKey`: watch it. */
-  use(service: string): void;
-  /** Lets go of what is held although Consul no longer has it; returns how many entries. */
-  release(): number;
-  status(): SourcesStatus;
-}
-
-/** The rooms that the primary uses, passed in by whoever starts it. */
-export interface PrimaryParts {
-  /** The module that a worker process runs. */
-  readonly workerEntry: string;
-  readonly check: CheckScript;
-  readonly createSources: (options: {
-    readonly emit: (changes: readonly Change[]) => void;
-    /** The state that is served already, out of a snapshot. */
-    readonly previous: Tables | null;
-  }) => Sources;
-  readonly consul: {
-    /** For display: without user and password. */
-    readonly url: string;
-    /** Resolves to `null` when a Consul answers, in whatever way, else to the reason in a few words. */
-    readonly reach: () => Promise<string | null>;
-    /** Closes the connections to it. */
-    readonly close: () => void;
-  };
-}
 
 export interface PrimaryOptions {
   readonly settings: Settings;
@@ -73,6 +44,9 @@ export class Primary {
   readonly #log: Log;
   readonly #startedMs: number;
   readonly #boot = randomUUID();
+  /** In the history of scripts and in the registry of gateways. */
+  readonly #name = `${hostname()}-${this.#boot.slice(0, 8)}`;
+  #registration: { stop(): Promise<void> } | null = null;
   readonly #failure = Promise.withResolvers<string>();
   #running: Running | null = null;
   #isStopping = false;
@@ -103,6 +77,13 @@ export class Primary {
     this.#running = running;
     running.sources.start();
     running.workers.start();
+    this.#registration = registerGateway({
+      name: this.#name,
+      admin: address,
+      key: running.store.keys.gateways + this.#name,
+      present: this.#parts.consul.present,
+      startedAt: this.#clock.now(),
+    });
     if (loaded !== null) this.#openFromFile(running, loaded);
     this.#openWhenReady(running).catch((error: unknown) => {
       this.#log.error({ err: error }, "the first state cannot be put together");
@@ -127,6 +108,8 @@ export class Primary {
     if (running === null) return;
     await running.workers.drain(this.#settings.drainTimeoutMs);
     await running.sources.stop();
+    await running.lives.stop();
+    await this.#registration?.stop();
     this.#parts.consul.close();
     running.batcher.flushNow();
     running.replication.close();
@@ -190,10 +173,14 @@ export class Primary {
         if (replication.isOpen) file?.schedule();
       },
     });
-    const gate = new ScriptGate({
-      check: this.#parts.check,
-      pass: (changes) => batcher.add(changes),
+    const store = new LifeStore(this.#parts.consul.kv, settings.prefix);
+    const { gate, lives } = createScriptLife({
+      examine: this.#parts.examine,
+      store,
+      name: this.#name,
       live: previous ?? emptyTables(),
+      pass: (changes) => batcher.add(changes),
+      reports: () => workers.scriptReports(),
       clock,
       log,
       prefix: settings.prefix,
@@ -230,7 +217,7 @@ export class Primary {
       notReady: () => this.notReady(),
       release: () => sources.release(),
     });
-    return { file, state, replication, batcher, gate, sources, workers, admin };
+    return { file, state, replication, batcher, gate, lives, store, sources, workers, admin };
   }
 
   #openFromFile(running: Running, loaded: LoadedSnapshot): void {
@@ -243,13 +230,20 @@ export class Primary {
   }
 
   /** A worker is given no state before Consul's first answers are in it, checked scripts included. */
-  async #openWhenReady({ sources, gate, batcher, replication, file }: Running): Promise<void> {
+  async #openWhenReady(running: Running): Promise<void> {
+    const { sources, gate, lives, batcher, replication, file } = running;
     // A watch that never gets an answer must not hold up the scripts of the others for ever.
-    const cancel = this.#clock.after(scriptGraceMs, () => gate.begin());
+    const cancel = this.#clock.after(scriptGraceMs, () => {
+      gate.begin();
+      lives.begin();
+    });
     await sources.whenReady();
     cancel();
     gate.begin();
     await gate.settled();
+    if (this.#isStopping) return;
+    lives.begin();
+    await lives.settled();
     if (this.#isStopping) return;
     batcher.flushNow();
     replication.open();
@@ -271,7 +265,7 @@ export class Primary {
   status(): Status {
     const running = this.#running;
     if (running === null) throw new Error("the gateway is not running");
-    const { state, sources, workers, gate, file } = running;
+    const { state, sources, workers, gate, lives, file } = running;
     const source = sources.status();
     return {
       version: state.version,
@@ -282,8 +276,11 @@ export class Primary {
       watches: source.watches,
       services: { inUse: source.servicesInUse, polled: source.polled },
       workers: workers.status(),
-      scripts: sumScripts(state.tables.script, workers.scriptReports(), (host) =>
-        gate.loadedAt(host),
+      scripts: describeScripts(
+        state.tables,
+        workers.scriptReports(),
+        (host) => gate.loadedAt(host),
+        lives,
       ),
       refused: [...source.refused, ...gate.refused().map(describeRefusal)],
       held: source.held,
@@ -298,6 +295,8 @@ interface Running {
   readonly replication: Replication;
   readonly batcher: Batcher;
   readonly gate: ScriptGate;
+  readonly lives: Lives;
+  readonly store: LifeStore;
   readonly sources: Sources;
   readonly workers: Workers;
   readonly admin: FastifyInstance;

@@ -20,6 +20,10 @@ export interface ScriptGateOptions {
   readonly prefix: string;
   /** Checks at once. Default 2. */
   readonly concurrency?: number;
+  /** Told of each new refusal; the source is `null` for a module that is gone. */
+  readonly onRefused?: (key: string, source: Source | null, reason: string) => void;
+  /** Other versions of a host's script that serve or may be gone back to: modules must not break them. */
+  readonly alsoLive?: (host: string) => readonly Source[];
 }
 
 /** A source that was not let through; times are ISO 8601. */
@@ -53,6 +57,8 @@ export class ScriptGate {
   readonly #log: Log;
   readonly #prefix: string;
   readonly #concurrency: number;
+  readonly #onRefused: NonNullable<ScriptGateOptions["onRefused"]>;
+  readonly #alsoLive: NonNullable<ScriptGateOptions["alsoLive"]>;
   /** What Consul has. */
   readonly #wanted: ScriptSources;
   /** What was let through last. */
@@ -72,6 +78,8 @@ export class ScriptGate {
     this.#log = options.log;
     this.#prefix = options.prefix;
     this.#concurrency = options.concurrency ?? 2;
+    this.#onRefused = options.onRefused ?? (() => {});
+    this.#alsoLive = options.alsoLive ?? (() => []);
     this.#wanted = ScriptSources.of(options.live);
     this.#live = ScriptSources.of(options.live);
     this.#settings = new Map(options.live.setting);
@@ -135,7 +143,7 @@ export class ScriptGate {
 
   #drop(host: string): Change[] {
     this.#refusals.delete(`scripts/${host}`);
-    if (!this.#live.script.has(host)) return [];
+    // Also when none was let through: an earlier version may serve in the place of a refused one.
     this.#live.set("script", host, null);
     this.#loadedAt.delete(host);
     return [{ kind: "script", key: host, value: null }];
@@ -228,8 +236,15 @@ export class ScriptGate {
       if (isNew && fault === null) accepted.push(host);
       if (isNew && fault !== null) refused.push({ key: `scripts/${host}`, fault });
       // Where the new text does not go live the old one stays, and has to live with the modules.
-      if (live === undefined || (isNew && fault === null) || !isConcerned.has(host)) return;
-      broken = (await this.#faultOf(host, live, candidates)) ?? broken;
+      if (!isConcerned.has(host)) return;
+      const staying = new Map(this.#alsoLive(host).map((source) => [source.version, source]));
+      if (live !== undefined && !(isNew && fault === null)) staying.set(live.version, live);
+      if (isNew) staying.delete(wanted.version);
+      for (const source of staying.values()) {
+        const found = await this.#faultOf(host, source, candidates);
+        // Its tests were of its own time; what it needs now is to load.
+        if (found !== null && (source === live || found.test === undefined)) broken = found;
+      }
     });
     return { scripts: accepted, modules: sound, refused, broken };
   }
@@ -303,6 +318,8 @@ export class ScriptGate {
     const whole = this.#prefix + key;
     const test = fault.test === undefined ? {} : { test: fault.test };
     this.#refusals.set(key, { key: whole, version, line, column, message, ...test, since });
+    const sources = this.#wanted[isScript ? "script" : "module"];
+    this.#onRefused(key, sources.get(name) ?? null, message);
     this.#log.warn(
       { key: whole, version, line, column, reason: message, ...test },
       `${whole} is refused: ${message}`,

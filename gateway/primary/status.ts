@@ -1,7 +1,8 @@
 /** What `/status` shows: its shape, and how it is put together. No secret is ever part of it. */
 import type { ConsulSourcesStatus } from "../../consul/index.ts";
+import type { LifeStatus } from "../life/index.ts";
 import type { FailedCase } from "../sandbox/sandbox.ts";
-import type { ScriptReport } from "../state/index.ts";
+import type { ScriptReport, Tables } from "../state/index.ts";
 import type { Refusal } from "./scripts.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
 import type { WorkerStatus } from "./workers.ts";
@@ -23,10 +24,18 @@ export interface RefusedScript extends RefusedValue {
   readonly test?: FailedCase;
 }
 
-/** One script, summed over the workers that live now. */
-export interface ScriptStatus extends ScriptReport {
+/** What the workers that live now report of one version. */
+export type VersionStatus = Omit<ScriptReport, "host">;
+
+/** One host's script, summed over the workers that live now. */
+export interface ScriptStatus extends Omit<ScriptReport, "version"> {
+  /** What serves all requests that are not in a rollout; `null`: nothing does. */
+  readonly version: string | null;
   /** ISO 8601: when it was let through. */
   readonly loadedAt: string | null;
+  /** A version that has a share of the requests. */
+  readonly trial: VersionStatus | null;
+  readonly life: LifeStatus;
 }
 
 export interface Status {
@@ -48,27 +57,51 @@ export interface Status {
   readonly snapshotFile: SnapshotFileStatus | null;
 }
 
-/** Sums the workers' reports by host, for the scripts that are live. */
-export function sumScripts(
-  live: ReadonlyMap<string, { readonly version: string }>,
+/** Every host that has a script in service, or one that waits for it. */
+export function describeScripts(
+  tables: Pick<Tables, "script" | "trial">,
   reports: readonly ScriptReport[],
   loadedAt: (host: string) => number | null,
+  lives: { hosts(): Iterable<string>; status(host: string): LifeStatus },
 ): ScriptStatus[] {
-  const sums = new Map<string, { calls: number; errors: number; lastError: string | null }>();
-  for (const report of reports) {
-    // A worker that has not swapped yet still reports the version before.
-    if (live.get(report.host)?.version !== report.version) continue;
-    const sum = sums.get(report.host) ?? { calls: 0, errors: 0, lastError: null };
-    sum.calls += report.calls;
-    sum.errors += report.errors;
-    sum.lastError = report.lastError ?? sum.lastError;
-    sums.set(report.host, sum);
-  }
-  return [...live].map(([host, { version }]) => {
+  const sums = sumReports(reports);
+  const of = (host: string, version: string): VersionStatus =>
+    sums.get(`${version} ${host}`) ?? { version, calls: 0, errors: 0, lastError: null };
+  const scripts: ScriptStatus[] = [];
+  for (const host of new Set([...tables.script.keys(), ...lives.hosts()])) {
+    const life = lives.status(host);
+    const version = tables.script.get(host)?.version ?? null;
+    const trial = tables.trial.get(host)?.source.version ?? null;
+    if (version === null && trial === null && life.accepted === null) continue;
     const at = loadedAt(host);
-    const sum = sums.get(host) ?? { calls: 0, errors: 0, lastError: null };
-    return { host, version, loadedAt: at === null ? null : new Date(at).toISOString(), ...sum };
-  });
+    const counters =
+      version === null ? { calls: 0, errors: 0, lastError: null } : of(host, version);
+    scripts.push({
+      host,
+      ...counters,
+      version,
+      loadedAt: at === null ? null : new Date(at).toISOString(),
+      trial: trial === null ? null : of(host, trial),
+      life,
+    });
+  }
+  return scripts;
+}
+
+/** By version and host. */
+function sumReports(reports: readonly ScriptReport[]): ReadonlyMap<string, VersionStatus> {
+  const sums = new Map<string, VersionStatus>();
+  for (const { host, version, calls, errors, lastError } of reports) {
+    const key = `${version} ${host}`;
+    const sum = sums.get(key);
+    sums.set(key, {
+      version,
+      calls: calls + (sum?.calls ?? 0),
+      errors: errors + (sum?.errors ?? 0),
+      lastError: lastError ?? sum?.lastError ?? null,
+    });
+  }
+  return sums;
 }
 
 export function describeRefusal({ message, ...refusal }: Refusal): RefusedScript {

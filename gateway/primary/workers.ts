@@ -100,7 +100,9 @@ export class Workers {
 
   /** What the living workers report of each script. */
   scriptReports() {
-    return [...this.#processes.values()].flatMap((process) => process.report?.scripts ?? []);
+    return [...this.#processes.values()].flatMap(({ id, report }) =>
+      (report?.scripts ?? []).map((script) => ({ ...script, worker: id })),
+    );
   }
 
   /** `null` when every place has a worker that listens with a state of this boot; else what is missing. */

@@ -1,0 +1,103 @@
+/**
+ * What the gateways agree on for one host's script, as pure steps from one life document to the next.
+ * Every gateway takes the same steps for the same reasons; whoever writes first, wins.
+ */
+import type { Rollout } from "../sandbox/index.ts";
+import type { LifeDocument, NextVersion, Source } from "../state/index.ts";
+
+const maxTakenBack = 20;
+/** What a share of requests is counted in: of 10,000. */
+export const wholeShare = 10_000;
+
+const unborn: LifeDocument = {
+  revision: 0,
+  index: 0,
+  live: null,
+  before: null,
+  next: null,
+  takenBack: [],
+};
+
+/**
+ * A source passed its checks. A source that is older than what was decided for changes nothing: this
+ * gateway has yet to hear of the newer one. The same object when there is nothing to change.
+ */
+export function accept(
+  life: LifeDocument | null,
+  source: Pick<Source, "version" | "modifyIndex">,
+  rollout: Rollout | null,
+  nowMs: number,
+): LifeDocument {
+  if (life !== null && source.modifyIndex <= life.index) return life;
+  const before = life ?? unborn;
+  const { version, modifyIndex: index } = source;
+  if (version === before.next?.version) return step(before, { index });
+  // One that was taken back is not tried again, whatever was there in between.
+  if (version === before.live || isTakenBack(before, version)) {
+    return step(before, { index, next: null });
+  }
+  if (rollout !== null && rollout.percent < 100) {
+    const { percent, stepsMs, by } = rollout;
+    return step(before, { index, next: { version, startedAt: nowMs, percent, stepsMs, by } });
+  }
+  return step(before, { index, live: version, before: before.live, next: null });
+}
+
+/** The version fails too often. The same object when it cannot be, or has been, taken back. */
+export function takeBack(
+  life: LifeDocument,
+  version: string,
+  reason: string,
+  nowMs: number,
+): LifeDocument {
+  const one = { version, at: nowMs, reason };
+  const takenBack = [one, ...life.takenBack].slice(0, maxTakenBack);
+  if (life.next?.version === version) return step(life, { next: null, takenBack });
+  if (life.live !== version || life.before === null) return life;
+  return step(life, { live: life.before, before: null, takenBack });
+}
+
+/** Ends a rollout whose last step is over. */
+export function widen(life: LifeDocument, nowMs: number): LifeDocument {
+  const { next, live } = life;
+  if (next === null || shareOf(next, nowMs) < wholeShare) return life;
+  return step(life, { live: next.version, before: live, next: null });
+}
+
+/** The script was removed. What was taken back stays known. */
+export function remove(life: LifeDocument): LifeDocument {
+  if (life.live === null && life.next === null) return life;
+  return step(life, { live: null, before: null, next: null });
+}
+
+export function isTakenBack(life: LifeDocument | null, version: string): boolean {
+  return life?.takenBack.some((one) => one.version === version) ?? false;
+}
+
+/** The share of the requests that a version has at this time, of 10,000: it grows evenly, step by step. */
+export function shareOf(next: NextVersion, nowMs: number): number {
+  const { percent, stepsMs, startedAt } = next;
+  let steps = 0;
+  let endsAt = startedAt;
+  for (const stepMs of stepsMs) {
+    endsAt += stepMs;
+    if (nowMs < endsAt) break;
+    steps += 1;
+  }
+  const grown = percent + ((100 - percent) * steps) / stepsMs.length;
+  return Math.max(1, Math.round((grown * wholeShare) / 100));
+}
+
+/** When the share grows next, in milliseconds since the epoch. */
+export function nextStepAt(next: NextVersion, nowMs: number): number {
+  let endsAt = next.startedAt;
+  for (const stepMs of next.stepsMs) {
+    endsAt += stepMs;
+    if (nowMs < endsAt) break;
+  }
+  return endsAt;
+}
+
+function step(life: LifeDocument, changes: Partial<LifeDocument>): LifeDocument {
+  return { ...life, ...changes, revision: life.revision + 1 };
+}

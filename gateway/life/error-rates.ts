@@ -1,0 +1,90 @@
+/**
+ * Which versions of scripts fail too often: sums what all workers of a gateway report over a sliding
+ * window. Takes nothing back itself.
+ */
+import type { ScriptReport } from "../state/index.ts";
+
+export interface Threshold {
+  /** At least so many errors in the window. Default 5. */
+  readonly minErrors: number;
+  /** And more than this part of the calls. Default 0.01. */
+  readonly maxErrorShare: number;
+  /** Default 10000. */
+  readonly windowMs: number;
+}
+
+export const defaultThreshold: Threshold = { minErrors: 5, maxErrorShare: 0.01, windowMs: 10_000 };
+
+/** Counters of a script since its worker has it. */
+export interface WorkerScriptReport extends ScriptReport {
+  readonly worker: number;
+}
+
+export interface Failing {
+  readonly host: string;
+  readonly version: string;
+  readonly calls: number;
+  readonly errors: number;
+  readonly lastError: string | null;
+}
+
+interface Track {
+  readonly host: string;
+  readonly version: string;
+  readonly last: Map<number, { readonly calls: number; readonly errors: number }>;
+  readonly steps: { readonly atMs: number; readonly calls: number; readonly errors: number }[];
+  lastError: string | null;
+}
+
+export class ErrorRates {
+  readonly #threshold: Threshold;
+  #tracks = new Map<string, Track>();
+
+  constructor(threshold: Threshold = defaultThreshold) {
+    this.#threshold = threshold;
+  }
+
+  /** The latest report of every worker that lives; those of workers that are gone are left out. */
+  take(nowMs: number, reports: readonly WorkerScriptReport[]): void {
+    const tracks = new Map<string, Track>();
+    for (const report of reports) {
+      const key = `${report.version} ${report.host}`;
+      const track = tracks.get(key) ?? this.#tracks.get(key) ?? begin(report);
+      tracks.set(key, track);
+      const { worker, calls, errors } = report;
+      const before = track.last.get(worker);
+      track.last.set(worker, { calls, errors });
+      // Counters that went back began anew: the worker made the script's home again.
+      const base = before === undefined || before.calls > calls ? { calls: 0, errors: 0 } : before;
+      const step = { atMs: nowMs, calls: calls - base.calls, errors: errors - base.errors };
+      if (step.calls > 0 || step.errors > 0) track.steps.push(step);
+      if (step.errors > 0) track.lastError = report.lastError;
+    }
+    for (const { steps } of tracks.values()) {
+      const first = steps.findIndex(({ atMs }) => atMs > nowMs - this.#threshold.windowMs);
+      steps.splice(0, first === -1 ? steps.length : first);
+    }
+    this.#tracks = tracks;
+  }
+
+  /** Those beyond the threshold, in the window up to the last `take`. */
+  failing(): readonly Failing[] {
+    const { minErrors, maxErrorShare } = this.#threshold;
+    const found: Failing[] = [];
+    for (const { host, version, steps, lastError } of this.#tracks.values()) {
+      let calls = 0;
+      let errors = 0;
+      for (const step of steps) {
+        calls += step.calls;
+        errors += step.errors;
+      }
+      if (errors < minErrors || errors <= calls * maxErrorShare) continue;
+      found.push({ host, version, calls, errors, lastError });
+    }
+    return found;
+  }
+}
+
+function begin({ host, version }: ScriptReport): Track {
+  return { host, version, last: new Map(), steps: [], lastError: null };
+}

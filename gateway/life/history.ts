@@ -1,0 +1,141 @@
+/**
+ * The history of a script or a module, `history/scripts/<host>`: its last 20 versions, who or what
+ * brought each, when, and how it ended. Pure; the sources of the versions are keys of their own.
+ */
+import * as z from "zod";
+import { checkDocument, parseJson } from "../documents/index.ts";
+import type { LifeDocument } from "../state/index.ts";
+
+const outcomes = [
+  /** Written; no gateway has said anything of it yet. */
+  "pushed",
+  "refused",
+  /** It has a share of the requests. */
+  "rollout",
+  "live",
+  "replaced",
+  "taken back",
+  "removed",
+] as const;
+export type Outcome = (typeof outcomes)[number];
+
+export interface HistoryEntry {
+  readonly version: string;
+  /** ISO 8601: when it came. */
+  readonly at: string;
+  /** Who or what brought it. */
+  readonly by: string;
+  readonly outcome: Outcome;
+  /** ISO 8601: when it came to that. */
+  readonly since: string;
+  /** Why it was refused or taken back; `null` otherwise. */
+  readonly detail: string | null;
+}
+
+/** The latest first. */
+export type History = readonly HistoryEntry[];
+
+/** Entries kept. */
+export const maxHistory = 20;
+const maxDetail = 1_000;
+/** Who brought what nobody pushed. */
+export const byHand = "Consul KV";
+
+const ended: ReadonlySet<Outcome> = new Set(["refused", "replaced", "taken back", "removed"]);
+
+const historySchema = z.object({
+  versions: z.array(
+    z.object({
+      version: z.string(),
+      at: z.string(),
+      by: z.string(),
+      outcome: z.enum(outcomes),
+      since: z.string(),
+      detail: z.string().nullable(),
+    }),
+  ),
+});
+
+/** `null`: there is no such key. Throws a `DocumentError` that names the key. */
+export function parseHistory(key: string, text: string | null): History {
+  return text === null ? [] : checkDocument(key, parseJson(key, text), historySchema).versions;
+}
+
+export function formatHistory(history: History): string {
+  return JSON.stringify({ versions: history });
+}
+
+export interface Note {
+  readonly version: string;
+  readonly outcome: Outcome;
+  readonly at: number;
+  /** Only used when the version is not there yet. Default: somebody who wrote the key. */
+  readonly by?: string;
+  readonly detail?: string;
+}
+
+/**
+ * The history with what became of a version: of its entry that has not ended, or of a new one. The same
+ * object when that is known.
+ */
+export function noted(history: History, note: Note): History {
+  const { version, outcome, by = byHand } = note;
+  const since = new Date(note.at).toISOString();
+  const detail = note.detail?.slice(0, maxDetail) ?? null;
+  const latest = history[0];
+  // Every gateway that refuses a version says so; the first one is kept.
+  if (latest?.version === version && latest.outcome === outcome) return history;
+  const open = history.findIndex((one) => one.version === version && !ended.has(one.outcome));
+  const known = history[open];
+  if (known === undefined) {
+    if (outcome === "replaced" || outcome === "removed") return history;
+    return [{ version, at: since, by, outcome, since, detail }, ...history].slice(0, maxHistory);
+  }
+  if (known.outcome === outcome) return history;
+  return history.with(open, { ...known, outcome, since, detail });
+}
+
+/** The history after the gateways went from one agreement to the next; `by`: the gateway that wrote it. */
+export function recorded(
+  history: History,
+  before: LifeDocument | null,
+  after: LifeDocument,
+  at: number,
+  by: string,
+): History {
+  let entries = history;
+  const note = (version: string, outcome: Outcome, more: Partial<Note> = {}) => {
+    entries = noted(entries, { version, outcome, at, ...more });
+  };
+  const taken = after.takenBack.filter(
+    ({ version }) => !(before?.takenBack.some((one) => one.version === version) ?? false),
+  );
+  for (const { version, reason } of taken) note(version, "taken back", { detail: reason });
+  const isStill = (version: string) => version === after.live || version === after.next?.version;
+  for (const version of [before?.live, before?.next?.version]) {
+    if (version === undefined || version === null || isStill(version)) continue;
+    if (taken.some((one) => one.version === version)) continue;
+    note(version, after.live === null && after.next === null ? "removed" : "replaced");
+  }
+  if (after.live !== null && after.live !== before?.live) {
+    const isBack = taken.length > 0 && after.live === before?.before;
+    note(after.live, "live", isBack ? { by, detail: `after ${taken[0]?.version}` } : {});
+  }
+  const { next } = after;
+  if (next !== null && next.version !== before?.next?.version) note(next.version, "rollout");
+  return entries;
+}
+
+/** The version to go back to: the latest other one that was once live and did not fail. */
+export function lastGood(history: History, current: string | null): string | null {
+  const bad = new Set(
+    history.filter(({ outcome }) => outcome === "taken back").map(({ version }) => version),
+  );
+  const good = history.find(
+    ({ version, outcome }) =>
+      version !== current &&
+      !bad.has(version) &&
+      (outcome === "live" || outcome === "replaced" || outcome === "removed"),
+  );
+  return good?.version ?? null;
+}

@@ -1,0 +1,349 @@
+/**
+ * The lives of scripts on this gateway: stands between the gate, which says what passed its checks, and
+ * the state, which workers follow. Puts into service what the gateways agree on, and brings forward
+ * what this one finds. Keeps nothing of its own: what is agreed on is in Consul.
+ */
+import type { Log } from "../observability/logger.ts";
+import type { Declared, ExamineScript } from "../sandbox/index.ts";
+import type { Change, Json, LifeDocument, Source, Tables } from "../state/index.ts";
+import { isTakenBack, nextStepAt, remove, shareOf } from "./agreement.ts";
+import {
+  defaultThreshold,
+  ErrorRates,
+  type Threshold,
+  type WorkerScriptReport,
+} from "./error-rates.ts";
+import { HostLife } from "./host-life.ts";
+import type { Subject } from "./keys.ts";
+import { Lanes } from "./lanes.ts";
+import { windowAt } from "./schedule.ts";
+import { Scribe } from "./scribe.ts";
+import type { LifeStore } from "./store.ts";
+
+export interface LivesOptions {
+  /** Takes what goes into service. */
+  readonly pass: (changes: readonly Change[]) => void;
+  readonly examine: ExamineScript;
+  readonly store: LifeStore;
+  readonly clock: {
+    now(): number;
+    after(delayMs: number, task: () => void): () => void;
+  };
+  readonly log: Log;
+  /** Names this gateway in the history: `gateway <name>`. */
+  readonly name: string;
+  /** What is in service at the start. */
+  readonly live: Tables;
+  /** What the workers that live report. */
+  readonly reports: () => readonly WorkerScriptReport[];
+  readonly threshold?: Threshold;
+}
+
+/** What `/status` says of a host's versions beyond the one that is live. Times are ISO 8601. */
+export interface LifeStatus {
+  /** What is in KV and passed its checks; `null` when nothing did. */
+  readonly accepted: string | null;
+  readonly rollout: {
+    readonly version: string;
+    /** Of the requests, now. */
+    readonly percent: number;
+    readonly startedAt: string;
+    readonly nextStepAt: string;
+  } | null;
+  readonly takenBack: readonly {
+    readonly version: string;
+    readonly at: string;
+    readonly reason: string;
+  }[];
+  /** A schedule keeps it out of service until then. */
+  readonly closedUntil: string | null;
+}
+
+const plain: Declared = { onError: "deny", rollout: null, schedule: null };
+const tickMs = 1_000;
+/** After Consul did not take a change. */
+const retryMs = 5_000;
+
+export class Lives {
+  readonly #options: LivesOptions;
+  readonly #hosts = new Map<string, HostLife>();
+  readonly #declared = new Map<string, Declared>();
+  readonly #modules: Map<string, Source>;
+  readonly #settings: Map<string, Json>;
+  readonly #rates: ErrorRates;
+  /** Sources that are brought and examined. */
+  readonly #fetches = new Lanes(4);
+  readonly #scribe: Scribe;
+  #hasBegun = false;
+  #isStopped = false;
+  #cancelTick: (() => void) | null = null;
+
+  constructor(options: LivesOptions) {
+    this.#options = options;
+    this.#scribe = new Scribe(options);
+    this.#rates = new ErrorRates(options.threshold ?? defaultThreshold);
+    const { live } = options;
+    this.#modules = new Map(live.module);
+    this.#settings = new Map(live.setting);
+    const nowMs = options.clock.now();
+    for (const [host, source] of live.script) this.#host(host).serve(source, nowMs);
+    for (const [host, trial] of live.trial) this.#host(host).serveTrial(trial);
+  }
+
+  /** A version passed its checks and declares this. */
+  learn(version: string, declared: Declared): void {
+    this.#declared.set(version, declared);
+  }
+
+  /** Changes that the gate let through, in their order. */
+  take(changes: readonly Change[]): void {
+    const passing: Change[] = [];
+    for (const change of changes) {
+      if (change.kind === "life") this.#host(change.key).heard(change.value);
+      else if (change.kind === "script") this.#takeScript(change.key, change.value);
+      else passing.push(change);
+      if (change.kind === "module") this.#takeModule(change.key, change.value);
+      if (change.kind === "setting") setOrDelete(this.#settings, change.key, change.value);
+    }
+    // In the same call, so that a module and the scripts that need it make one version.
+    for (const change of changes) {
+      if (change.kind === "life" || change.kind === "script") {
+        passing.push(...this.#settle(change.key));
+      }
+    }
+    if (passing.length > 0) this.#options.pass(passing);
+  }
+
+  /** The gate refused a source; `null` for a module that is gone. */
+  refused(subject: Subject, source: Source | null, reason: string): void {
+    if (subject.startsWith("scripts/")) {
+      const host = subject.slice("scripts/".length);
+      this.#host(host).refuse();
+      this.#pass(this.#settle(host));
+    }
+    if (source !== null) this.#scribe.note(subject, source, "refused", reason);
+  }
+
+  /** From now on versions go into service: before, what the gateways agree on may not be known yet. */
+  begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    for (const host of this.#hosts.keys()) this.#pass(this.#settle(host));
+    this.#tick();
+  }
+
+  /** Resolves when no source of an earlier version is being fetched. Writes need not be waited for. */
+  settled(): Promise<void> {
+    return this.#fetches.idle();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelTick?.();
+    await Promise.all([this.#fetches.close(), this.#scribe.close()]);
+  }
+
+  /** Versions that serve a host, or wait to, beside the accepted one: modules must not break them. */
+  inService(host: string): readonly Source[] {
+    const life = this.#hosts.get(host);
+    return life === undefined ? [] : life.inService();
+  }
+
+  status(host: string): LifeStatus {
+    const nowMs = this.#options.clock.now();
+    const iso = (ms: number) => new Date(ms).toISOString();
+    const slot = this.#hosts.get(host);
+    const next = slot?.agreed?.next ?? null;
+    return {
+      accepted: slot?.accepted?.version ?? null,
+      rollout:
+        next === null
+          ? null
+          : {
+              version: next.version,
+              percent: shareOf(next, nowMs) / 100,
+              startedAt: iso(next.startedAt),
+              nextStepAt: iso(nextStepAt(next, nowMs)),
+            },
+      takenBack: (slot?.agreed?.takenBack ?? []).map(({ version, at, reason }) => ({
+        version,
+        at: iso(at),
+        reason,
+      })),
+      closedUntil: slot === undefined || slot.closedUntil === null ? null : iso(slot.closedUntil),
+    };
+  }
+
+  /** Hosts that have a life, in service or not. */
+  hosts(): Iterable<string> {
+    return this.#hosts.keys();
+  }
+
+  #host(host: string): HostLife {
+    let slot = this.#hosts.get(host);
+    if (slot === undefined) {
+      slot = new HostLife();
+      this.#hosts.set(host, slot);
+    }
+    return slot;
+  }
+
+  #takeScript(host: string, source: Source | null): void {
+    if (source === null) this.#host(host).drop();
+    else this.#host(host).accept(source, this.#options.clock.now());
+  }
+
+  #takeModule(name: string, source: Source | null): void {
+    setOrDelete(this.#modules, name, source);
+    if (source !== null && this.#hasBegun)
+      this.#scribe.note(`modules/${name}`, source, "live", null);
+  }
+
+  #pass(changes: readonly Change[]): void {
+    if (changes.length > 0) this.#options.pass(changes);
+  }
+
+  /** Works out what should serve a host now; returns what has to change for that. */
+  #settle(host: string): readonly Change[] {
+    const slot = this.#host(host);
+    if (!this.#hasBegun) return slot.isGone ? slot.show(host, null, null) : [];
+    if (slot.isGone) {
+      if (slot.agreed !== null && remove(slot.agreed) !== slot.agreed) this.#write(host);
+      return slot.show(host, null, null);
+    }
+    const { accepted } = slot;
+    if (accepted !== null && !this.#declared.has(accepted.version)) {
+      this.#learnOf(host, slot, accepted);
+      return [];
+    }
+    const nowMs = this.#options.clock.now();
+    const agreed = slot.desired(this.#rolloutOf(accepted), nowMs);
+    if (agreed !== slot.agreed) this.#write(host);
+    slot.closedUntil = null;
+    if (agreed === null) return [];
+    const script = this.#serving(host, slot, agreed, nowMs);
+    if (script === undefined) return [];
+    const { next } = agreed;
+    const isNext = next !== null && next.version === accepted?.version;
+    const source = isNext ? this.#ifOpen(slot, accepted, nowMs) : null;
+    const trial =
+      source === null || next === null
+        ? null
+        : { source, share: shareOf(next, nowMs), by: next.by };
+    return slot.show(host, script, trial);
+  }
+
+  /** The source that is live; `null`: none; `undefined`: not here yet, so that what serves stays. */
+  #serving(
+    host: string,
+    slot: HostLife,
+    agreed: LifeDocument,
+    nowMs: number,
+  ): Source | null | undefined {
+    if (agreed.live === null) return null;
+    const source = slot.find(agreed.live);
+    if (source !== null) return this.#ifOpen(slot, source, nowMs);
+    const loss = slot.lossOf(agreed.live);
+    if (loss === "none") this.#fetch(host, slot, agreed.live);
+    if (loss !== "for good") return undefined;
+    // Better the version in KV than none, unless it is known to fail.
+    const { accepted } = slot;
+    if (accepted === null || isTakenBack(agreed, accepted.version)) return undefined;
+    return this.#ifOpen(slot, accepted, nowMs);
+  }
+
+  #ifOpen(slot: HostLife, source: Source | null, nowMs: number): Source | null {
+    const schedule =
+      source === null ? null : (this.#declared.get(source.version)?.schedule ?? null);
+    if (schedule === null || source === null) return source;
+    const { isOpen, until } = slot.window(source.version, nowMs, () => windowAt(schedule, nowMs));
+    if (!isOpen) slot.closedUntil = until;
+    return isOpen ? source : null;
+  }
+
+  #rolloutOf(source: Source | null) {
+    return source === null ? null : (this.#declared.get(source.version)?.rollout ?? null);
+  }
+
+  /** Brings the source of an earlier version, which is examined like any other but for its tests. */
+  #fetch(host: string, slot: HostLife, version: string): void {
+    if (!slot.beginFetch(version)) return;
+    this.#fetches.run(async () => {
+      const { store, log } = this.#options;
+      const key = store.keys.version(`scripts/${host}`, version);
+      try {
+        const text = await store.version(`scripts/${host}`, version);
+        const problem =
+          text === null ? "it is not there" : await this.#examine(host, version, text);
+        if (problem !== null) {
+          slot.lost(version);
+          log.error({ key, reason: problem }, `${key} cannot go into service: ${problem}`);
+        } else if (text !== null) slot.found({ text, version, modifyIndex: 0 });
+      } catch (error) {
+        slot.lost(version, this.#options.clock.now() + retryMs);
+        const reason = messageOf(error);
+        log.warn({ key, reason }, `${key} cannot be read: ${reason}`);
+      }
+      this.#pass(this.#settle(host));
+    });
+  }
+
+  /** What a source declares that came out of a snapshot, which the gate does not check again. */
+  #learnOf(host: string, slot: HostLife, { version, text }: Source): void {
+    if (!slot.beginFetch(version)) return;
+    this.#fetches.run(async () => {
+      const problem = await this.#examine(host, version, text);
+      slot.endFetch(version);
+      if (problem !== null) this.#declared.set(version, plain);
+      this.#pass(this.#settle(host));
+    });
+  }
+
+  async #examine(host: string, version: string, text: string): Promise<string | null> {
+    const { fault, declared } = await this.#options.examine(host, {
+      script: new Map([[host, { text, version, modifyIndex: 0 }]]),
+      module: this.#modules,
+      setting: this.#settings,
+    });
+    if (declared !== null) this.#declared.set(version, declared);
+    return fault === null || fault.test !== undefined ? null : fault.message;
+  }
+
+  #write(host: string): void {
+    const slot = this.#host(host);
+    const rollout = () => this.#rolloutOf(slot.accepted);
+    this.#scribe.agree(host, slot, rollout, () => this.#pass(this.#settle(host)));
+  }
+
+  #tick(): void {
+    if (this.#isStopped) return;
+    const nowMs = this.#options.clock.now();
+    this.#rates.take(nowMs, this.#options.reports());
+    for (const failing of this.#rates.failing()) {
+      const { host, version, calls, errors, lastError } = failing;
+      const last = lastError === null ? "" : `, the last: ${lastError}`;
+      const reason = `${errors} errors in ${calls} calls${last}`;
+      if (this.#host(host).fail(version, reason, nowMs) !== "hopeless") continue;
+      const key = this.#options.store.keys.source(`scripts/${host}`);
+      this.#options.log.warn(
+        { key, version, reason },
+        `${key} fails too often and there is no version to take it back to: ${reason}`,
+      );
+    }
+    const changes: Change[] = [];
+    for (const [host, slot] of this.#hosts) {
+      if (slot.needsLook(nowMs)) changes.push(...this.#settle(host));
+    }
+    this.#pass(changes);
+    this.#cancelTick = this.#options.clock.after(tickMs, () => this.#tick());
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function setOrDelete<V>(map: Map<string, V>, key: string, value: V | null): void {
+  if (value === null) map.delete(key);
+  else map.set(key, value);
+}

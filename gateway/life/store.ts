@@ -1,0 +1,149 @@
+/**
+ * The life of scripts as it is kept in Consul KV: read, and changed by check-and-set so that of several
+ * gateways and commands one writes and the others see it. Decides nothing.
+ */
+import { formatLifeDocument, parseLifeDocument } from "../documents/index.ts";
+import type { LifeDocument } from "../state/index.ts";
+import { formatHistory, type History, parseHistory, recorded } from "./history.ts";
+import { type LifeKeys, lifeKeys, type Subject, versionOf } from "./keys.ts";
+
+/** Consul KV, as `consul/kv-writes.ts` has it. */
+export interface Kv {
+  get(key: string): Promise<{ readonly text: string; readonly modifyIndex: number } | null>;
+  list(
+    prefix: string,
+  ): Promise<
+    readonly { readonly key: string; readonly text: string; readonly modifyIndex: number }[]
+  >;
+  put(key: string, text: string, options?: { readonly cas?: number }): Promise<boolean>;
+  remove(key: string): Promise<void>;
+  transact(
+    writes: readonly { readonly key: string; readonly text: string | null; readonly cas: number }[],
+  ): Promise<boolean>;
+}
+
+/** Others kept writing the same keys. */
+export class LifeConflict extends Error {
+  override readonly name = "LifeConflict";
+}
+
+/** A source out of KV, or of an earlier version. */
+export interface StoredSource {
+  readonly text: string;
+  readonly version: string;
+  readonly modifyIndex: number;
+}
+
+const maxTries = 10;
+
+export class LifeStore {
+  readonly kv: Kv;
+  readonly keys: LifeKeys;
+
+  constructor(kv: Kv, prefix: string) {
+    this.kv = kv;
+    this.keys = lifeKeys(prefix);
+  }
+
+  async source(subject: Subject): Promise<StoredSource | null> {
+    const entry = await this.kv.get(this.keys.source(subject));
+    if (entry === null) return null;
+    const { text, modifyIndex } = entry;
+    return { text, version: versionOf(text), modifyIndex };
+  }
+
+  /** The source of a version that was there before; `null` when it is not kept, or not what it should be. */
+  async version(subject: Subject, version: string): Promise<string | null> {
+    const entry = await this.kv.get(this.keys.version(subject, version));
+    return entry !== null && versionOf(entry.text) === version ? entry.text : null;
+  }
+
+  /** Keeps the source of a version. Its key says what it holds, so it need not be compared. */
+  async keep(subject: Subject, version: string, text: string): Promise<void> {
+    await this.kv.put(this.keys.version(subject, version), text);
+  }
+
+  async life(host: string): Promise<LifeDocument | null> {
+    const key = this.keys.life(host);
+    const entry = await this.kv.get(key);
+    return entry === null ? null : parseLifeDocument(key, entry.text);
+  }
+
+  async history(subject: Subject): Promise<History> {
+    const key = this.keys.history(subject);
+    return parseHistory(key, (await this.kv.get(key))?.text ?? null);
+  }
+
+  /**
+   * Changes what is agreed on for a host, together with its history. `decide` may be asked several
+   * times, each time with what is there now; the same object leaves it as it is. Resolves to what is
+   * there in the end, and whether it was written here.
+   */
+  async change(
+    host: string,
+    by: string,
+    nowMs: number,
+    decide: (life: LifeDocument | null) => LifeDocument | null,
+  ): Promise<{
+    readonly before: LifeDocument | null;
+    readonly life: LifeDocument | null;
+    readonly isOurs: boolean;
+  }> {
+    const lifeKey = this.keys.life(host);
+    const subject: Subject = `scripts/${host}`;
+    const historyKey = this.keys.history(subject);
+    for (let tries = 0; tries < maxTries; tries += 1) {
+      const [lifeEntry, historyEntry] = await Promise.all([
+        this.kv.get(lifeKey),
+        this.kv.get(historyKey),
+      ]);
+      const before = lifeEntry === null ? null : parseLifeDocument(lifeKey, lifeEntry.text);
+      const life = decide(before);
+      if (life === before || life === null) return { before, life: before, isOurs: false };
+      const history = parseHistory(historyKey, historyEntry?.text ?? null);
+      const entries = recorded(history, before, life, nowMs, by);
+      const isWritten = await this.kv.transact([
+        { key: lifeKey, text: formatLifeDocument(life), cas: lifeEntry?.modifyIndex ?? 0 },
+        { key: historyKey, text: formatHistory(entries), cas: historyEntry?.modifyIndex ?? 0 },
+      ]);
+      if (!isWritten) continue;
+      await this.#forget(subject, history, entries, life);
+      return { before, life, isOurs: true };
+    }
+    throw new LifeConflict(`${lifeKey}: others kept changing it`);
+  }
+
+  /** Changes the history alone. Resolves to what it was and what it is. */
+  async note(
+    subject: Subject,
+    update: (history: History) => History,
+  ): Promise<{ readonly before: History; readonly after: History }> {
+    const key = this.keys.history(subject);
+    for (let tries = 0; tries < maxTries; tries += 1) {
+      const entry = await this.kv.get(key);
+      const before = parseHistory(key, entry?.text ?? null);
+      const after = update(before);
+      if (after === before) return { before, after };
+      const cas = entry?.modifyIndex ?? 0;
+      if (!(await this.kv.put(key, formatHistory(after), { cas }))) continue;
+      await this.#forget(subject, before, after, null);
+      return { before, after };
+    }
+    throw new LifeConflict(`${key}: others kept changing it`);
+  }
+
+  /** Takes away the sources of versions that fell out of the history. */
+  async #forget(
+    subject: Subject,
+    before: History,
+    after: History,
+    life: LifeDocument | null,
+  ): Promise<void> {
+    const kept = new Set(after.map(({ version }) => version));
+    for (const version of [life?.live, life?.before, life?.next?.version]) {
+      if (typeof version === "string") kept.add(version);
+    }
+    const gone = new Set(before.map(({ version }) => version)).difference(kept);
+    for (const version of gone) await this.kv.remove(this.keys.version(subject, version));
+  }
+}

@@ -1,0 +1,41 @@
+/** What the primary is given by whoever starts it: the rooms behind it, as it sees them. */
+import type { Kv } from "../life/index.ts";
+import type { ExamineScript } from "../sandbox/index.ts";
+import type { Change, Tables } from "../state/index.ts";
+import type { SourcesStatus } from "./status.ts";
+
+/** Where changes come from. */
+export interface Sources {
+  start(): void;
+  stop(): void | Promise<void>;
+  /** Resolves when everything that Consul has at the start was emitted. */
+  whenReady(): Promise<void>;
+  /** A request asks for this `serviceKey`: watch it. */
+  use(service: string): void;
+  /** Lets go of what is held although Consul no longer has it; returns how many entries. */
+  release(): number;
+  status(): SourcesStatus;
+}
+
+/** The rooms that the primary uses, passed in by whoever starts it. */
+export interface PrimaryParts {
+  /** The module that a worker process runs. */
+  readonly workerEntry: string;
+  readonly examine: ExamineScript;
+  readonly createSources: (options: {
+    readonly emit: (changes: readonly Change[]) => void;
+    /** The state that is served already, out of a snapshot. */
+    readonly previous: Tables | null;
+  }) => Sources;
+  readonly consul: {
+    /** For display: without user and password. */
+    readonly url: string;
+    /** Resolves to `null` when a Consul answers, in whatever way, else to the reason in a few words. */
+    readonly reach: () => Promise<string | null>;
+    readonly kv: Kv;
+    /** Keeps a key there for as long as this gateway runs. */
+    readonly present: (key: string, value: string) => { start(): void; stop(): Promise<void> };
+    /** Closes the connections to it. */
+    readonly close: () => void;
+  };
+}

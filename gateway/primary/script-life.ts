@@ -1,0 +1,58 @@
+/**
+ * Scripts on their way into service, put together: the gate that checks them, and their lives behind
+ * it. Both hand on what they let through; the rest of the primary sees changes only.
+ */
+import {
+  type LifeStore,
+  Lives,
+  type Subject,
+  type WorkerScriptReport,
+  withSchedule,
+} from "../life/index.ts";
+import type { Log } from "../observability/logger.ts";
+import type { CheckScript, ExamineScript } from "../sandbox/index.ts";
+import type { Change, Tables } from "../state/index.ts";
+import type { Clock } from "./clock.ts";
+import { ScriptGate } from "./scripts.ts";
+
+export interface ScriptLifeOptions {
+  readonly examine: ExamineScript;
+  readonly store: LifeStore;
+  /** Names this gateway in the history of scripts. */
+  readonly name: string;
+  readonly live: Tables;
+  readonly pass: (changes: readonly Change[]) => void;
+  readonly reports: () => readonly WorkerScriptReport[];
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly prefix: string;
+}
+
+export function createScriptLife(options: ScriptLifeOptions): {
+  readonly gate: ScriptGate;
+  readonly lives: Lives;
+} {
+  const { store, name, live, pass, reports, clock, log, prefix } = options;
+  const examine = withSchedule(options.examine);
+  const lives = new Lives({ pass, examine, store, clock, log, name, live, reports });
+  const check: CheckScript = async (host, tables) => {
+    const { fault, declared } = await examine(host, tables);
+    const version = tables.script.get(host)?.version;
+    if (fault === null && declared !== null && version !== undefined) {
+      lives.learn(version, declared);
+    }
+    return fault;
+  };
+  const gate = new ScriptGate({
+    check,
+    pass: (changes) => lives.take(changes),
+    live,
+    clock,
+    log,
+    prefix,
+    // Its keys are `scripts/<host>` and `modules/<name>`.
+    onRefused: (key, source, reason) => lives.refused(key as Subject, source, reason),
+    alsoLive: (host) => lives.inService(host),
+  });
+  return { gate, lives };
+}

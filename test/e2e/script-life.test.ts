@@ -1,0 +1,266 @@
+/** The life of scripts over two gateways on one Consul: refused, rolled out, taken back, remembered. */
+import { expect } from "chai";
+import type { History } from "../../gateway/life/index.ts";
+import { consulKinds } from "../support/consul.ts";
+import { type GatewayAnswer, TestGateway } from "../support/gateway.ts";
+import { eventually } from "../support/registered.ts";
+import { Scene } from "./scene.ts";
+
+const says = (text: string, more = "") =>
+  `${more}\nexport default () => respond({ body: "${text}" });`;
+/** Fails for every request whose path is /fail. */
+const failsAt = (text: string, more = "") => `${more}
+  export default function (request) {
+    if (request.path === "/fail") throw new Error("${text} is broken");
+    return respond({ body: "${text}" });
+  }`;
+
+for (const kind of consulKinds())
+  describe(`the life of a script on two gateways with ${kind.name}`, function () {
+    this.timeout(60_000);
+    let scene: Scene;
+    let gateways: TestGateway[];
+    let hosts = 0;
+
+    before(async () => {
+      scene = await Scene.open(kind);
+      gateways = await Promise.all([start(), start()]);
+    });
+    afterEach(() => scene.endTest());
+    after(async () => {
+      await Promise.all((gateways ?? []).map((gateway) => gateway.stop()));
+      await scene?.close();
+    });
+
+    const start = () => TestGateway.start({ consul: scene.consul.url });
+    const newHost = () => {
+      hosts += 1;
+      return `life${hosts}.example`;
+    };
+    const put = (host: string, text: string) => scene.writes.put(`scripts/${host}`, text);
+    const ask = (gateway: TestGateway, host: string, user = "ada", path = "/") =>
+      gateway.request({ host, path, headers: { "x-user": user } });
+
+    /** On every gateway, until `accept` does not throw for its answer. */
+    const everywhere = (what: string, host: string, accept: (answer: GatewayAnswer) => void) =>
+      Promise.all(
+        gateways.map((gateway) => eventually(what, async () => accept(await ask(gateway, host)))),
+      );
+    const says200 = (text: string) => (answer: GatewayAnswer) =>
+      expect(answer).to.include({ status: 200, body: text });
+
+    async function key(name: string): Promise<unknown> {
+      const answer = await fetch(`${scene.consul.url}/v1/kv/sluice/${name}?raw`);
+      return answer.status === 404 ? null : JSON.parse(await answer.text());
+    }
+    const historyOf = async (host: string): Promise<History> =>
+      ((await key(`history/scripts/${host}`)) as { versions: History } | null)?.versions ?? [];
+    const outcomes = async (host: string) => (await historyOf(host)).map(({ outcome }) => outcome);
+    const statusOf = async (gateway: TestGateway, host: string) =>
+      (await gateway.status()).scripts.find((script) => script.host === host);
+
+    it("a version that fails its own tests goes live nowhere, and both gateways say which case", async () => {
+      const host = newHost();
+      await put(host, says("good"));
+      await everywhere("it is live", host, says200("good"));
+      const cases = `export const tests = [{ name: "is denied", expect: { deny: 403 } }];`;
+      await put(host, says("bad", cases));
+      for (const gateway of gateways) {
+        const { refused } = await gateway.statusWhen("it is refused", (now) =>
+          now.refused.some((one) => one.key === `sluice/scripts/${host}`),
+        );
+        const found = refused.find((one) => one.key === `sluice/scripts/${host}`);
+        expect(found).to.deep.include({
+          line: 1,
+          test: {
+            name: "is denied",
+            expected: '{"deny":{"status":403}}',
+            actual: '{"respond":{"status":200,"body":"bad","headers":{}}}',
+          },
+        });
+        says200("good")(await ask(gateway, host));
+      }
+      await eventually("the history says so, once", async () => {
+        const history = await historyOf(host);
+        expect(history.map(({ outcome }) => outcome)).to.deep.equal(["refused", "live"]);
+        expect(history[0]?.detail).to.contain('test "is denied": expected');
+      });
+      await put(host, says("better", `export const tests = [{ expect: { respond: 200 } }];`));
+      await everywhere("a good one follows", host, says200("better"));
+    });
+
+    it("a gateway that starts while a refused version is in KV serves the last good one", async () => {
+      const host = newHost();
+      await put(host, says("good"));
+      await everywhere("it is live", host, says200("good"));
+      await eventually("it is remembered", async () =>
+        expect(await outcomes(host)).to.deep.equal(["live"]),
+      );
+      await put(host, "export default () => {");
+      await eventually("it is refused", async () =>
+        expect(await outcomes(host)).to.deep.equal(["refused", "live"]),
+      );
+      const third = await start();
+      scene.later(() => third.stop());
+      says200("good")(await ask(third, host));
+    });
+
+    it("a rollout widens step by step, the same on both gateways, and a restart continues it", async () => {
+      const host = newHost();
+      await put(host, says("old"));
+      await everywhere("the old one is live", host, says200("old"));
+      const rollout = `export const rollout = { percent: 20, steps: ["4s", "4s"], by: "x-user" };`;
+      await put(host, says("new", rollout));
+      const users = Array.from({ length: 60 }, (_, at) => `user-${at}`);
+      const who = async (gateway: TestGateway) => {
+        const got = await Promise.all(users.map((user) => ask(gateway, host, user)));
+        return users.filter((_, at) => got[at]?.body === "new");
+      };
+      let first: string[] = [];
+      await eventually("both gateways give it to the same users", async () => {
+        const [one, other] = await Promise.all(gateways.map(who));
+        expect(one).to.deep.equal(other);
+        expect(one?.length).to.be.within(3, 25);
+        first = one ?? [];
+      });
+      const [gateway] = gateways;
+      if (gateway === undefined) throw new Error("two gateways");
+      const status = await eventually("the calls of both are counted", async () => {
+        const found = await statusOf(gateway, host);
+        expect(found?.trial?.calls).to.be.above(0);
+        expect(found?.calls).to.be.above(0);
+        return found;
+      });
+      expect(status?.life.rollout?.percent).to.be.oneOf([20, 60]);
+      await gateway.stop();
+      const again = await start();
+      gateways[0] = again;
+      const life = (await key(`live/${host}`)) as { next: { startedAt: string } | null };
+      expect(life.next?.startedAt ?? status?.life.rollout?.startedAt).to.equal(
+        status?.life.rollout?.startedAt,
+      );
+      const continued = await who(again);
+      expect(first.filter((user) => !continued.includes(user))).to.deep.equal([]);
+      for (const one of gateways) {
+        await eventually("everybody gets it", async () =>
+          expect(await who(one)).to.have.lengthOf(users.length),
+        );
+      }
+      await eventually("the history follows", async () =>
+        expect(await outcomes(host)).to.deep.equal(["live", "replaced"]),
+      );
+      const told = gateways.flatMap(({ records }) =>
+        records.filter(
+          ({ key: of, msg }) => of === `sluice/scripts/${host}` && /all requests/.test(msg),
+        ),
+      );
+      expect(told, "by one gateway").to.have.lengthOf(1);
+    });
+
+    it("a version that fails is taken back on both gateways, once, and is not tried again", async () => {
+      const host = newHost();
+      const key_ = `sluice/scripts/${host}`;
+      await put(host, failsAt("one"));
+      await everywhere("the first is live", host, says200("one"));
+      await put(host, failsAt("two"));
+      await everywhere("the second is live", host, says200("two"));
+      const [gateway] = gateways;
+      if (gateway === undefined) throw new Error("two gateways");
+      for (let each = 0; each < 6; each += 1) {
+        expect((await ask(gateway, host, "ada", "/fail")).status).to.equal(500);
+      }
+      await everywhere("the first is live again", host, says200("one"));
+      const told = () =>
+        gateways.flatMap(({ records }) =>
+          records.filter(({ key: of, msg }) => of === key_ && /is taken back/.test(msg)),
+        );
+      await eventually("it is said", async () => expect(told()).to.have.lengthOf(1));
+      expect(told()[0]?.msg).to.contain("6 errors in ").and.contain("two is broken");
+      const history = await historyOf(host);
+      expect(history.map(({ outcome }) => outcome)).to.deep.equal([
+        "live",
+        "taken back",
+        "replaced",
+      ]);
+      expect(history[0]?.by).to.match(/^gateway /);
+      expect(history[1]?.detail).to.contain("two is broken");
+      for (const each of gateways) {
+        const { life } = (await statusOf(each, host)) ?? {};
+        expect(life?.takenBack[0]?.reason).to.contain("two is broken");
+      }
+      const again = await start();
+      scene.later(() => again.stop());
+      says200("one")(await ask(again, host));
+      const index = async () => ((await key(`live/${host}`)) as { index: number }).index;
+      const before = await index();
+      await put(host, failsAt("two"));
+      await eventually("the same text was decided on again", async () =>
+        expect(await index()).to.be.above(before),
+      );
+      for (const each of gateways) says200("one")(await ask(each, host));
+      await put(host, failsAt("three"));
+      await everywhere("another text is", host, says200("three"));
+    });
+
+    it("a version that has nothing before it stays, and the gateway says so", async () => {
+      const host = newHost();
+      await put(host, failsAt("only"));
+      await everywhere("it is live", host, says200("only"));
+      const [gateway] = gateways;
+      if (gateway === undefined) throw new Error("two gateways");
+      for (let each = 0; each < 6; each += 1) await ask(gateway, host, "ada", "/fail");
+      await eventually("it is said", async () => {
+        const told = gateway.records.filter(
+          ({ key: of, msg }) =>
+            of === `sluice/scripts/${host}` && /no version to take it back/.test(msg),
+        );
+        expect(told).to.have.lengthOf(1);
+      });
+      says200("only")(await ask(gateway, host));
+    });
+
+    it("a script that is deleted ends at once on both, and its history says so", async () => {
+      const host = newHost();
+      await put(host, says("here"));
+      await everywhere("it is live", host, says200("here"));
+      await eventually("it is remembered", async () =>
+        expect(await outcomes(host)).to.deep.equal(["live"]),
+      );
+      await scene.writes.remove(`scripts/${host}`);
+      await everywhere("it is gone", host, ({ status }) => expect(status).to.equal(404));
+      await eventually("the history says so", async () =>
+        expect(await outcomes(host)).to.deep.equal(["removed"]),
+      );
+    });
+
+    it("a failing script lets its requests go on when it says so", async () => {
+      const host = newHost();
+      await scene.writes.put(`hosts/${host}`, { paths: { "/": "home" } });
+      await put(
+        host,
+        `export const onError = "skip"; export default () => { throw new Error("no"); };`,
+      );
+      await everywhere("the origin answers", host, ({ status, headers }) => {
+        expect(status).to.equal(200);
+        expect(headers["x-origin"]).to.equal("home");
+      });
+      await eventually("the errors are counted all the same", async () => {
+        for (const gateway of gateways) {
+          expect((await ask(gateway, host)).headers["x-origin"]).to.equal("home");
+          expect((await statusOf(gateway, host))?.errors).to.be.above(0);
+        }
+      });
+    });
+
+    it("every gateway is registered while it runs", async () => {
+      const names = async () => {
+        const answer = await fetch(`${scene.consul.url}/v1/kv/sluice/gateways/?recurse`);
+        return answer.status === 404 ? 0 : ((await answer.json()) as unknown[]).length;
+      };
+      await eventually("both are there", async () => expect(await names()).to.equal(2));
+      const third = await start();
+      await eventually("a third one is", async () => expect(await names()).to.equal(3));
+      await third.stop();
+      expect(await names()).to.equal(2);
+    });
+  });
