@@ -27,6 +27,9 @@ const expected: ReadonlySet<string> = new Set([
   "DemoError",
   "ConsulOptionsError",
   "ConsulError",
+  "DocumentError",
+  "LifeConflict",
+  "SourceMissing",
   "StateFileError",
   "DockerAddressError",
   "DockerUnreachableError",
@@ -126,5 +129,54 @@ program
       return showStatus(flags, process.env, print);
     }),
   );
+
+const script = program
+  .command("script")
+  .description("rewrite scripts: push, test, list, show, history, rollback, remove, status");
+
+/** One subcommand of `script`; all of them find Consul in the same way. */
+function scriptCommand(usage: string, description: string): Command {
+  const command = script
+    .command(usage)
+    .description(description)
+    .option("--consul <URL>", "Consul's HTTP API; without it CONSUL_HTTP_ADDR, then this machine's")
+    .option("--prefix <PREFIX>", "of all keys in Consul KV (default sluice/; SLUICE_PREFIX)");
+  return command.action((...given: unknown[]) => {
+    const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
+    return running(async (flags) => {
+      const { runScript } = await import("./commands/script.ts");
+      return runScript(command.name(), args, flags, process.env, print);
+    })(command.opts());
+  });
+}
+
+const by = ["--by <NAME>", "who does it, for the history (default: this user)"] as const;
+const timeout = ["--timeout <DURATION>", "how long to wait for the gateways", "15s"] as const;
+const asModule = ["--module", "it is the name of a module"] as const;
+
+scriptCommand("push <FILE>", "test a script here, write it, wait until every gateway has it")
+  .option("--host <HOST>", "the host that it is for, or *.domain")
+  .option("--module <NAME>", "or the name of the module that it is")
+  .option(...by)
+  .option(...timeout);
+scriptCommand("test <FILE>", "load a script and run its tests, with the modules in Consul")
+  .option("--host <HOST>", "the host that it is for")
+  .option("--module <NAME>", "or the name of the module that it is");
+scriptCommand("list", "the scripts in Consul").option("--modules", "the modules instead");
+scriptCommand("show <HOST>", "the source of a script")
+  .option(...asModule)
+  .option("--version <VERSION>", "one of its history, which may be shortened");
+scriptCommand("history <HOST>", "the last versions: who, when, and how they ended").option(
+  ...asModule,
+);
+scriptCommand("rollback <HOST> [VERSION]", "put the last good version back, or the one named")
+  .option(...asModule)
+  .option(...by)
+  .option(...timeout);
+scriptCommand("remove <HOST>", "remove a script")
+  .option(...asModule)
+  .option(...by)
+  .option(...timeout);
+scriptCommand("status", "what every registered gateway says of its scripts");
 
 await program.parseAsync();

@@ -8,5 +8,13 @@ export type { History, HistoryEntry, Outcome } from "./history.ts";
 export { type Subject, versionOf } from "./keys.ts";
 export type { LifeStatus } from "./lives.ts";
 export { Lives } from "./lives.ts";
+export type { Listed, Pushed, Shown } from "./operations.ts";
+export {
+  eraseTypes,
+  Operations,
+  SourceMissing,
+  SourceRefused,
+  subjectOf,
+} from "./operations.ts";
 export { scheduleFault } from "./schedule.ts";
 export { type Kv, LifeConflict, LifeStore } from "./store.ts";

@@ -12,6 +12,8 @@ export interface LifeKeys {
   history(subject: Subject): string;
   /** The source of one version of the history. */
   version(subject: Subject, version: string): string;
+  /** All scripts, modules or settings. */
+  folder(name: "scripts" | "modules" | "settings"): string;
   /** Every gateway that runs has a key below this one. */
   readonly gateways: string;
 }
@@ -23,6 +25,7 @@ export function lifeKeys(prefix: string): LifeKeys {
     life: (host) => `${prefix}live/${host}`,
     history: (subject) => `${prefix}history/${subject}`,
     version: (subject, version) => `${prefix}versions/${subject}/${version}`,
+    folder: (name) => `${prefix}${name}/`,
     gateways: `${prefix}gateways/`,
   };
 }

@@ -5,7 +5,7 @@
 import { randomInt, randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
-import { LifeStore, type Lives } from "../life/index.ts";
+import { LifeStore, type Lives, Operations, withSchedule } from "../life/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
@@ -174,8 +174,10 @@ export class Primary {
       },
     });
     const store = new LifeStore(this.#parts.consul.kv, settings.prefix);
+    const examine = withSchedule(this.#parts.examine);
+    const operations = new Operations({ store, examine, now: () => clock.now() });
     const { gate, lives } = createScriptLife({
-      examine: this.#parts.examine,
+      examine,
       store,
       name: this.#name,
       live: previous ?? emptyTables(),
@@ -216,6 +218,7 @@ export class Primary {
       status: () => this.status(),
       notReady: () => this.notReady(),
       release: () => sources.release(),
+      operations,
     });
     return { file, state, replication, batcher, gate, lives, store, sources, workers, admin };
   }
@@ -282,6 +285,7 @@ export class Primary {
         (host) => gate.loadedAt(host),
         lives,
       ),
+      modules: Array.from(state.tables.module, ([name, { version }]) => ({ name, version })),
       refused: [...source.refused, ...gate.refused().map(describeRefusal)],
       held: source.held,
       snapshotFile: file?.status() ?? null,

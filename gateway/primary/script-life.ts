@@ -2,13 +2,7 @@
  * Scripts on their way into service, put together: the gate that checks them, and their lives behind
  * it. Both hand on what they let through; the rest of the primary sees changes only.
  */
-import {
-  type LifeStore,
-  Lives,
-  type Subject,
-  type WorkerScriptReport,
-  withSchedule,
-} from "../life/index.ts";
+import { type LifeStore, Lives, type Subject, type WorkerScriptReport } from "../life/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { CheckScript, ExamineScript } from "../sandbox/index.ts";
 import type { Change, Tables } from "../state/index.ts";
@@ -16,6 +10,7 @@ import type { Clock } from "./clock.ts";
 import { ScriptGate } from "./scripts.ts";
 
 export interface ScriptLifeOptions {
+  /** With the schedule's reading. */
   readonly examine: ExamineScript;
   readonly store: LifeStore;
   /** Names this gateway in the history of scripts. */
@@ -32,8 +27,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
   readonly gate: ScriptGate;
   readonly lives: Lives;
 } {
-  const { store, name, live, pass, reports, clock, log, prefix } = options;
-  const examine = withSchedule(options.examine);
+  const { examine, store, name, live, pass, reports, clock, log, prefix } = options;
   const lives = new Lives({ pass, examine, store, clock, log, name, live, reports });
   const check: CheckScript = async (host, tables) => {
     const { fault, declared } = await examine(host, tables);

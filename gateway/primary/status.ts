@@ -50,6 +50,7 @@ export interface Status {
   readonly services: { readonly inUse: number; readonly polled: number };
   readonly workers: readonly WorkerStatus[];
   readonly scripts: readonly ScriptStatus[];
+  readonly modules: readonly { readonly name: string; readonly version: string }[];
   readonly refused: readonly (RefusedValue | RefusedScript)[];
   /** What Consul no longer has and is kept all the same until `POST /resync`. */
   readonly held: SourcesStatus["held"];

@@ -3,7 +3,10 @@
  * Shows what it is given; knows nothing of workers or Consul.
  */
 import fastify, { type FastifyInstance } from "fastify";
+import type { Operations } from "../../life/index.ts";
 import type { Status } from "../status.ts";
+import { failure, failureOf } from "./failures.ts";
+import { addSources } from "./sources.ts";
 
 export interface AdminOptions {
   readonly status: () => Status;
@@ -11,10 +14,12 @@ export interface AdminOptions {
   readonly notReady: () => string | null;
   /** Accepts what Consul has now; returns how many entries were let go. */
   readonly release: () => number;
+  readonly operations: Operations;
 }
 
 /** An instance that does not listen yet. Every answer, errors included, is JSON. */
-export function createAdmin({ status, notReady, release }: AdminOptions): FastifyInstance {
+export function createAdmin(options: AdminOptions): FastifyInstance {
+  const { status, notReady, release, operations } = options;
   const server = fastify({
     logger: false,
     // An admin connection that does nothing holds up no shutdown.
@@ -42,10 +47,8 @@ export function createAdmin({ status, notReady, release }: AdminOptions): Fastif
   });
 
   server.setErrorHandler((error, _request, reply) => {
-    const given = error instanceof Error && "statusCode" in error ? error.statusCode : undefined;
-    const code = typeof given === "number" && given >= 400 ? given : 500;
-    const message = error instanceof Error ? error.message : String(error);
-    return reply.code(code).send(failure(code, code < 500 ? "bad_request" : "failed", message));
+    const answer = failureOf(error);
+    return reply.code(answer.status).send(answer);
   });
 
   server.get("/status", () => status());
@@ -56,9 +59,6 @@ export function createAdmin({ status, notReady, release }: AdminOptions): Fastif
     return reply.code(503).send(failure(503, "not_ready", reason));
   });
   server.post("/resync", () => ({ released: release() }));
+  addSources(server, operations);
   return server;
-}
-
-function failure(status: number, error: string, message: string) {
-  return { status, error, message };
 }

@@ -1,0 +1,200 @@
+/** `sluice script ...`: what an operator does with rewrite scripts, by way of Consul. */
+import { readFile } from "node:fs/promises";
+import { hostname, userInfo } from "node:os";
+import { resolveConsulAddress } from "../../consul/environment.ts";
+import { ConsulClient, KvStore } from "../../consul/index.ts";
+import {
+  eraseTypes,
+  LifeStore,
+  Operations,
+  type Pushed,
+  SourceRefused,
+  type Subject,
+  subjectOf,
+  withSchedule,
+} from "../life/index.ts";
+import { defaultSandboxLimits, examineScript } from "../sandbox/index.ts";
+import { consulAddress, duration, keyPrefix, text } from "../settings-values.ts";
+import { CommandError, readFlag } from "./command-error.ts";
+import { everywhere, registeredGateways, statusOf } from "./everywhere.ts";
+import { historyLines, listLines, statusLines, whereLines } from "./script-print.ts";
+
+type Flags = Readonly<Record<string, unknown>>;
+type Print = (line: string) => void;
+
+/** What a subcommand works with. */
+interface Desk {
+  readonly operations: Operations;
+  readonly store: LifeStore;
+  readonly prefix: string;
+  readonly flags: Flags;
+  readonly by: string;
+  readonly print: Print;
+}
+
+type Subcommand = (desk: Desk, args: readonly string[]) => Promise<number>;
+
+const subcommands: Readonly<Record<string, Subcommand>> = {
+  push,
+  test,
+  list,
+  show,
+  history,
+  rollback,
+  remove,
+  status,
+};
+
+/** Resolves to the exit status: 1 when a source is refused or a gateway has not got it. */
+export async function runScript(
+  name: string,
+  args: readonly string[],
+  flags: Flags,
+  env: Readonly<Record<string, string | undefined>>,
+  print: Print,
+): Promise<number> {
+  const subcommand = subcommands[name];
+  if (subcommand === undefined) throw new CommandError(`script ${name} is not known`);
+  const url = flags.consul ?? (env.SLUICE_CONSUL || undefined);
+  const given = url === undefined ? {} : { url: readFlag("--consul", consulAddress(), url) };
+  const consul = new ConsulClient(resolveConsulAddress(given, env));
+  const raw = flags.prefix ?? (env.SLUICE_PREFIX || "sluice/");
+  const prefix = readFlag("--prefix", keyPrefix(), raw);
+  const store = new LifeStore(new KvStore(consul), prefix);
+  const examine = withSchedule((host, tables) => examineScript(host, tables, defaultSandboxLimits));
+  const operations = new Operations({ store, examine, now: Date.now });
+  const by = flags.by === undefined ? whoami() : readFlag("--by", text(), flags.by);
+  try {
+    return await subcommand({ operations, store, prefix, flags, by, print }, args);
+  } catch (error) {
+    if (!(error instanceof SourceRefused)) throw error;
+    explain(error, print);
+    return 1;
+  } finally {
+    consul.close();
+  }
+}
+
+async function push(desk: Desk, [file = ""]: readonly string[]): Promise<number> {
+  const subject = subjectOfFlags(desk.flags);
+  const source = await readSource(subject, file);
+  const pushed = await desk.operations.push(subject, source, { by: desk.by });
+  return announce(desk, subject, pushed);
+}
+
+async function test(desk: Desk, [file = ""]: readonly string[]): Promise<number> {
+  const isNamed = desk.flags.host !== undefined || desk.flags.module !== undefined;
+  const subject = isNamed ? subjectOfFlags(desk.flags) : subjectOf("scripts", "test.example");
+  const source = await readSource(subject, file);
+  const { fault, passed } = await desk.operations.test(subject, source);
+  if (fault !== null) throw new SourceRefused(fault);
+  desk.print(passed === 0 ? "it loads; it has no tests" : `it loads; ${passed} tests pass`);
+  return 0;
+}
+
+async function list(desk: Desk): Promise<number> {
+  const kind = desk.flags.modules === true ? "modules" : "scripts";
+  for (const line of listLines(await desk.operations.list(kind))) desk.print(line);
+  return 0;
+}
+
+async function show(desk: Desk, args: readonly string[]): Promise<number> {
+  const { operations, flags, print } = desk;
+  const subject = subjectOfName(args, flags);
+  const { text: source } =
+    typeof flags.version === "string"
+      ? await operations.version(subject, flags.version)
+      : await operations.show(subject);
+  print(source.replace(/\n$/, ""));
+  return 0;
+}
+
+async function history(desk: Desk, args: readonly string[]): Promise<number> {
+  const subject = subjectOfName(args, desk.flags);
+  for (const line of historyLines(await desk.operations.history(subject))) desk.print(line);
+  return 0;
+}
+
+async function rollback(desk: Desk, args: readonly string[]): Promise<number> {
+  const subject = subjectOfName(args, desk.flags);
+  const pushed = await desk.operations.rollback(subject, args[1] ?? null, desk.by);
+  return announce(desk, subject, pushed);
+}
+
+async function remove(desk: Desk, args: readonly string[]): Promise<number> {
+  const subject = subjectOfName(args, desk.flags);
+  await desk.operations.remove(subject, desk.by);
+  desk.print(`${subject} is removed`);
+  return waitFor(desk, subject, null);
+}
+
+async function status(desk: Desk): Promise<number> {
+  const { store, prefix, print } = desk;
+  const gateways = await registeredGateways(store.kv, store.keys.gateways);
+  if (gateways.length === 0) print("no gateway is registered");
+  let failures = 0;
+  for (const gateway of gateways) {
+    try {
+      for (const line of statusLines(gateway, await statusOf(gateway), prefix)) print(line);
+    } catch (error) {
+      failures += 1;
+      print(`gateway ${gateway.name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  return failures === 0 ? 0 : 1;
+}
+
+function announce(desk: Desk, subject: Subject, pushed: Pushed): Promise<number> {
+  const { version, isNew, tests } = pushed;
+  const passed = tests === 0 ? "" : `, ${tests} tests pass`;
+  const what = isNew ? "is written as" : "is already at";
+  desk.print(`${subject} ${what} version ${version.slice(0, 12)}${passed}`);
+  return waitFor(desk, subject, version);
+}
+
+async function waitFor(desk: Desk, subject: Subject, version: string | null): Promise<number> {
+  const { store, prefix, flags, print } = desk;
+  const timeoutMs = readFlag("--timeout", duration(), flags.timeout ?? "15s");
+  const gateways = await registeredGateways(store.kv, store.keys.gateways);
+  const where = await everywhere(gateways, prefix, subject, version, timeoutMs);
+  for (const line of whereLines(where)) print(line);
+  return where.every(({ isGood }) => isGood) ? 0 : 1;
+}
+
+function explain({ message, fault }: SourceRefused, print: Print): void {
+  print(`refused: ${message}`);
+  if (fault.test === undefined) return;
+  print(`  test      ${fault.test.name}`);
+  print(`  expected  ${fault.test.expected}`);
+  print(`  actual    ${fault.test.actual}`);
+}
+
+async function readSource(subject: Subject, file: string): Promise<string> {
+  const source = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw new CommandError(`${file} cannot be read: ${error.code ?? error.message}`);
+  });
+  return /\.[mc]?ts$/.test(file) ? eraseTypes(subject, source) : source;
+}
+
+/** `--host H` or `--module NAME`. */
+function subjectOfFlags({ host, module }: Flags): Subject {
+  if ((host === undefined) === (module === undefined)) {
+    throw new CommandError("say what it is for: --host HOST, or --module NAME");
+  }
+  return host === undefined
+    ? subjectOf("modules", readFlag("--module", text(), module))
+    : subjectOf("scripts", readFlag("--host", text(), host));
+}
+
+function subjectOfName([name = ""]: readonly string[], { module }: Flags): Subject {
+  return subjectOf(module === true ? "modules" : "scripts", name);
+}
+
+function whoami(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`;
+  } catch {
+    // A container may run as a user that has no name.
+    return `somebody@${hostname()}`;
+  }
+}

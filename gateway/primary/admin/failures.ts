@@ -1,0 +1,34 @@
+/** Errors as the admin API answers them: a status, a code in snake_case, one line, and the place if any. */
+import { SourceRefused } from "../../life/index.ts";
+
+export interface Failure {
+  readonly status: number;
+  readonly error: string;
+  readonly message: string;
+}
+
+export function failure(status: number, error: string, message: string): Failure {
+  return { status, error, message };
+}
+
+/** By the names of the errors that other rooms throw for an operator to read. */
+const known: Readonly<Record<string, readonly [status: number, error: string]>> = {
+  SourceRefused: [422, "script_refused"],
+  SourceMissing: [404, "not_found"],
+  LifeConflict: [409, "conflict"],
+  DocumentError: [400, "bad_request"],
+  ConsulError: [502, "consul_failed"],
+};
+
+export function failureOf(error: unknown): Failure {
+  if (!(error instanceof Error)) return failure(500, "failed", String(error));
+  const { name, message } = error;
+  const [status, code] = known[name] ?? [];
+  if (status !== undefined && code !== undefined) {
+    const fault = error instanceof SourceRefused ? error.fault : {};
+    return { ...fault, ...failure(status, code, message) };
+  }
+  const given = "statusCode" in error ? error.statusCode : undefined;
+  const answered = typeof given === "number" && given >= 400 ? given : 500;
+  return failure(answered, answered < 500 ? "bad_request" : "failed", message);
+}

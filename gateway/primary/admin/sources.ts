@@ -1,0 +1,103 @@
+/**
+ * The admin API of scripts and modules: `/scripts/<host>` and `/modules/<name>`, with their tests,
+ * history and rollback. A face of `life/operations.ts`; errors are JSON that names line and column.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { maxDocumentBytes } from "../../documents/index.ts";
+import {
+  eraseTypes,
+  type Operations,
+  SourceRefused,
+  type Subject,
+  subjectOf,
+} from "../../life/index.ts";
+
+type Kind = "scripts" | "modules";
+
+/** Deepest first, so that a module may have slashes in its name. */
+const actions = ["test", "history", "rollback"] as const;
+type Action = (typeof actions)[number] | null;
+
+const whoHeader = "sluice-by";
+
+export function addSources(server: FastifyInstance, operations: Operations): void {
+  // Whatever a client calls it: a script is text.
+  server.addContentTypeParser("*", { parseAs: "string" }, (_request, body, done) =>
+    done(null, body),
+  );
+  for (const kind of ["scripts", "modules"] as const) {
+    server.get(`/${kind}`, async () => ({ [kind]: await operations.list(kind) }));
+    server.route({
+      method: ["GET", "PUT", "DELETE", "POST"],
+      url: `/${kind}/*`,
+      bodyLimit: maxDocumentBytes + 1,
+      handler: (request, reply) => answer(kind, operations, request, reply),
+    });
+  }
+}
+
+async function answer(
+  kind: Kind,
+  operations: Operations,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  const { "*": rest = "" } = request.params as { readonly "*"?: string };
+  const { name, action } = split(rest, request.method);
+  const subject = subjectOf(kind, name);
+  const by = String(request.headers[whoHeader] ?? `admin API, ${request.ip}`);
+  switch (`${request.method} ${action ?? ""}`) {
+    case "GET ": {
+      const { text, ...shown } = await operations.show(subject);
+      return { name, ...shown, source: text };
+    }
+    case "GET history":
+      return { name, versions: await operations.history(subject) };
+    case "PUT ":
+      return { name, ...(await push(operations, subject, request, by)) };
+    case "DELETE ":
+      await operations.remove(subject, by);
+      return { name, removed: true };
+    case "POST test": {
+      const { fault, passed } = await operations.test(subject, sourceIn(subject, request));
+      if (fault !== null) throw new SourceRefused(fault);
+      return { name, tests: passed };
+    }
+    case "POST rollback":
+      return { name, ...(await operations.rollback(subject, versionIn(request), by)) };
+    default:
+      return reply.callNotFound();
+  }
+}
+
+async function push(operations: Operations, subject: Subject, request: FastifyRequest, by: string) {
+  const tag = request.headers["if-match"];
+  const expected = tag === undefined ? {} : { expected: tag.replace(/^"(.*)"$/, "$1") };
+  return operations.push(subject, sourceIn(subject, request), { by, ...expected });
+}
+
+/** A host has no slash in it; of a module's name the last part may be an action. */
+function split(rest: string, method: string): { readonly name: string; readonly action: Action } {
+  const slash = rest.lastIndexOf("/");
+  const action = actions.find((each) => each === rest.slice(slash + 1)) ?? null;
+  const isAction = slash > 0 && action !== null && (action === "history") === (method === "GET");
+  return isAction ? { name: rest.slice(0, slash), action } : { name: rest, action: null };
+}
+
+function sourceIn(subject: Subject, request: FastifyRequest): string {
+  const { body } = request;
+  if (typeof body !== "string" || body === "") {
+    const message = "the body must be the source, as text";
+    throw new SourceRefused({ key: subject, line: 0, column: 0, message });
+  }
+  const isTypeScript = /typescript/.test(request.headers["content-type"] ?? "");
+  return isTypeScript ? eraseTypes(subject, body) : body;
+}
+
+/** `{"version": "..."}` or nothing. */
+function versionIn(request: FastifyRequest): string | null {
+  const { body } = request;
+  const value: unknown = typeof body === "string" && body !== "" ? JSON.parse(body) : body;
+  if (typeof value !== "object" || value === null || !("version" in value)) return null;
+  return typeof value.version === "string" ? value.version : null;
+}

@@ -1,0 +1,268 @@
+/** The script commands and the admin API of scripts, on two gateways with one Consul. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text as readText } from "node:stream/consumers";
+import { expect } from "chai";
+import { consulKinds } from "../support/consul.ts";
+import { runSluice, TestGateway } from "../support/gateway.ts";
+import { eventually } from "../support/registered.ts";
+import { Scene } from "./scene.ts";
+
+const says = (text: string) => `export default () => respond({ body: "${text}" });\n`;
+const tested = (text: string, expected: string) =>
+  `${says(text)}export const tests = [{ name: "says it", expect: { respond: { body: "${expected}" } } }];\n`;
+
+for (const kind of consulKinds())
+  describe(`script commands with ${kind.name}`, function () {
+    this.timeout(60_000);
+    let scene: Scene;
+    let gateways: TestGateway[];
+    let folder: string;
+    let hosts = 0;
+
+    before(async () => {
+      folder = mkdtempSync(join(tmpdir(), "sluice-scripts-"));
+      scene = await Scene.open(kind);
+      const start = () => TestGateway.start({ consul: scene.consul.url });
+      gateways = await Promise.all([start(), start()]);
+      await eventually("both are registered", async () => {
+        const { stdout } = await script("status");
+        expect(stdout.match(/^gateway /gm)).to.have.lengthOf(2);
+      });
+    });
+    afterEach(() => scene.endTest());
+    after(async () => {
+      await Promise.all((gateways ?? []).map((gateway) => gateway.stop()));
+      await scene?.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    const script = (...args: readonly string[]) =>
+      runSluice(["script", ...args, "--consul", scene.consul.url]);
+    const newHost = () => {
+      hosts += 1;
+      return `cmd${hosts}.example`;
+    };
+    function file(name: string, text: string): string {
+      const path = join(folder, name);
+      writeFileSync(path, text);
+      return path;
+    }
+    const push = (host: string, text: string, name = "rule.js") =>
+      script("push", file(name, text), "--host", host, "--by", "ada");
+    async function answers(host: string, body: string): Promise<void> {
+      for (const gateway of gateways) {
+        for (let each = 0; each < 4; each += 1) {
+          expect((await gateway.request({ host })).body).to.equal(body);
+        }
+      }
+    }
+
+    it("push tests a script, writes it, and returns when every worker has it", async () => {
+      const host = newHost();
+      const { status, stdout, stderr } = await push(host, tested("one", "one"));
+      expect(stderr).to.equal("");
+      expect(status).to.equal(0);
+      expect(stdout).to.match(
+        /^scripts\/cmd\d+\.example is written as version \w{12}, 1 tests pass$/m,
+      );
+      expect(stdout.match(/^ok .* live in 2 workers$/gm)).to.have.lengthOf(2);
+      await answers(host, "one");
+      const again = await push(host, tested("one", "one"));
+      expect(again.stdout).to.contain("is already at version");
+      expect(again.status).to.equal(0);
+    });
+
+    it("push refuses a script whose tests fail, and writes nothing", async () => {
+      const host = newHost();
+      const { status, stdout } = await push(host, tested("one", "two"));
+      expect(status).to.equal(1);
+      expect(stdout).to.contain(`refused: scripts/${host}:2:`);
+      expect(stdout).to.contain('expected  {"respond":{"body":"two"}}');
+      expect(stdout).to.contain('actual    {"respond":{"status":200,"body":"one","headers":{}}}');
+      const { stdout: list } = await script("list");
+      expect(list).to.not.contain(host);
+      const shown = await script("show", host);
+      expect(shown.status).to.equal(1);
+      expect(shown.stderr).to.equal(`sluice: there is no scripts/${host}\n`);
+    });
+
+    it("push says which gateway has not got it", async () => {
+      const host = newHost();
+      await scene.writes.put("gateways/lost", { name: "lost", admin: "127.0.0.1:1" });
+      scene.later(() => scene.writes.remove("gateways/lost"));
+      const path = file("rule.js", says("one"));
+      const { status, stdout } = await script("push", path, "--host", host, "--timeout", "1s");
+      expect(status).to.equal(1);
+      expect(stdout).to.match(/^NOT {2}lost +127\.0\.0\.1:1 +no gateway answers/m);
+      expect(stdout.match(/^ok /gm)).to.have.lengthOf(2);
+    });
+
+    it("TypeScript is pushed without its types, and its faults have their place", async () => {
+      const host = newHost();
+      const rule = `interface Named { readonly name: string }
+        const who: Named = { name: "typed" };
+        export default (request: SluiceRequest) => respond({ body: who.name });`;
+      const pushed = await push(host, rule, "rule.ts");
+      expect(pushed.status, pushed.stdout + pushed.stderr).to.equal(0);
+      await answers(host, "typed");
+      const broken = await push(host, "\n  enum A { B }\nexport default () => {};", "rule.ts");
+      expect(broken.status).to.equal(1);
+      expect(broken.stdout).to.contain(`scripts/${host}:2:3: not TypeScript`);
+    });
+
+    it("test runs a file's tests against the modules and settings in Consul", async () => {
+      await scene.writes.put("modules/words", "export const word = () => settings.word;");
+      await scene.writes.put("settings/word", JSON.stringify("hello"));
+      const rule = `import { word } from "modules/words";
+        export default () => respond({ body: word() });
+        export const tests = [
+          { expect: { respond: { body: "hello" } } },
+          { settings: { word: "bye" }, expect: { respond: { body: "bye" } } },
+        ];`;
+      const good = await script("test", file("rule.js", rule));
+      expect(good.stdout).to.equal("it loads; 2 tests pass\n");
+      const bad = await script("test", file("rule.js", "export default () => {"));
+      expect(bad.status).to.equal(1);
+      expect(bad.stdout).to.match(/^refused: scripts\/test\.example:1:\d+: SyntaxError/);
+    });
+
+    it("history says who and how it ended, rollback brings back, remove takes away", async () => {
+      const host = newHost();
+      for (const text of ["one", "two", "three"]) await push(host, says(text));
+      const before = (await script("history", host)).stdout.trim().split("\n").slice(1);
+      expect(before.map((line) => /ada +(\w+)/.exec(line)?.[1])).to.deep.equal([
+        "live",
+        "replaced",
+        "replaced",
+      ]);
+      const back = await script("rollback", host);
+      expect(back.status, back.stderr).to.equal(0);
+      await answers(host, "two");
+      const first = before[2]?.slice(0, 12) ?? "";
+      expect((await script("show", host, "--version", first)).stdout).to.equal(says("one"));
+      await script("rollback", host, first);
+      await answers(host, "one");
+      expect((await script("rollback", host, "abcdef")).stderr).to.equal(
+        `sluice: scripts/${host} has no version abcdef in its history\n`,
+      );
+      expect((await script("show", host)).stdout).to.equal(says("one"));
+      const removed = await script("remove", host);
+      expect(removed.stdout.match(/^ok .* gone in 2 workers$/gm)).to.have.lengthOf(2);
+      for (const gateway of gateways) {
+        expect((await gateway.request({ host })).status).to.equal(404);
+      }
+      const after = await script("history", host);
+      expect(after.stdout.split("\n")[1]).to.contain("removed");
+      await script("rollback", host);
+      await answers(host, "one");
+    });
+
+    it("status shows rollouts, and a version that gateways refused with its case", async () => {
+      const host = newHost();
+      await push(host, says("one"));
+      const rollout = `export const rollout = { percent: 5, steps: ["10m", "10m"] };`;
+      const rolled = await push(host, says("two") + rollout);
+      expect(rolled.stdout.match(/^ok .* live for 5 % in 2 workers$/gm)).to.have.lengthOf(2);
+      const other = newHost();
+      await scene.writes.put(`scripts/${other}`, tested("one", "two"));
+      await eventually("both gateways refuse it", async () => {
+        const { stdout } = await script("status");
+        expect(stdout.match(/^ {4}test {6}says it$/gm)).to.have.lengthOf(2);
+        expect(stdout.match(/ has 5 % until /g)).to.have.lengthOf(2);
+        expect(stdout).to.contain(`refused: sluice/scripts/${other} since`);
+      });
+      await scene.writes.remove(`scripts/${other}`);
+    });
+
+    describe("the admin API", () => {
+      async function ask(method: string, path: string, body?: string, headers = {}) {
+        const [gateway] = gateways;
+        const { promise, resolve, reject } =
+          Promise.withResolvers<import("node:http").IncomingMessage>();
+        const port = gateway?.adminPort;
+        const options = { host: "127.0.0.1", port, method, path, headers, agent: false as const };
+        request(options, resolve).once("error", reject).end(body);
+        const answer = await promise;
+        const json: unknown = JSON.parse(await readText(answer));
+        return { status: answer.statusCode, body: json as Readonly<Record<string, unknown>> };
+      }
+
+      it("puts, shows, lists, tests, rolls back and deletes a script", async () => {
+        const host = newHost();
+        const at = `/scripts/${host}`;
+        const put = await ask("PUT", at, tested("one", "one"), { "sluice-by": "ada" });
+        expect(put.status).to.equal(200);
+        expect(put.body).to.deep.include({ name: host, isNew: true, tests: 1 });
+        await eventually("it is live", () => answers(host, "one"));
+        expect((await ask("GET", at)).body).to.include({
+          name: host,
+          source: tested("one", "one"),
+          version: put.body.version,
+        });
+        expect(JSON.stringify((await ask("GET", "/scripts")).body)).to.contain(host);
+        expect((await ask("POST", `${at}/test`, says("x"))).body).to.deep.equal({
+          name: host,
+          tests: 0,
+        });
+        expect((await ask("PUT", at, says("two"))).status).to.equal(200);
+        await eventually("the second is live", () => answers(host, "two"));
+        expect((await ask("POST", `${at}/rollback`)).body.version).to.equal(put.body.version);
+        await eventually("the first is back", () => answers(host, "one"));
+        const history = (await ask("GET", `${at}/history`)).body.versions as { by: string }[];
+        expect(history.at(-1)?.by).to.equal("ada");
+        expect((await ask("DELETE", at)).body).to.deep.equal({ name: host, removed: true });
+        expect((await ask("GET", at)).status).to.equal(404);
+      });
+
+      it("answers errors as JSON with line and column, and writes nothing", async () => {
+        const host = newHost();
+        const bad = await ask(
+          "PUT",
+          `/scripts/${host}`,
+          "export default () => {\n  return deny(;\n}",
+        );
+        expect(bad.status).to.equal(422);
+        expect(bad.body).to.include({ error: "script_refused", key: `scripts/${host}`, line: 2 });
+        const failing = await ask("POST", `/scripts/${host}/test`, tested("one", "two"));
+        expect(failing.body.test).to.include({ name: "says it" });
+        const types = { "content-type": "text/typescript" };
+        const typed = await ask("PUT", `/scripts/${host}`, "const a: = 1;", types);
+        expect(typed.body).to.include({ line: 1, column: 10 });
+        expect((await ask("PUT", "/scripts/no_host..x", says("x"))).status).to.equal(400);
+        expect((await ask("PUT", `/scripts/${host}`)).status).to.equal(422);
+        expect((await ask("POST", `/scripts/${host}/rollback`)).status).to.equal(404);
+        expect((await ask("GET", `/scripts/${host}`)).status).to.equal(404);
+        const stale = await ask("PUT", `/scripts/${host}`, says("x"), { "if-match": '"abc"' });
+        expect(stale.status).to.equal(409);
+        expect((await ask("PATCH", `/scripts/${host}`, "x")).status).to.equal(404);
+      });
+
+      it("does the same for modules, whose importers must go on working", async () => {
+        const name = `lib/words${hosts}`;
+        const host = newHost();
+        const module = (word: string) => `export const word = "${word}";`;
+        expect((await ask("PUT", `/modules/${name}`, module("a"))).status).to.equal(200);
+        const rule = `import { word } from "modules/${name}"; export default () => respond({ body: word });`;
+        expect((await ask("PUT", `/scripts/${host}`, rule)).status).to.equal(200);
+        await eventually("it is live", () => answers(host, "a"));
+        const broken = await ask("PUT", `/modules/${name}`, "export const other = 1;");
+        expect(broken.status).to.equal(422);
+        expect(broken.body.message).to.contain(`it would break scripts/${host}`);
+        expect((await ask("DELETE", `/modules/${name}`)).body.message).to.contain(
+          `scripts/${host} imports it`,
+        );
+        expect((await ask("PUT", `/modules/${name}`, module("b"))).status).to.equal(200);
+        await eventually("the next one is live", () => answers(host, "b"));
+        await eventually("its history says so", async () => {
+          const { versions } = (await ask("GET", `/modules/${name}/history`)).body;
+          const outcomes = (versions as { outcome: string }[]).map(({ outcome }) => outcome);
+          expect(outcomes).to.deep.equal(["live", "replaced"]);
+        });
+        expect((await ask("POST", `/modules/${name}/rollback`)).status).to.equal(200);
+        await eventually("the first one is back", () => answers(host, "a"));
+      });
+    });
+  });
