@@ -1,7 +1,10 @@
 /** The heads and bodies of answers that the gateway gives by itself. */
 import type { Answer } from "./engine.ts";
-import { isFieldValue, isToken } from "./grammar.ts";
+import { isFieldValue, isToken, type Refusal } from "./grammar.ts";
 import { reasonPhrase } from "./reason-phrases.ts";
+
+/** What a 405 must name (RFC 9110 section 15.5.6): all is passed on but CONNECT. */
+export const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 
 const owned = new Set([
   "connection",
@@ -55,4 +58,12 @@ export function answerFields(answer: Answer): string {
     }
   }
   return out;
+}
+
+/** The whole answer to what never became an exchange. */
+export function refusalText(refusal: Refusal, dateLine: string): string {
+  const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
+  const body = answer.body ?? "";
+  const allow = refusal.status === 405 ? `Allow: ${allowedMethods}\r\n` : "";
+  return `HTTP/1.1 ${statusLine(refusal.status)}${dateLine}${allow}${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
 }

@@ -1,7 +1,8 @@
 /** What each deadline ends, with which answer, and that nothing is left of it. */
 import { expect } from "chai";
 import type { EngineLimits, EngineStats } from "../../gateway/engine/engine.ts";
-import { fieldOf, ok, type RawClient, requestBytes, until, useTestBench } from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { fieldOf, ok, type RawClient, requestBytes, until } from "../support/http.ts";
 import type { OriginScript } from "../support/origin.ts";
 
 interface Deadline {
@@ -167,9 +168,7 @@ const deadlines: readonly Deadline[] = [
   },
 ];
 
-describe("engine: deadlines", () => {
-  const bench = useTestBench();
-
+describeEngines("deadlines", (bench) => {
   for (const deadline of deadlines) {
     it(deadline.name, async () => {
       const origin = await bench.origin(deadline.script);

@@ -32,6 +32,37 @@ export const differences: readonly Difference[] = [
     test: "are given raw to the handler as they came, before any change",
     reason: "node:http drops the white space around a value",
   },
+  {
+    suite: "deadlines",
+    test: "a further head that stops is answered with 408",
+    reason:
+      "node:http does not say that a head began: one that came with the request before is idleness",
+  },
+  {
+    suite: "RFC 9110",
+    test: "are case-sensitive, and unknown ones are passed on",
+    reason: "node:http knows the methods of a list only",
+  },
+  {
+    suite: "heads that come byte by byte",
+    test: "are refused with 414 target_too_long: one whose target does not end",
+    reason: "node:http shows a target when its head is whole",
+  },
+  {
+    suite: "heads that come byte by byte",
+    test: "are refused with 400 bad_line_end: one with a line that ends with LF alone, before its end",
+    reason: "node:http calls a bare LF behind the version a bad version",
+  },
+  {
+    suite: "heads that come byte by byte",
+    test: "are not begun by a blank line: what follows is silence between requests, not a late head",
+    reason: "node:http does not say that what it read were blank lines: they are answered with 408",
+  },
+  {
+    suite: "heads that come byte by byte",
+    test: "cannot be held open for ever by blank lines",
+    reason: "node:http does not say that what it read were blank lines: they are answered with 408",
+  },
 ];
 
 /** What `node:http` takes though the contract refuses it, by the names of the tables. */

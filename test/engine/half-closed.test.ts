@@ -1,5 +1,6 @@
 /** Clients that close their sending side and wait: served or taken for gone, as the engine is told. */
 import { expect } from "chai";
+import { describeEngines } from "../support/engines.ts";
 import {
   fieldOf,
   ok,
@@ -8,12 +9,9 @@ import {
   type TestExchange,
   type TestGateway,
   until,
-  useTestBench,
 } from "../support/http.ts";
 
-describe("engine: half-closed clients", () => {
-  const bench = useTestBench();
-
+describeEngines("half-closed clients", (bench) => {
   /** Sends a request and the end of the client's side. */
   async function asked(gateway: TestGateway, bytes: string): Promise<RawClient> {
     const client = await bench.client(gateway, { allowHalfOpen: true });

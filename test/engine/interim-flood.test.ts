@@ -1,16 +1,15 @@
 /** Interim answers without end, to a client that reads none of them. */
 import { once } from "node:events";
 import { expect } from "chai";
-import { answerBytes, ok, requestBytes, settled, until, useTestBench } from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { answerBytes, ok, requestBytes, settled, until } from "../support/http.ts";
 
 const MEGABYTE = 1024 * 1024;
 const TOTAL = 128 * MEGABYTE;
 /** Two loopback hops of up to 10 MB in the kernel each, and as much again. */
 const BOUND = 40 * MEGABYTE;
 
-describe("engine: interim answers without end", () => {
-  const bench = useTestBench();
-
+describeEngines("interim answers without end", (bench) => {
   it("are not taken from an origin while the client does not read them", async () => {
     const interim = answerBytes("103 Early Hints", [`Link: </${"a".repeat(1_000)}>`]);
     const piece = Buffer.from(interim.repeat(64));

@@ -1,6 +1,7 @@
 /** What RFC 9110 demands of an intermediary, where no other suite shows it. Titles name the section. */
 import { expect } from "chai";
 import { Peer } from "../../gateway/engine/engine.ts";
+import { describeEngines } from "../support/engines.ts";
 import {
   answerBytes,
   type ClientAnswer,
@@ -10,15 +11,12 @@ import {
   ok,
   requestBytes,
   until,
-  useTestBench,
 } from "../support/http.ts";
 
 const IMF_FIXDATE =
   /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d{2}:\d{2}:\d{2} GMT$/;
 
-describe("engine: RFC 9110", () => {
-  const bench = useTestBench();
-
+describeEngines("RFC 9110", (bench) => {
   /** What the origin was sent, and what the client got, for one request. */
   async function exchanged(
     bytes: string,

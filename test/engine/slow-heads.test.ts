@@ -1,7 +1,8 @@
 /** Heads whose every byte comes alone, against each limit and each refusal. */
 import { expect } from "chai";
 import type { EngineLimits } from "../../gateway/engine/engine.ts";
-import { fieldOf, ok, type RawClient, requestBytes, until, useTestBench } from "../support/http.ts";
+import { describeEngines } from "../support/engines.ts";
+import { fieldOf, ok, type RawClient, requestBytes, until } from "../support/http.ts";
 
 interface SlowHead {
   readonly name: string;
@@ -77,9 +78,7 @@ const slowHeads: readonly SlowHead[] = [
   },
 ];
 
-describe("engine: heads that come byte by byte", () => {
-  const bench = useTestBench();
-
+describeEngines("heads that come byte by byte", (bench) => {
   async function drip(client: RawClient, bytes: string): Promise<void> {
     client.send("", "GET");
     for (const byte of bytes) {

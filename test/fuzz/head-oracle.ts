@@ -168,9 +168,8 @@ function targetOf(
 ): { readonly target: string; readonly authority: string } | null {
   if (sent.startsWith("/")) return { target: sent, authority: host };
   if (sent === "*") return method === "OPTIONS" ? { target: "*", authority: host } : null;
-  const lower = sent.toLowerCase();
-  const scheme = ["http://", "https://"].find((prefix) => lower.startsWith(prefix));
-  if (scheme === undefined) return null;
+  const scheme = "http://";
+  if (!sent.toLowerCase().startsWith(scheme)) return null;
   const rest = sent.slice(scheme.length);
   let end = 0;
   while (end < rest.length && rest[end] !== "/" && rest[end] !== "?") end += 1;

@@ -3,11 +3,12 @@
  * the exchange, and writes what the exchange answers. A request is read when the one before is over.
  */
 import type { Socket } from "node:net";
+import { refusalText } from "../answers.ts";
 import type { Refusal } from "../grammar.ts";
 import { ChunkedDecoder, type ChunkSink } from "./chunked.ts";
 import { Http1Exchange } from "./exchange.ts";
 import type { Http1Engine } from "./http1.ts";
-import { type ClientOrigin, refusalText } from "./outgoing-heads.ts";
+import type { ClientOrigin } from "./outgoing-heads.ts";
 import { RequestHead } from "./request-head.ts";
 import { RequestReader } from "./request-reader.ts";
 

@@ -2,7 +2,7 @@
  * One request on its way: the phases in their order, the tries, and what is written to either side.
  * A client connection has one, used again for each of its requests.
  */
-import { answerFields, errorAnswer, statusLine } from "../answers.ts";
+import { allowedMethods, answerFields, errorAnswer, statusLine } from "../answers.ts";
 import type { Answer, Exchange, PeerFailure } from "../engine.ts";
 import { failureText, idempotent } from "../failures.ts";
 import { isAuthority, isPath, isQuery, normaliseHost } from "../grammar.ts";
@@ -12,7 +12,7 @@ import type { ChunkSink } from "./chunked.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { HeldBody } from "./held-body.ts";
 import type { Http1Engine } from "./http1.ts";
-import { allowedMethods, connectionLine, framingLine, requestText } from "./outgoing-heads.ts";
+import { connectionLine, framingLine, requestText } from "./outgoing-heads.ts";
 import { PeerConnection } from "./peer-connection.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ResponseHead } from "./response-head.ts";

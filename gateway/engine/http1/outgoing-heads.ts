@@ -2,14 +2,9 @@
  * The heads that the engine writes: to a peer, and to a client. Always canonical: framing, hop-by-hop
  * and forwarding fields are the engine's own words, everything else is what came in.
  */
-import { answerFields, errorAnswer, statusLine } from "../answers.ts";
 import { forwardedLines } from "../forwarding.ts";
-import type { Refusal } from "../grammar.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ResponseHead } from "./response-head.ts";
-
-/** What a 405 must name (RFC 9110 section 15.5.6): all is passed on but CONNECT. */
-export const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 
 /** What a client connection vouches for in each of its requests. */
 export interface ClientOrigin {
@@ -54,12 +49,4 @@ export function framingLine(head: ResponseHead, asChunks: boolean): string {
 export function connectionLine(keepAlive: boolean, minor: number): string {
   if (!keepAlive) return "Connection: close\r\n";
   return minor === 0 ? "Connection: keep-alive\r\n" : "";
-}
-
-/** The whole answer to what never became an exchange. */
-export function refusalText(refusal: Refusal, dateLine: string): string {
-  const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
-  const body = answer.body ?? "";
-  const allow = refusal.status === 405 ? `Allow: ${allowedMethods}\r\n` : "";
-  return `HTTP/1.1 ${statusLine(refusal.status)}${dateLine}${allow}${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
 }

@@ -4,7 +4,7 @@
  */
 import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { answerFields, errorAnswer, statusLine } from "../answers.ts";
+import { refusalText } from "../answers.ts";
 import { type Refusal, refuse } from "../grammar.ts";
 import { ReferenceExchange } from "./exchange.ts";
 import { parserRefusal } from "./parser-refusal.ts";
@@ -65,6 +65,16 @@ export class ClientSession<C> {
     return this.#socket.writableLength;
   }
 
+  /** Whether the client is slower than what is written. */
+  get isFull(): boolean {
+    return this.#socket.writableNeedDrain;
+  }
+
+  /** Calls back when the client has taken what was written, unless the connection closes before. */
+  onceDrained(resume: () => void): void {
+    this.#socket.once("drain", resume);
+  }
+
   onRequest(request: IncomingMessage, response: ServerResponse): void {
     this.#enqueue({ request, response });
   }
@@ -100,12 +110,8 @@ export class ClientSession<C> {
     if (this.#stage === "closing" || this.#stage === "closed") return;
     this.isAdmitted = false;
     this.#engine.countRefused(refusal.code);
-    const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
-    const body = answer.body ?? "";
-    this.#socket.end(
-      `HTTP/1.1 ${statusLine(refusal.status)}Date: ${new Date().toUTCString()}\r\n${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
-      "latin1",
-    );
+    const dateLine = `Date: ${new Date().toUTCString()}\r\n`;
+    this.#socket.end(refusalText(refusal, dateLine), "latin1");
     this.#linger();
   }
 

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { answerFields, errorAnswer } from "../answers.ts";
+import { allowedMethods, answerFields, errorAnswer } from "../answers.ts";
 import type { Answer, Exchange, PeerFailure } from "../engine.ts";
 import { failureText, idempotent } from "../failures.ts";
 import { forwardedLines } from "../forwarding.ts";
@@ -13,6 +13,7 @@ import type { Peer } from "../peer.ts";
 import { AnswerPlan } from "./answer-plan.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { Outgoing, Try } from "./forwarder.ts";
+import { HeaderList, optionsOf } from "./header-list.ts";
 import type { PeerPool } from "./peer-pool.ts";
 import type { ReferenceEngine } from "./reference.ts";
 import { RequestBody } from "./request-body.ts";
@@ -50,6 +51,7 @@ export class ReferenceExchange<C> implements Exchange<C> {
   #try: Try | null = null;
   #answer: AnswerPlan | null = null;
   #tunnel: Tunnel | null = null;
+  #isFlooded = false;
   /** Engine clock; 0: none. `#clientDeadline` is for the client to move, `#peerDeadline` for the peer. */
   #clientDeadline = 0;
   #peerDeadline = 0;
@@ -206,7 +208,24 @@ export class ReferenceExchange<C> implements Exchange<C> {
       this.#onHandlerThrew(error);
       return;
     }
-    if (this.#phase === "handling") this.#pick(null);
+    if (this.#phase !== "handling") return;
+    if ((this.method === "OPTIONS" || this.method === "TRACE") && this.#isLastRecipient()) {
+      this.#give({
+        status: this.method === "TRACE" ? 405 : 200,
+        headers: { allow: allowedMethods },
+      });
+      return;
+    }
+    this.#pick(null);
+  }
+
+  /** Counts `Max-Forwards` down (RFC 9110 section 7.6.2). True when it was 0 already. */
+  #isLastRecipient(): boolean {
+    const left = this.header("max-forwards");
+    if (left === undefined || !/^[0-9]{1,9}$/.test(left)) return false;
+    if (Number(left) === 0) return true;
+    this.setHeader("Max-Forwards", String(Number(left) - 1));
+    return false;
   }
 
   /** Whether the parser has not seen the end of the request: what it has seen may not have come here yet. */
@@ -220,7 +239,7 @@ export class ReferenceExchange<C> implements Exchange<C> {
 
   onClientGone(): void {
     if (this.#phase === "over") return;
-    if (this.#tunnel === null) this.errorCode = "client_closed";
+    this.errorCode = "client_closed";
     this.#dropPeer();
     this.#end();
   }
@@ -362,7 +381,7 @@ export class ReferenceExchange<C> implements Exchange<C> {
     if (this.#phase === "over") return;
     if (this.#plan.isChunked)
       this.#try?.addTrailers(
-        trailerPairs(this.#request.rawTrailers, this.#request.headers.connection),
+        trailerPairs(this.#request.rawTrailers, this.#plan.headers.connection),
       );
   }
 
@@ -370,7 +389,17 @@ export class ReferenceExchange<C> implements Exchange<C> {
     if (this.#request.httpVersion === "1.0" || this.#response.headersSent) return;
     // Only then does `node:http` know that the client was told to go on.
     if (status === 100) this.#response.writeContinue();
-    else this.#response.writeInformation(status, rawHeaders);
+    else this.#response.writeInformation(status, informationalHeaders(rawHeaders));
+    if (this.#isFlooded || !this.#session.isFull) return;
+    // An origin may send interim answers without end, and the client not read them.
+    this.#isFlooded = true;
+    this.#awaitClient();
+    // `node:http` reads on after each of them: it can be stopped only once it has read what it has.
+    process.nextTick(() => this.#try?.pause());
+    this.#session.onceDrained(() => {
+      this.#isFlooded = false;
+      this.#try?.resume();
+    });
   }
 
   #onResponse(message: IncomingMessage): void {
@@ -392,7 +421,6 @@ export class ReferenceExchange<C> implements Exchange<C> {
     const framing = answer.framing(isOld);
     if (framing === "close") this.#session.keepAlive = false;
     const response = this.#response;
-    response.sendDate = false;
     const headers = answer.headers
       .forwarded()
       .filter(([name]) => framing === "chunked" || name.toLowerCase() !== "trailer");
@@ -420,8 +448,10 @@ export class ReferenceExchange<C> implements Exchange<C> {
 
   #onResponseEnd(message: IncomingMessage, isChunked: boolean): void {
     if (this.#phase !== "answering") return;
-    if (isChunked)
-      this.#response.addTrailers(trailerPairs(message.rawTrailers, message.headers.connection));
+    if (isChunked) {
+      const connection = this.#answer?.headers.connection ?? "";
+      this.#response.addTrailers(trailerPairs(message.rawTrailers, connection));
+    }
     this.#leavePeer(this.#body.isDone);
     this.#response.end();
     this.#end();
@@ -462,9 +492,9 @@ export class ReferenceExchange<C> implements Exchange<C> {
   }
 
   #onSwitched(message: IncomingMessage, socket: Socket, first: Buffer): void {
-    if (this.#plan.upgrade === "" || message.headers.upgrade === undefined) {
+    if (!isOffered(this.#plan.upgrade, message.headers.upgrade ?? "")) {
       socket.destroy();
-      const failure = `${this.peer?.key}: 101 without an upgrade`;
+      const failure = `${this.peer?.key}: 101 to a protocol that was not offered`;
       this.#onFailed({ code: "bad_response", message: failure });
       return;
     }
@@ -554,7 +584,10 @@ export class ReferenceExchange<C> implements Exchange<C> {
     const response = this.#response;
     const raw = headers.flat();
     if (!this.#session.keepAlive) raw.push("Connection", "close");
-    else if (this.#request.httpVersion === "1.0") raw.push("Connection", "keep-alive");
+    // After an expectation that was not answered with 100 `node:http` closes unless it is told not to.
+    else if (this.#request.httpVersion === "1.0" || this.header("expect") !== undefined) {
+      raw.push("Connection", "keep-alive");
+    }
     // Otherwise `node:http` would say of itself that the connection is kept.
     else response.removeHeader("Connection");
     if (reason === undefined) response.writeHead(status, raw);
@@ -584,6 +617,7 @@ export class ReferenceExchange<C> implements Exchange<C> {
       const message = `no answer from ${this.peer?.key} in time`;
       this.#try?.fail({ code: "response_timeout", message });
     } else if (this.#phase === "tunnel") {
+      this.errorCode = "client_closed";
       this.#tunnel?.close();
     } else {
       this.#onCut("body_timeout");
@@ -657,4 +691,17 @@ export class ReferenceExchange<C> implements Exchange<C> {
 /** `Trailer` belongs to a chunked body only; `node:http` refuses it elsewhere. */
 function isTrailerOf(name: string, plan: RequestPlan): boolean {
   return !plan.isChunked && name.toLowerCase() === "trailer";
+}
+
+/** The end-to-end fields of an interim answer. */
+function informationalHeaders(rawHeaders: readonly string[]): string[] {
+  const headers = new HeaderList("response", rawHeaders);
+  headers.removeNamedBy(headers.connection);
+  return headers.forwarded().flat();
+}
+
+/** Whether every protocol that the origin switches to is one that the client named. */
+function isOffered(offer: string, chosen: string): boolean {
+  const offered = optionsOf(offer);
+  return optionsOf(chosen).every((name) => name !== "" && offered.includes(name));
 }

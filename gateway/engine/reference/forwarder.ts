@@ -113,6 +113,15 @@ export class Try {
     if (!isKept) this.#request?.destroy();
   }
 
+  /** The client is slower than the peer. */
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#socket?.resume();
+  }
+
   fail(failure: PeerFailure): void {
     if (this.#stage !== "head") return;
     this.cancel();

@@ -72,6 +72,11 @@ export class HeaderList {
     this.#edit(name, null);
   }
 
+  /** The value of `Connection`, all lines of it; empty when absent. */
+  get connection(): string {
+    return this.sent("connection").join(", ");
+  }
+
   /** Leaves out every field that a `Connection` value names. */
   removeNamedBy(connection: string): void {
     for (const name of optionsOf(connection)) {

@@ -54,7 +54,9 @@ export function planRequest(
       contentLength,
       isChunked,
       keepAlive: !has("close") && (!isOld || has("keep-alive")),
-      expectsContinue: headers.sent("expect").length > 0,
+      // Only with content, and not on behalf of an HTTP/1.0 client (RFC 9110 section 10.1.1).
+      expectsContinue:
+        headers.sent("expect").length > 0 && !isOld && (isChunked || contentLength > 0),
       takesTrailers: /(?:^|[\t ,])trailers(?:$|[\t ,])/i.test(headers.sent("te").join(", ")),
       upgrade: asksForUpgrade(request) ? headers.sent("upgrade").join(", ") : "",
       forwardedFor: headers.sent("x-forwarded-for").join(", "),
@@ -155,11 +157,14 @@ function readTarget(
   if (url === "*") {
     if (method !== "OPTIONS") return refuse("bad_target", "only OPTIONS may ask for *");
   } else if (!url.startsWith("/")) {
-    const absolute = /^https?:\/\/([^/?]*)(.*)$/i.exec(url);
+    // Over a plain connection nobody asks for `https` (RFC 9110 section 7.4).
+    const absolute = /^http:\/\/([^/?]*)(.*)$/i.exec(url);
     if (absolute === null) return refuse("bad_target", "the request target is malformed");
+    if (!isAuthority(host)) return refuse("bad_host", "the host is malformed");
     authority = absolute[1] ?? "";
     const rest = absolute[2] ?? "";
-    target = rest.startsWith("/") ? rest : `/${rest}`;
+    if (rest === "" && method === "OPTIONS") target = "*";
+    else target = rest.startsWith("/") ? rest : `/${rest}`;
   }
   // Not every reader of a target knows where a fragment, or what is no ASCII, ends.
   if (!/^[!"$-~]*$/.test(target)) return refuse("bad_target", "the request target is malformed");

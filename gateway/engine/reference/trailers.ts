@@ -4,7 +4,7 @@ import { allowedTrailer } from "../trailer.ts";
 /** Those of `rawTrailers` that go on, as name and value; `connection` is the message's own value. */
 export function trailerPairs(
   rawTrailers: readonly string[],
-  connection = "",
+  connection: string,
 ): [name: string, value: string][] {
   let lines = "";
   for (let n = 0; n + 1 < rawTrailers.length; n += 2) {
