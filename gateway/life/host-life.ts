@@ -16,8 +16,6 @@ interface Failure {
 export class HostLife {
   /** Of the version that is out of service for its schedule; `null` when none is. */
   closedUntil: number | null = null;
-  /** The version whose source was put into the history by this gateway. */
-  kept: string | null = null;
   #agreed: LifeDocument | null = null;
   #accepted: Source | null = null;
   #acceptedAtMs = 0;
@@ -215,6 +213,7 @@ export class HostLife {
       if (nowMs >= retryAtMs) this.#lost.delete(version);
     }
     return (
+      this.#isWriting ||
       this.#writeAgain ||
       this.#failures.length > 0 ||
       this.#noWriteBeforeMs > 0 ||

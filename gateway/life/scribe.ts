@@ -63,21 +63,16 @@ export class Scribe {
     if (slot.isGone) {
       // This gateway may have seen the end of a script that somebody has put there again.
       if ((await store.source(subject)) !== null) return false;
-    } else if (slot.accepted !== null && slot.kept !== slot.accepted.version) {
-      await store.keep(subject, slot.accepted.version, slot.accepted.text);
-      slot.kept = slot.accepted.version;
     }
-    const { before, life, isOurs } = await store.change(
-      host,
-      `gateway ${name}`,
-      clock.now(),
-      (now) =>
-        slot.isGone
-          ? now === null
-            ? null
-            : remove(now)
-          : slot.desiredFrom(now, rollout(), clock.now()),
-    );
+    const { before, life, isOurs } = await store.change(host, {
+      by: `gateway ${name}`,
+      nowMs: clock.now(),
+      decide: (now) => {
+        if (!slot.isGone) return slot.desiredFrom(now, rollout(), clock.now());
+        return now === null ? null : remove(now);
+      },
+      textOf: (version) => slot.find(version)?.text ?? null,
+    });
     slot.heard(life);
     if (isOurs && life !== null) this.#tell(host, before, life);
     return isOurs;

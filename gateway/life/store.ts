@@ -34,6 +34,16 @@ export interface StoredSource {
   readonly modifyIndex: number;
 }
 
+export interface AgreementChange {
+  /** Who writes, for the history. */
+  readonly by: string;
+  readonly nowMs: number;
+  /** May be asked several times, with what is there now; the same object leaves it as it is. */
+  readonly decide: (life: LifeDocument | null) => LifeDocument | null;
+  /** The source of a version that is decided for, if it is here. */
+  readonly textOf: (version: string) => string | null;
+}
+
 const maxTries = 10;
 
 export class LifeStore {
@@ -75,15 +85,12 @@ export class LifeStore {
   }
 
   /**
-   * Changes what is agreed on for a host, together with its history. `decide` may be asked several
-   * times, each time with what is there now; the same object leaves it as it is. Resolves to what is
-   * there in the end, and whether it was written here.
+   * Changes what is agreed on for a host, together with its history. Resolves to what is there in the
+   * end, and whether it was written here.
    */
   async change(
     host: string,
-    by: string,
-    nowMs: number,
-    decide: (life: LifeDocument | null) => LifeDocument | null,
+    { by, nowMs, decide, textOf }: AgreementChange,
   ): Promise<{
     readonly before: LifeDocument | null;
     readonly life: LifeDocument | null;
@@ -100,6 +107,15 @@ export class LifeStore {
       const before = lifeEntry === null ? null : parseLifeDocument(lifeKey, lifeEntry.text);
       const life = decide(before);
       if (life === before || life === null) return { before, life: before, isOurs: false };
+      // First: what gateways agree on must be there for those that start later. A source that then loses
+      // the race stays behind, which does no harm; to remove it might take it from who won.
+      for (const version of [life.live, life.next?.version]) {
+        const text = typeof version === "string" ? textOf(version) : null;
+        const isKnown = version === before?.live || version === before?.next?.version;
+        if (typeof version === "string" && text !== null && !isKnown) {
+          await this.keep(subject, version, text);
+        }
+      }
       const history = parseHistory(historyKey, historyEntry?.text ?? null);
       const entries = recorded(history, before, life, nowMs, by);
       const isWritten = await this.kv.transact([

@@ -1,0 +1,291 @@
+/** Scripts on their way into service on two gateways with one Consul; the clock is the test's. */
+import bunyan from "bunyan";
+import { expect } from "chai";
+import { createConsul, KvStore } from "../../consul/index.ts";
+import { consulKinds, type TestConsul } from "../../test/support/consul.ts";
+import { eventually } from "../../test/support/registered.ts";
+import { parseLifeDocument } from "../documents/index.ts";
+import { LifeStore, versionOf, type WorkerScriptReport, withSchedule } from "../life/index.ts";
+import { examineScript } from "../sandbox/index.ts";
+import { type Change, emptyTables, type Source, type Tables, type Trial } from "../state/index.ts";
+import { ManualClock } from "./fixtures/clock.ts";
+import { createScriptLife } from "./script-life.ts";
+
+const prefix = "sluice/";
+const patient = { memoryMb: 16, callTimeoutMs: 100 };
+const rule = (name: string, more = "") =>
+  `export default () => respond({ body: "${name}" });${more}`;
+
+for (const kind of consulKinds())
+  describe(`scripts on their way into service with ${kind.name}`, function () {
+    this.timeout(30_000);
+    let consul: TestConsul;
+    let client: ReturnType<typeof createConsul>;
+    let store: LifeStore;
+    let clock: ManualClock;
+    const nodes: Node[] = [];
+    let hosts = 0;
+
+    /** The control plane of a gateway as far as scripts are concerned. */
+    class Node {
+      readonly scripts = new Map<string, Source>();
+      readonly trials = new Map<string, Trial>();
+      readonly lines: string[] = [];
+      reports: readonly WorkerScriptReport[] = [];
+      readonly #life: ReturnType<typeof createScriptLife>;
+
+      constructor(name: string, live: Tables = emptyTables()) {
+        const keep = (line: string) => this.lines.push(line);
+        const stream = { write: (record: { msg: string }) => keep(record.msg) };
+        this.#life = createScriptLife({
+          examine: withSchedule((host, tables) => examineScript(host, tables, patient)),
+          store,
+          name,
+          live,
+          pass: (changes) => this.#take(changes),
+          reports: () => this.reports,
+          clock,
+          log: bunyan.createLogger({
+            name: "test",
+            streams: [
+              { type: "raw", level: "info", stream: stream as unknown as NodeJS.WritableStream },
+            ],
+          }),
+          prefix,
+        });
+        nodes.push(this);
+      }
+
+      /** Reads what Consul has of the host, as its watches do, and goes on from there. */
+      async look(host: string): Promise<void> {
+        const { gate, lives } = this.#life;
+        const key = `${prefix}live/${host}`;
+        const life = await client
+          .read({ path: "/kv/{key}", params: { key }, emptyWhenMissing: true })
+          .then(({ body }) => body as readonly { Value: string }[] | null);
+        const text =
+          life?.[0] === undefined ? null : Buffer.from(life[0].Value, "base64").toString();
+        const source = await store.source(`scripts/${host}`);
+        gate.offer([
+          { kind: "life", key: host, value: text === null ? null : parseLifeDocument(key, text) },
+          { kind: "script", key: host, value: source },
+        ]);
+        gate.begin();
+        await gate.settled();
+        lives.begin();
+        await lives.settled();
+      }
+
+      status(host: string) {
+        return this.#life.lives.status(host);
+      }
+
+      async stop(): Promise<void> {
+        await this.#life.lives.stop();
+      }
+
+      #take(changes: readonly Change[]): void {
+        for (const { kind: of, key, value } of changes) {
+          if (of === "script") setOrDelete(this.scripts, key, value);
+          if (of === "trial") setOrDelete(this.trials, key, value);
+        }
+      }
+    }
+
+    before(async () => {
+      consul = await kind.start();
+      client = createConsul({ url: consul.url }, {});
+      store = new LifeStore(new KvStore(client), prefix);
+    });
+    beforeEach(() => {
+      clock = new ManualClock();
+    });
+    afterEach(async () => {
+      for (const node of nodes.splice(0)) await node.stop();
+    });
+    after(async () => {
+      client?.close();
+      await consul?.stop();
+    });
+
+    const newHost = () => {
+      hosts += 1;
+      return `h${hosts}.example`;
+    };
+    const put = (host: string, text: string) => store.kv.put(`${prefix}scripts/${host}`, text);
+    const outcomes = async (host: string) =>
+      (await store.history(`scripts/${host}`)).map(({ outcome }) => outcome);
+    /** Puts a text and waits until all nodes agree on what became of it. */
+    async function bring(host: string, text: string, all: readonly Node[]): Promise<void> {
+      await put(host, text);
+      await eventually("they agree", async () => {
+        for (const node of all) await node.look(host);
+        expect((await store.life(host))?.index).to.equal(
+          (await store.source(`scripts/${host}`))?.modifyIndex,
+        );
+      });
+    }
+    const live = (node: Node, host: string) => node.scripts.get(host)?.text ?? null;
+    const failures = (host: string, text: string): WorkerScriptReport[] => [
+      { worker: 1, host, version: versionOf(text), calls: 10, errors: 6, lastError: "Error: no" },
+    ];
+
+    it("a schedule keeps a script in service within its window only", async () => {
+      const host = newHost();
+      const node = new Node("a");
+      const night = `export const schedule = { from: "0 2 * * *", to: "0 4 * * *", timezone: "Asia/Shanghai" };`;
+      const text = rule("night", night);
+      await bring(host, text, [node]);
+      // The clock begins at 1970-01-01T00:16:40Z, 08:16 in Shanghai.
+      expect(live(node, host)).to.equal(null);
+      expect(node.status(host).closedUntil).to.equal("1970-01-01T18:00:00.000Z");
+      const to = (time: string) => clock.advance(Date.parse(time) - clock.now());
+      to("1970-01-01T17:59:58Z");
+      expect(live(node, host)).to.equal(null);
+      to("1970-01-01T18:00:02Z");
+      expect(live(node, host)).to.equal(text);
+      expect(node.status(host).closedUntil).to.equal(null);
+      to("1970-01-01T20:00:02Z");
+      expect(live(node, host)).to.equal(null);
+      to("1970-01-02T19:00:00Z");
+      expect(live(node, host)).to.equal(text);
+    });
+
+    it("a schedule that cannot be read refuses the script", async () => {
+      const host = newHost();
+      const node = new Node("a");
+      await put(
+        host,
+        rule("x", `export const schedule = { from: "61 2 * * *", to: "0 4 * * *" };`),
+      );
+      await node.look(host);
+      expect(node.lines.join("\n")).to.contain(`sluice/scripts/${host} is refused: schedule.from`);
+      expect(live(node, host)).to.equal(null);
+    });
+
+    it("a rollout has the same share on both gateways, widens by the clock, and ends", async () => {
+      const host = newHost();
+      const [a, b] = [new Node("a"), new Node("b")];
+      await bring(host, rule("old"), [a, b]);
+      const text = rule("new", `export const rollout = { percent: 5, steps: ["10m", "10m"] };`);
+      await bring(host, text, [a, b]);
+      const shares = () => [a, b].map((node) => node.trials.get(host)?.share ?? null);
+      expect(shares()).to.deep.equal([500, 500]);
+      clock.advance(599_000);
+      expect(shares()).to.deep.equal([500, 500]);
+      clock.advance(2_000);
+      expect(shares()).to.deep.equal([5_250, 5_250]);
+      expect(live(a, host)).to.equal(rule("old"));
+      const restarted = new Node("c");
+      await restarted.look(host);
+      expect(restarted.trials.get(host)).to.include({ share: 5_250, by: null });
+      expect(live(restarted, host), "out of the history").to.equal(rule("old"));
+      clock.advance(600_000);
+      expect(shares()).to.deep.equal([null, null]);
+      expect([a, b, restarted].map((node) => live(node, host))).to.deep.equal([text, text, text]);
+      await eventually("it is written down", async () =>
+        expect(await outcomes(host)).to.deep.equal(["live", "replaced"]),
+      );
+      const told = () =>
+        nodes.flatMap(({ lines }) => lines.filter((line) => /all requests/.test(line)));
+      await eventually("it is said once", async () => expect(told()).to.have.lengthOf(1));
+    });
+
+    it("a rollout that fails is taken back at once, and the rest never saw it", async () => {
+      const host = newHost();
+      const [a, b] = [new Node("a"), new Node("b")];
+      await bring(host, rule("old"), [a, b]);
+      const text = rule("new", `export const rollout = { percent: 5, steps: ["10m"] };`);
+      await bring(host, text, [a, b]);
+      a.reports = failures(host, text);
+      clock.advance(1_000);
+      expect(a.trials.size).to.equal(0);
+      await eventually("the other one hears of it", async () => {
+        await b.look(host);
+        expect(b.trials.size).to.equal(0);
+      });
+      expect(live(b, host)).to.equal(rule("old"));
+      expect(await outcomes(host)).to.deep.equal(["taken back", "live"]);
+      expect(b.status(host).takenBack[0]?.reason).to.equal(
+        "6 errors in 10 calls, the last: Error: no",
+      );
+    });
+
+    it("a version is taken back while Consul is away, and Consul hears of it later", async () => {
+      const host = newHost();
+      const node = new Node("a");
+      await bring(host, rule("one"), [node]);
+      await bring(host, rule("two"), [node]);
+      await consul.kill();
+      node.reports = failures(host, rule("two"));
+      clock.advance(1_000);
+      expect(live(node, host)).to.equal(rule("one"));
+      await eventually("it says that it decides alone", async () =>
+        expect(node.lines.join("\n")).to.contain("so this gateway decides alone"),
+      );
+      expect(node.lines.join("\n")).to.not.contain("is taken back");
+      await consul.restart({ keepData: true });
+      node.reports = [];
+      await eventually("it is written down", async () => {
+        clock.advance(1_000);
+        expect(await outcomes(host)).to.deep.equal(["live", "taken back", "replaced"]);
+      });
+      expect(live(node, host)).to.equal(rule("one"));
+      await eventually("it is said once", async () =>
+        expect(node.lines.filter((line) => /is taken back/.test(line))).to.have.lengthOf(1),
+      );
+    });
+
+    it("two gateways that see everything at once write one history", async () => {
+      const host = newHost();
+      const both = [new Node("a"), new Node("b")];
+      for (let each = 0; each < 24; each += 1) {
+        await put(host, rule(`v${each}`));
+        await Promise.all(both.map((node) => node.look(host)));
+      }
+      await bring(host, rule("last"), both);
+      const history = await store.history(`scripts/${host}`);
+      expect(history).to.have.lengthOf(20);
+      expect(new Set(history.map(({ version }) => version)).size, "none twice").to.equal(20);
+      expect(history[0]).to.include({ version: versionOf(rule("last")), outcome: "live" });
+      expect(history.slice(1).every(({ outcome }) => outcome === "replaced")).to.equal(true);
+      await eventually("every source of the history is kept, and hardly another", async () => {
+        const kept = await store.kv.list(`${prefix}versions/scripts/${host}/`);
+        const names = kept.map(({ key }) => key.slice(key.lastIndexOf("/") + 1));
+        expect(names).to.include.members(history.map(({ version }) => version));
+        expect(names.length).to.be.below(24);
+      });
+    });
+
+    it("a gateway that has not heard of a newer version does not put an older one back", async () => {
+      const host = newHost();
+      const [fast, slow] = [new Node("fast"), new Node("slow")];
+      await bring(host, rule("one"), [fast, slow]);
+      await bring(host, rule("two"), [fast]);
+      const life = await store.life(host);
+      clock.advance(10_000);
+      expect(await store.life(host)).to.deep.equal(life);
+      await slow.look(host);
+      expect(live(slow, host)).to.equal(rule("two"));
+      expect(await store.life(host)).to.deep.equal(life);
+    });
+
+    it("a version whose earlier one cannot be had serves all requests, and it is said", async () => {
+      const host = newHost();
+      const node = new Node("a");
+      await bring(host, rule("one"), [node]);
+      expect(live(node, host)).to.equal(rule("one"));
+      await store.kv.put(`${prefix}versions/scripts/${host}/${versionOf(rule("one"))}`, "damaged");
+      const text = rule("two", `export const rollout = { percent: 5, steps: ["10m"] };`);
+      await bring(host, text, [node]);
+      const other = new Node("b");
+      await other.look(host);
+      expect(other.lines.join("\n")).to.contain("cannot go into service: it is not there");
+      expect(live(other, host), "the version in KV serves all").to.equal(text);
+    });
+  });
+
+function setOrDelete<V>(map: Map<string, V>, key: string, value: V | null): void {
+  if (value === null) map.delete(key);
+  else map.set(key, value);
+}
