@@ -11,6 +11,7 @@ import { type DockerEngine, findDocker, startDocker } from "../test/support/dock
 import { cleanEnvironment } from "../test/support/gateway.ts";
 import { eventually, viewOf } from "../test/support/registered.ts";
 import { type LoadResult, SteadyLoad } from "../test/support/steady-load.ts";
+import { runToEnd } from "./end-to-end/ending.ts";
 import { quantile, report, section, table } from "./end-to-end/measurements.ts";
 import { Parts } from "./end-to-end/parts.ts";
 
@@ -28,10 +29,17 @@ const marginMs = 1_500;
 const kept = 16;
 
 if (findDocker() === null) throw new Error("no Docker Engine can be started here");
-const [docker, parts] = await Promise.all([startDocker(), Parts.open("real")]);
-let registrator: ChildProcess | null = null;
-try {
-  registrator = startRegistrator(docker, parts.consul.url);
+let docker: DockerEngine;
+let parts: Parts;
+
+await runToEnd(async (later) => {
+  docker = await startDocker();
+  later(() => docker.stop());
+  parts = await Parts.open("real");
+  later(() => parts.close());
+
+  const registrator = startRegistrator(docker, parts.consul.url);
+  later(() => endOf(registrator));
   await parts.start();
   const times = await timeRuns();
   const polite = await loadOverStops(2);
@@ -61,11 +69,7 @@ try {
   await report(section("From a container to a client", words, body), write);
   // What dies in the middle of an answer leaves that answer cut, whoever passes it on.
   if (polite.failed > 0) process.exitCode = 1;
-} finally {
-  await stopRegistrator();
-  await parts.close();
-  await docker.stop();
-}
+});
 
 function startRegistrator(engine: DockerEngine, consul: string): ChildProcess {
   const child = spawn(
@@ -77,10 +81,10 @@ function startRegistrator(engine: DockerEngine, consul: string): ChildProcess {
   return child;
 }
 
-async function stopRegistrator(): Promise<void> {
-  if (registrator === null || registrator.exitCode !== null) return;
-  const ended = once(registrator, "exit");
-  registrator.kill("SIGTERM");
+async function endOf(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, "exit");
+  child.kill("SIGTERM");
   await ended;
 }
 

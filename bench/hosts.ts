@@ -6,6 +6,7 @@ import { Agent } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { send } from "../test/support/gateway.ts";
+import { runToEnd } from "./end-to-end/ending.ts";
 import { memoryOf, quantile, report, section, table } from "./end-to-end/measurements.ts";
 import { type ConsulName, consulNames, homeHost, Parts, timeChange } from "./end-to-end/parts.ts";
 
@@ -36,8 +37,12 @@ interface Outcome {
   readonly changeMs: readonly number[];
 }
 
-const parts = await Parts.open(consul);
-try {
+let parts: Parts;
+
+await runToEnd(async (later) => {
+  parts = await Parts.open(consul);
+  later(() => parts.close());
+
   const none = await run(0);
   await fill();
   const many = await run(hosts);
@@ -64,9 +69,7 @@ try {
   const words = `${consul === "real" ? "Real Consul" : "Embedded agent"}, 2 workers. Memory is resident memory (RSS), of the larger worker, once the gateway is ready and later: after ${changes} changes of one document and ${requests} small requests.`;
   const rows = [line("1", none), line(`${hosts + 1}`, many)];
   await report(section("Many hosts", words, table(head, rows)), write);
-} finally {
-  await parts.close();
-}
+});
 
 /** Documents of a usual shape, under names that nothing else has. */
 async function fill(): Promise<void> {

@@ -35,11 +35,14 @@ export class Parts {
   async start(flags: readonly string[] = []): Promise<TestGateway> {
     // A worker's connection is asked far more often than any client's.
     const unlimited = ["--max-requests-per-connection", "0"];
-    this.#gateway = await TestGateway.start({
+    const gateway = TestGateway.launch({
       consul: this.consul.url,
       flags: [...unlimited, ...flags],
     });
-    return this.#gateway;
+    // Known before it is ready, so that it ends when the benchmark is interrupted meanwhile.
+    this.#gateway = gateway;
+    await gateway.ready();
+    return gateway;
   }
 
   get gateway(): TestGateway {

@@ -99,7 +99,10 @@ export class TestGateway {
       stdio: ["ignore", "pipe", "pipe"],
     });
     // A test run that dies takes its gateways with it; the workers follow their primary.
-    const onExit = () => this.process.kill("SIGKILL");
+    const onExit = () => {
+      this.process.kill("SIGKILL");
+      rmSync(this.#temporary, { recursive: true, force: true });
+    };
     process.once("exit", onExit);
     if (this.process.stdout !== null)
       createInterface({ input: this.process.stdout }).on("line", (line) => this.#take(line));
