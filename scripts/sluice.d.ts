@@ -153,6 +153,16 @@ interface SluiceRollout {
   readonly by?: string;
 }
 
+/** `export const takeBack`: a version that passes both in the window is taken back to the one before. */
+interface SluiceTakeBack {
+  /** Default 5. */
+  readonly errors?: number;
+  /** More than this part of the calls. Default 1. */
+  readonly percent?: number;
+  /** The window, at most 600. Default 10. */
+  readonly seconds?: number;
+}
+
 /** `export const schedule`: live from each moment that `from` names to the next that `to` names. */
 interface SluiceSchedule {
   /** Cron expressions of five fields: minute, hour, day of the month, month, day of the week. */

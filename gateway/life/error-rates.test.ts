@@ -54,6 +54,15 @@ describe("the error rates of scripts", () => {
     expect(failing(rates)).to.deep.equal(["v1 5/5"]);
   });
 
+  it("pass the threshold that the version has declared", () => {
+    const strict = { minErrors: 1, maxErrorShare: 0, windowMs: 60_000 };
+    const lax = { minErrors: 100, maxErrorShare: 0.5, windowMs: 1_000 };
+    const rates = new ErrorRates((version) => (version === "v1" ? strict : lax));
+    rates.take(0, [report(1, 99, 1), report(1, 99, 99, "v2")]);
+    rates.take(50_000, [report(1, 100, 1), report(1, 150, 150, "v2")]);
+    expect(failing(rates)).to.deep.equal(["v1 1/100"]);
+  });
+
   it("are of each version by itself", () => {
     const rates = new ErrorRates();
     rates.take(0, [report(1, 100, 0), report(1, 9, 9, "v2")]);

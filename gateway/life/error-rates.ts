@@ -2,18 +2,8 @@
  * Which versions of scripts fail too often: sums what all workers of a gateway report over a sliding
  * window. Takes nothing back itself.
  */
+import { defaultThreshold, type Threshold } from "../sandbox/index.ts";
 import type { ScriptReport } from "../state/index.ts";
-
-export interface Threshold {
-  /** At least so many errors in the window. Default 5. */
-  readonly minErrors: number;
-  /** And more than this part of the calls. Default 0.01. */
-  readonly maxErrorShare: number;
-  /** Default 10000. */
-  readonly windowMs: number;
-}
-
-export const defaultThreshold: Threshold = { minErrors: 5, maxErrorShare: 0.01, windowMs: 10_000 };
 
 /** Counters of a script since its worker has it. */
 export interface WorkerScriptReport extends ScriptReport {
@@ -37,11 +27,12 @@ interface Track {
 }
 
 export class ErrorRates {
-  readonly #threshold: Threshold;
+  readonly #thresholdOf: (version: string) => Threshold;
   #tracks = new Map<string, Track>();
 
-  constructor(threshold: Threshold = defaultThreshold) {
-    this.#threshold = threshold;
+  /** @param thresholdOf what each version has declared. Default: the same for all. */
+  constructor(thresholdOf: (version: string) => Threshold = () => defaultThreshold) {
+    this.#thresholdOf = thresholdOf;
   }
 
   /** The latest report of every worker that lives; those of workers that are gone are left out. */
@@ -60,8 +51,9 @@ export class ErrorRates {
       if (step.calls > 0 || step.errors > 0) track.steps.push(step);
       if (step.errors > 0) track.lastError = report.lastError;
     }
-    for (const { steps } of tracks.values()) {
-      const first = steps.findIndex(({ atMs }) => atMs > nowMs - this.#threshold.windowMs);
+    for (const { version, steps } of tracks.values()) {
+      const { windowMs } = this.#thresholdOf(version);
+      const first = steps.findIndex(({ atMs }) => atMs > nowMs - windowMs);
       steps.splice(0, first === -1 ? steps.length : first);
     }
     this.#tracks = tracks;
@@ -69,9 +61,9 @@ export class ErrorRates {
 
   /** Those beyond the threshold, in the window up to the last `take`. */
   failing(): readonly Failing[] {
-    const { minErrors, maxErrorShare } = this.#threshold;
     const found: Failing[] = [];
     for (const { host, version, steps, lastError } of this.#tracks.values()) {
+      const { minErrors, maxErrorShare } = this.#thresholdOf(version);
       let calls = 0;
       let errors = 0;
       for (const step of steps) {

@@ -4,15 +4,15 @@
  * what this one finds. Keeps nothing of its own: what is agreed on is in Consul.
  */
 import type { Log } from "../observability/logger.ts";
-import type { Declared, ExamineScript } from "../sandbox/index.ts";
+import {
+  type Declared,
+  defaultThreshold,
+  type ExamineScript,
+  type Threshold,
+} from "../sandbox/index.ts";
 import type { Change, Json, LifeDocument, Source, Tables } from "../state/index.ts";
 import { isTakenBack, nextStepAt, remove, shareOf } from "./agreement.ts";
-import {
-  defaultThreshold,
-  ErrorRates,
-  type Threshold,
-  type WorkerScriptReport,
-} from "./error-rates.ts";
+import { ErrorRates, type WorkerScriptReport } from "./error-rates.ts";
 import { HostLife } from "./host-life.ts";
 import type { Subject } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
@@ -36,7 +36,6 @@ export interface LivesOptions {
   readonly live: Tables;
   /** What the workers that live report. */
   readonly reports: () => readonly WorkerScriptReport[];
-  readonly threshold?: Threshold;
 }
 
 /** What `/status` says of a host's versions beyond the one that is live. Times are ISO 8601. */
@@ -59,7 +58,12 @@ export interface LifeStatus {
   readonly closedUntil: string | null;
 }
 
-const plain: Declared = { onError: "deny", rollout: null, schedule: null };
+const plain: Declared = {
+  onError: "deny",
+  rollout: null,
+  schedule: null,
+  takeBack: defaultThreshold,
+};
 const tickMs = 1_000;
 /** After Consul did not take a change. */
 const retryMs = 5_000;
@@ -81,7 +85,7 @@ export class Lives {
   constructor(options: LivesOptions) {
     this.#options = options;
     this.#scribe = new Scribe(options);
-    this.#rates = new ErrorRates(options.threshold ?? defaultThreshold);
+    this.#rates = new ErrorRates((version) => this.#thresholdOf(version));
     const { live } = options;
     this.#modules = new Map(live.module);
     this.#settings = new Map(live.setting);
@@ -259,6 +263,10 @@ export class Lives {
     const { isOpen, until } = slot.window(source.version, nowMs, () => windowAt(schedule, nowMs));
     if (!isOpen) slot.closedUntil = until;
     return isOpen ? source : null;
+  }
+
+  #thresholdOf(version: string): Threshold {
+    return this.#declared.get(version)?.takeBack ?? defaultThreshold;
   }
 
   #rolloutOf(source: Source | null) {

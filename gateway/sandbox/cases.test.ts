@@ -142,21 +142,26 @@ describe("what a script declares", () => {
   it("is read at load, with its defaults", async () => {
     const { declared } = await declare(`export const onError = "skip";
       export const rollout = { percent: 5, steps: ["10m", "1h", "30s"], by: "X-User" };
-      export const schedule = { from: "0 2 * * *", to: "0 4 * * *", timezone: "Asia/Shanghai" };`);
+      export const schedule = { from: "0 2 * * *", to: "0 4 * * *", timezone: "Asia/Shanghai" };
+      export const takeBack = { errors: 50, percent: 5 };`);
     expect(declared).to.deep.equal({
       onError: "skip",
       rollout: { percent: 5, stepsMs: [600_000, 3_600_000, 30_000], by: "x-user" },
       schedule: { from: "0 2 * * *", to: "0 4 * * *", timezone: "Asia/Shanghai" },
+      takeBack: { minErrors: 50, maxErrorShare: 0.05, windowMs: 10_000 },
     });
     expect((await declare("")).declared).to.deep.equal({
       onError: "deny",
       rollout: null,
       schedule: null,
+      takeBack: { minErrors: 5, maxErrorShare: 0.01, windowMs: 10_000 },
     });
   });
 
   const wrong: Readonly<Record<string, string>> = {
     'onError = "ignore"': 'onError must be "deny" or "skip"',
+    "takeBack = { errors: 0 }": "takeBack.errors must be a number from 1 to 1000000",
+    "takeBack = false": "takeBack must be an object",
     "rollout = 5": "rollout must be an object",
     'rollout = { percent: 0, steps: ["1m"] }': "rollout.percent must be a number above 0",
     "rollout = { percent: 5, steps: [] }": "rollout.steps must be a list",

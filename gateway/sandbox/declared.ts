@@ -1,5 +1,5 @@
 /**
- * What a script declares about its own life, as data: `onError`, `rollout`, `schedule`. Checks the
+ * What a script declares about its own life, as data: `onError`, `rollout`, `schedule`, `takeBack`. Checks the
  * shapes only; what a cron expression means is the primary's to know.
  */
 
@@ -22,12 +22,25 @@ export interface Schedule {
   readonly timezone: string | null;
 }
 
+/** `export const takeBack`: a version that fails more often is taken back. Both must be passed. */
+export interface Threshold {
+  /** Errors in the window. Default 5. */
+  readonly minErrors: number;
+  /** Errors by calls in the window, 0 to 1. Default 0.01. */
+  readonly maxErrorShare: number;
+  /** Default 10000. */
+  readonly windowMs: number;
+}
+
 export interface Declared {
   /** What becomes of a request whose script failed: answered with 500, or sent on as it came. */
   readonly onError: "deny" | "skip";
   readonly rollout: Rollout | null;
   readonly schedule: Schedule | null;
+  readonly takeBack: Threshold;
 }
+
+export const defaultThreshold: Threshold = { minErrors: 5, maxErrorShare: 0.01, windowMs: 10_000 };
 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/;
 const duration = /^(\d{1,6})(ms|s|m|h|d)$/;
@@ -42,6 +55,7 @@ export function parseDeclared(values: {
   readonly onError: unknown;
   readonly rollout: unknown;
   readonly schedule: unknown;
+  readonly takeBack: unknown;
 }): Declared {
   const { onError } = values;
   if (onError !== null && onError !== "deny" && onError !== "skip") {
@@ -51,6 +65,7 @@ export function parseDeclared(values: {
     onError: onError ?? "deny",
     rollout: values.rollout === null ? null : parseRollout(values.rollout),
     schedule: values.schedule === null ? null : parseSchedule(values.schedule),
+    takeBack: values.takeBack === null ? defaultThreshold : parseThreshold(values.takeBack),
   };
 }
 
@@ -87,6 +102,23 @@ function parseSchedule(value: unknown): Schedule {
     throw new TypeError('schedule.timezone must be a name like "Asia/Shanghai"');
   }
   return { from: String(from).trim(), to: String(to).trim(), timezone: timezone ?? null };
+}
+
+function parseThreshold(value: unknown): Threshold {
+  const example = "{ errors: 5, percent: 1, seconds: 10 }";
+  const given = fields("takeBack", value, ["errors", "percent", "seconds"], example);
+  const { minErrors, maxErrorShare, windowMs } = defaultThreshold;
+  const { errors = minErrors, percent = maxErrorShare * 100, seconds = windowMs / 1_000 } = given;
+  return {
+    minErrors: within("takeBack.errors", errors, 1, 1_000_000),
+    maxErrorShare: within("takeBack.percent", percent, 0, 100) / 100,
+    windowMs: within("takeBack.seconds", seconds, 1, 600) * 1_000,
+  };
+}
+
+function within(what: string, value: unknown, least: number, most: number): number {
+  if (typeof value === "number" && value >= least && value <= most) return value;
+  throw new TypeError(`${what} must be a number from ${least} to ${most}`);
 }
 
 /** The fields of an object that has no other than `names`. */

@@ -7,7 +7,8 @@ import { IsolateSandbox, type SandboxOptions } from "./isolate-sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 export { checkScript, examineScript } from "./check.ts";
-export type { Declared, Rollout, Schedule } from "./declared.ts";
+export type { Declared, Rollout, Schedule, Threshold } from "./declared.ts";
+export { defaultThreshold } from "./declared.ts";
 export type { SandboxOptions } from "./isolate-sandbox.ts";
 export { defaultSandboxLimits } from "./limits.ts";
 export type {

@@ -176,11 +176,13 @@ function readExports(key: string, text: string): Omit<Loaded, "entry"> {
   const { logs, error, rest } = readOutput(text);
   if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
   try {
-    const [match, onError, rollout, schedule, tests]: unknown[] = JSON.parse(rest.slice(1));
+    const [match, tests, onError, rollout, schedule, takeBack]: unknown[] = JSON.parse(
+      rest.slice(1),
+    );
     return {
       match: parseMatch(match),
       hasOnResponse: rest.startsWith("Y"),
-      declared: parseDeclared({ onError, rollout, schedule }),
+      declared: parseDeclared({ onError, rollout, schedule, takeBack }),
       tests,
       logs,
     };

@@ -167,7 +167,7 @@ function declared(name, value, most) {
  */
 function load(namespace, wantsTests) {
   try {
-    const { default: handler, onResponse, match, onError, rollout, schedule } = namespace;
+    const { default: handler, onResponse, match, onError, rollout, schedule, takeBack } = namespace;
     if (!isPlainFunction(handler)) {
       throw new PlainTypeError(
         "the default export must be a function: export default function (request) { ... }",
@@ -179,7 +179,8 @@ function load(namespace, wantsTests) {
     handle = handler;
     handleResponse = onResponse;
     const tests = wantsTests ? declared("tests", namespace.tests, 262_144) : "null";
-    const list = `${declared("match", match, 65_536)},${declared("onError", onError, 1_024)},${declared("rollout", rollout, 4_096)},${declared("schedule", schedule, 4_096)},${tests}`;
+    const own = `${declared("onError", onError, 1_024)},${declared("rollout", rollout, 4_096)},${declared("schedule", schedule, 4_096)},${declared("takeBack", takeBack, 1_024)}`;
+    const list = `${declared("match", match, 65_536)},${tests},${own}`;
     return `${logged}${onResponse === undefined ? "N" : "Y"}[${list}]`;
   } catch (error) {
     return failure(error);
