@@ -4,7 +4,7 @@ import type { ConsulAddress } from "../../consul/environment.ts";
 import { ConsulClient, ConsulError, ConsulSources, KvStore, Presence } from "../../consul/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { PrimaryParts } from "../primary/index.ts";
-import { defaultSandboxLimits, examineScript } from "../sandbox/index.ts";
+import { defaultSandboxLimits, Examiner } from "../sandbox/index.ts";
 import type { Settings } from "../settings.ts";
 
 const worker = fileURLToPath(new URL("../worker/worker.ts", import.meta.url));
@@ -22,11 +22,11 @@ export interface GatewayPartsOptions {
 
 export function gatewayParts({ settings, address, log, clock }: GatewayPartsOptions): PrimaryParts {
   const consul = new ConsulClient(address);
+  // A script must load within the limits that it will run with.
+  const examiner = new Examiner({ ...defaultSandboxLimits, ...settings.script });
   return {
     workerEntry: worker,
-    // A script must load within the limits that it will run with.
-    examine: (host, tables) =>
-      examineScript(host, tables, { ...defaultSandboxLimits, ...settings.script }),
+    examine: (host, tables) => examiner.examine(host, tables),
     consul: {
       url: consul.url,
       reach: () => reach(consul),

@@ -53,7 +53,7 @@ export interface Case {
   readonly expectResponse: ExpectedHeaders | null;
 }
 
-const maxCases = 200;
+export const maxCases = 200;
 const example = '{ name: "...", request: { method: "GET", path: "/" }, expect: { deny: 403 } }';
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/;
 const oneLine = /^[^\r\n\0]*$/;

@@ -39,7 +39,7 @@ export async function examineScript(
   const { text } = source;
   const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb });
   const timeoutMs = limits.callTimeoutMs * loadTimeoutFactor;
-  const deadlineMs = timeoutMs * deadlineFactor;
+  const loadMs = deadlineMs(limits);
   try {
     const loading = loadLater({
       isolate,
@@ -50,7 +50,7 @@ export async function examineScript(
       timeoutMs,
       wantsTests: true,
     });
-    const loaded = await before(deadlineMs, loading, key, "load");
+    const loaded = await before(loadMs, loading, key, "load");
     const cases = readCases(loaded.tests, host, key);
     const settings = tables.setting;
     const running = runCases(cases, {
@@ -60,7 +60,7 @@ export async function examineScript(
       settings,
       timeoutMs: limits.callTimeoutMs,
     });
-    const casesMs = deadlineMs + cases.length * timeoutMs;
+    const casesMs = loadMs + cases.length * timeoutMs;
     const fault = await before(casesMs, running, key, "finish its tests");
     return { fault, declared: loaded.declared, passed: fault === null ? cases.length : 0 };
   } catch (error) {
@@ -68,6 +68,11 @@ export async function examineScript(
   } finally {
     if (!isolate.isDisposed) isolate.dispose();
   }
+}
+
+/** How long loading may take, whatever a script does meanwhile; its cases have more on top. */
+export function deadlineMs(limits: SandboxLimits): number {
+  return limits.callTimeoutMs * loadTimeoutFactor * deadlineFactor;
 }
 
 function refused(fault: ScriptFault): Examination {

@@ -9,6 +9,7 @@ import type { Sandbox } from "./sandbox.ts";
 export { checkScript, examineScript } from "./check.ts";
 export type { Declared, Rollout, Schedule, Threshold } from "./declared.ts";
 export { defaultThreshold } from "./declared.ts";
+export { Examiner } from "./examiner.ts";
 export type { SandboxOptions } from "./isolate-sandbox.ts";
 export { defaultSandboxLimits } from "./limits.ts";
 export type {
