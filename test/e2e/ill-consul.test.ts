@@ -93,18 +93,21 @@ for (const kind of consulKinds())
       await scene.consul.kill();
       await isStale();
       await scene.consul.restart({ keepData: false });
-      const lost = [`host ${homeHost}`, "upstream home", "service ill", "catalog ill"];
+      const lost = [
+        ...[`host ${homeHost}`, "upstream home", "script scripted.example"],
+        ...["service ill", "catalog ill"],
+      ];
+      const heldIn = (status: Status) =>
+        new Set(status.held.map(({ kind: what, key }) => `${what} ${key}`));
       await scene.gateway.statusWhen("it holds what Consul does not show any more", (status) => {
-        const held = new Set(status.held.map(({ kind: what, key }) => `${what} ${key}`));
+        const held = heldIn(status);
         return status.consul.stale === null && lost.every((name) => held.has(name));
       });
       await everythingServes();
 
       await writeAll();
       await scene.gateway.statusWhen("what came back is held no more", (status) =>
-        status.held.every(
-          ({ key }) => ![homeHost, "home", "ill", "scripted.example"].includes(key),
-        ),
+        heldIn(status).isDisjointFrom(new Set(lost)),
       );
       await everythingServes();
       const moved = await scene.origin("moved");
