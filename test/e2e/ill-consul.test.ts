@@ -1,5 +1,6 @@
 /** A Consul that is down, has lost its memory, hangs or refuses: what worked goes on working. */
 import { expect } from "chai";
+import type { Status } from "../../gateway/primary/index.ts";
 import {
   consulKinds,
   findRealConsul,
