@@ -91,6 +91,10 @@ for (const kind of consulKinds())
     });
 
     it("killed and started again empty: routes stay, are shown as held, and are followed again once they are back", async () => {
+      const forgotten = { host: "forgotten.example" };
+      await scene.writes.put("hosts/forgotten.example", { paths: { "/": "home" } });
+      const before = await scene.workers();
+      await before.all("the host is served", forgotten, from("home"));
       await scene.consul.kill();
       await isStale();
       await scene.consul.restart({ keepData: false });
@@ -119,7 +123,6 @@ for (const kind of consulKinds())
       await workers.all("and back", { host: homeHost }, from("home"));
 
       // What never came back is still served, until an operator says that it is gone.
-      const forgotten = { host: "after-restart.example" };
       await workers.all("the forgotten host is served", forgotten, from("home"));
       expect((await scene.gateway.admin("/resync", "POST")).status).to.equal(200);
       await workers.all("now it is gone", forgotten, ({ status }) => expect(status).to.equal(404));
