@@ -22,8 +22,8 @@ export interface ScribeOptions {
 
 /** After Consul did not take a change. */
 const retryMs = 5_000;
-/** After another gateway was faster. */
-const yieldMs = 1_000;
+/** For the watch of scripts to bring what Consul has already. */
+const lagMs = 1_000;
 
 export class Scribe {
   readonly #options: ScribeOptions;
@@ -44,10 +44,9 @@ export class Scribe {
     if (!slot.beginWrite(this.#options.clock.now())) return;
     this.#writes.run(async () => {
       try {
-        const isOurs = await this.#agree(host, slot, rollout);
+        const isHeard = await this.#agree(host, slot, rollout);
         this.#writeError = null;
-        // Another gateway was faster: whatever is still to be said can wait for its word to arrive.
-        slot.endWrite(isOurs ? null : this.#options.clock.now() + yieldMs);
+        slot.endWrite(isHeard ? null : this.#options.clock.now() + lagMs);
       } catch (error) {
         slot.endWrite(this.#options.clock.now() + retryMs);
         this.#complain(error);
@@ -56,7 +55,7 @@ export class Scribe {
     });
   }
 
-  /** Resolves to whether it was this gateway that wrote. */
+  /** Resolves to whether the slot knows now what is agreed on. */
   async #agree(host: string, slot: HostLife, rollout: () => Rollout | null): Promise<boolean> {
     const { store, clock, name } = this.#options;
     const subject: Subject = `scripts/${host}`;
@@ -75,7 +74,7 @@ export class Scribe {
     });
     slot.heard(life);
     if (isOurs && life !== null) this.#tell(host, before, life);
-    return isOurs;
+    return true;
   }
 
   /** One record for each thing that the gateways now agree on, by the gateway that wrote it. */

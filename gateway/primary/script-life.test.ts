@@ -76,6 +76,12 @@ for (const kind of consulKinds())
         await lives.settled();
       }
 
+      async offer(change: Change): Promise<void> {
+        this.#life.gate.offer([change]);
+        this.#life.gate.begin();
+        await this.#life.gate.settled();
+      }
+
       status(host: string) {
         return this.#life.lives.status(host);
       }
@@ -268,6 +274,27 @@ for (const kind of consulKinds())
       await slow.look(host);
       expect(live(slow, host)).to.equal(rule("two"));
       expect(await store.life(host)).to.deep.equal(life);
+    });
+
+    it("a module may not change so that the version that serves the rest would break", async () => {
+      const host = newHost();
+      const node = new Node("a");
+      const module = async (text: string) => {
+        const value = { text, version: versionOf(text), modifyIndex: 1 };
+        await node.offer({ kind: "module", key: "words", value });
+      };
+      await module(`export const word = "a";`);
+      const old = `import { word } from "modules/words"; ${rule("old", " void word;")}`;
+      await bring(host, old, [node]);
+      await bring(host, rule("new", `export const rollout = { percent: 5, steps: ["10m"] };`), [
+        node,
+      ]);
+      expect(live(node, host)).to.equal(old);
+      await module(`export const other = "b";`);
+      expect(node.lines.join("\n")).to.contain("modules/words is refused: it would break scripts/");
+      clock.advance(600_000);
+      await module(`export const another = "b";`);
+      expect(node.lines.at(-1), "it may be taken back to").to.contain("it would break scripts/");
     });
 
     it("a version whose earlier one cannot be had serves all requests, and it is said", async () => {

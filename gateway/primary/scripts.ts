@@ -178,7 +178,7 @@ export class ScriptGate {
       const source = this.#wanted.script.get(host);
       if (source) for (const name of this.#wanted.importsOf(source)) modules.add(name);
     }
-    for (const host of importersOf(modules, this.#wanted, this.#live)) scripts.add(host);
+    for (const host of this.#importersOf(modules)) scripts.add(host);
     await this.#settle(
       [...modules].filter((name) => this.#isPending("module", name)),
       [...scripts],
@@ -227,7 +227,7 @@ export class ScriptGate {
 
     const accepted: string[] = [];
     let broken: ScriptFault | null = null;
-    const isConcerned = new Set(importersOf(new Set(sound), this.#wanted, this.#live));
+    const isConcerned = this.#importersOf(new Set(sound));
     await forEachAtMost(this.#concurrency, scripts, async (host) => {
       const wanted = wantedScripts.get(host);
       const live = this.#live.script.get(host);
@@ -247,6 +247,18 @@ export class ScriptGate {
       }
     });
     return { scripts: accepted, modules: sound, refused, broken };
+  }
+
+  /** The hosts of which any version that serves, or is to serve, imports one of `modules`. */
+  #importersOf(modules: ReadonlySet<string>): ReadonlySet<string> {
+    const hosts = new Set(importersOf(modules, this.#wanted, this.#live));
+    if (modules.size === 0) return hosts;
+    for (const host of this.#wanted.script.keys()) {
+      const isImporter = (source: Source) =>
+        !this.#wanted.importsOf(source).isDisjointFrom(modules);
+      if (this.#alsoLive(host).some(isImporter)) hosts.add(host);
+    }
+    return hosts;
   }
 
   /** A module is compiled through the smallest script that imports it. */
