@@ -7,6 +7,7 @@ import type { ScriptReport, Source } from "../state/index.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
 import { type Match, matchesExchange } from "./match.ts";
 import { applyToRequest, applyToResponse, type LogLine, readOutput } from "./output.ts";
+import { Rest } from "./rest.ts";
 import type { Script, ScriptLog, Steering } from "./sandbox.ts";
 import type { Arguments, ScriptIsolate, Settings } from "./script-isolate.ts";
 
@@ -48,6 +49,7 @@ export class HostedScript implements Script {
   #isSuspect = false;
   #suspectUntilMs = 0;
   #noTryBeforeMs = 0;
+  readonly #rest = new Rest();
   #calls = 0;
   #errors = 0;
   #lastError: string | null = null;
@@ -158,6 +160,7 @@ export class HostedScript implements Script {
 
   /** @throws ScriptError when the script does not load or the call was cut short. */
   #call(name: "onRequest" | "onResponse", values: Arguments): string {
+    if (this.#rest.wasEver && this.#rest.isNow(this.#housing.now())) throw this.#resting();
     const settings = this.#housing.settings();
     const isTimed = this.#isSuspect && this.#isStillSuspect();
     try {
@@ -169,6 +172,11 @@ export class HostedScript implements Script {
     const text = this.#open()[name](values, settings, true);
     this.#noTryBeforeMs = 0;
     return text;
+  }
+
+  #resting(): ScriptError {
+    const message = "is not called for a while: its calls ran out of time or memory";
+    return new ScriptError({ key: `scripts/${this.host}`, line: 0, column: 0, message });
   }
 
   #isStillSuspect(): boolean {
@@ -219,6 +227,9 @@ export class HostedScript implements Script {
       error instanceof ScriptError
         ? describeFault(error.fault)
         : `scripts/${this.host}: ${printable(error instanceof Error ? error.message : String(error))}`;
+    if (error instanceof CutError && error.cut !== null) {
+      this.#rest.cut(this.#housing.now(), error.lastedMs);
+    }
     this.#errors += 1;
     this.#lastError = message;
     this.#housing.log("error", this.host, this.version, message);

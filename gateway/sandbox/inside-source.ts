@@ -2,7 +2,15 @@
 import { readFileSync } from "node:fs";
 import { outputLimits, vouchedHeaders, vouchedPrefix } from "./limits.ts";
 
-const files = ["realm.js", "digests.js", "crypto.js", "headers.js", "request.js", "entry.js"];
+const files = [
+  "realm.js",
+  "bounds.js",
+  "digests.js",
+  "crypto.js",
+  "headers.js",
+  "request.js",
+  "entry.js",
+];
 
 /** For `evalClosure` with `insideConfig` as its one argument. One closure costs less than four modules. */
 export const insideSource = [

@@ -4,13 +4,13 @@
  */
 import type ivm from "isolated-vm";
 import type { Source } from "../state/index.ts";
-import { findAsynchronous } from "./asynchronous.ts";
 import { type Declared, parseDeclared } from "./declared.ts";
 import { faultAt, ScriptError } from "./faults.ts";
 import { insideConfig, insideSource } from "./inside-source.ts";
 import { locateMissingExport, type Part, refuseCycles, resolveImport } from "./linking.ts";
 import { type Match, parseMatch } from "./match.ts";
 import { type LogLine, readOutput } from "./output.ts";
+import { findRefusedSyntax } from "./refused-syntax.ts";
 
 /** One operation on an isolate. Runs in either way, not both. */
 interface Step {
@@ -149,7 +149,7 @@ function* compileAll(options: LoadOptions): Generator<
   const imports = new Map<string, readonly string[]>();
   const compiled = new Map<string, ivm.Module>();
   for (const part of parts.values()) {
-    const fault = findAsynchronous(part.key, part.text);
+    const fault = findRefusedSyntax(part.key, part.text);
     if (fault !== null) throw new ScriptError(fault);
     const origin = { filename: part.key };
     const module = yield* step(

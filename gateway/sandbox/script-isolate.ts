@@ -133,7 +133,8 @@ export class ScriptIsolate {
       if (!(error instanceof Error)) throw error;
       const cut = cutOf(error);
       const stack = cut === "time" ? (error.stack ?? "") : "";
-      throw new CutError(this.fault(explain(error, this.#limit.timeout), stack), cut);
+      const fault = this.fault(explain(error, this.#limit.timeout), stack);
+      throw new CutError(fault, cut, this.#supervisor.lastedMs());
     } finally {
       this.#supervisor.leave();
     }

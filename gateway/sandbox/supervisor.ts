@@ -49,6 +49,11 @@ export class Supervisor {
     if (!isTimed) this.#watchdog.wake();
   }
 
+  /** How long the latest stay went on beyond its limit, in milliseconds; 0 when it did not. */
+  lastedMs(): number {
+    return this.#watchdog.lastedMs();
+  }
+
   leave(): void {
     this.#stays.end();
   }

@@ -1,0 +1,37 @@
+/**
+ * Decides when a script that keeps running out of time or memory is left alone for a while, so that it
+ * takes no more from the other requests of its worker than it already has.
+ */
+
+/** So many calls that were cut short in a row, each within `forgetMs` of the one before. */
+const patience = 5;
+/** V8 took so long to be interrupted that everybody had to wait: once is enough. */
+const overrunMs = 100;
+const forgetMs = 60_000;
+const firstRestMs = 100;
+const maxRestMs = 30_000;
+
+export class Rest {
+  /** On the clock of the caller; 0 when there was none. */
+  #untilMs = 0;
+  #cuts = 0;
+  #lastCutMs = Number.NEGATIVE_INFINITY;
+
+  /** Whether there was one, over or not: nothing else need be asked of most scripts. */
+  get wasEver(): boolean {
+    return this.#untilMs !== 0;
+  }
+
+  isNow(nowMs: number): boolean {
+    return nowMs < this.#untilMs;
+  }
+
+  /** A call was cut short after `lastedMs`. */
+  cut(nowMs: number, lastedMs: number): void {
+    if (nowMs - this.#lastCutMs > forgetMs) this.#cuts = 0;
+    this.#lastCutMs = nowMs;
+    this.#cuts += lastedMs >= overrunMs ? patience : 1;
+    if (this.#cuts < patience) return;
+    this.#untilMs = nowMs + Math.min(maxRestMs, firstRestMs * 2 ** (this.#cuts - patience));
+  }
+}
