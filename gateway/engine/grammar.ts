@@ -104,6 +104,15 @@ export function isNamed(head: string, from: number, to: number, name: string): b
   return to - from === name.length && head.slice(from, to).toLowerCase() === name;
 }
 
+/** The elements of a list in lower case (RFC 9110 section 5.6.1): only space and tab are white space. */
+export function listElements(value: string): readonly string[] {
+  return value
+    .toLowerCase()
+    .split(",")
+    .map((element) => element.replace(/^[\t ]+|[\t ]+$/g, ""))
+    .filter((element) => element !== "");
+}
+
 /** The field value between a colon and the end of its line, without optional white space. */
 export function fieldValue(head: string, colon: number, lineEnd: number): string {
   let from = colon + 1;

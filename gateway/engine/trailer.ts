@@ -1,4 +1,5 @@
 /** Which trailer fields are passed on. */
+import { listElements } from "./grammar.ts";
 
 /**
  * Fields that decide on framing, routing, authentication or the reading of the content must not
@@ -13,7 +14,7 @@ const forbidden =
  */
 export function allowedTrailer(lines: string, connection: string): string {
   if (lines === "") return "";
-  const named = connection.toLowerCase().split(/[\t ]*,[\t ]*/);
+  const named = listElements(connection);
   return lines
     .split("\r\n")
     .filter((line) => line !== "" && !forbidden.test(line))

@@ -23,7 +23,6 @@ export const looser: Readonly<Record<string, string>> = {
     "node:http takes a trailer named Content-Length for framing; the gateway leaves it out",
   HPE_INVALID_TRANSFER_ENCODING:
     "node:http takes a trailer named Transfer-Encoding for framing; the gateway leaves it out",
-  HPE_STRICT: "the gateway drops the extensions of a chunk unread, one without a name too",
   HPE_INVALID_METHOD:
     "node:http knows the methods of a list only; a method is any token (RFC 9110, 9.1)",
 };

@@ -157,9 +157,9 @@ const hosts: AmbiguousRequest[] = [
   ["a Host with an open bracket", "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"],
   ["a Host with obs-text", "GET / HTTP/1.1\r\nHost: caf\xe9.example\r\n\r\n"],
   ["a space before the colon of Host", "GET / HTTP/1.1\r\nHost : shop.example\r\n\r\n"],
-  ["a user in an absolute target", line("GET http://user@a.example/")],
-  ["an absolute target without a host", line("GET http:///a")],
-  ["an absolute target with a bad port", line("GET http://a.example:x/")],
+  ["a user in an absolute target", line("GET http://user@a.example/ HTTP/1.1")],
+  ["an absolute target without a host", line("GET http:///a HTTP/1.1")],
+  ["an absolute target with a bad port", line("GET http://a.example:x/ HTTP/1.1")],
 ].map(([name = "", bytes = ""]) => ({ name, bytes }));
 
 const lineEnds: AmbiguousRequest[] = [

@@ -57,6 +57,7 @@ function afterExtension(text: string, from: number): number | "more" | "broken" 
   let isExtension = text[at] === ";";
   if (isBlank || isExtension) at += 1;
   let length = 0;
+  let hasName = false;
   while (isBlank || isExtension) {
     if (at === text.length) return "more";
     const character = text[at] ?? "";
@@ -72,11 +73,14 @@ function afterExtension(text: string, from: number): number | "more" | "broken" 
       }
       continue;
     }
-    if (character === "\r") {
+    if (character === "\r" && hasName) {
       at -= 1;
       break;
     }
     if (length > maxExtension || (code < 32 && code !== 9) || code === 127) return "broken";
+    if (hasName || character === " " || character === "\t") continue;
+    if (!/[!#$%&'*+.^_`|~0-9A-Za-z-]/.test(character)) return "broken";
+    hasName = true;
   }
   for (const expected of "\r\n") {
     if (at === text.length) return "more";

@@ -2,7 +2,7 @@
  * Decodes a chunked body (RFC 9112 section 7.1), strictly: what is not exactly a chunk is an error.
  * Extensions are bounded and dropped; the trailer section is checked and kept as text.
  */
-import { trailerSection } from "../grammar.ts";
+import { isToken, trailerSection } from "../grammar.ts";
 
 const maxExtensionBytes = 256;
 const maxTrailerBytes = 8_192;
@@ -31,6 +31,8 @@ export class ChunkedDecoder {
   #size = 0;
   #digits = 0;
   #extensionBytes = 0;
+  /** Whether the name of the extension has begun. */
+  #isNamed = false;
   #trailer = "";
   /** What is wrong with the body; empty while nothing is. */
   error = "";
@@ -88,6 +90,7 @@ export class ChunkedDecoder {
         } else if (byte === 59 || byte === 32 || byte === 9) {
           this.#stage = byte === 59 ? "extension" : "blank";
           this.#extensionBytes = 0;
+          this.#isNamed = false;
         } else {
           this.error = "a chunk size is not hexadecimal";
         }
@@ -103,9 +106,10 @@ export class ChunkedDecoder {
         break;
       case "extension":
         this.#extensionBytes += 1;
-        if (byte === 13) this.#stage = "size-lf";
+        if (byte === 13 && this.#isNamed) this.#stage = "size-lf";
         else if (this.#extensionBytes > maxExtensionBytes)
           this.error = "a chunk extension is too long";
+        else if (!this.#isNamed) this.#readExtensionName(byte);
         else if ((byte < 32 && byte !== 9) || byte === 127)
           this.error = "a control in a chunk extension";
         break;
@@ -126,6 +130,13 @@ export class ChunkedDecoder {
         }
         break;
     }
+  }
+
+  /** An extension has a name: what ends or breaks a line before it is none. */
+  #readExtensionName(byte: number): void {
+    if (byte === 32 || byte === 9) return;
+    if (isToken(String.fromCharCode(byte))) this.#isNamed = true;
+    else this.error = "a chunk extension without a name";
   }
 
   #readTrailer(buffer: Buffer, offset: number): number {

@@ -3,7 +3,7 @@
  * changed. Everything else is copied in runs, never line by line.
  */
 import { requestOwned, responseOwned, unremovable } from "../fields.ts";
-import { fieldValue, isFieldValue, isNamed, isToken } from "../grammar.ts";
+import { fieldValue, isFieldValue, isNamed, isToken, listElements } from "../grammar.ts";
 
 interface Edit {
   readonly name: string;
@@ -98,9 +98,8 @@ export class FieldLines {
 
   /** Leaves out every field that a `Connection` value names. */
   removeNamedBy(connection: string): void {
-    for (const part of connection.split(",")) {
-      const name = part.trim().toLowerCase();
-      if (name !== "" && !this.#owned.has(name) && !unremovable.has(name)) this.#edit(name, null);
+    for (const name of listElements(connection)) {
+      if (!this.#owned.has(name) && !unremovable.has(name)) this.#edit(name, null);
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import { connect, type Socket } from "node:net";
 import type { PeerFailure } from "../engine.ts";
+import { listElements } from "../grammar.ts";
 import type { Peer } from "../peer.ts";
 import { ChunkedDecoder } from "./chunked.ts";
 import type { Http1Exchange } from "./exchange.ts";
@@ -418,6 +419,7 @@ export function poolOf<C>(peer: Peer): Pool<C> {
 
 /** Whether every protocol that the origin switches to is one that the client named. */
 function isOffered(offer: string, chosen: string): boolean {
-  const names = (list: string) => list.toLowerCase().split(/[\t ]*,[\t ]*/);
-  return chosen !== "" && names(chosen).every((name) => name !== "" && names(offer).includes(name));
+  const offered = listElements(offer);
+  const names = listElements(chosen);
+  return names.length > 0 && names.every((name) => offered.includes(name));
 }

@@ -9,6 +9,7 @@ import {
   fieldValue,
   isAuthority,
   isNamed,
+  listElements,
   type Refusal,
   refuse,
   requestHead,
@@ -265,7 +266,7 @@ export class RequestHead {
       this.keepAlive = false;
       return null;
     }
-    const names = options.split(",").map((name) => name.trim());
+    const names = listElements(connection);
     if (names.includes("close")) this.keepAlive = false;
     else if (names.includes("keep-alive")) this.keepAlive = true;
     if (

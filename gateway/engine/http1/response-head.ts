@@ -1,6 +1,6 @@
 /** Reads the head of an origin's answer and finds out how its body is framed (RFC 9112 section 6.3). */
 
-import { fieldValue, isNamed, responseHead } from "../grammar.ts";
+import { fieldValue, isNamed, listElements, responseHead } from "../grammar.ts";
 import { FieldLines } from "./field-lines.ts";
 
 const digits = /^[0-9]{1,15}$/;
@@ -118,7 +118,7 @@ export class ResponseHead {
       this.keepAlive = false;
       return;
     }
-    const names = options.split(",").map((name) => name.trim());
+    const names = listElements(connection);
     if (names.includes("close")) this.keepAlive = false;
     else if (names.includes("keep-alive")) this.keepAlive = true;
     this.fields.removeNamedBy(connection);
