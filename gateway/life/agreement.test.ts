@@ -1,11 +1,20 @@
 import { expect } from "chai";
 import type { LifeDocument } from "../state/index.ts";
-import { accept, isTakenBack, nextStepAt, remove, shareOf, takeBack, widen } from "./agreement.ts";
+import {
+  accept,
+  beginning,
+  isTakenBack,
+  nextStepAt,
+  remove,
+  shareOf,
+  takeBack,
+  widen,
+} from "./agreement.ts";
 import { type History, lastGood, noted, recorded } from "./history.ts";
 
 const at = (version: string, modifyIndex: number) => ({ version, modifyIndex });
 const rollout = { percent: 10, stepsMs: [1_000, 2_000], by: "x-user" };
-const first = accept(null, at("v1", 10), null, 0);
+const first = accept(beginning(null), at("v1", 10), null, 0);
 const second = accept(first, at("v2", 20), null, 0);
 
 describe("what gateways agree on", () => {
@@ -45,7 +54,7 @@ describe("what gateways agree on", () => {
   });
 
   it("ends a rollout that fails, also where there was no version before", () => {
-    const life = accept(null, at("v1", 10), rollout, 0);
+    const life = accept(beginning(null), at("v1", 10), rollout, 0);
     expect(takeBack(life, "v1", "too bad", 7)).to.include({ live: null, next: null });
   });
 

@@ -9,38 +9,33 @@ const maxTakenBack = 20;
 /** What a share of requests is counted in: of 10,000. */
 export const wholeShare = 10_000;
 
-const unborn: LifeDocument = {
-  revision: 0,
-  index: 0,
-  live: null,
-  before: null,
-  next: null,
-  takenBack: [],
-};
+/** Before anything was agreed on. `live`: the version that serves all the same. */
+export function beginning(live: string | null): LifeDocument {
+  return { revision: 0, index: 0, live, before: null, next: null, takenBack: [] };
+}
 
 /**
  * A source passed its checks. A source that is older than what was decided for changes nothing: this
  * gateway has yet to hear of the newer one. The same object when there is nothing to change.
  */
 export function accept(
-  life: LifeDocument | null,
+  life: LifeDocument,
   source: Pick<Source, "version" | "modifyIndex">,
   rollout: Rollout | null,
   nowMs: number,
 ): LifeDocument {
-  if (life !== null && source.modifyIndex <= life.index) return life;
-  const before = life ?? unborn;
+  if (source.modifyIndex <= life.index) return life;
   const { version, modifyIndex: index } = source;
-  if (version === before.next?.version) return step(before, { index });
+  if (version === life.next?.version) return step(life, { index });
   // One that was taken back is not tried again, whatever was there in between.
-  if (version === before.live || isTakenBack(before, version)) {
-    return step(before, { index, next: null });
+  if (version === life.live || isTakenBack(life, version)) {
+    return step(life, { index, next: null });
   }
   if (rollout !== null && rollout.percent < 100) {
     const { percent, stepsMs, by } = rollout;
-    return step(before, { index, next: { version, startedAt: nowMs, percent, stepsMs, by } });
+    return step(life, { index, next: { version, startedAt: nowMs, percent, stepsMs, by } });
   }
-  return step(before, { index, live: version, before: before.live, next: null });
+  return step(life, { index, live: version, before: life.live, next: null });
 }
 
 /** The version fails too often. The same object when it cannot be, or has been, taken back. */

@@ -4,7 +4,7 @@
  */
 import type { Rollout } from "../sandbox/index.ts";
 import type { Change, LifeDocument, Source, Trial } from "../state/index.ts";
-import { accept, takeBack, widen } from "./agreement.ts";
+import { accept, beginning, takeBack, widen } from "./agreement.ts";
 import type { Window } from "./schedule.ts";
 
 interface Failure {
@@ -44,6 +44,11 @@ export class HostLife {
   /** What is in KV, when it passed its checks. */
   get accepted(): Source | null {
     return this.#accepted;
+  }
+
+  /** Nothing was heard yet of what Consul has. */
+  get isUnknown(): boolean {
+    return this.#presence === "unknown";
   }
 
   get isGone(): boolean {
@@ -103,7 +108,11 @@ export class HostLife {
     nowMs: number,
   ): LifeDocument | null {
     let life = agreed;
-    if (this.#accepted !== null) life = accept(life, this.#accepted, rollout, this.#acceptedAtMs);
+    if (this.#accepted !== null) {
+      // Where nothing is agreed on, or no more, what serves is what was there before.
+      const known = life ?? beginning(this.#script?.version ?? null);
+      life = accept(known, this.#accepted, rollout, this.#acceptedAtMs);
+    }
     if (life === null) return null;
     for (const { version, reason, atMs } of this.#failures) {
       life = takeBack(life, version, reason, atMs);
@@ -159,9 +168,8 @@ export class HostLife {
   }
 
   /** What serves at the start, out of a snapshot. */
-  serve(source: Source, nowMs: number): void {
+  serve(source: Source): void {
     this.#script = source;
-    this.accept(source, nowMs);
   }
 
   serveTrial(trial: Trial): void {

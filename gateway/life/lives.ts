@@ -89,8 +89,7 @@ export class Lives {
     const { live } = options;
     this.#modules = new Map(live.module);
     this.#settings = new Map(live.setting);
-    const nowMs = options.clock.now();
-    for (const [host, source] of live.script) this.#host(host).serve(source, nowMs);
+    for (const [host, source] of live.script) this.#host(host).serve(source);
     for (const [host, trial] of live.trial) this.#host(host).serveTrial(trial);
   }
 
@@ -116,6 +115,14 @@ export class Lives {
       }
     }
     if (passing.length > 0) this.#options.pass(passing);
+  }
+
+  /** Consul has what serves already, out of a snapshot or as it was accepted before. */
+  kept(host: string, source: Source): void {
+    const slot = this.#host(host);
+    if (!slot.isUnknown) return;
+    slot.accept(source, this.#options.clock.now());
+    this.#pass(this.#settle(host));
   }
 
   /** The gate refused a source; `null` for a module that is gone. */
@@ -211,6 +218,8 @@ export class Lives {
   #settle(host: string): readonly Change[] {
     const slot = this.#host(host);
     if (!this.#hasBegun) return slot.isGone ? slot.show(host, null, null) : [];
+    // What a snapshot left in service stays until Consul says what is to be.
+    if (slot.isUnknown) return [];
     if (slot.isGone) {
       if (slot.agreed !== null && remove(slot.agreed) !== slot.agreed) this.#write(host);
       return slot.show(host, null, null);

@@ -28,13 +28,17 @@ for (const kind of consulKinds())
 
     /** The control plane of a gateway as far as scripts are concerned. */
     class Node {
-      readonly scripts = new Map<string, Source>();
-      readonly trials = new Map<string, Trial>();
+      readonly scripts: Map<string, Source>;
+      readonly trials: Map<string, Trial>;
       readonly lines: string[] = [];
       reports: readonly WorkerScriptReport[] = [];
+      /** How often it changed what serves. */
+      passed = 0;
       readonly #life: ReturnType<typeof createScriptLife>;
 
       constructor(name: string, live: Tables = emptyTables()) {
+        this.scripts = new Map(live.script);
+        this.trials = new Map(live.trial);
         const keep = (line: string) => this.lines.push(line);
         const stream = { write: (record: { msg: string }) => keep(record.msg) };
         this.#life = createScriptLife({
@@ -76,6 +80,10 @@ for (const kind of consulKinds())
         await lives.settled();
       }
 
+      begin(): void {
+        this.#life.lives.begin();
+      }
+
       async offer(change: Change): Promise<void> {
         this.#life.gate.offer([change]);
         this.#life.gate.begin();
@@ -91,6 +99,7 @@ for (const kind of consulKinds())
       }
 
       #take(changes: readonly Change[]): void {
+        this.passed += 1;
         for (const { kind: of, key, value } of changes) {
           if (of === "script") setOrDelete(this.scripts, key, value);
           if (of === "trial") setOrDelete(this.trials, key, value);
@@ -295,6 +304,47 @@ for (const kind of consulKinds())
       clock.advance(600_000);
       await module(`export const another = "b";`);
       expect(node.lines.at(-1), "it may be taken back to").to.contain("it would break scripts/");
+    });
+
+    it("what a snapshot left in service stays until Consul answers, and then goes on", async () => {
+      const host = newHost();
+      const node = new Node("a");
+      await bring(host, rule("old"), [node]);
+      const text = rule("new", `export const rollout = { percent: 5, steps: ["10m", "10m"] };`);
+      await bring(host, text, [node]);
+      const snapshot = { ...emptyTables(), script: node.scripts, trial: node.trials };
+      const restarted = new Node("b", snapshot);
+      restarted.begin();
+      clock.advance(601_000);
+      expect(restarted.passed, "nothing is known yet").to.equal(0);
+      await restarted.look(host);
+      expect(restarted.trials.get(host)?.share).to.equal(5_250);
+      expect(restarted.passed).to.equal(1);
+      clock.advance(601_000);
+      expect(live(restarted, host)).to.equal(text);
+    });
+
+    it("a gateway that finds what serves in Consul as it was has a version to go back to", async () => {
+      const host = newHost();
+      await put(host, rule("one"));
+      const source = await store.source(`scripts/${host}`);
+      if (source === null) throw new Error("it was put");
+      const node = new Node("a", { ...emptyTables(), script: new Map([[host, source]]) });
+      await bring(host, rule("one"), [node]);
+      await bring(host, rule("two"), [node]);
+      expect(await store.life(host)).to.include({ before: source.version });
+    });
+
+    it("a rollout goes on from what serves when the agreement is lost", async () => {
+      const host = newHost();
+      const node = new Node("a");
+      await bring(host, rule("old"), [node]);
+      await store.kv.remove(`${prefix}live/${host}`);
+      await node.look(host);
+      const text = rule("new", `export const rollout = { percent: 5, steps: ["10m"] };`);
+      await bring(host, text, [node]);
+      expect(live(node, host)).to.equal(rule("old"));
+      expect(node.trials.get(host)?.share).to.equal(500);
     });
 
     it("a version whose earlier one cannot be had serves all requests, and it is said", async () => {

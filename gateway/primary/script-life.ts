@@ -46,6 +46,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
     prefix,
     // Its keys are `scripts/<host>` and `modules/<name>`.
     onRefused: (key, source, reason) => lives.refused(key as Subject, source, reason),
+    onKept: (host, source) => lives.kept(host, source),
     alsoLive: (host) => lives.inService(host),
   });
   return { gate, lives };

@@ -22,6 +22,8 @@ export interface ScriptGateOptions {
   readonly concurrency?: number;
   /** Told of each new refusal; the source is `null` for a module that is gone. */
   readonly onRefused?: (key: string, source: Source | null, reason: string) => void;
+  /** Told of a script that Consul has as it was let through before. */
+  readonly onKept?: (host: string, source: Source) => void;
   /** Other versions of a host's script that serve or may be gone back to: modules must not break them. */
   readonly alsoLive?: (host: string) => readonly Source[];
 }
@@ -58,6 +60,7 @@ export class ScriptGate {
   readonly #prefix: string;
   readonly #concurrency: number;
   readonly #onRefused: NonNullable<ScriptGateOptions["onRefused"]>;
+  readonly #onKept: NonNullable<ScriptGateOptions["onKept"]>;
   readonly #alsoLive: NonNullable<ScriptGateOptions["alsoLive"]>;
   /** What Consul has. */
   readonly #wanted: ScriptSources;
@@ -79,6 +82,7 @@ export class ScriptGate {
     this.#prefix = options.prefix;
     this.#concurrency = options.concurrency ?? 2;
     this.#onRefused = options.onRefused ?? (() => {});
+    this.#onKept = options.onKept ?? (() => {});
     this.#alsoLive = options.alsoLive ?? (() => []);
     this.#wanted = ScriptSources.of(options.live);
     this.#live = ScriptSources.of(options.live);
@@ -179,6 +183,10 @@ export class ScriptGate {
       if (source) for (const name of this.#wanted.importsOf(source)) modules.add(name);
     }
     for (const host of this.#importersOf(modules)) scripts.add(host);
+    for (const host of scripts) {
+      const source = this.#wanted.script.get(host);
+      if (source && !this.#isPending("script", host)) this.#onKept(host, source);
+    }
     await this.#settle(
       [...modules].filter((name) => this.#isPending("module", name)),
       [...scripts],

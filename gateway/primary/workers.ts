@@ -271,7 +271,7 @@ export class Workers {
     for (const process of this.#processes.values()) {
       // While the primary stood still reports piled up unread; and without a state there is nothing to do.
       if (sinceLastMs > ownStallMs || !replication.isOpen) process.excuseSilence();
-      const allowedMs = process.report === null ? startTimeoutMs : this.#stallMs;
+      const allowedMs = process.state === "starting" ? startTimeoutMs : this.#stallMs;
       if (process.state === "draining" || process.silentMs <= allowedMs) continue;
       const silentMs = Math.round(process.silentMs);
       log.error(
