@@ -6,8 +6,6 @@ import { type ConsulView, eventually, viewOf } from "../support/registered.ts";
 import { type RegistratorProcess, startRegistratorProcess } from "../support/registrator.ts";
 
 const engineIsHere = findDocker() !== null;
-if (!engineIsHere)
-  process.stderr.write("no Docker Engine here: the registrator is tested without containers\n");
 
 for (const kind of engineIsHere ? consulKinds() : [])
   describe(`the registrator with a real Docker Engine and ${kind.name}`, function () {

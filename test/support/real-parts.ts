@@ -1,0 +1,17 @@
+/**
+ * Says once, before the first test, which real parts are not on this machine. When they are required
+ * (SLUICE_REQUIRE_REAL=1), looking for them throws and no test runs.
+ */
+import { findRealConsul } from "./consul.ts";
+import { findDocker } from "./docker.ts";
+
+export function mochaGlobalSetup(): void {
+  const missing: string[] = [];
+  if (findRealConsul() === null)
+    missing.push("a Consul binary (CONSUL_BIN, PATH or tools/consul.mjs)");
+  if (findDocker() === null)
+    missing.push("a Docker Engine (dockerd as root; tools/real-parts.mjs)");
+  if (missing.length > 0) {
+    console.error(`sluice: not found, so not tested against: ${missing.join("; ")}`);
+  }
+}
