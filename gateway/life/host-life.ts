@@ -13,6 +13,9 @@ interface Failure {
   readonly atMs: number;
 }
 
+/** How long a source may be older than what was decided for before that is looked into. */
+const doubtMs = 5_000;
+
 export class HostLife {
   /** Of the version that is out of service for its schedule; `null` when none is. */
   closedUntil: number | null = null;
@@ -32,6 +35,7 @@ export class HostLife {
   #failures: readonly Failure[] = [];
   /** A version of which it was said that there is nothing to go back to. */
   #hopeless: string | null = null;
+  #doubtSinceMs: number | null = null;
   #isWriting = false;
   #writeAgain = false;
   #noWriteBeforeMs = 0;
@@ -72,9 +76,14 @@ export class HostLife {
     this.#failures = [];
   }
 
-  /** Consul has this document; one that is older than what is known says nothing. */
+  /** A watch brought this document; one that is older than what is known says nothing. */
   heard(life: LifeDocument | null): void {
     if (life !== null && this.#agreed !== null && life.revision < this.#agreed.revision) return;
+    this.learned(life);
+  }
+
+  /** This is what Consul has now. */
+  learned(life: LifeDocument | null): void {
     this.#agreed = life;
     this.#failures = this.#failures.filter(
       ({ version }) => version === life?.live || version === life?.next?.version,
@@ -109,8 +118,7 @@ export class HostLife {
   ): LifeDocument | null {
     let life = agreed;
     if (this.#accepted !== null) {
-      // Where nothing is agreed on, or no more, what serves is what was there before.
-      const known = life ?? beginning(this.#script?.version ?? null);
+      const known = life ?? this.#withoutConsul();
       life = accept(known, this.#accepted, rollout, this.#acceptedAtMs);
     }
     if (life === null) return null;
@@ -118,6 +126,25 @@ export class HostLife {
       life = takeBack(life, version, reason, atMs);
     }
     return widen(life, nowMs);
+  }
+
+  /**
+   * Whether what Consul has should be read again: the source is older than what was decided for, and stays
+   * so. Either its watch is slow, or Consul has lost its data and counts anew.
+   */
+  isDoubtful(nowMs: number): boolean {
+    const { index = 0, live = null, next = null, takenBack = [] } = this.#agreed ?? {};
+    const { version = "", modifyIndex = index } = this.#accepted ?? {};
+    const isKnown = version === live || version === next?.version;
+    const isOld = modifyIndex < index && !isKnown;
+    if (!isOld || takenBack.some((one) => one.version === version)) {
+      this.#doubtSinceMs = null;
+      return false;
+    }
+    this.#doubtSinceMs ??= nowMs;
+    if (nowMs - this.#doubtSinceMs < doubtMs) return false;
+    this.#doubtSinceMs = nowMs;
+    return true;
   }
 
   /** The source of a version, if it is here. */
@@ -222,6 +249,7 @@ export class HostLife {
     }
     return (
       this.#isWriting ||
+      this.#doubtSinceMs !== null ||
       this.#writeAgain ||
       this.#failures.length > 0 ||
       this.#noWriteBeforeMs > 0 ||
@@ -229,6 +257,12 @@ export class HostLife {
       this.#windows.size > 0 ||
       (this.#agreed?.live != null && this.#script?.version !== this.#agreed.live)
     );
+  }
+
+  /** Where Consul has nothing, or no more: what this gateway remembers, or at least what serves. */
+  #withoutConsul(): LifeDocument {
+    if (this.#agreed === null) return beginning(this.#script?.version ?? null);
+    return { ...this.#agreed, index: 0 };
   }
 
   /** Only the version before the one that is live can be needed again. */

@@ -231,7 +231,7 @@ export class Lives {
     }
     const nowMs = this.#options.clock.now();
     const agreed = slot.desired(this.#rolloutOf(accepted), nowMs);
-    if (agreed !== slot.agreed) this.#write(host);
+    if (agreed !== slot.agreed || slot.isDoubtful(nowMs)) this.#write(host);
     slot.closedUntil = null;
     if (agreed === null) return [];
     const script = this.#serving(host, slot, agreed, nowMs);

@@ -72,7 +72,7 @@ export class Scribe {
       },
       textOf: (version) => slot.find(version)?.text ?? null,
     });
-    slot.heard(life);
+    slot.learned(life);
     if (isOurs && life !== null) this.#tell(host, before, life);
     return true;
   }

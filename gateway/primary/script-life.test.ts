@@ -347,6 +347,25 @@ for (const kind of consulKinds())
       expect(node.trials.get(host)?.share).to.equal(500);
     });
 
+    it("a Consul that lost its data is told again, though it counts from the beginning", async () => {
+      const host = newHost();
+      const [a, b] = [new Node("a"), new Node("b")];
+      await bring(host, rule("one"), [a, b]);
+      for (let each = 0; each < 50; each += 1) await put("other.example", rule(`v${each}`));
+      await bring(host, rule("two"), [a, b]);
+      await consul.restart({ keepData: false });
+      await put(host, rule("three"));
+      const value = await store.source(`scripts/${host}`);
+      // What is gone all at once is held by the watches, so nobody says that the agreement is gone.
+      for (const node of [a, b]) await node.offer({ kind: "script", key: host, value });
+      expect(live(a, host)).to.equal(rule("two"));
+      await eventually("both go on", async () => {
+        clock.advance(1_000);
+        expect([live(a, host), live(b, host)]).to.deep.equal([rule("three"), rule("three")]);
+      });
+      expect(await store.life(host)).to.include({ before: versionOf(rule("two")) });
+    });
+
     it("a version whose earlier one cannot be had serves all requests, and it is said", async () => {
       const host = newHost();
       const node = new Node("a");
