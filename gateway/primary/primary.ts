@@ -20,6 +20,7 @@ import { Replication } from "./replication.ts";
 import { createScriptLife } from "./script-life.ts";
 import type { ScriptGate } from "./scripts.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
+import { StalledScripts } from "./stalled-scripts.ts";
 import { State, tablesFrom } from "./state.ts";
 import { describeRefusal, describeScripts, type Status } from "./status.ts";
 import { Workers } from "./workers.ts";
@@ -162,11 +163,12 @@ export class Primary {
       boot: this.#boot,
       ...(previous === null ? {} : { tables: previous }),
     });
+    const stalled = new StalledScripts(state.tables);
     const replication = new Replication({ clock, log, source: state });
     const batcher = new Batcher({
       clock,
       flush: (changes) => {
-        const delta = state.commit(changes);
+        const delta = state.commit(stalled.screen(changes, state.tables));
         if (delta === null) return;
         replication.publish(delta);
         // Before it is open the state is a part only of what Consul has.
@@ -210,6 +212,14 @@ export class Primary {
       log,
       drainTimeoutMs: settings.drainTimeoutMs,
       onWatch: (service) => sources.use(service),
+      onStalled: (words) => {
+        const { host: script, version, out } = words;
+        log.error(
+          { script, version, reason: out.reason },
+          `the script of ${script} is out of service`,
+        );
+        batcher.add(stalled.take(words, state.tables));
+      },
       onFatal: (message, hasServed) => {
         if (!hasServed) this.#failure.resolve(message);
       },

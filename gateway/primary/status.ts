@@ -33,6 +33,8 @@ export interface ScriptStatus extends Omit<ScriptReport, "version"> {
   readonly version: string | null;
   /** ISO 8601: when it was let through. */
   readonly loadedAt: string | null;
+  /** Why it is not run although it is `version`; `null`: it is run. */
+  readonly outOfService: string | null;
   /** A version that has a share of the requests. */
   readonly trial: VersionStatus | null;
   readonly life: LifeStatus;
@@ -71,7 +73,8 @@ export function describeScripts(
   const scripts: ScriptStatus[] = [];
   for (const host of new Set([...tables.script.keys(), ...lives.hosts()])) {
     const life = lives.status(host);
-    const version = tables.script.get(host)?.version ?? null;
+    const source = tables.script.get(host);
+    const version = source?.version ?? null;
     const trial = tables.trial.get(host)?.source.version ?? null;
     if (version === null && trial === null && life.accepted === null) continue;
     const at = loadedAt(host);
@@ -81,6 +84,7 @@ export function describeScripts(
       host,
       ...counters,
       version,
+      outOfService: source?.outOfService?.reason ?? null,
       loadedAt: at === null ? null : new Date(at).toISOString(),
       trial: trial === null ? null : of(host, trial),
       life,

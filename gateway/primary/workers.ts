@@ -4,8 +4,9 @@
  */
 import cluster from "node:cluster";
 import type { Log } from "../observability/logger.ts";
-import type { ToPrimary, WorkerSettings } from "../state/index.ts";
+import type { LastWords, ToPrimary, WorkerSettings } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
+import { hearLastWords, workerStdio } from "./last-words.ts";
 import type { Replication } from "./replication.ts";
 import { WorkerProcess, type WorkerState } from "./worker-process.ts";
 
@@ -23,6 +24,8 @@ export interface WorkersOptions {
   readonly drainTimeoutMs: number;
   /** A request asks for a service that nobody watches yet. */
   readonly onWatch: (service: string) => void;
+  /** A worker could not get out of a script and was ended. */
+  readonly onStalled: (words: LastWords) => void;
   /** A worker cannot do its work, in one line; `hasServed`: some worker has listened before. */
   readonly onFatal: (message: string, hasServed: boolean) => void;
   /** A worker that says nothing for so long is killed. Default 5000. */
@@ -76,7 +79,12 @@ export class Workers {
   start(): void {
     // Workers accept from one socket by themselves: a busy primary holds up no connection.
     cluster.schedulingPolicy = cluster.SCHED_NONE;
-    cluster.setupPrimary({ exec: this.#options.entry, args: [], serialization: "json" });
+    cluster.setupPrimary({
+      exec: this.#options.entry,
+      args: [],
+      serialization: "json",
+      stdio: [...workerStdio],
+    });
     for (let slot = 1; slot <= this.#options.count; slot += 1) this.#fork(slot);
     this.#lastCheckMs = this.#options.clock.ticks();
     this.#scheduleCheck();
@@ -151,6 +159,10 @@ export class Workers {
     // Scripts of operators run in workers; Consul's token has no business there.
     const worker = cluster.fork({ CONSUL_HTTP_TOKEN: undefined, CONSUL_HTTP_AUTH: undefined });
     const idPrefix = `${idLetters}${worker.id}`;
+    const workerPid = worker.process.pid;
+    hearLastWords(worker.process, this.#options.onStalled, (reason) =>
+      this.#options.log.warn({ worker: worker.id, workerPid, reason }, "last words are lost"),
+    );
     const process = new WorkerProcess({
       worker,
       slot,

@@ -57,6 +57,12 @@ export class HostedScript implements Script {
   constructor(host: string, source: Source, housing: ScriptHousing) {
     this.host = host;
     this.source = source;
+    const out = source.outOfService;
+    if (out !== undefined) {
+      const methods = out.methods === null ? null : new Set(out.methods);
+      this.#match = { methods, paths: out.paths };
+      this.#skipsOnError = out.onError === "skip";
+    }
     this.#housing = housing;
   }
 
@@ -138,6 +144,11 @@ export class HostedScript implements Script {
   #open(): ScriptIsolate {
     const { now, tick } = this.#housing;
     if (this.#isolate === null) {
+      const { outOfService } = this.source;
+      if (outOfService !== undefined) {
+        const message = `out of service: ${outOfService.reason}`;
+        throw new ScriptError({ key: `scripts/${this.host}`, line: 0, column: 0, message });
+      }
       if (this.#loadError !== null && now() < this.#retryAtMs) throw this.#loadError;
       try {
         this.#isolate = this.#housing.open(this);

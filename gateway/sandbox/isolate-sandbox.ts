@@ -22,6 +22,8 @@ export interface SandboxOptions {
    * Default 2000.
    */
   readonly stallMs?: number;
+  /** A file descriptor that takes a line of JSON, `LastWords`, before that end. Default: none. */
+  readonly lastWordsDescriptor?: number;
 }
 
 interface HostedTrial {
@@ -59,6 +61,7 @@ export class IsolateSandbox implements Sandbox {
     this.#supervisor = new Supervisor({
       limitMs: this.#limits.callTimeoutMs,
       stallMs: options.stallMs ?? defaultStallMs,
+      lastWordsDescriptor: options.lastWordsDescriptor ?? null,
       onGuardLost: (message) =>
         options.log("error", "", "", `the guard against stalled scripts has ended: ${message}`),
     });

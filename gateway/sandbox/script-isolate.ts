@@ -53,7 +53,7 @@ export class ScriptIsolate {
     const { host, source, supervisor } = options;
     this.#key = `scripts/${host}`;
     this.#supervisor = supervisor;
-    this.#number = supervisor.announce(`${this.#key} ${source.version}`);
+    this.#number = supervisor.announce(host, source.version);
     this.#limit = { timeout: options.callTimeoutMs };
     this.#settingsVersion = options.settings.version;
     this.#isolate = new ivm.Isolate({ memoryLimit: options.memoryMb });
@@ -76,7 +76,14 @@ export class ScriptIsolate {
     } finally {
       supervisor.leave();
     }
-    supervisor.limit(this.#number, this.#isolate);
+    const { match, declared } = loaded;
+    supervisor.limit(this.#number, this.#isolate, {
+      host,
+      version: source.version,
+      methods: match.methods === null ? null : [...match.methods],
+      paths: match.paths,
+      onError: declared.onError,
+    });
     this.#entry = loaded.entry;
     this.match = loaded.match;
     this.hasOnResponse = loaded.hasOnResponse;

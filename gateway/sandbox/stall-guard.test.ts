@@ -9,7 +9,7 @@ const children = new Set<ChildProcess>();
 async function run(script: string): Promise<{ signal: string | null; out: string; err: string }> {
   const child = spawn(process.execPath, ["--input-type=module-typescript"], {
     cwd: fileURLToPath(new URL(".", import.meta.url)),
-    stdio: ["pipe", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe", "pipe"],
   });
   children.add(child);
   let out = "";

@@ -5,43 +5,53 @@
  * limit, it names the script on standard error and kills the process, for the primary to replace it.
  */
 import { Worker } from "node:worker_threads";
+import type { LastWords, OutOfService } from "../state/index.ts";
 import type { Stays } from "./stays.ts";
 
+/** What is said of a script that stalls. */
+export type GuardedScript = Omit<LastWords, "out"> & Omit<OutOfService, "reason">;
+
 export interface StallGuard {
-  /** Says whose stays are counted under `number`: a script and its version. */
-  name(number: number, name: string): void;
+  /** Says whose stays are counted under `number`; again when more is known. */
+  name(number: number, script: GuardedScript): void;
   dispose(): void;
+}
+
+export interface StallGuardOptions {
+  /** How long a stay may last, in milliseconds; 0 for no guard. */
+  readonly stallMs: number;
+  /** A file descriptor that takes a line of JSON, `LastWords`, before the end; `null`: nobody listens. */
+  readonly lastWordsDescriptor: number | null;
 }
 
 /**
  * @param stays of the thread to watch.
- * @param stallMs how long a stay may last; 0 for no guard.
  * @param onFailure told why the thread is gone, if it fails: nothing is guarded from then on.
  */
 export function createStallGuard(
   stays: Stays,
-  stallMs: number,
+  { stallMs, lastWordsDescriptor }: StallGuardOptions,
   onFailure: (message: string) => void,
 ): StallGuard {
   if (stallMs === 0) return { name: () => {}, dispose: () => {} };
-  return new ThreadStallGuard(stays, stallMs, onFailure);
+  return new ThreadStallGuard(stays, { stallMs, lastWordsDescriptor }, onFailure);
 }
 
 class ThreadStallGuard implements StallGuard {
   readonly #stays: Stays;
-  readonly #stallMs: number;
+  readonly #options: StallGuardOptions;
   readonly #onFailure: (message: string) => void;
   #thread: Worker | null = null;
 
-  constructor(stays: Stays, stallMs: number, onFailure: (message: string) => void) {
+  constructor(stays: Stays, options: StallGuardOptions, onFailure: (message: string) => void) {
     this.#stays = stays;
-    this.#stallMs = stallMs;
+    this.#options = options;
     this.#onFailure = onFailure;
   }
 
-  name(number: number, name: string): void {
+  name(number: number, script: GuardedScript): void {
     this.#thread ??= this.#start();
-    this.#thread.postMessage({ number, name });
+    this.#thread.postMessage({ number, script });
   }
 
   dispose(): void {
@@ -53,7 +63,7 @@ class ThreadStallGuard implements StallGuard {
     const thread = new Worker(new URL("./stall-guard-thread.ts", import.meta.url), {
       // This process's own flags may be of no use to a thread, or forbid it.
       execArgv: [],
-      workerData: { inside: this.#stays.cells, stallMs: this.#stallMs },
+      workerData: { inside: this.#stays.cells, ...this.#options },
       resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
     });
     thread.on("error", (error: Error) => this.#onFailure(error.message));

@@ -3,15 +3,18 @@
  * guard ends the process when nothing else helps.
  */
 import type ivm from "isolated-vm";
-import { createStallGuard, type StallGuard } from "./stall-guard.ts";
+import {
+  createStallGuard,
+  type GuardedScript,
+  type StallGuard,
+  type StallGuardOptions,
+} from "./stall-guard.ts";
 import { Stays } from "./stays.ts";
 import { Watchdog } from "./watchdog.ts";
 
-export interface SupervisorOptions {
+export interface SupervisorOptions extends StallGuardOptions {
   /** For a call. */
   readonly limitMs: number;
-  /** For a stay that nothing can end; 0: never. */
-  readonly stallMs: number;
   /** Told why nothing is guarded against stalls any more. */
   readonly onGuardLost: (message: string) => void;
 }
@@ -21,20 +24,21 @@ export class Supervisor {
   readonly #watchdog: Watchdog;
   readonly #guard: StallGuard;
 
-  constructor({ limitMs, stallMs, onGuardLost }: SupervisorOptions) {
+  constructor({ limitMs, onGuardLost, ...guard }: SupervisorOptions) {
     this.#watchdog = new Watchdog(this.#stays, limitMs);
-    this.#guard = createStallGuard(this.#stays, stallMs, onGuardLost);
+    this.#guard = createStallGuard(this.#stays, guard, onGuardLost);
   }
 
-  /** A number for an isolate that is about to be made. @param name the script and its version. */
-  announce(name: string): number {
+  /** A number for an isolate that is about to be made. */
+  announce(host: string, version: string): number {
     const number = this.#stays.next();
-    this.#guard.name(number, name);
+    this.#guard.name(number, { host, version, methods: null, paths: null, onError: "deny" });
     return number;
   }
 
-  /** From now on the watchdog ends long stays too; before, only the stall guard does. */
-  limit(number: number, isolate: ivm.Isolate): void {
+  /** The script is loaded. From now on the watchdog ends long stays; before, only the stall guard does. */
+  limit(number: number, isolate: ivm.Isolate, script: GuardedScript): void {
+    this.#guard.name(number, script);
     this.#watchdog.guard(number, isolate);
   }
 

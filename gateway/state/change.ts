@@ -32,6 +32,17 @@ export interface Source {
   readonly version: string;
   /** Consul's ModifyIndex of the key. */
   readonly modifyIndex: number;
+  /** Of a script that is not run although it is what operators want. */
+  readonly outOfService?: OutOfService;
+}
+
+/** A version that stalled a worker. Without it, requests that it would have run on fail as if it had failed. */
+export interface OutOfService {
+  readonly reason: string;
+  /** What it matches, as far as is known; `null`: everything. */
+  readonly methods: readonly string[] | null;
+  readonly paths: readonly string[] | null;
+  readonly onError: "deny" | "skip";
 }
 
 /** The kinds of entry and the type of the value of each. */

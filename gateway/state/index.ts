@@ -9,6 +9,7 @@ export type {
   Instance,
   Json,
   Kind,
+  OutOfService,
   ServiceQuery,
   Snapshot,
   Source,
@@ -25,10 +26,12 @@ export type {
 } from "./documents.ts";
 export type { LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
 export type {
+  LastWords,
   ScriptReport,
   ToPrimary,
   ToWorker,
   WorkerReport,
   WorkerSettings,
 } from "./messages.ts";
+export { lastWordsDescriptor } from "./messages.ts";
 export { parseServiceName } from "./service-name.ts";

@@ -1,6 +1,6 @@
 /** The messages between the primary and a worker, over the cluster's IPC channel. */
 import type { EngineLimits } from "../engine/engine.ts";
-import type { Delta, Snapshot } from "./change.ts";
+import type { Delta, OutOfService, Snapshot } from "./change.ts";
 
 /** What a worker needs of the settings. Times in milliseconds. */
 export interface WorkerSettings {
@@ -40,6 +40,19 @@ export type ToPrimary =
   | { readonly type: "report"; readonly report: WorkerReport }
   /** A line for the operator's attention that the primary keeps for `/status`. */
   | { readonly type: "fatal"; readonly message: string };
+
+/**
+ * Where a worker writes its last words: a pipe to the primary beside the channel, since the thread that
+ * has the channel cannot speak any more. One line of JSON, a `LastWords`.
+ */
+export const lastWordsDescriptor = 4;
+
+/** Which script the worker cannot get out of. */
+export interface LastWords {
+  readonly host: string;
+  readonly version: string;
+  readonly out: OutOfService;
+}
 
 export interface ScriptReport {
   readonly host: string;

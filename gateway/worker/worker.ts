@@ -9,13 +9,14 @@ import { AccessLog } from "../observability/access-log.ts";
 import { createLogger, type Log } from "../observability/logger.ts";
 import { Router } from "../routing/index.ts";
 import { createSandbox, type Sandbox } from "../sandbox/index.ts";
-import type {
-  Change,
-  Kind,
-  Snapshot,
-  ToPrimary,
-  ToWorker,
-  WorkerSettings,
+import {
+  type Change,
+  type Kind,
+  lastWordsDescriptor,
+  type Snapshot,
+  type ToPrimary,
+  type ToWorker,
+  type WorkerSettings,
 } from "../state/index.ts";
 import { createEngine } from "./engine-choice.ts";
 import { FailureLog } from "./failure-log.ts";
@@ -49,6 +50,7 @@ class Worker {
     this.#book = new PeerBook({ onRetired: (peer) => this.#engine.retire(peer) });
     this.#sandbox = createSandbox({
       limits: settings.script,
+      lastWordsDescriptor,
       log: (level, host, version, message) => this.#log[level]({ script: host, version }, message),
     });
     this.#accessLog =
