@@ -168,7 +168,9 @@ export class IsolateSandbox implements Sandbox {
   /** What runs this source already, with the same modules: it keeps its isolate and its counters. */
   #same(host: string, source: Source): HostedScript | null {
     for (const before of [this.#scripts.get(host), this.#trials.get(host)?.script]) {
-      if (before?.version === source.version && this.#hasSameImports(before)) return before;
+      if (before?.version !== source.version || !this.#hasSameImports(before)) continue;
+      const wasOut = before.source.outOfService !== undefined;
+      if (wasOut === (source.outOfService !== undefined)) return before;
     }
     return null;
   }

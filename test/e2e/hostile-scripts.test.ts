@@ -1,0 +1,75 @@
+/** Hostile scripts against a whole gateway: each try is one counted error, and nobody else notices. */
+import { expect } from "chai";
+import { attacks, scriptOf } from "../../bench/scripts/attacks.ts";
+import { until } from "../support/conditions.ts";
+import { consulKinds } from "../support/consul.ts";
+import { homeHost, Scene } from "./scene.ts";
+
+const [kind] = consulKinds();
+if (kind === undefined) throw new Error("there is no Consul of any kind");
+
+describe("hostile scripts", function () {
+  this.timeout(60_000);
+  let scene: Scene;
+  before(async () => {
+    scene = await Scene.open(kind);
+    await scene.start();
+  });
+  afterEach(() => scene.endTest());
+  after(() => scene?.close());
+
+  it("end in one counted error each, and kill no worker", async () => {
+    const names = Object.keys(attacks);
+    for (const [at, name] of names.entries()) {
+      await scene.writes.put(`scripts/attack${at}.example`, scriptOf(attacks[name] ?? ""));
+      await scene.writes.put(`hosts/attack${at}.example`, { paths: { "/": "home" } });
+    }
+    const hosts = names.map((_, at) => `attack${at}.example`);
+    const before = await scene.gateway.statusWhen("all scripts are live", ({ scripts }) =>
+      hosts.every((host) => scripts.some((one) => one.host === host && one.version !== null)),
+    );
+    for (const [at, name] of names.entries()) {
+      const answer = await scene.gateway.request({ host: `attack${at}.example` });
+      expect(answer.status, name).to.equal(500);
+      expect(answer.body, name).to.contain("script_error");
+      expect((await scene.gateway.request({ host: homeHost })).status, name).to.equal(200);
+    }
+    const { scripts, workers } = await scene.gateway.statusWhen("all are counted", (status) =>
+      hosts.every((host) => status.scripts.some((one) => one.host === host && one.errors > 0)),
+    );
+    for (const [at, name] of names.entries()) {
+      const script = scripts.find(({ host }) => host === `attack${at}.example`);
+      expect(script, name).to.include({ calls: 1, errors: 1 });
+    }
+    expect(workers.map(({ pid }) => pid)).to.deep.equal(before.workers.map(({ pid }) => pid));
+  });
+
+  it("are out of service once one stalled a worker, until the source changes", async () => {
+    const host = "stall.example";
+    const soon = Date.now() + 5_000;
+    // What a top level throws is looked at by isolated-vm itself, when the time limit is over.
+    const text = `export const match = { methods: ["PUT"] };
+      if (Date.now() > ${soon}) throw { get message() { for (;;); } };
+      export default () => deny(403);`;
+    await scene.writes.put(`hosts/${host}`, { paths: { "/": "home" } });
+    await scene.writes.put(`scripts/${host}`, text);
+    await scene.gateway.statusWhen("the script is live", ({ scripts }) =>
+      scripts.some((one) => one.host === host && one.version !== null),
+    );
+    await until("it begins to stall", () => Date.now() > soon);
+    const lost = await scene.gateway.request({ host }).catch((error: Error) => error);
+    expect(lost).to.be.instanceOf(Error);
+    const { scripts } = await scene.gateway.statusWhen("it is out of service", (status) =>
+      status.scripts.some((one) => one.host === host && one.outOfService !== null),
+    );
+    expect(scripts.find((one) => one.host === host)?.outOfService).to.match(/could not get out/);
+    await scene.gateway.caughtUp();
+    expect((await scene.gateway.request({ host })).status).to.equal(500);
+    await scene.writes.put(`scripts/${host}`, "export default () => deny(418);");
+    await scene.gateway.statusWhen("it is back", (status) =>
+      status.scripts.some((one) => one.host === host && one.outOfService === null),
+    );
+    await scene.gateway.caughtUp();
+    expect((await scene.gateway.request({ host })).status).to.equal(418);
+  });
+});
