@@ -88,7 +88,7 @@ async function test(desk: Desk, [file = ""]: readonly string[]): Promise<number>
   const source = await readSource(subject, file);
   const { fault, passed } = await desk.operations.test(subject, source);
   if (fault !== null) throw new SourceRefused(fault);
-  desk.print(passed === 0 ? "it loads; it has no tests" : `it loads; ${passed} tests pass`);
+  desk.print(passed === 0 ? "it loads; it has no tests" : `it loads; ${testsPass(passed)}`);
   return 0;
 }
 
@@ -146,7 +146,7 @@ async function status(desk: Desk): Promise<number> {
 
 function announce(desk: Desk, subject: Subject, pushed: Pushed): Promise<number> {
   const { version, isNew, tests } = pushed;
-  const passed = tests === 0 ? "" : `, ${tests} tests pass`;
+  const passed = tests === 0 ? "" : `, ${testsPass(tests)}`;
   const what = isNew ? "is written as" : "is already at";
   desk.print(`${subject} ${what} version ${version.slice(0, 12)}${passed}`);
   return waitFor(desk, subject, version);
@@ -174,6 +174,10 @@ async function readSource(subject: Subject, file: string): Promise<string> {
     throw new CommandError(`${file} cannot be read: ${error.code ?? error.message}`);
   });
   return /\.[mc]?ts$/.test(file) ? eraseTypes(subject, source) : source;
+}
+
+function testsPass(count: number): string {
+  return count === 1 ? "1 test passes" : `${count} tests pass`;
 }
 
 /** `--host H` or `--module NAME`. */

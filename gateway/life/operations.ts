@@ -264,7 +264,11 @@ export class Operations {
  * @throws SourceRefused
  */
 export function eraseTypes(subject: Subject, text: string): string {
+  const warn = process.emitWarning;
   try {
+    // Node says once that this function is experimental: nothing that an operator can act on. It runs
+    // to its end before anything else may warn.
+    process.emitWarning = () => {};
     return stripTypeScriptTypes(text);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
@@ -275,6 +279,8 @@ export function eraseTypes(subject: Subject, text: string): string {
     const message = `not TypeScript whose types can be erased: ${said}`;
     const column = line === "0" ? 0 : arrow.length + 1;
     throw new SourceRefused({ key: subject, line: Number(line), column, message });
+  } finally {
+    process.emitWarning = warn;
   }
 }
 

@@ -66,7 +66,7 @@ for (const kind of consulKinds())
       expect(stderr).to.equal("");
       expect(status).to.equal(0);
       expect(stdout).to.match(
-        /^scripts\/cmd\d+\.example is written as version \w{12}, 1 tests pass$/m,
+        /^scripts\/cmd\d+\.example is written as version \w{12}, 1 test passes$/m,
       );
       expect(stdout.match(/^ok .* live in 2 workers$/gm)).to.have.lengthOf(2);
       await answers(host, "one");
@@ -106,7 +106,8 @@ for (const kind of consulKinds())
         const who: Named = { name: "typed" };
         export default (request: SluiceRequest) => respond({ body: who.name });`;
       const pushed = await push(host, rule, "rule.ts");
-      expect(pushed.status, pushed.stdout + pushed.stderr).to.equal(0);
+      expect(pushed.stderr).to.equal("");
+      expect(pushed.status, pushed.stdout).to.equal(0);
       await answers(host, "typed");
       const broken = await push(host, "\n  enum A { B }\nexport default () => {};", "rule.ts");
       expect(broken.status).to.equal(1);
