@@ -34,6 +34,8 @@ export interface PrimaryOptions {
 
 /** How long scripts wait at the start for the rest of what Consul has. */
 const scriptGraceMs = 2000;
+/** A Consul that hangs must not hold up the end. */
+const goodbyeMs = 1000;
 
 const noConsul = (url: string) =>
   `no Consul at ${url} and none was named; try "npx sluice demo", start one with "npx sluice agent", or name yours with --consul URL`;
@@ -109,14 +111,22 @@ export class Primary {
     if (running === null) return;
     await running.workers.drain(this.#settings.drainTimeoutMs);
     await running.sources.stop();
-    await running.lives.stop();
-    await this.#registration?.stop();
+    await this.#sayGoodbye(running);
     this.#parts.consul.close();
     running.batcher.flushNow();
     running.replication.close();
     await running.file?.close();
     await running.admin.close();
     this.#running = null;
+  }
+
+  /** Ends what is being written to Consul, and the registration there; not for long. */
+  async #sayGoodbye({ lives }: Running): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(goodbyeMs, late.resolve);
+    const done = Promise.all([lives.stop(), this.#registration?.stop()]);
+    await Promise.race([done, late.promise]);
+    cancel();
   }
 
   /** For when there is no time left: kills the workers. */

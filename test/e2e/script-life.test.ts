@@ -252,6 +252,18 @@ for (const kind of consulKinds())
       });
     });
 
+    it("a gateway ends in time though Consul hangs", async () => {
+      const host = newHost();
+      const third = await start();
+      await put(host, says("one"));
+      await eventually("it is live", async () => says200("one")(await ask(third, host)));
+      scene.later(() => scene.consul.resume());
+      scene.consul.suspend();
+      expect(await third.stop()).to.equal(0);
+      scene.consul.resume();
+      await everywhere("the others go on", host, says200("one"));
+    });
+
     it("every gateway is registered while it runs", async () => {
       const names = async () => {
         const answer = await fetch(`${scene.consul.url}/v1/kv/sluice/gateways/?recurse`);
