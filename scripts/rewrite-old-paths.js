@@ -19,3 +19,28 @@ export default function (request) {
     return;
   }
 }
+
+/** @type {SluiceTests} */
+export const tests = [
+  {
+    name: "programs are served under the new path",
+    request: { path: "/api/v1/users?page=2" },
+    expect: { pass: true, path: "/api/v2/users", query: "page=2" },
+  },
+  {
+    name: "browsers are sent to it",
+    request: { path: "/help/a?b=c", headers: { accept: "text/html" } },
+    expect: { redirect: { location: "/docs/a?b=c", status: 308 } },
+  },
+  {
+    name: "only whole segments count",
+    request: { path: "/api/v10" },
+    expect: { pass: true, path: "/api/v10" },
+  },
+  {
+    name: "more of them come from a setting",
+    settings: { old_paths: { "/legacy": "/v2" } },
+    request: { path: "/legacy" },
+    expect: { pass: true, path: "/v2" },
+  },
+];

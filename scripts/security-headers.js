@@ -20,3 +20,17 @@ export function onResponse(response) {
   headers.delete("server");
   headers.delete("x-powered-by");
 }
+
+/** @type {SluiceTests} */
+export const tests = [
+  {
+    name: "what the origin left out is added",
+    response: { status: 200, headers: { server: "nginx", "x-powered-by": "PHP" } },
+    expectResponse: { "x-content-type-options": "nosniff", server: null, "x-powered-by": null },
+  },
+  {
+    name: "what it says stays",
+    response: { status: 200, headers: { "x-frame-options": "SAMEORIGIN" } },
+    expectResponse: { "x-frame-options": "SAMEORIGIN" },
+  },
+];

@@ -76,7 +76,8 @@ interface SluiceAnswer {
 }
 
 /** The default export. Returns nothing to let the request go on. */
-type SluiceRule = (request: SluiceRequest) => SluiceVerdict | null | undefined;
+// biome-ignore lint/suspicious/noConfusingVoidType: a function without any return is one
+type SluiceRule = (request: SluiceRequest) => SluiceVerdict | null | undefined | void;
 /** `export function onResponse`: may change the answer's headers. `request` cannot be changed any more. */
 type SluiceResponseRule = (response: SluiceResponse, request: Readonly<SluiceRequest>) => void;
 

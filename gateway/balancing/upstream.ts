@@ -6,6 +6,7 @@ import type { Exchange } from "../engine/engine.ts";
 import type { Peer } from "../engine/peer.ts";
 import type { Level, Server } from "../state/index.ts";
 import type { Member, PeerBook } from "./peer-book.ts";
+import { hashOf, scoreOf } from "./rendezvous.ts";
 
 /** What a choice needs to know of a request: the peers that were tried for it. */
 export type Attempts = Pick<Exchange<unknown>, "tries" | "tried">;
@@ -40,6 +41,7 @@ export interface UpstreamStatus {
 /** A server's place in this upstream: its weights here, and the record that its address has everywhere. */
 class Slot {
   readonly peer: Peer;
+  readonly keyHash: number;
   readonly member: Member;
   readonly weight: number;
   readonly maxFails: number;
@@ -49,6 +51,7 @@ class Slot {
 
   constructor(server: Server, weight: number, member: Member) {
     this.peer = member.peer;
+    this.keyHash = hashOf(member.peer.key);
     this.member = member;
     this.weight = weight;
     this.effectiveWeight = weight;
@@ -125,19 +128,25 @@ export class Upstream {
   /**
    * The peer of the next try; `null` when there is none that was not tried, or `tries` are used up.
    * Allocates nothing.
+   * @param hashKey picks the same peer for the same text as long as that is up, in the first level that
+   * has one that is; the next try goes to the next best. Empty: in turn.
    */
-  pick(attempts: Attempts, nowMs: number): Peer | null {
+  pick(attempts: Attempts, nowMs: number, hashKey = ""): Peer | null {
     const tries = attempts.tries;
     if (this.tries !== null && tries >= this.tries) return null;
     // Only a request that began before a swap of tables can meet a retired peer here.
     const careful = tries > 0 || this.#disposed;
     const only = this.#only;
     if (only !== null) return careful && isSpent(only.peer, attempts) ? null : only.peer;
+    const key = hashKey === "" ? null : hashOf(hashKey);
     const levels = this.#levels;
     for (let i = 0; i < levels.length; i += 1) {
       const slots = levels[i];
       if (slots === undefined) break;
-      const slot = nextSlot(slots, attempts, nowMs, careful, false);
+      const slot =
+        key === null
+          ? nextSlot(slots, attempts, nowMs, careful, false)
+          : bestSlot(slots, key, attempts, nowMs, careful, false);
       if (slot === null) continue;
       const member = slot.member;
       if (nowMs - member.checkedMs > slot.failTimeoutMs) {
@@ -146,7 +155,10 @@ export class Upstream {
       }
       return slot.peer;
     }
-    const slot = nextSlot(this.#slots, attempts, nowMs, careful, true);
+    const slot =
+      key === null
+        ? nextSlot(this.#slots, attempts, nowMs, careful, true)
+        : bestSlot(this.#slots, key, attempts, nowMs, careful, true);
     if (slot === null) return null;
     slot.member.probing = true;
     return slot.peer;
@@ -226,6 +238,30 @@ function nextSlot(
     if (best === null || slot.currentWeight > best.currentWeight) best = slot;
   }
   if (best !== null) best.currentWeight -= total;
+  return best;
+}
+
+/** The slot with the highest score for a key; `alsoOut` also takes servers that are out. */
+function bestSlot(
+  slots: readonly Slot[],
+  key: number,
+  attempts: Attempts,
+  nowMs: number,
+  careful: boolean,
+  alsoOut: boolean,
+): Slot | null {
+  let best: Slot | null = null;
+  let bestScore = -1;
+  for (let i = 0; i < slots.length; i += 1) {
+    const slot = slots[i];
+    if (slot === undefined) break;
+    if (careful && isSpent(slot.peer, attempts)) continue;
+    if (!alsoOut && slot.member.fails !== 0 && slot.isOut(nowMs)) continue;
+    const score = scoreOf(key, slot.keyHash, slot.weight);
+    if (score <= bestScore) continue;
+    best = slot;
+    bestScore = score;
+  }
   return best;
 }
 

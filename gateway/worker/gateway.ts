@@ -78,9 +78,11 @@ export class Gateway implements Handler<RequestContext> {
   }
 
   onPick(exchange: Exchange<RequestContext>): Peer | null {
-    const route = exchange.context?.route ?? null;
-    if (route === null) return null;
-    return route.pick(exchange, exchange.tries === 0 ? exchange.startedAtMs : this.#now());
+    const context = exchange.context;
+    const route = context?.route ?? null;
+    if (context === null || route === null) return null;
+    const nowMs = exchange.tries === 0 ? exchange.startedAtMs : this.#now();
+    return route.pick(exchange, nowMs, context.hashKey);
   }
 
   onPeerFailure(exchange: Exchange<RequestContext>, peer: Peer, failure: PeerFailure): void {
