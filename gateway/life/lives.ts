@@ -117,10 +117,10 @@ export class Lives {
     if (passing.length > 0) this.#options.pass(passing);
   }
 
-  /** Consul has what serves already, out of a snapshot or as it was accepted before. */
+  /** Consul has what was let through before: out of a snapshot, or again after a refused version. */
   kept(host: string, source: Source): void {
     const slot = this.#host(host);
-    if (!slot.isUnknown) return;
+    if (slot.accepted?.version === source.version) return;
     slot.accept(source, this.#options.clock.now());
     this.#pass(this.#settle(host));
   }
@@ -164,7 +164,8 @@ export class Lives {
     const nowMs = this.#options.clock.now();
     const iso = (ms: number) => new Date(ms).toISOString();
     const slot = this.#hosts.get(host);
-    const next = slot?.agreed?.next ?? null;
+    const agreed = slot?.desired(this.#rolloutOf(slot.accepted), nowMs) ?? null;
+    const next = agreed?.next ?? null;
     return {
       accepted: slot?.accepted?.version ?? null,
       rollout:
@@ -176,7 +177,7 @@ export class Lives {
               startedAt: iso(next.startedAt),
               nextStepAt: iso(nextStepAt(next, nowMs)),
             },
-      takenBack: (slot?.agreed?.takenBack ?? []).map(({ version, at, reason }) => ({
+      takenBack: (agreed?.takenBack ?? []).map(({ version, at, reason }) => ({
         version,
         at: iso(at),
         reason,

@@ -306,6 +306,21 @@ for (const kind of consulKinds())
       expect(node.lines.at(-1), "it may be taken back to").to.contain("it would break scripts/");
     });
 
+    it("a version that is put back after a refused one is accepted again", async () => {
+      const host = newHost();
+      const node = new Node("a");
+      await bring(host, rule("one"), [node]);
+      await put(host, "export default () => {");
+      await node.look(host);
+      expect(node.status(host).accepted).to.equal(null);
+      expect(live(node, host)).to.equal(rule("one"));
+      await bring(host, rule("one"), [node]);
+      expect(node.status(host).accepted).to.equal(versionOf(rule("one")));
+      await eventually("the history has the refused one too", async () =>
+        expect(await outcomes(host)).to.deep.equal(["refused", "live"]),
+      );
+    });
+
     it("what a snapshot left in service stays until Consul answers, and then goes on", async () => {
       const host = newHost();
       const node = new Node("a");
