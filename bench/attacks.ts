@@ -1,0 +1,97 @@
+/**
+ * What hostile scripts cost the others: `node bench/attacks.ts [--seconds N]`. A gateway with two
+ * workers; a host without a script is asked at a steady rate, first alone, then beside a host whose
+ * script attacks, which is asked at a rate of its own, one kind of attack after the other. Rates are
+ * low: what is measured is how long the worker is away, not what it can do.
+ */
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { Agent, get } from "node:http";
+import { loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { startOrigin } from "./http/origin.ts";
+import { Processes, workersOf } from "./http/processes.ts";
+import { machine } from "./http/report.ts";
+import { attacks, scriptOf } from "./scripts/attacks.ts";
+import { startGateway } from "./scripts/gateway.ts";
+
+const { values } = parseArgs({ options: { seconds: { type: "string", default: "4" } } });
+const seconds = Number(values.seconds);
+/** Requests a second. */
+const fastRate = 500;
+const attackRate = 50;
+
+const processes = new Processes();
+const directory = await mkdtemp(join(tmpdir(), "sluice-bench-"));
+const agent = new Agent({ keepAlive: true });
+
+interface Answer {
+  readonly status: number;
+  readonly ms: number;
+}
+
+function ask(port: number, host: string): Promise<Answer> {
+  const start = performance.now();
+  return new Promise((resolve) => {
+    const end = (status: number) => resolve({ status, ms: performance.now() - start });
+    get({ port, path: "/small", headers: { host }, agent }, (response) => {
+      response.resume().once("end", () => end(response.statusCode ?? 0));
+    }).once("error", () => end(0));
+  });
+}
+
+/** Asks at a steady rate, whether answers come or not, so that a wait shows in every request it hit. */
+async function load(port: number, host: string, rate: number): Promise<readonly Answer[]> {
+  const all: Promise<Answer>[] = [];
+  const start = performance.now();
+  while (performance.now() - start < seconds * 1_000) {
+    const due = ((performance.now() - start) / 1_000) * rate;
+    while (all.length < due) all.push(ask(port, host));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  return Promise.all(all);
+}
+
+function row(name: string, fast: readonly Answer[], attacked: readonly Answer[]): string {
+  const sorted = fast.map(({ ms }) => ms).sort((a, b) => a - b);
+  const at = (part: number) => (sorted[Math.floor(sorted.length * part)] ?? 0).toFixed(1);
+  const failed = fast.filter(({ status }) => status !== 200).length;
+  const refused = attacked.filter(({ status }) => status === 500).length;
+  const others = attacked.length - refused;
+  const cells = [name, at(0.5), at(0.99), at(0.999), (sorted.at(-1) ?? 0).toFixed(1)];
+  return `| ${[...cells, failed, refused, others].join(" | ")} |`;
+}
+
+try {
+  await chmod(directory, 0o755);
+  const originPort = await startOrigin(processes, 1, directory);
+  const names = Object.keys(attacks);
+  const hosts: Record<string, string | null> = { "fast.example": null };
+  for (const [at, name] of names.entries()) {
+    hosts[`attack${at}.example`] = scriptOf(attacks[name] ?? "");
+  }
+  const gateway = await startGateway({
+    ...{ processes, directory, originPort, hosts },
+    ...{ core: "0,1", otherCore: 1, workers: 2 },
+  });
+  const before = workersOf(gateway.pid);
+  await load(gateway.port, "fast.example", fastRate);
+  console.log(`${machine()}; load ${loadavg()[0]?.toFixed(1)}; ${seconds} s each`);
+  console.log("| beside | p50 ms | p99 | p99.9 | longest | failed | errors of the attack | not |");
+  console.log("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+  console.log(row("nothing", await load(gateway.port, "fast.example", fastRate), []));
+  for (const [at, name] of names.entries()) {
+    const [fast, attacked] = await Promise.all([
+      load(gateway.port, "fast.example", fastRate),
+      load(gateway.port, `attack${at}.example`, attackRate),
+    ]);
+    console.log(row(name, fast, attacked));
+  }
+  console.log(row("nothing, at the end", await load(gateway.port, "fast.example", fastRate), []));
+  const lost = before.filter((pid) => !workersOf(gateway.pid).includes(pid));
+  console.log(`workers that ended: ${lost.length}`);
+} finally {
+  agent.destroy();
+  await processes.stop();
+  await rm(directory, { recursive: true, force: true });
+}
