@@ -2,6 +2,7 @@
  * One service in use: how it is kept up to date (a blocking query of its own, or polled), and what
  * its answers come to. Decides nothing about which services are in use.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Instance } from "../gateway/state/index.ts";
 import type { ConsulClient } from "./client.ts";
 import type { Clock } from "./clock.ts";
@@ -20,8 +21,8 @@ export interface ServiceOptions {
   readonly random: () => number;
   readonly waitMs: number;
   readonly previous?: readonly Instance[] | undefined;
-  /** What may serve now, after each answer. */
-  readonly onInstances: (service: Service, instances: readonly Instance[]) => void;
+  /** After each answer; `isChange`: what may serve is not what the answer before it came to. */
+  readonly onInstances: (service: Service, isChange: boolean) => void;
 }
 
 export class Service {
@@ -89,15 +90,23 @@ export class Service {
       const query = { index: null, waitMs: 0, signal };
       answer = await readHealth(this.#options.consul, this.name, this.datacenter, query);
     } catch (error) {
-      this.#fail(describeConsulError(error));
+      // Given up because it is watched now.
+      if (!this.isWatched) this.#fail(describeConsulError(error));
       throw error;
     }
     this.#take({ ...answer, backwards: false, afterError: false });
   }
 
-  async close(): Promise<void> {
+  /** Ends its blocking query; resolves when nothing of it is left. */
+  async unwatch(): Promise<void> {
+    const watch = this.#watch;
+    this.#watch = null;
+    await watch?.stop();
+  }
+
+  /** Nobody waits for it any more. */
+  close(): void {
     this.#first.resolve();
-    await this.#watch?.stop();
   }
 
   watchStatus(): WatchStatus | null {
@@ -109,10 +118,11 @@ export class Service {
     const backwards =
       event.backwards || (this.#lastIndex !== null && event.index < this.#lastIndex);
     const afterError = event.afterError || this.#error !== null;
-    const instances = this.instances.apply({ ...event, backwards, afterError });
+    const before = this.instances.answered ? this.instances.instances() : null;
+    const now = this.instances.apply({ ...event, backwards, afterError });
     this.#lastIndex = event.index;
     this.#error = null;
-    this.#options.onInstances(this, instances);
+    this.#options.onInstances(this, before !== null && !isDeepStrictEqual(now, before));
     this.#first.resolve();
   }
 

@@ -1,16 +1,16 @@
 /**
- * The services in use: those that requests asked for and those that documents name. Decides which get
- * a blocking query, which are polled, and when one is no longer in use.
+ * The services in use: those that requests asked for and those that documents name. Decides which are
+ * to be kept up to date, and when one is no longer in use.
  */
 import type { Change, Instance } from "../gateway/state/index.ts";
 import type { ConsulClient } from "./client.ts";
 import type { Clock } from "./clock.ts";
 import { Datacenters } from "./datacenters.ts";
-import { Poller } from "./poller.ts";
 import { Service } from "./service.ts";
 import { type ServiceId, splitServiceKey } from "./service-key.ts";
 import { UnknownServices } from "./unknown-services.ts";
 import type { WatchStatus } from "./watch.ts";
+import { WatchSlots } from "./watch-slots.ts";
 
 export interface ServicesOptions {
   readonly consul: ConsulClient;
@@ -44,13 +44,11 @@ const maxPending = 1_000;
 export class Services {
   readonly #options: ServicesOptions;
   readonly #inUse = new Map<string, Service>();
-  readonly #poller: Poller;
+  readonly #slots: WatchSlots;
   readonly #datacenters: Datacenters;
   readonly #unknown: UnknownServices;
   /** Asked for before the catalog was known. */
   readonly #pending = new Set<string>();
-  readonly #closing = new Set<Promise<void>>();
-  #watched = 0;
   #probes = 0;
   #cancelSweep: (() => void) | null = null;
 
@@ -58,9 +56,10 @@ export class Services {
     this.#options = options;
     this.#datacenters = new Datacenters(options.consul, options.clock);
     this.#unknown = new UnknownServices(options.clock);
-    this.#poller = new Poller({
+    this.#slots = new WatchSlots({
       clock: options.clock,
       random: options.random,
+      maxWatches: options.maxWatches,
       poll: (key, signal) => this.#poll(key, signal),
     });
   }
@@ -81,9 +80,9 @@ export class Services {
 
   async stop(): Promise<void> {
     this.#cancelSweep?.();
-    for (const service of this.#inUse.values()) this.#track(service.close());
+    for (const service of this.#inUse.values()) service.close();
     this.#inUse.clear();
-    await Promise.all([this.#poller.stop(), ...this.#closing]);
+    await this.#slots.stop();
   }
 
   /**
@@ -105,7 +104,7 @@ export class Services {
     else this.#options.emit(this.#unknown.add(key));
   }
 
-  /** The services that documents name now; they are watched whether or not the catalog has them. */
+  /** The services that documents name now; they are in use whether or not the catalog has them. */
   name(keys: ReadonlySet<string>): void {
     for (const key of keys) {
       const query = splitServiceKey(key);
@@ -120,7 +119,12 @@ export class Services {
 
   /** The catalog changed; `names`: the services that came, went or have other tags. */
   catalogChanged(names: Iterable<string>): void {
-    for (const name of names) this.#poller.urge(name);
+    for (const name of names) {
+      const service = this.#inUse.get(name);
+      if (service === undefined) continue;
+      this.#follow(service);
+      this.#slots.urge(service);
+    }
     const waiting = [...this.#pending, ...this.#unknown.keys()];
     this.#pending.clear();
     for (const key of waiting)
@@ -138,7 +142,7 @@ export class Services {
   }
 
   get polled(): number {
-    return this.#poller.size;
+    return this.#slots.polled;
   }
 
   watches(): readonly WatchStatus[] {
@@ -172,8 +176,7 @@ export class Services {
       return known;
     }
     const service = this.#create(key, query);
-    if (this.#watched < this.#options.maxWatches) this.#watch(service);
-    else this.#poller.add(key);
+    this.#follow(service);
     return service;
   }
 
@@ -188,16 +191,17 @@ export class Services {
       random,
       waitMs,
       previous: previous?.get(key),
-      onInstances: (one) => this.#onInstances(one),
+      onInstances: (one, isChange) => this.#onInstances(one, isChange),
     });
     this.#unknown.delete(key);
     this.#inUse.set(key, service);
     return service;
   }
 
-  #watch(service: Service): void {
-    this.#watched += 1;
-    service.watch();
+  /** Keeps it up to date, unless the catalog's own watch is enough to know when there is news. */
+  #follow(service: Service): void {
+    if (this.#isAway(service)) this.#slots.remove(service);
+    else this.#slots.add(service);
   }
 
   /** Asks once whether another datacenter has the service, before anything of it is kept. */
@@ -206,15 +210,13 @@ export class Services {
     const service = this.#create(key, query);
     service.probeUntil = this.#options.clock.now() + probeMs;
     this.#probes += 1;
-    this.#poller.add(key);
+    this.#follow(service);
   }
 
   #confirm(service: Service): void {
     service.probeUntil = null;
     this.#probes -= 1;
-    if (this.#watched >= this.#options.maxWatches) return;
-    this.#poller.remove(service.key);
-    this.#watch(service);
+    this.#follow(service);
   }
 
   async #poll(key: string, signal: AbortSignal): Promise<void> {
@@ -227,7 +229,7 @@ export class Services {
     await service.poll(signal);
   }
 
-  #onInstances(service: Service): void {
+  #onInstances(service: Service, isChange: boolean): void {
     if (this.#inUse.get(service.key) !== service) return;
     if (service.probeUntil !== null) {
       if (!service.instances.isRegistered) {
@@ -237,6 +239,8 @@ export class Services {
       service.asked = true;
       this.#confirm(service);
     }
+    if (isChange) this.#slots.noteChange(service);
+    this.#follow(service);
     this.#emitInstances(service);
   }
 
@@ -257,22 +261,9 @@ export class Services {
 
   #forget(service: Service): void {
     this.#inUse.delete(service.key);
-    this.#poller.remove(service.key);
     if (service.probeUntil !== null) this.#probes -= 1;
-    this.#track(service.close());
-    if (!service.isWatched) return;
-    this.#watched -= 1;
-    for (const other of this.#inUse.values()) {
-      if (other.isWatched || other.probeUntil !== null) continue;
-      this.#poller.remove(other.key);
-      this.#watch(other);
-      break;
-    }
-  }
-
-  #track(closing: Promise<void>): void {
-    this.#closing.add(closing);
-    void closing.finally(() => this.#closing.delete(closing));
+    this.#slots.remove(service);
+    service.close();
   }
 
   #scheduleSweep(): void {
@@ -293,6 +284,8 @@ export class Services {
         service.unlistedSince ??= now;
         if (now - service.unlistedSince >= lingerMs) this.#close(service);
       }
+      // Also when an operator has ended holds.
+      if (this.#inUse.has(service.key)) this.#follow(service);
     }
     const changes = this.#unknown.expire();
     if (changes.length > 0) this.#options.emit(changes);
@@ -304,5 +297,12 @@ export class Services {
     if (service.datacenter !== null)
       return !service.instances.answered || service.instances.isRegistered;
     return !this.#options.catalog.known || this.#options.catalog.has(service.name);
+  }
+
+  /** Neither the local catalog nor its own last answer has it, and nothing of it is held. */
+  #isAway({ datacenter, name, instances }: Service): boolean {
+    const { catalog } = this.#options;
+    if (datacenter !== null || !instances.answered || instances.isRegistered) return false;
+    return catalog.known && !catalog.has(name);
   }
 }

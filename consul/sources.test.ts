@@ -37,6 +37,11 @@ for (const kind of consulKinds())
         .status()
         .held.map((entry) => `${entry.kind} ${entry.key}`)
         .sort();
+    const watchedServices = () =>
+      seen.sources
+        .status()
+        .watches.map(({ name }) => name)
+        .filter((name) => name.startsWith("service "));
     const answersAgain = () =>
       until("Consul answers again", () => {
         const { stale, watches } = seen.sources.status();
@@ -149,10 +154,54 @@ for (const kind of consulKinds())
       expect(seen.sources.status()).to.include({ servicesInUse: 4, polled: 3 });
       await operator.register("c", 5003);
       await becomes(() => seen.ports("c"), [4003, 5003]);
+      // It changed, and "a" did not.
+      expect(watchedServices()).to.deep.equal(["service c"]);
       await operator.delete("upstreams/t");
       await becomes(() => seen.sources.status().servicesInUse, 3);
       expect(seen.sources.status().polled).to.equal(2);
-      expect(seen.sources.status().watches.map(({ name }) => name)).to.include("service b");
+      await operator.deregister("c", 4003);
+      await operator.deregister("c", 5003);
+      await becomes(watchedServices, ["service d"]);
+      expect(seen.sources.status()).to.include({ servicesInUse: 3, polled: 1 });
+    });
+
+    it("give the watch of a service that left the catalog to others, until it is back", async () => {
+      await operator.register("gone", 4001);
+      await operator.register("next", 4002);
+      await begin({ maxServiceWatches: 1 });
+      seen.sources.use("gone");
+      seen.sources.use("next");
+      await becomes(() => seen.ports("next"), [4002]);
+      expect(watchedServices()).to.deep.equal(["service gone"]);
+      await operator.deregister("gone", 4001);
+      await becomes(watchedServices, ["service next"]);
+      expect(seen.value("service", "gone")).to.deep.equal([]);
+      expect(seen.sources.status()).to.include({ servicesInUse: 2, polled: 0 });
+      await operator.register("gone", 4003);
+      await becomes(() => seen.ports("gone"), [4003]);
+      expect(seen.sources.status()).to.include({ servicesInUse: 2, polled: 1 });
+      await operator.deregister("gone", 4003);
+      await becomes(() => seen.ports("gone"), []);
+      await becomes(() => seen.sources.status().polled, 0);
+      await operator.deregister("next", 4002);
+      await becomes(watchedServices, []);
+      await operator.register("next", 4004);
+      await becomes(() => seen.ports("next"), [4004]);
+      expect(watchedServices()).to.deep.equal(["service next"]);
+    });
+
+    it("keep the watch of a service that is held", async () => {
+      await operator.register("thumb", 4001);
+      await begin();
+      seen.sources.use("thumb");
+      await becomes(() => seen.ports("thumb"), [4001]);
+      await consul.restart({ keepData: false });
+      await answersAgain();
+      await becomes(heldKeys, ["catalog thumb", "service thumb"]);
+      expect(watchedServices()).to.deep.equal(["service thumb"]);
+      seen.sources.release();
+      await becomes(watchedServices, []);
+      expect(seen.value("service", "thumb")).to.deep.equal([]);
     });
 
     it("drop a service some minutes after it left the catalog, and what never was in it", async () => {

@@ -61,7 +61,7 @@ export interface ConsulSourcesStatus {
   readonly refused: readonly RefusedKey[];
   readonly held: readonly HeldEntry[];
   readonly servicesInUse: number;
-  /** Services in use that have no watch of their own. */
+  /** Services in use that would have a watch of their own if one were free. */
   readonly polled: number;
 }
 
