@@ -1,5 +1,6 @@
 /** What a failed try means: whether it may be repeated, and what the client is told of it. */
 import type { PeerFailure } from "./engine.ts";
+import type { Refusal } from "./grammar.ts";
 
 /** Methods that may be sent twice (RFC 9110 section 9.2.2). */
 export const idempotent: ReadonlySet<string> = new Set([
@@ -10,6 +11,21 @@ export const idempotent: ReadonlySet<string> = new Set([
   "PUT",
   "DELETE",
 ]);
+
+/** Whether no byte of the request can have reached the peer. */
+export function wasNeverSent(failure: PeerFailure): boolean {
+  return failure.code === "connect_failed" || failure.code === "connect_timeout";
+}
+
+/** What the client is answered after the last failed try; `null`: there was nobody to try. */
+export function outcomeOf(failure: PeerFailure | null, host: string): Refusal {
+  if (failure === null) {
+    return { status: 503, code: "no_peer", message: `no healthy peer for ${host}` };
+  }
+  const { code } = failure;
+  const isTime = code === "connect_timeout" || code === "response_timeout";
+  return { status: isTime ? 504 : 502, code, message: failureText(failure, host) };
+}
 
 /** For the client: it names the host that was asked for, never the address of a peer. */
 export function failureText(failure: PeerFailure, host: string): string {

@@ -128,7 +128,7 @@ export class ClientConnection<C> implements ClientOrigin {
     this.touchTunnel();
     const ahead = this.#reader.takePending();
     if (ahead !== null) this.#onTunnelBytes(ahead);
-    if (this.#hasEnded) this.#exchange.endTunnel();
+    if (this.#hasEnded) this.#exchange.tunnel?.endToPeer();
   }
 
   /** Bytes went over an upgraded connection. */
@@ -222,7 +222,7 @@ export class ClientConnection<C> implements ClientOrigin {
 
   #onTunnelBytes(bytes: Buffer): void {
     this.touchTunnel();
-    if (!this.#exchange.sendTunnel(bytes)) this.#pause();
+    if (this.#exchange.tunnel?.sendToPeer(bytes) === false) this.#pause();
   }
 
   #keepAhead(chunk: Buffer): void {
@@ -369,7 +369,7 @@ export class ClientConnection<C> implements ClientOrigin {
         else this.destroy();
         break;
       case "tunnel":
-        this.#exchange.endTunnel();
+        this.#exchange.tunnel?.endToPeer();
         break;
     }
   }

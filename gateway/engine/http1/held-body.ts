@@ -26,7 +26,7 @@ export class HeldBody {
 
   /** Not needed for another try any more. */
   letGo(): void {
-    this.isWhole = this.#bytes === 0;
+    this.isWhole = false;
     this.pieces.length = 0;
     this.#bytes = 0;
   }

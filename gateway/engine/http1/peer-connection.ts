@@ -171,7 +171,7 @@ export class PeerConnection<C> {
     const next = this.#pool.next();
     if (next !== undefined) {
       this.#serve(next);
-      next.onConnection(this);
+      next.request.onConnection(this);
       return;
     }
     this.#stage = "idle";
@@ -211,12 +211,12 @@ export class PeerConnection<C> {
   #onConnect(): void {
     this.#stage = "head";
     if (this.#exchange === null) this.destroy();
-    else this.#exchange.onPeerReady(this);
+    else this.#exchange.request.onPeerReady(this);
   }
 
   #onDrain(): void {
     if (this.#stage === "head") this.deadline = 0;
-    this.#exchange?.onPeerDrain(this);
+    this.#exchange?.request.onPeerDrain(this);
   }
 
   #onData(chunk: Buffer): void {
@@ -236,7 +236,7 @@ export class PeerConnection<C> {
         this.#yieldAfter(chunk.length);
         break;
       case "tunnel":
-        exchange.onTunnelData(chunk);
+        exchange.tunnel?.sendToClient(chunk);
         break;
     }
   }
@@ -362,7 +362,7 @@ export class PeerConnection<C> {
       this.#pool.remove(this);
       return;
     }
-    if (this.#stage === "tunnel") exchange.onTunnelEnd();
+    if (this.#stage === "tunnel") exchange.tunnel?.endToClient();
     else if (this.#stage === "body" && this.head.framing === "close") exchange.onResponseEnd("");
     else this.#socket.destroy();
   }
@@ -376,17 +376,17 @@ export class PeerConnection<C> {
     this.#pool.size -= 1;
     this.#engine.removePeerConnection(this);
     const next = this.#pool.next();
-    next?.onConnection(new PeerConnection(this.#engine, this.peer, next));
+    next?.request.onConnection(new PeerConnection(this.#engine, this.peer, next));
     if (exchange === null) return;
     const { host, port } = this.peer;
     const why = this.#error === null ? "closed" : this.#error.message;
     if (stage === "connecting") {
-      exchange.onPeerFailed(this, {
+      exchange.request.onPeerFailed(this, {
         code: "connect_failed",
         message: `connecting to ${host}:${port}: ${why}`,
       });
     } else if (stage === "head") {
-      exchange.onPeerFailed(this, {
+      exchange.request.onPeerFailed(this, {
         code: "reset",
         message: `${host}:${port} gave no answer: ${why}`,
       });
@@ -405,7 +405,7 @@ export class PeerConnection<C> {
   #fail(failure: PeerFailure): void {
     const exchange = this.#exchange;
     this.destroy();
-    exchange?.onPeerFailed(this, failure);
+    exchange?.request.onPeerFailed(this, failure);
   }
 }
 

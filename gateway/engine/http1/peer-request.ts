@@ -1,0 +1,209 @@
+/**
+ * An exchange's request on its way to a peer: the tries, the connection of the current one or the wait
+ * for it, the body that is held for another, and what a failure leads to. What comes back is not seen here.
+ */
+import type { PeerFailure } from "../engine.ts";
+import { idempotent, outcomeOf, wasNeverSent } from "../failures.ts";
+import type { Peer } from "../peer.ts";
+import { allowedTrailer } from "../trailer.ts";
+import type { ClientConnection } from "./client-connection.ts";
+import type { Http1Exchange } from "./exchange.ts";
+import { HeldBody } from "./held-body.ts";
+import type { Http1Engine } from "./http1.ts";
+import { requestText } from "./outgoing-heads.ts";
+import { PeerConnection } from "./peer-connection.ts";
+
+export class PeerRequest<C> {
+  /** The peer of the current try; `null` before the first. */
+  peer: Peer | null = null;
+  tries = 0;
+  /** Whether nothing of the request is still to come from the client. */
+  isRead = false;
+  /** The connection of the current try, established or on its way. */
+  connection: PeerConnection<C> | null = null;
+  readonly #engine: Http1Engine<C>;
+  readonly #client: ClientConnection<C>;
+  readonly #exchange: Http1Exchange<C>;
+  readonly #tried: Peer[] = [];
+  /** Whether it waits for a connection of its peer. */
+  #isWaiting = false;
+  readonly #held = new HeldBody();
+  #trailer = "";
+
+  constructor(engine: Http1Engine<C>, client: ClientConnection<C>, exchange: Http1Exchange<C>) {
+    this.#engine = engine;
+    this.#client = client;
+    this.#exchange = exchange;
+  }
+
+  /** Another request begins. */
+  begin(hasBody: boolean): void {
+    this.peer = null;
+    this.tries = 0;
+    this.isRead = !hasBody;
+    this.#tried.length = 0;
+    this.#held.reset();
+    this.#trailer = "";
+  }
+
+  /** The exchange is over. */
+  end(): void {
+    this.#held.reset();
+  }
+
+  tried(peer: Peer): boolean {
+    return this.#tried.includes(peer);
+  }
+
+  /** Has the handler pick a peer, and tries it. `last`: how the try before failed. */
+  try(last: PeerFailure | null): void {
+    const exchange = this.#exchange;
+    let peer: Peer | null;
+    try {
+      peer = this.#engine.handler.onPick(exchange);
+    } catch (error) {
+      exchange.onHandlerThrew(error);
+      return;
+    }
+    if (exchange.phase !== "handling") return;
+    if (peer === null) {
+      this.#failAfter(last);
+      return;
+    }
+    exchange.phase = "trying";
+    this.tries += 1;
+    this.#tried.push(peer);
+    this.#connect(peer, false);
+  }
+
+  /** A piece of the body. False: there is no room for more before `onPeerDrain`. */
+  sendBody(piece: Buffer): boolean {
+    const { connection } = this;
+    const isSent = connection !== null && !connection.isConnecting;
+    const held = this.#held;
+    if (held.isWhole) {
+      held.push(piece);
+      if (isSent && held.isFull) held.letGo();
+    }
+    return isSent ? connection.sendBody(piece, this.#exchange.head.isChunked) : !held.isFull;
+  }
+
+  /** The request is whole. `trailer` is as the client sent it. */
+  sendEnd(trailer: string): void {
+    this.isRead = true;
+    this.#trailer = allowedTrailer(trailer, this.#exchange.head.connection);
+    const { connection } = this;
+    if (connection !== null && !connection.isConnecting) this.#sendBodyEnd(connection);
+  }
+
+  /** The answer has begun: there will be no other try. */
+  onAnswered(): void {
+    this.#held.letGo();
+  }
+
+  /** The answer is whole: the connection may serve another request. */
+  finish(): void {
+    const { connection } = this;
+    if (connection === null) return;
+    this.connection = null;
+    connection.peer.inFlight -= 1;
+    connection.release(connection.head.keepAlive && this.isRead);
+  }
+
+  /** No answer is wanted any more. */
+  drop(): void {
+    if (this.#isWaiting && this.peer !== null) {
+      this.#isWaiting = false;
+      this.peer.inFlight -= 1;
+      this.#engine.leaveQueue(this.peer, this.#exchange);
+    }
+    const { connection } = this;
+    if (connection === null) return;
+    this.connection = null;
+    connection.peer.inFlight -= 1;
+    connection.destroy();
+  }
+
+  // What the pool and the peer connection tell.
+
+  /** A connection to the peer is there, or on its way. */
+  onConnection(connection: PeerConnection<C>): void {
+    this.#isWaiting = false;
+    this.connection = connection;
+    if (!connection.isConnecting) this.onPeerReady(connection);
+  }
+
+  /** No connection of the peer became free in time. */
+  onQueueTimeout(): void {
+    this.#giveUp("queue_timeout", `no peer of ${this.#exchange.host} became free in time`);
+  }
+
+  onPeerReady(connection: PeerConnection<C>): void {
+    const exchange = this.#exchange;
+    const { head, authority, id } = exchange;
+    const text = requestText(head, this.#client, exchange.target.text, authority, id);
+    connection.sendHead(text, this.#held.pieces, head.isChunked);
+    if (this.isRead) this.#sendBodyEnd(connection);
+    if (this.#held.isFull) this.#held.letGo();
+    this.#client.resumeReading();
+  }
+
+  onPeerDrain(connection: PeerConnection<C>): void {
+    if (this.isRead) connection.awaitAnswer();
+    this.#client.resumeReading();
+  }
+
+  onPeerFailed(connection: PeerConnection<C>, failure: PeerFailure): void {
+    const { peer } = connection;
+    const exchange = this.#exchange;
+    this.connection = null;
+    peer.inFlight -= 1;
+    const mayResend =
+      failure.code === "reset" &&
+      !connection.hasAnswered &&
+      this.#held.isWhole &&
+      idempotent.has(exchange.method);
+    if (mayResend && connection.isReused) {
+      // The peer closed a kept connection just as the request went out: no fault of either side.
+      this.#connect(peer, true);
+      return;
+    }
+    exchange.phase = "handling";
+    try {
+      this.#engine.handler.onPeerFailure(exchange, peer, failure);
+    } catch (error) {
+      exchange.onHandlerThrew(error);
+      return;
+    }
+    const isSafe = mayResend || wasNeverSent(failure);
+    if (isSafe && this.tries < this.#engine.limits.maxTries) this.try(failure);
+    else this.#failAfter(failure);
+  }
+
+  #connect(peer: Peer, isFresh: boolean): void {
+    this.peer = peer;
+    peer.inFlight += 1;
+    const exchange = this.#exchange;
+    const connection = PeerConnection.open(this.#engine, peer, exchange, isFresh);
+    if (connection !== null) this.onConnection(connection);
+    else if (this.#engine.waitForPeer(peer, exchange)) this.#isWaiting = true;
+    else this.#giveUp("queue_full", `too many requests wait for a peer of ${exchange.host}`);
+  }
+
+  #giveUp(code: string, message: string): void {
+    this.#isWaiting = false;
+    if (this.peer !== null) this.peer.inFlight -= 1;
+    this.#engine.countRefused(code);
+    this.#exchange.giveError(503, code, message);
+  }
+
+  #failAfter(failure: PeerFailure | null): void {
+    const { status, code, message } = outcomeOf(failure, this.#exchange.host);
+    this.#exchange.giveError(status, code, message);
+  }
+
+  #sendBodyEnd(connection: PeerConnection<C>): void {
+    if (this.#exchange.head.isChunked) connection.sendText(`0\r\n${this.#trailer}\r\n`);
+    connection.awaitAnswer();
+  }
+}
