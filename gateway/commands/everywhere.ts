@@ -44,46 +44,47 @@ export async function statusOf({ admin }: Gateway): Promise<Status> {
   return JSON.parse(await askStatus(address().parse(admin))) as Status;
 }
 
-/** Asks each gateway again and again until all are done or the time is over. `version` `null`: gone. */
+export interface Wait {
+  /** Of all keys in Consul. */
+  readonly prefix: string;
+  readonly subject: Subject;
+  /** `null`: it is to be gone. */
+  readonly version: string | null;
+  readonly timeoutMs: number;
+  /** Whether Consul still has that version, so that it is worth to wait. */
+  readonly isWanted: () => Promise<boolean>;
+}
+
+/** Asks each gateway again and again until all are done or the time is over. */
 export async function everywhere(
   gateways: readonly Gateway[],
-  prefix: string,
-  subject: Subject,
-  version: string | null,
-  timeoutMs: number,
+  wait: Wait,
 ): Promise<readonly Whereabouts[]> {
-  const deadline = performance.now() + timeoutMs;
+  const deadline = performance.now() + wait.timeoutMs;
   return Promise.all(
     gateways.map(async (gateway) => {
       for (;;) {
-        const found = await lookAt(gateway, prefix, subject, version);
+        const found = await lookAt(gateway, wait);
         if (found.isDone || performance.now() > deadline) return found;
+        if (!(await wait.isWanted())) {
+          return { gateway, isDone: true, isGood: false, says: "somebody wrote another version" };
+        }
         await sleep(pollMs);
       }
     }),
   );
 }
 
-async function lookAt(
-  gateway: Gateway,
-  prefix: string,
-  subject: Subject,
-  version: string | null,
-): Promise<Whereabouts> {
+async function lookAt(gateway: Gateway, wait: Wait): Promise<Whereabouts> {
   try {
-    return { gateway, ...judge(await statusOf(gateway), prefix, subject, version) };
+    return { gateway, ...judge(await statusOf(gateway), wait) };
   } catch (error) {
     const says = error instanceof Error ? error.message : String(error);
     return { gateway, isDone: false, isGood: false, says };
   }
 }
 
-function judge(
-  status: Status,
-  prefix: string,
-  subject: Subject,
-  version: string | null,
-): Omit<Whereabouts, "gateway"> {
+function judge(status: Status, { prefix, subject, version }: Wait): Omit<Whereabouts, "gateway"> {
   const refusal = status.refused.find(
     (one) => one.key === prefix + subject && "version" in one && one.version === version,
   );

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
 import { resolveConsulAddress } from "../../consul/environment.ts";
-import { ConsulClient, KvStore } from "../../consul/index.ts";
+import { ConsulClient, ConsulError, KvStore } from "../../consul/index.ts";
 import {
   eraseTypes,
   LifeStore,
@@ -86,7 +86,11 @@ async function test(desk: Desk, [file = ""]: readonly string[]): Promise<number>
   const isNamed = desk.flags.host !== undefined || desk.flags.module !== undefined;
   const subject = isNamed ? subjectOfFlags(desk.flags) : subjectOf("scripts", "test.example");
   const source = await readSource(subject, file);
-  const { fault, passed } = await desk.operations.test(subject, source);
+  const { fault, passed } = await desk.operations.test(subject, source).catch((error: unknown) => {
+    if (!(error instanceof ConsulError && error.code === "unreachable")) throw error;
+    desk.print(`without modules and settings, as Consul does not answer: ${error.message}`);
+    return desk.operations.testAlone(subject, source);
+  });
   if (fault !== null) throw new SourceRefused(fault);
   desk.print(passed === 0 ? "it loads; it has no tests" : `it loads; ${testsPass(passed)}`);
   return 0;
@@ -156,7 +160,8 @@ async function waitFor(desk: Desk, subject: Subject, version: string | null): Pr
   const { store, prefix, flags, print } = desk;
   const timeoutMs = readFlag("--timeout", duration(), flags.timeout ?? "15s");
   const gateways = await registeredGateways(store.kv, store.keys.gateways);
-  const where = await everywhere(gateways, prefix, subject, version, timeoutMs);
+  const isWanted = async () => ((await store.source(subject))?.version ?? null) === version;
+  const where = await everywhere(gateways, { prefix, subject, version, timeoutMs, isWanted });
   for (const line of whereLines(where)) print(line);
   return where.every(({ isGood }) => isGood) ? 0 : 1;
 }

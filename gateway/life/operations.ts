@@ -125,6 +125,16 @@ export class Operations {
     return this.#examineModule(name, { module, setting });
   }
 
+  /** As `test`, but as if Consul were empty: where it does not answer. */
+  testAlone(subject: Subject, text: string): Promise<Examination> {
+    const name = nameOf(subject);
+    const setting = new Map<string, Json>();
+    if (subject.startsWith("scripts/")) {
+      return this.#examineOne(name, text, { module: new Map(), setting });
+    }
+    return this.#probe(name, { module: new Map([[name, asSource(text)]]), setting });
+  }
+
   /**
    * Tests a source and writes it, when nobody changed what was there meanwhile.
    * @throws SourceRefused, LifeConflict, DocumentError for a name that is none.
@@ -235,9 +245,7 @@ export class Operations {
 
   /** A module is good when it loads, and so does every script that imports it. */
   async #examineModule(name: string, tables: Omit<ScriptTables, "script">): Promise<Examination> {
-    const specifier = JSON.stringify(`modules/${name}`);
-    const probe = `import * as module from ${specifier};\nexport default () => void module;\n`;
-    const found = await this.#examineOne(`modules/${name}`, probe, tables);
+    const found = await this.#probe(name, tables);
     if (found.fault !== null) return found;
     for (const script of await this.#entries("scripts")) {
       if (!imports(script.text, name)) continue;
@@ -247,6 +255,13 @@ export class Operations {
       return { ...found, fault: { ...fault, message } };
     }
     return found;
+  }
+
+  /** The smallest script that imports a module. */
+  #probe(name: string, tables: Omit<ScriptTables, "script">): Promise<Examination> {
+    const specifier = JSON.stringify(`modules/${name}`);
+    const text = `import * as module from ${specifier};\nexport default () => void module;\n`;
+    return this.#examineOne(`modules/${name}`, text, tables);
   }
 
   async #importerOf(name: string): Promise<string | null> {

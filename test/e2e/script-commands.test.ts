@@ -130,6 +130,36 @@ for (const kind of consulKinds())
       expect(bad.stdout).to.match(/^refused: scripts\/test\.example:1:\d+: SyntaxError/);
     });
 
+    it("test does without a Consul where none answers, and says so", async () => {
+      const path = file("rule.js", tested("one", "one"));
+      const { status, stdout } = await runSluice([
+        "script",
+        "test",
+        path,
+        "--consul",
+        "127.0.0.1:1",
+      ]);
+      expect(stdout).to.match(/^without modules and settings, .*ECONNREFUSED/);
+      expect(stdout).to.contain("\nit loads; 1 test passes\n");
+      expect(status).to.equal(0);
+    });
+
+    it("two pushes at once: none is lost without a word", async () => {
+      const host = newHost();
+      const texts = ["left", "right"];
+      const pushes = await Promise.all(texts.map((text) => push(host, says(text), `${text}.js`)));
+      const shown = (await script("show", host)).stdout;
+      const { versions } = JSON.parse(
+        await (await fetch(`${scene.consul.url}/v1/kv/sluice/history/scripts/${host}?raw`)).text(),
+      ) as { versions: { outcome: string }[] };
+      const good = texts.filter(
+        (_, at) => !pushes[at]?.stderr.includes("changed by somebody else"),
+      );
+      expect(good.map(says)).to.include(shown);
+      expect(versions.filter(({ outcome }) => outcome === "live")).to.have.lengthOf(1);
+      expect(versions).to.have.lengthOf(good.length);
+    });
+
     it("history says who and how it ended, rollback brings back, remove takes away", async () => {
       const host = newHost();
       for (const text of ["one", "two", "three"]) await push(host, says(text));

@@ -109,7 +109,7 @@ for (const kind of consulKinds())
       const host = newHost();
       await put(host, says("old"));
       await everywhere("the old one is live", host, says200("old"));
-      const rollout = `export const rollout = { percent: 20, steps: ["4s", "4s"], by: "x-user" };`;
+      const rollout = `export const rollout = { percent: 20, steps: ["6s", "6s"], by: "x-user" };`;
       await put(host, says("new", rollout));
       const users = Array.from({ length: 60 }, (_, at) => `user-${at}`);
       const who = async (gateway: TestGateway) => {
