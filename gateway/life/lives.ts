@@ -11,11 +11,12 @@ import {
   type Threshold,
 } from "../sandbox/index.ts";
 import type { Change, Json, LifeDocument, Source, Tables } from "../state/index.ts";
-import { isTakenBack, nextStepAt, remove, shareOf } from "./agreement.ts";
+import { isTakenBack, remove, shareOf } from "./agreement.ts";
 import { ErrorRates, type WorkerScriptReport } from "./error-rates.ts";
 import { HostLife } from "./host-life.ts";
 import type { Subject } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
+import { describeLife, type LifeStatus } from "./life-status.ts";
 import { windowAt } from "./schedule.ts";
 import { Scribe } from "./scribe.ts";
 import type { LifeStore } from "./store.ts";
@@ -36,26 +37,6 @@ export interface LivesOptions {
   readonly live: Tables;
   /** What the workers that live report. */
   readonly reports: () => readonly WorkerScriptReport[];
-}
-
-/** What `/status` says of a host's versions beyond the one that is live. Times are ISO 8601. */
-export interface LifeStatus {
-  /** What is in KV and passed its checks; `null` when nothing did. */
-  readonly accepted: string | null;
-  readonly rollout: {
-    readonly version: string;
-    /** Of the requests, now. */
-    readonly percent: number;
-    readonly startedAt: string;
-    readonly nextStepAt: string;
-  } | null;
-  readonly takenBack: readonly {
-    readonly version: string;
-    readonly at: string;
-    readonly reason: string;
-  }[];
-  /** A schedule keeps it out of service until then. */
-  readonly closedUntil: string | null;
 }
 
 const plain: Declared = {
@@ -91,6 +72,7 @@ export class Lives {
     this.#settings = new Map(live.setting);
     for (const [host, source] of live.script) this.#host(host).serve(source);
     for (const [host, trial] of live.trial) this.#host(host).serveTrial(trial);
+    for (const [host, life] of live.life) this.#host(host).learned(life);
   }
 
   /** A version passed its checks and declares this. */
@@ -117,12 +99,15 @@ export class Lives {
     if (passing.length > 0) this.#options.pass(passing);
   }
 
-  /** Consul has what was let through before: out of a snapshot, or again after a refused version. */
+  /** Consul has what was let through before: out of a snapshot, after a refused version, or written again. */
   kept(host: string, source: Source): void {
     const slot = this.#host(host);
-    if (slot.accepted?.version === source.version) return;
+    const isAgain = slot.accepted?.version === source.version;
+    if (isAgain && slot.accepted?.modifyIndex === source.modifyIndex) return;
     slot.accept(source, this.#options.clock.now());
     this.#pass(this.#settle(host));
+    // Maybe by a Consul that had lost it, and with it what was agreed on, which nobody else writes again.
+    if (isAgain && this.#hasBegun) this.#write(host);
   }
 
   /** The gate refused a source; `null` for a module that is gone. */
@@ -162,28 +147,9 @@ export class Lives {
 
   status(host: string): LifeStatus {
     const nowMs = this.#options.clock.now();
-    const iso = (ms: number) => new Date(ms).toISOString();
-    const slot = this.#hosts.get(host);
-    const agreed = slot?.desired(this.#rolloutOf(slot.accepted), nowMs) ?? null;
-    const next = agreed?.next ?? null;
-    return {
-      accepted: slot?.accepted?.version ?? null,
-      rollout:
-        next === null
-          ? null
-          : {
-              version: next.version,
-              percent: shareOf(next, nowMs) / 100,
-              startedAt: iso(next.startedAt),
-              nextStepAt: iso(nextStepAt(next, nowMs)),
-            },
-      takenBack: (agreed?.takenBack ?? []).map(({ version, at, reason }) => ({
-        version,
-        at: iso(at),
-        reason,
-      })),
-      closedUntil: slot === undefined || slot.closedUntil === null ? null : iso(slot.closedUntil),
-    };
+    const slot = this.#hosts.get(host) ?? new HostLife();
+    const agreed = slot.desired(this.#rolloutOf(slot.accepted), nowMs);
+    return describeLife(slot.accepted?.version ?? null, agreed, slot.closedUntil, nowMs);
   }
 
   /** Hosts that have a life, in service or not. */

@@ -2,31 +2,14 @@
  * What operators do with scripts and modules: list, show, test, push, roll back, remove. The commands
  * and the admin API are two faces of it. A version that it would refuse never reaches Consul.
  */
-import { stripTypeScriptTypes } from "node:module";
 import { maxDocumentBytes, parseEntryName } from "../documents/index.ts";
-import type { Examination, ExamineScript, ScriptFault, ScriptTables } from "../sandbox/index.ts";
+import type { Examination, ExamineScript, ScriptTables } from "../sandbox/index.ts";
 import type { Json, LifeDocument, Source } from "../state/index.ts";
 import { isTakenBack } from "./agreement.ts";
+import { SourceMissing, SourceRefused } from "./errors.ts";
 import { type History, lastGood, noted } from "./history.ts";
 import { type Subject, versionOf } from "./keys.ts";
 import { LifeConflict, type LifeStore, type StoredSource } from "./store.ts";
-
-/** A source does not pass its checks. */
-export class SourceRefused extends Error {
-  override readonly name = "SourceRefused";
-  readonly fault: ScriptFault;
-
-  constructor(fault: ScriptFault) {
-    const { key, line, column, message } = fault;
-    super(line === 0 ? `${key}: ${message}` : `${key}:${line}:${column}: ${message}`);
-    this.fault = fault;
-  }
-}
-
-/** There is no such script, module or version. */
-export class SourceMissing extends Error {
-  override readonly name = "SourceMissing";
-}
 
 export interface Listed {
   /** The host or the module's name. */
@@ -271,31 +254,6 @@ export class Operations {
       }
     }
     return null;
-  }
-}
-
-/**
- * JavaScript of TypeScript whose types can be erased; lines and columns stay as they are.
- * @throws SourceRefused
- */
-export function eraseTypes(subject: Subject, text: string): string {
-  const warn = process.emitWarning;
-  try {
-    // Node says once that this function is experimental: nothing that an operator can act on. It runs
-    // to its end before anything else may warn.
-    process.emitWarning = () => {};
-    return stripTypeScriptTypes(text);
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    // Node shows the place in the stack's first lines and nowhere else.
-    const [, line = "0", arrow = ""] =
-      /^[^\n]*:(\d+)\n[^\n]*\n?[^\n]*\n( *)\^/.exec(error.stack ?? "") ?? [];
-    const said = error.message.replace(/\s+/g, " ").trim();
-    const message = `not TypeScript whose types can be erased: ${said}`;
-    const column = line === "0" ? 0 : arrow.length + 1;
-    throw new SourceRefused({ key: subject, line: Number(line), column, message });
-  } finally {
-    process.emitWarning = warn;
   }
 }
 

@@ -109,10 +109,10 @@ export class LifeStore {
       if (life === before || life === null) return { before, life: before, isOurs: false };
       // First: what gateways agree on must be there for those that start later. A source that then loses
       // the race stays behind, which does no harm; to remove it might take it from who won.
-      for (const version of [life.live, life.next?.version]) {
+      for (const version of [life.live, life.before, life.next?.version]) {
         const text = typeof version === "string" ? textOf(version) : null;
-        const isKnown = version === before?.live || version === before?.next?.version;
-        if (typeof version === "string" && text !== null && !isKnown) {
+        const known = [before?.live, before?.before, before?.next?.version];
+        if (typeof version === "string" && text !== null && !known.includes(version)) {
           await this.keep(subject, version, text);
         }
       }
