@@ -127,8 +127,8 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
   const register = yield* entryOf("load");
   const namespace = main.namespace.derefInto();
   const output = yield* step<unknown>(
-    () => register.applySync(undefined, [namespace, options.wantsTests === true], limit),
-    () => register.apply(undefined, [namespace, options.wantsTests === true], limit),
+    () => register.applySync(undefined, [namespace, options.wantsTests ? 1 : 0], limit),
+    () => register.apply(undefined, [namespace, options.wantsTests ? 1 : 0], limit),
   );
   return { entry, ...readExports(options.key, String(output)) };
 }
