@@ -28,7 +28,7 @@ export function outcomeOf(failure: PeerFailure | null, host: string): Refusal {
 }
 
 /** For the client: it names the host that was asked for, never the address of a peer. */
-export function failureText(failure: PeerFailure, host: string): string {
+function failureText(failure: PeerFailure, host: string): string {
   switch (failure.code) {
     case "connect_failed":
       return `no peer of ${host} accepts connections`;

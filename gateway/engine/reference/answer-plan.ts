@@ -1,6 +1,6 @@
 /** What an origin's answer that `node:http` has read says, and whether the contract lets it pass. */
 import type { IncomingMessage } from "node:http";
-import { HeaderList } from "./header-list.ts";
+import { HeaderList, optionsOf } from "./header-list.ts";
 
 export class AnswerPlan {
   readonly status: number;
@@ -50,8 +50,18 @@ export class AnswerPlan {
     return new AnswerPlan(message, headers, method);
   }
 
-  static switched(message: IncomingMessage): AnswerPlan {
+  /** A 101, or what is wrong with it. `offer` is the client's `Upgrade`. */
+  static switched(message: IncomingMessage, offer: string): AnswerPlan | string {
+    if (!isOffered(offer, message.headers.upgrade ?? "")) {
+      return "101 to a protocol that was not offered";
+    }
     return new AnswerPlan(message, new HeaderList("response", message.rawHeaders), "GET");
+  }
+
+  /** A 101's whole head for the client. */
+  upgradeHead(): string {
+    const lines = this.headers.forwarded().map(([name, value]) => `${name}: ${value}\r\n`);
+    return `HTTP/1.1 101 ${this.reason}\r\n${lines.join("")}Connection: Upgrade\r\nUpgrade: ${this.upgrade}\r\n\r\n`;
   }
 
   /** How the body is framed for the client; `isOld` for one of HTTP/1.0. */
@@ -60,4 +70,10 @@ export class AnswerPlan {
     if (this.#hasNoBody) return "none";
     return isOld ? "close" : "chunked";
   }
+}
+
+/** Whether every protocol that the origin switches to is one that the client named. */
+function isOffered(offer: string, chosen: string): boolean {
+  const offered = optionsOf(offer);
+  return optionsOf(chosen).every((name) => name !== "" && offered.includes(name));
 }

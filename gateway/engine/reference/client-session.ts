@@ -5,7 +5,8 @@
 import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { refusalText } from "../answers.ts";
-import { type Refusal, refuse } from "../grammar.ts";
+import type { Refusal } from "../grammar.ts";
+import { BytesAhead } from "./bytes-ahead.ts";
 import { ReferenceExchange } from "./exchange.ts";
 import { parserRefusal } from "./parser-refusal.ts";
 import type { ReferenceEngine } from "./reference.ts";
@@ -15,7 +16,6 @@ import { headTooLarge, planRequest } from "./request-plan.ts";
 const lingerMs = 5_000;
 /** Requests that are read ahead of their turn; then the client is not read. */
 const maxAhead = 16;
-const maxAheadBytes = 65_536;
 
 interface Arrived {
   readonly request: IncomingMessage;
@@ -41,16 +41,12 @@ export class ClientSession<C> {
   #deadline: number;
   #readBefore = 0;
   #unsentBefore = 0;
-  /** Bytes that came behind the head of an upgrade, as long as they belong to nobody. */
-  #ahead: Buffer[] | null = null;
-  readonly #keepAhead = (piece: Buffer) => {
-    this.#ahead?.push(piece);
-    if (Buffer.concat(this.#ahead ?? []).length > maxAheadBytes) this.#socket.pause();
-  };
+  readonly #ahead: BytesAhead;
 
   constructor(engine: ReferenceEngine<C>, socket: Socket, address: string, isTrusted: boolean) {
     this.#engine = engine;
     this.#socket = socket;
+    this.#ahead = new BytesAhead(socket);
     this.address = address.startsWith("::ffff:") ? address.slice(7) : address;
     this.isTrusted = isTrusted;
     this.#deadline = engine.clock + engine.limits.idleTimeoutMs;
@@ -80,8 +76,7 @@ export class ClientSession<C> {
   }
 
   onUpgrade(request: IncomingMessage, head: Buffer): void {
-    this.#ahead = head.length > 0 ? [head] : [];
-    this.#socket.on("data", this.#keepAhead);
+    this.#ahead.begin(head);
     this.#enqueue({ request, response: null });
   }
 
@@ -132,19 +127,17 @@ export class ClientSession<C> {
 
   /** The socket, for a tunnel. */
   takeSocket(): Socket {
-    this.#socket.off("data", this.#keepAhead);
+    this.#ahead.stop();
     return this.#socket;
   }
 
   /** What the client sent behind the head of its upgrade. */
   takeAhead(): Buffer {
-    const ahead = Buffer.concat(this.#ahead ?? []);
-    this.#ahead = null;
-    return ahead;
+    return this.#ahead.take();
   }
 
   onExchangeOver(): void {
-    const wasTunnel = this.#stage === "busy" && this.#active !== null && this.#ahead === null;
+    const wasTunnel = this.#stage === "busy" && this.#active !== null && !this.#ahead.isKeeping;
     this.#active = null;
     this.#awaitProgress();
     if (wasTunnel && this.#socket.writableEnded) this.#linger();
@@ -257,10 +250,7 @@ export class ClientSession<C> {
       response.detachSocket(this.#socket);
       if (this.keepAlive) {
         // No upgrade after all: `node:http` reads on from where it stopped.
-        this.#socket.off("data", this.#keepAhead);
-        this.#socket.pause();
-        const ahead = this.takeAhead();
-        if (ahead.length > 0) this.#socket.unshift(ahead);
+        this.#ahead.giveBack();
         this.#engine.attach(this.#socket);
         this.#socket.resume();
       } else {
@@ -294,7 +284,7 @@ export class ClientSession<C> {
 
   #onEnd(): void {
     if (this.#active === null) {
-      if (this.#ahead !== null || this.#stage === "closing") this.#socket.end();
+      if (this.#ahead.isKeeping || this.#stage === "closing") this.#socket.end();
       return;
     }
     if (this.#active.isTunnel) return;
@@ -309,15 +299,3 @@ export class ClientSession<C> {
     this.#engine.removeSession(this);
   }
 }
-
-/** CONNECT asks for a tunnel to anywhere: not here. */
-export const connectRefusal: Refusal = {
-  status: 405,
-  code: "no_connect",
-  message: "CONNECT is not served here",
-};
-
-export const expectationRefusal: Refusal = {
-  ...refuse("bad_expectation", "only 100-continue is met"),
-  status: 417,
-};

@@ -19,10 +19,10 @@ import {
   type Handler,
 } from "../engine.ts";
 import type { Peer } from "../peer.ts";
-import { ClientSession, connectRefusal, expectationRefusal } from "./client-session.ts";
+import { ClientSession } from "./client-session.ts";
 import { Forwarder } from "./forwarder.ts";
 import { PeerPool, type Waiter } from "./peer-pool.ts";
-import { asksForUpgrade } from "./request-plan.ts";
+import { asksForUpgrade, connectRefusal, expectationRefusal } from "./request-plan.ts";
 
 const sweepMs = 100;
 /** While draining, a kept connection may bring one more request within this time. */

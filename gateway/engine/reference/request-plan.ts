@@ -171,3 +171,15 @@ function readTarget(
   if (!isAuthority(authority)) return refuse("bad_host", "the host is malformed");
   return { target, authority };
 }
+
+/** CONNECT asks for a tunnel to anywhere: not here. */
+export const connectRefusal: Refusal = {
+  status: 405,
+  code: "no_connect",
+  message: "CONNECT is not served here",
+};
+
+export const expectationRefusal: Refusal = {
+  ...refuse("bad_expectation", "only 100-continue is met"),
+  status: 417,
+};

@@ -1,0 +1,255 @@
+/**
+ * An exchange's request on its way to a peer: the tries, the turn at the peer or the wait for it, the body
+ * that is held for another, and what a failure leads to. What comes back is not seen here.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { PeerFailure } from "../engine.ts";
+import { idempotent, outcomeOf, wasNeverSent } from "../failures.ts";
+import type { Peer } from "../peer.ts";
+import type { RequestTarget } from "../request-target.ts";
+import type { ClientSession } from "./client-session.ts";
+import type { ReferenceExchange } from "./exchange.ts";
+import type { ExchangeDeadlines } from "./exchange-deadlines.ts";
+import type { Try } from "./forwarder.ts";
+import { outgoingRequest } from "./outgoing-request.ts";
+import type { PeerPool, Waiter } from "./peer-pool.ts";
+import type { ReferenceEngine } from "./reference.ts";
+import { RequestBody } from "./request-body.ts";
+import type { RequestPlan } from "./request-plan.ts";
+import { trailerPairs } from "./trailers.ts";
+
+export class PeerRequest<C> implements Waiter {
+  /** The peer of the current try; `null` before the first. */
+  peer: Peer | null = null;
+  tries = 0;
+  readonly #engine: ReferenceEngine<C>;
+  readonly #session: ClientSession<C>;
+  readonly #exchange: ReferenceExchange<C>;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #plan: RequestPlan;
+  readonly #target: RequestTarget;
+  readonly #deadlines: ExchangeDeadlines;
+  readonly #body: RequestBody;
+  readonly #tried: Peer[] = [];
+  /** Where it has its turn, or waits for it. */
+  #pool: PeerPool | null = null;
+  #isWaiting = false;
+  #try: Try | null = null;
+
+  constructor(
+    engine: ReferenceEngine<C>,
+    session: ClientSession<C>,
+    exchange: ReferenceExchange<C>,
+    request: IncomingMessage,
+    response: ServerResponse,
+    plan: RequestPlan,
+    target: RequestTarget,
+    deadlines: ExchangeDeadlines,
+  ) {
+    this.#engine = engine;
+    this.#session = session;
+    this.#exchange = exchange;
+    this.#request = request;
+    this.#response = response;
+    this.#plan = plan;
+    this.#target = target;
+    this.#deadlines = deadlines;
+    if (exchange.hasBody) deadlines.awaitBody();
+    this.#body = new RequestBody(request, !exchange.hasBody, {
+      onBytes: (count) => exchange.onRequestData(count),
+      onEnd: () => this.#onBodyEnd(),
+    });
+  }
+
+  /** Whether nothing of the request is still to come from the client. */
+  get isRead(): boolean {
+    return this.#body.isDone;
+  }
+
+  tried(peer: Peer): boolean {
+    return this.#tried.includes(peer);
+  }
+
+  /** Has the handler pick a peer, and tries it. `last`: how the try before failed. */
+  try(last: PeerFailure | null): void {
+    const exchange = this.#exchange;
+    let peer: Peer | null;
+    try {
+      peer = this.#engine.handler.onPick(exchange);
+    } catch (error) {
+      exchange.onHandlerThrew(error);
+      return;
+    }
+    if (exchange.phase !== "handling") return;
+    if (peer === null) {
+      this.#failAfter(last);
+      return;
+    }
+    exchange.phase = "trying";
+    this.tries += 1;
+    this.#tried.push(peer);
+    this.#connect(peer);
+  }
+
+  /** The answer has begun: there will be no other try. */
+  onAnswered(): void {
+    this.#deadlines.clearPeer();
+    this.#body.letGo();
+  }
+
+  /** The client is slower than what is written to it. */
+  pauseAnswer(): void {
+    this.#try?.pause();
+  }
+
+  resumeAnswer(): void {
+    this.#try?.resume();
+  }
+
+  /** The client took what was written to it. */
+  onClientDrain(): void {
+    if (this.#try !== null && this.isRead) this.#deadlines.clearClient();
+  }
+
+  /** The peer did not answer in time. */
+  onLate(): void {
+    const message = `no answer from ${this.peer?.key} in time`;
+    this.#try?.fail({ code: "response_timeout", message });
+  }
+
+  /** The peer's answer is not to be passed on. */
+  onBadAnswer(why: string): void {
+    this.#try?.cancel();
+    this.#onFailed({ code: "bad_response", message: `${this.peer?.key}: ${why}` });
+  }
+
+  /** The try is over, and its turn with it. `isKept`: the connection may serve another request. */
+  finish(isKept: boolean): void {
+    const pool = this.#pool;
+    if (pool === null || this.peer === null) return;
+    this.#pool = null;
+    this.peer.inFlight -= 1;
+    this.#deadlines.clearPeer();
+    this.#body.close();
+    this.#try?.finish(isKept);
+    this.#try = null;
+    pool.leave();
+  }
+
+  /** No answer is wanted any more. */
+  drop(): void {
+    if (this.#isWaiting && this.#pool !== null && this.peer !== null) {
+      this.#isWaiting = false;
+      this.#pool.giveUp(this);
+      this.#pool = null;
+      this.peer.inFlight -= 1;
+      return;
+    }
+    this.#try?.cancel();
+    this.finish(false);
+  }
+
+  /** The exchange is over. */
+  end(): void {
+    this.#body.drop();
+  }
+
+  // What the pool tells.
+
+  onTurn(): void {
+    this.#isWaiting = false;
+    this.#send();
+  }
+
+  onQueueTimeout(): void {
+    this.#giveUp("queue_timeout", `no peer of ${this.#target.host} became free in time`);
+  }
+
+  #connect(peer: Peer): void {
+    this.peer = peer;
+    peer.inFlight += 1;
+    const pool = this.#engine.poolOf(peer);
+    this.#pool = pool;
+    const turn = this.#engine.enter(pool, this);
+    if (turn === "ready") this.#send();
+    else if (turn === "waiting") this.#isWaiting = true;
+    else this.#giveUp("queue_full", `too many requests wait for a peer of ${this.#target.host}`);
+  }
+
+  #giveUp(code: string, message: string): void {
+    this.#isWaiting = false;
+    this.#pool = null;
+    if (this.peer !== null) this.peer.inFlight -= 1;
+    this.#engine.countRefused(code);
+    this.#exchange.giveError(503, code, message);
+  }
+
+  #send(): void {
+    const { peer } = this;
+    const pool = this.#pool;
+    if (peer === null || pool === null) return;
+    const exchange = this.#exchange;
+    const body = this.#body;
+    const outgoing = outgoingRequest(
+      this.#request,
+      this.#plan,
+      this.#target,
+      this.#session,
+      exchange.id,
+      body.open(),
+    );
+    this.#try = this.#engine.forwarder.send(this.#request, this.#response, peer, pool, outgoing, {
+      onHead: () => body.begin(),
+      onConnected: () => body.onConnected(),
+      onSent: () => {
+        if (exchange.phase !== "trying") return;
+        this.#deadlines.awaitPeer(this.#engine.limits.responseTimeoutMs);
+      },
+      onInformational: (status, rawHeaders) => exchange.onInformational(status, rawHeaders),
+      onResponse: (answer) => exchange.onResponse(answer),
+      onSwitched: (answer, socket, first) => exchange.onSwitched(answer, socket, first),
+      onFailed: (failure) => this.#onFailed(failure),
+      onCut: (code) => exchange.onCut(code),
+    });
+  }
+
+  #onBodyEnd(): void {
+    this.#deadlines.clearClient();
+    if (!this.#plan.isChunked) return;
+    this.#try?.addTrailers(trailerPairs(this.#request.rawTrailers, this.#plan.headers.connection));
+  }
+
+  #onFailed(failure: PeerFailure): void {
+    const { peer } = this;
+    const attempt = this.#try;
+    const exchange = this.#exchange;
+    if (peer === null || attempt === null || exchange.phase !== "trying") return;
+    const mayRepeat =
+      failure.code === "reset" &&
+      !attempt.hasAnswered &&
+      this.#body.canRepeat &&
+      idempotent.has(exchange.method);
+    this.finish(false);
+    if (mayRepeat && attempt.isReused) {
+      // The peer closed a kept connection just as the request went out: no fault of either side.
+      this.#connect(peer);
+      return;
+    }
+    exchange.phase = "handling";
+    try {
+      this.#engine.handler.onPeerFailure(exchange, peer, failure);
+    } catch (error) {
+      exchange.onHandlerThrew(error);
+      return;
+    }
+    const isSafe = mayRepeat || wasNeverSent(failure);
+    if (isSafe && this.tries < this.#engine.limits.maxTries) this.try(failure);
+    else this.#failAfter(failure);
+  }
+
+  #failAfter(failure: PeerFailure | null): void {
+    const { status, code, message } = outcomeOf(failure, this.#target.host);
+    this.#exchange.giveError(status, code, message);
+  }
+}
