@@ -14,14 +14,14 @@ describe("a rest", () => {
   it("begins with the fifth call that was cut short, and doubles up to half a minute", () => {
     const rest = new Rest();
     const rests = Array.from({ length: 15 }, (_, second) => restAfter(rest, second * 1_000));
-    expect(rests.slice(0, 7)).to.deep.equal([0, 0, 0, 0, 100, 200, 400]);
+    expect(rests.slice(0, 7)).to.deep.equal([0, 0, 0, 0, 500, 1_000, 2_000]);
     expect(rests.at(-1)).to.equal(30_000);
   });
 
   it("begins at once when V8 could not be interrupted for long", () => {
     const rest = new Rest();
-    expect(restAfter(rest, 0, 100)).to.equal(100);
-    expect(restAfter(rest, 1_000, 100)).to.equal(3_200);
+    expect(restAfter(rest, 0, 100)).to.equal(500);
+    expect(restAfter(rest, 1_000, 100)).to.equal(16_000);
   });
 
   it("forgets after a minute", () => {

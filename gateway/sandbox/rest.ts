@@ -8,7 +8,7 @@ const patience = 5;
 /** V8 took so long to be interrupted that everybody had to wait: once is enough. */
 const overrunMs = 100;
 const forgetMs = 60_000;
-const firstRestMs = 100;
+const firstRestMs = 500;
 const maxRestMs = 30_000;
 
 export class Rest {

@@ -81,6 +81,11 @@ export class Watchdog {
     this.#looks = Math.max(1, Math.ceil(limitMs / this.#tickMs));
   }
 
+  /** False when the thread has ended because nobody called. */
+  get isWatching(): boolean {
+    return this.#thread !== null && Atomics.load(this.#control, 1) === 0;
+  }
+
   /** From now on a stay under `number` that is too long costs `isolate` its life. */
   guard(number: number, isolate: ivm.Isolate): void {
     const { exchange } = this.#stopped();
