@@ -36,6 +36,7 @@ export class HostLife {
   /** A version of which it was said that there is nothing to go back to. */
   #hopeless: string | null = null;
   #doubtSinceMs: number | null = null;
+  #isInDoubt = false;
   #isWriting = false;
   #writeAgain = false;
   #noWriteBeforeMs = 0;
@@ -85,6 +86,7 @@ export class HostLife {
   /** This is what Consul has now. */
   learned(life: LifeDocument | null): void {
     this.#agreed = life;
+    this.#isInDoubt = false;
     this.#failures = this.#failures.filter(
       ({ version }) => version === life?.live || version === life?.next?.version,
     );
@@ -128,11 +130,17 @@ export class HostLife {
     return widen(life, nowMs);
   }
 
+  /** Consul may have lost what was agreed on, whatever the indexes say. */
+  doubt(): void {
+    this.#isInDoubt = true;
+  }
+
   /**
-   * Whether what Consul has should be read again: the source is older than what was decided for, and stays
-   * so. Either its watch is slow, or Consul has lost its data and counts anew.
+   * Whether what Consul has should be read again: there is doubt, or the source is older than what was
+   * decided for, and stays so. Either its watch is slow, or Consul has lost its data and counts anew.
    */
   isDoubtful(nowMs: number): boolean {
+    if (this.#isInDoubt) return true;
     const { index = 0, live = null, next = null, takenBack = [] } = this.#agreed ?? {};
     const { version = "", modifyIndex = index } = this.#accepted ?? {};
     const isKnown = version === live || version === next?.version;
@@ -249,6 +257,7 @@ export class HostLife {
     }
     return (
       this.#isWriting ||
+      this.#isInDoubt ||
       this.#doubtSinceMs !== null ||
       this.#writeAgain ||
       this.#failures.length > 0 ||

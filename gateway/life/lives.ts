@@ -102,12 +102,11 @@ export class Lives {
   /** Consul has what was let through before: out of a snapshot, after a refused version, or written again. */
   kept(host: string, source: Source): void {
     const slot = this.#host(host);
-    const isAgain = slot.accepted?.version === source.version;
-    if (isAgain && slot.accepted?.modifyIndex === source.modifyIndex) return;
+    if (slot.accepted === source) return;
+    // Maybe to a Consul that had lost it, and with it what was agreed on, which nobody else writes again.
+    if (slot.accepted?.version === source.version) slot.doubt();
     slot.accept(source, this.#options.clock.now());
     this.#pass(this.#settle(host));
-    // Maybe by a Consul that had lost it, and with it what was agreed on, which nobody else writes again.
-    if (isAgain && this.#hasBegun) this.#write(host);
   }
 
   /** The gate refused a source; `null` for a module that is gone. */

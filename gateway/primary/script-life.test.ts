@@ -381,6 +381,35 @@ for (const kind of consulKinds())
       expect(await store.life(host)).to.include({ before: versionOf(rule("two")) });
     });
 
+    it("a Consul that lost its data and got the scripts back is told again what was taken back", async () => {
+      const host = newHost();
+      const node = new Node("a");
+      await bring(host, rule("one"), [node]);
+      for (let each = 0; each < 50; each += 1) await put("other.example", rule(`v${each}`));
+      await bring(host, rule("two"), [node]);
+      node.reports = failures(host, rule("two"));
+      clock.advance(1_000);
+      node.reports = [];
+      await eventually("it is written down", async () => {
+        expect((await store.life(host))?.takenBack).to.have.lengthOf(1);
+      });
+      const agreed = await store.life(host);
+      await consul.restart({ keepData: false });
+      await put(host, rule("two"));
+      const value = await store.source(`scripts/${host}`);
+      await node.offer({ kind: "script", key: host, value });
+      await eventually("it is told", async () => {
+        clock.advance(1_000);
+        expect(await store.life(host)).to.include({ index: value?.modifyIndex });
+      });
+      const { live: version, takenBack } = agreed ?? {};
+      expect(await store.life(host)).to.deep.include({ live: version, takenBack });
+      expect(live(node, host)).to.equal(rule("one"));
+      const restarted = new Node("b");
+      await restarted.look(host);
+      expect(live(restarted, host), "its source is there again").to.equal(rule("one"));
+    });
+
     it("a version whose earlier one cannot be had serves all requests, and it is said", async () => {
       const host = newHost();
       const node = new Node("a");

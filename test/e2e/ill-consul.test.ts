@@ -58,6 +58,13 @@ for (const kind of consulKinds())
       workers.close();
     }
 
+    /** What Consul has as the version of the script that the gateways agreed on. Rejects when it has none. */
+    async function liveVersion(): Promise<unknown> {
+      const answer = await fetch(`${scene.consul.url}/v1/kv/sluice/live/scripted.example?raw`);
+      expect(answer.status).to.equal(200);
+      return Reflect.get(Object(await answer.json()), "live");
+    }
+
     const isStale = () =>
       scene.gateway.statusWhen("it says that it is stale", ({ consul }) => consul.stale !== null);
     const isWell = () =>
@@ -95,12 +102,16 @@ for (const kind of consulKinds())
       await scene.writes.put("hosts/forgotten.example", { paths: { "/": "home" } });
       const before = await scene.workers();
       await before.all("the host is served", forgotten, from("home"));
+      let agreed: unknown;
+      await eventually("it is agreed on which script serves", async () => {
+        agreed = await liveVersion();
+      });
       await scene.consul.kill();
       await isStale();
       await scene.consul.restart({ keepData: false });
       const lost = [
         ...[`host ${homeHost}`, "upstream home", "script scripted.example"],
-        ...["service ill", "catalog ill"],
+        ...["service ill", "catalog ill", "life scripted.example"],
       ];
       const heldIn = (status: Status) =>
         new Set(status.held.map(({ kind: what, key }) => `${what} ${key}`));
@@ -114,6 +125,8 @@ for (const kind of consulKinds())
       await scene.gateway.statusWhen("what came back is held no more", (status) =>
         heldIn(status).isDisjointFrom(new Set(lost)),
       );
+      // Nobody but the gateway can have brought that back.
+      expect(await liveVersion()).to.equal(agreed);
       await everythingServes();
       const moved = await scene.origin("moved");
       await scene.writes.put("upstreams/home", { servers: [moved.server] });
