@@ -1,100 +1,155 @@
 /**
- * An exchange's answer as it goes to the client, be it the origin's or the gateway's own: its heads, the
- * framing of its body, and its end. When what is written is not decided here.
+ * An exchange's answer on its way to the client, be it the origin's or the gateway's own: its heads, the
+ * framing of its body, its end, or the upgrade that takes its place. Tries that bring none are not seen here.
  */
 import { answerFields, statusLine } from "../answers.ts";
 import type { Answer } from "../engine.ts";
 import { allowedTrailer } from "../trailer.ts";
+import type { ChunkSink } from "./chunked.ts";
 import type { ClientConnection } from "./client-connection.ts";
+import type { Http1Exchange } from "./exchange.ts";
 import type { Http1Engine } from "./http1.ts";
 import { connectionLine, framingLine } from "./outgoing-heads.ts";
-import type { RequestHead } from "./request-head.ts";
+import type { PeerConnection } from "./peer-connection.ts";
 import type { ResponseHead } from "./response-head.ts";
+import { Tunnel } from "./tunnel.ts";
 
 export class ClientAnswer<C> {
+  /** Receives the decoded body of a chunked answer. */
+  readonly bodySink: ChunkSink;
   readonly #engine: Http1Engine<C>;
   readonly #client: ClientConnection<C>;
-  /** Of the request. */
-  readonly #head: RequestHead;
+  readonly #exchange: Http1Exchange<C>;
   #writesChunks = false;
 
-  constructor(engine: Http1Engine<C>, client: ClientConnection<C>, head: RequestHead) {
+  constructor(engine: Http1Engine<C>, client: ClientConnection<C>, exchange: Http1Exchange<C>) {
     this.#engine = engine;
     this.#client = client;
-    this.#head = head;
+    this.#exchange = exchange;
+    this.bodySink = {
+      onChunkData: (buffer, from, to) => this.onResponseData(buffer, from, to),
+    };
   }
 
   /**
    * A whole answer of the gateway's own; returns the bytes of its body. Throws a `TypeError` for a header
    * that is not valid, before anything is written.
    */
-  writeOwn(answer: Answer, isRequestRead: boolean): number {
+  writeOwn(answer: Answer): number {
     const fields = answerFields(answer);
     const client = this.#client;
-    this.#settleKeepAlive(isRequestRead);
+    this.#settleKeepAlive();
+    const { minor, method } = this.#exchange.head;
     const body = answer.body ?? "";
     const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
     const hasBody = answer.status !== 204 && answer.status !== 304;
     const framing = hasBody ? `Content-Length: ${length}\r\n` : "";
     client.write(
-      `HTTP/1.1 ${statusLine(answer.status)}${this.#engine.dateLine}${fields}${framing}${this.#connectionLine()}\r\n`,
+      `HTTP/1.1 ${statusLine(answer.status)}${this.#engine.dateLine}${fields}${framing}${connectionLine(client.keepAlive, minor)}\r\n`,
     );
-    if (!hasBody || length === 0 || this.#head.method === "HEAD") return 0;
+    if (!hasBody || length === 0 || method === "HEAD") return 0;
     client.writeBody(typeof body === "string" ? Buffer.from(body) : body, false);
     return length;
   }
 
-  /** False: the client is slower than the peer. */
-  writeInformational(head: ResponseHead): boolean {
+  // What the peer connection tells.
+
+  onInformational(head: ResponseHead): void {
+    const exchange = this.#exchange;
     // An HTTP/1.0 client does not know them (RFC 9110 section 15.2).
-    if (this.#head.minor === 0) return true;
-    return this.#client.write(`HTTP/1.1 ${head.statusLine}${head.fields}\r\n`);
+    if (exchange.head.minor === 0) return;
+    const hasRoom = this.#client.write(`HTTP/1.1 ${head.statusLine}${head.fields}\r\n`);
+    if (!hasRoom) exchange.peerRequest.connection?.pause();
   }
 
-  /** The origin's head; `body` is the whole body, as latin1, or empty when it follows. */
-  writeHead(head: ResponseHead, body: string, isRequestRead: boolean): void {
+  /** `body` is the whole body when it came along with the head, as latin1; empty otherwise. */
+  onResponseHead({ head }: PeerConnection<C>, body: string): void {
+    const exchange = this.#exchange;
     const client = this.#client;
-    this.#settleKeepAlive(isRequestRead);
+    exchange.peerRequest.onAnswered();
+    if (!this.#show(head)) return;
+    exchange.phase = "answering";
+    this.#settleKeepAlive();
+    const { minor } = exchange.head;
     const hasNoLength = head.framing === "chunked" || head.framing === "close";
-    this.#writesChunks = hasNoLength && this.#head.minor === 1;
+    this.#writesChunks = hasNoLength && minor === 1;
     // An HTTP/1.0 client knows no chunks: its body ends with the connection.
     if (hasNoLength && !this.#writesChunks) client.keepAlive = false;
     const date = head.hasDate ? "" : this.#engine.dateLine;
     const framing = framingLine(head, this.#writesChunks);
-    const text = `HTTP/1.1 ${head.statusLine}${date}${head.fields}${framing}${this.#connectionLine()}\r\n`;
+    const connection = connectionLine(client.keepAlive, minor);
+    const text = `HTTP/1.1 ${head.statusLine}${date}${head.fields}${framing}${connection}\r\n`;
+    exchange.bytesOut += body.length;
     client.write(body === "" ? text : text + body);
   }
 
-  /** False: the client is slower than the peer. */
-  writeBody(piece: Buffer): boolean {
-    return this.#client.writeBody(piece, this.#writesChunks);
+  onResponseData(buffer: Buffer, from: number, to: number): void {
+    const exchange = this.#exchange;
+    if (exchange.phase !== "answering" || to === from) return;
+    exchange.bytesOut += to - from;
+    const piece = from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to);
+    const hasRoom = this.#client.writeBody(piece, this.#writesChunks);
+    if (!hasRoom) exchange.peerRequest.connection?.pause();
   }
 
-  /** The end of the origin's body. */
-  writeEnd(head: ResponseHead, trailer: string): void {
-    if (!this.#writesChunks) return;
-    this.#client.write(`0\r\n${allowedTrailer(trailer, head.connection)}\r\n`);
+  onResponseEnd(trailer: string): void {
+    const exchange = this.#exchange;
+    const { connection } = exchange.peerRequest;
+    if (connection === null || exchange.phase !== "answering") return;
+    if (this.#writesChunks)
+      this.#client.write(`0\r\n${allowedTrailer(trailer, connection.head.connection)}\r\n`);
+    exchange.peerRequest.finish();
+    exchange.end();
   }
 
-  /** The origin's body ends before its end: the client must be able to see that. */
-  truncate(head: ResponseHead | undefined): void {
-    this.#client.truncate(!this.#writesChunks && head?.framing !== "length");
+  /** The answer ends before its end: the client must be able to see that. */
+  onTruncated(code: string): void {
+    const exchange = this.#exchange;
+    const { connection } = exchange.peerRequest;
+    exchange.errorCode = code;
+    exchange.peerRequest.drop();
+    this.#client.truncate(!this.#writesChunks && connection?.head.framing !== "length");
+    exchange.end();
   }
 
-  /** The head after which the connection is a tunnel. */
-  writeUpgrade(head: ResponseHead): void {
+  /** The peer switched protocols; `first` is what came behind its head. */
+  onUpgraded(connection: PeerConnection<C>, first: Buffer): void {
+    const exchange = this.#exchange;
     const client = this.#client;
+    const { head } = connection;
+    if (!this.#show(head)) return;
+    exchange.phase = "tunnel";
     client.keepAlive = false;
     client.write(
       `HTTP/1.1 ${head.statusLine}${head.fields}Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n\r\n`,
     );
+    const tunnel = new Tunnel(client, connection, exchange);
+    exchange.tunnel = tunnel;
+    if (first.length > 0) tunnel.sendToClient(first);
+    client.beginTunnel();
   }
 
-  #settleKeepAlive(isRequestRead: boolean): void {
-    if (!isRequestRead || this.#engine.isDraining) this.#client.keepAlive = false;
+  onTunnelClosed(): void {
+    this.#exchange.peerRequest.drop();
+    this.#client.endTunnel();
+    this.#exchange.end();
   }
 
-  #connectionLine(): string {
-    return connectionLine(this.#client.keepAlive, this.#head.minor);
+  /** Shows the origin's head to the handler. False: the handler threw, and the exchange is over. */
+  #show(head: ResponseHead): boolean {
+    const exchange = this.#exchange;
+    exchange.status = head.status;
+    try {
+      this.#engine.handler.onResponse(exchange);
+      return true;
+    } catch (error) {
+      exchange.onHandlerThrew(error);
+      return false;
+    }
+  }
+
+  #settleKeepAlive(): void {
+    const { isRead } = this.#exchange.peerRequest;
+    if (!isRead || this.#engine.isDraining) this.#client.keepAlive = false;
   }
 }

@@ -1,22 +1,19 @@
 /**
  * One request on its way: what the handler sees of it, and its phases in their order. A client connection
- * has one, used again for each of its requests. How the request goes to a peer is in `peer-request.ts`,
- * how its answer goes to the client in `client-answer.ts`.
+ * has one, used again for each of its requests. The way to a peer is in `peer-request.ts`, the way back in
+ * `client-answer.ts`.
  */
 import { errorAnswer } from "../answers.ts";
 import type { Answer, Exchange } from "../engine.ts";
 import { answerAsLastRecipient } from "../last-recipient.ts";
 import type { Peer } from "../peer.ts";
 import { RequestTarget } from "../request-target.ts";
-import type { ChunkSink } from "./chunked.ts";
 import { ClientAnswer } from "./client-answer.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { Http1Engine } from "./http1.ts";
-import type { PeerConnection } from "./peer-connection.ts";
 import { PeerRequest } from "./peer-request.ts";
 import type { RequestHead } from "./request-head.ts";
-import type { ResponseHead } from "./response-head.ts";
-import { Tunnel } from "./tunnel.ts";
+import type { Tunnel } from "./tunnel.ts";
 
 /**
  * `handling`: in a phase of the handler's. `held`: the handler waits for something. `trying`: on its
@@ -36,25 +33,20 @@ export class Http1Exchange<C> implements Exchange<C> {
   phase: Phase = "over";
   readonly head: RequestHead;
   readonly target = new RequestTarget();
-  readonly request: PeerRequest<C>;
-  /** Receives the decoded body of a chunked answer. */
-  readonly responseSink: ChunkSink;
+  readonly peerRequest: PeerRequest<C>;
+  readonly clientAnswer: ClientAnswer<C>;
   /** Of an upgraded connection. */
   tunnel: Tunnel<C> | null = null;
   readonly #engine: Http1Engine<C>;
   readonly #client: ClientConnection<C>;
-  readonly #answer: ClientAnswer<C>;
   #id = "";
 
   constructor(engine: Http1Engine<C>, client: ClientConnection<C>, head: RequestHead) {
     this.#engine = engine;
     this.#client = client;
     this.head = head;
-    this.request = new PeerRequest(engine, client, this);
-    this.#answer = new ClientAnswer(engine, client, head);
-    this.responseSink = {
-      onChunkData: (buffer, from, to) => this.onResponseData(buffer, from, to),
-    };
+    this.peerRequest = new PeerRequest(engine, client, this);
+    this.clientAnswer = new ClientAnswer(engine, client, this);
   }
 
   // What the handler sees.
@@ -129,35 +121,35 @@ export class Http1Exchange<C> implements Exchange<C> {
   }
 
   get peer(): Peer | null {
-    return this.request.peer;
+    return this.peerRequest.peer;
   }
 
   get tries(): number {
-    return this.request.tries;
+    return this.peerRequest.tries;
   }
 
   tried(peer: Peer): boolean {
-    return this.request.tried(peer);
+    return this.peerRequest.tried(peer);
   }
 
   get rawResponseHeaders(): string {
-    return this.request.connection?.head.fields.raw ?? "";
+    return this.peerRequest.connection?.head.fields.raw ?? "";
   }
 
   responseHeader(name: string): string | undefined {
-    return this.request.connection?.head.fields.get(name);
+    return this.peerRequest.connection?.head.fields.get(name);
   }
 
   setResponseHeader(name: string, value: string): void {
-    this.request.connection?.head.fields.set(name, value);
+    this.peerRequest.connection?.head.fields.set(name, value);
   }
 
   addResponseHeader(name: string, value: string): void {
-    this.request.connection?.head.fields.add(name, value);
+    this.peerRequest.connection?.head.fields.add(name, value);
   }
 
   removeResponseHeader(name: string): void {
-    this.request.connection?.head.fields.remove(name);
+    this.peerRequest.connection?.head.fields.remove(name);
   }
 
   answer(answer: Answer): void {
@@ -199,7 +191,7 @@ export class Http1Exchange<C> implements Exchange<C> {
     this.bytesOut = 0;
     this.#id = "";
     this.target.begin(head.target, head.authority);
-    this.request.begin(head.hasBody);
+    this.peerRequest.begin(head.hasBody);
     this.phase = "handling";
     this.#run();
   }
@@ -208,93 +200,36 @@ export class Http1Exchange<C> implements Exchange<C> {
   onRequestData(buffer: Buffer, from: number, to: number): boolean {
     this.bytesIn += to - from;
     if (this.phase === "over") return true;
-    return this.request.sendBody(buffer.subarray(from, to));
+    return this.peerRequest.sendBody(buffer.subarray(from, to));
   }
 
   onRequestEnd(trailer: string): void {
-    this.request.sendEnd(trailer);
+    this.peerRequest.sendEnd(trailer);
   }
 
   /** The client's request body is malformed, too large or too late. */
   onRequestBroken(status: number, code: string, message: string): void {
     if (this.phase === "over") return;
-    this.request.drop();
+    this.peerRequest.drop();
     if (this.status === 0) {
       this.giveError(status, code, message);
       return;
     }
     this.errorCode = code;
     this.#client.destroy();
-    this.#end();
+    this.end();
   }
 
   onClientGone(): void {
     if (this.phase === "over") return;
     this.errorCode = "client_closed";
-    this.request.drop();
-    this.#end();
+    this.peerRequest.drop();
+    this.end();
   }
 
   /** The client takes bytes again. */
   onClientDrain(): void {
-    this.request.connection?.resume();
-  }
-
-  // What the peer connection tells.
-
-  onInformational(head: ResponseHead): void {
-    if (!this.#answer.writeInformational(head)) this.request.connection?.pause();
-  }
-
-  /** `body` is the whole body when it came along with the head, as latin1; empty otherwise. */
-  onResponseHead({ head }: PeerConnection<C>, body: string): void {
-    this.status = head.status;
-    this.request.onAnswered();
-    if (!this.#callOnResponse()) return;
-    this.phase = "answering";
-    this.bytesOut += body.length;
-    this.#answer.writeHead(head, body, this.request.isRead);
-  }
-
-  onResponseData(buffer: Buffer, from: number, to: number): void {
-    if (this.phase !== "answering" || to === from) return;
-    this.bytesOut += to - from;
-    const piece = from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to);
-    if (!this.#answer.writeBody(piece)) this.request.connection?.pause();
-  }
-
-  onResponseEnd(trailer: string): void {
-    const { connection } = this.request;
-    if (connection === null || this.phase !== "answering") return;
-    this.#answer.writeEnd(connection.head, trailer);
-    this.request.finish();
-    this.#end();
-  }
-
-  /** The answer ends before its end. */
-  onTruncated(code: string): void {
-    this.errorCode = code;
-    const head = this.request.connection?.head;
-    this.request.drop();
-    this.#answer.truncate(head);
-    this.#end();
-  }
-
-  /** `first` is what came behind the head. */
-  onUpgraded(connection: PeerConnection<C>, first: Buffer): void {
-    this.status = 101;
-    if (!this.#callOnResponse()) return;
-    this.phase = "tunnel";
-    this.#answer.writeUpgrade(connection.head);
-    this.tunnel = new Tunnel(this.#client, connection, this);
-    if (first.length > 0) this.tunnel.sendToClient(first);
-    this.#client.beginTunnel();
-  }
-
-  onTunnelClosed(): void {
-    this.request.drop();
-    this.#client.endTunnel();
-    this.#end();
+    this.peerRequest.connection?.resume();
   }
 
   // The phases.
@@ -308,25 +243,14 @@ export class Http1Exchange<C> implements Exchange<C> {
     }
     if (this.phase !== "handling") return;
     const answer = answerAsLastRecipient(this);
-    if (answer === null) this.request.try(null);
+    if (answer === null) this.peerRequest.try(null);
     else this.#give(answer);
-  }
-
-  /** False: the handler threw, and the exchange is over. */
-  #callOnResponse(): boolean {
-    try {
-      this.#engine.handler.onResponse(this);
-      return true;
-    } catch (error) {
-      this.onHandlerThrew(error);
-      return false;
-    }
   }
 
   /** Ends the exchange with 500, unless an answer has begun. */
   onHandlerThrew(error: unknown): void {
     this.#engine.onError(error);
-    this.request.drop();
+    this.peerRequest.drop();
     if (this.phase === "over" || this.phase === "answering") return;
     this.giveError(500, "handler_error", "the gateway failed on this request");
   }
@@ -338,17 +262,18 @@ export class Http1Exchange<C> implements Exchange<C> {
   }
 
   #give(answer: Answer): void {
-    this.bytesOut += this.#answer.writeOwn(answer, this.request.isRead);
+    this.bytesOut += this.clientAnswer.writeOwn(answer);
     this.status = answer.status;
-    this.#end();
+    this.end();
   }
 
-  #end(): void {
+  /** Whatever was to be written is. */
+  end(): void {
     if (this.phase === "over") return;
     this.phase = "over";
     this.serial += 1;
     this.tunnel = null;
-    this.request.end();
+    this.peerRequest.end();
     this.#engine.exchanges -= 1;
     this.durationMs = this.#engine.now() - this.startedAtMs;
     try {
@@ -356,6 +281,6 @@ export class Http1Exchange<C> implements Exchange<C> {
     } catch (error) {
       this.#engine.onError(error);
     }
-    this.#client.onExchangeOver(this.request.isRead);
+    this.#client.onExchangeOver(this.peerRequest.isRead);
   }
 }

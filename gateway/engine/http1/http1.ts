@@ -194,7 +194,7 @@ export class Http1Engine<C> implements Engine {
       if (connection.deadline !== 0 && now >= connection.deadline) connection.onDeadline();
     }
     for (const pool of this.#queues) {
-      for (const exchange of pool.expire(now)) exchange.request.onQueueTimeout();
+      for (const exchange of pool.expire(now)) exchange.peerRequest.onQueueTimeout();
       if (!pool.hasWaiting) this.#queues.delete(pool);
     }
     if (this.#drained !== null && now >= this.#drainDeadline) {

@@ -171,7 +171,7 @@ export class PeerConnection<C> {
     const next = this.#pool.next();
     if (next !== undefined) {
       this.#serve(next);
-      next.request.onConnection(this);
+      next.peerRequest.onConnection(this);
       return;
     }
     this.#stage = "idle";
@@ -198,7 +198,7 @@ export class PeerConnection<C> {
       this.#fail({ code: "response_timeout", message: `no answer from ${host}:${port} in time` });
     } else {
       this.destroy();
-      exchange.onTruncated("body_timeout");
+      exchange.clientAnswer.onTruncated("body_timeout");
     }
   }
 
@@ -211,12 +211,12 @@ export class PeerConnection<C> {
   #onConnect(): void {
     this.#stage = "head";
     if (this.#exchange === null) this.destroy();
-    else this.#exchange.request.onPeerReady(this);
+    else this.#exchange.peerRequest.onPeerReady(this);
   }
 
   #onDrain(): void {
     if (this.#stage === "head") this.deadline = 0;
-    this.#exchange?.request.onPeerDrain(this);
+    this.#exchange?.peerRequest.onPeerDrain(this);
   }
 
   #onData(chunk: Buffer): void {
@@ -298,10 +298,10 @@ export class PeerConnection<C> {
         }
         this.#stage = "tunnel";
         this.deadline = 0;
-        exchange.onUpgraded(this, buffer);
+        exchange.clientAnswer.onUpgraded(this, buffer);
         return;
       }
-      exchange.onInformational(this.head);
+      exchange.clientAnswer.onInformational(this.head);
       if (buffer.length === 0) return;
     }
   }
@@ -311,14 +311,14 @@ export class PeerConnection<C> {
     const available = buffer.length - from;
     if (text !== null && framing === "length" && available === contentLength) {
       // A small answer that came in one piece leaves in one piece.
-      exchange.onResponseHead(this, text.slice(from));
-      exchange.onResponseEnd("");
+      exchange.clientAnswer.onResponseHead(this, text.slice(from));
+      exchange.clientAnswer.onResponseEnd("");
       return;
     }
     if (framing === "none") {
       if (available > 0) this.head.keepAlive = false;
-      exchange.onResponseHead(this, "");
-      exchange.onResponseEnd("");
+      exchange.clientAnswer.onResponseHead(this, "");
+      exchange.clientAnswer.onResponseEnd("");
       return;
     }
     this.#stage = "body";
@@ -328,30 +328,31 @@ export class PeerConnection<C> {
       this.#decoder ??= new ChunkedDecoder();
       this.#decoder.reset();
     }
-    exchange.onResponseHead(this, "");
+    exchange.clientAnswer.onResponseHead(this, "");
     if (available > 0 && this.#exchange === exchange) this.#readBody(exchange, buffer, from);
   }
 
   #readBody(exchange: Http1Exchange<C>, buffer: Buffer, from: number): void {
     const { framing } = this.head;
     if (framing === "close") {
-      exchange.onResponseData(buffer, from, buffer.length);
+      exchange.clientAnswer.onResponseData(buffer, from, buffer.length);
     } else if (framing === "length") {
       const to = Math.min(buffer.length, from + this.#remaining);
       this.#remaining -= to - from;
       if (to < buffer.length) this.head.keepAlive = false;
-      exchange.onResponseData(buffer, from, to);
-      if (this.#remaining === 0 && this.#exchange === exchange) exchange.onResponseEnd("");
+      exchange.clientAnswer.onResponseData(buffer, from, to);
+      if (this.#remaining === 0 && this.#exchange === exchange)
+        exchange.clientAnswer.onResponseEnd("");
     } else if (this.#decoder !== null) {
       const decoder = this.#decoder;
-      const to = decoder.decode(buffer, from, exchange.responseSink);
+      const to = decoder.decode(buffer, from, exchange.clientAnswer.bodySink);
       if (this.#exchange !== exchange) return;
       if (decoder.error !== "") {
         this.destroy();
-        exchange.onTruncated("bad_response_body");
+        exchange.clientAnswer.onTruncated("bad_response_body");
       } else if (decoder.isDone) {
         if (to < buffer.length) this.head.keepAlive = false;
-        exchange.onResponseEnd(decoder.trailer);
+        exchange.clientAnswer.onResponseEnd(decoder.trailer);
       }
     }
   }
@@ -363,7 +364,8 @@ export class PeerConnection<C> {
       return;
     }
     if (this.#stage === "tunnel") exchange.tunnel?.endToClient();
-    else if (this.#stage === "body" && this.head.framing === "close") exchange.onResponseEnd("");
+    else if (this.#stage === "body" && this.head.framing === "close")
+      exchange.clientAnswer.onResponseEnd("");
     else this.#socket.destroy();
   }
 
@@ -376,24 +378,24 @@ export class PeerConnection<C> {
     this.#pool.size -= 1;
     this.#engine.removePeerConnection(this);
     const next = this.#pool.next();
-    next?.request.onConnection(new PeerConnection(this.#engine, this.peer, next));
+    next?.peerRequest.onConnection(new PeerConnection(this.#engine, this.peer, next));
     if (exchange === null) return;
     const { host, port } = this.peer;
     const why = this.#error === null ? "closed" : this.#error.message;
     if (stage === "connecting") {
-      exchange.request.onPeerFailed(this, {
+      exchange.peerRequest.onPeerFailed(this, {
         code: "connect_failed",
         message: `connecting to ${host}:${port}: ${why}`,
       });
     } else if (stage === "head") {
-      exchange.request.onPeerFailed(this, {
+      exchange.peerRequest.onPeerFailed(this, {
         code: "reset",
         message: `${host}:${port} gave no answer: ${why}`,
       });
     } else if (stage === "tunnel") {
-      exchange.onTunnelClosed();
+      exchange.clientAnswer.onTunnelClosed();
     } else {
-      exchange.onTruncated("truncated");
+      exchange.clientAnswer.onTruncated("truncated");
     }
   }
 
@@ -405,7 +407,7 @@ export class PeerConnection<C> {
   #fail(failure: PeerFailure): void {
     const exchange = this.#exchange;
     this.destroy();
-    exchange?.request.onPeerFailed(this, failure);
+    exchange?.peerRequest.onPeerFailed(this, failure);
   }
 }
 

@@ -1,23 +1,19 @@
 /**
  * One request on its way through the reference engine: the same phases and ends as in `http1/`, on the
- * objects of `node:http`. How the request goes to a peer is in `peer-request.ts`, how its answer goes to
- * the client in `client-answer.ts`.
+ * objects of `node:http`. The way to a peer is in `peer-request.ts`, the way back in `client-answer.ts`.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
 import { errorAnswer } from "../answers.ts";
 import type { Answer, Exchange } from "../engine.ts";
 import { answerAsLastRecipient } from "../last-recipient.ts";
 import type { Peer } from "../peer.ts";
 import { RequestTarget } from "../request-target.ts";
-import { AnswerPlan } from "./answer-plan.ts";
 import { ClientAnswer } from "./client-answer.ts";
 import type { ClientSession } from "./client-session.ts";
 import { ExchangeDeadlines } from "./exchange-deadlines.ts";
 import { PeerRequest } from "./peer-request.ts";
 import type { ReferenceEngine } from "./reference.ts";
 import { bodyTooLarge, type RequestPlan } from "./request-plan.ts";
-import { Tunnel } from "./tunnel.ts";
 
 /**
  * `handling`: in a phase of the handler's. `held`: the handler waits for something. `trying`: on its
@@ -42,12 +38,8 @@ export class ReferenceExchange<C> implements Exchange<C> {
   readonly #plan: RequestPlan;
   readonly #target = new RequestTarget();
   readonly #deadlines: ExchangeDeadlines;
-  readonly #peerRequest: PeerRequest<C>;
-  readonly #clientAnswer: ClientAnswer<C>;
-  /** The origin's. */
-  #answer: AnswerPlan | null = null;
-  #tunnel: Tunnel | null = null;
-  #isFlooded = false;
+  readonly peerRequest: PeerRequest<C>;
+  readonly clientAnswer: ClientAnswer<C>;
 
   constructor(
     engine: ReferenceEngine<C>,
@@ -69,7 +61,7 @@ export class ReferenceExchange<C> implements Exchange<C> {
     target.begin(plan.target, plan.authority);
     const deadlines = new ExchangeDeadlines(engine, session);
     this.#deadlines = deadlines;
-    this.#peerRequest = new PeerRequest(
+    this.peerRequest = new PeerRequest(
       engine,
       session,
       this,
@@ -79,8 +71,8 @@ export class ReferenceExchange<C> implements Exchange<C> {
       target,
       deadlines,
     );
-    this.#clientAnswer = new ClientAnswer(engine, session, request, response, plan, deadlines);
-    response.on("drain", () => this.#peerRequest.onClientDrain());
+    this.clientAnswer = new ClientAnswer(engine, session, this, request, response, plan, deadlines);
+    response.on("drain", () => this.peerRequest.onClientDrain());
   }
 
   // What the handler sees.
@@ -146,35 +138,35 @@ export class ReferenceExchange<C> implements Exchange<C> {
   }
 
   get peer(): Peer | null {
-    return this.#peerRequest.peer;
+    return this.peerRequest.peer;
   }
 
   get tries(): number {
-    return this.#peerRequest.tries;
+    return this.peerRequest.tries;
   }
 
   tried(peer: Peer): boolean {
-    return this.#peerRequest.tried(peer);
+    return this.peerRequest.tried(peer);
   }
 
   get rawResponseHeaders(): string {
-    return this.#answer?.headers.raw ?? "";
+    return this.clientAnswer.plan?.headers.raw ?? "";
   }
 
   responseHeader(name: string): string | undefined {
-    return this.#answer?.headers.get(name);
+    return this.clientAnswer.plan?.headers.get(name);
   }
 
   setResponseHeader(name: string, value: string): void {
-    this.#answer?.headers.set(name, value);
+    this.clientAnswer.plan?.headers.set(name, value);
   }
 
   addResponseHeader(name: string, value: string): void {
-    this.#answer?.headers.add(name, value);
+    this.clientAnswer.plan?.headers.add(name, value);
   }
 
   removeResponseHeader(name: string): void {
-    this.#answer?.headers.remove(name);
+    this.clientAnswer.plan?.headers.remove(name);
   }
 
   answer(answer: Answer): void {
@@ -210,7 +202,7 @@ export class ReferenceExchange<C> implements Exchange<C> {
     }
     if (this.phase !== "handling") return;
     const answer = answerAsLastRecipient(this);
-    if (answer === null) this.#peerRequest.try(null);
+    if (answer === null) this.peerRequest.try(null);
     else this.#give(answer);
   }
 
@@ -226,21 +218,21 @@ export class ReferenceExchange<C> implements Exchange<C> {
   onClientGone(): void {
     if (this.phase === "over") return;
     this.errorCode = "client_closed";
-    this.#drop();
-    this.#end();
+    this.drop();
+    this.end();
   }
 
   /** The client's request body is malformed, too large or too late. */
   onRequestBroken(status: number, code: string, message: string): void {
     if (this.phase === "over") return;
-    this.#drop();
+    this.drop();
     if (this.status === 0) {
       this.giveError(status, code, message);
       return;
     }
     this.errorCode = code;
     this.#session.destroy();
-    this.#end();
+    this.end();
   }
 
   onSweep(now: number): void {
@@ -263,83 +255,10 @@ export class ReferenceExchange<C> implements Exchange<C> {
     }
   }
 
-  onInformational(status: number, rawHeaders: readonly string[]): void {
-    if (!this.#clientAnswer.writeInformational(status, rawHeaders)) return;
-    if (this.#isFlooded || !this.#session.isFull) return;
-    // An origin may send interim answers without end, and the client not read them.
-    this.#isFlooded = true;
-    this.#deadlines.awaitClient();
-    // `node:http` reads on after each of them: it can be stopped only once it has read what it has.
-    process.nextTick(() => this.#peerRequest.pauseAnswer());
-    this.#session.onceDrained(() => {
-      this.#isFlooded = false;
-      this.#peerRequest.resumeAnswer();
-    });
-  }
-
-  onResponse(message: IncomingMessage): void {
-    const answer = AnswerPlan.read(message, this.method);
-    if (typeof answer === "string") {
-      this.#peerRequest.onBadAnswer(answer);
-      return;
-    }
-    if (!this.#accept(answer)) return;
-    this.phase = "answering";
-    this.#clientAnswer.writeHead(answer, this.#peerRequest.isRead);
-    this.#clientAnswer.forwardBody(message, (count) => {
-      this.bytesOut += count;
-    });
-    message.on("end", () => {
-      if (!message.complete || this.phase !== "answering") return;
-      this.#peerRequest.finish(this.#peerRequest.isRead);
-      this.#clientAnswer.writeEnd(answer, message);
-      this.#end();
-    });
-  }
-
-  /** The answer ends before its end. */
-  onCut(code: string): void {
-    if (this.phase !== "answering") return;
-    this.errorCode = code;
-    this.#drop();
-    this.#clientAnswer.truncate(this.#answer);
-    this.#end();
-  }
-
-  /** The peer switched protocols; `first` is what came behind its head. */
-  onSwitched(message: IncomingMessage, socket: Socket, first: Buffer): void {
-    const answer = AnswerPlan.switched(message, this.#plan.upgrade);
-    if (typeof answer === "string") {
-      socket.destroy();
-      this.#peerRequest.onBadAnswer(answer);
-      return;
-    }
-    if (!this.#accept(answer)) {
-      socket.destroy();
-      return;
-    }
-    this.phase = "tunnel";
-    this.#session.keepAlive = false;
-    const { tunnelTimeoutMs } = this.#engine.limits;
-    this.#tunnel = new Tunnel(this.#session.takeSocket(), socket, {
-      onBytes: (fromClient, count) => {
-        if (fromClient) this.bytesIn += count;
-        else this.bytesOut += count;
-        this.#deadlines.awaitPeer(tunnelTimeoutMs);
-      },
-      onClosed: () => {
-        this.#peerRequest.finish(false);
-        this.#end();
-      },
-    });
-    this.#deadlines.awaitPeer(tunnelTimeoutMs);
-    this.#tunnel.begin(answer.upgradeHead(), this.#session.takeAhead(), first);
-  }
-
   /** Ends the exchange with 500, unless an answer has begun. */
   onHandlerThrew(error: unknown): void {
     this.#engine.onError(error);
-    this.#drop();
+    this.drop();
     if (this.phase === "over" || this.phase === "answering") return;
     this.giveError(500, "handler_error", "the gateway failed on this request");
   }
@@ -351,54 +270,39 @@ export class ReferenceExchange<C> implements Exchange<C> {
   }
 
   #give(answer: Answer): void {
-    this.bytesOut += this.#clientAnswer.writeOwn(answer, this.#peerRequest.isRead);
+    this.bytesOut += this.clientAnswer.writeOwn(answer);
     this.status = answer.status;
-    this.#end();
-  }
-
-  /** Shows the origin's answer to the handler. False: the handler threw, and the exchange is over. */
-  #accept(answer: AnswerPlan): boolean {
-    this.#answer = answer;
-    this.status = answer.status;
-    this.#peerRequest.onAnswered();
-    try {
-      this.#engine.handler.onResponse(this);
-      return true;
-    } catch (error) {
-      this.onHandlerThrew(error);
-      return false;
-    }
+    this.end();
   }
 
   #onPeerLate(): void {
     if (this.phase === "trying") {
-      this.#peerRequest.onLate();
-    } else if (this.phase === "tunnel") {
-      this.errorCode = "client_closed";
-      this.#tunnel?.close();
+      this.peerRequest.onLate();
     } else {
-      this.onCut("body_timeout");
+      this.clientAnswer.onLate();
     }
   }
 
   #onClientLate(): void {
-    if (this.#peerRequest.isRead) this.#session.destroy();
+    if (this.peerRequest.isRead) this.#session.destroy();
     else if (this.#request.isPaused()) this.#deadlines.awaitBody();
     else this.onRequestBroken(408, "body_timeout", "the request body stalled");
   }
 
-  #drop(): void {
-    this.#peerRequest.drop();
-    this.#tunnel?.close();
+  /** Neither way is wanted any more. */
+  drop(): void {
+    this.peerRequest.drop();
+    this.clientAnswer.drop();
   }
 
-  #end(): void {
+  /** Whatever was to be written is. */
+  end(): void {
     if (this.phase === "over") return;
     this.phase = "over";
     this.serial = this.#engine.nextSerial();
     this.#deadlines.clearClient();
     this.#deadlines.clearPeer();
-    this.#peerRequest.end();
+    this.peerRequest.end();
     this.durationMs = this.#engine.now() - this.startedAtMs;
     this.#engine.removeExchange();
     try {

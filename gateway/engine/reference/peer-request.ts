@@ -206,11 +206,13 @@ export class PeerRequest<C> implements Waiter {
         if (exchange.phase !== "trying") return;
         this.#deadlines.awaitPeer(this.#engine.limits.responseTimeoutMs);
       },
-      onInformational: (status, rawHeaders) => exchange.onInformational(status, rawHeaders),
-      onResponse: (answer) => exchange.onResponse(answer),
-      onSwitched: (answer, socket, first) => exchange.onSwitched(answer, socket, first),
+      onInformational: (status, rawHeaders) =>
+        exchange.clientAnswer.onInformational(status, rawHeaders),
+      onResponse: (answer) => exchange.clientAnswer.onResponse(answer),
+      onSwitched: (answer, socket, first) =>
+        exchange.clientAnswer.onSwitched(answer, socket, first),
       onFailed: (failure) => this.#onFailed(failure),
-      onCut: (code) => exchange.onCut(code),
+      onCut: (code) => exchange.clientAnswer.onCut(code),
     });
   }
 
