@@ -52,7 +52,7 @@ interface SluiceRequest {
   query: string;
   /** Set it to send the request to this upstream or service instead of the routed one. */
   upstream: string;
-  /** Set it to choose by what a hashing balancer picks a peer; at most 256 characters. */
+  /** Set it to have the same peer for the same text, as long as it is up; at most 256 characters. */
   hashKey: string;
 }
 

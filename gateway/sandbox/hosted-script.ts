@@ -7,7 +7,7 @@ import type { ScriptReport, Source } from "../state/index.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
 import { type Match, matchesExchange } from "./match.ts";
 import { applyToRequest, applyToResponse, type LogLine, readOutput } from "./output.ts";
-import { Rest } from "./rest.ts";
+import { overrunMs, Rest } from "./rest.ts";
 import type { Script, ScriptLog, Steering } from "./sandbox.ts";
 import type { Arguments, ScriptIsolate, Settings } from "./script-isolate.ts";
 
@@ -199,14 +199,14 @@ export class HostedScript implements Script {
    * The limit is wall-clock time, which also passes while a busy machine runs something else: so a
    * call that ran out of it is tried once more, but a script that loops stalls nobody for longer.
    */
-  #mayTryAgain({ cut }: CutError): boolean {
+  #mayTryAgain({ cut, lastedMs }: CutError): boolean {
     // The watchdog was late: the call that it meant had just returned.
     if (cut === "gone") return true;
     if (cut !== "time") return false;
     const now = this.#housing.now();
     this.#isSuspect = true;
     this.#suspectUntilMs = now + suspectForMs;
-    if (now < this.#noTryBeforeMs) return false;
+    if (now < this.#noTryBeforeMs || lastedMs >= overrunMs) return false;
     this.#noTryBeforeMs = now + noSecondTryForMs;
     return true;
   }

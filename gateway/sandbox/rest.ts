@@ -5,8 +5,8 @@
 
 /** So many calls that were cut short in a row, each within `forgetMs` of the one before. */
 const patience = 5;
-/** V8 took so long to be interrupted that everybody had to wait: once is enough. */
-const overrunMs = 100;
+/** After so long V8 was not interrupted and everybody had to wait: once is enough. */
+export const overrunMs = 100;
 const forgetMs = 60_000;
 const firstRestMs = 500;
 const maxRestMs = 30_000;

@@ -64,7 +64,7 @@ export interface Script {
 export interface Steering {
   /** The upstream to use instead of the routed one; empty: none chosen. */
   upstream: string;
-  /** What a hashing balancer uses; empty: none chosen. */
+  /** The same text goes to the same peer; empty: peers take turns. */
   hashKey: string;
 }
 
