@@ -15,6 +15,7 @@ import {
   gateway,
   haproxy,
   httpProxy,
+  loggingGateway,
   nginx,
   type Running,
 } from "./http/contenders.ts";
@@ -74,8 +75,8 @@ async function main(): Promise<void> {
   // nginx's workers run as another user.
   await chmod(directory, 0o755);
   const originPort = await startOrigin(processes, otherCore, directory);
-  const own = options.gateway ? gateway : engine;
-  const running = await startAll([own, nginx, haproxy, httpProxy], originPort);
+  const own = options.gateway ? [gateway, loggingGateway] : [engine];
+  const running = await startAll([...own, nginx, haproxy, httpProxy], originPort);
   const runs = await measureAll(running);
   const results = [...running].map(([contender, { pid }]): Result => {
     const residentMb = residentMegabytes(pid);

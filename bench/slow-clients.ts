@@ -105,14 +105,13 @@ async function main(): Promise<void> {
   const large = join(directory, "origin", "files", "100m");
   await writeFile(large, "", { mode: 0o644 });
   await truncate(large, largeBytes);
-  const { port, pid } = await gateway.start({
+  const { port, pid: worker } = await gateway.start({
     processes,
     core: gatewayCore,
     otherCore,
     originPort,
     directory: await folderOf(directory, gateway),
   });
-  const worker = workerOf(pid);
   // Compiled, and its heap grown to what requests alone need.
   await fast(port, 64);
   const results: Result[] = [];
@@ -182,14 +181,6 @@ function fast(port: number, connections: number): Promise<Run> {
   return measure(processes, cases.small, load, port);
 }
 
-/** The only worker of the gateway whose primary is `pid`. */
-function workerOf(pid: number): number {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-  if (children.length !== 1) throw new Error(`the gateway has ${children.length} processes`);
-  return Number(children[0]);
-}
-
-/** Resident memory of one process in bytes. */
 function resident(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;

@@ -38,34 +38,73 @@ export const engine: Contender = {
   start: (setting) => startNode(setting, "engine-worker.ts"),
 };
 
-/** The whole gateway with one worker, its upstream from Consul's key-value store. */
-export const gateway: Contender = {
-  name: "sluice",
-  missing: () => null,
-  async start({ processes, core, otherCore, originPort, directory }) {
-    const cli = join(repository, "gateway", "cli.ts");
-    const [consulPort, port, adminPort] = [await freePort(), await freePort(), await freePort()];
-    const consul = `http://127.0.0.1:${consulPort}`;
-    const agent = processes.start(otherCore, [
-      process.execPath,
-      cli,
-      ...["agent", "--http", `127.0.0.1:${consulPort}`, "--data-dir", join(directory, "agent")],
-    ]);
-    await agent.answers(`${consul}/v1/agent/self`);
-    const stored = await fetch(`${consul}/v1/kv/sluice/upstreams/${host}`, {
-      method: "PUT",
-      body: JSON.stringify({ servers: [{ host: "127.0.0.1", port: originPort }] }),
-    });
-    if (!stored.ok) throw new Error(`the agent refused the upstream: ${stored.status}`);
-    const started = processes.start(core, [
-      process.execPath,
-      cli,
-      ...["start", "--workers", "1", "--consul", consul],
-      ...["--http", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${adminPort}`],
-    ]);
-    return whenAnswering(started, port);
-  },
-};
+/** Host documents beside the one that is asked for: a table of a real size. */
+const hostDocuments = 10_000;
+/** Operations in one of Consul's transactions (its Transaction API page). */
+const transactionSize = 64;
+
+/** The whole gateway with one worker, its routes from Consul's key-value store; memory is the worker's. */
+export const gateway: Contender = gatewayAs("sluice", () => []);
+
+/** The same with its access log, written to a file. */
+export const loggingGateway: Contender = gatewayAs("sluice, access log", (directory) => [
+  "--access-log",
+  join(directory, "access.log"),
+]);
+
+function gatewayAs(name: string, flags: (directory: string) => readonly string[]): Contender {
+  return {
+    name,
+    missing: () => null,
+    async start({ processes, core, otherCore, originPort, directory }) {
+      const cli = join(repository, "gateway", "cli.ts");
+      const [consulPort, port, adminPort] = [await freePort(), await freePort(), await freePort()];
+      const consul = `http://127.0.0.1:${consulPort}`;
+      const agent = processes.start(otherCore, [
+        process.execPath,
+        cli,
+        ...["agent", "--http", `127.0.0.1:${consulPort}`, "--data-dir", join(directory, "agent")],
+      ]);
+      await agent.answers(`${consul}/v1/agent/self`);
+      await store(consul, originPort);
+      const admin = `127.0.0.1:${adminPort}`;
+      const started = processes.start(core, [
+        process.execPath,
+        cli,
+        ...["start", "--workers", "1", "--consul", consul, "--http", `127.0.0.1:${port}`],
+        ...["--admin", admin, ...flags(directory)],
+      ]);
+      const running = await whenAnswering(started, port);
+      const answer = await fetch(`http://${admin}/status`);
+      const status = (await answer.json()) as { workers: readonly { pid: number }[] };
+      return { ...running, pid: status.workers[0]?.pid ?? running.pid };
+    },
+  };
+}
+
+/** Puts the upstream, the host that is asked for and all the others into Consul. */
+async function store(consul: string, originPort: number): Promise<void> {
+  const entry = (key: string, document: object) => ({
+    KV: {
+      Verb: "set",
+      Key: `sluice/${key}`,
+      Value: Buffer.from(JSON.stringify(document)).toString("base64"),
+    },
+  });
+  const paths = { "/": "origin" };
+  const entries = [
+    entry("upstreams/origin", { servers: [{ host: "127.0.0.1", port: originPort }] }),
+    entry(`hosts/${host}`, { paths }),
+    ...Array.from({ length: hostDocuments }, (_, at) =>
+      entry(`hosts/h${at}.example.com`, { paths }),
+    ),
+  ];
+  for (let at = 0; at < entries.length; at += transactionSize) {
+    const body = JSON.stringify(entries.slice(at, at + transactionSize));
+    const stored = await fetch(`${consul}/v1/txn`, { method: "PUT", body });
+    if (!stored.ok) throw new Error(`the agent refused the documents: ${stored.status}`);
+  }
+}
 
 /** http-proxy as its own documentation sets it up, with an agent that keeps connections. */
 export const httpProxy: Contender = {

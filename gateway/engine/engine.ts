@@ -174,7 +174,7 @@ export interface EngineLimits {
   readonly tunnelTimeoutMs: number;
   /** Tries per request, the first included. Default 2. */
   readonly maxTries: number;
-  /** Idle connections kept per peer. Default 128. */
+  /** Idle connections kept per peer. Default 1024. */
   readonly maxIdlePerPeer: number;
   /** Connections to a peer at once, per worker; 0 for no limit. Above, requests wait. Default 1024. */
   readonly maxConnectionsPerPeer: number;
@@ -202,7 +202,7 @@ export const defaultLimits: EngineLimits = {
   bodyTimeoutMs: 60_000,
   tunnelTimeoutMs: 3_600_000,
   maxTries: 2,
-  maxIdlePerPeer: 128,
+  maxIdlePerPeer: 1_024,
   maxConnectionsPerPeer: 1_024,
   maxWaitingPerPeer: 1_024,
   queueTimeoutMs: 5_000,

@@ -7,8 +7,8 @@ import { createWriteStream, type WriteStream } from "node:fs";
 import { hostname } from "node:os";
 import type { Exchange } from "../engine/engine.ts";
 
-/** A batch is written when it has this many characters, or after `flushMs`. */
-const batchLength = 65_536;
+/** A batch is written when no further record may fit, or after `flushMs`. */
+const batchBytes = 65_536;
 const flushMs = 200;
 /** When the disk or the reader is slower than the traffic, records beyond this are dropped and counted. */
 const maxBacklogBytes = 16 * 1024 * 1024;
@@ -16,6 +16,7 @@ const maxBacklogBytes = 16 * 1024 * 1024;
 const level = 30;
 
 const needsEscape = /["\\\x80-\xff]/;
+const beyondAscii = /[\x80-\xff]/g;
 
 export interface AccessLogOptions {
   /** `-` for standard output, otherwise a file that is appended to. */
@@ -32,7 +33,9 @@ export class AccessLog {
   readonly #onTrouble: (message: string) => void;
   readonly #now: () => number;
   readonly #tail: string;
-  #batch = "";
+  /** Written into, not joined: a string that grows by every record costs as much again to flatten. */
+  #batch = Buffer.allocUnsafe(batchBytes);
+  #length = 0;
   #timer: NodeJS.Timeout | null = null;
   #dropped = 0;
   #timeMs = 0;
@@ -75,9 +78,11 @@ export class AccessLog {
     if (peer !== null) line += `,"peer":"${peer.key}"`;
     if (errorCode !== "") line += `,"error":"${errorCode}"`;
     if (userAgent !== undefined) line += `,"userAgent":${quote(userAgent)}`;
-    this.#batch += line + this.#tail;
-    if (this.#batch.length >= batchLength) this.#flush();
-    else this.#timer ??= setTimeout(() => this.#flush(), flushMs);
+    line += this.#tail;
+    if (this.#length + line.length > batchBytes) this.#flush();
+    if (line.length > batchBytes) this.#stream.write(line);
+    else this.#length += this.#batch.write(line, this.#length, "latin1");
+    this.#timer ??= setTimeout(() => this.#flush(), flushMs);
   }
 
   /** Writes what is left and closes the file. */
@@ -92,8 +97,12 @@ export class AccessLog {
   #flush(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.#batch !== "") this.#stream.write(this.#batch);
-    this.#batch = "";
+    if (this.#length > 0) {
+      // The stream keeps what it is given until it is written.
+      this.#stream.write(this.#batch.subarray(0, this.#length));
+      this.#batch = Buffer.allocUnsafe(batchBytes);
+      this.#length = 0;
+    }
     if (this.#dropped > 0) {
       this.#onTrouble(`access log: ${this.#dropped} records dropped, its target is too slow`);
       this.#dropped = 0;
@@ -101,7 +110,9 @@ export class AccessLog {
   }
 }
 
-/** A latin1 text as a JSON string. */
+/** A latin1 text as a JSON string in ASCII. */
 function quote(text: string): string {
-  return needsEscape.test(text) ? JSON.stringify(text) : `"${text}"`;
+  if (!needsEscape.test(text)) return `"${text}"`;
+  const escape = (character: string) => `\\u00${character.charCodeAt(0).toString(16)}`;
+  return JSON.stringify(text).replace(beyondAscii, escape);
 }

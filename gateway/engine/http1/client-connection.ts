@@ -14,6 +14,8 @@ import { RequestReader } from "./request-reader.ts";
 
 /** A client may send ahead this much of its next requests; then it is not read until its turn. */
 const maxAheadBytes = 65_536;
+/** A body up to this size that came whole with its head leaves with it, in one write. */
+const smallBodyBytes = 8_192;
 /** How long a refused client may go on sending before the connection is cut, so that it can read why. */
 const lingerMs = 5_000;
 /**
@@ -277,18 +279,20 @@ export class ClientConnection<C> implements ClientOrigin {
       head.keepAlive &&
       (limits.maxRequestsPerConnection === 0 || this.#requests < limits.maxRequestsPerConnection);
     this.#remaining = head.contentLength;
-    this.#isBodyDone = !head.hasBody;
+    const isSmall = head.contentLength > 0 && head.contentLength <= smallBodyBytes;
+    const body = isSmall ? this.#reader.takeWhole(head.contentLength) : null;
+    this.#isBodyDone = !head.hasBody || body !== null;
     if (head.isChunked) {
       this.#decoder ??= new ChunkedDecoder();
       this.#decoder.reset();
     }
     if (this.#isBodyDone) this.deadline = 0;
     else this.#touch();
-    this.#exchange.begin();
+    this.#exchange.begin(body);
     // `begin` may have ended the exchange: an unread body then goes with the connection.
     if (!this.#isBodyDone && this.#stage === "exchange") {
-      const body = this.#reader.takePending();
-      if (body !== null) this.#readBody(body, 0);
+      const begun = this.#reader.takePending();
+      if (begun !== null) this.#readBody(begun, 0);
     }
     return true;
   }

@@ -176,8 +176,8 @@ export class Http1Exchange<C> implements Exchange<C> {
 
   // What the client connection tells.
 
-  /** The head has been read into `head`. */
-  begin(): void {
+  /** The head has been read into `head`. `body`: the whole of it, when it came along; else `null`. */
+  begin(body: Buffer | null): void {
     const { head } = this;
     this.serial += 1;
     this.#engine.requests += 1;
@@ -187,11 +187,11 @@ export class Http1Exchange<C> implements Exchange<C> {
     this.errorCode = "";
     this.startedAtMs = this.#engine.now();
     this.durationMs = 0;
-    this.bytesIn = 0;
+    this.bytesIn = body === null ? 0 : body.length;
     this.bytesOut = 0;
     this.#id = "";
     this.target.begin(head.target, head.authority);
-    this.peerRequest.begin(head.hasBody);
+    this.peerRequest.begin(head.hasBody, body);
     this.phase = "handling";
     this.#run();
   }

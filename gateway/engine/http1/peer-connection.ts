@@ -12,7 +12,7 @@ import type { Http1Engine } from "./http1.ts";
 import { Pool } from "./pool.ts";
 import { ResponseHead } from "./response-head.ts";
 
-/** Up to here a chunk is decoded whole; a small answer is then passed on as one string. */
+/** Up to here a chunk is decoded whole, and a small answer or request is passed on as one string. */
 const wholeTextBytes = 8_192;
 /** Body bytes that are read from one peer before the others have their turn. */
 const turnBytes = 65_536;
@@ -96,6 +96,11 @@ export class PeerConnection<C> {
     this.deadline = 0;
     if (pieces.length === 0) {
       this.#socket.write(head, "latin1");
+      return;
+    }
+    const [only] = pieces;
+    if (only !== undefined && pieces.length === 1 && !isChunked && only.length <= wholeTextBytes) {
+      this.#socket.write(head + only.toString("latin1"), "latin1");
       return;
     }
     this.#socket.cork();

@@ -36,13 +36,14 @@ export class PeerRequest<C> {
     this.#exchange = exchange;
   }
 
-  /** Another request begins. */
-  begin(hasBody: boolean): void {
+  /** Another request begins. `body`: the whole of it, when it is there. */
+  begin(hasBody: boolean, body: Buffer | null): void {
     this.peer = null;
     this.tries = 0;
-    this.isRead = !hasBody;
+    this.isRead = !hasBody || body !== null;
     this.#tried.length = 0;
     this.#held.reset();
+    if (body !== null) this.#held.push(body);
     this.#trailer = "";
   }
 

@@ -34,6 +34,14 @@ export class RequestReader {
     return pending;
   }
 
+  /** Takes the next `length` bytes when they are all there; `null` when they are not. */
+  takeWhole(length: number): Buffer | null {
+    const { pending } = this;
+    if (pending === null || pending.length < length) return null;
+    this.pending = pending.length > length ? pending.subarray(length) : null;
+    return pending.length > length ? pending.subarray(0, length) : pending;
+  }
+
   /** Reads the next head into `head`; what follows it stays pending. */
   read(head: RequestHead, limits: EngineLimits): Found {
     const buffer = this.#skipEmptyLines();
