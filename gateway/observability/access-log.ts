@@ -113,6 +113,6 @@ export class AccessLog {
 /** A latin1 text as a JSON string in ASCII. */
 function quote(text: string): string {
   if (!needsEscape.test(text)) return `"${text}"`;
-  const escape = (character: string) => `\\u00${character.charCodeAt(0).toString(16)}`;
-  return JSON.stringify(text).replace(beyondAscii, escape);
+  const asAscii = (character: string) => `\\u00${character.charCodeAt(0).toString(16)}`;
+  return JSON.stringify(text).replace(beyondAscii, asAscii);
 }
