@@ -7,7 +7,7 @@ import type { ScriptReport, Source } from "../state/index.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
 import { type Match, matchesExchange } from "./match.ts";
 import { applyToRequest, applyToResponse, type LogLine, readOutput } from "./output.ts";
-import { overrunMs, Rest } from "./rest.ts";
+import { isOverrun, Rest } from "./rest.ts";
 import type { Script, ScriptLog, Steering } from "./sandbox.ts";
 import type { Arguments, ScriptIsolate, Settings } from "./script-isolate.ts";
 
@@ -16,6 +16,8 @@ export interface ScriptHousing {
   readonly log: ScriptLog;
   /** Monotonic milliseconds. */
   readonly now: () => number;
+  /** The limit of a call. */
+  readonly callTimeoutMs: number;
   settings(): Settings;
   /** Makes an isolate and may put another one away. @throws ScriptError */
   open(script: HostedScript): ScriptIsolate;
@@ -206,7 +208,8 @@ export class HostedScript implements Script {
     const now = this.#housing.now();
     this.#isSuspect = true;
     this.#suspectUntilMs = now + suspectForMs;
-    if (now < this.#noTryBeforeMs || lastedMs >= overrunMs) return false;
+    if (now < this.#noTryBeforeMs) return false;
+    if (isOverrun(lastedMs, this.#housing.callTimeoutMs)) return false;
     this.#noTryBeforeMs = now + noSecondTryForMs;
     return true;
   }
@@ -239,7 +242,8 @@ export class HostedScript implements Script {
         ? describeFault(error.fault)
         : `scripts/${this.host}: ${printable(error instanceof Error ? error.message : String(error))}`;
     if (error instanceof CutError && error.cut !== null) {
-      this.#rest.cut(this.#housing.now(), error.lastedMs);
+      const { now, callTimeoutMs } = this.#housing;
+      this.#rest.cut(now(), isOverrun(error.lastedMs, callTimeoutMs));
     }
     this.#errors += 1;
     this.#lastError = message;

@@ -68,6 +68,7 @@ export class IsolateSandbox implements Sandbox {
     this.#housing = {
       log: options.log,
       now,
+      callTimeoutMs: this.#limits.callTimeoutMs,
       settings: () => this.#settings,
       open: (script) => this.#openIsolate(script),
       close: (script) => this.#open.delete(script),

@@ -1,10 +1,10 @@
 import { expect } from "chai";
-import { Rest } from "./rest.ts";
+import { isOverrun, Rest } from "./rest.ts";
 import { Bench, tables } from "./test-sandbox.ts";
 
 /** How long the rest is that a cut at `nowMs` begins. */
-function restAfter(rest: Rest, nowMs: number, lastedMs = 12): number {
-  rest.cut(nowMs, lastedMs);
+function restAfter(rest: Rest, nowMs: number, wasOverrun = false): number {
+  rest.cut(nowMs, wasOverrun);
   let until = nowMs;
   while (rest.isNow(until)) until += 100;
   return until - nowMs;
@@ -20,13 +20,19 @@ describe("a rest", () => {
 
   it("begins at once when V8 could not be interrupted for long", () => {
     const rest = new Rest();
-    expect(restAfter(rest, 0, 100)).to.equal(500);
-    expect(restAfter(rest, 1_000, 100)).to.equal(16_000);
+    expect(restAfter(rest, 0, true)).to.equal(500);
+    expect(restAfter(rest, 1_000, true)).to.equal(16_000);
+  });
+
+  it("measures from the limit of the call", () => {
+    expect(isOverrun(109, 10)).to.equal(false);
+    expect(isOverrun(110, 10)).to.equal(true);
+    expect(isOverrun(450, 400)).to.equal(false);
   });
 
   it("forgets after a minute", () => {
     const rest = new Rest();
-    for (let at = 0; at < 5; at += 1) rest.cut(at, 12);
+    for (let at = 0; at < 5; at += 1) rest.cut(at, false);
     expect(rest.wasEver).to.equal(true);
     expect(restAfter(rest, 60_005)).to.equal(0);
   });

@@ -5,8 +5,8 @@
 
 /** So many calls that were cut short in a row, each within `forgetMs` of the one before. */
 const patience = 5;
-/** After so long V8 was not interrupted and everybody had to wait: once is enough. */
-export const overrunMs = 100;
+/** So long beyond its limit V8 was not interrupted and everybody had to wait: once is enough. */
+const overrunMs = 100;
 const forgetMs = 60_000;
 const firstRestMs = 500;
 const maxRestMs = 30_000;
@@ -26,12 +26,17 @@ export class Rest {
     return nowMs < this.#untilMs;
   }
 
-  /** A call was cut short after `lastedMs`. */
-  cut(nowMs: number, lastedMs: number): void {
+  /** A call was cut short; `wasOverrun` by `isOverrun`. */
+  cut(nowMs: number, wasOverrun: boolean): void {
     if (nowMs - this.#lastCutMs > forgetMs) this.#cuts = 0;
     this.#lastCutMs = nowMs;
-    this.#cuts += lastedMs >= overrunMs ? patience : 1;
+    this.#cuts += wasOverrun ? patience : 1;
     if (this.#cuts < patience) return;
     this.#untilMs = nowMs + Math.min(maxRestMs, firstRestMs * 2 ** (this.#cuts - patience));
   }
+}
+
+/** Whether a call that was limited to `limitMs` went on so long that nothing can have ended it in time. */
+export function isOverrun(lastedMs: number, limitMs: number): boolean {
+  return lastedMs - limitMs >= overrunMs;
 }
