@@ -33,7 +33,7 @@ export class Registrations {
   /** What the agent is known to have from us; `stray`: something that nobody wants. */
   readonly #known = new Map<string, DesiredService | "stray">();
   /** IDs that the agent has from a registrator of another hostname. */
-  #foreign: ReadonlySet<string> = new Set();
+  #foreign: Set<string> = new Set();
   /** IDs that are being brought in line; one at a time writes to each. */
   readonly #busy = new Set<string>();
   /** IDs that were written since the last list was asked for, which it may or may not show. */
@@ -196,6 +196,10 @@ export class Registrations {
       }
       const fields = { id, service: desired?.name, container: desired?.containerName };
       try {
+        if (desired !== undefined && !this.#known.has(id) && (await this.#isForeign(id))) {
+          this.#foreign.add(id);
+          continue;
+        }
         await this.#slots.use(desired === undefined, () => this.#write(id, desired));
         if (desired === undefined) log.info(fields, `deregistered ${id}`);
         else log.info(fields, `registered ${id} as "${desired.name}"`);
@@ -211,6 +215,13 @@ export class Registrations {
       }
     }
     this.#busy.delete(id);
+  }
+
+  /** Whether another host's registrator has the ID by now: the last comparison may be seconds old. */
+  async #isForeign(id: string): Promise<boolean> {
+    const { hostname } = this.#settings.options;
+    const found = (await this.#settings.agent.state()).services.get(id);
+    return found !== undefined && (found.meta[markKey] ?? hostname) !== hostname;
   }
 
   async #write(id: string, desired: DesiredService | undefined): Promise<void> {
