@@ -17,6 +17,7 @@ import {
   httpProxy,
   loggingGateway,
   nginx,
+  plainHttpProxy,
   type Running,
 } from "./http/contenders.ts";
 import { cases, measure, type Run } from "./http/load.ts";
@@ -76,13 +77,13 @@ async function main(): Promise<void> {
   await chmod(directory, 0o755);
   const originPort = await startOrigin(processes, otherCore, directory);
   const own = options.gateway ? [gateway, loggingGateway] : [engine];
-  const running = await startAll([...own, nginx, haproxy, httpProxy], originPort);
+  const running = await startAll([...own, nginx, haproxy, httpProxy, plainHttpProxy], originPort);
   const runs = await measureAll(running);
   const results = [...running].map(([contender, { pid }]): Result => {
     const residentMb = residentMegabytes(pid);
     return { name: contender.name, runs: runs.get(contender) ?? [], residentMegabytes: residentMb };
   });
-  const text = section(table(results, [nginx.name, httpProxy.name]));
+  const text = section(table(results, [nginx.name, httpProxy.name, plainHttpProxy.name]));
   console.log(text);
   if (options.write) await append(measurements, `\n${text}`);
 }

@@ -106,19 +106,26 @@ async function store(consul: string, originPort: number): Promise<void> {
   }
 }
 
-/** http-proxy as its own documentation sets it up, with an agent that keeps connections. */
-export const httpProxy: Contender = {
-  name: "http-proxy",
-  missing() {
-    try {
-      createRequire(import.meta.url).resolve("http-proxy");
-      return null;
-    } catch {
-      return "the package http-proxy is not installed";
-    }
-  },
-  start: (setting) => startNode(setting, "http-proxy-worker.ts"),
-};
+/** http-proxy with an agent that keeps connections to the origin. */
+export const httpProxy: Contender = httpProxyAs("http-proxy", ["keep"]);
+
+/** http-proxy as its own documentation begins: a connection to the origin for each request. */
+export const plainHttpProxy: Contender = httpProxyAs("http-proxy, as it comes", []);
+
+function httpProxyAs(name: string, flags: readonly string[]): Contender {
+  return {
+    name,
+    missing() {
+      try {
+        createRequire(import.meta.url).resolve("http-proxy");
+        return null;
+      } catch {
+        return "the package http-proxy is not installed";
+      }
+    },
+    start: (setting) => startNode(setting, "http-proxy-worker.ts", flags),
+  };
+}
 
 export const nginx: Contender = {
   name: "nginx",
@@ -187,10 +194,15 @@ backend origin
 };
 
 /** A worker of ours that prints its port once it listens. */
-async function startNode(setting: Setting, file: string): Promise<Running> {
+async function startNode(
+  setting: Setting,
+  file: string,
+  flags: readonly string[] = [],
+): Promise<Running> {
   const { processes, core, originPort } = setting;
   const path = fileURLToPath(new URL(file, import.meta.url));
-  const started: Started = processes.start(core, [process.execPath, path, String(originPort)]);
+  const command = [process.execPath, path, String(originPort), ...flags];
+  const started: Started = processes.start(core, command);
   const [, port] = await started.line(/^port (\d+)$/);
   return whenAnswering(started, Number(port));
 }

@@ -1,4 +1,7 @@
-/** The library http-proxy before the origin, with kept connections. Prints its port. */
+/**
+ * The library http-proxy before the origin: `PORT keep` with an agent that keeps connections, `PORT` as it
+ * comes, with a connection to the origin for each request. Prints its port.
+ */
 import { Agent, createServer, type IncomingMessage, type ServerResponse } from "node:http";
 
 /** The part of the library that is used here; the package comes without types of its own. */
@@ -14,9 +17,11 @@ interface HttpProxyModule {
 // Named at run time, so that the project can be checked where the package is not installed.
 const library = "http-proxy";
 const { default: httpProxy } = (await import(library)) as HttpProxyModule;
+const [port, connections] = process.argv.slice(2);
+const kept = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 256 };
 const proxy = httpProxy.createProxyServer({
-  target: { host: "127.0.0.1", port: Number(process.argv[2]) },
-  agent: new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 256 }),
+  target: { host: "127.0.0.1", port: Number(port) },
+  ...(connections === "keep" ? { agent: new Agent(kept) } : {}),
   xfwd: true,
 });
 proxy.on("error", (error) => {
