@@ -199,7 +199,6 @@ export const bodies = {
 
 export type AgentCheckBody = z.output<typeof agentCheck>;
 export type AgentServiceBody = z.output<typeof agentService>;
-export type CatalogRegistrationBody = z.output<typeof catalogRegistration>;
 
 /** Reads a body. Throws a 400 that names the field that is wrong. */
 export function parseBody<T>(schema: z.ZodType<T>, body: Buffer): T {
