@@ -27,6 +27,7 @@ const tables = {
   setting: new Map(),
   life: new Map(),
   trial: new Map(),
+  closed: new Map(),
 } satisfies Tables;
 
 function fixed(count: number): UpstreamDocument {

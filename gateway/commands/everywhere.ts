@@ -100,8 +100,10 @@ function judge(status: Status, { prefix, subject, version }: Wait): Omit<Whereab
       ? `${place} in ${status.workers.length} workers`
       : `${place}, but not yet in the workers ${pids}`;
   const isDone = behind.length === 0 && status.workers.length > 0;
-  return { isDone, isGood: isDone && place !== "taken back", says };
+  return { isDone, isGood: isDone && !badPlaces.has(place), says };
 }
+
+const badPlaces: ReadonlySet<string> = new Set(["taken back", "out of service"]);
 
 /** How a gateway has it; `null` when it does not. */
 function placeOf(status: Status, subject: Subject, version: string | null): string | null {
@@ -115,6 +117,7 @@ function placeOf(status: Status, subject: Subject, version: string | null): stri
   if (version === null) return script === undefined ? "gone" : null;
   if (script === undefined || script.life.accepted !== version) return null;
   const { life, trial } = script;
+  if (script.version === version && script.outOfService !== null) return "out of service";
   if (life.takenBack.some((one) => one.version === version)) return "taken back";
   if (life.closedUntil !== null) return `waiting until ${life.closedUntil}`;
   if (trial?.version === version) return `live for ${life.rollout?.percent ?? 0} %`;

@@ -43,9 +43,14 @@ export function whereLines(where: readonly Whereabouts[]): readonly string[] {
 
 /** One gateway's scripts: what is live, on its way, taken back, and refused with its failed case. */
 export function statusLines(gateway: Gateway, status: Status, prefix: string): readonly string[] {
-  const rows = status.scripts.map(({ host, version, trial, life, calls, errors, lastError }) => {
+  const rows = status.scripts.map((script) => {
+    const { host, version, trial, life, calls, errors, lastError, outOfService } = script;
     const states = [
-      version === null ? "no version is live" : "live",
+      ...(outOfService === null ? [version === null ? "no version is live" : "live"] : []),
+      ...(outOfService === null ? [] : [`out of service: ${outOfService}`]),
+      ...(life.failing === null
+        ? []
+        : [`fails too often (${life.failing}), with no version to take it back to`]),
       ...(trial === null || life.rollout === null
         ? []
         : [
@@ -53,7 +58,7 @@ export function statusLines(gateway: Gateway, status: Status, prefix: string): r
           ]),
       ...(life.closedUntil === null ? [] : [`closed until ${life.closedUntil}`]),
       ...life.takenBack
-        .filter((one) => one.version === life.accepted)
+        .filter((one) => one.version === life.accepted && one.version !== version)
         .map((one) => `${short(one.version)} was taken back at ${one.at}: ${one.reason}`),
     ];
     const all = [calls + (trial?.calls ?? 0), errors + (trial?.errors ?? 0)].map(String);

@@ -59,7 +59,9 @@ export function describe(status: Status): string[] {
     script.loadedAt ?? "-",
     String(script.calls),
     String(script.errors),
-    script.lastError ?? "",
+    script.outOfService === null
+      ? (script.lastError ?? "")
+      : `out of service: ${script.outOfService}`,
   ]);
   if (scripts.length > 0) {
     section("scripts", [

@@ -6,6 +6,9 @@ import { checkDocument, parseJson } from "./document.ts";
 const version = z.string().regex(/^[0-9a-f]{64}$/);
 const time = z.iso.datetime().transform((text) => Date.parse(text));
 
+const texts = z.array(z.string()).nullable();
+const stalled = z.object({ methods: texts, paths: texts, onError: z.enum(["deny", "skip"]) });
+
 const lifeSchema = z.object({
   revision: z.int().min(0),
   index: z.int().min(0),
@@ -20,7 +23,15 @@ const lifeSchema = z.object({
       by: z.string().max(256).nullable(),
     })
     .nullable(),
-  takenBack: z.array(z.object({ version, at: time, reason: z.string().max(1_000) })).max(100),
+  takenBack: z
+    .array(
+      z
+        .object({ version, at: time, reason: z.string().max(1_000), stalled: stalled.optional() })
+        .transform(({ stalled: what, ...one }) =>
+          what === undefined ? one : { ...one, stalled: what },
+        ),
+    )
+    .max(100),
 });
 
 /** Reads the text of `live/<host>`; `key` is the whole key. Throws a `DocumentError`. */

@@ -1,9 +1,11 @@
 import { expect } from "chai";
-import type { LifeDocument } from "../state/index.ts";
+import type { LifeDocument, TakenBack } from "../state/index.ts";
 import {
   accept,
   beginning,
+  isOut,
   isTakenBack,
+  mend,
   nextStepAt,
   remove,
   shareOf,
@@ -13,6 +15,15 @@ import {
 import { type History, lastGood, noted, recorded } from "./history.ts";
 
 const at = (version: string, modifyIndex: number) => ({ version, modifyIndex });
+const failed = (version: string, atMs: number, reason: string): TakenBack => ({
+  version,
+  at: atMs,
+  reason,
+});
+const stalled = (version: string, atMs: number): TakenBack => ({
+  ...failed(version, atMs, "it stalled"),
+  stalled: { methods: ["PUT"], paths: null, onError: "deny" },
+});
 const rollout = { percent: 10, stepsMs: [1_000, 2_000], by: "x-user" };
 const first = accept(beginning(null), at("v1", 10), null, 0);
 const second = accept(first, at("v2", 20), null, 0);
@@ -43,10 +54,10 @@ describe("what gateways agree on", () => {
   });
 
   it("goes back to the version before when one fails, and does not try it again", () => {
-    const life = takeBack(second, "v2", "too bad", 7);
+    const life = takeBack(second, failed("v2", 7, "too bad"));
     expect(life).to.include({ live: "v1", before: null });
     expect(life.takenBack).to.deep.equal([{ version: "v2", at: 7, reason: "too bad" }]);
-    expect(takeBack(life, "v2", "too bad", 8)).to.equal(life);
+    expect(takeBack(life, failed("v2", 8, "too bad"))).to.equal(life);
     const again = accept(life, at("v2", 30), null, 0);
     expect(again).to.include({ live: "v1", index: 30 });
     expect(isTakenBack(again, "v2")).to.equal(true);
@@ -55,13 +66,46 @@ describe("what gateways agree on", () => {
 
   it("ends a rollout that fails, also where there was no version before", () => {
     const life = accept(beginning(null), at("v1", 10), rollout, 0);
-    expect(takeBack(life, "v1", "too bad", 7)).to.include({ live: null, next: null });
+    expect(takeBack(life, failed("v1", 7, "too bad"))).to.include({ live: null, next: null });
   });
 
   it("keeps a version that fails when there is nothing to go back to", () => {
-    expect(takeBack(first, "v1", "too bad", 7)).to.equal(first);
-    const life = takeBack(second, "v2", "too bad", 7);
-    expect(takeBack(life, "v1", "too bad", 8), "the one that was gone back to").to.equal(life);
+    expect(takeBack(first, failed("v1", 7, "too bad"))).to.equal(first);
+    const life = takeBack(second, failed("v2", 7, "too bad"));
+    expect(takeBack(life, failed("v1", 8, "too bad")), "the one that was gone back to").to.equal(
+      life,
+    );
+  });
+
+  it("puts a version out of service that stalled a worker when there is nothing to go back to", () => {
+    const out = takeBack(first, stalled("v1", 7));
+    expect(out).to.include({ live: "v1", before: null, revision: 2 });
+    expect(isOut(out)).to.equal(true);
+    expect(takeBack(out, stalled("v1", 8)), "another gateway").to.equal(out);
+    expect(accept(out, at("v1", 20), null, 0), "the same again").to.include({ live: "v1" });
+    expect(isOut(accept(out, at("v1", 20), null, 0))).to.equal(true);
+    const next = accept(out, at("v2", 20), rollout, 9);
+    expect(next, "nothing is worth keeping").to.include({ live: "v2", before: null, next: null });
+    expect(takeBack(next, failed("v2", 10, "bad")), "never back to v1").to.equal(next);
+  });
+
+  it("goes back from a version that stalled a worker as from one that fails", () => {
+    expect(takeBack(second, stalled("v2", 7))).to.include({ live: "v1", before: null });
+    const life = accept(first, at("v2", 20), rollout, 0);
+    expect(takeBack(life, stalled("v2", 7))).to.include({ live: "v1", next: null });
+    const restOut = takeBack(life, stalled("v1", 7));
+    expect(restOut, "the rest fails, the rollout goes on").to.include({ live: "v1" });
+    expect(widen(restOut, 8_000)).to.include({ live: "v2", before: null });
+  });
+
+  it("tries a version again that is out of service once a module was changed, or it was removed", () => {
+    const out = takeBack(first, stalled("v1", 7));
+    expect(isOut(mend(out, "v1", 8))).to.equal(false);
+    expect(mend(mend(out, "v1", 8), "v1", 8).revision, "by two gateways").to.equal(3);
+    expect(mend(out, "v1", 6), "it stalled after the change").to.equal(out);
+    const back = takeBack(second, stalled("v2", 7));
+    expect(mend(back, "v2", 8), "taken back is taken back").to.equal(back);
+    expect(isTakenBack(remove(out), "v1")).to.equal(false);
   });
 
   it("drops a rollout when the version before is put back", () => {
@@ -70,7 +114,7 @@ describe("what gateways agree on", () => {
   });
 
   it("is nothing when the script is removed, but what was taken back stays known", () => {
-    const life = remove(takeBack(second, "v2", "too bad", 7));
+    const life = remove(takeBack(second, failed("v2", 7, "too bad")));
     expect(life).to.include({ live: null, before: null, next: null });
     expect(isTakenBack(life, "v2")).to.equal(true);
     expect(remove(life)).to.equal(life);
@@ -109,12 +153,26 @@ describe("the history of a script", () => {
   });
 
   it("says that a version was taken back, why, and what came after it", () => {
-    const back = takeBack(second, "v2", "9 errors in 10 calls", 7);
+    const back = takeBack(second, failed("v2", 7, "9 errors in 10 calls"));
     const history = grow(first, second, back);
     expect(line(history)).to.deep.equal(["v1 live", "v2 taken back", "v1 replaced"]);
     expect(history[0]).to.include({ by: "gateway g1", detail: "after v2" });
     expect(history[1]?.detail).to.equal("9 errors in 10 calls");
     expect(lastGood(history, "v2")).to.equal("v1");
+  });
+
+  it("says what is out of service, and that it is live again", () => {
+    const out = takeBack(first, stalled("v1", 7));
+    const history = grow(first, out);
+    expect(line(history)).to.deep.equal(["v1 out of service"]);
+    expect(history[0]?.detail).to.equal("it stalled");
+    expect(line(grow(first, out, mend(out, "v1", 8)))).to.deep.equal([
+      "v1 live",
+      "v1 out of service",
+    ]);
+    const third = accept(out, at("v3", 40), null, 0);
+    expect(line(grow(first, out, third))).to.deep.equal(["v3 live", "v1 out of service"]);
+    expect(lastGood(grow(first, out, third), "v3")).to.equal(null);
   });
 
   it("follows a rollout to its end", () => {
@@ -124,7 +182,7 @@ describe("the history of a script", () => {
       "v2 live",
       "v1 replaced",
     ]);
-    expect(line(grow(first, rolling, takeBack(rolling, "v2", "bad", 0)))).to.deep.equal([
+    expect(line(grow(first, rolling, takeBack(rolling, failed("v2", 0, "bad"))))).to.deep.equal([
       "v2 taken back",
       "v1 live",
     ]);
@@ -150,10 +208,10 @@ describe("the history of a script", () => {
   });
 
   it("knows the last good version, which is none that failed", () => {
-    const third = accept(takeBack(second, "v2", "bad", 0), at("v3", 40), null, 0);
-    expect(lastGood(grow(first, second, takeBack(second, "v2", "bad", 0), third), "v3")).to.equal(
-      "v1",
-    );
+    const third = accept(takeBack(second, failed("v2", 0, "bad")), at("v3", 40), null, 0);
+    expect(
+      lastGood(grow(first, second, takeBack(second, failed("v2", 0, "bad")), third), "v3"),
+    ).to.equal("v1");
     expect(lastGood(grow(first), "v1")).to.equal(null);
   });
 });

@@ -3,7 +3,7 @@
  * Every gateway takes the same steps for the same reasons; whoever writes first, wins.
  */
 import type { Rollout } from "../sandbox/index.ts";
-import type { LifeDocument, NextVersion, Source } from "../state/index.ts";
+import type { LifeDocument, NextVersion, Source, TakenBack } from "../state/index.ts";
 
 const maxTakenBack = 20;
 /** What a share of requests is counted in: of 10,000. */
@@ -31,42 +31,63 @@ export function accept(
   if (version === life.live || isTakenBack(life, version)) {
     return step(life, { index, next: null });
   }
-  if (rollout !== null && rollout.percent < 100) {
+  // Beside a version that is out of service there is nothing worth keeping for the rest.
+  if (rollout !== null && rollout.percent < 100 && !isOut(life)) {
     const { percent, stepsMs, by } = rollout;
     return step(life, { index, next: { version, startedAt: nowMs, percent, stepsMs, by } });
   }
-  return step(life, { index, live: version, before: life.live, next: null });
+  return step(life, { index, live: version, before: goodLive(life), next: null });
 }
 
-/** The version fails too often. The same object when it cannot be, or has been, taken back. */
-export function takeBack(
-  life: LifeDocument,
-  version: string,
-  reason: string,
-  nowMs: number,
-): LifeDocument {
-  const one = { version, at: nowMs, reason };
-  const takenBack = [one, ...life.takenBack].slice(0, maxTakenBack);
+/**
+ * A version fails. One that stalled a worker stays `live` where there is nothing to go back to, and is
+ * out of service. The same object when it cannot be, or has been, taken back.
+ */
+export function takeBack(life: LifeDocument, failed: TakenBack): LifeDocument {
+  const { version } = failed;
+  const takenBack = [failed, ...life.takenBack].slice(0, maxTakenBack);
   if (life.next?.version === version) return step(life, { next: null, takenBack });
-  if (life.live !== version || life.before === null) return life;
-  return step(life, { live: life.before, before: null, takenBack });
+  if (life.live !== version || isTakenBack(life, version)) return life;
+  if (life.before !== null) return step(life, { live: life.before, before: null, takenBack });
+  return failed.stalled === undefined ? life : step(life, { takenBack });
+}
+
+/**
+ * A module changed that the version imports which is out of service: it is tried again. What stalled a
+ * worker after `atMs` stays known.
+ */
+export function mend(life: LifeDocument, version: string, atMs: number): LifeDocument {
+  const takenBack = life.takenBack.filter((one) => one.version !== version || one.at > atMs);
+  const isMended = life.live === version && takenBack.length < life.takenBack.length;
+  return isMended ? step(life, { takenBack }) : life;
 }
 
 /** Ends a rollout whose last step is over. */
 export function widen(life: LifeDocument, nowMs: number): LifeDocument {
-  const { next, live } = life;
+  const { next } = life;
   if (next === null || shareOf(next, nowMs) < wholeShare) return life;
-  return step(life, { live: next.version, before: live, next: null });
+  return step(life, { live: next.version, before: goodLive(life), next: null });
 }
 
-/** The script was removed. What was taken back stays known. */
+/** The script was removed. What was taken back stays known, but for what was out of service with it. */
 export function remove(life: LifeDocument): LifeDocument {
   if (life.live === null && life.next === null) return life;
-  return step(life, { live: null, before: null, next: null });
+  const takenBack = life.takenBack.filter(({ version }) => version !== life.live);
+  return step(life, { live: null, before: null, next: null, takenBack });
 }
 
 export function isTakenBack(life: LifeDocument | null, version: string): boolean {
   return life?.takenBack.some((one) => one.version === version) ?? false;
+}
+
+/** Whether what is live is out of service: it stalled a worker, and nothing could take its place. */
+export function isOut({ live, takenBack }: LifeDocument): boolean {
+  return takenBack.some(({ version }) => version === live);
+}
+
+/** What stalled a worker and is not run; `undefined` for a version that may be. */
+export function stallOf(life: LifeDocument | null, version: string): TakenBack | undefined {
+  return life?.takenBack.find((one) => one.version === version && one.stalled !== undefined);
 }
 
 /** The share of the requests that a version has at this time, of 10,000: it grows evenly, step by step. */
@@ -91,6 +112,11 @@ export function nextStepAt(next: NextVersion, nowMs: number): number {
     if (nowMs < endsAt) break;
   }
   return endsAt;
+}
+
+/** What may be gone back to. */
+function goodLive(life: LifeDocument): string | null {
+  return isOut(life) ? null : life.live;
 }
 
 function step(life: LifeDocument, changes: Partial<LifeDocument>): LifeDocument {

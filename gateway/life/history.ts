@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { checkDocument, parseJson } from "../documents/index.ts";
 import type { LifeDocument } from "../state/index.ts";
+import { isOut } from "./agreement.ts";
 
 const outcomes = [
   /** Written; no gateway has said anything of it yet. */
@@ -15,6 +16,8 @@ const outcomes = [
   "live",
   "replaced",
   "taken back",
+  /** It stalled a worker and there was nothing to take it back to. */
+  "out of service",
   "removed",
 ] as const;
 export type Outcome = (typeof outcomes)[number];
@@ -28,7 +31,7 @@ export interface HistoryEntry {
   readonly outcome: Outcome;
   /** ISO 8601: when it came to that. */
   readonly since: string;
-  /** Why it was refused or taken back; `null` otherwise. */
+  /** Why it came to that, where it is not plain. */
   readonly detail: string | null;
 }
 
@@ -41,7 +44,8 @@ const maxDetail = 1_000;
 /** Who brought what nobody pushed. */
 export const byHand = "Consul KV";
 
-const ended: ReadonlySet<Outcome> = new Set(["refused", "replaced", "taken back", "removed"]);
+const failed: ReadonlySet<Outcome> = new Set(["taken back", "out of service"]);
+const ended: ReadonlySet<Outcome> = new Set(["refused", "replaced", "removed", ...failed]);
 
 const historySchema = z.object({
   versions: z.array(
@@ -110,7 +114,10 @@ export function recorded(
   const taken = after.takenBack.filter(
     ({ version }) => !(before?.takenBack.some((one) => one.version === version) ?? false),
   );
-  for (const { version, reason } of taken) note(version, "taken back", { detail: reason });
+  for (const { version, reason } of taken) {
+    const outcome = version === after.live ? "out of service" : "taken back";
+    note(version, outcome, { detail: reason });
+  }
   const isStill = (version: string) => version === after.live || version === after.next?.version;
   for (const version of [before?.live, before?.next?.version]) {
     if (version === undefined || version === null || isStill(version)) continue;
@@ -121,6 +128,10 @@ export function recorded(
     const isBack = taken.length > 0 && after.live === before?.before;
     note(after.live, "live", isBack ? { by, detail: `after ${taken[0]?.version}` } : {});
   }
+  const wasOut = before?.takenBack.some(({ version }) => version === after.live) ?? false;
+  if (after.live !== null && after.live === before?.live && wasOut && !isOut(after)) {
+    note(after.live, "live", { by, detail: "a module that it imports was changed" });
+  }
   const { next } = after;
   if (next !== null && next.version !== before?.next?.version) note(next.version, "rollout");
   return entries;
@@ -129,7 +140,7 @@ export function recorded(
 /** The version to go back to: the latest other one that was once live and did not fail. */
 export function lastGood(history: History, current: string | null): string | null {
   const bad = new Set(
-    history.filter(({ outcome }) => outcome === "taken back").map(({ version }) => version),
+    history.filter(({ outcome }) => failed.has(outcome)).map(({ version }) => version),
   );
   const good = history.find(
     ({ version, outcome }) =>

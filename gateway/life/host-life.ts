@@ -3,15 +3,28 @@
  * out the next agreement; fetches and writes nothing.
  */
 import type { Rollout } from "../sandbox/index.ts";
-import type { Change, LifeDocument, Source, Trial } from "../state/index.ts";
-import { accept, beginning, takeBack, widen } from "./agreement.ts";
+import type {
+  Change,
+  Closed,
+  LifeDocument,
+  OutOfService,
+  Source,
+  TakenBack,
+  Trial,
+} from "../state/index.ts";
+import { accept, beginning, stallOf, takeBack, widen } from "./agreement.ts";
+import { Findings } from "./findings.ts";
 import type { Window } from "./schedule.ts";
 
-interface Failure {
-  readonly version: string;
-  readonly reason: string;
-  readonly atMs: number;
+/** What is to serve a host. */
+export interface Served {
+  readonly script: Source | null;
+  readonly trial: Trial | null;
+  /** What would serve but for its schedule; `null`: nothing. */
+  readonly closed: Closed | null;
 }
+
+export const nothingServed: Served = { script: null, trial: null, closed: null };
 
 /** How long a source may be older than what was decided for before that is looked into. */
 const doubtMs = 5_000;
@@ -26,15 +39,16 @@ export class HostLife {
   #presence: "unknown" | "accepted" | "refused" | "gone" = "unknown";
   #script: Source | null = null;
   #trial: Trial | null = null;
+  #closed: Closed | null = null;
   /** Earlier versions that are needed again. */
   readonly #found = new Map<string, Source>();
   readonly #fetching = new Set<string>();
   /** Not to be had, and until when. */
   readonly #lost = new Map<string, number>();
   readonly #windows = new Map<string, Window>();
-  #failures: readonly Failure[] = [];
-  /** A version of which it was said that there is nothing to go back to. */
-  #hopeless: string | null = null;
+  readonly #findings = new Findings();
+  /** A version that fails too often with nothing to go back to; `reason`: as long as it does. */
+  #hopeless: { readonly version: string; readonly reason: string | null } | null = null;
   #doubtSinceMs: number | null = null;
   #isInDoubt = false;
   #isWriting = false;
@@ -74,7 +88,7 @@ export class HostLife {
   drop(): void {
     this.#presence = "gone";
     this.#accepted = null;
-    this.#failures = [];
+    this.#findings.clear();
   }
 
   /** A watch brought this document; one that is older than what is known says nothing. */
@@ -87,25 +101,56 @@ export class HostLife {
   learned(life: LifeDocument | null): void {
     this.#agreed = life;
     this.#isInDoubt = false;
-    this.#failures = this.#failures.filter(
-      ({ version }) => version === life?.live || version === life?.next?.version,
-    );
+    this.#findings.heard(life);
   }
 
   /**
-   * A version fails too often on this gateway. Returns what follows from it: it will be taken back, that
-   * was known, or there is nothing to take it back to.
+   * A version fails too often on this gateway, or stalled a worker. Returns what follows from it: it will
+   * be taken back, that was known, or there is nothing to take it back to.
    */
-  fail(version: string, reason: string, atMs: number): "new" | "known" | "hopeless" {
-    if (this.#failures.some((one) => one.version === version)) return "known";
-    const life = this.desired(null, atMs);
-    if (life === null || takeBack(life, version, reason, atMs) === life) {
-      const isNews = life?.live === version && this.#hopeless !== version;
-      if (isNews) this.#hopeless = version;
+  fail(failed: TakenBack): "new" | "known" | "hopeless" {
+    const { version, at, stalled } = failed;
+    if (this.#findings.failureOf(version) !== undefined) return "known";
+    // What to go back to is not known without Consul; that it must not run is.
+    const isAlone = this.isUnknown && stalled !== undefined && this.#serves(version);
+    const life = this.desired(null, at);
+    if (!isAlone && (life === null || takeBack(life, failed) === life)) {
+      if (life?.live !== version || stalled !== undefined) return "known";
+      const isNews = this.#hopeless?.version !== version;
+      this.#hopeless = { version, reason: failed.reason };
       return isNews ? "hopeless" : "known";
     }
-    this.#failures = [...this.#failures, { version, reason, atMs }];
+    this.#findings.fail(failed);
     return "new";
+  }
+
+  /** Which versions fail too often now. */
+  failsNow(versions: ReadonlySet<string>): void {
+    if (this.#hopeless === null || versions.has(this.#hopeless.version)) return;
+    this.#hopeless = { version: this.#hopeless.version, reason: null };
+  }
+
+  /** Why the version that is live was to be taken back, while there is nothing to take it back to. */
+  hopeless(live: string | null): string | null {
+    return this.#hopeless?.version === live ? this.#hopeless.reason : null;
+  }
+
+  /** A module changed that a version imports which is out of service. False when there is no such version. */
+  mend(modules: ReadonlySet<string>, atMs: number): boolean {
+    const source = this.#script;
+    if (source?.outOfService === undefined) return false;
+    const { version, text } = source;
+    if (![...modules].some((name) => text.includes(`modules/${name}`))) return false;
+    this.#findings.mend(version, atMs);
+    return true;
+  }
+
+  /** Why a version must not run, by what is agreed on, or by what this gateway alone knows yet. */
+  outOfService(agreed: LifeDocument | null, version: string): OutOfService | null {
+    const known = stallOf(agreed, version) ?? this.#findings.failureOf(version);
+    if (known?.stalled !== undefined) return { reason: known.reason, ...known.stalled };
+    const before = this.isUnknown ? this.#script : null;
+    return before?.version === version ? (before.outOfService ?? null) : null;
   }
 
   /** What should be agreed on next; the same object as `agreed` when nothing new is known. */
@@ -124,10 +169,7 @@ export class HostLife {
       life = accept(known, this.#accepted, rollout, this.#acceptedAtMs);
     }
     if (life === null) return null;
-    for (const { version, reason, atMs } of this.#failures) {
-      life = takeBack(life, version, reason, atMs);
-    }
-    return widen(life, nowMs);
+    return widen(this.#findings.apply(life), nowMs);
   }
 
   /** Consul may have lost what was agreed on, whatever the indexes say. */
@@ -157,8 +199,9 @@ export class HostLife {
 
   /** The source of a version, if it is here. */
   find(version: string): Source | null {
-    const here = [this.#accepted, this.#script, this.#trial?.source, this.#found.get(version)];
-    return here.find((source) => source?.version === version) ?? null;
+    const here = [this.#accepted, ...this.#served(), this.#found.get(version)];
+    const source = here.find((one) => one?.version === version) ?? null;
+    return source === null ? null : inService(source);
   }
 
   /** False when it is under way already. */
@@ -197,33 +240,48 @@ export class HostLife {
     const known = this.#windows.get(version);
     if (known !== undefined && nowMs < known.until) return known;
     const window = compute();
-    this.#windows.clear();
+    // Beside it, at most that of a version on trial.
+    if (this.#windows.size > 1) this.#windows.clear();
     this.#windows.set(version, window);
     return window;
   }
 
   /** What serves at the start, out of a snapshot. */
-  serve(source: Source): void {
-    this.#script = source;
+  begin({ script, trial, closed }: Served): void {
+    this.#script = script;
+    this.#trial = trial;
+    this.#closed = closed;
   }
 
-  serveTrial(trial: Trial): void {
-    this.#trial = trial;
+  /** What serves, or would but for its schedule. */
+  get served(): { readonly script: Source | null; readonly trial: Trial | null } {
+    const script = this.#script ?? this.#closed?.script ?? null;
+    return {
+      script: script === null ? null : inService(script),
+      trial: this.#trial ?? this.#closed?.trial ?? null,
+    };
   }
 
   inService(): readonly Source[] {
-    const sources = [this.#script, this.#trial?.source, ...this.#found.values()];
+    const sources = [...this.#served(), ...this.#found.values()];
     return sources.filter((source) => source !== undefined && source !== null);
   }
 
   /** What has to change for these to serve. */
-  show(host: string, script: Source | null, trial: Trial | null): readonly Change[] {
+  show(host: string, { script, trial, closed }: Served): readonly Change[] {
     const changes: Change[] = [];
     if (!isSame(script, this.#script)) {
       // A version that leaves service may be gone back to.
       if (this.#script !== null) this.#found.set(this.#script.version, this.#script);
       changes.push({ kind: "script", key: host, value: script });
     }
+    const wasClosed = this.#closed ?? { script: null, trial: null };
+    const isClosed = closed ?? { script: null, trial: null };
+    const isSameClosed =
+      isSame(isClosed.script, wasClosed.script) &&
+      isSame(isClosed.trial?.source ?? null, wasClosed.trial?.source ?? null);
+    if (!isSameClosed) changes.push({ kind: "closed", key: host, value: closed });
+    this.#closed = closed;
     const isSameTrial =
       isSame(trial?.source ?? null, this.#trial?.source ?? null) &&
       trial?.share === this.#trial?.share &&
@@ -260,7 +318,7 @@ export class HostLife {
       this.#isInDoubt ||
       this.#doubtSinceMs !== null ||
       this.#writeAgain ||
-      this.#failures.length > 0 ||
+      !this.#findings.isEmpty ||
       this.#noWriteBeforeMs > 0 ||
       this.#agreed?.next != null ||
       this.#windows.size > 0 ||
@@ -268,9 +326,18 @@ export class HostLife {
     );
   }
 
+  #serves(version: string): boolean {
+    return this.#served().some((source) => source?.version === version);
+  }
+
+  #served(): readonly (Source | null | undefined)[] {
+    const { script, trial } = this.served;
+    return [this.#script, this.#trial?.source, script, trial?.source];
+  }
+
   /** Where Consul has nothing, or no more: what this gateway remembers, or at least what serves. */
   #withoutConsul(): LifeDocument {
-    if (this.#agreed === null) return beginning(this.#script?.version ?? null);
+    if (this.#agreed === null) return beginning(this.served.script?.version ?? null);
     return { ...this.#agreed, index: 0 };
   }
 
@@ -285,5 +352,9 @@ export class HostLife {
 }
 
 function isSame(a: Source | null, b: Source | null): boolean {
-  return a?.version === b?.version;
+  return a?.version === b?.version && a?.outOfService?.reason === b?.outOfService?.reason;
+}
+
+function inService({ outOfService: _, ...source }: Source): Source {
+  return source;
 }

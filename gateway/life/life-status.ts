@@ -18,15 +18,23 @@ export interface LifeStatus {
     readonly at: string;
     readonly reason: string;
   }[];
+  /** Why what is live should have been taken back; there is no version to take it back to. */
+  readonly failing: string | null;
   /** A schedule keeps it out of service until then. */
   readonly closedUntil: string | null;
 }
 
-/** @param closedUntil milliseconds since the epoch, as `nowMs` is; `null`: no schedule keeps it out. */
+/** What a gateway knows of a host's versions. Times are in milliseconds since the epoch. */
+export interface KnownLife {
+  readonly accepted: string | null;
+  readonly agreed: LifeDocument | null;
+  readonly failing: string | null;
+  /** `null`: no schedule keeps it out. */
+  readonly closedUntil: number | null;
+}
+
 export function describeLife(
-  accepted: string | null,
-  agreed: LifeDocument | null,
-  closedUntil: number | null,
+  { accepted, agreed, failing, closedUntil }: KnownLife,
   nowMs: number,
 ): LifeStatus {
   const { next = null, takenBack = [] } = agreed ?? {};
@@ -44,6 +52,7 @@ export function describeLife(
     accepted,
     rollout,
     takenBack: takenBack.map(({ version, at, reason }) => ({ version, at: iso(at), reason })),
+    failing,
     closedUntil: closedUntil === null ? null : iso(closedUntil),
   };
 }

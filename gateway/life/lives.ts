@@ -10,10 +10,18 @@ import {
   type ExamineScript,
   type Threshold,
 } from "../sandbox/index.ts";
-import type { Change, Json, LifeDocument, Source, Tables } from "../state/index.ts";
+import type {
+  Change,
+  Json,
+  LastWords,
+  LifeDocument,
+  Source,
+  Tables,
+  Trial,
+} from "../state/index.ts";
 import { isTakenBack, remove, shareOf } from "./agreement.ts";
 import { ErrorRates, type WorkerScriptReport } from "./error-rates.ts";
-import { HostLife } from "./host-life.ts";
+import { HostLife, nothingServed, type Served } from "./host-life.ts";
 import type { Subject } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
 import { describeLife, type LifeStatus } from "./life-status.ts";
@@ -45,6 +53,8 @@ const plain: Declared = {
   schedule: null,
   takeBack: defaultThreshold,
 };
+/** What a version matches is agreed on in this many characters; beyond, all its requests fail. */
+const maxStalledLength = 16_384;
 const tickMs = 1_000;
 /** After Consul did not take a change. */
 const retryMs = 5_000;
@@ -70,9 +80,13 @@ export class Lives {
     const { live } = options;
     this.#modules = new Map(live.module);
     this.#settings = new Map(live.setting);
-    for (const [host, source] of live.script) this.#host(host).serve(source);
-    for (const [host, trial] of live.trial) this.#host(host).serveTrial(trial);
-    for (const [host, life] of live.life) this.#host(host).learned(life);
+    for (const host of new Set(
+      [live.script, live.trial, live.closed].flatMap((all) => [...all.keys()]),
+    )) {
+      const script = live.script.get(host) ?? null;
+      const trial = live.trial.get(host) ?? null;
+      this.#host(host).begin({ script, trial, closed: live.closed.get(host) ?? null });
+    }
   }
 
   /** A version passed its checks and declares this. */
@@ -83,12 +97,18 @@ export class Lives {
   /** Changes that the gate let through, in their order. */
   take(changes: readonly Change[]): void {
     const passing: Change[] = [];
+    const modules = new Set<string>();
     for (const change of changes) {
       if (change.kind === "life") this.#host(change.key).heard(change.value);
       else if (change.kind === "script") this.#takeScript(change.key, change.value);
       else passing.push(change);
-      if (change.kind === "module") this.#takeModule(change.key, change.value);
+      if (change.kind === "module" && this.#takeModule(change.key, change.value)) {
+        modules.add(change.key);
+      }
       if (change.kind === "setting") setOrDelete(this.#settings, change.key, change.value);
+    }
+    for (const [host, slot] of modules.size === 0 ? [] : this.#hosts) {
+      if (slot.mend(modules, this.#options.clock.now())) passing.push(...this.#settle(host));
     }
     // In the same call, so that a module and the scripts that need it make one version.
     for (const change of changes) {
@@ -117,6 +137,17 @@ export class Lives {
       this.#pass(this.#settle(host));
     }
     if (source !== null) this.#scribe.note(subject, source, "refused", reason);
+  }
+
+  /** A worker could not get out of a script: it runs nowhere from now on. */
+  stalled({ host, version, out }: LastWords): void {
+    const slot = this.#hosts.get(host);
+    if (slot === undefined) return;
+    const { reason, ...what } = out;
+    const isLong = JSON.stringify(what).length > maxStalledLength;
+    const stalled = isLong ? { ...what, methods: null, paths: null } : what;
+    slot.fail({ version, at: this.#options.clock.now(), reason, stalled });
+    this.#pass(this.#settle(host));
   }
 
   /** From now on versions go into service: before, what the gateways agree on may not be known yet. */
@@ -148,7 +179,9 @@ export class Lives {
     const nowMs = this.#options.clock.now();
     const slot = this.#hosts.get(host) ?? new HostLife();
     const agreed = slot.desired(this.#rolloutOf(slot.accepted), nowMs);
-    return describeLife(slot.accepted?.version ?? null, agreed, slot.closedUntil, nowMs);
+    const accepted = slot.accepted?.version ?? null;
+    const failing = slot.hopeless(agreed?.live ?? null);
+    return describeLife({ accepted, agreed, failing, closedUntil: slot.closedUntil }, nowMs);
   }
 
   /** Hosts that have a life, in service or not. */
@@ -170,10 +203,13 @@ export class Lives {
     else this.#host(host).accept(source, this.#options.clock.now());
   }
 
-  #takeModule(name: string, source: Source | null): void {
+  /** Returns whether it is another text than before. */
+  #takeModule(name: string, source: Source | null): boolean {
+    const before = this.#modules.get(name);
     setOrDelete(this.#modules, name, source);
     if (source !== null && this.#hasBegun)
       this.#scribe.note(`modules/${name}`, source, "live", null);
+    return before !== undefined && before.version !== source?.version;
   }
 
   #pass(changes: readonly Change[]): void {
@@ -183,12 +219,11 @@ export class Lives {
   /** Works out what should serve a host now; returns what has to change for that. */
   #settle(host: string): readonly Change[] {
     const slot = this.#host(host);
-    if (!this.#hasBegun) return slot.isGone ? slot.show(host, null, null) : [];
-    // What a snapshot left in service stays until Consul says what is to be.
-    if (slot.isUnknown) return [];
+    if (!this.#hasBegun) return slot.isGone ? slot.show(host, nothingServed) : [];
+    if (slot.isUnknown) return this.#settleAlone(host, slot);
     if (slot.isGone) {
       if (slot.agreed !== null && remove(slot.agreed) !== slot.agreed) this.#write(host);
-      return slot.show(host, null, null);
+      return slot.show(host, nothingServed);
     }
     const { accepted } = slot;
     if (accepted !== null && !this.#declared.has(accepted.version)) {
@@ -198,46 +233,71 @@ export class Lives {
     const nowMs = this.#options.clock.now();
     const agreed = slot.desired(this.#rolloutOf(accepted), nowMs);
     if (agreed !== slot.agreed || slot.isDoubtful(nowMs)) this.#write(host);
-    slot.closedUntil = null;
     if (agreed === null) return [];
-    const script = this.#serving(host, slot, agreed, nowMs);
-    if (script === undefined) return [];
+    const script = this.#serving(host, slot, agreed);
     const { next } = agreed;
     const isNext = next !== null && next.version === accepted?.version;
-    const source = isNext ? this.#ifOpen(slot, accepted, nowMs) : null;
-    const trial =
-      source === null || next === null
-        ? null
-        : { source, share: shareOf(next, nowMs), by: next.by };
-    return slot.show(host, script, trial);
+    const trial = isNext ? { source: accepted, share: shareOf(next, nowMs), by: next.by } : null;
+    return slot.show(host, this.#asAgreed(slot, agreed, { script, trial }, nowMs));
   }
 
-  /** The source that is live; `null`: none; `undefined`: not here yet, so that what serves stays. */
-  #serving(
-    host: string,
+  /** What a snapshot left in service goes on until Consul says what is to be: by its schedule, and its share stands still. */
+  #settleAlone(host: string, slot: HostLife): readonly Change[] {
+    const { script, trial } = slot.served;
+    let isLearning = false;
+    for (const source of [script, trial?.source]) {
+      if (source == null || this.#declared.has(source.version)) continue;
+      // One that stalls is not asked for its schedule.
+      if (slot.outOfService(null, source.version) !== null) continue;
+      this.#learnOf(host, slot, source);
+      isLearning = true;
+    }
+    if (isLearning) return [];
+    const isFailed = trial !== null && slot.outOfService(null, trial.source.version) !== null;
+    const wanted = { script, trial: isFailed ? null : trial };
+    return slot.show(host, this.#asAgreed(slot, null, wanted, this.#options.clock.now()));
+  }
+
+  /** Without what a schedule keeps out of service, and marked where it stalled a worker. */
+  #asAgreed(
     slot: HostLife,
-    agreed: LifeDocument,
+    agreed: LifeDocument | null,
+    { script, trial }: { readonly script: Source | null; readonly trial: Trial | null },
     nowMs: number,
-  ): Source | null | undefined {
+  ): Served {
+    slot.closedUntil = null;
+    const isOpen = script !== null && this.#isOpen(slot, script, nowMs);
+    const isTrialOpen = trial !== null && this.#isOpen(slot, trial.source, nowMs);
+    const closed = { script: isOpen ? null : script, trial: isTrialOpen ? null : trial };
+    const out = script === null ? null : slot.outOfService(agreed, script.version);
+    const marked = script === null || out === null ? script : { ...script, outOfService: out };
+    return {
+      script: isOpen ? marked : null,
+      trial: isTrialOpen ? trial : null,
+      closed: closed.script === null && closed.trial === null ? null : closed,
+    };
+  }
+
+  /** The source that is live, or, as long as it is not here, what served before; `null`: none. */
+  #serving(host: string, slot: HostLife, agreed: LifeDocument): Source | null {
     if (agreed.live === null) return null;
     const source = slot.find(agreed.live);
-    if (source !== null) return this.#ifOpen(slot, source, nowMs);
+    if (source !== null) return source;
     const loss = slot.lossOf(agreed.live);
     if (loss === "none") this.#fetch(host, slot, agreed.live);
-    if (loss !== "for good") return undefined;
+    if (loss !== "for good") return slot.served.script;
     // Better the version in KV than none, unless it is known to fail.
     const { accepted } = slot;
-    if (accepted === null || isTakenBack(agreed, accepted.version)) return undefined;
-    return this.#ifOpen(slot, accepted, nowMs);
+    if (accepted === null || isTakenBack(agreed, accepted.version)) return slot.served.script;
+    return accepted;
   }
 
-  #ifOpen(slot: HostLife, source: Source | null, nowMs: number): Source | null {
-    const schedule =
-      source === null ? null : (this.#declared.get(source.version)?.schedule ?? null);
-    if (schedule === null || source === null) return source;
-    const { isOpen, until } = slot.window(source.version, nowMs, () => windowAt(schedule, nowMs));
+  #isOpen(slot: HostLife, { version }: Source, nowMs: number): boolean {
+    const schedule = this.#declared.get(version)?.schedule ?? null;
+    if (schedule === null) return true;
+    const { isOpen, until } = slot.window(version, nowMs, () => windowAt(schedule, nowMs));
     if (!isOpen) slot.closedUntil = until;
-    return isOpen ? source : null;
+    return isOpen;
   }
 
   #thresholdOf(version: string): Threshold {
@@ -302,11 +362,14 @@ export class Lives {
     if (this.#isStopped) return;
     const nowMs = this.#options.clock.now();
     this.#rates.take(nowMs, this.#options.reports());
-    for (const failing of this.#rates.failing()) {
+    const allFailing = this.#rates.failing();
+    const failingNow = new Set(allFailing.map(({ version }) => version));
+    for (const slot of this.#hosts.values()) slot.failsNow(failingNow);
+    for (const failing of allFailing) {
       const { host, version, calls, errors, lastError } = failing;
       const last = lastError === null ? "" : `, the last: ${lastError}`;
       const reason = `${errors} errors in ${calls} calls${last}`;
-      if (this.#host(host).fail(version, reason, nowMs) !== "hopeless") continue;
+      if (this.#host(host).fail({ version, at: nowMs, reason }) !== "hopeless") continue;
       const key = this.#options.store.keys.source(`scripts/${host}`);
       this.#options.log.warn(
         { key, version, reason },

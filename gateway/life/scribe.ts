@@ -85,6 +85,13 @@ export class Scribe {
     for (const { version, reason } of life.takenBack) {
       if (known.has(version)) continue;
       const to = life.live;
+      if (to === version) {
+        log.error(
+          { key, version, reason },
+          `${key} version ${version.slice(0, 12)} is out of service, and there is no version to take it back to: ${reason}`,
+        );
+        continue;
+      }
       const after = to === null ? "no script" : `version ${to.slice(0, 12)}`;
       log.warn(
         { key, version, reason, live: to },

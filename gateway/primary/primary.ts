@@ -9,7 +9,6 @@ import { LifeStore, type Lives, Operations, withSchedule } from "../life/index.t
 import type { Log } from "../observability/logger.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
-import { emptyTables } from "../state/index.ts";
 import { checkFree, listenAdmin, StartError } from "./addresses.ts";
 import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
@@ -17,10 +16,9 @@ import type { Clock } from "./clock.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
 import { registerGateway } from "./registration.ts";
 import { Replication } from "./replication.ts";
-import { createScriptLife } from "./script-life.ts";
+import { createScriptLife, withClosed } from "./script-life.ts";
 import type { ScriptGate } from "./scripts.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
-import { StalledScripts } from "./stalled-scripts.ts";
 import { State, tablesFrom } from "./state.ts";
 import { describeRefusal, describeScripts, type Status } from "./status.ts";
 import { Workers } from "./workers.ts";
@@ -173,12 +171,11 @@ export class Primary {
       boot: this.#boot,
       ...(previous === null ? {} : { tables: previous }),
     });
-    const stalled = new StalledScripts(state.tables);
     const replication = new Replication({ clock, log, source: state });
     const batcher = new Batcher({
       clock,
       flush: (changes) => {
-        const delta = state.commit(stalled.screen(changes, state.tables));
+        const delta = state.commit(changes);
         if (delta === null) return;
         replication.publish(delta);
         // Before it is open the state is a part only of what Consul has.
@@ -192,7 +189,7 @@ export class Primary {
       examine,
       store,
       name: this.#name,
-      live: previous ?? emptyTables(),
+      live: state.tables,
       pass: (changes) => batcher.add(changes),
       reports: () => workers.scriptReports(),
       clock,
@@ -201,7 +198,7 @@ export class Primary {
     });
     const sources = this.#parts.createSources({
       emit: (changes) => gate.offer(changes),
-      previous,
+      previous: previous === null ? null : withClosed(previous),
     });
     const workers = new Workers({
       entry: this.#parts.workerEntry,
@@ -226,9 +223,9 @@ export class Primary {
         const { host: script, version, out } = words;
         log.error(
           { script, version, reason: out.reason },
-          `the script of ${script} is out of service`,
+          `a worker could not get out of the script of ${script} and was ended`,
         );
-        batcher.add(stalled.take(words, state.tables));
+        lives.stalled(words);
       },
       onFatal: (message, hasServed) => {
         if (!hasServed) this.#failure.resolve(message);

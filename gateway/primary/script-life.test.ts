@@ -7,7 +7,14 @@ import { eventually } from "../../test/support/registered.ts";
 import { parseLifeDocument } from "../documents/index.ts";
 import { LifeStore, versionOf, type WorkerScriptReport, withSchedule } from "../life/index.ts";
 import { examineScript } from "../sandbox/index.ts";
-import { type Change, emptyTables, type Source, type Tables, type Trial } from "../state/index.ts";
+import {
+  type Change,
+  type Closed,
+  emptyTables,
+  type Source,
+  type Tables,
+  type Trial,
+} from "../state/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { createScriptLife } from "./script-life.ts";
 
@@ -30,6 +37,7 @@ for (const kind of consulKinds())
     class Node {
       readonly scripts: Map<string, Source>;
       readonly trials: Map<string, Trial>;
+      readonly closed: Map<string, Closed>;
       readonly lines: string[] = [];
       reports: readonly WorkerScriptReport[] = [];
       /** How often it changed what serves. */
@@ -39,6 +47,7 @@ for (const kind of consulKinds())
       constructor(name: string, live: Tables = emptyTables()) {
         this.scripts = new Map(live.script);
         this.trials = new Map(live.trial);
+        this.closed = new Map(live.closed);
         const keep = (line: string) => this.lines.push(line);
         const stream = { write: (record: { msg: string }) => keep(record.msg) };
         this.#life = createScriptLife({
@@ -84,10 +93,25 @@ for (const kind of consulKinds())
         this.#life.lives.begin();
       }
 
+      settled(): Promise<void> {
+        return this.#life.lives.settled();
+      }
+
       async offer(change: Change): Promise<void> {
         this.#life.gate.offer([change]);
         this.#life.gate.begin();
         await this.#life.gate.settled();
+      }
+
+      stall(host: string, text: string): void {
+        const out = { reason: "it stalled", methods: null, paths: null, onError: "deny" } as const;
+        this.#life.lives.stalled({ host, version: versionOf(text), out });
+      }
+
+      /** What its snapshot file would have. */
+      snapshot(): Tables {
+        const { scripts: script, trials: trial, closed } = this;
+        return { ...emptyTables(), script, trial, closed };
       }
 
       status(host: string) {
@@ -103,6 +127,7 @@ for (const kind of consulKinds())
         for (const { kind: of, key, value } of changes) {
           if (of === "script") setOrDelete(this.scripts, key, value);
           if (of === "trial") setOrDelete(this.trials, key, value);
+          if (of === "closed") setOrDelete(this.closed, key, value);
         }
       }
     }
@@ -166,6 +191,60 @@ for (const kind of consulKinds())
       expect(live(node, host)).to.equal(text);
     });
 
+    it("a schedule goes on while Consul is away, on a gateway that ran and on one that starts", async () => {
+      const host = newHost();
+      const other = newHost();
+      const ran = new Node("a");
+      const to = (time: string) => clock.advance(Date.parse(time) - clock.now());
+      const night = `export const schedule = { from: "0 2 * * *", to: "0 4 * * *" };`;
+      const day = `export const schedule = { from: "0 0 * * *", to: "0 2 * * *" };`;
+      await bring(host, rule("night", night), [ran]);
+      await bring(other, rule("day", day), [ran]);
+      expect([live(ran, host), live(ran, other)]).to.deep.equal([null, rule("day", day)]);
+      await consul.kill();
+      const started = new Node("b", ran.snapshot());
+      started.begin();
+      const serve = (node: Node) => [live(node, host), live(node, other)];
+      // It has to find out first what the scripts declare.
+      await started.settled();
+      to("1970-01-01T02:00:02Z");
+      for (const node of [ran, started]) {
+        expect(serve(node)).to.deep.equal([rule("night", night), null]);
+      }
+      const again = new Node("c", started.snapshot());
+      again.begin();
+      await again.settled();
+      expect(serve(again), "from what it wrote meanwhile").to.deep.equal([
+        rule("night", night),
+        null,
+      ]);
+      to("1970-01-01T04:00:02Z");
+      for (const node of [ran, started, again]) expect(serve(node)).to.deep.equal([null, null]);
+      expect(again.status(host).closedUntil).to.equal("1970-01-02T02:00:00.000Z");
+      to("1970-01-02T00:00:02Z");
+      for (const node of [ran, started, again]) {
+        expect(serve(node)).to.deep.equal([null, rule("day", day)]);
+      }
+      await consul.restart({ keepData: true });
+      await eventually("it goes on with Consul", () => started.look(host));
+      to("1970-01-02T02:00:02Z");
+      expect(live(started, host)).to.equal(rule("night", night));
+    });
+
+    it("a script that was closed and is gone when Consul is back does not open again", async () => {
+      const host = newHost();
+      const before = new Node("a");
+      const night = `export const schedule = { from: "0 2 * * *", to: "0 4 * * *" };`;
+      await bring(host, rule("night", night), [before]);
+      const started = new Node("b", before.snapshot());
+      started.begin();
+      await started.settled();
+      await started.offer({ kind: "script", key: host, value: null });
+      clock.advance(Date.parse("1970-01-01T02:00:02Z") - clock.now());
+      expect(live(started, host)).to.equal(null);
+      expect(started.closed.size).to.equal(0);
+    });
+
     it("a schedule that cannot be read refuses the script", async () => {
       const host = newHost();
       const node = new Node("a");
@@ -224,6 +303,130 @@ for (const kind of consulKinds())
       expect(b.status(host).takenBack[0]?.reason).to.equal(
         "6 errors in 10 calls, the last: Error: no",
       );
+    });
+
+    it("a version that stalled a worker is taken back on both gateways, and said once", async () => {
+      const host = newHost();
+      const [a, b] = [new Node("a"), new Node("b")];
+      await bring(host, rule("one"), [a, b]);
+      await bring(host, rule("two"), [a, b]);
+      a.stall(host, rule("two"));
+      expect(live(a, host), "at once").to.equal(rule("one"));
+      await eventually("the other one hears of it", async () => {
+        await b.look(host);
+        expect(live(b, host)).to.equal(rule("one"));
+      });
+      expect(await outcomes(host)).to.deep.equal(["live", "taken back", "replaced"]);
+      const told = nodes.flatMap(({ lines }) => lines.filter((line) => /is taken back/.test(line)));
+      expect(told).to.have.lengthOf(1);
+      expect(told[0]).to.contain("it stalled");
+      b.stall(host, rule("two"));
+      clock.advance(1_000);
+      expect(live(b, host), "it was stuck there too").to.equal(rule("one"));
+      await put(host, rule("two"));
+      for (const node of [a, b]) await node.look(host);
+      expect([live(a, host), live(b, host)]).to.deep.equal([rule("one"), rule("one")]);
+    });
+
+    it("a first version that stalled a worker is out of service on both until its source changes", async () => {
+      const host = newHost();
+      const [a, b] = [new Node("a"), new Node("b")];
+      await bring(host, rule("one"), [a, b]);
+      const why = (node: Node) => node.scripts.get(host)?.outOfService?.reason ?? null;
+      a.stall(host, rule("one"));
+      expect(why(a)).to.equal("it stalled");
+      await eventually("the other one hears of it", async () => {
+        await b.look(host);
+        expect(why(b)).to.equal("it stalled");
+      });
+      expect(await outcomes(host)).to.deep.equal(["out of service"]);
+      const told = nodes.flatMap(({ lines }) =>
+        lines.filter((line) => /out of service/.test(line)),
+      );
+      expect(told).to.have.lengthOf(1);
+      const restarted = new Node("c");
+      await restarted.look(host);
+      expect(why(restarted), "also to one that starts").to.equal("it stalled");
+      const text = rule("two", `export const rollout = { percent: 5, steps: ["10m"] };`);
+      await bring(host, text, [a, b]);
+      expect([live(a, host), live(b, host)]).to.deep.equal([text, text]);
+      expect([why(a), why(b)]).to.deep.equal([null, null]);
+    });
+
+    it("a version that is out of service is tried again when a module that it imports changes", async () => {
+      const host = newHost();
+      const [a, b] = [new Node("a"), new Node("b")];
+      const both = [a, b];
+      const module = async (text: string) => {
+        const value = { text, version: versionOf(text), modifyIndex: 1 };
+        for (const node of both) await node.offer({ kind: "module", key: "slow", value });
+      };
+      await module(`export const word = "a";`);
+      const text = `import { word } from "modules/slow"; ${rule("x", " void word;")}`;
+      await bring(host, text, both);
+      a.stall(host, text);
+      const isOut = () => both.map((node) => node.scripts.get(host)?.outOfService !== undefined);
+      await eventually("both know", async () => {
+        await b.look(host);
+        expect(isOut()).to.deep.equal([true, true]);
+      });
+      clock.advance(1_000);
+      await module(`export const word = "b";`);
+      await eventually("both agree", async () => {
+        for (const node of both) await node.look(host);
+        expect(isOut()).to.deep.equal([false, false]);
+        expect((await store.life(host))?.takenBack).to.deep.equal([]);
+      });
+      expect(await outcomes(host)).to.deep.equal(["live", "out of service"]);
+    });
+
+    it("a version on trial that stalled a worker loses its share everywhere", async () => {
+      const host = newHost();
+      const [a, b] = [new Node("a"), new Node("b")];
+      await bring(host, rule("old"), [a, b]);
+      const text = rule("new", `export const rollout = { percent: 5, steps: ["10m"] };`);
+      await bring(host, text, [a, b]);
+      a.stall(host, text);
+      expect(a.trials.size).to.equal(0);
+      await eventually("the other one hears of it", async () => {
+        await b.look(host);
+        expect(b.trials.size).to.equal(0);
+      });
+      for (const node of [a, b]) {
+        expect(node.status(host).takenBack[0]).to.include({ reason: "it stalled" });
+      }
+      expect(await outcomes(host)).to.deep.equal(["taken back", "live"]);
+    });
+
+    it("a first version that fails too often stays, and its status says so while it does", async () => {
+      const host = newHost();
+      const node = new Node("a");
+      await bring(host, rule("only"), [node]);
+      node.reports = failures(host, rule("only"));
+      clock.advance(1_000);
+      expect(node.status(host).failing).to.equal("6 errors in 10 calls, the last: Error: no");
+      expect(live(node, host)).to.equal(rule("only"));
+      clock.advance(20_000);
+      expect(node.status(host).failing).to.equal(null);
+    });
+
+    it("a version that stalls a worker while Consul is away runs no more", async () => {
+      const host = newHost();
+      const first = new Node("a");
+      await bring(host, rule("one"), [first]);
+      await bring(host, rule("two"), [first]);
+      const node = new Node("b", first.snapshot());
+      node.begin();
+      node.stall(host, rule("two"));
+      expect(node.scripts.get(host)?.outOfService?.reason).to.equal("it stalled");
+      const again = new Node("c", node.snapshot());
+      again.begin();
+      clock.advance(1_000);
+      expect(again.scripts.get(host)?.outOfService?.reason, "after a restart").to.equal(
+        "it stalled",
+      );
+      await node.look(host);
+      expect(live(node, host), "once Consul is back").to.equal(rule("one"));
     });
 
     it("a version is taken back while Consul is away, and Consul hears of it later", async () => {
@@ -327,8 +530,7 @@ for (const kind of consulKinds())
       await bring(host, rule("old"), [node]);
       const text = rule("new", `export const rollout = { percent: 5, steps: ["10m", "10m"] };`);
       await bring(host, text, [node]);
-      const snapshot = { ...emptyTables(), script: node.scripts, trial: node.trials };
-      const restarted = new Node("b", snapshot);
+      const restarted = new Node("b", node.snapshot());
       restarted.begin();
       clock.advance(601_000);
       expect(restarted.passed, "nothing is known yet").to.equal(0);

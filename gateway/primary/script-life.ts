@@ -5,7 +5,7 @@
 import { type LifeStore, Lives, type Subject, type WorkerScriptReport } from "../life/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { CheckScript, ExamineScript } from "../sandbox/index.ts";
-import type { Change, Tables } from "../state/index.ts";
+import type { Change, Source, Tables } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
 import { ScriptGate } from "./scripts.ts";
 
@@ -21,6 +21,18 @@ export interface ScriptLifeOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly prefix: string;
+}
+
+/** The tables of a snapshot with every script that Consul had: also those that its schedule kept closed. */
+export function withClosed(tables: Tables): Tables {
+  const script = new Map<string, Source>();
+  for (const [host, trial] of tables.trial) script.set(host, trial.source);
+  for (const [host, closed] of tables.closed) {
+    const source = closed.script ?? closed.trial?.source;
+    if (source !== undefined) script.set(host, source);
+  }
+  for (const [host, source] of tables.script) script.set(host, source);
+  return { ...tables, script };
 }
 
 export function createScriptLife(options: ScriptLifeOptions): {
@@ -40,7 +52,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
   const gate = new ScriptGate({
     check,
     pass: (changes) => lives.take(changes),
-    live,
+    live: withClosed(live),
     clock,
     log,
     prefix,

@@ -62,6 +62,7 @@ const kinds: ReadonlySet<unknown> = new Set<Kind>([
   "module",
   "setting",
   "trial",
+  "closed",
 ]);
 
 /**

@@ -96,6 +96,7 @@ function copyTables(tables: Tables): MutableTables {
     setting: new Map(tables.setting),
     life: new Map(tables.life),
     trial: new Map(tables.trial),
+    closed: new Map(tables.closed),
   };
 }
 
@@ -119,6 +120,7 @@ function changesOf(tables: Tables): Change[] {
     "setting",
     "life",
     "trial",
+    "closed",
     "module",
     "script",
     "upstream",

@@ -76,7 +76,8 @@ export function describeScripts(
     const source = tables.script.get(host);
     const version = source?.version ?? null;
     const trial = tables.trial.get(host)?.source.version ?? null;
-    if (version === null && trial === null && life.accepted === null) continue;
+    const isWaiting = life.accepted !== null || life.closedUntil !== null;
+    if (version === null && trial === null && !isWaiting) continue;
     const at = loadedAt(host);
     const counters =
       version === null ? { calls: 0, errors: 0, lastError: null } : of(host, version);

@@ -61,6 +61,7 @@ const noTables: Tables = {
   setting: new Map(),
   life: new Map(),
   trial: new Map(),
+  closed: new Map(),
 };
 
 /** The tables after `changes`, as a replica makes them. */

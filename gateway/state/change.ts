@@ -4,7 +4,7 @@
  * the keys' spelling.
  */
 import type { HostDocument, UpstreamDocument } from "./documents.ts";
-import type { LifeDocument, Trial } from "./life.ts";
+import type { Closed, LifeDocument, Trial } from "./life.ts";
 
 export type Json =
   | string
@@ -65,6 +65,8 @@ export interface Entries {
   life: LifeDocument;
   /** Key: the host or `*.domain`: a version of its script that gets a share of the requests. */
   trial: Trial;
+  /** Key: the host or `*.domain`: what a schedule keeps out of service. Of no use to workers. */
+  closed: Closed;
 }
 
 export type Kind = keyof Entries;
@@ -105,6 +107,7 @@ export function emptyTables(): { readonly [K in Kind]: Map<string, Entries[K]> }
     setting: new Map(),
     life: new Map(),
     trial: new Map(),
+    closed: new Map(),
   };
 }
 

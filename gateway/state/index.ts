@@ -24,7 +24,7 @@ export type {
   Share,
   UpstreamDocument,
 } from "./documents.ts";
-export type { LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
+export type { Closed, LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
 export type {
   LastWords,
   ScriptReport,

@@ -1,5 +1,5 @@
 /** How far the versions of a host's script have come, as data: the document `live/<host>`, and a trial. */
-import type { Source } from "./change.ts";
+import type { OutOfService, Source } from "./change.ts";
 
 /** A version that gets a share of the requests, which widens. */
 export interface NextVersion {
@@ -13,12 +13,14 @@ export interface NextVersion {
   readonly by: string | null;
 }
 
-/** A version that failed too often. */
+/** A version that failed too often, or stalled a worker. */
 export interface TakenBack {
   readonly version: string;
   /** Milliseconds since the epoch. */
   readonly at: number;
   readonly reason: string;
+  /** It stalled a worker: no gateway runs it again, also where nothing can take its place. */
+  readonly stalled?: Omit<OutOfService, "reason">;
 }
 
 /** What all gateways have agreed on for one host. Versions are the SHA-256 of a source. */
@@ -43,4 +45,10 @@ export interface Trial {
   readonly share: number;
   /** The header whose value decides, in lower case; `null`: the client's address. */
   readonly by: string | null;
+}
+
+/** Versions whose schedule keeps them out of service, so that a gateway without Consul can open them. */
+export interface Closed {
+  readonly script: Source | null;
+  readonly trial: Trial | null;
 }

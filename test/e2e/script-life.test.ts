@@ -1,8 +1,9 @@
 /** The life of scripts over two gateways on one Consul: refused, rolled out, taken back, remembered. */
 import { expect } from "chai";
 import type { History } from "../../gateway/life/index.ts";
+import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
-import { type GatewayAnswer, TestGateway } from "../support/gateway.ts";
+import { type GatewayAnswer, runSluice, TestGateway } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
 import { Scene } from "./scene.ts";
 
@@ -14,6 +15,10 @@ const failsAt = (text: string, more = "") => `${more}
     if (request.path === "/fail") throw new Error("${text} is broken");
     return respond({ body: "${text}" });
   }`;
+
+/** From that time on a worker that loads it does not come back: what is thrown is read with no time limit. */
+const stallsFrom = (time: number) =>
+  `if (Date.now() > ${time}) throw { get message() { for (;;); } };`;
 
 for (const kind of consulKinds())
   describe(`the life of a script on two gateways with ${kind.name}`, function () {
@@ -202,6 +207,69 @@ for (const kind of consulKinds())
       for (const each of gateways) says200("three")(await ask(each, host));
     });
 
+    it("a version that stalls a worker is taken back on both gateways after the first time", async () => {
+      const host = newHost();
+      await put(host, says("one"));
+      await everywhere("the first is live", host, says200("one"));
+      const soon = Date.now() + 5_000;
+      await put(host, says("two", stallsFrom(soon)));
+      for (const gateway of gateways) {
+        await gateway.statusWhen("the second is live", ({ scripts }) =>
+          scripts.some((one) => one.host === host && one.version === one.life.accepted),
+        );
+      }
+      await until("it begins to stall", () => Date.now() > soon);
+      const [gateway, other] = gateways;
+      if (gateway === undefined || other === undefined) throw new Error("two gateways");
+      const pids = async () => (await other.status()).workers.map(({ pid }) => pid);
+      const before = await pids();
+      const lost = await ask(gateway, host).catch((error: Error) => error);
+      expect(lost).to.be.instanceOf(Error);
+      await everywhere("the first is live again", host, says200("one"));
+      expect(await pids(), "no worker of the other one").to.deep.equal(before);
+      for (const each of gateways) {
+        const { life, outOfService } = (await statusOf(each, host)) ?? {};
+        expect(life?.takenBack[0]?.reason).to.match(/could not get out/);
+        expect(outOfService).to.equal(null);
+      }
+      const told = () =>
+        gateways.flatMap(({ records }) =>
+          records.filter(
+            ({ key: of, msg }) => of === `sluice/scripts/${host}` && /is taken back/.test(msg),
+          ),
+        );
+      await eventually("it is said once", async () => expect(told()).to.have.lengthOf(1));
+      expect(await outcomes(host)).to.deep.equal(["live", "taken back", "replaced"]);
+    });
+
+    it("a first version that stalls a worker is out of service on both gateways", async () => {
+      const host = newHost();
+      const soon = Date.now() + 4_000;
+      await put(host, says("only", stallsFrom(soon)));
+      const [gateway] = gateways;
+      if (gateway === undefined) throw new Error("two gateways");
+      await gateway.statusWhen("it is live", ({ scripts }) =>
+        scripts.some((one) => one.host === host && one.version !== null),
+      );
+      await until("it begins to stall", () => Date.now() > soon);
+      const lost = await ask(gateway, host).catch((error: Error) => error);
+      expect(lost).to.be.instanceOf(Error);
+      for (const each of gateways) {
+        await each.statusWhen("it is out of service", ({ scripts }) =>
+          scripts.some((one) => one.host === host && one.outOfService !== null),
+        );
+        await each.caughtUp();
+        expect((await ask(each, host)).status).to.equal(500);
+      }
+      const { stdout } = await runSluice(["script", "status", "--consul", scene.consul.url]);
+      const lines = stdout.split("\n").filter((line) => line.includes(`${host} `));
+      expect(lines).to.have.lengthOf(2);
+      for (const line of lines) expect(line).to.contain("out of service: ");
+      expect(await outcomes(host)).to.deep.equal(["out of service"]);
+      await put(host, says("mended"));
+      await everywhere("another source is tried", host, says200("mended"));
+    });
+
     it("a version that has nothing before it stays, and the gateway says so", async () => {
       const host = newHost();
       await put(host, failsAt("only"));
@@ -216,6 +284,8 @@ for (const kind of consulKinds())
         );
         expect(told).to.have.lengthOf(1);
       });
+      const { stdout } = await runSluice(["script", "status", "--consul", scene.consul.url]);
+      expect(stdout).to.match(new RegExp(`${host} .* fails too often \\(6 errors in \\d+ calls`));
       says200("only")(await ask(gateway, host));
     });
 

@@ -1,0 +1,58 @@
+/**
+ * What this gateway found of a host's versions and Consul has yet to hear of: those that failed, and
+ * one that may run again. Pure but for what it remembers.
+ */
+import type { LifeDocument, TakenBack } from "../state/index.ts";
+import { isTakenBack, mend, takeBack } from "./agreement.ts";
+
+/** A module changed that a version imports which is out of service. */
+interface Mended {
+  readonly version: string;
+  readonly atMs: number;
+}
+
+export class Findings {
+  #failures: readonly TakenBack[] = [];
+  #mended: readonly Mended[] = [];
+
+  get isEmpty(): boolean {
+    return this.#failures.length === 0;
+  }
+
+  failureOf(version: string): TakenBack | undefined {
+    return this.#failures.find((one) => one.version === version);
+  }
+
+  fail(failed: TakenBack): void {
+    this.#failures = [...this.#failures, failed];
+  }
+
+  mend(version: string, atMs: number): void {
+    this.#failures = this.#failures.filter((one) => one.version !== version);
+    this.#mended = [...this.#mended.filter((one) => one.version !== version), { version, atMs }];
+  }
+
+  clear(): void {
+    this.#failures = [];
+    this.#mended = [];
+  }
+
+  /** What follows from them for what was agreed on; the same object when nothing does. */
+  apply(life: LifeDocument): LifeDocument {
+    let next = life;
+    for (const { version, atMs } of this.#mended) next = mend(next, version, atMs);
+    for (const failed of this.#failures) next = takeBack(next, failed);
+    return next;
+  }
+
+  /** Consul has this now: what follows from nothing in it is forgotten. */
+  heard(life: LifeDocument | null): void {
+    this.#mended = this.#mended.filter(
+      ({ version, atMs }) => life !== null && mend(life, version, atMs) !== life,
+    );
+    this.#failures = this.#failures.filter(({ version }) => {
+      if (version !== life?.live && version !== life?.next?.version) return false;
+      return !isTakenBack(life, version) || this.#mended.some((one) => one.version === version);
+    });
+  }
+}
