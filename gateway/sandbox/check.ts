@@ -3,6 +3,7 @@
  * live: loads it and runs the cases of its `tests`. Runs no request.
  */
 import ivm from "isolated-vm";
+import { type Blank, createBlank } from "./blank.ts";
 import { runCases } from "./case-run.ts";
 import { parseCases } from "./cases.ts";
 import { faultOf, ScriptError } from "./faults.ts";
@@ -30,6 +31,7 @@ export async function examineScript(
   host: string,
   tables: ScriptTables,
   limits: SandboxLimits = defaultSandboxLimits,
+  blank: Blank = createBlank(),
 ): Promise<Examination> {
   const key = `scripts/${host}`;
   const source = tables.script.get(host);
@@ -37,7 +39,7 @@ export async function examineScript(
     return refused({ key, line: 0, column: 0, message: "there is no such key" });
   }
   const { text } = source;
-  const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb });
+  const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb, snapshot: blank });
   const timeoutMs = limits.callTimeoutMs * loadTimeoutFactor;
   const loadMs = deadlineMs(limits);
   try {

@@ -1,4 +1,5 @@
 /** The process of `examiner.ts`: examines the scripts that it is sent, one after the other. */
+import { createBlank } from "./blank.ts";
 import { deadlineMs, examineScript } from "./check.ts";
 import type { Examination, SandboxLimits, ScriptTables } from "./sandbox.ts";
 
@@ -14,9 +15,11 @@ export interface FromExaminer {
   readonly isSpent: boolean;
 }
 
+const blank = createBlank();
+
 async function answer({ host, tables, limits }: ToExaminer): Promise<void> {
   const started = performance.now();
-  const examination = await examineScript(host, tables, limits);
+  const examination = await examineScript(host, tables, limits, blank);
   const isSpent = performance.now() - started >= deadlineMs(limits);
   const message: FromExaminer = { examination, isSpent };
   process.send?.(message);

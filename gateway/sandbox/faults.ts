@@ -7,7 +7,8 @@ import type { ScriptFault } from "./sandbox.ts";
 const maxMessageLength = 500;
 /** Controls, and what changes the direction or the lines of a terminal. */
 const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-const place = /((?:scripts|modules)\/[^\s:()[\]]+):(\d{1,9}):(\d{1,9})/;
+/** Frames of Node.js have paths too: a place is a whole word. */
+const place = /(?<![^\s(])((?:scripts|modules)\/[^\s:()[\]]+):(\d{1,9}):(\d{1,9})/;
 const bracketed = /^([\s\S]*) \[((?:scripts|modules)\/[^\s[\]]+):(\d{1,9}):(\d{1,9})\]$/;
 
 /** A script does not load, or a call failed. */

@@ -5,6 +5,7 @@
  */
 import type { Exchange } from "../engine/engine.ts";
 import type { ScriptReport, Source } from "../state/index.ts";
+import { type Blank, createBlank } from "./blank.ts";
 import { HostedScript, type ScriptHousing } from "./hosted-script.ts";
 import { defaultSandboxLimits } from "./limits.ts";
 import type { Sandbox, SandboxLimits, Script, ScriptLog, ScriptTables } from "./sandbox.ts";
@@ -44,6 +45,8 @@ export class IsolateSandbox implements Sandbox {
   readonly #now: () => number;
   readonly #supervisor: Supervisor;
   readonly #housing: ScriptHousing;
+  /** Made when there are scripts: a gateway without any has no use for it. */
+  #blank: Blank | null = null;
   #tables = emptyTables;
   #scripts = new Map<string, HostedScript>();
   #trials = new Map<string, HostedTrial>();
@@ -188,12 +191,14 @@ export class IsolateSandbox implements Sandbox {
     const { host, source } = script;
     const { memoryMb, callTimeoutMs } = this.#limits;
     const modules = this.#tables.module;
+    this.#blank ??= createBlank();
     script.imports.clear();
     const isolate = new ScriptIsolate({
       host,
       source,
       modules,
       settings: this.#settings,
+      blank: this.#blank,
       memoryMb,
       callTimeoutMs,
       supervisor: this.#supervisor,

@@ -4,9 +4,9 @@
  */
 import type ivm from "isolated-vm";
 import type { Source } from "../state/index.ts";
+import { takeEntry } from "./blank.ts";
 import { type Declared, parseDeclared } from "./declared.ts";
 import { faultAt, ScriptError } from "./faults.ts";
-import { insideConfig, insideSource } from "./inside-source.ts";
 import { locateMissingExport, type Part, refuseCycles, resolveImport } from "./linking.ts";
 import { type Match, parseMatch } from "./match.ts";
 import { type LogLine, readOutput } from "./output.ts";
@@ -36,6 +36,7 @@ export interface Loaded {
 }
 
 export interface LoadOptions {
+  /** Made with a `Blank`; nothing has run in it. */
   readonly isolate: ivm.Isolate;
   /** `scripts/<host>`. */
   readonly key: string;
@@ -92,8 +93,8 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
   const origin = { filename: "sluice:inside" };
   const asReference = { ...origin, result: { reference: true } } as const;
   const inside = (yield* step<unknown>(
-    () => context.evalClosureSync(insideSource, [insideConfig], asReference),
-    () => context.evalClosure(insideSource, [insideConfig], asReference),
+    () => context.evalClosureSync(takeEntry, [], asReference),
+    () => context.evalClosure(takeEntry, [], asReference),
   )) as ivm.Reference<Record<string, unknown>>;
   const entryOf = function* (name: string): Generator<Step, ivm.Reference<unknown>, void> {
     return yield* step(

@@ -1,6 +1,7 @@
 /** One isolate with one script in it: calls in, text out. Knows nothing of exchanges. */
 import ivm from "isolated-vm";
 import type { Source } from "../state/index.ts";
+import type { Blank } from "./blank.ts";
 import type { Declared } from "./declared.ts";
 import { CutError, cutOf, explain, faultAt, faultOf, ScriptError } from "./faults.ts";
 import { loadTimeoutFactor } from "./limits.ts";
@@ -15,6 +16,7 @@ export interface ScriptIsolateOptions {
   readonly source: Source;
   readonly modules: ReadonlyMap<string, Source>;
   readonly settings: Settings;
+  readonly blank: Blank;
   readonly memoryMb: number;
   readonly callTimeoutMs: number;
   readonly supervisor: Supervisor;
@@ -56,7 +58,7 @@ export class ScriptIsolate {
     this.#number = supervisor.announce(host, source.version);
     this.#limit = { timeout: options.callTimeoutMs };
     this.#settingsVersion = options.settings.version;
-    this.#isolate = new ivm.Isolate({ memoryLimit: options.memoryMb });
+    this.#isolate = new ivm.Isolate({ memoryLimit: options.memoryMb, snapshot: options.blank });
     const timeoutMs = options.callTimeoutMs * loadTimeoutFactor;
     let loaded: Loaded;
     supervisor.enter(this.#number, true);

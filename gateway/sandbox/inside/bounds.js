@@ -7,9 +7,11 @@ import {
   defineProperty,
   getOwnPropertyDescriptor,
   getPrototypeOf,
+  indexOf,
   isArray,
   ownKeys,
   PlainRangeError,
+  toText,
 } from "./realm.js";
 
 const maxItems = 100_000;
@@ -205,20 +207,98 @@ replace(
   growing((_, length) => length),
 );
 
+// A replacement is taken apart at each `$`, and put together anew for each place that it is put into.
+const maxReplaced = 4_194_304;
+function onReplacement(method, label) {
+  const bounded = onTexts(method, label);
+  return {
+    [label](first, second) {
+      if (typeof second === "string" && second.length > 1) {
+        // For a regular expression's own method, the text is the first value.
+        const text = typeof this === "string" ? this : first;
+        const { length } = typeof text === "string" ? text : "";
+        let marks = 0;
+        const most = second.length > maxText ? 0 : maxReplaced / (length + 1);
+        for (let at = indexOf(second, "$"); at !== -1 && marks <= most; marks++) {
+          at = indexOf(second, "$", at + 2);
+        }
+        if (marks > 1 && marks > most) refuse(label, "fewer $ in what is put into so long a text");
+      }
+      return apply(bounded, this, [first, second]);
+    },
+  }[label];
+}
+replace(String.prototype, "replace", onReplacement);
+replace(String.prototype, "replaceAll", onReplacement);
+replace(RegExp.prototype, Symbol.replace, onReplacement);
+
+// What lists the properties of a text has one for each character.
+const onProperties = (method, label) =>
+  ({
+    [label](...values) {
+      for (let at = 0; at < values.length; at++) {
+        const value = values[at];
+        if (isLongText(value)) refuse(label, characters);
+        if (typeof value !== "object" || value === null) continue;
+        if (getOwnPropertyDescriptor(value, "length")?.value > maxItems) refuse(label, items);
+      }
+      return apply(method, this, values);
+    },
+  })[label];
+for (const name of [
+  "assign",
+  "keys",
+  "values",
+  "entries",
+  "freeze",
+  "seal",
+  "isFrozen",
+  "isSealed",
+]) {
+  replace(Object, name, onProperties);
+}
+replace(Object, "preventExtensions", onProperties);
+replace(Object, "getOwnPropertyNames", onProperties);
+replace(Object, "getOwnPropertyDescriptors", onProperties);
+replace(Object, "getOwnPropertySymbols", onProperties);
+replace(Reflect, "ownKeys", onProperties);
+replace(Reflect, "preventExtensions", onProperties);
+
 // A pattern is compiled in one go.
 const maxPattern = 8_192;
 const PlainRegExp = RegExp;
+const sourceOf = getOwnPropertyDescriptor(RegExp.prototype, "source").get;
+function isPattern(value) {
+  try {
+    return typeof apply(sourceOf, value, []) === "string";
+  } catch {
+    return false;
+  }
+}
 function BoundedRegExp(pattern, flags) {
-  if (typeof pattern === "string" && pattern.length > maxPattern) {
+  // What is no text becomes one here, so that it is the text that was looked at which is compiled.
+  const source = pattern === undefined || isPattern(pattern) ? pattern : toText(pattern);
+  if (typeof source === "string" && source.length > maxPattern) {
     refuse("RegExp", "patterns of at most 8,192 characters");
   }
-  return apply(PlainRegExp, undefined, [pattern, flags]);
+  const wanted = flags === undefined ? flags : toText(flags);
+  if (wanted !== undefined && wanted.length > 16) refuse("RegExp", "flags that there are");
+  return apply(PlainRegExp, undefined, [source, wanted]);
 }
-BoundedRegExp.escape = PlainRegExp.escape;
 BoundedRegExp.prototype = PlainRegExp.prototype;
 defineProperty(BoundedRegExp, "name", { value: "RegExp" });
 PlainRegExp.prototype.constructor = BoundedRegExp;
 globalThis.RegExp = BoundedRegExp;
+
+/** Called once in each isolate: what V8 puts into a context that comes from a snapshot. */
+export function boundWhatIsNew() {
+  const descriptor = getOwnPropertyDescriptor(PlainRegExp, "escape");
+  if (descriptor === undefined) return;
+  defineProperty(BoundedRegExp, "escape", {
+    ...descriptor,
+    value: onTexts(descriptor.value, "escape"),
+  });
+}
 
 // What goes through tables of languages.
 for (const type of [Array, typedArray, Number, Date, String, Object]) {

@@ -1,5 +1,6 @@
 // Runs inside the isolate: the globals that scripts are given, and the functions that the outside
 // calls. They take strings and numbers and return one string; they never throw.
+import { boundWhatIsNew } from "./bounds.js";
 import { cryptoGlobal } from "./crypto.js";
 import { changesOfHeaders, headerName, headerValue } from "./headers.js";
 import {
@@ -9,6 +10,7 @@ import {
   getPrototypeOf,
   isArray,
   isWhole,
+  lockDown,
   ownKeys,
   PlainRangeError,
   PlainTypeError,
@@ -104,11 +106,19 @@ const globals = {
   }),
   crypto: cryptoGlobal,
 };
-for (const name of ownKeys(globals)) {
-  defineProperty(globalThis, name, { value: globals[name], writable: false, configurable: false });
-}
 let settings = freeze({ __proto__: null });
-defineProperty(globalThis, "settings", { get: () => settings, configurable: false });
+
+/** Makes the context a script's. Called once in each isolate, before everything else. */
+function begin() {
+  lockDown();
+  boundWhatIsNew();
+  const names = ownKeys(globals);
+  for (let at = 0; at < names.length; at++) {
+    const value = globals[names[at]];
+    defineProperty(globalThis, names[at], { value, writable: false, configurable: false });
+  }
+  defineProperty(globalThis, "settings", { get: () => settings, configurable: false });
+}
 
 function deepFreeze(value) {
   if (typeof value !== "object" || value === null) return value;
@@ -227,4 +237,11 @@ function onResponse(status, rawHeaders, text) {
   }
 }
 
-export const entry = freeze({ __proto__: null, load, replaceSettings, onRequest, onResponse });
+export const entry = freeze({
+  __proto__: null,
+  begin,
+  load,
+  replaceSettings,
+  onRequest,
+  onResponse,
+});

@@ -5,6 +5,7 @@ import {
   config,
   freeze,
   indexOf,
+  PlainRangeError,
   PlainTypeError,
   slice,
   sortStrings,
@@ -113,6 +114,8 @@ export class Headers {
   #cookieText = null;
   /** What was set (a string) or deleted (`null`), newest first. */
   #changes = null;
+  /** How many changes and added lines there are. */
+  #count = 0;
 
   constructor(raw, readOnly, isResponse) {
     this.#raw = raw;
@@ -133,7 +136,15 @@ export class Headers {
         return;
       }
     }
+    this.#countOne();
     this.#changes = { __proto__: null, name, value, older: this.#changes };
+  }
+
+  #countOne() {
+    if (this.#count >= config.maxHeaders) {
+      throw new PlainRangeError(`more than ${config.maxHeaders} headers were changed`);
+    }
+    this.#count++;
   }
 
   get(name) {
@@ -166,6 +177,7 @@ export class Headers {
     if (before !== null && checkedName === "set-cookie") {
       // A comma may be part of a cookie, so each has a line of its own (RFC 6265 section 3).
       if (!this.#isResponse) throw new PlainTypeError("a request has no set-cookie to append to");
+      this.#countOne();
       this.#cookies += `N${checkedName}:${added}\n`;
       this.#cookieText = this.#cookieText === null ? added : `${this.#cookieText}, ${added}`;
       return;

@@ -1,7 +1,7 @@
-// Runs inside the isolate, before a script does: takes away what a script has no use for and keeps
-// the built-ins that the rest of this folder relies on, so that a script that overwrites them only
-// confuses itself. Never imported by the gateway: `inside-source.ts` joins the files of
-// this folder, takes the import and export words away and runs them as one closure.
+// Runs inside the isolate, before a script does: keeps the built-ins that the rest of this folder relies
+// on, so that a script that overwrites them only confuses itself, and takes away what a script has no
+// use for. Never imported by the gateway: `blank.ts` joins the files of this folder, takes the import
+// and export words away and runs them as one closure, whose outcome is the state that isolates begin with.
 
 /** What the outside gives: bounds, and the headers that are not a script's. */
 export const config = JSON.parse($0);
@@ -42,18 +42,24 @@ const allowed =
  Uint8Array Int8Array Uint16Array Int16Array Uint32Array Int32Array Float32Array Float64Array
  Uint8ClampedArray isFinite isNaN decodeURI decodeURIComponent encodeURI
  encodeURIComponent escape unescape `.replace(/\s+/g, " ");
-for (const name of ownKeys(globalThis)) {
-  if (typeof name === "string" && !allowed.includes(` ${name} `)) delete globalThis[name];
-}
 delete Array.fromAsync;
 delete Error.captureStackTrace;
-// A hook here would run whenever anybody looks at an error's stack, out of reach of the time limit.
-defineProperty(Error, "prepareStackTrace", {
-  value: undefined,
-  writable: false,
-  configurable: false,
-});
-defineProperty(Error, "stackTraceLimit", { value: 10, writable: false, configurable: false });
+
+/** Called once in each isolate: V8 puts some globals into a context that comes from a snapshot anew. */
+export function lockDown() {
+  const names = ownKeys(globalThis);
+  for (let at = 0; at < names.length; at++) {
+    const name = names[at];
+    if (typeof name === "string" && indexOf(allowed, ` ${name} `) === -1) delete globalThis[name];
+  }
+  // A hook here would run whenever anybody looks at an error's stack, out of reach of the time limit.
+  defineProperty(Error, "prepareStackTrace", {
+    value: undefined,
+    writable: false,
+    configurable: false,
+  });
+  defineProperty(Error, "stackTraceLimit", { value: 10, writable: false, configurable: false });
+}
 
 for (const sample of [() => {}, function* () {}, async () => {}, async function* () {}]) {
   const refuse = () => {
