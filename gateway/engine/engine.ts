@@ -178,7 +178,10 @@ export interface EngineLimits {
   readonly maxIdlePerPeer: number;
   /** Connections to a peer at once, per worker; 0 for no limit. Above, requests wait. Default 1024. */
   readonly maxConnectionsPerPeer: number;
-  /** Requests that may wait for a peer's connections. Above: 503 at once. Default 1024. */
+  /**
+   * Requests that may wait for a peer's connections beyond those that can be opened for them. Above: 503
+   * at once. Default 1024.
+   */
   readonly maxWaitingPerPeer: number;
   /** How long such a request waits. Then 503. Default 5000. */
   readonly queueTimeoutMs: number;

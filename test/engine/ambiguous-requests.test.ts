@@ -34,7 +34,9 @@ describeEngines("ambiguous requests", (bench, kind) => {
     expect(client.waiting, "answers after the refusal").to.equal(0);
     expect(origin.requests, "whole requests at the origin").to.have.length(0);
     if (row.inBody) {
-      for (const connection of origin.connections) await connection.whenClosed();
+      // One that was still on its way when the request was refused may be kept for another.
+      const used = origin.connections.filter((connection) => connection.receivedBytes > 0);
+      for (const connection of used) await connection.whenClosed();
     } else {
       expect(origin.connections, "connections to the origin").to.have.length(0);
       expect(gateway.ended, "exchanges").to.have.length(0);

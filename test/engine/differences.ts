@@ -33,6 +33,17 @@ export const differences: readonly Difference[] = [
     reason: "node:http drops the white space around a value",
   },
   {
+    suite: "connections that requests share",
+    test: "takes the one that another request is done with while its own is on its way",
+    reason: "the agent of node:http binds a request to the connection that was opened for it",
+  },
+  {
+    suite: "connections that requests share",
+    test: "closes a kept connection for it when the peer has all it may have",
+    reason:
+      "the agent of node:http gives a request that is sent again whichever connection it keeps",
+  },
+  {
     suite: "deadlines",
     test: "a further head that stops is answered with 408",
     reason:

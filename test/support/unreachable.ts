@@ -1,4 +1,4 @@
-/** Addresses that cannot be connected to: one that refuses, and one that is silent. */
+/** Addresses that cannot be connected to: one that refuses, one that is silent, one that falls silent. */
 import { connect, type Socket } from "node:net";
 import { Worker } from "node:worker_threads";
 import { Peer } from "../../gateway/engine/engine.ts";
@@ -7,15 +7,24 @@ import { startOrigin } from "./origin.ts";
 const BACKLOG = 1;
 
 /**
- * Listens and then blocks for ever, so that nobody takes connections off the queue. The event loop
- * of a thread of its own is blocked, since Node accepts whatever comes while its loop turns.
+ * Answers every request with the number of its connection, and blocks while it is told to, so that nobody
+ * takes connections off the queue. The event loop of a thread of its own is blocked, since Node accepts
+ * whatever comes while its loop turns.
  */
 const LISTENER = `
-  const { parentPort } = require("node:worker_threads");
-  const server = require("node:net").createServer();
+  const { parentPort, workerData } = require("node:worker_threads");
+  let count = 0;
+  const server = require("node:net").createServer((socket) => {
+    const body = String((count += 1));
+    const answer = "HTTP/1.1 200 OK\\r\\nContent-Length: " + body.length + "\\r\\n\\r\\n" + body;
+    socket.on("data", () => socket.write(answer)).on("error", () => {});
+  });
   server.listen({ host: "127.0.0.1", port: 0, backlog: ${BACKLOG} }, () => {
     parentPort.postMessage(server.address().port);
-    setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
+  });
+  parentPort.on("message", () => {
+    parentPort.postMessage("silent");
+    Atomics.wait(workerData, 0, 0);
   });
 `;
 
@@ -27,32 +36,67 @@ export async function refusingPeer(): Promise<Peer> {
   return new Peer("127.0.0.1", port);
 }
 
-/**
- * A port that neither accepts nor refuses: connections to it hang, as to a host that went away.
- * `bench.later` closes it when the test is over.
- */
-export async function silentPort(bench: {
+interface Bench {
   later(close: () => void | Promise<void>): void;
-}): Promise<number> {
-  const worker = new Worker(LISTENER, { eval: true });
-  const fillers: Socket[] = [];
-  bench.later(async () => {
-    for (const socket of fillers) socket.destroy();
-    await worker.terminate();
-  });
-  const port = await new Promise<number>((resolve, reject) => {
+}
+
+/** Connections to it hang while it is silent, as to a host that went away. */
+export class FallingSilent {
+  readonly port: number;
+  readonly #worker: Worker;
+  readonly #isAwake: Int32Array;
+  readonly #fillers: Socket[] = [];
+
+  private constructor(worker: Worker, isAwake: Int32Array, port: number) {
+    this.#worker = worker;
+    this.#isAwake = isAwake;
+    this.port = port;
+  }
+
+  /** `bench.later` closes it when the test is over. */
+  static async start(bench: Bench): Promise<FallingSilent> {
+    const isAwake = new Int32Array(new SharedArrayBuffer(4));
+    const worker = new Worker(LISTENER, { eval: true, workerData: isAwake });
+    const silent = new FallingSilent(worker, isAwake, await nextMessage<number>(worker));
+    bench.later(async () => {
+      for (const socket of silent.#fillers) socket.destroy();
+      await worker.terminate();
+    });
+    return silent;
+  }
+
+  /** From now on it neither accepts nor refuses, and answers nothing. */
+  async fallSilent(): Promise<void> {
+    this.#worker.postMessage("be silent");
+    await nextMessage(this.#worker);
+    // Linux completes one handshake more than the queue is long, and drops what comes after.
+    for (let n = 0; n <= BACKLOG; n += 1) {
+      const socket = connect({ host: "127.0.0.1", port: this.port });
+      this.#fillers.push(socket);
+      await new Promise<void>((resolve, reject) => {
+        socket.once("connect", resolve);
+        socket.once("error", reject);
+      });
+      socket.on("error", () => {});
+    }
+  }
+
+  wake(): void {
+    Atomics.store(this.#isAwake, 0, 1);
+    Atomics.notify(this.#isAwake, 0);
+  }
+}
+
+function nextMessage<T>(worker: Worker): Promise<T> {
+  return new Promise((resolve, reject) => {
     worker.once("message", resolve);
     worker.once("error", reject);
   });
-  // Linux completes one handshake more than the queue is long, and drops what comes after.
-  for (let n = 0; n <= BACKLOG; n += 1) {
-    const socket = connect({ host: "127.0.0.1", port });
-    fillers.push(socket);
-    await new Promise<void>((resolve, reject) => {
-      socket.once("connect", resolve);
-      socket.once("error", reject);
-    });
-    socket.on("error", () => {});
-  }
-  return port;
+}
+
+/** A port that neither accepts nor refuses: connections to it hang, as to a host that went away. */
+export async function silentPort(bench: Bench): Promise<number> {
+  const silent = await FallingSilent.start(bench);
+  await silent.fallSilent();
+  return silent.port;
 }

@@ -14,9 +14,8 @@ import {
 import type { Refusal } from "../grammar.ts";
 import type { Peer } from "../peer.ts";
 import { ClientConnection } from "./client-connection.ts";
-import type { Http1Exchange } from "./exchange.ts";
-import { type PeerConnection, poolOf } from "./peer-connection.ts";
-import type { Pool } from "./pool.ts";
+import type { PeerConnection } from "./peer-connection.ts";
+import { type Pool, poolOf } from "./pool.ts";
 
 /** How often deadlines are looked at; also the grain of `clock`. */
 const sweepMs = 100;
@@ -104,7 +103,7 @@ export class Http1Engine<C> implements Engine {
 
   retire(peer: Peer): void {
     peer.retired = true;
-    for (const connection of poolOf<C>(peer).clear()) connection.destroy();
+    poolOf(this, peer).clear();
   }
 
   stats(): EngineStats {
@@ -144,17 +143,9 @@ export class Http1Engine<C> implements Engine {
     if (this.#drained !== null) this.#settleDrain();
   }
 
-  /** False when as many requests as may wait for the peer already. */
-  waitForPeer(peer: Peer, exchange: Http1Exchange<C>): boolean {
-    const pool = poolOf<C>(peer);
-    const { maxWaitingPerPeer, queueTimeoutMs } = this.limits;
-    if (!pool.wait(exchange, this.clock + queueTimeoutMs, maxWaitingPerPeer)) return false;
+  /** Requests wait for this pool's connections. */
+  watchQueue(pool: Pool<C>): void {
     this.#queues.add(pool);
-    return true;
-  }
-
-  leaveQueue(peer: Peer, exchange: Http1Exchange<C>): void {
-    poolOf<C>(peer).leave(exchange);
   }
 
   /** Refuses a connection beyond the limits, with an answer. */
@@ -194,7 +185,7 @@ export class Http1Engine<C> implements Engine {
       if (connection.deadline !== 0 && now >= connection.deadline) connection.onDeadline();
     }
     for (const pool of this.#queues) {
-      for (const exchange of pool.expire(now)) exchange.peerRequest.onQueueTimeout();
+      pool.expire(now);
       if (!pool.hasWaiting) this.#queues.delete(pool);
     }
     if (this.#drained !== null && now >= this.#drainDeadline) {

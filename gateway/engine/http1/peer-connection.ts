@@ -9,7 +9,7 @@ import type { Peer } from "../peer.ts";
 import { ChunkedDecoder } from "./chunked.ts";
 import type { Http1Exchange } from "./exchange.ts";
 import type { Http1Engine } from "./http1.ts";
-import { Pool } from "./pool.ts";
+import type { Pool } from "./pool.ts";
 import { ResponseHead } from "./response-head.ts";
 
 /** Up to here a chunk is decoded whole, and a small answer or request is passed on as one string. */
@@ -25,14 +25,16 @@ export class PeerConnection<C> {
   readonly head = new ResponseHead();
   /** Engine clock; 0: none. */
   deadline = 0;
-  /** Whether an earlier request went over this connection. */
+  /** Whether it was kept, or served another request, before the current one. */
   isReused = false;
   /** Whether a byte of the current answer has arrived. */
   hasAnswered = false;
   readonly #engine: Http1Engine<C>;
   readonly #socket: Socket;
   readonly #pool: Pool<C>;
-  #exchange: Http1Exchange<C> | null;
+  /** The last request that waited when this connection was tried. */
+  readonly #ticket: number;
+  #exchange: Http1Exchange<C> | null = null;
   #stage: Stage = "connecting";
   #pending: Buffer | null = null;
   #remaining = 0;
@@ -45,12 +47,12 @@ export class PeerConnection<C> {
   /** Paused since the client is slower. */
   #isHeld = false;
 
-  constructor(engine: Http1Engine<C>, peer: Peer, exchange: Http1Exchange<C>) {
+  /** Begins to connect; `pool` is told how that ends. */
+  constructor(engine: Http1Engine<C>, peer: Peer, pool: Pool<C>, ticket: number) {
     this.#engine = engine;
     this.peer = peer;
-    this.#exchange = exchange;
-    this.#pool = poolOf(peer);
-    this.#pool.size += 1;
+    this.#pool = pool;
+    this.#ticket = ticket;
     this.deadline = engine.clock + engine.limits.connectTimeoutMs;
     engine.addPeerConnection(this);
     const socket = connect({ host: peer.host, port: peer.port, noDelay: true });
@@ -65,29 +67,17 @@ export class PeerConnection<C> {
     socket.on("close", () => this.#onClose());
   }
 
-  /**
-   * A kept connection of this peer for the exchange, or a new one. `null` when the peer has all the
-   * connections it may have and all are busy.
-   */
-  static open<C>(
-    engine: Http1Engine<C>,
-    peer: Peer,
-    exchange: Http1Exchange<C>,
-    fresh: boolean,
-  ): PeerConnection<C> | null {
-    const pool = poolOf<C>(peer);
-    const kept = fresh ? undefined : pool.take();
-    if (kept !== undefined) {
-      kept.#serve(exchange);
-      return kept;
-    }
-    const { maxConnectionsPerPeer } = engine.limits;
-    if (maxConnectionsPerPeer > 0 && pool.size >= maxConnectionsPerPeer) return null;
-    return new PeerConnection(engine, peer, exchange);
+  /** The exchange's request may be sent. */
+  serve(exchange: Http1Exchange<C>, isReused: boolean): void {
+    this.#exchange = exchange;
+    this.isReused = isReused;
+    this.#stage = "head";
   }
 
-  get isConnecting(): boolean {
-    return this.#stage === "connecting";
+  /** Kept until there is a request for it. */
+  rest(): void {
+    this.#stage = "idle";
+    this.deadline = this.#engine.clock + this.#engine.limits.peerIdleTimeoutMs;
   }
 
   /** Sends a request head, and the pieces of the body that are there already. */
@@ -168,20 +158,9 @@ export class PeerConnection<C> {
     this.#exchange = null;
     this.#isHeld = false;
     this.#socket.resume();
-    const engine = this.#engine;
-    if (!keep || this.peer.retired || this.#stage === "closed" || this.#pending !== null) {
-      this.destroy();
-      return;
-    }
-    const next = this.#pool.next();
-    if (next !== undefined) {
-      this.#serve(next);
-      next.peerRequest.onConnection(this);
-      return;
-    }
-    this.#stage = "idle";
-    this.deadline = engine.clock + engine.limits.peerIdleTimeoutMs;
-    if (!this.#pool.put(this, engine.limits.maxIdlePerPeer)) this.destroy();
+    const isUsable = this.#stage !== "closed" && this.#pending === null;
+    if (keep && isUsable && !this.peer.retired) this.#pool.onFree(this);
+    else this.destroy();
   }
 
   destroy(): void {
@@ -191,15 +170,14 @@ export class PeerConnection<C> {
 
   onDeadline(): void {
     const exchange = this.#exchange;
-    const stage = this.#stage;
-    if (exchange === null || stage === "idle") {
-      this.destroy();
-      return;
-    }
     const { host, port } = this.peer;
-    if (stage === "connecting") {
-      this.#fail({ code: "connect_timeout", message: `no connection to ${host}:${port} in time` });
-    } else if (stage === "head") {
+    if (this.#stage === "connecting") {
+      const message = `no connection to ${host}:${port} in time`;
+      this.#endConnecting({ code: "connect_timeout", message });
+      this.destroy();
+    } else if (exchange === null) {
+      this.destroy();
+    } else if (this.#stage === "head") {
       this.#fail({ code: "response_timeout", message: `no answer from ${host}:${port} in time` });
     } else {
       this.destroy();
@@ -207,16 +185,9 @@ export class PeerConnection<C> {
     }
   }
 
-  #serve(exchange: Http1Exchange<C>): void {
-    this.#exchange = exchange;
-    this.isReused = true;
-    this.#stage = "head";
-  }
-
   #onConnect(): void {
-    this.#stage = "head";
-    if (this.#exchange === null) this.destroy();
-    else this.#exchange.peerRequest.onPeerReady(this);
+    this.#stage = "idle";
+    this.#pool.onConnected(this);
   }
 
   #onDrain(): void {
@@ -364,11 +335,8 @@ export class PeerConnection<C> {
 
   #onEnd(): void {
     const exchange = this.#exchange;
-    if (exchange === null) {
-      this.#pool.remove(this);
-      return;
-    }
-    if (this.#stage === "tunnel") exchange.tunnel?.endToClient();
+    if (exchange === null) this.#pool.onEnding(this);
+    else if (this.#stage === "tunnel") exchange.tunnel?.endToClient();
     else if (this.#stage === "body" && this.head.framing === "close")
       exchange.clientAnswer.onResponseEnd("");
     else this.#socket.destroy();
@@ -377,22 +345,20 @@ export class PeerConnection<C> {
   #onClose(): void {
     const exchange = this.#exchange;
     const stage = this.#stage;
-    this.#stage = "closed";
-    this.#exchange = null;
-    this.#pool.remove(this);
-    this.#pool.size -= 1;
-    this.#engine.removePeerConnection(this);
-    const next = this.#pool.next();
-    next?.peerRequest.onConnection(new PeerConnection(this.#engine, this.peer, next));
-    if (exchange === null) return;
     const { host, port } = this.peer;
     const why = this.#error === null ? "closed" : this.#error.message;
+    this.#exchange = null;
+    this.#engine.removePeerConnection(this);
     if (stage === "connecting") {
-      exchange.peerRequest.onPeerFailed(this, {
-        code: "connect_failed",
-        message: `connecting to ${host}:${port}: ${why}`,
-      });
-    } else if (stage === "head") {
+      const message = `connecting to ${host}:${port}: ${why}`;
+      this.#endConnecting({ code: "connect_failed", message });
+      return;
+    }
+    if (stage === "closed") return;
+    this.#stage = "closed";
+    this.#pool.onClosed(this);
+    if (exchange === null) return;
+    if (stage === "head") {
       exchange.peerRequest.onPeerFailed(this, {
         code: "reset",
         message: `${host}:${port} gave no answer: ${why}`,
@@ -402,6 +368,11 @@ export class PeerConnection<C> {
     } else {
       exchange.clientAnswer.onTruncated("truncated");
     }
+  }
+
+  #endConnecting(failure: PeerFailure): void {
+    this.#stage = "closed";
+    this.#pool.onConnectFailed(failure, this.#ticket);
   }
 
   #failResponse(message: string): void {
@@ -414,14 +385,6 @@ export class PeerConnection<C> {
     this.destroy();
     exchange?.peerRequest.onPeerFailed(this, failure);
   }
-}
-
-/** The pool that the engine keeps in a peer's slot; made when first asked for. */
-export function poolOf<C>(peer: Peer): Pool<C> {
-  if (peer.slot instanceof Pool) return peer.slot;
-  const pool = new Pool<C>();
-  peer.slot = pool;
-  return pool;
 }
 
 /** Whether every protocol that the origin switches to is one that the client named. */

@@ -3,7 +3,7 @@
  * for it, the body that is held for another, and what a failure leads to. What comes back is not seen here.
  */
 import type { PeerFailure } from "../engine.ts";
-import { idempotent, outcomeOf, wasNeverSent } from "../failures.ts";
+import { idempotent, outcomeOf } from "../failures.ts";
 import type { Peer } from "../peer.ts";
 import { allowedTrailer } from "../trailer.ts";
 import type { ClientConnection } from "./client-connection.ts";
@@ -11,7 +11,8 @@ import type { Http1Exchange } from "./exchange.ts";
 import { HeldBody } from "./held-body.ts";
 import type { Http1Engine } from "./http1.ts";
 import { requestText } from "./outgoing-heads.ts";
-import { PeerConnection } from "./peer-connection.ts";
+import type { PeerConnection } from "./peer-connection.ts";
+import { poolOf } from "./pool.ts";
 
 export class PeerRequest<C> {
   /** The peer of the current try; `null` before the first. */
@@ -19,7 +20,7 @@ export class PeerRequest<C> {
   tries = 0;
   /** Whether nothing of the request is still to come from the client. */
   isRead = false;
-  /** The connection of the current try, established or on its way. */
+  /** The connection of the current try; `null` while it waits for one. */
   connection: PeerConnection<C> | null = null;
   readonly #engine: Http1Engine<C>;
   readonly #client: ClientConnection<C>;
@@ -80,13 +81,13 @@ export class PeerRequest<C> {
   /** A piece of the body. False: there is no room for more before `onPeerDrain`. */
   sendBody(piece: Buffer): boolean {
     const { connection } = this;
-    const isSent = connection !== null && !connection.isConnecting;
     const held = this.#held;
     if (held.isWhole) {
       held.push(piece);
-      if (isSent && held.isFull) held.letGo();
+      if (connection !== null && held.isFull) held.letGo();
     }
-    return isSent ? connection.sendBody(piece, this.#exchange.head.isChunked) : !held.isFull;
+    if (connection === null) return !held.isFull;
+    return connection.sendBody(piece, this.#exchange.head.isChunked);
   }
 
   /** The request is whole. `trailer` is as the client sent it. */
@@ -94,7 +95,7 @@ export class PeerRequest<C> {
     this.isRead = true;
     this.#trailer = allowedTrailer(trailer, this.#exchange.head.connection);
     const { connection } = this;
-    if (connection !== null && !connection.isConnecting) this.#sendBodyEnd(connection);
+    if (connection !== null) this.#sendBodyEnd(connection);
   }
 
   /** The answer has begun: there will be no other try. */
@@ -116,7 +117,7 @@ export class PeerRequest<C> {
     if (this.#isWaiting && this.peer !== null) {
       this.#isWaiting = false;
       this.peer.inFlight -= 1;
-      this.#engine.leaveQueue(this.peer, this.#exchange);
+      poolOf(this.#engine, this.peer).leave(this.#exchange);
     }
     const { connection } = this;
     if (connection === null) return;
@@ -127,19 +128,10 @@ export class PeerRequest<C> {
 
   // What the pool and the peer connection tell.
 
-  /** A connection to the peer is there, or on its way. */
+  /** A connection to the peer is there. */
   onConnection(connection: PeerConnection<C>): void {
     this.#isWaiting = false;
     this.connection = connection;
-    if (!connection.isConnecting) this.onPeerReady(connection);
-  }
-
-  /** No connection of the peer became free in time. */
-  onQueueTimeout(): void {
-    this.#giveUp("queue_timeout", `no peer of ${this.#exchange.host} became free in time`);
-  }
-
-  onPeerReady(connection: PeerConnection<C>): void {
     const exchange = this.#exchange;
     const { head, authority, id } = exchange;
     const text = requestText(head, this.#client, exchange.target.text, authority, id);
@@ -149,26 +141,42 @@ export class PeerRequest<C> {
     this.#client.resumeReading();
   }
 
+  /** No connection of the peer became free in time. */
+  onQueueTimeout(): void {
+    this.#giveUp("queue_timeout", `no peer of ${this.#exchange.host} became free in time`);
+  }
+
+  /** No connection to the peer could be established. */
+  onConnectFailed(failure: PeerFailure): void {
+    this.#isWaiting = false;
+    if (this.peer !== null) this.#onTryFailed(this.peer, failure, true);
+  }
+
   onPeerDrain(connection: PeerConnection<C>): void {
     if (this.isRead) connection.awaitAnswer();
     this.#client.resumeReading();
   }
 
   onPeerFailed(connection: PeerConnection<C>, failure: PeerFailure): void {
-    const { peer } = connection;
-    const exchange = this.#exchange;
     this.connection = null;
-    peer.inFlight -= 1;
-    const mayResend =
+    const isSafe =
       failure.code === "reset" &&
       !connection.hasAnswered &&
       this.#held.isWhole &&
-      idempotent.has(exchange.method);
-    if (mayResend && connection.isReused) {
+      idempotent.has(this.#exchange.method);
+    if (isSafe && connection.isReused) {
       // The peer closed a kept connection just as the request went out: no fault of either side.
-      this.#connect(peer, true);
+      connection.peer.inFlight -= 1;
+      this.#connect(connection.peer, true);
       return;
     }
+    this.#onTryFailed(connection.peer, failure, isSafe);
+  }
+
+  /** `isSafe`: the request may be sent again. */
+  #onTryFailed(peer: Peer, failure: PeerFailure, isSafe: boolean): void {
+    const exchange = this.#exchange;
+    peer.inFlight -= 1;
     exchange.phase = "handling";
     try {
       this.#engine.handler.onPeerFailure(exchange, peer, failure);
@@ -176,19 +184,24 @@ export class PeerRequest<C> {
       exchange.onHandlerThrew(error);
       return;
     }
-    const isSafe = mayResend || wasNeverSent(failure);
     if (isSafe && this.tries < this.#engine.limits.maxTries) this.try(failure);
     else this.#failAfter(failure);
   }
 
-  #connect(peer: Peer, isFresh: boolean): void {
+  #connect(peer: Peer, wantsNew: boolean): void {
     this.peer = peer;
     peer.inFlight += 1;
     const exchange = this.#exchange;
-    const connection = PeerConnection.open(this.#engine, peer, exchange, isFresh);
-    if (connection !== null) this.onConnection(connection);
-    else if (this.#engine.waitForPeer(peer, exchange)) this.#isWaiting = true;
-    else this.#giveUp("queue_full", `too many requests wait for a peer of ${exchange.host}`);
+    const pool = poolOf<C>(this.#engine, peer);
+    const kept = wantsNew ? undefined : pool.take();
+    if (kept !== undefined) {
+      kept.serve(exchange, true);
+      this.onConnection(kept);
+    } else if (pool.wait(exchange, wantsNew)) {
+      this.#isWaiting = true;
+    } else {
+      this.#giveUp("queue_full", `too many requests wait for a peer of ${exchange.host}`);
+    }
   }
 
   #giveUp(code: string, message: string): void {

@@ -1,57 +1,60 @@
 /**
- * The connections of one peer: those that wait for a request, as a stack, so that the warmest is used
- * first; and the requests that wait for a connection, in their order, when the peer has all it may have.
+ * The connections of one peer, and the requests that wait for one. A waiting request has no connection of
+ * its own on the way: it takes whichever is there first, one that another request is done with or a new one.
  */
+import type { PeerFailure } from "../engine.ts";
+import type { Peer } from "../peer.ts";
 import type { Http1Exchange } from "./exchange.ts";
-import type { PeerConnection } from "./peer-connection.ts";
+import type { Http1Engine } from "./http1.ts";
+import { PeerConnection } from "./peer-connection.ts";
 
 interface Waiting<C> {
   readonly exchange: Http1Exchange<C>;
-  /** Engine clock. */
+  /** Whether a kept connection failed it already: only a new one will do. */
+  readonly wantsNew: boolean;
+  /** Engine clock; `Infinity` when a connection can be opened for it, which has its own deadline. */
   readonly deadline: number;
+  readonly ticket: number;
 }
 
 export class Pool<C> {
-  /** Connections of any state, those being established included. */
-  size = 0;
+  readonly #engine: Http1Engine<C>;
+  readonly #peer: Peer;
+  /** A stack, so that the warmest is used first. */
   readonly #idle: PeerConnection<C>[] = [];
-  readonly #waiting: Waiting<C>[] = [];
+  #waiting: Waiting<C>[] = [];
+  /** Connections of any state, those on their way included. */
+  #size = 0;
+  #connecting = 0;
+  #lastTicket = 0;
 
+  constructor(engine: Http1Engine<C>, peer: Peer) {
+    this.#engine = engine;
+    this.#peer = peer;
+  }
+
+  /** The kept connection that was used last. */
   take(): PeerConnection<C> | undefined {
     return this.#idle.pop();
   }
 
-  /** False when the pool is full. */
-  put(connection: PeerConnection<C>, limit: number): boolean {
-    if (this.#idle.length >= limit) return false;
-    this.#idle.push(connection);
-    return true;
-  }
-
-  remove(connection: PeerConnection<C>): void {
-    const index = this.#idle.lastIndexOf(connection);
-    if (index !== -1) this.#idle.splice(index, 1);
-  }
-
-  /** Empties the stack and returns what was in it. */
-  clear(): readonly PeerConnection<C>[] {
-    return this.#idle.splice(0);
-  }
-
-  /** False when `limit` requests wait already. */
-  wait(exchange: Http1Exchange<C>, deadline: number, limit: number): boolean {
-    if (this.#waiting.length >= limit) return false;
-    this.#waiting.push({ exchange, deadline });
+  /** Puts a request in the queue, and opens a connection if there may be one more. False: the queue is full. */
+  wait(exchange: Http1Exchange<C>, wantsNew: boolean): boolean {
+    const { maxConnectionsPerPeer, maxWaitingPerPeer, queueTimeoutMs } = this.#engine.limits;
+    const busy = this.#size - this.#connecting;
+    const room = maxConnectionsPerPeer === 0 ? Infinity : maxConnectionsPerPeer - busy;
+    const ahead = this.#waiting.length;
+    if (ahead >= room + maxWaitingPerPeer) return false;
+    const deadline = ahead < room ? Infinity : this.#engine.clock + queueTimeoutMs;
+    if (ahead === 0) this.#engine.watchQueue(this);
+    this.#lastTicket += 1;
+    this.#waiting.push({ exchange, wantsNew, deadline, ticket: this.#lastTicket });
+    this.#open();
     return true;
   }
 
   get hasWaiting(): boolean {
     return this.#waiting.length > 0;
-  }
-
-  /** The request that has waited longest, which no longer waits. */
-  next(): Http1Exchange<C> | undefined {
-    return this.#waiting.shift()?.exchange;
   }
 
   /** The exchange waits no longer. */
@@ -60,10 +63,99 @@ export class Pool<C> {
     if (index !== -1) this.#waiting.splice(index, 1);
   }
 
-  /** Takes out and returns those whose time is up; they are in the order of their deadlines. */
-  expire(now: number): readonly Http1Exchange<C>[] {
-    const alive = this.#waiting.findIndex((waiting) => waiting.deadline > now);
-    const expired = this.#waiting.splice(0, alive === -1 ? this.#waiting.length : alive);
-    return expired.map((waiting) => waiting.exchange);
+  /** Tells those whose time is up. */
+  expire(now: number): void {
+    for (const { exchange } of this.#takeOut(({ deadline }) => deadline <= now)) {
+      exchange.peerRequest.onQueueTimeout();
+    }
   }
+
+  /** The peer has gone: what no request uses is closed. */
+  clear(): void {
+    for (const connection of this.#idle.splice(0)) connection.destroy();
+  }
+
+  // What the connections tell.
+
+  onConnected(connection: PeerConnection<C>): void {
+    this.#connecting -= 1;
+    this.#give(connection, true);
+  }
+
+  /** No request uses the connection any more, and it may serve another. */
+  onFree(connection: PeerConnection<C>): void {
+    this.#give(connection, false);
+  }
+
+  /**
+   * A connection could not be established: that fails the requests that waited before it was tried, up to
+   * `ticket`, as though each had tried by itself. What came later has a connection of its own on the way.
+   */
+  onConnectFailed(failure: PeerFailure, ticket: number): void {
+    this.#connecting -= 1;
+    this.#size -= 1;
+    for (const { exchange } of this.#takeOut((waiting) => waiting.ticket <= ticket)) {
+      exchange.peerRequest.onConnectFailed(failure);
+    }
+    this.#open();
+  }
+
+  /** An established connection is closed. */
+  onClosed(connection: PeerConnection<C>): void {
+    this.#size -= 1;
+    this.onEnding(connection);
+    this.#open();
+  }
+
+  /** The peer will close the connection: it serves no other request. */
+  onEnding(connection: PeerConnection<C>): void {
+    const index = this.#idle.lastIndexOf(connection);
+    if (index !== -1) this.#idle.splice(index, 1);
+  }
+
+  #give(connection: PeerConnection<C>, isNew: boolean): void {
+    const index = isNew ? 0 : this.#waiting.findIndex((waiting) => !waiting.wantsNew);
+    const [next] = index === -1 ? [] : this.#waiting.splice(index, 1);
+    if (next !== undefined) {
+      connection.serve(next.exchange, !isNew);
+      next.exchange.peerRequest.onConnection(connection);
+      return;
+    }
+    if (this.#peer.retired || this.#idle.length >= this.#engine.limits.maxIdlePerPeer) {
+      connection.destroy();
+      return;
+    }
+    connection.rest();
+    this.#idle.push(connection);
+    this.#open();
+  }
+
+  /** As many connections on their way as requests wait, within what the peer may have. */
+  #open(): void {
+    const { maxConnectionsPerPeer } = this.#engine.limits;
+    while (this.#connecting < this.#waiting.length) {
+      if (maxConnectionsPerPeer > 0 && this.#size >= maxConnectionsPerPeer) {
+        // Only those that want a new one wait beside kept ones: the coldest makes room.
+        this.#idle.shift()?.destroy();
+        return;
+      }
+      this.#size += 1;
+      this.#connecting += 1;
+      new PeerConnection(this.#engine, this.#peer, this, this.#lastTicket);
+    }
+  }
+
+  #takeOut(isMeant: (waiting: Waiting<C>) => boolean): readonly Waiting<C>[] {
+    const meant = this.#waiting.filter(isMeant);
+    if (meant.length > 0) this.#waiting = this.#waiting.filter((waiting) => !isMeant(waiting));
+    return meant;
+  }
+}
+
+/** The pool that the engine keeps in a peer's slot; made when first asked for. */
+export function poolOf<C>(engine: Http1Engine<C>, peer: Peer): Pool<C> {
+  if (peer.slot instanceof Pool) return peer.slot;
+  const pool = new Pool<C>(engine, peer);
+  peer.slot = pool;
+  return pool;
 }
