@@ -52,7 +52,7 @@ const readers: { readonly [K in DocumentKind]: Reader<K> } = {
   setting: { read: parseSetting, change: (key, value) => ({ kind: "setting", key, value }) },
   script: { read: readSource, change: (key, value) => ({ kind: "script", key, value }) },
   life: {
-    read: (key, text) => parseLifeDocument(key, text),
+    read: parseLifeDocument,
     change: (key, value) => ({ kind: "life", key, value }),
   },
   module: { read: readSource, change: (key, value) => ({ kind: "module", key, value }) },

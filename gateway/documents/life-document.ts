@@ -34,9 +34,14 @@ const lifeSchema = z.object({
     .max(100),
 });
 
-/** Reads the text of `live/<host>`; `key` is the whole key. Throws a `DocumentError`. */
-export function parseLifeDocument(key: string, text: string): LifeDocument {
-  return checkDocument(key, parseJson(key, text), lifeSchema);
+/**
+ * Reads the text of `live/<host>`; `key` is the whole key, with its ModifyIndex. The source that was
+ * decided for is older than the decision; where it seems not to be, another Consul counted (the keys
+ * were imported from there), and its `index` is read as 0. Throws a `DocumentError`.
+ */
+export function parseLifeDocument(key: string, text: string, modifyIndex: number): LifeDocument {
+  const life = checkDocument(key, parseJson(key, text), lifeSchema);
+  return life.index < modifyIndex ? life : { ...life, index: 0 };
 }
 
 /** The text of a life document; times are ISO 8601, for people. */

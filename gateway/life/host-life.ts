@@ -91,10 +91,14 @@ export class HostLife {
     this.#findings.clear();
   }
 
-  /** A watch brought this document; one that is older than what is known says nothing. */
+  /**
+   * A watch brought this document. One that is older than what is known was on its way while this gateway
+   * wrote, or somebody put an older one back: only another reading can tell.
+   */
   heard(life: LifeDocument | null): void {
-    if (life !== null && this.#agreed !== null && life.revision < this.#agreed.revision) return;
-    this.learned(life);
+    const isOlder = life !== null && this.#agreed !== null && life.revision < this.#agreed.revision;
+    if (isOlder) this.doubt();
+    else this.learned(life);
   }
 
   /** This is what Consul has now. */

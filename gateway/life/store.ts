@@ -76,7 +76,7 @@ export class LifeStore {
   async life(host: string): Promise<LifeDocument | null> {
     const key = this.keys.life(host);
     const entry = await this.kv.get(key);
-    return entry === null ? null : parseLifeDocument(key, entry.text);
+    return entry === null ? null : parseLifeDocument(key, entry.text, entry.modifyIndex);
   }
 
   async history(subject: Subject): Promise<History> {
@@ -104,7 +104,10 @@ export class LifeStore {
         this.kv.get(lifeKey),
         this.kv.get(historyKey),
       ]);
-      const before = lifeEntry === null ? null : parseLifeDocument(lifeKey, lifeEntry.text);
+      const before =
+        lifeEntry === null
+          ? null
+          : parseLifeDocument(lifeKey, lifeEntry.text, lifeEntry.modifyIndex);
       const life = decide(before);
       if (life === before || life === null) return { before, life: before, isOurs: false };
       // First: what gateways agree on must be there for those that start later. A source that then loses

@@ -4,13 +4,14 @@ import { expect } from "chai";
 import { createConsul, KvStore } from "../../consul/index.ts";
 import { consulKinds, type TestConsul } from "../../test/support/consul.ts";
 import { eventually } from "../../test/support/registered.ts";
-import { parseLifeDocument } from "../documents/index.ts";
+import { formatLifeDocument, parseLifeDocument } from "../documents/index.ts";
 import { LifeStore, versionOf, type WorkerScriptReport, withSchedule } from "../life/index.ts";
 import { examineScript } from "../sandbox/index.ts";
 import {
   type Change,
   type Closed,
   emptyTables,
+  type LifeDocument,
   type Source,
   type Tables,
   type Trial,
@@ -75,12 +76,13 @@ for (const kind of consulKinds())
         const key = `${prefix}live/${host}`;
         const life = await client
           .read({ path: "/kv/{key}", params: { key }, emptyWhenMissing: true })
-          .then(({ body }) => body as readonly { Value: string }[] | null);
-        const text =
-          life?.[0] === undefined ? null : Buffer.from(life[0].Value, "base64").toString();
+          .then(({ body }) => body as readonly { Value: string; ModifyIndex: number }[] | null);
+        const text = Buffer.from(life?.[0]?.Value ?? "", "base64").toString();
+        const value =
+          life?.[0] === undefined ? null : parseLifeDocument(key, text, life[0].ModifyIndex);
         const source = await store.source(`scripts/${host}`);
         gate.offer([
-          { kind: "life", key: host, value: text === null ? null : parseLifeDocument(key, text) },
+          { kind: "life", key: host, value },
           { kind: "script", key: host, value: source },
         ]);
         gate.begin();
@@ -610,6 +612,86 @@ for (const kind of consulKinds())
       const restarted = new Node("b");
       await restarted.look(host);
       expect(live(restarted, host), "its source is there again").to.equal(rule("one"));
+    });
+
+    /** What an export of another Consul brings: the agreement as it was there, with its own count. */
+    const importLife = async (host: string, life: Partial<LifeDocument>) => {
+      const known = (await store.life(host)) ?? {
+        revision: 0,
+        index: 0,
+        live: null,
+        before: null,
+        next: null,
+        takenBack: [],
+      };
+      await store.kv.put(`${prefix}live/${host}`, formatLifeDocument({ ...known, ...life }));
+    };
+    const indexOfLife = async (host: string) =>
+      (await store.kv.get(`${prefix}live/${host}`))?.modifyIndex ?? 0;
+
+    for (const [what, revision] of [
+      ["newer", 9_000],
+      ["older", 0],
+    ] as const) {
+      it(`an agreement out of another Consul, ${what} by its own count, stops no new version`, async () => {
+        const host = newHost();
+        const both = [new Node("a"), new Node("b")];
+        await bring(host, rule("one"), both);
+        await importLife(host, { revision, index: 1_000_000_000 });
+        for (const node of both) await node.look(host);
+        await bring(host, rule("two"), both);
+        expect(both.map((node) => live(node, host))).to.deep.equal([rule("two"), rule("two")]);
+        const agreed = await store.life(host);
+        expect(agreed).to.include({ live: versionOf(rule("two")), before: versionOf(rule("one")) });
+        const index = await indexOfLife(host);
+        for (let each = 0; each < 30; each += 1) {
+          for (const node of both) await node.look(host);
+          clock.advance(1_000);
+        }
+        await Promise.all(both.map((node) => node.settled()));
+        expect(await indexOfLife(host), "nobody writes it again").to.equal(index);
+        const [a, b] = both;
+        if (a === undefined || b === undefined) throw new Error("two nodes");
+        a.reports = failures(host, rule("two"));
+        clock.advance(1_000);
+        await eventually("the other one hears of a take-back", async () => {
+          await b.look(host);
+          clock.advance(1_000);
+          expect(live(b, host)).to.equal(rule("one"));
+        });
+      });
+    }
+
+    it("an agreement out of another Consul is taken over by gateways that know nothing yet", async () => {
+      const host = newHost();
+      const one = versionOf(rule("one"));
+      await store.keep(`scripts/${host}`, one, rule("one"));
+      await importLife(host, {
+        revision: 9_000,
+        index: 1_000_000_000,
+        live: one,
+        takenBack: [{ version: versionOf(rule("bad")), at: 0, reason: "it was bad" }],
+      });
+      await put(host, rule("one"));
+      const both = [new Node("a"), new Node("b")];
+      await eventually("they agree", async () => {
+        for (const node of both) await node.look(host);
+        expect((await store.life(host))?.index).to.equal(
+          (await store.source(`scripts/${host}`))?.modifyIndex,
+        );
+      });
+      const index = await indexOfLife(host);
+      for (let each = 0; each < 30; each += 1) {
+        for (const node of both) await node.look(host);
+        clock.advance(1_000);
+      }
+      expect(await indexOfLife(host), "nobody writes it again").to.equal(index);
+      expect(both.map((node) => live(node, host))).to.deep.equal([rule("one"), rule("one")]);
+      await bring(host, rule("bad"), both);
+      expect(
+        both.map((node) => live(node, host)),
+        "known to be bad",
+      ).to.deep.equal([rule("one"), rule("one")]);
     });
 
     it("a version whose earlier one cannot be had serves all requests, and it is said", async () => {

@@ -289,6 +289,22 @@ for (const kind of consulKinds())
       says200("only")(await ask(gateway, host));
     });
 
+    it("an agreement that was imported from another Consul stops no new version", async () => {
+      const host = newHost();
+      await put(host, says("one"));
+      await everywhere("the first is live", host, says200("one"));
+      const index = async () => ((await key(`live/${host}`)) as { index: number } | null)?.index;
+      await eventually("they agree", async () => expect(await index()).to.be.above(0));
+      const life = (await key(`live/${host}`)) as object;
+      await scene.writes.put(`live/${host}`, { ...life, index: 1_000_000_000, revision: 99 });
+      await put(host, says("two"));
+      await everywhere("the second is live", host, says200("two"));
+      await eventually("they agree by this Consul's count", async () =>
+        expect(await index()).to.be.below(1_000_000_000),
+      );
+      expect(await outcomes(host)).to.deep.equal(["live", "replaced"]);
+    });
+
     it("a script that is deleted ends at once on both, and its history says so", async () => {
       const host = newHost();
       await put(host, says("here"));
