@@ -17,6 +17,7 @@ import {
   httpProxy,
   loggingGateway,
   nginx,
+  pipe,
   plainHttpProxy,
   type Running,
 } from "./http/contenders.ts";
@@ -77,7 +78,8 @@ async function main(): Promise<void> {
   await chmod(directory, 0o755);
   const originPort = await startOrigin(processes, otherCore, directory);
   const own = options.gateway ? [gateway, loggingGateway] : [engine];
-  const running = await startAll([...own, nginx, haproxy, httpProxy, plainHttpProxy], originPort);
+  const libraries = [httpProxy, plainHttpProxy];
+  const running = await startAll([...own, nginx, haproxy, pipe, ...libraries], originPort);
   const runs = await measureAll(running);
   const results = [...running].map(([contender, { pid }]): Result => {
     const residentMb = residentMegabytes(pid);
@@ -119,7 +121,8 @@ async function measureAll(running: Map<Contender, Running>): Promise<Map<Contend
       const run = await measure(processes, asked, { ...load, seconds: options.seconds }, port);
       runs.get(contender)?.push(run);
       const rate = Math.round(run.requestsPerSecond);
-      console.error(`round ${round}: ${contender.name}: ${rate} requests/s`);
+      const failed = run.failures === 0 ? "" : `, ${run.failures} failed`;
+      console.error(`round ${round}: ${contender.name}: ${rate} requests/s${failed}`);
     }
   }
   return runs;

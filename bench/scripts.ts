@@ -8,7 +8,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { parse } from "./http/load.ts";
+import { flawless, parse } from "./http/load.ts";
 import { startOrigin } from "./http/origin.ts";
 import { cpuSeconds, Processes, workersOf } from "./http/processes.ts";
 import { machine, median } from "./http/report.ts";
@@ -69,7 +69,7 @@ try {
         `http://127.0.0.1:${gateway.port}/small`,
       ]);
       if (round === 0) continue;
-      const run = parse(text);
+      const run = flawless(parse(text));
       rates.get(name)?.push(run.requestsPerSecond);
       const requests = run.requestsPerSecond * Number(values.seconds);
       costs.get(name)?.push(((cpuSeconds(worker) - before) * 1e6) / requests);

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { folderOf, gateway } from "./http/contenders.ts";
-import { cases, measure, type Run } from "./http/load.ts";
+import { cases, flawless, measure, type Run } from "./http/load.ts";
 import { startOrigin } from "./http/origin.ts";
 import { Processes, type Started } from "./http/processes.ts";
 import { append, machine } from "./http/report.ts";
@@ -176,9 +176,9 @@ async function seenBy(started: Started): Promise<Seen> {
   return JSON.parse(json) as Seen;
 }
 
-function fast(port: number, connections: number): Promise<Run> {
+async function fast(port: number, connections: number): Promise<Run> {
   const load = { core: otherCore, directory, connections, seconds: latencySeconds };
-  return measure(processes, cases.small, load, port);
+  return flawless(await measure(processes, cases.small, load, port));
 }
 
 function resident(pid: number): number {

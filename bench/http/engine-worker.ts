@@ -12,7 +12,6 @@ const engine = createHttp1Engine<null>({
     onEnd: () => {},
   },
   idPrefix: "bench",
-  limits: { maxIdlePerPeer: 256 },
   onError: (error) => {
     throw error;
   },

@@ -18,7 +18,7 @@ interface HttpProxyModule {
 const library = "http-proxy";
 const { default: httpProxy } = (await import(library)) as HttpProxyModule;
 const [port, connections] = process.argv.slice(2);
-const kept = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 256 };
+const kept = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 1_024 };
 const proxy = httpProxy.createProxyServer({
   target: { host: "127.0.0.1", port: Number(port) },
   ...(connections === "keep" ? { agent: new Agent(kept) } : {}),

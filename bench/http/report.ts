@@ -27,7 +27,8 @@ export function table(results: readonly Result[], to: readonly string[]): string
   const bases = to
     .map((name) => ({ name, rate: rates[results.findIndex((result) => result.name === name)] }))
     .filter((base) => base.rate !== undefined);
-  const heads = ["", "requests/s", "lowest to highest", "MB/s", "p50 ms", "p99 ms", "memory MB"];
+  const heads = ["", "requests/s", "lowest to highest", "MB/s", "p50 ms", "p99 ms", "failed"];
+  heads.push("memory MB");
   const rows = results.map((result, index) => {
     const { runs } = result;
     const rate = rates[index] ?? 0;
@@ -39,6 +40,7 @@ export function table(results: readonly Result[], to: readonly string[]): string
       median(runs.map((run) => run.megabytesPerSecond)).toFixed(1),
       median(runs.map((run) => run.p50Ms)).toFixed(2),
       median(runs.map((run) => run.p99Ms)).toFixed(2),
+      grouped(runs.reduce((sum, run) => sum + run.failures, 0)),
       result.residentMegabytes.toFixed(0),
       ...bases.map((base) => (rate / (base.rate ?? rate)).toFixed(2)),
     ];
