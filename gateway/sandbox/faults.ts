@@ -27,13 +27,10 @@ export type Cut = "time" | "memory" | "gone";
 
 export class CutError extends ScriptError {
   readonly cut: Cut | null;
-  /** How long the call took when it was beyond its limit; 0 when it was not. */
-  readonly lastedMs: number;
 
-  constructor(fault: ScriptFault, cut: Cut | null, lastedMs: number) {
+  constructor(fault: ScriptFault, cut: Cut | null) {
     super(fault);
     this.cut = cut;
-    this.lastedMs = lastedMs;
   }
 }
 

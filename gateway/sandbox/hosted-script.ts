@@ -7,7 +7,8 @@ import type { ScriptReport, Source } from "../state/index.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
 import { type Match, matchesExchange } from "./match.ts";
 import { applyToRequest, applyToResponse, type LogLine, readOutput } from "./output.ts";
-import { isOverrun, Rest } from "./rest.ts";
+import type { ProcessorTime } from "./processor-time.ts";
+import { Rest, restMs } from "./rest.ts";
 import type { Script, ScriptLog, Steering } from "./sandbox.ts";
 import type { Arguments, ScriptIsolate, Settings } from "./script-isolate.ts";
 
@@ -18,6 +19,7 @@ export interface ScriptHousing {
   readonly now: () => number;
   /** The limit of a call. */
   readonly callTimeoutMs: number;
+  readonly processorTime: ProcessorTime;
   settings(): Settings;
   /** Makes an isolate and may put another one away. @throws ScriptError */
   open(script: HostedScript): ScriptIsolate;
@@ -31,6 +33,10 @@ export interface ScriptHousing {
 const retryLoadMs = 5_000;
 /** A call that timed out twice means it: there are no second tries for a while. */
 const noSecondTryForMs = 1_000;
+/** A call that had the processor for this part of its limit ran out of time by itself. */
+const ownPart = 0.75;
+/** A call that fails sooner, as part of its limit, costs its worker nothing to speak of. */
+const cheapPart = 0.1;
 /** How long a script that ran out of time is given a limit that costs more and spares its isolate. */
 const suspectForMs = 60_000;
 
@@ -51,7 +57,9 @@ export class HostedScript implements Script {
   #isSuspect = false;
   #suspectUntilMs = 0;
   #noTryBeforeMs = 0;
-  readonly #rest = new Rest();
+  readonly #rest: Rest;
+  /** When what is called now began, the making of an isolate included. */
+  #startedMs = 0;
   #calls = 0;
   #errors = 0;
   #lastError: string | null = null;
@@ -66,6 +74,7 @@ export class HostedScript implements Script {
       this.#skipsOnError = out.onError === "skip";
     }
     this.#housing = housing;
+    this.#rest = new Rest(housing.callTimeoutMs);
   }
 
   get version(): string {
@@ -151,13 +160,15 @@ export class HostedScript implements Script {
         const message = `out of service: ${outOfService.reason}`;
         throw new ScriptError({ key: `scripts/${this.host}`, line: 0, column: 0, message });
       }
-      if (this.#loadError !== null && now() < this.#retryAtMs) throw this.#loadError;
+      const startedMs = now();
+      if (this.#loadError !== null && startedMs < this.#retryAtMs) throw this.#loadError;
       try {
         this.#isolate = this.#housing.open(this);
       } catch (error) {
         if (error instanceof ScriptError) {
           this.#loadError = error;
-          this.#retryAtMs = now() + retryLoadMs;
+          const endedMs = now();
+          this.#retryAtMs = endedMs + Math.max(retryLoadMs, restMs(endedMs - startedMs));
         }
         throw error;
       }
@@ -173,22 +184,29 @@ export class HostedScript implements Script {
 
   /** @throws ScriptError when the script does not load or the call was cut short. */
   #call(name: "onRequest" | "onResponse", values: Arguments): string {
-    if (this.#rest.wasEver && this.#rest.isNow(this.#housing.now())) throw this.#resting();
+    const { now, processorTime } = this.#housing;
+    this.#startedMs = now();
+    if (this.#rest.wasEver && this.#rest.isNow(this.#startedMs)) throw this.#resting();
     const settings = this.#housing.settings();
     const isTimed = this.#isSuspect && this.#isStillSuspect();
+    const wasOpen = this.#isolate !== null;
     try {
-      return this.#open()[name](values, settings, isTimed);
+      const isolate = this.#open();
+      processorTime.mark(wasOpen ? this.#startedMs : now());
+      return isolate[name](values, settings, isTimed);
     } catch (error) {
       if (!(error instanceof CutError) || !this.#mayTryAgain(error)) throw error;
     }
     this.#closeEnded();
+    // The time before was the machine's, not the script's.
+    this.#startedMs = now();
     const text = this.#open()[name](values, settings, true);
     this.#noTryBeforeMs = 0;
     return text;
   }
 
   #resting(): ScriptError {
-    const message = "is not called for a while: its calls ran out of time or memory";
+    const message = "is not called for a while: calls that failed took too much time";
     return new ScriptError({ key: `scripts/${this.host}`, line: 0, column: 0, message });
   }
 
@@ -198,19 +216,20 @@ export class HostedScript implements Script {
   }
 
   /**
-   * The limit is wall-clock time, which also passes while a busy machine runs something else: so a
-   * call that ran out of it is tried once more, but a script that loops stalls nobody for longer.
+   * A call that ran out of its time while a busy machine ran something else is tried once more, but a
+   * script that loops stalls nobody for longer.
    */
-  #mayTryAgain({ cut, lastedMs }: CutError): boolean {
+  #mayTryAgain({ cut }: CutError): boolean {
     // The watchdog was late: the call that it meant had just returned.
     if (cut === "gone") return true;
     if (cut !== "time") return false;
-    const now = this.#housing.now();
+    const { now, callTimeoutMs, processorTime } = this.#housing;
+    const nowMs = now();
     this.#isSuspect = true;
-    this.#suspectUntilMs = now + suspectForMs;
-    if (now < this.#noTryBeforeMs) return false;
-    if (isOverrun(lastedMs, this.#housing.callTimeoutMs)) return false;
-    this.#noTryBeforeMs = now + noSecondTryForMs;
+    this.#suspectUntilMs = nowMs + suspectForMs;
+    if (nowMs < this.#noTryBeforeMs) return false;
+    if (processorTime.sinceMark() >= ownPart * callTimeoutMs) return false;
+    this.#noTryBeforeMs = nowMs + noSecondTryForMs;
     return true;
   }
 
@@ -241,10 +260,9 @@ export class HostedScript implements Script {
       error instanceof ScriptError
         ? describeFault(error.fault)
         : `scripts/${this.host}: ${printable(error instanceof Error ? error.message : String(error))}`;
-    if (error instanceof CutError && error.cut !== null) {
-      const { now, callTimeoutMs } = this.#housing;
-      this.#rest.cut(now(), isOverrun(error.lastedMs, callTimeoutMs));
-    }
+    const nowMs = this.#housing.now();
+    const tookMs = nowMs - this.#startedMs;
+    if (tookMs >= cheapPart * this.#housing.callTimeoutMs) this.#rest.owe(nowMs, tookMs);
     this.#errors += 1;
     this.#lastError = message;
     this.#housing.log("error", this.host, this.version, message);

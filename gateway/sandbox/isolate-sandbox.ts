@@ -8,6 +8,7 @@ import type { ScriptReport, Source } from "../state/index.ts";
 import { type Blank, createBlank } from "./blank.ts";
 import { HostedScript, type ScriptHousing } from "./hosted-script.ts";
 import { defaultSandboxLimits } from "./limits.ts";
+import { ProcessorTime, threadProcessorMs } from "./processor-time.ts";
 import type { Sandbox, SandboxLimits, Script, ScriptLog, ScriptTables } from "./sandbox.ts";
 import { ScriptIsolate, type Settings } from "./script-isolate.ts";
 import { isInShare, seedOf } from "./share.ts";
@@ -18,6 +19,8 @@ export interface SandboxOptions {
   readonly log: ScriptLog;
   /** Monotonic milliseconds. Default `performance.now`. */
   readonly now?: () => number;
+  /** Milliseconds of processor time that this thread has had. Default: as the system counts them. */
+  readonly processorMs?: () => number;
   /**
    * A call that V8 cannot interrupt ends the process after this many milliseconds; 0: never.
    * Default 2000.
@@ -45,8 +48,7 @@ export class IsolateSandbox implements Sandbox {
   readonly #now: () => number;
   readonly #supervisor: Supervisor;
   readonly #housing: ScriptHousing;
-  /** Made when there are scripts: a gateway without any has no use for it. */
-  #blank: Blank | null = null;
+  readonly #blank: Blank = createBlank();
   #tables = emptyTables;
   #scripts = new Map<string, HostedScript>();
   #trials = new Map<string, HostedTrial>();
@@ -72,6 +74,7 @@ export class IsolateSandbox implements Sandbox {
       log: options.log,
       now,
       callTimeoutMs: this.#limits.callTimeoutMs,
+      processorTime: new ProcessorTime(options.processorMs ?? threadProcessorMs),
       settings: () => this.#settings,
       open: (script) => this.#openIsolate(script),
       close: (script) => this.#open.delete(script),
@@ -88,6 +91,8 @@ export class IsolateSandbox implements Sandbox {
   }
 
   apply(tables: ScriptTables): void {
+    // Not by the first request, which would wait for it.
+    if (tables.script.size + (tables.trial?.size ?? 0) > 0) this.#supervisor.start();
     if (tables.setting !== this.#tables.setting) this.#takeSettings(tables);
     this.#tables = tables;
     const scripts = new Map<string, HostedScript>();
@@ -191,7 +196,6 @@ export class IsolateSandbox implements Sandbox {
     const { host, source } = script;
     const { memoryMb, callTimeoutMs } = this.#limits;
     const modules = this.#tables.module;
-    this.#blank ??= createBlank();
     script.imports.clear();
     const isolate = new ScriptIsolate({
       host,

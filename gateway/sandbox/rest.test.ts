@@ -1,59 +1,91 @@
 import { expect } from "chai";
-import { isOverrun, Rest } from "./rest.ts";
+import { Rest } from "./rest.ts";
 import { Bench, tables } from "./test-sandbox.ts";
 
-/** How long the rest is that a cut at `nowMs` begins. */
-function restAfter(rest: Rest, nowMs: number, wasOverrun = false): number {
-  rest.cut(nowMs, wasOverrun);
+/** How long the rest is that a failed call begins which ends at `nowMs`. */
+function restAfter(rest: Rest, nowMs: number, tookMs: number): number {
+  rest.owe(nowMs, tookMs);
   let until = nowMs;
   while (rest.isNow(until)) until += 100;
   return until - nowMs;
 }
 
 describe("a rest", () => {
-  it("begins with the fifth call that was cut short, and doubles up to half a minute", () => {
-    const rest = new Rest();
-    const rests = Array.from({ length: 15 }, (_, second) => restAfter(rest, second * 1_000));
-    expect(rests.slice(0, 7)).to.deep.equal([0, 0, 0, 0, 500, 1_000, 2_000]);
-    expect(rests.at(-1)).to.equal(30_000);
+  it("does not follow an odd call that was cut short, however often there is one", () => {
+    const rest = new Rest(10);
+    for (let at = 0; at < 20; at += 1) expect(restAfter(rest, at * 3_000, 14)).to.equal(0);
+    expect(rest.wasEver).to.equal(false);
   });
 
-  it("begins at once when V8 could not be interrupted for long", () => {
-    const rest = new Rest();
-    expect(restAfter(rest, 0, true)).to.equal(500);
-    expect(restAfter(rest, 1_000, true)).to.equal(16_000);
+  it("leaves a script that always fails so one part in two hundred of the time", () => {
+    const rest = new Rest(10);
+    let nowMs = 5_000;
+    let tookMs = 0;
+    for (let calls = 0; calls < 200; calls += 1) {
+      while (rest.isNow(nowMs)) nowMs += 10;
+      nowMs += 12;
+      tookMs += 12;
+      rest.owe(nowMs, 12);
+    }
+    expect((nowMs - 5_000) / tookMs).to.be.within(195, 205);
   });
 
-  it("measures from the limit of the call", () => {
-    expect(isOverrun(109, 10)).to.equal(false);
-    expect(isOverrun(110, 10)).to.equal(true);
-    expect(isOverrun(450, 400)).to.equal(false);
+  it("follows a call at once that nothing could end for long, in proportion to it", () => {
+    expect(restAfter(new Rest(10), 0, 120)).to.equal(20_000);
+    expect(restAfter(new Rest(10), 0, 70)).to.equal(10_000);
+    expect(restAfter(new Rest(10), 0, 2_000)).to.equal(60_000);
+    expect(restAfter(new Rest(400), 0, 450), "a longer limit is no offence").to.equal(0);
   });
 
-  it("forgets after a minute", () => {
-    const rest = new Rest();
-    for (let at = 0; at < 5; at += 1) rest.cut(at, false);
-    expect(rest.wasEver).to.equal(true);
-    expect(restAfter(rest, 60_005)).to.equal(0);
+  it("is over for good when what is owed is paid", () => {
+    const rest = new Rest(10);
+    rest.owe(0, 100);
+    expect(rest.isNow(15_999)).to.equal(true);
+    expect(rest.isNow(16_000)).to.equal(false);
+    expect(restAfter(rest, 20_000, 10)).to.equal(0);
   });
 
   it("answers with an error and does not run the script", () => {
-    let nowMs = 1;
+    let laterMs = 0;
     const text = `export default ({ path }) => {
       if (path === "/loop") for (;;);
       return deny(403);
     };`;
     const limits = { memoryMb: 16, callTimeoutMs: 5 };
-    const one = new Bench(tables(text), { now: () => nowMs, limits });
+    const now = () => performance.now() + laterMs;
+    const one = new Bench(tables(text), { now, limits });
     const status = (path: string) => one.request({ path }).exchange.status;
-    for (let at = 0; at < 5; at += 1) expect(status("/loop")).to.equal(500);
+    for (let at = 0; at < 3; at += 1) expect(status("/loop")).to.equal(500);
     expect(status("/")).to.equal(500);
-    expect(one.report()).to.include({ calls: 6, errors: 6 });
+    expect(one.report()).to.include({ calls: 4, errors: 4 });
     expect(one.report().lastError).to.equal(
-      "scripts/a.example.com: is not called for a while: its calls ran out of time or memory",
+      "scripts/a.example.com: is not called for a while: calls that failed took too much time",
     );
-    nowMs += 30_000;
+    laterMs += 60_000;
     expect(status("/")).to.equal(403);
+    one.sandbox.dispose();
+  });
+
+  it("follows errors that a script takes its time for, not those that are cheap", () => {
+    const text = `export default ({ path }) => {
+      const until = Date.now() + 60;
+      while (path === "/late" && Date.now() < until);
+      throw new Error("mine");
+    };`;
+    const limits = { memoryMb: 16, callTimeoutMs: 500 };
+    let laterMs = 0;
+    const one = new Bench(tables(text), { now: () => performance.now() + laterMs, limits });
+    const error = (path: string) => {
+      one.request({ path });
+      return one.report().lastError;
+    };
+    for (let at = 0; at < 1_000; at += 1) error("/");
+    expect(error("/")).to.match(/Error: mine$/);
+    let late = 0;
+    while (!error("/late")?.includes("is not called for a while")) late += 1;
+    expect(late).to.be.within(10, 17);
+    laterMs += 60_000;
+    expect(error("/")).to.match(/Error: mine$/);
     one.sandbox.dispose();
   });
 });

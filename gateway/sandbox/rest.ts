@@ -1,21 +1,26 @@
 /**
- * Decides when a script that keeps running out of time or memory is left alone for a while, so that it
- * takes no more from the other requests of its worker than it already has.
+ * Decides when a script whose calls were cut short, or failed late, is left alone for a while: such
+ * calls may take one part in two hundred of their worker's time in the long run. They are a debt that
+ * time pays off; a script that owes more than two whole calls rests until it does not.
  */
 
-/** So many calls that were cut short in a row, each within `forgetMs` of the one before. */
-const patience = 5;
-/** So long beyond its limit V8 was not interrupted and everybody had to wait: once is enough. */
-const overrunMs = 100;
-const forgetMs = 60_000;
-const firstRestMs = 500;
-const maxRestMs = 30_000;
+/** Of a worker's time. */
+const share = 1 / 200;
+/** In calls at their limit: an odd one, in which the isolate collected its garbage, denies no other request. */
+const allowance = 2;
+const maxRestMs = 60_000;
 
 export class Rest {
-  /** On the clock of the caller; 0 when there was none. */
+  readonly #allowedMs: number;
+  #owedMs = 0;
+  /** When that much was owed, on the clock of the caller. */
+  #atMs = 0;
   #untilMs = 0;
-  #cuts = 0;
-  #lastCutMs = Number.NEGATIVE_INFINITY;
+
+  /** @param limitMs of a call. */
+  constructor(limitMs: number) {
+    this.#allowedMs = allowance * limitMs;
+  }
 
   /** Whether there was one, over or not: nothing else need be asked of most scripts. */
   get wasEver(): boolean {
@@ -26,17 +31,18 @@ export class Rest {
     return nowMs < this.#untilMs;
   }
 
-  /** A call was cut short; `wasOverrun` by `isOverrun`. */
-  cut(nowMs: number, wasOverrun: boolean): void {
-    if (nowMs - this.#lastCutMs > forgetMs) this.#cuts = 0;
-    this.#lastCutMs = nowMs;
-    this.#cuts += wasOverrun ? patience : 1;
-    if (this.#cuts < patience) return;
-    this.#untilMs = nowMs + Math.min(maxRestMs, firstRestMs * 2 ** (this.#cuts - patience));
+  /** A call failed that had taken `tookMs`, all that was done for it included. */
+  owe(nowMs: number, tookMs: number): void {
+    const paidMs = (nowMs - this.#atMs) * share;
+    this.#owedMs = Math.max(0, this.#owedMs - paidMs) + tookMs;
+    this.#owedMs = Math.min(this.#owedMs, this.#allowedMs + maxRestMs * share);
+    this.#atMs = nowMs;
+    if (this.#owedMs <= this.#allowedMs) return;
+    this.#untilMs = nowMs + restMs(this.#owedMs - this.#allowedMs);
   }
 }
 
-/** Whether a call that was limited to `limitMs` went on so long that nothing can have ended it in time. */
-export function isOverrun(lastedMs: number, limitMs: number): boolean {
-  return lastedMs - limitMs >= overrunMs;
+/** How long nothing may be called so that `tookMs` is no more than its share. */
+export function restMs(tookMs: number): number {
+  return tookMs / share;
 }

@@ -226,7 +226,23 @@ describe("a script", () => {
     expect(one.report()).to.include({ calls: 1, errors: 1, lastError: error });
   });
 
-  it("that runs out of time is tried once more, and not again for a second when it did so twice", () => {
+  it("that runs out of time is not tried again when the time was its own", () => {
+    const text = `let times = 0;
+      export default (request) => {
+        times++;
+        if (request.path === "/loop") for (;;);
+        return respond({ body: String(times) });
+      };`;
+    const limits = { memoryMb: 16, callTimeoutMs: 400 };
+    const one = bench(tables(text), { limits });
+    const body = (path: string) => one.request({ path }).exchange.answered?.body;
+    expect(body("/count")).to.equal("1");
+    expect(body("/loop")).to.equal(undefined);
+    expect(body("/count"), "in an isolate that nothing was tried in").to.equal("1");
+    expect(one.report()).to.include({ calls: 3, errors: 1 });
+  });
+
+  it("that runs out of time on a busy machine is tried once more, and not again for a second when it did so twice", () => {
     let nowMs = 5_000;
     const text = `let times = 0;
       export default (request) => {
@@ -237,7 +253,8 @@ describe("a script", () => {
       };`;
     // Long enough that a busy machine does not end a call that only counts.
     const limits = { memoryMb: 16, callTimeoutMs: 400 };
-    const one = bench(tables(text), { limits, now: () => nowMs });
+    // As if something else had the processor meanwhile.
+    const one = bench(tables(text), { limits, now: () => nowMs, processorMs: () => 0 });
     const body = (path: string) => one.request({ path }).exchange.answered?.body;
     expect(body("/count")).to.equal("1");
     expect(body("/loop")).to.equal(undefined);

@@ -143,7 +143,7 @@ export class ScriptIsolate {
       const cut = cutOf(error);
       const stack = cut === "time" ? (error.stack ?? "") : "";
       const fault = this.fault(explain(error, this.#limit.timeout), stack);
-      throw new CutError(fault, cut, this.#supervisor.lastedMs());
+      throw new CutError(fault, cut);
     } finally {
       this.#supervisor.leave();
     }

@@ -12,6 +12,8 @@ import type { Stays } from "./stays.ts";
 export type GuardedScript = Omit<LastWords, "out"> & Omit<OutOfService, "reason">;
 
 export interface StallGuard {
+  /** Starts its thread, which `name` does otherwise. */
+  start(): void;
   /** Says whose stays are counted under `number`; again when more is known. */
   name(number: number, script: GuardedScript): void;
   dispose(): void;
@@ -33,7 +35,7 @@ export function createStallGuard(
   { stallMs, lastWordsDescriptor }: StallGuardOptions,
   onFailure: (message: string) => void,
 ): StallGuard {
-  if (stallMs === 0) return { name: () => {}, dispose: () => {} };
+  if (stallMs === 0) return { start: () => {}, name: () => {}, dispose: () => {} };
   return new ThreadStallGuard(stays, { stallMs, lastWordsDescriptor }, onFailure);
 }
 
@@ -49,8 +51,12 @@ class ThreadStallGuard implements StallGuard {
     this.#onFailure = onFailure;
   }
 
+  start(): void {
+    this.#thread ??= this.#startThread();
+  }
+
   name(number: number, script: GuardedScript): void {
-    this.#thread ??= this.#start();
+    this.#thread ??= this.#startThread();
     this.#thread.postMessage({ number, script });
   }
 
@@ -59,7 +65,7 @@ class ThreadStallGuard implements StallGuard {
     this.#thread = null;
   }
 
-  #start(): Worker {
+  #startThread(): Worker {
     const thread = new Worker(new URL("./stall-guard-thread.ts", import.meta.url), {
       // This process's own flags may be of no use to a thread, or forbid it.
       execArgv: [],

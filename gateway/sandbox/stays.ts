@@ -18,11 +18,6 @@ export class Stays {
     return this.#lastNumber;
   }
 
-  /** Stays so far, as a number that begins anew at 2^31. */
-  get count(): number {
-    return Atomics.load(this.cells, countCell);
-  }
-
   begin(number: number): void {
     Atomics.add(this.cells, countCell, 1);
     Atomics.store(this.cells, numberCell, number);

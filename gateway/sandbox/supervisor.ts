@@ -29,6 +29,12 @@ export class Supervisor {
     this.#guard = createStallGuard(this.#stays, guard, onGuardLost);
   }
 
+  /** Starts the threads that watch; they are started when they are needed, otherwise. */
+  start(): void {
+    this.#watchdog.start();
+    this.#guard.start();
+  }
+
   /** A number for an isolate that is about to be made. */
   announce(host: string, version: string): number {
     const number = this.#stays.next();
@@ -51,11 +57,6 @@ export class Supervisor {
   enter(number: number, isTimed: boolean): void {
     this.#stays.begin(isTimed ? -number : number);
     if (!isTimed) this.#watchdog.wake();
-  }
-
-  /** How long the latest stay went on beyond its limit, in milliseconds; 0 when it did not. */
-  lastedMs(): number {
-    return this.#watchdog.lastedMs();
   }
 
   leave(): void {

@@ -35,11 +35,10 @@ describe("the watchdog", () => {
     };
   }
 
-  it("ends a call that runs too long with its isolate, and says how long it went on", () => {
+  it("ends a call that runs too long with its isolate", () => {
     const { isolate, call } = guarded("for (;;);");
     expect(() => call()).to.throw("Isolate was disposed during execution");
     expect(isolate.isDisposed).to.equal(true);
-    expect(watchdog.lastedMs()).to.be.at.least(8);
   });
 
   it("leaves calls alone that return, however many there are", () => {
@@ -49,7 +48,6 @@ describe("the watchdog", () => {
     const { isolate, call } = guarded("return 'a'");
     for (let times = 0; times < 20_000; times += 1) expect(call()).to.equal("a");
     expect(isolate.isDisposed).to.equal(false);
-    expect(watchdog.lastedMs()).to.equal(0);
     isolate.dispose();
   });
 

@@ -44,8 +44,6 @@ const code = `
         // Looks are counted, not time: a process that had to wait for its turn has not run too long.
         times += 1;
         if (number === 0 || times < looks) continue;
-        Atomics.store(control, 2, times);
-        Atomics.store(control, 3, stay);
         wards.get(number)?.dispose();
         wards.delete(number);
       }
@@ -63,11 +61,8 @@ type Entry = ivm.Reference<unknown>;
 
 export class Watchdog {
   readonly #stays: Stays;
-  /**
-   * Whether to stop; whether the thread has ended by itself; for how many looks a stay went on that was
-   * too long, and which one.
-   */
-  readonly #control = new Int32Array(new SharedArrayBuffer(4 * Int32Array.BYTES_PER_ELEMENT));
+  /** Whether to stop; whether the thread has ended by itself. */
+  readonly #control = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
   readonly #tickMs: number;
   readonly #looks: number;
   readonly #onExit = () => this.dispose();
@@ -86,6 +81,10 @@ export class Watchdog {
     return this.#thread !== null && Atomics.load(this.#control, 1) === 0;
   }
 
+  start(): void {
+    this.#thread ??= this.#start();
+  }
+
   /** From now on a stay under `number` that is too long costs `isolate` its life. */
   guard(number: number, isolate: ivm.Isolate): void {
     const { exchange } = this.#stopped();
@@ -102,12 +101,6 @@ export class Watchdog {
   /** Call it at the start of every stay, after it was counted. */
   wake(): void {
     if (Atomics.load(this.#control, 1) === 1) this.#watch();
-  }
-
-  /** How long the latest stay went on, in milliseconds; 0 when it was within its limit. */
-  lastedMs(): number {
-    if (Atomics.load(this.#control, 3) !== this.#stays.count) return 0;
-    return Atomics.load(this.#control, 2) * this.#tickMs;
   }
 
   dispose(): void {
