@@ -5,7 +5,7 @@
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
 import { type Command, Option, program } from "commander";
-import { settingNames } from "./settings.ts";
+import { type SettingNames, settingNames } from "./settings.ts";
 
 // Compiled code is kept from run to run, for this process and those that it starts: without it a worker
 // takes twice as long to start and keeps 30 MB more, for the stripper of types alone.
@@ -53,6 +53,11 @@ function running(run: (flags: Flags) => Promise<number>) {
   };
 }
 
+function settingOption({ flag, argument, meaning, variable, fallback }: SettingNames): Option {
+  const known = [...(fallback === "" ? [] : [`default ${fallback}`]), variable].join("; ");
+  return new Option(`${flag} <${argument}>`, `${meaning} (${known})`);
+}
+
 program
   .name("sluice")
   .description("A routing gateway for services that register in Consul.")
@@ -61,10 +66,7 @@ program
   });
 
 const start = program.command("start").description("run the gateway");
-for (const { flag, argument, meaning, variable, fallback } of settingNames) {
-  const known = [...(fallback === "" ? [] : [`default ${fallback}`]), variable].join("; ");
-  start.addOption(new Option(`${flag} <${argument}>`, `${meaning} (${known})`));
-}
+for (const names of settingNames) start.addOption(settingOption(names));
 start.action(
   running(async (flags) => {
     const { runStart } = await import("./commands/start.ts");
@@ -134,13 +136,18 @@ const script = program
   .command("script")
   .description("rewrite scripts: push, test, list, show, history, rollback, remove, status");
 
+/** What a command that examines a source shares with the gateways that will run it. */
+const limitFields: ReadonlySet<string> = new Set(["scriptMemory", "scriptTimeout"]);
+const placeFields: ReadonlySet<string> = new Set(["consul", "prefix", "config"]);
+
 /** One subcommand of `script`; all of them find Consul in the same way. */
 function scriptCommand(usage: string, description: string): Command {
-  const command = script
-    .command(usage)
-    .description(description)
-    .option("--consul <URL>", "Consul's HTTP API; without it CONSUL_HTTP_ADDR, then this machine's")
-    .option("--prefix <PREFIX>", "of all keys in Consul KV (default sluice/; SLUICE_PREFIX)");
+  const command = script.command(usage).description(description);
+  const examines = ["push", "test", "rollback"].includes(command.name());
+  for (const names of settingNames) {
+    const isOurs = placeFields.has(names.field) || (examines && limitFields.has(names.field));
+    if (isOurs) command.addOption(settingOption(names));
+  }
   return command.action((...given: unknown[]) => {
     const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
     return running(async (flags) => {

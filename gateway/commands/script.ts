@@ -13,8 +13,9 @@ import {
   subjectOf,
   withSchedule,
 } from "../life/index.ts";
-import { defaultSandboxLimits, examineScript } from "../sandbox/index.ts";
-import { consulAddress, duration, keyPrefix, text } from "../settings-values.ts";
+import { defaultSandboxLimits, Examiner } from "../sandbox/index.ts";
+import { loadSettings } from "../settings.ts";
+import { duration, text } from "../settings-values.ts";
 import { CommandError, readFlag } from "./command-error.ts";
 import { everywhere, registeredGateways, statusOf } from "./everywhere.ts";
 import { historyLines, listLines, statusLines, whereLines } from "./script-print.ts";
@@ -55,13 +56,12 @@ export async function runScript(
 ): Promise<number> {
   const subcommand = subcommands[name];
   if (subcommand === undefined) throw new CommandError(`script ${name} is not known`);
-  const url = flags.consul ?? (env.SLUICE_CONSUL || undefined);
-  const given = url === undefined ? {} : { url: readFlag("--consul", consulAddress(), url) };
-  const consul = new ConsulClient(resolveConsulAddress(given, env));
-  const raw = flags.prefix ?? (env.SLUICE_PREFIX || "sluice/");
-  const prefix = readFlag("--prefix", keyPrefix(), raw);
+  const { consul: named, prefix, script } = await settingsOf(flags, env);
+  const address = resolveConsulAddress(named.url === null ? {} : { url: named.url }, env);
+  const consul = new ConsulClient(address);
+  const examiner = new Examiner({ ...defaultSandboxLimits, ...script });
   const store = new LifeStore(new KvStore(consul), prefix);
-  const examine = withSchedule((host, tables) => examineScript(host, tables, defaultSandboxLimits));
+  const examine = withSchedule((host, tables) => examiner.examine(host, tables));
   const operations = new Operations({ store, examine, now: Date.now });
   const by = flags.by === undefined ? whoami() : readFlag("--by", text(), flags.by);
   try {
@@ -71,8 +71,15 @@ export async function runScript(
     explain(error, print);
     return 1;
   } finally {
+    examiner.close();
     consul.close();
   }
+}
+
+/** As `sluice start` would have them here: a source is held to what the gateways hold it to. */
+function settingsOf(flags: Flags, env: Readonly<Record<string, string | undefined>>) {
+  const { config, consul, prefix, scriptMemory, scriptTimeout } = flags;
+  return loadSettings({ config, consul, prefix, scriptMemory, scriptTimeout }, env);
 }
 
 async function push(desk: Desk, [file = ""]: readonly string[]): Promise<number> {

@@ -144,6 +144,54 @@ for (const kind of consulKinds())
       expect(status).to.equal(0);
     });
 
+    it("a script that never ends, or takes its process with it, is refused by test and push", async () => {
+      const endless = {
+        "an endless top level": "for (;;); export default () => {};",
+        "an endless test": `${says("x")} export const tests = [{ get request() { for (;;); } }];`,
+        "what no time limit ends": "throw { get message() { for (;;); } };",
+        "memory without end": "const all = []; for (;;) all.push(new Array(1e5).fill(1));",
+      };
+      for (const [what, text] of Object.entries(endless)) {
+        const path = file("endless.js", text);
+        const tried = await script("test", path, "--script-timeout", "5ms");
+        expect(tried.status, what).to.equal(1);
+        expect(tried.stdout, what).to.match(/^refused: scripts\/test\.example:/);
+      }
+      const host = newHost();
+      const pushed = await push(host, endless["what no time limit ends"]);
+      expect(pushed.status).to.equal(1);
+      expect(pushed.stdout).to.match(/^refused: scripts\//);
+      expect((await script("show", host)).stderr).to.contain("there is no scripts/");
+    });
+
+    it("a source is held to the limits of the gateway's settings", async () => {
+      // Loading may take ten times as long as a call.
+      const slow = file(
+        "slow.js",
+        `const end = Date.now() + 400; while (Date.now() < end); ${says("x")}`,
+      );
+      const byDefault = await script("test", slow);
+      expect(byDefault.status).to.equal(1);
+      expect(byDefault.stdout).to.contain("100 ms");
+      const byFlag = await script("test", slow, "--script-timeout", "200ms");
+      expect(byFlag.stdout).to.equal("it loads; it has no tests\n");
+      const args = ["script", "test", slow, "--consul", scene.consul.url];
+      const byVariable = await runSluice(args, { SLUICE_SCRIPT_TIMEOUT: "200ms" });
+      expect(byVariable.stdout).to.equal("it loads; it has no tests\n");
+      const config = file("sluice.json", JSON.stringify({ scriptTimeout: "200ms" }));
+      const byFile = await script("test", slow, "--config", config);
+      expect(byFile.stdout).to.equal("it loads; it has no tests\n");
+      const heap =
+        "const all = []; for (let at = 0; at < 500; at += 1) all.push(new Array(1e4).fill(at + 0.5));";
+      const large = file("large.js", `${heap} ${says("x")}`);
+      expect((await script("test", large)).stdout).to.match(/^refused: .*memory/);
+      const more = await script("test", large, "--script-memory", "128", "--script-timeout", "1s");
+      expect(more.stdout).to.equal("it loads; it has no tests\n");
+      const wrong = await script("test", slow, "--script-timeout", "soon");
+      expect(wrong.stderr).to.match(/^sluice: --script-timeout: /);
+      expect(wrong.status).to.equal(1);
+    });
+
     it("two pushes at once: none is lost without a word", async () => {
       const host = newHost();
       const texts = ["left", "right"];
