@@ -1,4 +1,7 @@
-/** Hears which script a worker could not get out of. What a worker writes is checked: scripts run in it. */
+/**
+ * Hears which script a worker could not get out of, or was in when it crashed. What a worker writes is
+ * checked: scripts run in it.
+ */
 import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
@@ -20,8 +23,21 @@ const schema = z.object({
     onError: z.enum(["deny", "skip"]),
   }),
 });
+const line = z.union([schema, z.object({ inside: schema.nullable() })]);
+/** What V8 and the system end a process by when it cannot go on: an abort, a trap, no memory. */
+const crashes: readonly unknown[] = [
+  "SIGABRT",
+  "SIGTRAP",
+  "SIGILL",
+  "SIGSEGV",
+  "SIGBUS",
+  "SIGKILL",
+];
 
-/** Calls back at most once for each line; what is none of ours is told to `onTrouble`. */
+/**
+ * Calls back for a worker that says which script it cannot get out of, and for one that crashes in a
+ * script; what is none of ours is told to `onTrouble`.
+ */
 export function hearLastWords(
   child: ChildProcess,
   onWords: (words: LastWords) => void,
@@ -29,18 +45,30 @@ export function hearLastWords(
 ): void {
   const pipe = child.stdio[lastWordsDescriptor];
   if (!(pipe instanceof Readable)) return;
+  let inside: LastWords | null = null;
   // A worker that is killed may reset it.
   pipe.on("error", (error: Error) => onTrouble(error.message));
-  createInterface({ input: pipe }).on("line", (line) => {
-    const read = schema.safeParse(line.length > maxLength ? null : parsed(line));
-    if (read.success) onWords(read.data);
-    else onTrouble("what it wrote last cannot be read");
+  createInterface({ input: pipe }).on("line", (text) => {
+    const read = line.safeParse(text.length > maxLength ? null : parsed(text));
+    if (!read.success) onTrouble("what it wrote last cannot be read");
+    else if ("inside" in read.data) inside = read.data.inside;
+    else {
+      inside = null;
+      onWords(read.data);
+    }
+  });
+  // Not `exit`: what it wrote may come after that.
+  child.once("close", (_code: number | null, signal: NodeJS.Signals | null) => {
+    // One that was killed by us did not crash.
+    if (inside === null || child.killed || !crashes.includes(signal)) return;
+    const reason = `a worker was ended by ${signal} while it was in it`;
+    onWords({ ...inside, out: { ...inside.out, reason } });
   });
 }
 
-function parsed(line: string): unknown {
+function parsed(text: string): unknown {
   try {
-    return JSON.parse(line);
+    return JSON.parse(text);
   } catch {
     return null;
   }

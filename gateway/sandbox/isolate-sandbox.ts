@@ -26,7 +26,7 @@ export interface SandboxOptions {
    * Default 2000.
    */
   readonly stallMs?: number;
-  /** A file descriptor that takes a line of JSON, `LastWords`, before that end. Default: none. */
+  /** A file descriptor that takes lines of JSON, `InsideWords` and `LastWords`. Default: none. */
   readonly lastWordsDescriptor?: number;
 }
 

@@ -1,16 +1,22 @@
-/** The thread of `stall-guard.ts`. It can do only one thing to the thread that it watches: end it. */
+/**
+ * The thread of `stall-guard.ts`. It can do only one thing to the thread that it watches: end it. What
+ * that is in for long it says early, because a crash of V8 takes both.
+ */
 import { writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import type { LastWords } from "../state/index.ts";
+import type { InsideWords, LastWords } from "../state/index.ts";
 import type { GuardedScript, StallGuardOptions } from "./stall-guard.ts";
 
 const { inside, stallMs, lastWordsDescriptor } = workerData as StallGuardOptions & {
   readonly inside: Int32Array;
 };
-const looks = 4;
+const looks = 40;
+/** Rather a call too many than a crash that nobody knows the reason of. */
+const looksUntilSaid = 2;
 const scripts = new Map<number, GuardedScript>();
 let seenStay = 0;
 let seenTimes = 0;
+let isSaid = false;
 
 parentPort?.on("message", ({ number, script }: { number: number; script: GuardedScript }) => {
   scripts.set(number, script);
@@ -22,12 +28,18 @@ setInterval(() => {
   if (number === 0 || stay !== seenStay) {
     seenStay = stay;
     seenTimes = 0;
+    if (isSaid) say({ inside: null });
+    isSaid = false;
     return;
   }
   // Counting looks, not time: a process that was suspended as a whole has not stalled.
   seenTimes += 1;
-  if (seenTimes < looks) return;
   const script = scripts.get(Math.abs(number));
+  if (seenTimes === looksUntilSaid && script !== undefined) {
+    isSaid = true;
+    say({ inside: wordsOf(script) });
+  }
+  if (seenTimes < looks) return;
   const record = {
     name: "sluice-sandbox",
     pid: process.pid,
@@ -38,15 +50,18 @@ setInterval(() => {
     v: 0,
   };
   try {
-    if (script !== undefined && lastWordsDescriptor !== null) tell(script, lastWordsDescriptor);
+    if (script !== undefined) say(wordsOf(script));
     writeSync(2, `${JSON.stringify(record)}\n`);
   } finally {
     process.kill(process.pid, "SIGKILL");
   }
 }, stallMs / looks);
 
-function tell({ host, version, ...known }: GuardedScript, descriptor: number): void {
+function wordsOf({ host, version, ...known }: GuardedScript): LastWords {
   const reason = `a worker could not get out of it for ${stallMs} ms and was ended`;
-  const words: LastWords = { host, version, out: { reason, ...known } };
-  writeSync(descriptor, `${JSON.stringify(words)}\n`);
+  return { host, version, out: { reason, ...known } };
+}
+
+function say(words: LastWords | InsideWords): void {
+  if (lastWordsDescriptor !== null) writeSync(lastWordsDescriptor, `${JSON.stringify(words)}\n`);
 }

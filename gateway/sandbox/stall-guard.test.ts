@@ -1,12 +1,22 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 
+const stallMs = 1_000;
 const children = new Set<ChildProcess>();
 
-/** Runs a script in a process of its own, as a worker would. */
-async function run(script: string): Promise<{ signal: string | null; out: string; err: string }> {
+interface Run {
+  readonly signal: string | null;
+  readonly out: string;
+  readonly err: string;
+  /** What was written for the primary, a record for each line. */
+  readonly words: readonly unknown[];
+}
+
+/** Runs a script in a process of its own, as a worker would. @param crash ends it when it says something. */
+async function run(script: string, crash?: NodeJS.Signals): Promise<Run> {
   const child = spawn(process.execPath, ["--input-type=module-typescript"], {
     cwd: fileURLToPath(new URL(".", import.meta.url)),
     stdio: ["pipe", "pipe", "pipe", "pipe"],
@@ -20,13 +30,24 @@ async function run(script: string): Promise<{ signal: string | null; out: string
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     err += text;
   });
+  let words = "";
+  const pipe = child.stdio[3];
+  if (!(pipe instanceof Readable)) throw new Error("there is no pipe");
+  pipe.setEncoding("utf8").on("data", (text: string) => {
+    words += text;
+    if (crash !== undefined) child.kill(crash);
+  });
   child.stdin.end(`
     import { Bench, tables } from "./test-sandbox.ts";
-    const bench = new Bench(tables(${JSON.stringify(script)}), { stallMs: 400 });
+    const bench = new Bench(tables(${JSON.stringify(script)}), {
+      stallMs: ${stallMs},
+      lastWordsDescriptor: 3,
+    });
     const { exchange } = bench.request();
     process.stdout.write(String(exchange.status));`);
   const [, signal] = (await once(child, "close")) as [number | null, string | null];
-  return { signal, out, err };
+  const lines = words.split("\n").filter((line) => line !== "");
+  return { signal, out, err, words: lines.map((line): unknown => JSON.parse(line)) };
 }
 
 describe("the stall guard", () => {
@@ -38,7 +59,7 @@ describe("the stall guard", () => {
   it("ends the process when a script cannot be interrupted, and names the script", async () => {
     // What a top level throws is looked at by isolated-vm itself, when the time limit is over.
     const stuck = "throw { get message() { for (;;); } }; export default () => {};";
-    const { signal, out, err } = await run(stuck);
+    const { signal, out, err, words } = await run(stuck);
     expect(signal).to.equal("SIGKILL");
     expect(out).to.equal("");
     const record: unknown = JSON.parse(err.trim());
@@ -46,11 +67,31 @@ describe("the stall guard", () => {
     expect(record)
       .to.have.property("script")
       .that.matches(/^scripts\/a\.example\.com [0-9a-f]{64}$/);
+    expect(words).to.have.length(2);
+    expect(words[1]).to.include({ host: "a.example.com" });
+    expect(words[0]).to.deep.equal({ inside: words[1] });
+  });
+
+  it("has named the script when the process crashes in it", async () => {
+    const stuck = "throw { get message() { for (;;); } }; export default () => {};";
+    const { signal, words } = await run(stuck, "SIGABRT");
+    expect(signal).to.equal("SIGABRT");
+    expect(words).to.have.length(1);
+    expect(words[0]).to.have.nested.include({ "inside.host": "a.example.com" });
+  });
+
+  it("takes the name back when the script returns after all", async () => {
+    // Loading may take ten times as long as a call.
+    const late =
+      "const until = Date.now() + 300; while (Date.now() < until); export default () => deny(403);";
+    const { signal, out, words } = await run(late);
+    expect({ signal, out }).to.deep.equal({ signal: null, out: "403" });
+    expect(words.at(-1)).to.deep.equal({ inside: null });
   });
 
   it("leaves a process alone whose scripts return, and does not keep it alive", async () => {
-    const { signal, out, err } = await run("export default () => deny(403);");
-    expect({ signal, out, err }).to.deep.equal({ signal: null, out: "403", err: "" });
+    const ran = await run("export default () => deny(403);");
+    expect(ran).to.deep.equal({ signal: null, out: "403", err: "", words: [] });
   });
 
   it("leaves it to the time limit to end what can be interrupted", async () => {

@@ -22,7 +22,7 @@ export interface StallGuard {
 export interface StallGuardOptions {
   /** How long a stay may last, in milliseconds; 0 for no guard. */
   readonly stallMs: number;
-  /** A file descriptor that takes a line of JSON, `LastWords`, before the end; `null`: nobody listens. */
+  /** A file descriptor that takes lines of JSON, `InsideWords` and `LastWords`; `null`: nobody listens. */
   readonly lastWordsDescriptor: number | null;
 }
 

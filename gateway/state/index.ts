@@ -26,6 +26,7 @@ export type {
 } from "./documents.ts";
 export type { Closed, LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
 export type {
+  InsideWords,
   LastWords,
   ScriptReport,
   ToPrimary,

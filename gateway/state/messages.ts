@@ -43,9 +43,15 @@ export type ToPrimary =
 
 /**
  * Where a worker writes its last words: a pipe to the primary beside the channel, since the thread that
- * has the channel cannot speak any more. One line of JSON, a `LastWords`.
+ * has the channel cannot speak any more. Lines of JSON: a `LastWords` at the end; before that an
+ * `InsideWords` for each script that it is in for long, because its end may come without a word.
  */
 export const lastWordsDescriptor = 4;
+
+/** Which script the worker has been in for longer than any should take; `null`: it came out of it. */
+export interface InsideWords {
+  readonly inside: LastWords | null;
+}
 
 /** Which script the worker cannot get out of. */
 export interface LastWords {
