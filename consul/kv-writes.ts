@@ -20,6 +20,8 @@ export type KvWrite =
   | { readonly key: string; readonly text: string; readonly cas: number }
   | { readonly key: string; readonly text: null; readonly cas: number };
 
+/** As the watches read a text: without the mark that some editors put before it. */
+const utf8 = new TextDecoder();
 const deadlineMs = 5_000;
 /** The client's own types do not know its `timeout`, though every call takes it. */
 const deadline: { readonly token?: string; readonly timeout: number } = { timeout: deadlineMs };
@@ -109,7 +111,7 @@ export class KvStore {
 }
 
 function asEntry({ key, encoded, modifyIndex }: KvItem): KvEntry {
-  return { key, text: Buffer.from(encoded ?? "", "base64").toString(), modifyIndex };
+  return { key, text: utf8.decode(Buffer.from(encoded ?? "", "base64")), modifyIndex };
 }
 
 /** Consul answers 409 for a lost race and for a write that is not allowed alike. */

@@ -10,6 +10,7 @@ import {
   type Pushed,
   SourceRefused,
   type Subject,
+  sourceText,
   subjectOf,
   withSchedule,
 } from "../life/index.ts";
@@ -182,9 +183,10 @@ function explain({ message, fault }: SourceRefused, print: Print): void {
 }
 
 async function readSource(subject: Subject, file: string): Promise<string> {
-  const source = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
     throw new CommandError(`${file} cannot be read: ${error.code ?? error.message}`);
   });
+  const source = sourceText(subject, bytes);
   return /\.[mc]?ts$/.test(file) ? eraseTypes(subject, source) : source;
 }
 

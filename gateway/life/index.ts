@@ -14,4 +14,5 @@ export { Lives } from "./lives.ts";
 export type { Listed, Pushed, Shown } from "./operations.ts";
 export { Operations, subjectOf } from "./operations.ts";
 export { scheduleFault } from "./schedule.ts";
+export { sourceText } from "./source-text.ts";
 export { type Kv, LifeConflict, LifeStore } from "./store.ts";

@@ -2,7 +2,12 @@
  * What operators do with scripts and modules: list, show, test, push, roll back, remove. The commands
  * and the admin API are two faces of it. A version that it would refuse never reaches Consul.
  */
-import { maxDocumentBytes, parseEntryName } from "../documents/index.ts";
+import {
+  DocumentError,
+  maxDocumentBytes,
+  parseEntryName,
+  parseHostName,
+} from "../documents/index.ts";
 import type { Examination, ExamineScript, ScriptTables } from "../sandbox/index.ts";
 import type { Json, LifeDocument, Source } from "../state/index.ts";
 import { isTakenBack } from "./agreement.ts";
@@ -46,6 +51,8 @@ export interface OperationsOptions {
   readonly now: () => number;
 }
 
+const shortVersion = /^[0-9a-f]{4,64}$/i;
+
 export class Operations {
   readonly #store: LifeStore;
   readonly #examine: ExamineScript;
@@ -78,15 +85,23 @@ export class Operations {
     return this.#store.history(subject);
   }
 
-  /** The source of a version of the history, which may be shortened. @throws SourceMissing */
+  /** The source of a version of the history, of which the first few digits are enough. @throws SourceMissing */
   async version(subject: Subject, version: string): Promise<StoredSource> {
     const history = await this.#store.history(subject);
-    const found = history.find((one) => one.version.startsWith(version.toLowerCase()));
-    const text = found === undefined ? null : await this.#store.version(subject, found.version);
+    if (!shortVersion.test(version)) {
+      const wrong = JSON.stringify(version.slice(0, 80));
+      throw new SourceMissing(`${wrong} is no version: 4 to 64 hexadecimal digits`);
+    }
+    const begins = history.filter((one) => one.version.startsWith(version.toLowerCase()));
+    const [found, other] = new Set(begins.map((one) => one.version));
+    if (found !== undefined && other !== undefined) {
+      throw new SourceMissing(`${subject} has several versions that begin with ${version}`);
+    }
+    const text = found === undefined ? null : await this.#store.version(subject, found);
     if (found === undefined || text === null) {
       throw new SourceMissing(`${subject} has no version ${version} in its history`);
     }
-    return { text, version: found.version, modifyIndex: 0 };
+    return { text, version: found, modifyIndex: 0 };
   }
 
   /** Examines a source with the modules and settings that are in KV; writes nothing. */
@@ -259,6 +274,10 @@ export class Operations {
 
 /** The subject of a host or a module's name, in its one spelling. @throws DocumentError */
 export function subjectOf(kind: "scripts" | "modules", name: string): Subject {
+  if (kind === "scripts" && parseHostName(name) === null) {
+    const problem = `${JSON.stringify(name)} is not a host or *.domain: no scheme, no port, no path`;
+    throw new DocumentError("bad_key", `${kind}/${name}`, problem);
+  }
   const entry = kind === "scripts" ? "script" : "module";
   return `${kind}/${parseEntryName(entry, `${kind}/${name}`, name)}`;
 }

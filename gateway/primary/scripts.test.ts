@@ -231,7 +231,9 @@ describe("script gate", () => {
     await harness.offer(module("util", "wrong"), script("a", "import 'modules/util'"));
     expect(harness.live.size).to.equal(0);
     expect(harness.refused["modules/util"]).to.equal("syntax error");
-    expect(harness.refused["scripts/a"]).to.equal("there is no modules/util");
+    expect(harness.refused["scripts/a"]).to.equal(
+      "there is no modules/util; modules/util is refused itself",
+    );
   });
 
   it("refuses a change of a module, or its end, that would break a live script", async () => {

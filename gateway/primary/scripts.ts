@@ -182,6 +182,11 @@ export class ScriptGate {
       const source = this.#wanted.script.get(host);
       if (source) for (const name of this.#wanted.importsOf(source)) modules.add(name);
     }
+    // So does a module that was refused, maybe for the lack of one of these.
+    for (const [name, source] of this.#wanted.module) {
+      if (!this.#refusals.has(`modules/${name}`)) continue;
+      if (!this.#wanted.importsOf(source).isDisjointFrom(modules)) modules.add(name);
+    }
     for (const host of this.#importersOf(modules)) scripts.add(host);
     for (const host of scripts) {
       const source = this.#wanted.script.get(host);
@@ -226,8 +231,11 @@ export class ScriptGate {
     const wantedScripts = new Map(this.#wanted.script);
     await forEachAtMost(this.#concurrency, modules, async (name) => {
       const fault = await this.#faultOfModule(name, wantedModules);
-      // A module is at fault here only for its own text; what it imports answers for itself.
-      if (fault !== null && fault.key === `modules/${name}`) {
+      // A module is at fault here for its own text, and for a cycle that it is in; what it imports answers
+      // for itself.
+      const source = wantedModules.get(name);
+      const isInCycle = source !== undefined && this.#wanted.importsOf(source).has(name);
+      if (fault !== null && (fault.key === `modules/${name}` || isInCycle)) {
         refused.push({ key: `modules/${name}`, fault });
       } else sound.push(name);
     });
@@ -242,7 +250,10 @@ export class ScriptGate {
       const isNew = wanted !== undefined && wanted.version !== live?.version;
       const fault = isNew ? await this.#faultOf(host, wanted, candidates) : null;
       if (isNew && fault === null) accepted.push(host);
-      if (isNew && fault !== null) refused.push({ key: `scripts/${host}`, fault });
+      if (isNew && fault !== null) {
+        const key = `scripts/${host}`;
+        refused.push({ key, fault: this.#withCause(fault, wanted, wantedModules, candidates) });
+      }
       // Where the new text does not go live the old one stays, and has to live with the modules.
       if (!isConcerned.has(host)) return;
       const staying = new Map(this.#alsoLive(host).map((source) => [source.version, source]));
@@ -255,6 +266,20 @@ export class ScriptGate {
       }
     });
     return { scripts: accepted, modules: sound, refused, broken };
+  }
+
+  /** A module that is there and did not pass its own check is not there for a script. */
+  #withCause(
+    fault: ScriptFault,
+    script: Source,
+    wanted: ReadonlyMap<string, Source>,
+    passed: ReadonlyMap<string, Source>,
+  ): ScriptFault {
+    const cause = [...this.#wanted.importsOf(script)].find(
+      (name) => wanted.has(name) && !passed.has(name),
+    );
+    if (cause === undefined) return fault;
+    return { ...fault, message: `${fault.message}; modules/${cause} is refused itself` };
   }
 
   /** The hosts of which any version that serves, or is to serve, imports one of `modules`. */

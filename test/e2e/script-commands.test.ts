@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { expect } from "chai";
+import type { Status } from "../../gateway/primary/index.ts";
 import { consulKinds } from "../support/consul.ts";
 import { runSluice, TestGateway } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
@@ -45,7 +46,7 @@ for (const kind of consulKinds())
       hosts += 1;
       return `cmd${hosts}.example`;
     };
-    function file(name: string, text: string): string {
+    function file(name: string, text: string | Uint8Array): string {
       const path = join(folder, name);
       writeFileSync(path, text);
       return path;
@@ -192,6 +193,152 @@ for (const kind of consulKinds())
       expect(wrong.status).to.equal(1);
     });
 
+    describe("what is wrong is said in one line", () => {
+      const wrong = async (...args: readonly string[]) => {
+        const { status, stdout, stderr } = await script(...args);
+        expect(status).to.equal(1);
+        return stdout + stderr;
+      };
+      const rule = () => file("rule.js", says("x"));
+
+      it("of the file", async () => {
+        const to = ["--host", "wrong.example"];
+        const at = "refused: scripts/wrong.example";
+        expect(await wrong("push", join(folder, "none.js"), ...to)).to.match(
+          /^sluice: .*none\.js cannot be read: ENOENT\n$/,
+        );
+        expect(await wrong("push", file("empty.js", "\n"), ...to)).to.equal(`${at}: it is empty\n`);
+        const bytes = Buffer.concat([Buffer.from(says("x")), Buffer.from([0xff])]);
+        expect(await wrong("push", file("bytes.js", bytes), ...to)).to.equal(
+          `${at}: it is not UTF-8\n`,
+        );
+        const large = file("large.js", `${says("x")}//${"x".repeat(512 * 1024)}`);
+        expect(await wrong("push", large, ...to)).to.match(/: 52\d{4} bytes are above 524288\n$/);
+        const bad = "interface A {}\n\nexport default (r: A) => {\n  const x: string = ;\n};";
+        expect(await wrong("push", file("bad.ts", bad), ...to)).to.contain(`${at}:4:21: `);
+        const js = "export default () => {\n  const x = ;\n};";
+        expect(await wrong("push", file("bad.js", js), ...to)).to.contain(
+          `${at}:2:13: SyntaxError`,
+        );
+        const throws = `${"\n".repeat(3)}const y: number = 3;
+          export default (r: SluiceRequest) => { (null as unknown as { x: 1 }).x; };
+          export const tests = [{ expect: { pass: true } }];`;
+        expect(await wrong("push", file("throws.ts", throws), ...to)).to.contain(`${at}:5:80: `);
+        expect((await script("list")).stdout).to.not.contain("wrong.example");
+      });
+
+      it("of the host", async () => {
+        expect(await wrong("push", rule())).to.equal(
+          "sluice: say what it is for: --host HOST, or --module NAME\n",
+        );
+        for (const host of ["a.example:8080", "http://a.example/", "a.example/x", "a..example"]) {
+          expect(await wrong("push", rule(), "--host", host), host).to.equal(
+            `sluice: scripts/${host}: "${host}" is not a host or *.domain: no scheme, no port, no path\n`,
+          );
+        }
+        const upper = newHost();
+        const { status, stdout } = await script("push", rule(), "--host", upper.toUpperCase());
+        expect(status, stdout).to.equal(0);
+        expect(stdout).to.contain(`scripts/${upper} is written`);
+      });
+
+      it("of what is not there", async () => {
+        const host = newHost();
+        expect(await wrong("remove", host)).to.equal(`sluice: there is no scripts/${host}\n`);
+        expect(await wrong("rollback", host)).to.contain("has no earlier version that was good");
+        await push(host, says("one"));
+        expect(await wrong("rollback", host)).to.contain("has no earlier version that was good");
+        expect(await wrong("rollback", host, "abcd1234")).to.contain("has no version abcd1234");
+        expect(await wrong("rollback", host, "latest")).to.contain(
+          '"latest" is no version: 4 to 64',
+        );
+      });
+
+      it("of modules", async () => {
+        const lacks = file("module.js", 'import "modules/nobody";\nexport const a = 1;');
+        expect(await wrong("push", lacks, "--module", "lacks")).to.equal(
+          'refused: modules/lacks:1:8: import "modules/nobody": there is no such key\n',
+        );
+        const self = file("self.js", '\nimport "modules/self";');
+        expect(await wrong("push", self, "--module", "self")).to.equal(
+          "refused: modules/self:2:8: the imports make a cycle: modules/self -> modules/self\n",
+        );
+        await scene.writes.put("modules/ring1", 'import "modules/ring2";');
+        await scene.writes.put("modules/ring2", 'import "modules/ring1";');
+        scene.later(() => scene.writes.remove("modules/ring1"));
+        scene.later(() => scene.writes.remove("modules/ring2"));
+        const uses = file("uses.js", `import "modules/ring1";\n${says("x")}`);
+        expect(await wrong("push", uses, "--host", newHost())).to.contain(
+          "the imports make a cycle: modules/ring1 -> modules/ring2 -> modules/ring1",
+        );
+        for (const gateway of gateways) {
+          const { refused } = await gateway.statusWhen("it says so too", (now) =>
+            ["ring1", "ring2"].every((name) =>
+              now.refused.some(
+                ({ key, error }) =>
+                  key === `sluice/modules/${name}` && error.includes("the imports make a cycle"),
+              ),
+            ),
+          );
+          expect(refused.map(({ key }) => key)).to.include("sluice/modules/ring1");
+        }
+        const host = newHost();
+        await scene.writes.put(`scripts/${host}`, `import "modules/ring1";\n${says("x")}`);
+        scene.later(() => scene.writes.remove(`scripts/${host}`));
+        for (const gateway of gateways) {
+          const { refused } = await gateway.statusWhen("the script is refused", (now) =>
+            now.refused.some(({ key }) => key === `sluice/scripts/${host}`),
+          );
+          const found = refused.find(({ key }) => key === `sluice/scripts/${host}`);
+          expect(found?.error).to.match(/; modules\/ring[12] is refused itself$/);
+        }
+      });
+
+      it("of a module that lacks another, until that one comes", async () => {
+        const isRefused = (now: Status) =>
+          now.refused.some(({ key }) => key === "sluice/modules/early");
+        await scene.writes.put("modules/early", 'export { word } from "modules/later";');
+        for (const gateway of gateways) await gateway.statusWhen("it is refused", isRefused);
+        await scene.writes.put("modules/later", 'export const word = "x";');
+        for (const gateway of gateways) {
+          await gateway.statusWhen("both are live", (now) =>
+            ["early", "later"].every((name) => now.modules.some((one) => one.name === name)),
+          );
+          expect(isRefused(await gateway.status())).to.equal(false);
+        }
+      });
+
+      it("of a Consul that does not answer", async () => {
+        for (const args of [["push", rule(), "--host", "a.example"], ["status"], ["list"]]) {
+          const { status, stdout, stderr } = await runSluice([
+            "script",
+            ...args,
+            "--consul",
+            "127.0.0.1:1",
+          ]);
+          expect(status).to.equal(1);
+          expect(stdout).to.equal("");
+          expect(stderr).to.match(/^sluice: http:\/\/127\.0\.0\.1:1\/.*ECONNREFUSED.*\n$/);
+        }
+      });
+    });
+
+    it("a file that begins with a byte order mark is the one that it would be without", async () => {
+      const host = newHost();
+      const { status, stdout } = await push(host, `\uFEFF${says("one")}`);
+      expect(status, stdout).to.equal(0);
+      expect((await script("show", host)).stdout).to.equal(says("one"));
+    });
+
+    it("a second rollback goes back to where the first one came from", async () => {
+      const host = newHost();
+      for (const text of ["one", "two"]) await push(host, says(text));
+      for (const text of ["one", "two", "one"]) {
+        expect((await script("rollback", host)).status).to.equal(0);
+        await answers(host, text);
+      }
+    });
+
     it("two pushes at once: none is lost without a word", async () => {
       const host = newHost();
       const texts = ["left", "right"];
@@ -257,7 +404,7 @@ for (const kind of consulKinds())
     });
 
     describe("the admin API", () => {
-      async function ask(method: string, path: string, body?: string, headers = {}) {
+      async function ask(method: string, path: string, body?: string | Uint8Array, headers = {}) {
         const [gateway] = gateways;
         const { promise, resolve, reject } =
           Promise.withResolvers<import("node:http").IncomingMessage>();
@@ -317,6 +464,36 @@ for (const kind of consulKinds())
         const stale = await ask("PUT", `/scripts/${host}`, says("x"), { "if-match": '"abc"' });
         expect(stale.status).to.equal(409);
         expect((await ask("PATCH", `/scripts/${host}`, "x")).status).to.equal(404);
+      });
+
+      it("says what is wrong with a body or a name, and guesses nothing", async () => {
+        const host = newHost();
+        const at = `/scripts/${host}`;
+        const bytes = Buffer.concat([Buffer.from(says("x")), Buffer.from([0xff])]);
+        const notText = await ask("PUT", at, bytes);
+        expect(notText.status).to.equal(422);
+        expect(notText.body).to.include({ error: "script_refused", key: `scripts/${host}` });
+        expect(notText.body.message).to.contain("it is not UTF-8");
+        const large = await ask("PUT", at, `${says("x")}//${"x".repeat(512 * 1024)}`);
+        expect([large.status, large.body.error]).to.deep.equal([413, "too_large"]);
+        const whole = `${says("x")}//`;
+        const largest = whole + "x".repeat(512 * 1024 - whole.length);
+        expect((await ask("PUT", at, largest)).status).to.equal(200);
+        await eventually("as large as Consul takes", () => answers(host, "x"));
+        const upper = await ask("PUT", `/scripts/${host.toUpperCase()}`, says("y"));
+        expect(upper.body).to.include({ name: host });
+        await eventually("it is the same host", () => answers(host, "y"));
+        for (const wrong of ["%3A8080", "%2Fa", "..x", "%ff"]) {
+          const answer = await ask("PUT", at + wrong, says("x"));
+          expect([answer.status, answer.body.error], wrong).to.deep.equal([400, "bad_request"]);
+        }
+        for (const wrong of ["{", '{"version": 7}', '{"versoin": "x"}', '"abc"']) {
+          const answer = await ask("POST", `${at}/rollback`, wrong);
+          expect([answer.status, answer.body.error], wrong).to.deep.equal([400, "bad_request"]);
+        }
+        const none = await ask("POST", `${at}/rollback`, '{"version": ""}');
+        expect(none.status).to.equal(404);
+        await answers(host, "y");
       });
 
       it("does the same for modules, whose importers must go on working", async () => {

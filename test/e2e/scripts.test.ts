@@ -23,7 +23,8 @@ for (const kind of consulKinds())
 
     before(async () => {
       scene = await Scene.open(kind);
-      await scene.start();
+      // Longer than by default: other processes have the cores too.
+      await scene.start({ flags: ["--script-timeout", "50ms"] });
     });
     beforeEach(async () => {
       workers = await scene.workers();

@@ -28,6 +28,9 @@ export function failureOf(error: unknown): Failure {
     const fault = error instanceof SourceRefused ? error.fault : {};
     return { ...fault, ...failure(status, code, message) };
   }
+  if ("code" in error && error.code === "FST_ERR_CTP_BODY_TOO_LARGE") {
+    return failure(413, "too_large", "the body is larger than what Consul takes as a value");
+  }
   const given = "statusCode" in error ? error.statusCode : undefined;
   const answered = typeof given === "number" && given >= 400 ? given : 500;
   return failure(answered, answered < 500 ? "bad_request" : "failed", message);

@@ -26,6 +26,12 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     forceCloseConnections: true,
     requestTimeout: 10_000,
     bodyLimit: 64 * 1024,
+    // What the router itself refuses.
+    frameworkErrors: (error, _request, reply) => {
+      const answer = failureOf(error);
+      const type = { "content-type": "application/json; charset=utf-8" };
+      reply.raw.writeHead(answer.status, type).end(JSON.stringify(answer));
+    },
   });
 
   server.addHook("onRequest", async (request, reply) => {

@@ -3,12 +3,14 @@
  * history and rollback. A face of `life/operations.ts`; errors are JSON that names line and column.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { maxDocumentBytes } from "../../documents/index.ts";
+import * as z from "zod";
+import { checkDocument, maxDocumentBytes, parseJson } from "../../documents/index.ts";
 import {
   eraseTypes,
   type Operations,
   SourceRefused,
   type Subject,
+  sourceText,
   subjectOf,
 } from "../../life/index.ts";
 
@@ -22,7 +24,8 @@ const whoHeader = "sluice-by";
 
 export function addSources(server: FastifyInstance, operations: Operations): void {
   // Whatever a client calls it: a script is text.
-  server.addContentTypeParser("*", { parseAs: "string" }, (_request, body, done) =>
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) =>
     done(null, body),
   );
   for (const kind of ["scripts", "modules"] as const) {
@@ -43,8 +46,9 @@ async function answer(
   reply: FastifyReply,
 ): Promise<unknown> {
   const { "*": rest = "" } = request.params as { readonly "*"?: string };
-  const { name, action } = split(rest, request.method);
-  const subject = subjectOf(kind, name);
+  const { name: given, action } = split(rest, request.method);
+  const subject = subjectOf(kind, given);
+  const name = subject.slice(kind.length + 1);
   const by = String(request.headers[whoHeader] ?? `admin API, ${request.ip}`);
   switch (`${request.method} ${action ?? ""}`) {
     case "GET ": {
@@ -86,18 +90,16 @@ function split(rest: string, method: string): { readonly name: string; readonly 
 
 function sourceIn(subject: Subject, request: FastifyRequest): string {
   const { body } = request;
-  if (typeof body !== "string" || body === "") {
-    const message = "the body must be the source, as text";
-    throw new SourceRefused({ key: subject, line: 0, column: 0, message });
-  }
+  const text = sourceText(subject, body instanceof Uint8Array ? body : new Uint8Array());
   const isTypeScript = /typescript/.test(request.headers["content-type"] ?? "");
-  return isTypeScript ? eraseTypes(subject, body) : body;
+  return isTypeScript ? eraseTypes(subject, text) : text;
 }
 
-/** `{"version": "..."}` or nothing. */
+const wantedVersion = z.strictObject({ version: z.string().optional() });
+
+/** `{"version": "..."}` or nothing. @throws DocumentError for anything else: a guess would go live. */
 function versionIn(request: FastifyRequest): string | null {
-  const { body } = request;
-  const value: unknown = typeof body === "string" && body !== "" ? JSON.parse(body) : body;
-  if (typeof value !== "object" || value === null || !("version" in value)) return null;
-  return typeof value.version === "string" ? value.version : null;
+  const text = request.body instanceof Uint8Array ? Buffer.from(request.body).toString() : "";
+  if (text === "") return null;
+  return checkDocument("the body", parseJson("the body", text), wantedVersion).version ?? null;
 }
