@@ -90,6 +90,10 @@ const refused: Readonly<Record<string, readonly [body: string, error: RegExp]>> 
     `/a/g[Symbol.replace]("a".repeat(1e4), "$&".repeat(1e5))`,
     /Symbol.replace: only for fewer \$ in what is put into so long a text/,
   ],
+  "a string of 100 MB as JSON": [
+    `let text = "x"; while (text.length < 1e8) text += text; JSON.stringify(text)`,
+    /stringify: only for texts of at most 1 MiB/,
+  ],
   "the properties of a text of 100 MB": [
     `let text = "x"; while (text.length < 1e8) text += text; Object.keys(text)`,
     /keys: only for texts of at most 1 MiB/,

@@ -178,6 +178,7 @@ for (const name of ["escape", "unescape", "parseInt", "parseFloat"]) {
   replace(globalThis, name, onTexts);
 }
 replace(JSON, "parse", onTexts);
+replace(JSON, "stringify", onTexts);
 replace(Date, "parse", onTexts);
 delete RegExp.prototype.compile;
 
