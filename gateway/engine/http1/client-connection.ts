@@ -9,6 +9,7 @@ import { ChunkedDecoder, type ChunkSink } from "./chunked.ts";
 import { Http1Exchange } from "./exchange.ts";
 import type { Http1Engine } from "./http1.ts";
 import type { ClientOrigin } from "./outgoing-heads.ts";
+import { Reading } from "./reading.ts";
 import { RequestHead } from "./request-head.ts";
 import { RequestReader } from "./request-reader.ts";
 
@@ -38,14 +39,14 @@ export class ClientConnection<C> implements ClientOrigin {
   keepAlive = true;
   readonly #engine: Http1Engine<C>;
   readonly #socket: Socket;
+  readonly #reading: Reading;
   readonly #head = new RequestHead();
   readonly #exchange: Http1Exchange<C>;
   #stage: Stage = "idle";
   #requests = 0;
   readonly #reader = new RequestReader();
-  #isReading = false;
+  #isParsing = false;
   #hasEnded = false;
-  #isPaused = false;
   /** What the socket had not yet written when its deadline was set. */
   #unsent = 0;
   /** Bytes of the body still to come, when it has a length. */
@@ -57,6 +58,7 @@ export class ClientConnection<C> implements ClientOrigin {
   constructor(engine: Http1Engine<C>, socket: Socket, address: string, isTrusted: boolean) {
     this.#engine = engine;
     this.#socket = socket;
+    this.#reading = new Reading(socket);
     this.address = address.startsWith("::ffff:") ? address.slice(7) : address;
     this.isTrusted = isTrusted;
     this.forwardedLine = `X-Forwarded-For: ${this.address}\r\nX-Forwarded-Proto: http\r\n`;
@@ -97,9 +99,8 @@ export class ClientConnection<C> implements ClientOrigin {
   }
 
   resumeReading(): void {
-    if (!this.#isPaused) return;
-    this.#isPaused = false;
-    this.#socket.resume();
+    if (!this.#reading.isHeld) return;
+    this.#reading.release();
     if (this.#stage === "exchange" && !this.#isBodyDone) this.#touch();
   }
 
@@ -156,7 +157,7 @@ export class ClientConnection<C> implements ClientOrigin {
     }
     this.deadline = this.#engine.clock + this.#engine.limits.idleTimeoutMs;
     this.resumeReading();
-    if (this.#reader.pending !== null && !this.#isReading) this.#read();
+    if (this.#reader.pending !== null && !this.#isParsing) this.#read();
   }
 
   /** The engine stops: one more request may come until `graceEnd`. */
@@ -210,11 +211,12 @@ export class ClientConnection<C> implements ClientOrigin {
       case "idle":
       case "head":
         this.#keepAhead(chunk);
-        if (!this.#isPaused) this.#read();
+        if (!this.#reading.isHeld) this.#read();
         break;
       case "exchange":
         if (this.#isBodyDone) this.#keepAhead(chunk);
         else this.#readBody(chunk, 0);
+        if (!this.#isBodyDone) this.#reading.count(chunk.length);
         break;
       case "tunnel":
         this.#onTunnelBytes(chunk);
@@ -241,18 +243,17 @@ export class ClientConnection<C> implements ClientOrigin {
 
   /** Not read until the peer, or the turn of its next request, has room: not the client's delay. */
   #pause(): void {
-    this.#isPaused = true;
     if (this.#stage === "exchange") this.deadline = 0;
-    this.#socket.pause();
+    this.#reading.hold();
   }
 
   /** Reads requests as long as there are whole heads and nothing is being served. */
   #read(): void {
-    this.#isReading = true;
+    this.#isParsing = true;
     while (this.#reader.pending !== null && this.#mayRead()) {
       if (!this.#readRequest()) break;
     }
-    this.#isReading = false;
+    this.#isParsing = false;
   }
 
   /** False: more bytes are needed, or the request was refused. */
@@ -323,7 +324,7 @@ export class ClientConnection<C> implements ClientOrigin {
     }
     if (at < buffer.length && this.#stage !== "closing") {
       this.#keepAhead(at === 0 ? buffer : buffer.subarray(at));
-      if (this.#stage === "idle" && !this.#isReading) this.#read();
+      if (this.#stage === "idle" && !this.#isParsing) this.#read();
     }
   }
 

@@ -10,12 +10,11 @@ import { ChunkedDecoder } from "./chunked.ts";
 import type { Http1Exchange } from "./exchange.ts";
 import type { Http1Engine } from "./http1.ts";
 import type { Pool } from "./pool.ts";
+import { Reading } from "./reading.ts";
 import { ResponseHead } from "./response-head.ts";
 
 /** Up to here a chunk is decoded whole, and a small answer or request is passed on as one string. */
 const wholeTextBytes = 8_192;
-/** Body bytes that are read from one peer before the others have their turn. */
-const turnBytes = 65_536;
 const headEnd = "\r\n\r\n";
 
 type Stage = "connecting" | "idle" | "head" | "body" | "tunnel" | "closed";
@@ -31,6 +30,7 @@ export class PeerConnection<C> {
   hasAnswered = false;
   readonly #engine: Http1Engine<C>;
   readonly #socket: Socket;
+  readonly #reading: Reading;
   readonly #pool: Pool<C>;
   /** The last request that waited when this connection was tried. */
   readonly #ticket: number;
@@ -40,12 +40,6 @@ export class PeerConnection<C> {
   #remaining = 0;
   #decoder: ChunkedDecoder | null = null;
   #error: Error | null = null;
-  /** Body bytes read in this turn. */
-  #readInTurn = 0;
-  /** Paused until the next turn. */
-  #isYielding = false;
-  /** Paused since the client is slower. */
-  #isHeld = false;
 
   /** Begins to connect; `pool` is told how that ends. */
   constructor(engine: Http1Engine<C>, peer: Peer, pool: Pool<C>, ticket: number) {
@@ -57,6 +51,7 @@ export class PeerConnection<C> {
     engine.addPeerConnection(this);
     const socket = connect({ host: peer.host, port: peer.port, noDelay: true });
     this.#socket = socket;
+    this.#reading = new Reading(socket);
     socket.on("connect", () => this.#onConnect());
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("end", () => this.#onEnd());
@@ -140,14 +135,12 @@ export class PeerConnection<C> {
 
   /** The client is slower than the peer: not the peer's delay. */
   pause(): void {
-    this.#isHeld = true;
-    this.#socket.pause();
+    this.#reading.hold();
     if (this.#stage === "body") this.deadline = 0;
   }
 
   resume(): void {
-    this.#isHeld = false;
-    if (!this.#isYielding) this.#socket.resume();
+    this.#reading.release();
     if (this.#stage === "body") {
       this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
     }
@@ -156,8 +149,7 @@ export class PeerConnection<C> {
   /** The exchange is done with it; kept for another when `keep`, closed otherwise. */
   release(keep: boolean): void {
     this.#exchange = null;
-    this.#isHeld = false;
-    this.#socket.resume();
+    this.#reading.release();
     const isUsable = this.#stage !== "closed" && this.#pending === null;
     if (keep && isUsable && !this.peer.retired) this.#pool.onFree(this);
     else this.destroy();
@@ -209,28 +201,12 @@ export class PeerConnection<C> {
       case "body":
         this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
         this.#readBody(exchange, chunk, 0);
-        this.#yieldAfter(chunk.length);
+        if (this.#stage === "body") this.#reading.count(chunk.length);
         break;
       case "tunnel":
         exchange.tunnel?.sendToClient(chunk);
         break;
     }
-  }
-
-  /**
-   * libuv reads a socket that always has more up to 32 times before it looks at another. 200 large
-   * answers that began at once held up a small one for 1.5 s; with turns it is 0.1 s.
-   */
-  #yieldAfter(bytes: number): void {
-    this.#readInTurn += bytes;
-    if (this.#readInTurn < turnBytes || this.#isYielding || this.#stage !== "body") return;
-    this.#isYielding = true;
-    this.#socket.pause();
-    setImmediate(() => {
-      this.#isYielding = false;
-      this.#readInTurn = 0;
-      if (!this.#isHeld) this.#socket.resume();
-    });
   }
 
   #readHead(exchange: Http1Exchange<C>, chunk: Buffer): void {
