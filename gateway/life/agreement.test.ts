@@ -12,7 +12,7 @@ import {
   takeBack,
   widen,
 } from "./agreement.ts";
-import { type History, lastGood, noted, recorded } from "./history.ts";
+import { formatHistory, type History, lastGood, noted, recorded } from "./history.ts";
 
 const at = (version: string, modifyIndex: number) => ({ version, modifyIndex });
 const failed = (version: string, atMs: number, reason: string): TakenBack => ({
@@ -205,6 +205,17 @@ describe("the history of a script", () => {
     }
     expect(history).to.have.lengthOf(20);
     expect(history[0]?.version).to.equal("v29");
+  });
+
+  it("stays within the limit of a value, whoever brings what, and on its lines", () => {
+    let history: History = [];
+    const text = "\u4e16\n".repeat(50_000);
+    for (let each = 0; each < 30; each += 1) {
+      const note = { version: `${each}`.padStart(64, "a"), at: each, by: text, detail: text };
+      history = noted(history, { ...note, outcome: "refused" });
+    }
+    expect(Buffer.byteLength(formatHistory(history))).to.be.below(512 * 1024);
+    expect(history[0]?.by).to.match(/^(\u4e16 )+$/);
   });
 
   it("knows the last good version, which is none that failed", () => {

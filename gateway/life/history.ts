@@ -41,6 +41,7 @@ export type History = readonly HistoryEntry[];
 /** Entries kept. */
 export const maxHistory = 20;
 const maxDetail = 1_000;
+const maxBy = 200;
 /** Who brought what nobody pushed. */
 export const byHand = "Consul KV";
 
@@ -83,7 +84,8 @@ export interface Note {
  * object when that is known.
  */
 export function noted(history: History, note: Note): History {
-  const { version, outcome, by = byHand } = note;
+  const { version, outcome } = note;
+  const by = (note.by ?? byHand).replace(/\p{Cc}+/gu, " ").slice(0, maxBy);
   const since = new Date(note.at).toISOString();
   const detail = note.detail?.slice(0, maxDetail) ?? null;
   const latest = history[0];

@@ -101,6 +101,46 @@ for (const kind of consulKinds())
       expect(stdout.match(/^ok /gm)).to.have.lengthOf(2);
     });
 
+    it("push says which worker has not got it", async () => {
+      const host = newHost();
+      const pid = (await gateways[0]?.status())?.workers[1]?.pid ?? 0;
+      process.kill(pid, "SIGSTOP");
+      scene.later(() => process.kill(pid, "SIGCONT"));
+      const path = file("rule.js", says("one"));
+      const { status, stdout } = await script("push", path, "--host", host, "--timeout", "1s");
+      expect(status).to.equal(1);
+      expect(stdout).to.match(new RegExp(`^NOT .* but not yet in the workers ${pid}$`, "m"));
+      expect(stdout.match(/^ok .* live in 2 workers$/gm)).to.have.lengthOf(1);
+      process.kill(pid, "SIGCONT");
+      await gateways[0]?.caughtUp();
+    });
+
+    it("every command does the same for modules", async () => {
+      const name = `words/of${hosts}`;
+      const pushed = [];
+      for (const word of ["one", "two"]) {
+        const path = file("words.js", `export const word = "${word}";\n`);
+        pushed.push(await script("push", path, "--module", name, "--by", "ada"));
+      }
+      for (const { status, stdout } of pushed) {
+        expect(status, stdout).to.equal(0);
+        expect(stdout.match(/^ok .* live in 2 workers$/gm)).to.have.lengthOf(2);
+      }
+      expect((await script("list", "--modules")).stdout).to.contain(name);
+      const shown = async () => (await script("show", name, "--module")).stdout;
+      expect(await shown()).to.equal('export const word = "two";\n');
+      expect((await script("rollback", name, "--module")).status).to.equal(0);
+      expect(await shown()).to.equal('export const word = "one";\n');
+      await eventually("its history says so", async () => {
+        const { stdout } = await script("history", name, "--module");
+        const outcomes = [...stdout.matchAll(/ (live|replaced) /g)].map(([, outcome]) => outcome);
+        expect(outcomes).to.deep.equal(["live", "replaced", "replaced"]);
+      });
+      const removed = await script("remove", name, "--module");
+      expect(removed.stdout.match(/^ok .* gone in 2 workers$/gm)).to.have.lengthOf(2);
+      expect((await script("list", "--modules")).stdout).to.not.contain(name);
+    });
+
     it("TypeScript is pushed without its types, and its faults have their place", async () => {
       const host = newHost();
       const rule = `interface Named { readonly name: string }
@@ -397,6 +437,10 @@ for (const kind of consulKinds())
       await eventually("both gateways refuse it", async () => {
         const { stdout } = await script("status");
         expect(stdout.match(/^ {4}test {6}says it$/gm)).to.have.lengthOf(2);
+        expect(stdout.match(/^ {4}expected {2}\{"respond":\{"body":"two"\}\}$/gm)).to.have.lengthOf(
+          2,
+        );
+        expect(stdout.match(/^ {4}actual {4}\{"respond":.*"body":"one".*$/gm)).to.have.lengthOf(2);
         expect(stdout.match(/ has 5 % until /g)).to.have.lengthOf(2);
         expect(stdout).to.contain(`refused: sluice/scripts/${other} since`);
       });
@@ -504,6 +548,13 @@ for (const kind of consulKinds())
         const rule = `import { word } from "modules/${name}"; export default () => respond({ body: word });`;
         expect((await ask("PUT", `/scripts/${host}`, rule)).status).to.equal(200);
         await eventually("it is live", () => answers(host, "a"));
+        expect(JSON.stringify((await ask("GET", "/modules")).body)).to.contain(name);
+        expect((await ask("GET", `/modules/${name}`)).body).to.include({
+          name,
+          source: module("a"),
+        });
+        const tried = await ask("POST", `/modules/${name}/test`, "export const other = 1;");
+        expect(tried.status).to.equal(422);
         const broken = await ask("PUT", `/modules/${name}`, "export const other = 1;");
         expect(broken.status).to.equal(422);
         expect(broken.body.message).to.contain(`it would break scripts/${host}`);

@@ -1,4 +1,5 @@
 /** The life of scripts over two gateways on one Consul: refused, rolled out, taken back, remembered. */
+import { Agent } from "node:http";
 import { expect } from "chai";
 import type { History } from "../../gateway/life/index.ts";
 import { until } from "../support/conditions.ts";
@@ -84,6 +85,11 @@ for (const kind of consulKinds())
           },
         });
         says200("good")(await ask(gateway, host));
+        const told = gateway.records.filter(
+          ({ key: of, msg }) => of === `sluice/scripts/${host}` && /is refused/.test(msg),
+        );
+        expect(told).to.have.lengthOf(1);
+        expect(told[0]).to.deep.include({ test: found && "test" in found ? found.test : null });
       }
       await eventually("the history says so, once", async () => {
         const history = await historyOf(host);
@@ -160,6 +166,48 @@ for (const kind of consulKinds())
         ),
       );
       expect(told, "by one gateway").to.have.lengthOf(1);
+    });
+
+    it("a rollout goes by the client's address where it names no header", async () => {
+      const host = newHost();
+      await put(host, says("old"));
+      await everywhere("the old one is live", host, says200("old"));
+      await put(host, says("new", `export const rollout = { percent: 30, steps: ["1h"] };`));
+      const addresses = Array.from({ length: 60 }, (_, at) => `127.0.0.${at + 2}`);
+      const who = async (gateway: TestGateway) => {
+        const got = await Promise.all(
+          addresses.map((localAddress) =>
+            gateway.request({ host, agent: new Agent({ localAddress }) }),
+          ),
+        );
+        return addresses.filter((_, at) => got[at]?.body === "new");
+      };
+      await eventually("both gateways give it to the same addresses", async () => {
+        const [one, other] = await Promise.all(gateways.map(who));
+        expect(one).to.deep.equal(other);
+        expect(one?.length).to.be.within(6, 32);
+      });
+      await put(host, says("old"));
+      for (const gateway of gateways) {
+        await eventually("the version before ends it", async () =>
+          expect(await who(gateway)).to.deep.equal([]),
+        );
+      }
+    });
+
+    it("a wildcard's script has the same life", async () => {
+      const domain = `wild${newHost()}`;
+      const [gateway] = gateways;
+      if (gateway === undefined) throw new Error("two gateways");
+      await put(`*.${domain}`, failsAt("one"));
+      await everywhere("the first is live", `a.${domain}`, says200("one"));
+      await put(`*.${domain}`, failsAt("two"));
+      await everywhere("the second is live", `b.${domain}`, says200("two"));
+      for (let each = 0; each < 6; each += 1) {
+        expect((await ask(gateway, `c${each}.${domain}`, "ada", "/fail")).status).to.equal(500);
+      }
+      await everywhere("the first is live again", `a.${domain}`, says200("one"));
+      expect(await outcomes(`*.${domain}`)).to.deep.equal(["live", "taken back", "replaced"]);
     });
 
     it("a version that fails is taken back on both gateways, once, and is not tried again", async () => {
