@@ -1,4 +1,5 @@
 /** Hostile scripts against a whole gateway: each try is one counted error, and nobody else notices. */
+import { readFileSync } from "node:fs";
 import { expect } from "chai";
 import { attacks, scriptOf } from "../../bench/scripts/attacks.ts";
 import { until } from "../support/conditions.ts";
@@ -72,4 +73,39 @@ describe("hostile scripts", function () {
     await scene.gateway.caughtUp();
     expect((await scene.gateway.request({ host })).status).to.equal(418);
   });
+
+  it("are out of service once a worker crashed in one", async () => {
+    const host = "crash.example";
+    const soon = Date.now() + 5_000;
+    const text = `if (Date.now() > ${soon}) throw { get message() { for (;;); } };
+      export default () => deny(403);`;
+    await scene.writes.put(`hosts/${host}`, { paths: { "/": "home" } });
+    await scene.writes.put(`scripts/${host}`, text);
+    const { workers } = await scene.gateway.statusWhen("the script is live", ({ scripts }) =>
+      scripts.some((one) => one.host === host && one.version !== null),
+    );
+    await until("it begins to stall", () => Date.now() > soon);
+    const before = workers.map(({ pid }) => ({ pid, ms: cpuMs(pid) }));
+    const lost = scene.gateway.request({ host }).catch((error: Error) => error);
+    const busy = () => before.find(({ pid, ms }) => cpuMs(pid) - ms >= 400);
+    await until("a worker is in it for long", () => busy() !== undefined);
+    // As V8 does when it cannot go on.
+    process.kill(busy()?.pid ?? Number.NaN, "SIGABRT");
+    expect(await lost).to.be.instanceOf(Error);
+    const { scripts } = await scene.gateway.statusWhen("it is out of service", (status) =>
+      status.scripts.some((one) => one.host === host && one.outOfService !== null),
+    );
+    expect(scripts.find((one) => one.host === host)?.outOfService).to.equal(
+      "a worker was ended by SIGABRT while it was in it",
+    );
+    await scene.gateway.caughtUp();
+    expect((await scene.gateway.request({ host })).status).to.equal(500);
+  });
 });
+
+/** Processor time that a process has had, in milliseconds (proc_pid_stat(5), at 100 ticks a second). */
+function cpuMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const [, , , , , , , , , , , user, system] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(user) + Number(system)) * 10;
+}
