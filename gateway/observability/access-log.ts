@@ -39,7 +39,7 @@ export class AccessLog {
   readonly #now: () => number;
   readonly #tail: string;
   /** Written into, not joined: a string that grows by every record costs as much again to flatten. */
-  #batch = Buffer.allocUnsafe(batchBytes);
+  #batch: Buffer = Buffer.allocUnsafe(batchBytes);
   #length = 0;
   /** Written, to be used again: a new one for each batch kept the garbage collector busy. */
   readonly #free: Buffer[] = [];
