@@ -2,49 +2,26 @@
  * What one gateway knows of one host's script: what Consul has, what is agreed on, what serves. Works
  * out the next agreement; fetches and writes nothing.
  */
-import type { Rollout } from "../sandbox/index.ts";
-import type {
-  Change,
-  Closed,
-  LifeDocument,
-  OutOfService,
-  Source,
-  TakenBack,
-  Trial,
-} from "../state/index.ts";
+import type { Rollout, Schedule } from "../sandbox/index.ts";
+import type { Change, LifeDocument, OutOfService, Source, TakenBack } from "../state/index.ts";
 import { accept, beginning, stallOf, takeBack, widen } from "./agreement.ts";
+import { Fetches } from "./fetches.ts";
 import { Findings } from "./findings.ts";
-import type { Window } from "./schedule.ts";
-
-/** What is to serve a host. */
-export interface Served {
-  readonly script: Source | null;
-  readonly trial: Trial | null;
-  /** What would serve but for its schedule; `null`: nothing. */
-  readonly closed: Closed | null;
-}
-
-export const nothingServed: Served = { script: null, trial: null, closed: null };
+import { type Window, windowAt } from "./schedule.ts";
+import { type Served, Service, type Wanted } from "./service.ts";
 
 /** How long a source may be older than what was decided for before that is looked into. */
 const doubtMs = 5_000;
 
 export class HostLife {
-  /** Of the version that is out of service for its schedule; `null` when none is. */
-  closedUntil: number | null = null;
+  #closedUntil: number | null = null;
   #agreed: LifeDocument | null = null;
   #accepted: Source | null = null;
   #acceptedAtMs = 0;
   /** `refused`: Consul has a source that did not pass. */
   #presence: "unknown" | "accepted" | "refused" | "gone" = "unknown";
-  #script: Source | null = null;
-  #trial: Trial | null = null;
-  #closed: Closed | null = null;
-  /** Earlier versions that are needed again. */
-  readonly #found = new Map<string, Source>();
-  readonly #fetching = new Set<string>();
-  /** Not to be had, and until when. */
-  readonly #lost = new Map<string, number>();
+  readonly service = new Service();
+  readonly fetches = new Fetches();
   readonly #windows = new Map<string, Window>();
   readonly #findings = new Findings();
   /** A version that fails too often with nothing to go back to; `reason`: as long as it does. */
@@ -54,6 +31,11 @@ export class HostLife {
   #isWriting = false;
   #writeAgain = false;
   #noWriteBeforeMs = 0;
+
+  /** Of the version that is out of service for its schedule; `null` when none is. */
+  get closedUntil(): number | null {
+    return this.#closedUntil;
+  }
 
   /** What Consul has, as far as this gateway knows. */
   get agreed(): LifeDocument | null {
@@ -116,7 +98,7 @@ export class HostLife {
     const { version, at, stalled } = failed;
     if (this.#findings.failureOf(version) !== undefined) return "known";
     // What to go back to is not known without Consul; that it must not run is.
-    const isAlone = this.isUnknown && stalled !== undefined && this.#serves(version);
+    const isAlone = this.isUnknown && stalled !== undefined && this.service.serves(version);
     const life = this.desired(null, at);
     if (!isAlone && (life === null || takeBack(life, failed) === life)) {
       if (life?.live !== version || stalled !== undefined) return "known";
@@ -141,7 +123,7 @@ export class HostLife {
 
   /** A module changed that a version imports which is out of service. False when there is no such version. */
   mend(modules: ReadonlySet<string>, atMs: number): boolean {
-    const source = this.#script;
+    const source = this.service.script;
     if (source?.outOfService === undefined) return false;
     const { version, text } = source;
     if (![...modules].some((name) => text.includes(`modules/${name}`))) return false;
@@ -153,7 +135,7 @@ export class HostLife {
   outOfService(agreed: LifeDocument | null, version: string): OutOfService | null {
     const known = stallOf(agreed, version) ?? this.#findings.failureOf(version);
     if (known?.stalled !== undefined) return { reason: known.reason, ...known.stalled };
-    const before = this.isUnknown ? this.#script : null;
+    const before = this.isUnknown ? this.service.script : null;
     return before?.version === version ? (before.outOfService ?? null) : null;
   }
 
@@ -203,97 +185,57 @@ export class HostLife {
 
   /** The source of a version, if it is here. */
   find(version: string): Source | null {
-    const here = [this.#accepted, ...this.#served(), this.#found.get(version)];
-    const source = here.find((one) => one?.version === version) ?? null;
-    return source === null ? null : inService(source);
+    if (this.#accepted?.version === version) return this.#accepted;
+    return this.service.find(version);
   }
 
-  /** False when it is under way already. */
-  beginFetch(version: string): boolean {
-    if (this.#fetching.has(version)) return false;
-    this.#fetching.add(version);
-    return true;
-  }
-
-  endFetch(version: string): void {
-    this.#fetching.delete(version);
-  }
-
-  found(source: Source): void {
-    this.#fetching.delete(source.version);
-    this.#lost.delete(source.version);
-    this.#found.clear();
-    this.#found.set(source.version, source);
-  }
-
-  /** It cannot be had; looked for again at `retryAtMs`. Default: never. */
-  lost(version: string, retryAtMs = Number.POSITIVE_INFINITY): void {
-    this.#fetching.delete(version);
-    this.#lost.set(version, retryAtMs);
-  }
-
-  /** Whether it cannot be had: not now, or not at all. */
-  lossOf(version: string): "none" | "for now" | "for good" {
-    const retryAtMs = this.#lost.get(version);
-    if (retryAtMs === undefined) return "none";
-    return retryAtMs === Number.POSITIVE_INFINITY ? "for good" : "for now";
+  /**
+   * What of it serves now: without what its schedule keeps out of service, and marked where it stalled a
+   * worker.
+   */
+  arrange(
+    agreed: LifeDocument | null,
+    { script, trial }: Wanted,
+    scheduleOf: (version: string) => Schedule | null,
+    nowMs: number,
+  ): Served {
+    this.#closedUntil = null;
+    const isOpen = ({ version }: Source) => {
+      const schedule = scheduleOf(version);
+      if (schedule === null) return true;
+      const window = this.#window(version, schedule, nowMs);
+      if (!window.isOpen) this.#closedUntil = window.until;
+      return window.isOpen;
+    };
+    const isScript = script !== null && isOpen(script);
+    const isTrial = trial !== null && isOpen(trial.source);
+    const closed = { script: isScript ? null : script, trial: isTrial ? null : trial };
+    const out = script === null ? null : this.outOfService(agreed, script.version);
+    const marked = script === null || out === null ? script : { ...script, outOfService: out };
+    return {
+      script: isScript ? marked : null,
+      trial: isTrial ? trial : null,
+      closed: closed.script === null && closed.trial === null ? null : closed,
+    };
   }
 
   /** The window of a version's schedule, worked out anew when it has changed. */
-  window(version: string, nowMs: number, compute: () => Window): Window {
+  #window(version: string, schedule: Schedule, nowMs: number): Window {
     const known = this.#windows.get(version);
     if (known !== undefined && nowMs < known.until) return known;
-    const window = compute();
+    const window = windowAt(schedule, nowMs);
     // Beside it, at most that of a version on trial.
     if (this.#windows.size > 1) this.#windows.clear();
     this.#windows.set(version, window);
     return window;
   }
 
-  /** What serves at the start, out of a snapshot. */
-  begin({ script, trial, closed }: Served): void {
-    this.#script = script;
-    this.#trial = trial;
-    this.#closed = closed;
-  }
-
-  /** What serves, or would but for its schedule. */
-  get served(): { readonly script: Source | null; readonly trial: Trial | null } {
-    const script = this.#script ?? this.#closed?.script ?? null;
-    return {
-      script: script === null ? null : inService(script),
-      trial: this.#trial ?? this.#closed?.trial ?? null,
-    };
-  }
-
-  inService(): readonly Source[] {
-    const sources = [...this.#served(), ...this.#found.values()];
-    return sources.filter((source) => source !== undefined && source !== null);
-  }
-
   /** What has to change for these to serve. */
-  show(host: string, { script, trial, closed }: Served): readonly Change[] {
-    const changes: Change[] = [];
-    if (!isSame(script, this.#script)) {
-      // A version that leaves service may be gone back to.
-      if (this.#script !== null) this.#found.set(this.#script.version, this.#script);
-      changes.push({ kind: "script", key: host, value: script });
-    }
-    const wasClosed = this.#closed ?? { script: null, trial: null };
-    const isClosed = closed ?? { script: null, trial: null };
-    const isSameClosed =
-      isSame(isClosed.script, wasClosed.script) &&
-      isSame(isClosed.trial?.source ?? null, wasClosed.trial?.source ?? null);
-    if (!isSameClosed) changes.push({ kind: "closed", key: host, value: closed });
-    this.#closed = closed;
-    const isSameTrial =
-      isSame(trial?.source ?? null, this.#trial?.source ?? null) &&
-      trial?.share === this.#trial?.share &&
-      trial?.by === this.#trial?.by;
-    if (!isSameTrial) changes.push({ kind: "trial", key: host, value: trial });
-    this.#script = script;
-    this.#trial = trial;
-    this.#forgetFound();
+  show(host: string, served: Served): readonly Change[] {
+    const changes = this.service.show(host, served);
+    // Only the version before the one that is live can be needed again.
+    const { live, before } = this.#agreed ?? { live: null, before: null };
+    if (this.#agreed !== null) this.service.keep((one) => one === live || one === before);
     return changes;
   }
 
@@ -314,9 +256,7 @@ export class HostLife {
 
   /** Whether time alone may have changed what should serve. */
   needsLook(nowMs: number): boolean {
-    for (const [version, retryAtMs] of this.#lost) {
-      if (nowMs >= retryAtMs) this.#lost.delete(version);
-    }
+    this.fetches.retry(nowMs);
     return (
       this.#isWriting ||
       this.#isInDoubt ||
@@ -326,39 +266,13 @@ export class HostLife {
       this.#noWriteBeforeMs > 0 ||
       this.#agreed?.next != null ||
       this.#windows.size > 0 ||
-      (this.#agreed?.live != null && this.#script?.version !== this.#agreed.live)
+      (this.#agreed?.live != null && this.service.script?.version !== this.#agreed.live)
     );
-  }
-
-  #serves(version: string): boolean {
-    return this.#served().some((source) => source?.version === version);
-  }
-
-  #served(): readonly (Source | null | undefined)[] {
-    const { script, trial } = this.served;
-    return [this.#script, this.#trial?.source, script, trial?.source];
   }
 
   /** Where Consul has nothing, or no more: what this gateway remembers, or at least what serves. */
   #withoutConsul(): LifeDocument {
-    if (this.#agreed === null) return beginning(this.served.script?.version ?? null);
+    if (this.#agreed === null) return beginning(this.service.wanted.script?.version ?? null);
     return { ...this.#agreed, index: 0 };
   }
-
-  /** Only the version before the one that is live can be needed again. */
-  #forgetFound(): void {
-    const { live, before } = this.#agreed ?? { live: null, before: null };
-    for (const version of this.#found.keys()) {
-      const isNeeded = version === live || version === before;
-      if (!isNeeded && this.#agreed !== null) this.#found.delete(version);
-    }
-  }
-}
-
-function isSame(a: Source | null, b: Source | null): boolean {
-  return a?.version === b?.version && a?.outOfService?.reason === b?.outOfService?.reason;
-}
-
-function inService({ outOfService: _, ...source }: Source): Source {
-  return source;
 }

@@ -4,29 +4,17 @@
  * what this one finds. Keeps nothing of its own: what is agreed on is in Consul.
  */
 import type { Log } from "../observability/logger.ts";
-import {
-  type Declared,
-  defaultThreshold,
-  type ExamineScript,
-  type Threshold,
-} from "../sandbox/index.ts";
-import type {
-  Change,
-  Json,
-  LastWords,
-  LifeDocument,
-  Source,
-  Tables,
-  Trial,
-} from "../state/index.ts";
+import type { Declared, ExamineScript } from "../sandbox/index.ts";
+import type { Change, LastWords, LifeDocument, Source, Tables } from "../state/index.ts";
 import { isTakenBack, remove, shareOf } from "./agreement.ts";
+import { Declarations } from "./declarations.ts";
 import { ErrorRates, type WorkerScriptReport } from "./error-rates.ts";
-import { HostLife, nothingServed, type Served } from "./host-life.ts";
+import { HostLife } from "./host-life.ts";
 import type { Subject } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
 import { describeLife, type LifeStatus } from "./life-status.ts";
-import { windowAt } from "./schedule.ts";
 import { Scribe } from "./scribe.ts";
+import { nothingServed, type Served, type Wanted } from "./service.ts";
 import type { LifeStore } from "./store.ts";
 
 export interface LivesOptions {
@@ -47,12 +35,6 @@ export interface LivesOptions {
   readonly reports: () => readonly WorkerScriptReport[];
 }
 
-const plain: Declared = {
-  onError: "deny",
-  rollout: null,
-  schedule: null,
-  takeBack: defaultThreshold,
-};
 /** What a version matches is agreed on in this many characters; beyond, all its requests fail. */
 const maxStalledLength = 16_384;
 const tickMs = 1_000;
@@ -62,9 +44,7 @@ const retryMs = 5_000;
 export class Lives {
   readonly #options: LivesOptions;
   readonly #hosts = new Map<string, HostLife>();
-  readonly #declared = new Map<string, Declared>();
-  readonly #modules: Map<string, Source>;
-  readonly #settings: Map<string, Json>;
+  readonly #declared: Declarations;
   readonly #rates: ErrorRates;
   /** Sources that are brought and examined. */
   readonly #fetches = new Lanes(4);
@@ -76,22 +56,21 @@ export class Lives {
   constructor(options: LivesOptions) {
     this.#options = options;
     this.#scribe = new Scribe(options);
-    this.#rates = new ErrorRates((version) => this.#thresholdOf(version));
-    const { live } = options;
-    this.#modules = new Map(live.module);
-    this.#settings = new Map(live.setting);
+    const { live, examine } = options;
+    this.#declared = new Declarations(examine, live);
+    this.#rates = new ErrorRates((version) => this.#declared.thresholdOf(version));
     for (const host of new Set(
       [live.script, live.trial, live.closed].flatMap((all) => [...all.keys()]),
     )) {
       const script = live.script.get(host) ?? null;
       const trial = live.trial.get(host) ?? null;
-      this.#host(host).begin({ script, trial, closed: live.closed.get(host) ?? null });
+      this.#host(host).service.begin({ script, trial, closed: live.closed.get(host) ?? null });
     }
   }
 
   /** A version passed its checks and declares this. */
   learn(version: string, declared: Declared): void {
-    this.#declared.set(version, declared);
+    this.#declared.learn(version, declared);
   }
 
   /** Changes that the gate let through, in their order. */
@@ -105,7 +84,7 @@ export class Lives {
       if (change.kind === "module" && this.#takeModule(change.key, change.value)) {
         modules.add(change.key);
       }
-      if (change.kind === "setting") setOrDelete(this.#settings, change.key, change.value);
+      if (change.kind === "setting") this.#declared.takeSetting(change.key, change.value);
     }
     for (const [host, slot] of modules.size === 0 ? [] : this.#hosts) {
       if (slot.mend(modules, this.#options.clock.now())) passing.push(...this.#settle(host));
@@ -172,13 +151,13 @@ export class Lives {
   /** Versions that serve a host, or wait to, beside the accepted one: modules must not break them. */
   inService(host: string): readonly Source[] {
     const life = this.#hosts.get(host);
-    return life === undefined ? [] : life.inService();
+    return life === undefined ? [] : life.service.sources();
   }
 
   status(host: string): LifeStatus {
     const nowMs = this.#options.clock.now();
     const slot = this.#hosts.get(host) ?? new HostLife();
-    const agreed = slot.desired(this.#rolloutOf(slot.accepted), nowMs);
+    const agreed = slot.desired(this.#declared.rolloutOf(slot.accepted), nowMs);
     const accepted = slot.accepted?.version ?? null;
     const failing = slot.hopeless(agreed?.live ?? null);
     return describeLife({ accepted, agreed, failing, closedUntil: slot.closedUntil }, nowMs);
@@ -205,11 +184,9 @@ export class Lives {
 
   /** Returns whether it is another text than before. */
   #takeModule(name: string, source: Source | null): boolean {
-    const before = this.#modules.get(name);
-    setOrDelete(this.#modules, name, source);
     if (source !== null && this.#hasBegun)
       this.#scribe.note(`modules/${name}`, source, "live", null);
-    return before !== undefined && before.version !== source?.version;
+    return this.#declared.takeModule(name, source);
   }
 
   #pass(changes: readonly Change[]): void {
@@ -231,19 +208,19 @@ export class Lives {
       return [];
     }
     const nowMs = this.#options.clock.now();
-    const agreed = slot.desired(this.#rolloutOf(accepted), nowMs);
+    const agreed = slot.desired(this.#declared.rolloutOf(accepted), nowMs);
     if (agreed !== slot.agreed || slot.isDoubtful(nowMs)) this.#write(host);
     if (agreed === null) return [];
     const script = this.#serving(host, slot, agreed);
     const { next } = agreed;
     const isNext = next !== null && next.version === accepted?.version;
     const trial = isNext ? { source: accepted, share: shareOf(next, nowMs), by: next.by } : null;
-    return slot.show(host, this.#asAgreed(slot, agreed, { script, trial }, nowMs));
+    return slot.show(host, this.#arranged(slot, agreed, { script, trial }, nowMs));
   }
 
   /** What a snapshot left in service goes on until Consul says what is to be: by its schedule, and its share stands still. */
   #settleAlone(host: string, slot: HostLife): readonly Change[] {
-    const { script, trial } = slot.served;
+    const { script, trial } = slot.service.wanted;
     let isLearning = false;
     for (const source of [script, trial?.source]) {
       if (source == null || this.#declared.has(source.version)) continue;
@@ -255,27 +232,11 @@ export class Lives {
     if (isLearning) return [];
     const isFailed = trial !== null && slot.outOfService(null, trial.source.version) !== null;
     const wanted = { script, trial: isFailed ? null : trial };
-    return slot.show(host, this.#asAgreed(slot, null, wanted, this.#options.clock.now()));
+    return slot.show(host, this.#arranged(slot, null, wanted, this.#options.clock.now()));
   }
 
-  /** Without what a schedule keeps out of service, and marked where it stalled a worker. */
-  #asAgreed(
-    slot: HostLife,
-    agreed: LifeDocument | null,
-    { script, trial }: { readonly script: Source | null; readonly trial: Trial | null },
-    nowMs: number,
-  ): Served {
-    slot.closedUntil = null;
-    const isOpen = script !== null && this.#isOpen(slot, script, nowMs);
-    const isTrialOpen = trial !== null && this.#isOpen(slot, trial.source, nowMs);
-    const closed = { script: isOpen ? null : script, trial: isTrialOpen ? null : trial };
-    const out = script === null ? null : slot.outOfService(agreed, script.version);
-    const marked = script === null || out === null ? script : { ...script, outOfService: out };
-    return {
-      script: isOpen ? marked : null,
-      trial: isTrialOpen ? trial : null,
-      closed: closed.script === null && closed.trial === null ? null : closed,
-    };
+  #arranged(slot: HostLife, agreed: LifeDocument | null, wanted: Wanted, nowMs: number): Served {
+    return slot.arrange(agreed, wanted, (version) => this.#declared.scheduleOf(version), nowMs);
   }
 
   /** The source that is live, or, as long as it is not here, what served before; `null`: none. */
@@ -283,47 +244,35 @@ export class Lives {
     if (agreed.live === null) return null;
     const source = slot.find(agreed.live);
     if (source !== null) return source;
-    const loss = slot.lossOf(agreed.live);
+    const loss = slot.fetches.lossOf(agreed.live);
     if (loss === "none") this.#fetch(host, slot, agreed.live);
-    if (loss !== "for good") return slot.served.script;
+    if (loss !== "for good") return slot.service.wanted.script;
     // Better the version in KV than none, unless it is known to fail.
     const { accepted } = slot;
-    if (accepted === null || isTakenBack(agreed, accepted.version)) return slot.served.script;
+    if (accepted === null || isTakenBack(agreed, accepted.version))
+      return slot.service.wanted.script;
     return accepted;
-  }
-
-  #isOpen(slot: HostLife, { version }: Source, nowMs: number): boolean {
-    const schedule = this.#declared.get(version)?.schedule ?? null;
-    if (schedule === null) return true;
-    const { isOpen, until } = slot.window(version, nowMs, () => windowAt(schedule, nowMs));
-    if (!isOpen) slot.closedUntil = until;
-    return isOpen;
-  }
-
-  #thresholdOf(version: string): Threshold {
-    return this.#declared.get(version)?.takeBack ?? defaultThreshold;
-  }
-
-  #rolloutOf(source: Source | null) {
-    return source === null ? null : (this.#declared.get(source.version)?.rollout ?? null);
   }
 
   /** Brings the source of an earlier version, which is examined like any other but for its tests. */
   #fetch(host: string, slot: HostLife, version: string): void {
-    if (!slot.beginFetch(version)) return;
+    if (!slot.fetches.begin(version)) return;
     this.#fetches.run(async () => {
       const { store, log } = this.#options;
       const key = store.keys.version(`scripts/${host}`, version);
       try {
         const text = await store.version(`scripts/${host}`, version);
         const problem =
-          text === null ? "it is not there" : await this.#examine(host, version, text);
+          text === null ? "it is not there" : await this.#declared.examine(host, version, text);
         if (problem !== null) {
-          slot.lost(version);
+          slot.fetches.lose(version);
           log.error({ key, reason: problem }, `${key} cannot go into service: ${problem}`);
-        } else if (text !== null) slot.found({ text, version, modifyIndex: 0 });
+        } else if (text !== null) {
+          slot.fetches.end(version);
+          slot.service.add({ text, version, modifyIndex: 0 });
+        }
       } catch (error) {
-        slot.lost(version, this.#options.clock.now() + retryMs);
+        slot.fetches.lose(version, this.#options.clock.now() + retryMs);
         const reason = messageOf(error);
         log.warn({ key, reason }, `${key} cannot be read: ${reason}`);
       }
@@ -332,29 +281,19 @@ export class Lives {
   }
 
   /** What a source declares that came out of a snapshot, which the gate does not check again. */
-  #learnOf(host: string, slot: HostLife, { version, text }: Source): void {
-    if (!slot.beginFetch(version)) return;
+  #learnOf(host: string, slot: HostLife, source: Source): void {
+    const { version } = source;
+    if (!slot.fetches.begin(version)) return;
     this.#fetches.run(async () => {
-      const problem = await this.#examine(host, version, text);
-      slot.endFetch(version);
-      if (problem !== null) this.#declared.set(version, plain);
+      await this.#declared.learnOf(host, source);
+      slot.fetches.end(version);
       this.#pass(this.#settle(host));
     });
   }
 
-  async #examine(host: string, version: string, text: string): Promise<string | null> {
-    const { fault, declared } = await this.#options.examine(host, {
-      script: new Map([[host, { text, version, modifyIndex: 0 }]]),
-      module: this.#modules,
-      setting: this.#settings,
-    });
-    if (declared !== null) this.#declared.set(version, declared);
-    return fault === null || fault.test !== undefined ? null : fault.message;
-  }
-
   #write(host: string): void {
     const slot = this.#host(host);
-    const rollout = () => this.#rolloutOf(slot.accepted);
+    const rollout = () => this.#declared.rolloutOf(slot.accepted);
     this.#scribe.agree(host, slot, rollout, () => this.#pass(this.#settle(host)));
   }
 
@@ -387,9 +326,4 @@ export class Lives {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function setOrDelete<V>(map: Map<string, V>, key: string, value: V | null): void {
-  if (value === null) map.delete(key);
-  else map.set(key, value);
 }

@@ -1,5 +1,8 @@
 /** The life of scripts over two gateways on one Consul: refused, rolled out, taken back, remembered. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
 import type { History } from "../../gateway/life/index.ts";
 import { until } from "../support/conditions.ts";
@@ -26,9 +29,11 @@ for (const kind of consulKinds())
     this.timeout(60_000);
     let scene: Scene;
     let gateways: TestGateway[];
+    let folder: string;
     let hosts = 0;
 
     before(async () => {
+      folder = mkdtempSync(join(tmpdir(), "sluice-life-"));
       scene = await Scene.open(kind);
       gateways = await Promise.all([start(), start()]);
     });
@@ -36,6 +41,7 @@ for (const kind of consulKinds())
     after(async () => {
       await Promise.all((gateways ?? []).map((gateway) => gateway.stop()));
       await scene?.close();
+      rmSync(folder, { recursive: true, force: true });
     });
 
     const start = () => TestGateway.start({ consul: scene.consul.url });
@@ -241,6 +247,14 @@ for (const kind of consulKinds())
         const { life } = (await statusOf(each, host)) ?? {};
         expect(life?.takenBack[0]?.reason).to.contain("two is broken");
       }
+      const { stdout } = await runSluice(["script", "status", "--consul", scene.consul.url]);
+      expect(stdout).to.match(new RegExp(`${host} .* was taken back at .*two is broken`));
+      const path = join(folder, "again.js");
+      writeFileSync(path, failsAt("two"));
+      const flags = ["--host", host, "--consul", scene.consul.url];
+      const pushed = await runSluice(["script", "push", path, ...flags]);
+      expect(pushed.status).to.equal(1);
+      expect(pushed.stdout).to.match(/^refused: .*: this version was taken back \(6 errors/);
       const again = await start();
       scene.later(() => again.stop());
       says200("one")(await ask(again, host));
@@ -273,6 +287,12 @@ for (const kind of consulKinds())
       const before = await pids();
       const lost = await ask(gateway, host).catch((error: Error) => error);
       expect(lost).to.be.instanceOf(Error);
+      for (const each of gateways) {
+        await each.statusWhen("it is known to be taken back", ({ scripts }) =>
+          scripts.some((one) => one.host === host && one.life.takenBack.length > 0),
+        );
+        await each.caughtUp();
+      }
       await everywhere("the first is live again", host, says200("one"));
       expect(await pids(), "no worker of the other one").to.deep.equal(before);
       for (const each of gateways) {

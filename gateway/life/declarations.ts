@@ -1,0 +1,88 @@
+/**
+ * What versions declare of their own lives, and the modules and settings that it takes to find out. The
+ * gate tells of what it checked; anything else is examined here.
+ */
+import {
+  type Declared,
+  defaultThreshold,
+  type ExamineScript,
+  type Threshold,
+} from "../sandbox/index.ts";
+import type { Json, Source, Tables } from "../state/index.ts";
+
+const plain: Declared = {
+  onError: "deny",
+  rollout: null,
+  schedule: null,
+  takeBack: defaultThreshold,
+};
+
+export class Declarations {
+  readonly #examine: ExamineScript;
+  readonly #modules: Map<string, Source>;
+  readonly #settings: Map<string, Json>;
+  readonly #declared = new Map<string, Declared>();
+
+  constructor(examine: ExamineScript, live: Tables) {
+    this.#examine = examine;
+    this.#modules = new Map(live.module);
+    this.#settings = new Map(live.setting);
+  }
+
+  /** Returns whether it is another text than before. */
+  takeModule(name: string, source: Source | null): boolean {
+    const before = this.#modules.get(name);
+    setOrDelete(this.#modules, name, source);
+    return before !== undefined && before.version !== source?.version;
+  }
+
+  takeSetting(name: string, value: Json | null): void {
+    setOrDelete(this.#settings, name, value);
+  }
+
+  learn(version: string, declared: Declared): void {
+    this.#declared.set(version, declared);
+  }
+
+  has(version: string): boolean {
+    return this.#declared.has(version);
+  }
+
+  /** `null` for what is not known, and for what declares none. */
+  rolloutOf(source: Source | null) {
+    return source === null ? null : (this.#declared.get(source.version)?.rollout ?? null);
+  }
+
+  scheduleOf(version: string) {
+    return this.#declared.get(version)?.schedule ?? null;
+  }
+
+  thresholdOf(version: string): Threshold {
+    return this.#declared.get(version)?.takeBack ?? defaultThreshold;
+  }
+
+  /**
+   * Examines a version like any other but for its tests, which were of its own time. Resolves to why it
+   * cannot serve, or `null`.
+   */
+  async examine(host: string, version: string, text: string): Promise<string | null> {
+    const { fault, declared } = await this.#examine(host, {
+      script: new Map([[host, { text, version, modifyIndex: 0 }]]),
+      module: this.#modules,
+      setting: this.#settings,
+    });
+    if (declared !== null) this.learn(version, declared);
+    return fault === null || fault.test !== undefined ? null : fault.message;
+  }
+
+  /** As `examine`, of what serves already: where it cannot be read, it declares nothing. */
+  async learnOf(host: string, { version, text }: Source): Promise<void> {
+    const problem = await this.examine(host, version, text);
+    if (problem !== null) this.learn(version, plain);
+  }
+}
+
+function setOrDelete<V>(map: Map<string, V>, key: string, value: V | null): void {
+  if (value === null) map.delete(key);
+  else map.set(key, value);
+}
