@@ -12,6 +12,7 @@ export type Blank = ivm.ExternalCopy<ArrayBuffer>;
 const files = [
   "realm.js",
   "bounds.js",
+  "bounds-of-texts.js",
   "digests.js",
   "crypto.js",
   "headers.js",

@@ -1,6 +1,6 @@
 // Runs inside the isolate: the globals that scripts are given, and the functions that the outside
 // calls. They take strings and numbers and return one string; they never throw.
-import { boundWhatIsNew } from "./bounds.js";
+import { boundWhatIsNew } from "./bounds-of-texts.js";
 import { cryptoGlobal } from "./crypto.js";
 import { changesOfHeaders, headerName, headerValue } from "./headers.js";
 import {
