@@ -127,7 +127,8 @@ export const limitDefinitions = {
   },
   maxWaitingPerPeer: {
     argument: "N",
-    meaning: "Requests that may wait for a peer's connections when all it may have are busy; above: 503 at once.",
+    meaning:
+      "Requests that may wait for a peer's connections when all it may have are busy; above: 503 at once.",
     fallback: String(defaultLimits.maxWaitingPerPeer),
     schema: integer(0, 1_000_000),
   },
