@@ -33,6 +33,11 @@ export const differences: readonly Difference[] = [
     reason: "node:http drops the white space around a value",
   },
   {
+    suite: "connections that end at the worst moment",
+    test: "time out when neither side takes what the other sends",
+    reason: "its deadlines stop while either side is held back, so also while both are",
+  },
+  {
     suite: "connections that requests share",
     test: "takes the one that another request is done with while its own is on its way",
     reason: "the agent of node:http binds a request to the connection that was opened for it",

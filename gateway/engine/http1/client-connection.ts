@@ -243,8 +243,11 @@ export class ClientConnection<C> implements ClientOrigin {
 
   /** Not read until the peer, or the turn of its next request, has room: not the client's delay. */
   #pause(): void {
-    if (this.#stage === "exchange") this.deadline = 0;
     this.#reading.hold();
+    if (this.#stage !== "exchange") return;
+    // Unless it is the client that holds up the peer by not taking the answer.
+    if (this.#socket.writableNeedDrain) this.#awaitProgress();
+    else this.deadline = 0;
   }
 
   /** Reads requests as long as there are whole heads and nothing is being served. */
@@ -354,7 +357,8 @@ export class ClientConnection<C> implements ClientOrigin {
 
   #onDrain(): void {
     if (this.#stage === "tunnel") this.touchTunnel();
-    else if (this.#stage === "exchange" && this.#isBodyDone) this.deadline = 0;
+    else if (this.#stage === "exchange" && (this.#isBodyDone || this.#reading.isHeld))
+      this.deadline = 0;
     this.#exchange.onClientDrain();
     if (this.#mayRead()) {
       this.resumeReading();

@@ -146,12 +146,18 @@ export class PeerConnection<C> {
     }
   }
 
+  /** Whether it is closed, or about to be: its end is told in a later turn. */
+  get isClosing(): boolean {
+    return this.#socket.destroyed;
+  }
+
   /** The exchange is done with it; kept for another when `keep`, closed otherwise. */
   release(keep: boolean): void {
     this.#exchange = null;
     this.#reading.release();
-    const isUsable = this.#stage !== "closed" && this.#pending === null;
-    if (keep && isUsable && !this.peer.retired) this.#pool.onFree(this);
+    // What came behind the answer while it was held back would be read as the next one.
+    const isQuiet = this.#pending === null && this.#socket.readableLength === 0;
+    if (keep && isQuiet && !this.isClosing && !this.peer.retired) this.#pool.onFree(this);
     else this.destroy();
   }
 

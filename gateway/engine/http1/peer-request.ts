@@ -177,13 +177,13 @@ export class PeerRequest<C> {
   #onTryFailed(peer: Peer, failure: PeerFailure, isSafe: boolean): void {
     const exchange = this.#exchange;
     peer.inFlight -= 1;
-    exchange.phase = "handling";
     try {
       this.#engine.handler.onPeerFailure(exchange, peer, failure);
     } catch (error) {
       exchange.onHandlerThrew(error);
       return;
     }
+    exchange.phase = "handling";
     if (isSafe && this.tries < this.#engine.limits.maxTries) this.try(failure);
     else this.#failAfter(failure);
   }

@@ -35,7 +35,9 @@ export class Pool<C> {
 
   /** The kept connection that was used last. */
   take(): PeerConnection<C> | undefined {
-    return this.#idle.pop();
+    let connection = this.#idle.pop();
+    while (connection?.isClosing) connection = this.#idle.pop();
+    return connection;
   }
 
   /** Puts a request in the queue, and opens a connection if there may be one more. False: the queue is full. */
@@ -114,6 +116,11 @@ export class Pool<C> {
   }
 
   #give(connection: PeerConnection<C>, isNew: boolean): void {
+    if (!isNew && this.#connecting === 0 && this.#waiting[0]?.wantsNew) {
+      // Makes room for the new one, or those that come later would always be served first.
+      connection.destroy();
+      return;
+    }
     const index = isNew ? 0 : this.#waiting.findIndex((waiting) => !waiting.wantsNew);
     const [next] = index === -1 ? [] : this.#waiting.splice(index, 1);
     if (next !== undefined) {

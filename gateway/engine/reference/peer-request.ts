@@ -238,13 +238,13 @@ export class PeerRequest<C> implements Waiter {
       this.#connect(peer);
       return;
     }
-    exchange.phase = "handling";
     try {
       this.#engine.handler.onPeerFailure(exchange, peer, failure);
     } catch (error) {
       exchange.onHandlerThrew(error);
       return;
     }
+    exchange.phase = "handling";
     const isSafe = mayRepeat || wasNeverSent(failure);
     if (isSafe && this.tries < this.#engine.limits.maxTries) this.try(failure);
     else this.#failAfter(failure);
