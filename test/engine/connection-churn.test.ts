@@ -1,5 +1,6 @@
 /** Connections to peers that end, fail or stall at the worst moment: what becomes of the requests around them. */
 import { expect } from "chai";
+import { Peer } from "../../gateway/engine/engine.ts";
 import { describeEngines } from "../support/engines.ts";
 import {
   answerBytes,
@@ -10,6 +11,7 @@ import {
   settled,
   until,
 } from "../support/http.ts";
+import { refusingPeer, silentPort } from "../support/unreachable.ts";
 
 describeEngines("connections that end at the worst moment", (bench) => {
   for (const [how, spoil] of [
@@ -196,4 +198,55 @@ describeEngines("connections that end at the worst moment", (bench) => {
     expect((await client.answer()).status).to.equal(200);
     expect((await gateway.outcome()).errorCode).to.equal("");
   });
+
+  for (const does of ["tries it again", "retires it", "throws"] as const) {
+    it(`fail each that waits once for a try when connecting fails and the handler ${does}`, async () => {
+      const peer = await refusingPeer();
+      const origin = await bench.origin("");
+      const gateway = await bench.gateway(origin, {
+        limits: { maxConnectionsPerPeer: 1, maxTries: 3 },
+        hooks: {
+          onPick: () => peer,
+          onPeerFailure() {
+            if (does === "retires it") gateway.engine.retire(peer);
+            if (does === "throws") throw new Error("thrown");
+          },
+        },
+      });
+      const clients = await Promise.all(Array.from({ length: 8 }, () => bench.client(gateway)));
+      for (const client of clients) client.send(requestBytes("GET /").repeat(2), "GET", "GET");
+      const throws = does === "throws";
+      for (const client of [...clients, ...clients])
+        expect((await client.answer()).status).to.equal(throws ? 500 : 502);
+      const tries = throws ? 1 : 3;
+      for (const ended of gateway.ended) {
+        expect(ended.tries).to.equal(tries);
+        expect(ended.failures.map(({ code }) => code)).to.deep.equal(
+          Array.from({ length: tries }, () => "connect_failed"),
+        );
+      }
+      expect(gateway.ended).to.have.length(16);
+      expect(gateway.engine.stats()).to.include({ exchanges: 0, peerConnections: 0 });
+      expect(peer.inFlight).to.equal(0);
+    });
+  }
+
+  for (const isCut of [false, true]) {
+    it(`do not hold up a drain while they are on their way${isCut ? ", beyond its deadline" : ""}`, async () => {
+      const peer = new Peer("127.0.0.1", await silentPort(bench));
+      const origin = await bench.origin("");
+      const gateway = await bench.gateway(origin, {
+        limits: { maxConnectionsPerPeer: 1, connectTimeoutMs: isCut ? 60_000 : 200, maxTries: 1 },
+        hooks: { onPick: () => peer },
+      });
+      const clients = await Promise.all(Array.from({ length: 3 }, () => bench.client(gateway)));
+      for (const client of clients) client.send(requestBytes("GET /"), "GET");
+      await until("they wait", () => gateway.engine.stats().exchanges === 3);
+      expect(await gateway.engine.drain(isCut ? 100 : 10_000)).to.equal(isCut ? 3 : 0);
+      if (!isCut)
+        for (const client of clients) expect((await client.answer()).status).to.equal(504);
+      expect(gateway.engine.stats()).to.include({ exchanges: 0, peerConnections: 0 });
+      expect(peer.inFlight).to.equal(0);
+    });
+  }
 });
