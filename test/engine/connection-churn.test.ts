@@ -129,6 +129,32 @@ describeEngines("connections that end at the worst moment", (bench) => {
     expect(gateway.handlerErrors).to.have.length(2);
   });
 
+  it("serve the next request though the handler throws after it answered the one before", async () => {
+    const origin = await bench.origin((request, connection) => connection.send(ok(request.target)));
+    let resume: (() => void) | undefined;
+    const gateway = await bench.gateway(origin, {
+      hooks: {
+        onRequest(exchange) {
+          if (exchange.path !== "/held") return;
+          if (resume === undefined) {
+            exchange.hold();
+            resume = () => exchange.resume();
+            return;
+          }
+          exchange.answer({ status: 204 });
+          throw new Error("thrown");
+        },
+      },
+    });
+    const client = await bench.client(gateway);
+    client.send(requestBytes("GET /held") + requestBytes("GET /next"), "GET", "GET");
+    await until("it is held", () => resume !== undefined);
+    resume?.();
+    expect((await client.answer()).status).to.equal(204);
+    expect((await client.answer()).body.toString()).to.equal("/next");
+    expect(gateway.handlerErrors).to.have.length(1);
+  });
+
   it("time out when neither side takes what the other sends", async () => {
     const origin = await bench.origin("", {
       bytesOnly: true,

@@ -143,7 +143,7 @@ export class ClientAnswer<C> {
       this.#engine.handler.onResponse(exchange);
       return true;
     } catch (error) {
-      exchange.onHandlerThrew(error);
+      exchange.onHandlerThrew(error, exchange.serial);
       return false;
     }
   }

@@ -235,10 +235,11 @@ export class Http1Exchange<C> implements Exchange<C> {
   // The phases.
 
   #run(): void {
+    const { serial } = this;
     try {
       this.#engine.handler.onRequest(this);
     } catch (error) {
-      this.onHandlerThrew(error);
+      this.onHandlerThrew(error, serial);
       return;
     }
     if (this.phase !== "handling") return;
@@ -247,11 +248,14 @@ export class Http1Exchange<C> implements Exchange<C> {
     else this.#give(answer);
   }
 
-  /** Ends the exchange with 500, unless an answer has begun. */
-  onHandlerThrew(error: unknown): void {
+  /**
+   * Ends the exchange with 500. `serial`: its number before, since the handler may have answered it, and
+   * the client's next request may have begun.
+   */
+  onHandlerThrew(error: unknown, serial: number): void {
     this.#engine.onError(error);
+    if (serial !== this.serial) return;
     this.peerRequest.drop();
-    if (this.phase === "over" || this.phase === "answering") return;
     this.giveError(500, "handler_error", "the gateway failed on this request");
   }
 

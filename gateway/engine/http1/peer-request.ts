@@ -60,11 +60,12 @@ export class PeerRequest<C> {
   /** Has the handler pick a peer, and tries it. `last`: how the try before failed. */
   try(last: PeerFailure | null): void {
     const exchange = this.#exchange;
+    const { serial } = exchange;
     let peer: Peer | null;
     try {
       peer = this.#engine.handler.onPick(exchange);
     } catch (error) {
-      exchange.onHandlerThrew(error);
+      exchange.onHandlerThrew(error, serial);
       return;
     }
     if (exchange.phase !== "handling") return;
@@ -180,7 +181,7 @@ export class PeerRequest<C> {
     try {
       this.#engine.handler.onPeerFailure(exchange, peer, failure);
     } catch (error) {
-      exchange.onHandlerThrew(error);
+      exchange.onHandlerThrew(error, exchange.serial);
       return;
     }
     exchange.phase = "handling";
