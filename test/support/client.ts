@@ -2,6 +2,7 @@
 import { connect, type Socket } from "node:net";
 import { until } from "./conditions.ts";
 import { type Message, MessageReader, statusOf } from "./message.ts";
+import { reset } from "./reset.ts";
 
 export interface ClientAnswer extends Message {
   readonly status: number;
@@ -109,7 +110,7 @@ export class RawClient {
   }
 
   reset(): void {
-    this.socket.resetAndDestroy();
+    reset(this.socket);
   }
 
   close(): void {

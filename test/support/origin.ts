@@ -6,6 +6,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { Peer } from "../../gateway/engine/engine.ts";
 import { until } from "./conditions.ts";
 import { type Message, MessageReader } from "./message.ts";
+import { reset } from "./reset.ts";
 
 export interface OriginRequest extends Message {
   readonly method: string;
@@ -78,7 +79,7 @@ export class OriginConnection {
   }
 
   reset(): void {
-    this.socket.resetAndDestroy();
+    reset(this.socket);
   }
 
   /** Resolves when the other side closed this connection. */
