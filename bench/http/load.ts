@@ -97,8 +97,8 @@ export function parse(report: string): Run {
     failures: counts.reduce((sum, count) => sum + Number(count), 0),
     requestsPerSecond: Number(found(report, /^Requests\/sec:\s+([\d.]+)$/m)),
     megabytesPerSecond: bytesOf(found(report, /^Transfer\/sec:\s+([\d.]+[KMG]?B)$/m)) / 1e6,
-    p50Ms: millisecondsOf(found(report, /^\s+50%\s+([\d.]+\w+)$/m)),
-    p99Ms: millisecondsOf(found(report, /^\s+99%\s+([\d.]+\w+)$/m)),
+    p50Ms: millisecondsOf(found(report, /^\s+50%\s+([\d.]+\w+)\s*$/m)),
+    p99Ms: millisecondsOf(found(report, /^\s+99%\s+([\d.]+\w+)\s*$/m)),
   };
 }
 
