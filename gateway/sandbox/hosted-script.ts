@@ -60,6 +60,8 @@ export class HostedScript implements Script {
   readonly #rest: Rest;
   /** When what is called now began, the making of an isolate included. */
   #startedMs = 0;
+  /** Of it, the making of the isolate. */
+  #openingMs = 0;
   #calls = 0;
   #errors = 0;
   #lastError: string | null = null;
@@ -191,8 +193,11 @@ export class HostedScript implements Script {
     const isTimed = this.#isSuspect && this.#isStillSuspect();
     const wasOpen = this.#isolate !== null;
     try {
+      this.#openingMs = 0;
       const isolate = this.#open();
-      processorTime.mark(wasOpen ? this.#startedMs : now());
+      const openMs = wasOpen ? this.#startedMs : now();
+      this.#openingMs = openMs - this.#startedMs;
+      processorTime.mark(openMs);
       return isolate[name](values, settings, isTimed);
     } catch (error) {
       if (!(error instanceof CutError) || !this.#mayTryAgain(error)) throw error;
@@ -200,7 +205,11 @@ export class HostedScript implements Script {
     this.#closeEnded();
     // The time before was the machine's, not the script's.
     this.#startedMs = now();
-    const text = this.#open()[name](values, settings, true);
+    const isolate = this.#open();
+    const openMs = now();
+    this.#openingMs = openMs - this.#startedMs;
+    processorTime.mark(openMs);
+    const text = isolate[name](values, settings, true);
     this.#noTryBeforeMs = 0;
     return text;
   }
@@ -262,7 +271,11 @@ export class HostedScript implements Script {
         : `scripts/${this.host}: ${printable(error instanceof Error ? error.message : String(error))}`;
     const nowMs = this.#housing.now();
     const tookMs = nowMs - this.#startedMs;
-    if (tookMs >= cheapPart * this.#housing.callTimeoutMs) this.#rest.owe(nowMs, tookMs);
+    if (tookMs >= cheapPart * this.#housing.callTimeoutMs) {
+      // What a busy machine ran in between is not the script's to pay.
+      const ranMs = this.#openingMs + this.#housing.processorTime.sinceMark();
+      this.#rest.owe(nowMs, Math.min(tookMs, ranMs));
+    }
     this.#errors += 1;
     this.#lastError = message;
     this.#housing.log("error", this.host, this.version, message);
