@@ -1,26 +1,15 @@
 /** Scripts on their way into service on two gateways with one Consul; the clock is the test's. */
-import bunyan from "bunyan";
 import { expect } from "chai";
 import { createConsul, KvStore } from "../../consul/index.ts";
 import { consulKinds, type TestConsul } from "../../test/support/consul.ts";
 import { eventually } from "../../test/support/registered.ts";
-import { formatLifeDocument, parseLifeDocument } from "../documents/index.ts";
-import { LifeStore, versionOf, type WorkerScriptReport, withSchedule } from "../life/index.ts";
-import { examineScript } from "../sandbox/index.ts";
-import {
-  type Change,
-  type Closed,
-  emptyTables,
-  type LifeDocument,
-  type Source,
-  type Tables,
-  type Trial,
-} from "../state/index.ts";
+import { formatLifeDocument } from "../documents/index.ts";
+import { LifeStore, versionOf, type WorkerScriptReport } from "../life/index.ts";
+import { emptyTables, type LifeDocument, type Tables } from "../state/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
-import { createScriptLife } from "./script-life.ts";
+import { ScriptNode } from "./fixtures/script-node.ts";
 
 const prefix = "sluice/";
-const patient = { memoryMb: 16, callTimeoutMs: 100 };
 const rule = (name: string, more = "") =>
   `export default () => respond({ body: "${name}" });${more}`;
 
@@ -31,107 +20,13 @@ for (const kind of consulKinds())
     let client: ReturnType<typeof createConsul>;
     let store: LifeStore;
     let clock: ManualClock;
-    const nodes: Node[] = [];
+    const nodes: ScriptNode[] = [];
     let hosts = 0;
 
-    /** The control plane of a gateway as far as scripts are concerned. */
-    class Node {
-      readonly scripts: Map<string, Source>;
-      readonly trials: Map<string, Trial>;
-      readonly closed: Map<string, Closed>;
-      readonly lines: string[] = [];
-      reports: readonly WorkerScriptReport[] = [];
-      /** How often it changed what serves. */
-      passed = 0;
-      readonly #life: ReturnType<typeof createScriptLife>;
-
-      constructor(name: string, live: Tables = emptyTables()) {
-        this.scripts = new Map(live.script);
-        this.trials = new Map(live.trial);
-        this.closed = new Map(live.closed);
-        const keep = (line: string) => this.lines.push(line);
-        const stream = { write: (record: { msg: string }) => keep(record.msg) };
-        this.#life = createScriptLife({
-          examine: withSchedule((host, tables) => examineScript(host, tables, patient)),
-          store,
-          name,
-          live,
-          pass: (changes) => this.#take(changes),
-          reports: () => this.reports,
-          clock,
-          log: bunyan.createLogger({
-            name: "test",
-            streams: [
-              { type: "raw", level: "info", stream: stream as unknown as NodeJS.WritableStream },
-            ],
-          }),
-          prefix,
-        });
-        nodes.push(this);
-      }
-
-      /** Reads what Consul has of the host, as its watches do, and goes on from there. */
-      async look(host: string): Promise<void> {
-        const { gate, lives } = this.#life;
-        const key = `${prefix}live/${host}`;
-        const life = await client
-          .read({ path: "/kv/{key}", params: { key }, emptyWhenMissing: true })
-          .then(({ body }) => body as readonly { Value: string; ModifyIndex: number }[] | null);
-        const text = Buffer.from(life?.[0]?.Value ?? "", "base64").toString();
-        const value =
-          life?.[0] === undefined ? null : parseLifeDocument(key, text, life[0].ModifyIndex);
-        const source = await store.source(`scripts/${host}`);
-        gate.offer([
-          { kind: "life", key: host, value },
-          { kind: "script", key: host, value: source },
-        ]);
-        gate.begin();
-        await gate.settled();
-        lives.begin();
-        await lives.settled();
-      }
-
-      begin(): void {
-        this.#life.lives.begin();
-      }
-
-      settled(): Promise<void> {
-        return this.#life.lives.settled();
-      }
-
-      async offer(change: Change): Promise<void> {
-        this.#life.gate.offer([change]);
-        this.#life.gate.begin();
-        await this.#life.gate.settled();
-      }
-
-      stall(host: string, text: string): void {
-        const out = { reason: "it stalled", methods: null, paths: null, onError: "deny" } as const;
-        this.#life.lives.stalled({ host, version: versionOf(text), out });
-      }
-
-      /** What its snapshot file would have. */
-      snapshot(): Tables {
-        const { scripts: script, trials: trial, closed } = this;
-        return { ...emptyTables(), script, trial, closed };
-      }
-
-      status(host: string) {
-        return this.#life.lives.status(host);
-      }
-
-      async stop(): Promise<void> {
-        await this.#life.lives.stop();
-      }
-
-      #take(changes: readonly Change[]): void {
-        this.passed += 1;
-        for (const { kind: of, key, value } of changes) {
-          if (of === "script") setOrDelete(this.scripts, key, value);
-          if (of === "trial") setOrDelete(this.trials, key, value);
-          if (of === "closed") setOrDelete(this.closed, key, value);
-        }
-      }
+    function newNode(name: string, live?: Tables): ScriptNode {
+      const node = new ScriptNode({ name, live, client, store, clock, prefix });
+      nodes.push(node);
+      return node;
     }
 
     before(async () => {
@@ -158,7 +53,7 @@ for (const kind of consulKinds())
     const outcomes = async (host: string) =>
       (await store.history(`scripts/${host}`)).map(({ outcome }) => outcome);
     /** Puts a text and waits until all nodes agree on what became of it. */
-    async function bring(host: string, text: string, all: readonly Node[]): Promise<void> {
+    async function bring(host: string, text: string, all: readonly ScriptNode[]): Promise<void> {
       await put(host, text);
       await eventually("they agree", async () => {
         for (const node of all) await node.look(host);
@@ -167,14 +62,14 @@ for (const kind of consulKinds())
         );
       });
     }
-    const live = (node: Node, host: string) => node.scripts.get(host)?.text ?? null;
+    const live = (node: ScriptNode, host: string) => node.scripts.get(host)?.text ?? null;
     const failures = (host: string, text: string): WorkerScriptReport[] => [
       { worker: 1, host, version: versionOf(text), calls: 10, errors: 6, lastError: "Error: no" },
     ];
 
     it("a schedule keeps a script in service within its window only", async () => {
       const host = newHost();
-      const node = new Node("a");
+      const node = newNode("a");
       const night = `export const schedule = { from: "0 2 * * *", to: "0 4 * * *", timezone: "Asia/Shanghai" };`;
       const text = rule("night", night);
       await bring(host, text, [node]);
@@ -196,7 +91,7 @@ for (const kind of consulKinds())
     it("a schedule goes on while Consul is away, on a gateway that ran and on one that starts", async () => {
       const host = newHost();
       const other = newHost();
-      const ran = new Node("a");
+      const ran = newNode("a");
       const to = (time: string) => clock.advance(Date.parse(time) - clock.now());
       const night = `export const schedule = { from: "0 2 * * *", to: "0 4 * * *" };`;
       const day = `export const schedule = { from: "0 0 * * *", to: "0 2 * * *" };`;
@@ -204,16 +99,16 @@ for (const kind of consulKinds())
       await bring(other, rule("day", day), [ran]);
       expect([live(ran, host), live(ran, other)]).to.deep.equal([null, rule("day", day)]);
       await consul.kill();
-      const started = new Node("b", ran.snapshot());
+      const started = newNode("b", ran.snapshot());
       started.begin();
-      const serve = (node: Node) => [live(node, host), live(node, other)];
+      const serve = (node: ScriptNode) => [live(node, host), live(node, other)];
       // It has to find out first what the scripts declare.
       await started.settled();
       to("1970-01-01T02:00:02Z");
       for (const node of [ran, started]) {
         expect(serve(node)).to.deep.equal([rule("night", night), null]);
       }
-      const again = new Node("c", started.snapshot());
+      const again = newNode("c", started.snapshot());
       again.begin();
       await again.settled();
       expect(serve(again), "from what it wrote meanwhile").to.deep.equal([
@@ -235,10 +130,10 @@ for (const kind of consulKinds())
 
     it("a script that was closed and is gone when Consul is back does not open again", async () => {
       const host = newHost();
-      const before = new Node("a");
+      const before = newNode("a");
       const night = `export const schedule = { from: "0 2 * * *", to: "0 4 * * *" };`;
       await bring(host, rule("night", night), [before]);
-      const started = new Node("b", before.snapshot());
+      const started = newNode("b", before.snapshot());
       started.begin();
       await started.settled();
       await started.offer({ kind: "script", key: host, value: null });
@@ -249,7 +144,7 @@ for (const kind of consulKinds())
 
     it("a schedule that cannot be read refuses the script", async () => {
       const host = newHost();
-      const node = new Node("a");
+      const node = newNode("a");
       await put(
         host,
         rule("x", `export const schedule = { from: "61 2 * * *", to: "0 4 * * *" };`),
@@ -261,7 +156,7 @@ for (const kind of consulKinds())
 
     it("a rollout has the same share on both gateways, widens by the clock, and ends", async () => {
       const host = newHost();
-      const [a, b] = [new Node("a"), new Node("b")];
+      const [a, b] = [newNode("a"), newNode("b")];
       await bring(host, rule("old"), [a, b]);
       const text = rule("new", `export const rollout = { percent: 5, steps: ["10m", "10m"] };`);
       await bring(host, text, [a, b]);
@@ -272,7 +167,7 @@ for (const kind of consulKinds())
       clock.advance(2_000);
       expect(shares()).to.deep.equal([5_250, 5_250]);
       expect(live(a, host)).to.equal(rule("old"));
-      const restarted = new Node("c");
+      const restarted = newNode("c");
       await restarted.look(host);
       expect(restarted.trials.get(host)).to.include({ share: 5_250, by: null });
       expect(live(restarted, host), "out of the history").to.equal(rule("old"));
@@ -289,7 +184,7 @@ for (const kind of consulKinds())
 
     it("a rollout that fails is taken back at once, and the rest never saw it", async () => {
       const host = newHost();
-      const [a, b] = [new Node("a"), new Node("b")];
+      const [a, b] = [newNode("a"), newNode("b")];
       await bring(host, rule("old"), [a, b]);
       const text = rule("new", `export const rollout = { percent: 5, steps: ["10m"] };`);
       await bring(host, text, [a, b]);
@@ -309,7 +204,7 @@ for (const kind of consulKinds())
 
     it("a version that stalled a worker is taken back on both gateways, and said once", async () => {
       const host = newHost();
-      const [a, b] = [new Node("a"), new Node("b")];
+      const [a, b] = [newNode("a"), newNode("b")];
       await bring(host, rule("one"), [a, b]);
       await bring(host, rule("two"), [a, b]);
       a.stall(host, rule("two"));
@@ -332,9 +227,9 @@ for (const kind of consulKinds())
 
     it("a first version that stalled a worker is out of service on both until its source changes", async () => {
       const host = newHost();
-      const [a, b] = [new Node("a"), new Node("b")];
+      const [a, b] = [newNode("a"), newNode("b")];
       await bring(host, rule("one"), [a, b]);
-      const why = (node: Node) => node.scripts.get(host)?.outOfService?.reason ?? null;
+      const why = (node: ScriptNode) => node.scripts.get(host)?.outOfService?.reason ?? null;
       a.stall(host, rule("one"));
       expect(why(a)).to.equal("it stalled");
       await eventually("the other one hears of it", async () => {
@@ -346,7 +241,7 @@ for (const kind of consulKinds())
         lines.filter((line) => /out of service/.test(line)),
       );
       expect(told).to.have.lengthOf(1);
-      const restarted = new Node("c");
+      const restarted = newNode("c");
       await restarted.look(host);
       expect(why(restarted), "also to one that starts").to.equal("it stalled");
       const text = rule("two", `export const rollout = { percent: 5, steps: ["10m"] };`);
@@ -357,7 +252,7 @@ for (const kind of consulKinds())
 
     it("a version that is out of service is tried again when a module that it imports changes", async () => {
       const host = newHost();
-      const [a, b] = [new Node("a"), new Node("b")];
+      const [a, b] = [newNode("a"), newNode("b")];
       const both = [a, b];
       const module = async (text: string) => {
         const value = { text, version: versionOf(text), modifyIndex: 1 };
@@ -384,7 +279,7 @@ for (const kind of consulKinds())
 
     it("a version on trial that stalled a worker loses its share everywhere", async () => {
       const host = newHost();
-      const [a, b] = [new Node("a"), new Node("b")];
+      const [a, b] = [newNode("a"), newNode("b")];
       await bring(host, rule("old"), [a, b]);
       const text = rule("new", `export const rollout = { percent: 5, steps: ["10m"] };`);
       await bring(host, text, [a, b]);
@@ -402,7 +297,7 @@ for (const kind of consulKinds())
 
     it("a first version that fails too often stays, and its status says so while it does", async () => {
       const host = newHost();
-      const node = new Node("a");
+      const node = newNode("a");
       await bring(host, rule("only"), [node]);
       node.reports = failures(host, rule("only"));
       clock.advance(1_000);
@@ -414,14 +309,14 @@ for (const kind of consulKinds())
 
     it("a version that stalls a worker while Consul is away runs no more", async () => {
       const host = newHost();
-      const first = new Node("a");
+      const first = newNode("a");
       await bring(host, rule("one"), [first]);
       await bring(host, rule("two"), [first]);
-      const node = new Node("b", first.snapshot());
+      const node = newNode("b", first.snapshot());
       node.begin();
       node.stall(host, rule("two"));
       expect(node.scripts.get(host)?.outOfService?.reason).to.equal("it stalled");
-      const again = new Node("c", node.snapshot());
+      const again = newNode("c", node.snapshot());
       again.begin();
       clock.advance(1_000);
       expect(again.scripts.get(host)?.outOfService?.reason, "after a restart").to.equal(
@@ -433,7 +328,7 @@ for (const kind of consulKinds())
 
     it("a version is taken back while Consul is away, and Consul hears of it later", async () => {
       const host = newHost();
-      const node = new Node("a");
+      const node = newNode("a");
       await bring(host, rule("one"), [node]);
       await bring(host, rule("two"), [node]);
       await consul.kill();
@@ -458,7 +353,7 @@ for (const kind of consulKinds())
 
     it("two gateways that see everything at once write one history", async () => {
       const host = newHost();
-      const both = [new Node("a"), new Node("b")];
+      const both = [newNode("a"), newNode("b")];
       for (let each = 0; each < 24; each += 1) {
         await put(host, rule(`v${each}`));
         await Promise.all(both.map((node) => node.look(host)));
@@ -479,7 +374,7 @@ for (const kind of consulKinds())
 
     it("a gateway that has not heard of a newer version does not put an older one back", async () => {
       const host = newHost();
-      const [fast, slow] = [new Node("fast"), new Node("slow")];
+      const [fast, slow] = [newNode("fast"), newNode("slow")];
       await bring(host, rule("one"), [fast, slow]);
       await bring(host, rule("two"), [fast]);
       const life = await store.life(host);
@@ -492,7 +387,7 @@ for (const kind of consulKinds())
 
     it("a module may not change so that the version that serves the rest would break", async () => {
       const host = newHost();
-      const node = new Node("a");
+      const node = newNode("a");
       const module = async (text: string) => {
         const value = { text, version: versionOf(text), modifyIndex: 1 };
         await node.offer({ kind: "module", key: "words", value });
@@ -513,7 +408,7 @@ for (const kind of consulKinds())
 
     it("a version that is put back after a refused one is accepted again", async () => {
       const host = newHost();
-      const node = new Node("a");
+      const node = newNode("a");
       await bring(host, rule("one"), [node]);
       await put(host, "export default () => {");
       await node.look(host);
@@ -528,11 +423,11 @@ for (const kind of consulKinds())
 
     it("what a snapshot left in service stays until Consul answers, and then goes on", async () => {
       const host = newHost();
-      const node = new Node("a");
+      const node = newNode("a");
       await bring(host, rule("old"), [node]);
       const text = rule("new", `export const rollout = { percent: 5, steps: ["10m", "10m"] };`);
       await bring(host, text, [node]);
-      const restarted = new Node("b", node.snapshot());
+      const restarted = newNode("b", node.snapshot());
       restarted.begin();
       clock.advance(601_000);
       expect(restarted.passed, "nothing is known yet").to.equal(0);
@@ -548,7 +443,7 @@ for (const kind of consulKinds())
       await put(host, rule("one"));
       const source = await store.source(`scripts/${host}`);
       if (source === null) throw new Error("it was put");
-      const node = new Node("a", { ...emptyTables(), script: new Map([[host, source]]) });
+      const node = newNode("a", { ...emptyTables(), script: new Map([[host, source]]) });
       await bring(host, rule("one"), [node]);
       await bring(host, rule("two"), [node]);
       expect(await store.life(host)).to.include({ before: source.version });
@@ -556,7 +451,7 @@ for (const kind of consulKinds())
 
     it("a rollout goes on from what serves when the agreement is lost", async () => {
       const host = newHost();
-      const node = new Node("a");
+      const node = newNode("a");
       await bring(host, rule("old"), [node]);
       await store.kv.remove(`${prefix}live/${host}`);
       await node.look(host);
@@ -568,7 +463,7 @@ for (const kind of consulKinds())
 
     it("a Consul that lost its data is told again, though it counts from the beginning", async () => {
       const host = newHost();
-      const [a, b] = [new Node("a"), new Node("b")];
+      const [a, b] = [newNode("a"), newNode("b")];
       await bring(host, rule("one"), [a, b]);
       for (let each = 0; each < 50; each += 1) await put("other.example", rule(`v${each}`));
       await bring(host, rule("two"), [a, b]);
@@ -587,7 +482,7 @@ for (const kind of consulKinds())
 
     it("a Consul that lost its data and got the scripts back is told again what was taken back", async () => {
       const host = newHost();
-      const node = new Node("a");
+      const node = newNode("a");
       await bring(host, rule("one"), [node]);
       for (let each = 0; each < 50; each += 1) await put("other.example", rule(`v${each}`));
       await bring(host, rule("two"), [node]);
@@ -609,7 +504,7 @@ for (const kind of consulKinds())
       const { live: version, takenBack } = agreed ?? {};
       expect(await store.life(host)).to.deep.include({ live: version, takenBack });
       expect(live(node, host)).to.equal(rule("one"));
-      const restarted = new Node("b");
+      const restarted = newNode("b");
       await restarted.look(host);
       expect(live(restarted, host), "its source is there again").to.equal(rule("one"));
     });
@@ -635,7 +530,7 @@ for (const kind of consulKinds())
     ] as const) {
       it(`an agreement out of another Consul, ${what} by its own count, stops no new version`, async () => {
         const host = newHost();
-        const both = [new Node("a"), new Node("b")];
+        const both = [newNode("a"), newNode("b")];
         await bring(host, rule("one"), both);
         await importLife(host, { revision, index: 1_000_000_000 });
         for (const node of both) await node.look(host);
@@ -673,7 +568,7 @@ for (const kind of consulKinds())
         takenBack: [{ version: versionOf(rule("bad")), at: 0, reason: "it was bad" }],
       });
       await put(host, rule("one"));
-      const both = [new Node("a"), new Node("b")];
+      const both = [newNode("a"), newNode("b")];
       await eventually("they agree", async () => {
         for (const node of both) await node.look(host);
         expect((await store.life(host))?.index).to.equal(
@@ -696,20 +591,15 @@ for (const kind of consulKinds())
 
     it("a version whose earlier one cannot be had serves all requests, and it is said", async () => {
       const host = newHost();
-      const node = new Node("a");
+      const node = newNode("a");
       await bring(host, rule("one"), [node]);
       expect(live(node, host)).to.equal(rule("one"));
       await store.kv.put(`${prefix}versions/scripts/${host}/${versionOf(rule("one"))}`, "damaged");
       const text = rule("two", `export const rollout = { percent: 5, steps: ["10m"] };`);
       await bring(host, text, [node]);
-      const other = new Node("b");
+      const other = newNode("b");
       await other.look(host);
       expect(other.lines.join("\n")).to.contain("cannot go into service: it is not there");
       expect(live(other, host), "the version in KV serves all").to.equal(text);
     });
   });
-
-function setOrDelete<V>(map: Map<string, V>, key: string, value: V | null): void {
-  if (value === null) map.delete(key);
-  else map.set(key, value);
-}
