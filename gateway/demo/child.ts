@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { LeashMessage } from "./leash.ts";
+import { type LeashMessage, leashVariable } from "./leash-terms.ts";
 
 export interface ChildOptions {
   readonly name: string;
@@ -53,7 +53,7 @@ export class Child {
       const child = spawn(process.execPath, ["--import", leash, ...args], {
         cwd: fileURLToPath(new URL("../..", import.meta.url)),
         detached: true,
-        env: plainEnvironment(process.env),
+        env: { ...plainEnvironment(process.env), [leashVariable]: "1" },
         stdio: ["ignore", output, output, "ipc"],
       });
       await once(child, "spawn");

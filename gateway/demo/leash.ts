@@ -2,20 +2,17 @@
  * Preloaded (`node --import`) into what the demo starts: ends the process as `SIGTERM` does when the
  * demo is gone, however that ended. Does nothing in a process that has no such parent.
  */
-import cluster from "node:cluster";
 import { rmSync } from "node:fs";
-
-/** What the demo tells each child at its start. */
-export interface LeashMessage {
-  /** Removed by a child that outlives the demo. */
-  readonly directory: string;
-}
+import { type LeashMessage, leashVariable } from "./leash-terms.ts";
 
 /** What does not end by itself within this time is ended for good. */
 const graceMs = 5_000;
 
 // A worker inherits the preload with the rest of its primary's arguments; its own parent is the primary.
-if (process.channel && !cluster.isWorker) {
+const isLeashed = process.env[leashVariable] !== undefined;
+delete process.env[leashVariable];
+
+if (process.channel && isLeashed) {
   let directory: string | null = null;
   process.on("message", (message: unknown) => {
     if (isLeashMessage(message)) directory = message.directory;

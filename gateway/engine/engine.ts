@@ -239,9 +239,20 @@ export interface EngineStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
+/** A bound socket that this process was started with. */
+export interface Inherited {
+  /**
+   * File descriptors of the one socket. libuv accepts one connection in a turn of the event loop from each, so
+   * several of them shorten the wait of a client that comes while the turns are long.
+   */
+  readonly descriptors: readonly number[];
+  /** Connections that may wait to be accepted. */
+  readonly backlog: number;
+}
+
 export interface Engine {
   /** Starts to accept. Rejects with the socket's error (`EADDRINUSE`...). */
-  listen(options: ListenOptions): Promise<AddressInfo>;
+  listen(where: ListenOptions | Inherited): Promise<AddressInfo>;
   /**
    * Stops accepting, closes idle connections, lets running exchanges finish with `Connection: close`
    * and resolves when the last has; what still runs after `deadlineMs` is cut. Resolves to how many were cut.

@@ -1,5 +1,6 @@
 /** The addresses of the gateway: whether they can be bound, and one line that says why not. */
-import { createServer, type Server } from "node:net";
+import { lookup } from "node:dns/promises";
+import { BoundSocket } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { type Address, formatAddress } from "../settings-values.ts";
 
@@ -9,26 +10,16 @@ export class StartError extends Error {
 }
 
 /**
- * Workers bind the address only once there is a state to serve; whether it can be bound is said now.
- * Throws a `StartError`.
+ * Binds the address that workers accept on, without accepting: connections are refused until the first
+ * worker listens. Throws a `StartError`.
  */
-export async function checkFree(http: Address): Promise<void> {
-  if (http.port === 0) return;
-  const server = createServer();
+export async function bindSocket(http: Address): Promise<BoundSocket> {
   try {
-    await listen(server, http);
+    const { address } = await lookup(http.host);
+    return new BoundSocket({ host: address, port: http.port });
   } catch (error) {
     throw new StartError(cannotListen("--http", http, error));
-  } finally {
-    await new Promise<void>((resolve) => server.close(() => resolve()));
   }
-}
-
-function listen(server: Server, { host, port }: Address): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ host, port }, resolve);
-  });
 }
 
 /** Returns the address with the port that was bound. Throws a `StartError`. */

@@ -8,9 +8,6 @@ import { Readable } from "node:stream";
 import { z } from "zod";
 import { type LastWords, lastWordsDescriptor } from "../state/index.ts";
 
-/** For `stdio` of a worker: the usual four, and the pipe. */
-export const workerStdio: readonly string[] = ["inherit", "inherit", "inherit", "ipc", "pipe"];
-
 const maxLength = 262_144;
 const texts = z.array(z.string()).readonly().nullable();
 const schema = z.object({

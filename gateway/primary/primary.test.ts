@@ -121,6 +121,19 @@ describe("primary", function () {
     expect(letters).to.deep.equal(new Set([victim.idPrefix.slice(0, 6)]));
   });
 
+  it("lets connections wait while its only worker is replaced, and refuses none", async () => {
+    const primary = run({ flags: { workers: "1" } });
+    primary.tell({ type: "ready" });
+    await primary.statusWhen("it is ready", isReady);
+    const port = await primary.httpPort();
+    const { pid } = await get(port);
+    const ended = get(port, "/exit").catch((error: NodeJS.ErrnoException) => error.code);
+    expect(await ended).to.equal("ECONNRESET");
+    const answers = await Promise.all(Array.from({ length: 20 }, () => get(port)));
+    expect(new Set(answers.map((answer) => answer.pid)).size).to.equal(1);
+    expect(answers[0]?.pid).to.not.equal(pid);
+  });
+
   it("kills and replaces a worker that stands still", async () => {
     const primary = run({ flags: { workers: "1" } });
     primary.tell({ type: "ready" });

@@ -3,13 +3,14 @@
  * owns the order in which they start and stop. Reads no argv and installs no signal handler.
  */
 import { randomInt, randomUUID } from "node:crypto";
+import type { BoundSocket } from "node:net";
 import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { LifeStore, type Lives, Operations, withSchedule } from "../life/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
-import { checkFree, listenAdmin, StartError } from "./addresses.ts";
+import { bindSocket, listenAdmin, StartError } from "./addresses.ts";
 import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
 import type { Clock } from "./clock.ts";
@@ -71,10 +72,12 @@ export class Primary {
     const file = this.#snapshotFile();
     const loaded = (await file?.load()) ?? null;
     await this.#lookForConsul(loaded);
-    await checkFree(http);
-
-    const running = this.#assemble(file, loaded);
-    const address = await listenAdmin(running.admin, admin);
+    const socket = await bindSocket(http);
+    const running = this.#assemble(file, loaded, socket);
+    const address = await listenAdmin(running.admin, admin).catch((error: unknown) => {
+      socket.close();
+      throw error;
+    });
     this.#running = running;
     running.sources.start();
     running.workers.start();
@@ -107,6 +110,8 @@ export class Primary {
     this.#isStopping = true;
     const running = this.#running;
     if (running === null) return;
+    // Workers close theirs as they drain; a connection after that is refused.
+    running.socket.close();
     await running.workers.drain(this.#settings.drainTimeoutMs);
     await running.sources.stop();
     await this.#sayGoodbye(running);
@@ -160,7 +165,11 @@ export class Primary {
     });
   }
 
-  #assemble(file: SnapshotFile | null, loaded: LoadedSnapshot | null): Running {
+  #assemble(
+    file: SnapshotFile | null,
+    loaded: LoadedSnapshot | null,
+    socket: BoundSocket,
+  ): Running {
     const { settings, clock, log } = {
       settings: this.#settings,
       clock: this.#clock,
@@ -203,8 +212,8 @@ export class Primary {
     const workers = new Workers({
       entry: this.#parts.workerEntry,
       count: settings.workers,
+      listeningDescriptor: socket.fd(),
       settings: {
-        http: settings.http,
         engine: settings.engine,
         limits: settings.limits,
         accessLog: settings.accessLog,
@@ -237,7 +246,19 @@ export class Primary {
       release: () => sources.release(),
       operations,
     });
-    return { file, state, replication, batcher, gate, lives, store, sources, workers, admin };
+    return {
+      socket,
+      file,
+      state,
+      replication,
+      batcher,
+      gate,
+      lives,
+      store,
+      sources,
+      workers,
+      admin,
+    };
   }
 
   #openFromFile(running: Running, loaded: LoadedSnapshot): void {
@@ -311,6 +332,8 @@ export class Primary {
 }
 
 interface Running {
+  /** What the workers accept from; nobody accepts in this process. */
+  readonly socket: BoundSocket;
   readonly file: SnapshotFile | null;
   readonly state: State;
   readonly replication: Replication;

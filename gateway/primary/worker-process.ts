@@ -1,11 +1,13 @@
 /** One worker process as the primary sees it: its life, its last report and the messages to it. */
-import type { Worker } from "node:cluster";
+import type { ChildProcess } from "node:child_process";
 import type { ToPrimary, ToWorker, WorkerReport } from "../state/index.ts";
 
 export type WorkerState = "starting" | "listening" | "draining";
 
 export interface WorkerProcessOptions {
-  readonly worker: Worker;
+  /** No other worker of this boot has it. */
+  readonly id: number;
+  readonly child: ChildProcess;
   /** Which of the places, from 1 on, it fills. */
   readonly slot: number;
   readonly idPrefix: string;
@@ -25,7 +27,7 @@ export class WorkerProcess {
   readonly exited: Promise<void>;
   /** Resolves to true when it listens, to false when it ended before. */
   readonly listening: Promise<boolean>;
-  readonly #worker: Worker;
+  readonly #child: ChildProcess;
   readonly #nowMs: () => number;
   readonly #heardListening: () => void;
   #state: WorkerState = "starting";
@@ -33,11 +35,11 @@ export class WorkerProcess {
   #heardMs: number;
 
   constructor(options: WorkerProcessOptions) {
-    const { worker, onMessage, onExit } = options;
-    this.#worker = worker;
+    const { id, child, onMessage, onExit } = options;
+    this.#child = child;
     this.#nowMs = options.nowMs;
-    this.id = worker.id;
-    this.pid = worker.process.pid ?? 0;
+    this.id = id;
+    this.pid = child.pid ?? 0;
     this.slot = options.slot;
     this.idPrefix = options.idPrefix;
     this.startedMs = this.#nowMs();
@@ -52,12 +54,12 @@ export class WorkerProcess {
       exit.resolve();
       onExit(this, how);
     };
-    worker.once("exit", (code, signal) => end(signal ? `by ${signal}` : `with status ${code}`));
+    child.once("exit", (code, signal) => end(signal ? `by ${signal}` : `with status ${code}`));
     // Forking can fail too (EAGAIN): then there is an error and never an exit.
-    worker.on("error", (error) => {
+    child.on("error", (error) => {
       if (this.pid === 0) end(`before it began: ${error.message}`);
     });
-    worker.on("message", (message: ToPrimary) => {
+    child.on("message", (message: ToPrimary) => {
       this.#heardMs = this.#nowMs();
       this.#note(message);
       onMessage(this, message);
@@ -84,9 +86,9 @@ export class WorkerProcess {
   }
 
   send(message: ToWorker): void {
-    if (!this.#worker.isConnected()) return;
+    if (!this.#child.connected) return;
     // A worker that has just died is no failure of the message: its replacement starts from a snapshot.
-    this.#worker.send(message, () => {});
+    this.#child.send(message, () => {});
   }
 
   /** Asks it to finish what runs; kills it when it is still there `graceMs` after the deadline. */
@@ -99,7 +101,7 @@ export class WorkerProcess {
   }
 
   kill(): void {
-    this.#worker.process.kill("SIGKILL");
+    this.#child.kill("SIGKILL");
   }
 
   #note(message: ToPrimary): void {

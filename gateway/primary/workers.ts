@@ -2,11 +2,16 @@
  * The worker processes: forks them, replaces those that end or stall, rolls and drains them. Passes
  * their messages on; knows nothing of what a version holds.
  */
-import cluster from "node:cluster";
+import { type ChildProcess, fork } from "node:child_process";
 import type { Log } from "../observability/logger.ts";
-import type { LastWords, ToPrimary, WorkerSettings } from "../state/index.ts";
+import {
+  type LastWords,
+  listeningDescriptors,
+  type ToPrimary,
+  type WorkerSettings,
+} from "../state/index.ts";
 import type { Clock } from "./clock.ts";
-import { hearLastWords, workerStdio } from "./last-words.ts";
+import { hearLastWords } from "./last-words.ts";
 import type { Replication } from "./replication.ts";
 import { WorkerProcess, type WorkerState } from "./worker-process.ts";
 
@@ -14,6 +19,8 @@ export interface WorkersOptions {
   /** The module that a worker process runs. */
   readonly entry: string;
   readonly count: number;
+  /** Of the bound socket that all of them accept from. */
+  readonly listeningDescriptor: number;
   readonly settings: Omit<WorkerSettings, "idPrefix">;
   /** Letters and digits that no other boot in the cluster has: begins the ids of requests. */
   readonly idLetters: string;
@@ -74,6 +81,7 @@ export class Workers {
   readonly #backoffs = new Map<number, () => void>();
   #cancelCheck: (() => void) | null = null;
   #lastCheckMs = 0;
+  #lastId = 0;
   #hasServed = false;
   #isStopping = false;
   #rolling: Promise<boolean> | null = null;
@@ -84,15 +92,6 @@ export class Workers {
   }
 
   start(): void {
-    // Workers accept from one socket by themselves: a busy primary holds up no connection.
-    cluster.schedulingPolicy = cluster.SCHED_NONE;
-    cluster.setupPrimary({
-      exec: this.#options.entry,
-      args: [],
-      execArgv: [...process.execArgv, ...collectorFlags],
-      serialization: "json",
-      stdio: [...workerStdio],
-    });
     for (let slot = 1; slot <= this.#options.count; slot += 1) this.#fork(slot);
     this.#lastCheckMs = this.#options.clock.ticks();
     this.#scheduleCheck();
@@ -164,15 +163,16 @@ export class Workers {
 
   #fork(slot: number): WorkerProcess {
     const { settings, idLetters, replication, clock } = this.#options;
-    // Scripts of operators run in workers; Consul's token has no business there.
-    const worker = cluster.fork({ CONSUL_HTTP_TOKEN: undefined, CONSUL_HTTP_AUTH: undefined });
-    const idPrefix = `${idLetters}${worker.id}`;
-    const workerPid = worker.process.pid;
-    hearLastWords(worker.process, this.#options.onStalled, (reason) =>
-      this.#options.log.warn({ worker: worker.id, workerPid, reason }, "last words are lost"),
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const child = this.#forkChild();
+    const idPrefix = `${idLetters}${id}`;
+    hearLastWords(child, this.#options.onStalled, (reason) =>
+      this.#options.log.warn({ worker: id, workerPid: child.pid, reason }, "last words are lost"),
     );
     const process = new WorkerProcess({
-      worker,
+      id,
+      child,
       slot,
       idPrefix,
       nowMs: () => clock.ticks(),
@@ -183,6 +183,23 @@ export class Workers {
     replication.add(process.id, (message) => process.send(message));
     process.send({ type: "start", settings: { ...settings, idPrefix } });
     return process;
+  }
+
+  /**
+   * Its descriptors are the usual three, the channel, the pipe for its last words, and those of the socket
+   * that it accepts from (`messages.ts` has their numbers).
+   */
+  #forkChild(): ChildProcess {
+    const { entry, listeningDescriptor } = this.#options;
+    const listening = listeningDescriptors.map(() => listeningDescriptor);
+    // Scripts of operators run in workers; Consul's token has no business there.
+    const { CONSUL_HTTP_TOKEN: _token, CONSUL_HTTP_AUTH: _auth, ...env } = process.env;
+    return fork(entry, [], {
+      env,
+      execArgv: [...process.execArgv, ...collectorFlags],
+      serialization: "json",
+      stdio: ["inherit", "inherit", "inherit", "ipc", "pipe", ...listening],
+    });
   }
 
   #receive(process: WorkerProcess, message: ToPrimary): void {

@@ -34,5 +34,5 @@ export type {
   WorkerReport,
   WorkerSettings,
 } from "./messages.ts";
-export { lastWordsDescriptor } from "./messages.ts";
+export { lastWordsDescriptor, listeningDescriptors } from "./messages.ts";
 export { parseServiceName } from "./service-name.ts";

@@ -1,10 +1,9 @@
-/** The messages between the primary and a worker, over the cluster's IPC channel. */
+/** The messages between the primary and a worker, over the worker's IPC channel. */
 import type { EngineLimits } from "../engine/engine.ts";
 import type { Delta, OutOfService, Snapshot } from "./change.ts";
 
 /** What a worker needs of the settings. Times in milliseconds. */
 export interface WorkerSettings {
-  readonly http: { readonly host: string; readonly port: number };
   readonly engine: "http1" | "reference";
   readonly limits: Partial<EngineLimits>;
   /** A file, `-` for standard output, `null` for none. */
@@ -47,6 +46,9 @@ export type ToPrimary =
  * `InsideWords` for each script that it is in for long, because its end may come without a word.
  */
 export const lastWordsDescriptor = 4;
+
+/** The socket that all workers accept from; a worker is started with several descriptors of it. */
+export const listeningDescriptors: readonly number[] = [5, 6, 7, 8, 9, 10, 11, 12];
 
 /** Which script the worker has been in for longer than any should take; `null`: it came out of it. */
 export interface InsideWords {

@@ -13,6 +13,7 @@ import {
   type Change,
   type Kind,
   lastWordsDescriptor,
+  listeningDescriptors,
   type Snapshot,
   type ToPrimary,
   type ToWorker,
@@ -25,8 +26,10 @@ import { Replica } from "./replica.ts";
 import { trustedProxies } from "./trusted-proxies.ts";
 
 const reportMs = 1_000;
+/** Connections that may wait to be accepted, for all workers together; the kernel's `somaxconn` bounds it too. */
+const backlog = 4_096;
 /** A worker whose primary is gone finishes what runs within this time. */
-const orphanDrainMs = 1_000;
+const orphanDrainMs = 5_000;
 
 const aboutScripts: ReadonlySet<Kind> = new Set(["script", "trial", "module", "setting"]);
 
@@ -132,15 +135,14 @@ class Worker {
 
   async #listen(): Promise<void> {
     this.#isListening = true;
-    const { host, port } = this.#settings.http;
     try {
-      const address = await this.#engine.listen({ host, port, backlog: 4_096 });
+      const address = await this.#engine.listen({ descriptors: listeningDescriptors, backlog });
       // For the next worker; otherwise it is written when this one ends, and a killed one writes nothing.
       flushCompileCache();
       send({ type: "listening", address: address.address, port: address.port });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      send({ type: "fatal", message: `--http ${host}:${port}: ${reason}` });
+      send({ type: "fatal", message: `--http: ${reason}` });
     }
   }
 

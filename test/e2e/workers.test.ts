@@ -195,6 +195,24 @@ for (const [order, kind] of consulKinds().entries())
       scene.home.release();
     });
 
+    it("workers whose primary is killed outright take no new requests and finish what runs", async () => {
+      const gateway = await scene.start();
+      const slow = gateway.request({ host, path: "/wait" });
+      await until("the slow request is at the origin", () => scene.home.waiting === 1);
+      gateway.signal("SIGKILL");
+      await eventually("no new connection is accepted", async () => {
+        const outcome = await gateway.request({ host }).then(
+          () => "answered",
+          (error: NodeJS.ErrnoException) => error.code,
+        );
+        expect(outcome).to.equal("ECONNREFUSED");
+      });
+      scene.home.release();
+      expect(echoOf(await slow).url).to.equal("/wait");
+      expect(await gateway.ended).to.equal("SIGKILL");
+      await gateway.stop();
+    });
+
     it("workers end when their primary is killed outright", async () => {
       const gateway = await scene.start();
       const pids = (await gateway.status()).workers.map(({ pid }) => pid);

@@ -2,7 +2,8 @@
  * The engine itself: listens, knows its connections, sweeps their deadlines, drains. What happens on a
  * connection is in `client-connection.ts` and `peer-connection.ts`; between the two stands `exchange.ts`.
  */
-import { type AddressInfo, createServer, type ListenOptions, type Server } from "node:net";
+import type { AddressInfo, ListenOptions, Socket } from "node:net";
+import { Acceptor } from "../acceptor.ts";
 import {
   defaultLimits,
   type Engine,
@@ -10,6 +11,7 @@ import {
   type EngineOptions,
   type EngineStats,
   type Handler,
+  type Inherited,
 } from "../engine.ts";
 import type { Refusal } from "../grammar.ts";
 import type { Peer } from "../peer.ts";
@@ -36,7 +38,7 @@ export class Http1Engine<C> implements Engine {
   exchanges = 0;
   readonly #idPrefix: string;
   readonly #trusts: (clientAddress: string) => boolean;
-  readonly #server: Server;
+  readonly #acceptor: Acceptor;
   readonly #clients = new Set<ClientConnection<C>>();
   readonly #peerConnections = new Set<PeerConnection<C>>();
   readonly #refused = new Map<string, number>();
@@ -61,38 +63,23 @@ export class Http1Engine<C> implements Engine {
     this.dateLine = dateLine();
     this.#idPrefix = options.idPrefix;
     this.#trusts = options.trusts ?? (() => false);
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      const address = socket.remoteAddress;
-      // Gone before it was accepted.
-      if (address === undefined) {
-        socket.destroy();
-        return;
-      }
-      const client = new ClientConnection(this, socket, address, this.#trusts(address));
-      this.#clients.add(client);
-      this.#admit(client);
+    this.#acceptor = new Acceptor({
+      onConnection: (socket) => this.#accept(socket),
+      onError: this.onError,
     });
   }
 
-  listen(options: ListenOptions): Promise<AddressInfo> {
-    return new Promise((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(options, () => {
-        this.#server.off("error", reject);
-        this.#server.on("error", this.onError);
-        this.#sweep = setInterval(() => this.#onSweep(), sweepMs);
-        const address = this.#server.address();
-        if (address === null || typeof address === "string") reject(new Error("not a TCP address"));
-        else resolve(address);
-      });
-    });
+  async listen(where: ListenOptions | Inherited): Promise<AddressInfo> {
+    const address = await this.#acceptor.listen(where);
+    this.#sweep = setInterval(() => this.#onSweep(), sweepMs);
+    return address;
   }
 
   drain(deadlineMs: number): Promise<number> {
     if (this.#drained !== null) return this.#drained.promise;
     this.#drained = Promise.withResolvers();
     this.isDraining = true;
-    this.#server.close();
+    this.#acceptor.close();
     this.clock = this.now();
     this.#drainDeadline = this.clock + deadlineMs;
     const grace = Math.min(drainGraceMs, deadlineMs / 4);
@@ -146,6 +133,18 @@ export class Http1Engine<C> implements Engine {
   /** Requests wait for this pool's connections. */
   watchQueue(pool: Pool<C>): void {
     this.#queues.add(pool);
+  }
+
+  #accept(socket: Socket): void {
+    const address = socket.remoteAddress;
+    // Gone before it was accepted.
+    if (address === undefined) {
+      socket.destroy();
+      return;
+    }
+    const client = new ClientConnection(this, socket, address, this.#trusts(address));
+    this.#clients.add(client);
+    this.#admit(client);
   }
 
   /** Refuses a connection beyond the limits, with an answer. */

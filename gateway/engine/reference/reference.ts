@@ -3,13 +3,8 @@
  * are accepted here and given to a `node:http` server, so that both engines accept alike.
  */
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
-import {
-  type AddressInfo,
-  createServer,
-  type ListenOptions,
-  type Server,
-  type Socket,
-} from "node:net";
+import type { AddressInfo, ListenOptions, Socket } from "node:net";
+import { Acceptor } from "../acceptor.ts";
 import {
   defaultLimits,
   type Engine,
@@ -17,6 +12,7 @@ import {
   type EngineOptions,
   type EngineStats,
   type Handler,
+  type Inherited,
 } from "../engine.ts";
 import type { Peer } from "../peer.ts";
 import { ClientSession } from "./client-session.ts";
@@ -41,7 +37,7 @@ export class ReferenceEngine<C> implements Engine {
   drainGraceEnd = 0;
   readonly #idPrefix: string;
   readonly #trusts: (clientAddress: string) => boolean;
-  readonly #server: Server;
+  readonly #acceptor: Acceptor;
   readonly #http: HttpServer;
   readonly #sessions = new Map<object, ClientSession<C>>();
   readonly #sockets = new Map<ClientSession<C>, Socket>();
@@ -68,30 +64,23 @@ export class ReferenceEngine<C> implements Engine {
     this.#idPrefix = options.idPrefix;
     this.#trusts = options.trusts ?? (() => false);
     this.#http = this.#createHttpServer();
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
-      this.#accept(socket),
-    );
+    this.#acceptor = new Acceptor({
+      onConnection: (socket) => this.#accept(socket),
+      onError: this.onError,
+    });
   }
 
-  listen(options: ListenOptions): Promise<AddressInfo> {
-    return new Promise((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(options, () => {
-        this.#server.off("error", reject);
-        this.#server.on("error", this.onError);
-        this.#sweep = setInterval(() => this.#onSweep(), sweepMs);
-        const address = this.#server.address();
-        if (address === null || typeof address === "string") reject(new Error("not a TCP address"));
-        else resolve(address);
-      });
-    });
+  async listen(where: ListenOptions | Inherited): Promise<AddressInfo> {
+    const address = await this.#acceptor.listen(where);
+    this.#sweep = setInterval(() => this.#onSweep(), sweepMs);
+    return address;
   }
 
   drain(deadlineMs: number): Promise<number> {
     if (this.#drained !== null) return this.#drained.promise;
     this.#drained = Promise.withResolvers();
     this.isDraining = true;
-    this.#server.close();
+    this.#acceptor.close();
     this.clock = this.now();
     this.#drainDeadline = this.clock + deadlineMs;
     this.drainGraceEnd = this.clock + Math.min(maxDrainGraceMs, deadlineMs / 4);
