@@ -55,8 +55,10 @@ describe("access log", () => {
   it("writes one JSON line of bunyan's shape for each request", async () => {
     const log = open();
     log.record(exchange({}), "web");
-    log.record(exchange({ status: 404, errorCode: "no_route", peer: null, query: "" }), "");
-    const [first, second] = await written(log);
+    const refused = { status: 404, errorCode: "no_route", peer: null, query: "", tries: 0 };
+    log.record(exchange(refused), "");
+    log.record(exchange({ bytesIn: 7, tries: 2 }), "web");
+    const [first, second, third] = await written(log);
     expect(first).to.include({
       name: "sluice-access",
       level: 30,
@@ -72,6 +74,8 @@ describe("access log", () => {
     });
     expect(second).to.include({ status: 404, error: "no_route", target: '/a"b' });
     expect(second).not.to.have.any.keys("upstream", "peer");
+    expect(first).not.to.have.any.keys("bytesIn", "tries", "error");
+    expect(third).to.include({ bytesIn: 7, tries: 2 });
   });
 
   it("keeps every record of many batches, in order", async () => {

@@ -76,14 +76,16 @@ export class AccessLog {
       this.#timeMs = now;
       this.#head = `{"time":"${new Date(now).toISOString()}","msg":"request","id":"`;
     }
-    const { query, errorCode, peer } = exchange;
+    const { query, errorCode, peer, bytesIn, tries } = exchange;
     const target = query === "" ? exchange.path : `${exchange.path}?${query}`;
     const userAgent = exchange.header("user-agent");
     const ms = milliseconds(exchange.durationMs);
-    // Method, addresses and codes have passed a grammar without quotes and backslashes.
-    let line = `${this.#head}${escaped(exchange.id)}","client":"${exchange.clientAddress}","method":"${exchange.method}","host":"${escaped(exchange.host)}","target":"${escaped(target)}","status":${exchange.status},"ms":${ms},"bytesIn":${exchange.bytesIn},"bytesOut":${exchange.bytesOut},"tries":${exchange.tries}`;
-    if (upstream !== "") line += `,"upstream":"${escaped(upstream)}"`;
+    // Only what a client may write freely is escaped: the rest has passed a grammar without quotes and backslashes.
+    let line = `${this.#head}${escaped(exchange.id)}","client":"${exchange.clientAddress}","method":"${exchange.method}","host":"${exchange.host}","target":"${escaped(target)}","status":${exchange.status},"ms":${ms},"bytesOut":${exchange.bytesOut}`;
+    if (bytesIn !== 0) line += `,"bytesIn":${bytesIn}`;
+    if (upstream !== "") line += `,"upstream":"${upstream}"`;
     if (peer !== null) line += `,"peer":"${peer.key}"`;
+    if (tries > 1) line += `,"tries":${tries}`;
     if (errorCode !== "") line += `,"error":"${errorCode}"`;
     if (userAgent !== undefined) line += `,"userAgent":"${escaped(userAgent)}"`;
     line += this.#tail;
