@@ -128,7 +128,7 @@ export const limitDefinitions = {
   maxWaitingPerPeer: {
     argument: "N",
     meaning:
-      "Requests that may wait for a peer's connections when all it may have are busy; above: 503 at once.",
+      "Requests that may wait for a peer's connections when all it may have are busy; above: another peer, or 503 at once.",
     fallback: String(defaultLimits.maxWaitingPerPeer),
     schema: integer(0, 1_000_000),
   },

@@ -179,8 +179,8 @@ export interface EngineLimits {
   /** Connections to a peer at once, per worker; 0 for no limit. Above, requests wait. Default 1024. */
   readonly maxConnectionsPerPeer: number;
   /**
-   * Requests that may wait for a peer's connections beyond those that can be opened for them. Above: 503
-   * at once. Default 1024.
+   * Requests that may wait for a peer's connections beyond those that can be opened for them. Above: another
+   * peer, within `maxTries`, or 503 at once. Default 1024.
    */
   readonly maxWaitingPerPeer: number;
   /** How long such a request waits. Then 503. Default 5000. */

@@ -17,10 +17,16 @@ export function wasNeverSent(failure: PeerFailure): boolean {
   return failure.code === "connect_failed" || failure.code === "connect_timeout";
 }
 
-/** What the client is answered after the last failed try; `null`: there was nobody to try. */
-export function outcomeOf(failure: PeerFailure | null, host: string): Refusal {
+/** Why the try before brought nothing; `queue_full`: too many wait for the peer, which is no failure of its own. */
+export type Unanswered = PeerFailure | "queue_full";
+
+/** What the client is answered after the last try; `null`: there was nobody to try. */
+export function outcomeOf(failure: Unanswered | null, host: string): Refusal {
   if (failure === null) {
     return { status: 503, code: "no_peer", message: `no healthy peer for ${host}` };
+  }
+  if (failure === "queue_full") {
+    return { status: 503, code: failure, message: `too many requests wait for a peer of ${host}` };
   }
   const { code } = failure;
   const isTime = code === "connect_timeout" || code === "response_timeout";

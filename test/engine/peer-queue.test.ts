@@ -108,6 +108,46 @@ describeEngines("waiting for a peer", (bench) => {
     });
   }
 
+  it("is another peer's turn when as many wait as may, and no failure of the full one", async () => {
+    const other = await bench.origin(ok("other"));
+    const limits = { maxWaitingPerPeer: 0 };
+    const { origin, gateway, busy } = await waiting(0, { limits }, (exchange, peer) =>
+      exchange.tried(peer) ? other.peer : peer,
+    );
+    const client = await bench.client(gateway);
+    const post = requestBytes("POST /", ["Content-Length: 4"], "body");
+    expect((await client.request(post)).body.toString()).to.equal("other");
+    expect(await gateway.outcome()).to.include({ status: 200, errorCode: "", tries: 2 });
+    expect((await gateway.outcome()).failures).to.deep.equal([]);
+    expect(other.requests[0]?.body.toString()).to.equal("body");
+    expect(gateway.engine.stats().refused).to.deep.equal({});
+    expect([origin.peer.inFlight, other.peer.inFlight]).to.deep.equal([1, 0]);
+    origin.connections[0]?.send(ok());
+    expect((await busy.answer()).status).to.equal(200);
+    gateway.engine.retire(other.peer);
+  });
+
+  it("is refused once when as many wait for every peer that may be tried", async () => {
+    const other = await bench.origin(() => {});
+    const limits = { maxWaitingPerPeer: 0, maxTries: 3 };
+    const { origin, gateway, busy } = await waiting(0, { limits }, (exchange, peer) => {
+      const peers = exchange.path === "/1" ? [other.peer] : [peer, other.peer];
+      return peers.find((candidate) => !exchange.tried(candidate)) ?? null;
+    });
+    const second = await sending(gateway, "GET /1");
+    await until("it is at the other", () => other.requests.length === 1);
+    const client = await bench.client(gateway);
+    const answer = await client.request(requestBytes("GET /late"));
+    expect(answer.status).to.equal(503);
+    expect(await gateway.outcome()).to.include({ errorCode: "queue_full", tries: 2 });
+    expect(gateway.engine.stats().refused).to.deep.equal({ queue_full: 1 });
+    origin.connections[0]?.send(ok());
+    other.connections[0]?.send(ok());
+    expect((await busy.answer()).status).to.equal(200);
+    expect((await second.answer()).status).to.equal(200);
+    gateway.engine.retire(other.peer);
+  });
+
   it("ends with 503 when it takes too long, and the request that is served goes on", async () => {
     const limits = { queueTimeoutMs: 100 };
     const { origin, gateway, busy, waiting: others } = await waiting(2, { limits });

@@ -3,7 +3,7 @@
  * for it, the body that is held for another, and what a failure leads to. What comes back is not seen here.
  */
 import type { PeerFailure } from "../engine.ts";
-import { idempotent, outcomeOf } from "../failures.ts";
+import { idempotent, outcomeOf, type Unanswered } from "../failures.ts";
 import type { Peer } from "../peer.ts";
 import { allowedTrailer } from "../trailer.ts";
 import type { ClientConnection } from "./client-connection.ts";
@@ -57,8 +57,8 @@ export class PeerRequest<C> {
     return this.#tried.includes(peer);
   }
 
-  /** Has the handler pick a peer, and tries it. `last`: how the try before failed. */
-  try(last: PeerFailure | null): void {
+  /** Has the handler pick a peer, and tries it. `last`: what became of the try before. */
+  try(last: Unanswered | null): void {
     const exchange = this.#exchange;
     const { serial } = exchange;
     let peer: Peer | null;
@@ -144,7 +144,11 @@ export class PeerRequest<C> {
 
   /** No connection of the peer became free in time. */
   onQueueTimeout(): void {
-    this.#giveUp("queue_timeout", `no peer of ${this.#exchange.host} became free in time`);
+    this.#isWaiting = false;
+    if (this.peer !== null) this.peer.inFlight -= 1;
+    this.#engine.countRefused("queue_timeout");
+    const message = `no peer of ${this.#exchange.host} became free in time`;
+    this.#exchange.giveError(503, "queue_timeout", message);
   }
 
   /** No connection to the peer could be established. */
@@ -184,9 +188,13 @@ export class PeerRequest<C> {
       exchange.onHandlerThrew(error, exchange.serial);
       return;
     }
-    exchange.phase = "handling";
-    if (isSafe && this.tries < this.#engine.limits.maxTries) this.try(failure);
-    else this.#failAfter(failure);
+    this.#afterTry(failure, isSafe);
+  }
+
+  #afterTry(last: Unanswered, isSafe: boolean): void {
+    this.#exchange.phase = "handling";
+    if (isSafe && this.tries < this.#engine.limits.maxTries) this.try(last);
+    else this.#failAfter(last);
   }
 
   #connect(peer: Peer, wantsNew: boolean): void {
@@ -201,19 +209,14 @@ export class PeerRequest<C> {
     } else if (pool.wait(exchange, wantsNew)) {
       this.#isWaiting = true;
     } else {
-      this.#giveUp("queue_full", `too many requests wait for a peer of ${exchange.host}`);
+      peer.inFlight -= 1;
+      this.#afterTry("queue_full", true);
     }
   }
 
-  #giveUp(code: string, message: string): void {
-    this.#isWaiting = false;
-    if (this.peer !== null) this.peer.inFlight -= 1;
-    this.#engine.countRefused(code);
-    this.#exchange.giveError(503, code, message);
-  }
-
-  #failAfter(failure: PeerFailure | null): void {
-    const { status, code, message } = outcomeOf(failure, this.#exchange.host);
+  #failAfter(last: Unanswered | null): void {
+    const { status, code, message } = outcomeOf(last, this.#exchange.host);
+    if (last === "queue_full") this.#engine.countRefused(code);
     this.#exchange.giveError(status, code, message);
   }
 

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { PeerFailure } from "../engine.ts";
-import { idempotent, outcomeOf, wasNeverSent } from "../failures.ts";
+import { idempotent, outcomeOf, type Unanswered, wasNeverSent } from "../failures.ts";
 import type { Peer } from "../peer.ts";
 import type { RequestTarget } from "../request-target.ts";
 import type { ClientSession } from "./client-session.ts";
@@ -71,8 +71,8 @@ export class PeerRequest<C> implements Waiter {
     return this.#tried.includes(peer);
   }
 
-  /** Has the handler pick a peer, and tries it. `last`: how the try before failed. */
-  try(last: PeerFailure | null): void {
+  /** Has the handler pick a peer, and tries it. `last`: what became of the try before. */
+  try(last: Unanswered | null): void {
     const exchange = this.#exchange;
     let peer: Peer | null;
     try {
@@ -163,7 +163,12 @@ export class PeerRequest<C> implements Waiter {
   }
 
   onQueueTimeout(): void {
-    this.#giveUp("queue_timeout", `no peer of ${this.#target.host} became free in time`);
+    this.#isWaiting = false;
+    this.#pool = null;
+    if (this.peer !== null) this.peer.inFlight -= 1;
+    this.#engine.countRefused("queue_timeout");
+    const message = `no peer of ${this.#target.host} became free in time`;
+    this.#exchange.giveError(503, "queue_timeout", message);
   }
 
   #connect(peer: Peer): void {
@@ -174,15 +179,11 @@ export class PeerRequest<C> implements Waiter {
     const turn = this.#engine.enter(pool, this);
     if (turn === "ready") this.#send();
     else if (turn === "waiting") this.#isWaiting = true;
-    else this.#giveUp("queue_full", `too many requests wait for a peer of ${this.#target.host}`);
-  }
-
-  #giveUp(code: string, message: string): void {
-    this.#isWaiting = false;
-    this.#pool = null;
-    if (this.peer !== null) this.peer.inFlight -= 1;
-    this.#engine.countRefused(code);
-    this.#exchange.giveError(503, code, message);
+    else {
+      this.#pool = null;
+      peer.inFlight -= 1;
+      this.#afterTry("queue_full", true);
+    }
   }
 
   #send(): void {
@@ -244,14 +245,18 @@ export class PeerRequest<C> implements Waiter {
       exchange.onHandlerThrew(error);
       return;
     }
-    exchange.phase = "handling";
-    const isSafe = mayRepeat || wasNeverSent(failure);
-    if (isSafe && this.tries < this.#engine.limits.maxTries) this.try(failure);
-    else this.#failAfter(failure);
+    this.#afterTry(failure, mayRepeat || wasNeverSent(failure));
   }
 
-  #failAfter(failure: PeerFailure | null): void {
-    const { status, code, message } = outcomeOf(failure, this.#target.host);
+  #afterTry(last: Unanswered, isSafe: boolean): void {
+    this.#exchange.phase = "handling";
+    if (isSafe && this.tries < this.#engine.limits.maxTries) this.try(last);
+    else this.#failAfter(last);
+  }
+
+  #failAfter(last: Unanswered | null): void {
+    const { status, code, message } = outcomeOf(last, this.#target.host);
+    if (last === "queue_full") this.#engine.countRefused(code);
     this.#exchange.giveError(status, code, message);
   }
 }
