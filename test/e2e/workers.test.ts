@@ -3,6 +3,7 @@ import { expect } from "chai";
 import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
 import { echoOf } from "../support/echo-origin.ts";
+import type { TestGateway } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
 import { SteadyLoad } from "../support/steady-load.ts";
 import { prefixOf } from "../support/worker-connections.ts";
@@ -165,13 +166,7 @@ for (const [order, kind] of consulKinds().entries())
       const slow = gateway.request({ host, path: "/wait" });
       await until("the slow request is at the origin", () => scene.home.waiting === 1);
       gateway.signal("SIGTERM");
-      await eventually("no new connection is accepted", async () => {
-        const outcome = await gateway.request({ host }).then(
-          () => "answered",
-          (error: NodeJS.ErrnoException) => error.code,
-        );
-        expect(outcome).to.equal("ECONNREFUSED");
-      });
+      await refusing(gateway);
       expect(gateway.hasEnded).to.equal(false);
       scene.home.release();
       const answer = await slow;
@@ -200,13 +195,7 @@ for (const [order, kind] of consulKinds().entries())
       const slow = gateway.request({ host, path: "/wait" });
       await until("the slow request is at the origin", () => scene.home.waiting === 1);
       gateway.signal("SIGKILL");
-      await eventually("no new connection is accepted", async () => {
-        const outcome = await gateway.request({ host }).then(
-          () => "answered",
-          (error: NodeJS.ErrnoException) => error.code,
-        );
-        expect(outcome).to.equal("ECONNREFUSED");
-      });
+      await refusing(gateway);
       scene.home.release();
       expect(echoOf(await slow).url).to.equal("/wait");
       expect(await gateway.ended).to.equal("SIGKILL");
@@ -223,6 +212,17 @@ for (const [order, kind] of consulKinds().entries())
       await gateway.stop();
     });
   });
+
+/** Resolves when no new connection is accepted any more. */
+function refusing(gateway: TestGateway): Promise<void> {
+  return eventually("no new connection is accepted", async () => {
+    const outcome = await gateway.request({ host }).then(
+      () => "answered",
+      (error: NodeJS.ErrnoException) => error.code,
+    );
+    expect(outcome).to.equal("ECONNREFUSED");
+  });
+}
 
 /** Does nothing when the process has ended. */
 function resume(pid: number): void {
