@@ -148,6 +148,24 @@ describeEngines("waiting for a peer", (bench) => {
     gateway.engine.retire(other.peer);
   });
 
+  it("is not for a request that is repeated because its kept connection was closed", async () => {
+    // Each connection serves one request, and is reset by the next.
+    const origin = await bench.origin((_, connection) => {
+      if (connection.requests.length > 1) connection.reset();
+      else connection.send(ok());
+    });
+    const limits = { maxConnectionsPerPeer: 1, maxWaitingPerPeer: 0 };
+    const gateway = await bench.gateway(origin, { limits });
+    const client = await bench.client(gateway);
+    for (let n = 0; n < 4; n += 1) {
+      expect((await client.request(requestBytes(`GET /${n}`))).status, `request ${n}`).to.equal(
+        200,
+      );
+    }
+    expect(gateway.engine.stats().refused).to.deep.equal({});
+    expect(gateway.ended.map(({ tries }) => tries)).to.deep.equal([1, 1, 1, 1]);
+  });
+
   it("ends with 503 when it takes too long, and the request that is served goes on", async () => {
     const limits = { queueTimeoutMs: 100 };
     const { origin, gateway, busy, waiting: others } = await waiting(2, { limits });

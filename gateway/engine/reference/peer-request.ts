@@ -130,10 +130,7 @@ export class PeerRequest<C> implements Waiter {
     if (pool === null || this.peer === null) return;
     this.#pool = null;
     this.peer.inFlight -= 1;
-    this.#deadlines.clearPeer();
-    this.#body.close();
-    this.#try?.finish(isKept);
-    this.#try = null;
+    this.#endTry(isKept);
     pool.leave();
   }
 
@@ -169,6 +166,13 @@ export class PeerRequest<C> implements Waiter {
     this.#engine.countRefused("queue_timeout");
     const message = `no peer of ${this.#target.host} became free in time`;
     this.#exchange.giveError(503, "queue_timeout", message);
+  }
+
+  #endTry(isKept: boolean): void {
+    this.#deadlines.clearPeer();
+    this.#body.close();
+    this.#try?.finish(isKept);
+    this.#try = null;
   }
 
   #connect(peer: Peer): void {
@@ -233,12 +237,13 @@ export class PeerRequest<C> implements Waiter {
       !attempt.hasAnswered &&
       this.#body.canRepeat &&
       idempotent.has(exchange.method);
-    this.finish(false);
     if (mayRepeat && attempt.isReused) {
-      // The peer closed a kept connection just as the request went out: no fault of either side.
-      this.#connect(peer);
+      // The peer closed a kept connection just as the request went out: no fault of either side. The turn is kept.
+      this.#endTry(false);
+      this.#send();
       return;
     }
+    this.finish(false);
     try {
       this.#engine.handler.onPeerFailure(exchange, peer, failure);
     } catch (error) {
