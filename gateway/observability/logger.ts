@@ -34,6 +34,7 @@ const secretName = /^(x-consul-token|authorization|proxy-authorization|cookie|se
  * shows one of `secrets`.
  */
 export function createLogger(options: LoggerOptions): bunyan {
+  if (options.write === undefined) surviveReaders();
   const write = options.write ?? ((line: string) => process.stdout.write(line));
   // A very short secret would blank out ordinary words, and is no secret.
   const secrets = (options.secrets ?? [])
@@ -57,6 +58,18 @@ export function createLogger(options: LoggerOptions): bunyan {
       headers: hideCredentials,
     },
   });
+}
+
+let isSurviving = false;
+
+/** Whoever reads the output may go before the process does, and must not end it. */
+function surviveReaders(): void {
+  if (isSurviving) return;
+  isSurviving = true;
+  process.stdout.once("error", ({ message }) => {
+    process.stderr.write(`sluice: the log cannot be written any more: ${message}\n`);
+  });
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 }
 
 const levels = ["trace", "debug", "info", "warn", "error", "fatal"] as const;

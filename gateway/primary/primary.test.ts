@@ -1,6 +1,6 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
-import { createServer } from "node:net";
+import { BoundSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -243,6 +243,21 @@ describe("primary", function () {
       );
     }
     await new Promise((resolve) => blocker.close(resolve));
+  });
+
+  it("says the same when another process begins to listen there before the first worker does", async () => {
+    const bound = new BoundSocket({ host: "127.0.0.1", port: 0 });
+    const { port } = bound.address();
+    const primary = run({ flags: { http: `127.0.0.1:${port}` } });
+    await primary.statusWhen("it waits", ({ workers }) => workers.length === 2);
+    const blocker = createServer();
+    await new Promise<void>((resolve) => blocker.listen(bound, resolve));
+    primary.tell({ type: "ready" });
+    expect(await primary.exit).to.equal(1);
+    await new Promise((resolve) => blocker.close(resolve));
+    expect(primary.output).to.contain(
+      `the gateway cannot serve: --http 127.0.0.1:${port}: another process listens there already`,
+    );
   });
 
   it("exits with 1 when workers cannot start at all", async () => {

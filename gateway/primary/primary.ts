@@ -212,6 +212,7 @@ export class Primary {
     const workers = new Workers({
       entry: this.#parts.workerEntry,
       count: settings.workers,
+      http: settings.http,
       listeningDescriptor: socket.fd(),
       settings: {
         engine: settings.engine,

@@ -4,12 +4,14 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import type { Log } from "../observability/logger.ts";
+import type { Address } from "../settings-values.ts";
 import {
   type LastWords,
   listeningDescriptors,
   type ToPrimary,
   type WorkerSettings,
 } from "../state/index.ts";
+import { cannotListen } from "./addresses.ts";
 import type { Clock } from "./clock.ts";
 import { hearLastWords } from "./last-words.ts";
 import type { Replication } from "./replication.ts";
@@ -19,7 +21,8 @@ export interface WorkersOptions {
   /** The module that a worker process runs. */
   readonly entry: string;
   readonly count: number;
-  /** Of the bound socket that all of them accept from. */
+  /** Where they accept, for what is said of it; and the descriptor of the socket that is bound there. */
+  readonly http: Address;
   readonly listeningDescriptor: number;
   readonly settings: Omit<WorkerSettings, "idPrefix">;
   /** Letters and digits that no other boot in the cluster has: begins the ids of requests. */
@@ -71,6 +74,9 @@ const hopelessDeaths = 5;
  * processor time for answers of 16 kB, and half of their p99 (docs/performance.md).
  */
 const collectorFlags: readonly string[] = ["--single-threaded-gc", "--max-semi-space-size=4"];
+
+/** The inspector's port is the primary's own: a worker opens one of its own at SIGUSR1. */
+const isNotInspector = (flag: string) => !flag.startsWith("--inspect");
 
 export class Workers {
   readonly #options: WorkersOptions;
@@ -196,14 +202,14 @@ export class Workers {
     const { CONSUL_HTTP_TOKEN: _token, CONSUL_HTTP_AUTH: _auth, ...env } = process.env;
     return fork(entry, [], {
       env,
-      execArgv: [...process.execArgv, ...collectorFlags],
+      execArgv: [...process.execArgv.filter(isNotInspector), ...collectorFlags],
       serialization: "json",
       stdio: ["inherit", "inherit", "inherit", "ipc", "pipe", ...listening],
     });
   }
 
   #receive(process: WorkerProcess, message: ToPrimary): void {
-    const { replication, log, onWatch, onFatal } = this.#options;
+    const { http, replication, log, onWatch, onFatal } = this.#options;
     switch (message.type) {
       case "resync":
         replication.resync(process.id, message.reason);
@@ -221,15 +227,15 @@ export class Workers {
       case "watch":
         onWatch(message.service);
         break;
-      case "fatal":
-        log.error(
-          { worker: process.id, workerPid: process.pid, reason: message.message },
-          `worker ${process.id}: ${message.message}`,
-        );
-        onFatal(message.message, this.#hasServed);
+      case "cannotListen": {
+        const reason = cannotListen("--http", http, message);
+        const { id, pid: workerPid } = process;
+        log.error({ worker: id, workerPid, reason }, `worker ${id}: ${reason}`);
+        onFatal(reason, this.#hasServed);
         // It would only sit there; another try may go better. At a start the whole gateway ends instead.
         if (this.#hasServed) process.kill();
         break;
+      }
       case "report":
         break;
     }

@@ -37,8 +37,8 @@ export type ToPrimary =
   | { readonly type: "watch"; readonly service: string }
   /** Once a second; also the heartbeat. */
   | { readonly type: "report"; readonly report: WorkerReport }
-  /** A line for the operator's attention that the primary keeps for `/status`. */
-  | { readonly type: "fatal"; readonly message: string };
+  /** The socket's error; `code` is empty when it has none. */
+  | { readonly type: "cannotListen"; readonly code: string; readonly message: string };
 
 /**
  * Where a worker writes its last words: a pipe to the primary beside the channel, since the thread that

@@ -30,6 +30,8 @@ const reportMs = 1_000;
 const backlog = 4_096;
 /** A worker whose primary is gone finishes what runs within this time. */
 const orphanDrainMs = 5_000;
+/** How long it may take to end after that, its last records included. */
+const orphanGraceMs = 1_000;
 
 const aboutScripts: ReadonlySet<Kind> = new Set(["script", "trial", "module", "setting"]);
 
@@ -46,6 +48,7 @@ class Worker {
   readonly #engine: Engine;
   #isListening = false;
   #isDraining = false;
+  #residentBytes = 0;
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings;
@@ -141,8 +144,8 @@ class Worker {
       flushCompileCache();
       send({ type: "listening", address: address.address, port: address.port });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      send({ type: "fatal", message: `--http: ${reason}` });
+      const { message, code } = error as NodeJS.ErrnoException;
+      send({ type: "cannotListen", code: code ?? "", message });
     }
   }
 
@@ -185,10 +188,20 @@ class Worker {
         clientConnections: stats.clientConnections,
         peerConnections: stats.peerConnections,
         refused: stats.refused,
-        residentBytes: process.memoryUsage.rss(),
+        residentBytes: this.#readResidentBytes(),
         scripts: this.#sandbox.reports(),
       },
     });
+  }
+
+  /** What it was last when the system has no descriptor left to look with. */
+  #readResidentBytes(): number {
+    try {
+      this.#residentBytes = process.memoryUsage.rss();
+    } catch (error) {
+      this.#log.warn({ err: error }, "the resident memory of this worker cannot be read");
+    }
+    return this.#residentBytes;
   }
 }
 
@@ -197,8 +210,8 @@ function isAboutScripts(change: Change): boolean {
 }
 
 function send(message: ToPrimary): void {
-  // Without a channel there is no primary any more; `disconnect` has been or will be told.
-  if (process.connected) process.send?.(message);
+  // Without a channel there is no primary any more: `disconnect` has been or will be told, and tells it all.
+  if (process.connected) process.send?.(message, () => {});
 }
 
 let worker: Worker | null = null;
@@ -209,6 +222,8 @@ process.on("message", (message: ToWorker) => {
 });
 process.on("disconnect", () => {
   if (worker === null) process.exit(0);
+  // A write to a pipe that nobody reads holds up `process.exit` itself.
+  setTimeout(() => process.kill(process.pid, "SIGKILL"), orphanDrainMs + orphanGraceMs);
   worker.drain(orphanDrainMs);
 });
 // Signals to the whole process group are the primary's to answer: it tells its workers what to do.

@@ -1,22 +1,14 @@
 /** A real worker process whose primary is the test, which can lose messages as a channel would. */
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { BoundSocket } from "node:net";
-import { join } from "node:path";
 import { expect } from "chai";
 import { parseHostDocument, parseUpstreamDocument } from "../../gateway/documents/index.ts";
-import {
-  type Change,
-  listeningDescriptors,
-  type Snapshot,
-  type ToPrimary,
-  type ToWorker,
-} from "../../gateway/state/index.ts";
+import type { Change, Snapshot, ToPrimary, ToWorker } from "../../gateway/state/index.ts";
 import { until } from "../support/conditions.ts";
 import { EchoOrigin, echoOf } from "../support/echo-origin.ts";
 import { send } from "../support/gateway.ts";
+import { forkWorker, plainWorkerSettings } from "../support/worker-process.ts";
 
-const entry = join(import.meta.dirname, "..", "..", "gateway", "worker", "worker.ts");
 const boot = "test-boot";
 
 describe("a worker that misses a delta", function () {
@@ -27,26 +19,9 @@ describe("a worker that misses a delta", function () {
 
   before(async () => {
     origin = await EchoOrigin.start("home");
-    using socket = new BoundSocket({ host: "127.0.0.1", port: 0 });
-    const listening = listeningDescriptors.map(() => socket.fd());
-    worker = fork(entry, {
-      execArgv: [],
-      stdio: ["ignore", "ignore", "inherit", "ipc", "ignore", ...listening],
-    });
+    worker = forkWorker();
     worker.on("message", (message: ToPrimary) => received.push(message));
-    tell({
-      type: "start",
-      settings: {
-        engine: "http1",
-        limits: {},
-        accessLog: null,
-        trustedProxies: [],
-        script: { memoryMb: 16, callTimeoutMs: 10 },
-        watchTimeoutMs: 1_000,
-        logLevel: "fatal",
-        idPrefix: "t1",
-      },
-    });
+    tell({ type: "start", settings: plainWorkerSettings });
     await until("it asks for its first snapshot", () => resyncs() === 1);
   });
   after(async () => {

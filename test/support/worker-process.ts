@@ -1,0 +1,29 @@
+/** A real worker process whose primary is the test. */
+import { type ChildProcess, fork } from "node:child_process";
+import { BoundSocket } from "node:net";
+import { join } from "node:path";
+import { listeningDescriptors, type WorkerSettings } from "../../gateway/state/index.ts";
+
+const entry = join(import.meta.dirname, "..", "..", "gateway", "worker", "worker.ts");
+
+/** What a worker may be told to be, with nothing that a test looks at. */
+export const plainWorkerSettings: WorkerSettings = {
+  engine: "http1",
+  limits: {},
+  accessLog: null,
+  trustedProxies: [],
+  script: { memoryMb: 16, callTimeoutMs: 10 },
+  watchTimeoutMs: 1_000,
+  logLevel: "fatal",
+  idPrefix: "t1",
+};
+
+/** Not told anything yet; its standard error is the test's to read. */
+export function forkWorker(): ChildProcess {
+  using socket = new BoundSocket({ host: "127.0.0.1", port: 0 });
+  const listening = listeningDescriptors.map(() => socket.fd());
+  return fork(entry, {
+    execArgv: [],
+    stdio: ["ignore", "ignore", "pipe", "ipc", "ignore", ...listening],
+  });
+}
