@@ -16,6 +16,7 @@ import {
   haproxy,
   httpProxy,
   loggingGateway,
+  loggingNginx,
   nginx,
   pipe,
   plainHttpProxy,
@@ -32,6 +33,7 @@ interface Options {
   readonly connections: number;
   readonly rounds: number;
   readonly seconds: number;
+  readonly only: string;
   readonly write: boolean;
 }
 
@@ -48,6 +50,7 @@ const program = new Command("bench")
   .option("--connections <n>", "client connections", positive, 64)
   .option("--rounds <n>", "rounds of all contenders; the median counts", positive, 5)
   .option("--seconds <n>", "length of one measurement", positive, 4)
+  .option("--only <name>", "only those whose names begin so", "")
   .option("--write", "append the table to docs/measurements.md", false);
 
 const options = program.parse().opts<Options>();
@@ -79,13 +82,18 @@ async function main(): Promise<void> {
   const originPort = await startOrigin(processes, otherCore, directory);
   const own = options.gateway ? [gateway, loggingGateway] : [engine];
   const libraries = [httpProxy, plainHttpProxy];
-  const running = await startAll([...own, nginx, haproxy, pipe, ...libraries], originPort);
+  const others = options.gateway ? [nginx, loggingNginx] : [nginx];
+  const all = [...own, ...others, haproxy, pipe, ...libraries];
+  const wanted = all.filter(({ name }) => name.startsWith(options.only));
+  if (wanted.length === 0) throw new Error(`--only: none of ${namesOf(all).join(", ")}`);
+  const running = await startAll(wanted, originPort);
   const runs = await measureAll(running);
   const results = [...running].map(([contender, { pid }]): Result => {
     const residentMb = residentMegabytes(pid);
     return { name: contender.name, runs: runs.get(contender) ?? [], residentMegabytes: residentMb };
   });
-  const text = section(table(results, [nginx.name, httpProxy.name, plainHttpProxy.name]));
+  const bases = [nginx, httpProxy, plainHttpProxy, ...(options.gateway ? [gateway] : [])];
+  const text = section(table(results, namesOf(bases)));
   console.log(text);
   if (options.write) await append(measurements, `\n${text}`);
 }
@@ -109,7 +117,11 @@ async function startAll(
   return running;
 }
 
-/** One warming run each, which does not count, then the rounds. */
+function namesOf(contenders: readonly Contender[]): readonly string[] {
+  return contenders.map(({ name }) => name);
+}
+
+/** One warming run each, which does not count, then the rounds, every second one backwards. */
 async function measureAll(running: Map<Contender, Running>): Promise<Map<Contender, Run[]>> {
   const asked = cases[options.case];
   const load = { core: otherCore, directory, connections: options.connections };
@@ -117,7 +129,8 @@ async function measureAll(running: Map<Contender, Running>): Promise<Map<Contend
   for (const [, { port }] of running)
     await measure(processes, asked, { ...load, seconds: 1 }, port);
   for (let round = 1; round <= options.rounds; round += 1) {
-    for (const [contender, { port }] of running) {
+    const turns = [...running];
+    for (const [contender, { port }] of round % 2 === 0 ? turns.reverse() : turns) {
       const run = await measure(processes, asked, { ...load, seconds: options.seconds }, port);
       runs.get(contender)?.push(run);
       const rate = Math.round(run.requestsPerSecond);
@@ -138,7 +151,7 @@ function section(body: string): string {
 
 \`${command}\`, ${date}. ${machine()}. Each proxy with one worker on
 one core, wrk with one thread and the origin (nginx) on the other; medians of ${options.rounds} rounds of
-${options.seconds} s, all proxies in turn in each.
+${options.seconds} s, all proxies in turn in each; ratios are the medians of the rounds' own.
 
 ${body}
 `;

@@ -134,14 +134,30 @@ export const pipe: Contender = {
   start: (setting) => startNode(setting, "pipe-worker.ts"),
 };
 
-export const nginx: Contender = {
-  name: "nginx",
-  missing: () => null,
-  async start({ processes, core, originPort, directory }) {
-    const port = await freePort();
-    const config = nginxFrame(
-      directory,
-      `
+/** What the gateway's own records have, in batches of the same size. */
+const nginxFormat = `
+    log_format record escape=json '{"time":"$time_iso8601","msg":"request","id":"$request_id",'
+      '"client":"$remote_addr","method":"$request_method","host":"$host","target":"$request_uri",'
+      '"status":$status,"ms":$request_time,"bytesOut":$body_bytes_sent,"upstream":"origin",'
+      '"peer":"$upstream_addr","userAgent":"$http_user_agent","name":"nginx","hostname":"$hostname",'
+      '"pid":$pid,"level":30,"v":0}';`;
+
+export const nginx: Contender = nginxAs("nginx", "off");
+
+export const loggingNginx: Contender = nginxAs(
+  "nginx, access log",
+  "access.log record buffer=256k flush=1s",
+);
+
+function nginxAs(name: string, log: string): Contender {
+  return {
+    name,
+    missing: () => null,
+    async start({ processes, core, originPort, directory }) {
+      const port = await freePort();
+      const config = nginxFrame(
+        directory,
+        `${nginxFormat}
     upstream origin {
       server 127.0.0.1:${originPort};
       keepalive 1024;
@@ -149,6 +165,7 @@ export const nginx: Contender = {
     }
     server {
       listen 127.0.0.1:${port} backlog=4096;
+      access_log ${log};
       location / {
         proxy_pass http://origin;
         proxy_http_version 1.1;
@@ -160,13 +177,14 @@ export const nginx: Contender = {
         proxy_set_header X-Request-Id $request_id;
       }
     }`,
-    );
-    await writeFile(join(directory, "nginx.conf"), config);
-    const file = join(directory, "nginx.conf");
-    const started = processes.start(core, ["nginx", "-p", directory, "-c", file]);
-    return whenAnswering(started, port);
-  },
-};
+      );
+      await writeFile(join(directory, "nginx.conf"), config);
+      const file = join(directory, "nginx.conf");
+      const started = processes.start(core, ["nginx", "-p", directory, "-c", file]);
+      return whenAnswering(started, port);
+    },
+  };
+}
 
 export const haproxy: Contender = {
   name: "HAProxy",

@@ -21,33 +21,36 @@ export function median(values: readonly number[]): number {
   return (lower + upper) / 2;
 }
 
-/** One row for each contender; the ratios are to those of `to` that were measured. */
+/**
+ * One row for each contender. Its ratios, to those of `to` that were measured, are medians of the rounds' own:
+ * neighbours in time are compared, so that what the machine does otherwise cancels out.
+ */
 export function table(results: readonly Result[], to: readonly string[]): string {
-  const rates = results.map((result) => median(result.runs.map((run) => run.requestsPerSecond)));
-  const bases = to
-    .map((name) => ({ name, rate: rates[results.findIndex((result) => result.name === name)] }))
-    .filter((base) => base.rate !== undefined);
+  const bases = results.filter(({ name }) => to.includes(name));
   const heads = ["", "requests/s", "lowest to highest", "MB/s", "p50 ms", "p99 ms", "failed"];
   heads.push("memory MB");
-  const rows = results.map((result, index) => {
+  const rows = results.map((result) => {
     const { runs } = result;
-    const rate = rates[index] ?? 0;
     const all = runs.map((run) => run.requestsPerSecond);
     return [
       result.name,
-      grouped(rate),
+      grouped(median(all)),
       `${grouped(Math.min(...all))} to ${grouped(Math.max(...all))}`,
       median(runs.map((run) => run.megabytesPerSecond)).toFixed(1),
       median(runs.map((run) => run.p50Ms)).toFixed(2),
       median(runs.map((run) => run.p99Ms)).toFixed(2),
       grouped(runs.reduce((sum, run) => sum + run.failures, 0)),
       result.residentMegabytes.toFixed(0),
-      ...bases.map((base) => (rate / (base.rate ?? rate)).toFixed(2)),
+      ...bases.map((base) => median(ratios(runs, base.runs)).toFixed(2)),
     ];
   });
   const header = [...heads, ...bases.map((base) => `of ${base.name}`)];
   const rule = header.map((_, index) => (index === 0 ? "---" : "---:"));
   return [header, rule, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+function ratios(runs: readonly Run[], base: readonly Run[]): readonly number[] {
+  return runs.map((run, at) => run.requestsPerSecond / (base[at] ?? run).requestsPerSecond);
 }
 
 /** The machine, as one would tell it to somebody. */
