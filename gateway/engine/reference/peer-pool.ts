@@ -54,14 +54,17 @@ export class PeerPool {
     this.agent = agent;
   }
 
-  /** `full`: as many as may wait already. A waiter is told of its turn, which it then has. */
-  enter(waiter: Waiter, now: number): "ready" | "waiting" | "full" {
+  /**
+   * `full`: as many as may wait already; one that has just left its turn may wait all the same, since there
+   * is a turn more. A waiter is told of its turn, which it then has.
+   */
+  enter(waiter: Waiter, now: number, hasLeft: boolean): "ready" | "waiting" | "full" {
     const { maxConnectionsPerPeer, maxWaitingPerPeer, queueTimeoutMs } = this.#limits;
     if (maxConnectionsPerPeer === 0 || this.#busy < maxConnectionsPerPeer) {
       this.#busy += 1;
       return "ready";
     }
-    if (this.#waiting.length >= maxWaitingPerPeer) return "full";
+    if (!hasLeft && this.#waiting.length >= maxWaitingPerPeer) return "full";
     this.#waiting.push({ waiter, deadline: now + queueTimeoutMs });
     return "waiting";
   }

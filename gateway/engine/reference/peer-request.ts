@@ -89,7 +89,7 @@ export class PeerRequest<C> implements Waiter {
     exchange.phase = "trying";
     this.tries += 1;
     this.#tried.push(peer);
-    this.#connect(peer);
+    this.#connect(peer, false);
   }
 
   /** The answer has begun: there will be no other try. */
@@ -130,7 +130,10 @@ export class PeerRequest<C> implements Waiter {
     if (pool === null || this.peer === null) return;
     this.#pool = null;
     this.peer.inFlight -= 1;
-    this.#endTry(isKept);
+    this.#deadlines.clearPeer();
+    this.#body.close();
+    this.#try?.finish(isKept);
+    this.#try = null;
     pool.leave();
   }
 
@@ -168,19 +171,13 @@ export class PeerRequest<C> implements Waiter {
     this.#exchange.giveError(503, "queue_timeout", message);
   }
 
-  #endTry(isKept: boolean): void {
-    this.#deadlines.clearPeer();
-    this.#body.close();
-    this.#try?.finish(isKept);
-    this.#try = null;
-  }
-
-  #connect(peer: Peer): void {
+  /** `isRepeat`: it has just left its turn at this peer. */
+  #connect(peer: Peer, isRepeat: boolean): void {
     this.peer = peer;
     peer.inFlight += 1;
     const pool = this.#engine.poolOf(peer);
     this.#pool = pool;
-    const turn = this.#engine.enter(pool, this);
+    const turn = this.#engine.enter(pool, this, isRepeat);
     if (turn === "ready") this.#send();
     else if (turn === "waiting") this.#isWaiting = true;
     else {
@@ -237,13 +234,12 @@ export class PeerRequest<C> implements Waiter {
       !attempt.hasAnswered &&
       this.#body.canRepeat &&
       idempotent.has(exchange.method);
+    this.finish(false);
     if (mayRepeat && attempt.isReused) {
-      // The peer closed a kept connection just as the request went out: no fault of either side. The turn is kept.
-      this.#endTry(false);
-      this.#send();
+      // The peer closed a kept connection just as the request went out: no fault of either side.
+      this.#connect(peer, true);
       return;
     }
-    this.finish(false);
     try {
       this.#engine.handler.onPeerFailure(exchange, peer, failure);
     } catch (error) {

@@ -138,8 +138,8 @@ export class ReferenceEngine<C> implements Engine {
     return pool;
   }
 
-  enter(pool: PeerPool, waiter: Waiter): "ready" | "waiting" | "full" {
-    const turn = pool.enter(waiter, this.clock);
+  enter(pool: PeerPool, waiter: Waiter, hasLeft: boolean): "ready" | "waiting" | "full" {
+    const turn = pool.enter(waiter, this.clock, hasLeft);
     if (turn === "waiting") this.#queues.add(pool);
     return turn;
   }
