@@ -5,14 +5,16 @@
  */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import {
   type Contender,
   engine,
+  engineBefore,
   folderOf,
   gateway,
+  gatewayBefore,
   haproxy,
   httpProxy,
   loggingGateway,
@@ -34,6 +36,7 @@ interface Options {
   readonly rounds: number;
   readonly seconds: number;
   readonly only: string;
+  readonly before?: string;
   readonly write: boolean;
 }
 
@@ -51,6 +54,7 @@ const program = new Command("bench")
   .option("--rounds <n>", "rounds of all contenders; the median counts", positive, 5)
   .option("--seconds <n>", "length of one measurement", positive, 4)
   .option("--only <name>", "only those whose names begin so", "")
+  .option("--before <folder>", "another checkout of the project, installed, to measure beside it")
   .option("--write", "append the table to docs/measurements.md", false);
 
 const options = program.parse().opts<Options>();
@@ -80,7 +84,8 @@ async function main(): Promise<void> {
   // nginx's workers run as another user.
   await chmod(directory, 0o755);
   const originPort = await startOrigin(processes, otherCore, directory);
-  const own = options.gateway ? [gateway, loggingGateway] : [engine];
+  const before = beforeContenders();
+  const own = [...(options.gateway ? [gateway, loggingGateway] : [engine]), ...before];
   const libraries = [httpProxy, plainHttpProxy];
   const others = options.gateway ? [nginx, loggingNginx] : [nginx];
   const all = [...own, ...others, haproxy, pipe, ...libraries];
@@ -92,10 +97,22 @@ async function main(): Promise<void> {
     const residentMb = residentMegabytes(pid);
     return { name: contender.name, runs: runs.get(contender) ?? [], residentMegabytes: residentMb };
   });
-  const bases = [nginx, httpProxy, plainHttpProxy, ...(options.gateway ? [gateway] : [])];
+  const bases = [
+    nginx,
+    httpProxy,
+    plainHttpProxy,
+    ...(options.gateway ? [gateway] : []),
+    ...before,
+  ];
   const text = section(table(results, namesOf(bases)));
   console.log(text);
   if (options.write) await append(measurements, `\n${text}`);
+}
+
+function beforeContenders(): readonly Contender[] {
+  if (options.before === undefined) return [];
+  const checkout = resolve(options.before);
+  return [options.gateway ? gatewayBefore(checkout) : engineBefore(checkout)];
 }
 
 async function startAll(

@@ -32,11 +32,17 @@ export interface Contender {
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 
 /** The engine with a handler that always picks the one peer: what everything else comes on top of. */
-export const engine: Contender = {
-  name: "sluice, engine alone",
-  missing: () => null,
-  start: (setting) => startNode(setting, "engine-worker.ts"),
-};
+export const engine: Contender = engineAs("sluice, engine alone", repository);
+
+/** The same of another checkout of the project, with its own `node_modules`. */
+export function engineBefore(checkout: string): Contender {
+  return engineAs("sluice before, engine alone", checkout);
+}
+
+function engineAs(name: string, checkout: string): Contender {
+  const worker = join(checkout, "bench", "http", "engine-worker.ts");
+  return { name, missing: () => null, start: (setting) => startNode(setting, worker) };
+}
 
 /** Host documents beside the one that is asked for: a table of a real size. */
 const hostDocuments = 10_000;
@@ -44,20 +50,30 @@ const hostDocuments = 10_000;
 const transactionSize = 64;
 
 /** The whole gateway with one worker, its routes from Consul's key-value store; memory is the worker's. */
-export const gateway: Contender = gatewayAs("sluice", () => []);
+export const gateway: Contender = gatewayAs("sluice", repository, () => []);
+
+/** The same of another checkout of the project, with its own `node_modules`. */
+export function gatewayBefore(checkout: string): Contender {
+  return gatewayAs("sluice before", checkout, () => []);
+}
 
 /** The same with its access log, written to a file. */
-export const loggingGateway: Contender = gatewayAs("sluice, access log", (directory) => [
-  "--access-log",
-  join(directory, "access.log"),
-]);
+export const loggingGateway: Contender = gatewayAs(
+  "sluice, access log",
+  repository,
+  (directory) => ["--access-log", join(directory, "access.log")],
+);
 
-function gatewayAs(name: string, flags: (directory: string) => readonly string[]): Contender {
+function gatewayAs(
+  name: string,
+  checkout: string,
+  flags: (directory: string) => readonly string[],
+): Contender {
   return {
     name,
     missing: () => null,
     async start({ processes, core, otherCore, originPort, directory }) {
-      const cli = join(repository, "gateway", "cli.ts");
+      const cli = join(checkout, "gateway", "cli.ts");
       const [consulPort, port, adminPort] = [await freePort(), await freePort(), await freePort()];
       const consul = `http://127.0.0.1:${consulPort}`;
       const agent = processes.start(otherCore, [
@@ -123,7 +139,7 @@ function httpProxyAs(name: string, flags: readonly string[]): Contender {
         return "the package http-proxy is not installed";
       }
     },
-    start: (setting) => startNode(setting, "http-proxy-worker.ts", flags),
+    start: (setting) => startNode(setting, here("http-proxy-worker.ts"), flags),
   };
 }
 
@@ -131,7 +147,7 @@ function httpProxyAs(name: string, flags: readonly string[]): Contender {
 export const pipe: Contender = {
   name: "a bare pipe on Node",
   missing: () => null,
-  start: (setting) => startNode(setting, "pipe-worker.ts"),
+  start: (setting) => startNode(setting, here("pipe-worker.ts")),
 };
 
 /** What the gateway's own records have, in batches of the same size. */
@@ -221,15 +237,18 @@ backend origin
 /** A worker of ours that prints its port once it listens. */
 async function startNode(
   setting: Setting,
-  file: string,
+  path: string,
   flags: readonly string[] = [],
 ): Promise<Running> {
   const { processes, core, originPort } = setting;
-  const path = fileURLToPath(new URL(file, import.meta.url));
   const command = [process.execPath, path, String(originPort), ...flags];
   const started: Started = processes.start(core, command);
   const [, port] = await started.line(/^port (\d+)$/);
   return whenAnswering(started, Number(port));
+}
+
+function here(file: string): string {
+  return fileURLToPath(new URL(file, import.meta.url));
 }
 
 async function whenAnswering(started: Started, port: number): Promise<Running> {
