@@ -41,6 +41,12 @@ const table = {
     fallback: "0.0.0.0:8080",
     schema: address(),
   },
+  internal: {
+    argument: "ADDRESS:PORT",
+    meaning: "A second address where requests are accepted.",
+    fallback: null,
+    schema: address(),
+  },
   admin: {
     argument: "ADDRESS:PORT",
     meaning: "Where /status, /healthz and /readyz are answered.",
@@ -138,6 +144,8 @@ export interface Settings {
     readonly named: boolean;
   };
   readonly http: Address;
+  /** `null`: there is none. */
+  readonly internal: Address | null;
   readonly admin: Address;
   readonly workers: number;
   readonly dataDir: string | null;
@@ -229,6 +237,7 @@ export async function loadSettings(
       named: consul.where !== null,
     },
     http: get("http"),
+    internal: get("internal"),
     admin: get("admin"),
     workers: get("workers"),
     dataDir: get("dataDir"),

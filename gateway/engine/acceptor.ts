@@ -9,7 +9,8 @@ import {
 import type { Inherited } from "./engine.ts";
 
 export interface AcceptorOptions {
-  readonly onConnection: (socket: Socket) => void;
+  /** `listener`: the number that `listen` was given. */
+  readonly onConnection: (socket: Socket, listener: number) => void;
   /** Accepting failed (`EMFILE`...); it goes on. */
   readonly onError: (error: unknown) => void;
 }
@@ -23,11 +24,11 @@ export class Acceptor {
   }
 
   /** Starts to accept. Rejects with the socket's error (`EADDRINUSE`...); then nothing is left open. */
-  async listen(where: ListenOptions | Inherited): Promise<AddressInfo> {
-    if (!("descriptors" in where)) return this.#open((server) => server.listen(where));
+  async listen(where: ListenOptions | Inherited, listener = 0): Promise<AddressInfo> {
+    if (!("descriptors" in where)) return this.#open(listener, (server) => server.listen(where));
     const addresses: AddressInfo[] = [];
     for (const fd of where.descriptors) {
-      addresses.push(await this.#open((server) => server.listen({ fd }, where.backlog)));
+      addresses.push(await this.#open(listener, (server) => server.listen({ fd }, where.backlog)));
     }
     const [address] = addresses;
     if (address === undefined) throw new Error("no descriptor to listen on");
@@ -39,9 +40,11 @@ export class Acceptor {
     for (const server of this.#servers) server.close();
   }
 
-  #open(listen: (server: Server) => void): Promise<AddressInfo> {
+  #open(listener: number, listen: (server: Server) => void): Promise<AddressInfo> {
     const { onConnection, onError } = this.#options;
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, onConnection);
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+      onConnection(socket, listener),
+    );
     return new Promise((resolve, reject) => {
       server.once("error", (error) => {
         this.close();

@@ -54,6 +54,8 @@ export interface Exchange<Context> {
   readonly scheme: "http" | "https";
   /** The client's address as the socket has it. */
   readonly clientAddress: string;
+  /** Where the client's connection came in: the number that `Engine.listen` was given with the address. */
+  readonly listener: number;
   /** The `Host` to forward, as the client wrote it, with its port; set it to forward another. */
   authority: string;
   /** `authority` for looking up: lower case, without port and trailing dot. Follows `authority`. */
@@ -251,8 +253,11 @@ export interface Inherited {
 }
 
 export interface Engine {
-  /** Starts to accept. Rejects with the socket's error (`EADDRINUSE`...). */
-  listen(where: ListenOptions | Inherited): Promise<AddressInfo>;
+  /**
+   * Starts to accept there too. Exchanges show `listener`, a small number of the caller's (default 0). Rejects
+   * with the socket's error (`EADDRINUSE`...); then the engine accepts nowhere any more.
+   */
+  listen(where: ListenOptions | Inherited, listener?: number): Promise<AddressInfo>;
   /**
    * Stops accepting, closes idle connections, lets running exchanges finish with `Connection: close`
    * and resolves when the last has; what still runs after `deadlineMs` is cut. Resolves to how many were cut.

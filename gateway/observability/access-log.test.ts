@@ -12,6 +12,7 @@ function exchange(parts: Partial<Exchange<unknown>>): Exchange<unknown> {
   return {
     id: "abc1-1",
     clientAddress: "127.0.0.1",
+    listener: 0,
     method: "GET",
     host: "a.example.com",
     path: '/a"b',

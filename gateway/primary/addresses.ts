@@ -14,17 +14,42 @@ export class StartError extends Error {
   override readonly name = "StartError";
 }
 
+/** An address that workers accept on. */
+export interface Listener {
+  /** Of the setting that names it. */
+  readonly flag: string;
+  readonly address: Address;
+}
+
+export interface BoundListener extends Listener {
+  readonly socket: BoundSocket;
+}
+
 /**
- * Binds the address that workers accept on, without accepting: connections are refused until the first
- * worker listens. Throws a `StartError`.
+ * Binds the addresses that workers accept on, without accepting: connections are refused until the first
+ * worker listens. Throws a `StartError`; then none is left bound.
  */
-export async function bindSocket(http: Address): Promise<BoundSocket> {
-  try {
-    const { address } = await lookup(http.host);
-    return new BoundSocket({ host: address, port: http.port });
-  } catch (error) {
-    throw new StartError(cannotListen("--http", http, error as NodeJS.ErrnoException));
+export async function bindListeners(
+  listeners: readonly Listener[],
+): Promise<readonly BoundListener[]> {
+  const bound: BoundListener[] = [];
+  for (const listener of listeners) {
+    const { flag, address: wanted } = listener;
+    try {
+      const { address } = await lookup(wanted.host);
+      const socket = new BoundSocket({ host: address, port: wanted.port });
+      bound.push({ ...listener, socket });
+    } catch (error) {
+      closeListeners(bound);
+      throw new StartError(cannotListen(flag, wanted, error as NodeJS.ErrnoException));
+    }
   }
+  return bound;
+}
+
+/** Workers close theirs as they drain; a connection after that is refused. */
+export function closeListeners(listeners: readonly BoundListener[]): void {
+  for (const { socket } of listeners) socket.close();
 }
 
 /** Returns the address with the port that was bound. Throws a `StartError`. */

@@ -3,14 +3,20 @@
  * owns the order in which they start and stop. Reads no argv and installs no signal handler.
  */
 import { randomInt, randomUUID } from "node:crypto";
-import type { BoundSocket } from "node:net";
 import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { LifeStore, type Lives, Operations, withSchedule } from "../life/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
-import { bindSocket, listenAdmin, StartError } from "./addresses.ts";
+import {
+  type BoundListener,
+  bindListeners,
+  closeListeners,
+  type Listener,
+  listenAdmin,
+  StartError,
+} from "./addresses.ts";
 import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
 import type { Clock } from "./clock.ts";
@@ -68,14 +74,14 @@ export class Primary {
 
   /** Resolves when the control plane runs; workers come up after that. Throws a `StartError`. */
   async start(): Promise<{ readonly admin: Address }> {
-    const { http, admin } = this.#settings;
+    const { admin } = this.#settings;
     const file = this.#snapshotFile();
     const loaded = (await file?.load()) ?? null;
     await this.#lookForConsul(loaded);
-    const socket = await bindSocket(http);
-    const running = this.#assemble(file, loaded, socket);
+    const listeners = await bindListeners(listenersOf(this.#settings));
+    const running = this.#assemble(file, loaded, listeners);
     const address = await listenAdmin(running.admin, admin).catch((error: unknown) => {
-      socket.close();
+      closeListeners(listeners);
       throw error;
     });
     this.#running = running;
@@ -110,8 +116,7 @@ export class Primary {
     this.#isStopping = true;
     const running = this.#running;
     if (running === null) return;
-    // Workers close theirs as they drain; a connection after that is refused.
-    running.socket.close();
+    closeListeners(running.listeners);
     await running.workers.drain(this.#settings.drainTimeoutMs);
     await running.sources.stop();
     await this.#sayGoodbye(running);
@@ -168,7 +173,7 @@ export class Primary {
   #assemble(
     file: SnapshotFile | null,
     loaded: LoadedSnapshot | null,
-    socket: BoundSocket,
+    listeners: readonly BoundListener[],
   ): Running {
     const { settings, clock, log } = {
       settings: this.#settings,
@@ -212,8 +217,7 @@ export class Primary {
     const workers = new Workers({
       entry: this.#parts.workerEntry,
       count: settings.workers,
-      http: settings.http,
-      listeningDescriptor: socket.fd(),
+      listeners,
       settings: {
         engine: settings.engine,
         limits: settings.limits,
@@ -248,7 +252,7 @@ export class Primary {
       operations,
     });
     return {
-      socket,
+      listeners,
       file,
       state,
       replication,
@@ -334,7 +338,7 @@ export class Primary {
 
 interface Running {
   /** What the workers accept from; nobody accepts in this process. */
-  readonly socket: BoundSocket;
+  readonly listeners: readonly BoundListener[];
   readonly file: SnapshotFile | null;
   readonly state: State;
   readonly replication: Replication;
@@ -345,6 +349,11 @@ interface Running {
   readonly sources: Sources;
   readonly workers: Workers;
   readonly admin: FastifyInstance;
+}
+
+function listenersOf({ http, internal }: Settings): readonly Listener[] {
+  const edge = { flag: "--http", address: http };
+  return internal === null ? [edge] : [edge, { flag: "--internal", address: internal }];
 }
 
 function randomLetters(count: number): string {

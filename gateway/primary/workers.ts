@@ -4,14 +4,14 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import type { Log } from "../observability/logger.ts";
-import type { Address } from "../settings-values.ts";
+import { formatAddress } from "../settings-values.ts";
 import {
+  descriptorsPerListener,
   type LastWords,
-  listeningDescriptors,
   type ToPrimary,
   type WorkerSettings,
 } from "../state/index.ts";
-import { cannotListen } from "./addresses.ts";
+import { type BoundListener, cannotListen } from "./addresses.ts";
 import type { Clock } from "./clock.ts";
 import { hearLastWords } from "./last-words.ts";
 import type { Replication } from "./replication.ts";
@@ -21,10 +21,9 @@ export interface WorkersOptions {
   /** The module that a worker process runs. */
   readonly entry: string;
   readonly count: number;
-  /** Where they accept, for what is said of it; and the descriptor of the socket that is bound there. */
-  readonly http: Address;
-  readonly listeningDescriptor: number;
-  readonly settings: Omit<WorkerSettings, "idPrefix">;
+  /** Where they accept. */
+  readonly listeners: readonly BoundListener[];
+  readonly settings: Omit<WorkerSettings, "idPrefix" | "listeners">;
   /** Letters and digits that no other boot in the cluster has: begins the ids of requests. */
   readonly idLetters: string;
   readonly replication: Replication;
@@ -168,7 +167,7 @@ export class Workers {
   }
 
   #fork(slot: number): WorkerProcess {
-    const { settings, idLetters, replication, clock } = this.#options;
+    const { settings, listeners, idLetters, replication, clock } = this.#options;
     this.#lastId += 1;
     const id = this.#lastId;
     const child = this.#forkChild();
@@ -187,17 +186,22 @@ export class Workers {
     });
     this.#processes.set(process.id, process);
     replication.add(process.id, (message) => process.send(message));
-    process.send({ type: "start", settings: { ...settings, idPrefix } });
+    process.send({
+      type: "start",
+      settings: { ...settings, listeners: listeners.length, idPrefix },
+    });
     return process;
   }
 
   /**
-   * Its descriptors are the usual three, the channel, the pipe for its last words, and those of the socket
+   * Its descriptors are the usual three, the channel, the pipe for its last words, and those of the sockets
    * that it accepts from (`messages.ts` has their numbers).
    */
   #forkChild(): ChildProcess {
-    const { entry, listeningDescriptor } = this.#options;
-    const listening = listeningDescriptors.map(() => listeningDescriptor);
+    const { entry, listeners } = this.#options;
+    const listening = listeners.flatMap(({ socket }) =>
+      new Array<number>(descriptorsPerListener).fill(socket.fd()),
+    );
     // Scripts of operators run in workers; Consul's token has no business there.
     const { CONSUL_HTTP_TOKEN: _token, CONSUL_HTTP_AUTH: _auth, ...env } = process.env;
     return fork(entry, [], {
@@ -209,7 +213,7 @@ export class Workers {
   }
 
   #receive(process: WorkerProcess, message: ToPrimary): void {
-    const { http, replication, log, onWatch, onFatal } = this.#options;
+    const { listeners, replication, log, onWatch, onFatal } = this.#options;
     switch (message.type) {
       case "resync":
         replication.resync(process.id, message.reason);
@@ -217,18 +221,26 @@ export class Workers {
       case "ack":
         replication.acknowledge(process.id, message.boot, message.version);
         break;
-      case "listening":
+      case "listening": {
         this.#hasServed = true;
+        const places = message.addresses.map(({ address: host, port }) =>
+          formatAddress({ host, port }),
+        );
         log.info(
-          { worker: process.id, workerPid: process.pid, http: message },
-          `worker ${process.id} listens on ${message.address}:${message.port}`,
+          { worker: process.id, workerPid: process.pid, addresses: message.addresses },
+          `worker ${process.id} listens on ${places.join(" and ")}`,
         );
         break;
+      }
       case "watch":
         onWatch(message.service);
         break;
       case "cannotListen": {
-        const reason = cannotListen("--http", http, message);
+        const listener = listeners[message.listener];
+        const reason =
+          listener === undefined
+            ? message.message
+            : cannotListen(listener.flag, listener.address, message);
         const { id, pid: workerPid } = process;
         log.error({ worker: id, workerPid, reason }, `worker ${id}: ${reason}`);
         onFatal(reason, this.#hasServed);

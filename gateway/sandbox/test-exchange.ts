@@ -21,6 +21,7 @@ export class TestExchange implements Exchange<unknown> {
   readonly method: string;
   readonly scheme = "http";
   readonly clientAddress = "192.0.2.7";
+  readonly listener = 0;
   readonly hasBody = false;
   readonly serial = 1;
   readonly peer = null;

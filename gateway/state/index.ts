@@ -28,11 +28,12 @@ export type { Closed, LifeDocument, NextVersion, TakenBack, Trial } from "./life
 export type {
   InsideWords,
   LastWords,
+  ListeningAddress,
   ScriptReport,
   ToPrimary,
   ToWorker,
   WorkerReport,
   WorkerSettings,
 } from "./messages.ts";
-export { lastWordsDescriptor, listeningDescriptors } from "./messages.ts";
+export { descriptorsPerListener, lastWordsDescriptor, listeningDescriptors } from "./messages.ts";
 export { parseServiceName } from "./service-name.ts";

@@ -10,6 +10,8 @@ export interface WorkerSettings {
   readonly accessLog: string | null;
   /** Proxies whose `X-Forwarded-*` and `X-Request-Id` are kept: addresses or CIDR blocks. Default none. */
   readonly trustedProxies: readonly string[];
+  /** How many sockets it accepts from; see `listeningDescriptors`. */
+  readonly listeners: number;
   readonly script: { readonly memoryMb: number; readonly callTimeoutMs: number };
   /** How long a request for a service that nobody watches yet may wait. Default 2000. */
   readonly watchTimeoutMs: number;
@@ -32,13 +34,24 @@ export type ToPrimary =
   /** The worker is up and wants a snapshot, or found a gap and wants one. */
   | { readonly type: "resync"; readonly reason: string }
   | { readonly type: "ack"; readonly boot: string; readonly version: number }
-  | { readonly type: "listening"; readonly address: string; readonly port: number }
+  /** Where it accepts, in the order of the listeners. */
+  | { readonly type: "listening"; readonly addresses: readonly ListeningAddress[] }
   /** A request asks for a service that nobody watches yet. `service` is a `serviceKey`. */
   | { readonly type: "watch"; readonly service: string }
   /** Once a second; also the heartbeat. */
   | { readonly type: "report"; readonly report: WorkerReport }
-  /** The socket's error; `code` is empty when it has none. */
-  | { readonly type: "cannotListen"; readonly code: string; readonly message: string };
+  /** The socket's error, and of which listener; `code` is empty when it has none. */
+  | {
+      readonly type: "cannotListen";
+      readonly listener: number;
+      readonly code: string;
+      readonly message: string;
+    };
+
+export interface ListeningAddress {
+  readonly address: string;
+  readonly port: number;
+}
 
 /**
  * Where a worker writes its last words: a pipe to the primary beside the channel, since the thread that
@@ -47,8 +60,14 @@ export type ToPrimary =
  */
 export const lastWordsDescriptor = 4;
 
-/** The socket that all workers accept from; a worker is started with several descriptors of it. */
-export const listeningDescriptors: readonly number[] = [5, 6, 7, 8, 9, 10, 11, 12];
+/** A worker is started with so many descriptors of each socket that all workers accept from. */
+export const descriptorsPerListener = 8;
+
+/** The descriptors of one of these sockets, which are numbered from 0, in a worker. */
+export function listeningDescriptors(listener: number): readonly number[] {
+  const first = lastWordsDescriptor + 1 + listener * descriptorsPerListener;
+  return Array.from({ length: descriptorsPerListener }, (_, at) => first + at);
+}
 
 /** Which script the worker has been in for longer than any should take; `null`: it came out of it. */
 export interface InsideWords {

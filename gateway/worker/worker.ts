@@ -12,6 +12,7 @@ import { createSandbox, type Sandbox } from "../sandbox/index.ts";
 import {
   type Change,
   type Kind,
+  type ListeningAddress,
   lastWordsDescriptor,
   listeningDescriptors,
   type Snapshot,
@@ -138,14 +139,20 @@ class Worker {
 
   async #listen(): Promise<void> {
     this.#isListening = true;
+    const addresses: ListeningAddress[] = [];
+    let listener = 0;
     try {
-      const address = await this.#engine.listen({ descriptors: listeningDescriptors, backlog });
+      for (; listener < this.#settings.listeners; listener += 1) {
+        const descriptors = listeningDescriptors(listener);
+        const { address, port } = await this.#engine.listen({ descriptors, backlog }, listener);
+        addresses.push({ address, port });
+      }
       // For the next worker; otherwise it is written when this one ends, and a killed one writes nothing.
       flushCompileCache();
-      send({ type: "listening", address: address.address, port: address.port });
+      send({ type: "listening", addresses });
     } catch (error) {
       const { message, code } = error as NodeJS.ErrnoException;
-      send({ type: "cannotListen", code: code ?? "", message });
+      send({ type: "cannotListen", listener, code: code ?? "", message });
     }
   }
 

@@ -161,6 +161,7 @@ for (const kind of consulKinds())
         ["--admin", ["--http", free, "--admin", `127.0.0.1:${port}`]],
         ["--http", ["--http", `127.0.0.1:${port}`, "--admin", free]],
         ["--http", ["--http", `127.0.0.1:${gateway.httpPort}`, "--admin", free]],
+        ["--internal", ["--http", free, "--internal", `127.0.0.1:${port}`, "--admin", free]],
       ] as const) {
         const { status, stderr } = await runSluice([...start, ...args]);
         expect(status).to.equal(1);

@@ -46,8 +46,9 @@ describe("a worker that misses a delta", function () {
   };
   const ask = (name: string) => {
     const listening = received.find((message) => message.type === "listening");
-    if (listening?.type !== "listening") throw new Error("it does not listen");
-    return send(listening.port, { host: name });
+    const [place] = listening?.type === "listening" ? listening.addresses : [];
+    if (place === undefined) throw new Error("it does not listen");
+    return send(place.port, { host: name });
   };
 
   it("listens after its first snapshot only", async () => {

@@ -143,7 +143,12 @@ export class TestGateway {
 
   /** The port that its workers share. Throws before one of them listens. */
   get httpPort(): number {
-    return portOf(this.records, /^worker \d+ listens on .*:(\d+)$/);
+    return portOf(this.records, /^worker \d+ listens on [^ ]*:(\d+)/);
+  }
+
+  /** The same of `--internal`. */
+  get internalPort(): number {
+    return portOf(this.records, /^worker \d+ listens on .* and [^ ]*:(\d+)$/);
   }
 
   /** Throws before it listens there. */
@@ -205,6 +210,11 @@ export class TestGateway {
 
   request(asked: Asked): Promise<GatewayAnswer> {
     return send(this.httpPort, asked);
+  }
+
+  /** Through `--internal`. */
+  internalRequest(asked: Asked): Promise<GatewayAnswer> {
+    return send(this.internalPort, asked);
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { BoundSocket } from "node:net";
 import { join } from "node:path";
-import { listeningDescriptors, type WorkerSettings } from "../../gateway/state/index.ts";
+import { descriptorsPerListener, type WorkerSettings } from "../../gateway/state/index.ts";
 
 const entry = join(import.meta.dirname, "..", "..", "gateway", "worker", "worker.ts");
 
@@ -12,6 +12,7 @@ export const plainWorkerSettings: WorkerSettings = {
   limits: {},
   accessLog: null,
   trustedProxies: [],
+  listeners: 1,
   script: { memoryMb: 16, callTimeoutMs: 10 },
   watchTimeoutMs: 1_000,
   logLevel: "fatal",
@@ -21,7 +22,7 @@ export const plainWorkerSettings: WorkerSettings = {
 /** Not told anything yet; its standard error is the test's to read. */
 export function forkWorker(): ChildProcess {
   using socket = new BoundSocket({ host: "127.0.0.1", port: 0 });
-  const listening = listeningDescriptors.map(() => socket.fd());
+  const listening = Array.from({ length: descriptorsPerListener }, () => socket.fd());
   return fork(entry, {
     execArgv: [],
     stdio: ["ignore", "ignore", "pipe", "ipc", "ignore", ...listening],

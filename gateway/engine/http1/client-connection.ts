@@ -27,6 +27,8 @@ type Stage = "idle" | "head" | "exchange" | "tunnel" | "closing" | "closed";
 
 export class ClientConnection<C> implements ClientOrigin {
   readonly address: string;
+  /** Where it was accepted. */
+  readonly listener: number;
   /** Whether the client is a proxy whose `X-Forwarded-*` are believed. */
   readonly isTrusted: boolean;
   /** `X-Forwarded-For` and `-Proto` of every request of an untrusted client. */
@@ -55,12 +57,19 @@ export class ClientConnection<C> implements ClientOrigin {
   #decoder: ChunkedDecoder | null = null;
   readonly #bodySink: ChunkSink;
 
-  constructor(engine: Http1Engine<C>, socket: Socket, address: string, isTrusted: boolean) {
+  constructor(
+    engine: Http1Engine<C>,
+    socket: Socket,
+    address: string,
+    isTrusted: boolean,
+    listener: number,
+  ) {
     this.#engine = engine;
     this.#socket = socket;
     this.#reading = new Reading(socket);
     this.address = address.startsWith("::ffff:") ? address.slice(7) : address;
     this.isTrusted = isTrusted;
+    this.listener = listener;
     this.forwardedLine = `X-Forwarded-For: ${this.address}\r\nX-Forwarded-Proto: http\r\n`;
     this.#exchange = new Http1Exchange(engine, this, this.#head);
     this.#bodySink = {

@@ -72,6 +72,10 @@ export class Http1Exchange<C> implements Exchange<C> {
     return this.#client.address;
   }
 
+  get listener(): number {
+    return this.#client.listener;
+  }
+
   get authority(): string {
     return this.target.authority;
   }

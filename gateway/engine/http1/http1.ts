@@ -64,14 +64,14 @@ export class Http1Engine<C> implements Engine {
     this.#idPrefix = options.idPrefix;
     this.#trusts = options.trusts ?? (() => false);
     this.#acceptor = new Acceptor({
-      onConnection: (socket) => this.#accept(socket),
+      onConnection: (socket, listener) => this.#accept(socket, listener),
       onError: this.onError,
     });
   }
 
-  async listen(where: ListenOptions | Inherited): Promise<AddressInfo> {
-    const address = await this.#acceptor.listen(where);
-    this.#sweep = setInterval(() => this.#onSweep(), sweepMs);
+  async listen(where: ListenOptions | Inherited, listener = 0): Promise<AddressInfo> {
+    const address = await this.#acceptor.listen(where, listener);
+    this.#sweep ??= setInterval(() => this.#onSweep(), sweepMs);
     return address;
   }
 
@@ -135,14 +135,14 @@ export class Http1Engine<C> implements Engine {
     this.#queues.add(pool);
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, listener: number): void {
     const address = socket.remoteAddress;
     // Gone before it was accepted.
     if (address === undefined) {
       socket.destroy();
       return;
     }
-    const client = new ClientConnection(this, socket, address, this.#trusts(address));
+    const client = new ClientConnection(this, socket, address, this.#trusts(address), listener);
     this.#clients.add(client);
     this.#admit(client);
   }

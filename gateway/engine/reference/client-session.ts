@@ -25,6 +25,8 @@ interface Arrived {
 
 export class ClientSession<C> {
   readonly address: string;
+  /** Where it was accepted. */
+  readonly listener: number;
   readonly isTrusted: boolean;
   /** Whether the connection outlives the current exchange. */
   keepAlive = true;
@@ -43,12 +45,19 @@ export class ClientSession<C> {
   #unsentBefore = 0;
   readonly #ahead: BytesAhead;
 
-  constructor(engine: ReferenceEngine<C>, socket: Socket, address: string, isTrusted: boolean) {
+  constructor(
+    engine: ReferenceEngine<C>,
+    socket: Socket,
+    address: string,
+    isTrusted: boolean,
+    listener: number,
+  ) {
     this.#engine = engine;
     this.#socket = socket;
     this.#ahead = new BytesAhead(socket);
     this.address = address.startsWith("::ffff:") ? address.slice(7) : address;
     this.isTrusted = isTrusted;
+    this.listener = listener;
     this.#deadline = engine.clock + engine.limits.idleTimeoutMs;
     socket.on("end", () => this.#onEnd());
     // A socket's error is always followed by its close.

@@ -89,6 +89,10 @@ export class ReferenceExchange<C> implements Exchange<C> {
     return this.#session.address;
   }
 
+  get listener(): number {
+    return this.#session.listener;
+  }
+
   get authority(): string {
     return this.#target.authority;
   }

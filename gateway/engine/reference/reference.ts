@@ -65,14 +65,14 @@ export class ReferenceEngine<C> implements Engine {
     this.#trusts = options.trusts ?? (() => false);
     this.#http = this.#createHttpServer();
     this.#acceptor = new Acceptor({
-      onConnection: (socket) => this.#accept(socket),
+      onConnection: (socket, listener) => this.#accept(socket, listener),
       onError: this.onError,
     });
   }
 
-  async listen(where: ListenOptions | Inherited): Promise<AddressInfo> {
-    const address = await this.#acceptor.listen(where);
-    this.#sweep = setInterval(() => this.#onSweep(), sweepMs);
+  async listen(where: ListenOptions | Inherited, listener = 0): Promise<AddressInfo> {
+    const address = await this.#acceptor.listen(where, listener);
+    this.#sweep ??= setInterval(() => this.#onSweep(), sweepMs);
     return address;
   }
 
@@ -184,14 +184,14 @@ export class ReferenceEngine<C> implements Engine {
     return http;
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, listener: number): void {
     const address = socket.remoteAddress;
     // Gone before it was accepted.
     if (address === undefined) {
       socket.destroy();
       return;
     }
-    const session = new ClientSession(this, socket, address, this.#trusts(address));
+    const session = new ClientSession(this, socket, address, this.#trusts(address), listener);
     this.#sessions.set(socket, session);
     this.#sockets.set(session, socket);
     const { maxConnections, maxConnectionsPerAddress } = this.limits;
