@@ -83,8 +83,15 @@ function parseAddress(source: string, text: string, ssl: boolean): URL {
   if (url.search !== "" || url.hash !== "")
     throw new ConsulOptionsError(`${source} is ${shown}: an address has no ? and no #`);
   // An address copied from a curl line may end in the API's own version.
-  url.pathname = url.pathname.replace(/\/+$/, "").replace(/\/v1$/, "");
+  url.pathname = withoutSlashesAtEnd(url.pathname).replace(/\/v1$/, "");
   return url;
+}
+
+/** Also of many: a regular expression would start anew at each of them. */
+function withoutSlashesAtEnd(path: string): string {
+  let end = path.length;
+  while (end > 0 && path[end - 1] === "/") end -= 1;
+  return path.slice(0, end);
 }
 
 function readToken(options: ConsulOptions, env: Environment): string | null {

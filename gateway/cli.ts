@@ -16,7 +16,12 @@ const print = (line: string) => console.log(line);
 
 /** Messages are one line each, and say who speaks. */
 function complain(message: string): void {
-  console.error(`sluice: ${message.trim().replaceAll(/\s*\n\s*/g, " ")}`);
+  console.error(`sluice: ${oneLine(message)}`);
+}
+
+function oneLine(message: string): string {
+  const lines = message.split("\n").map((line) => line.trim());
+  return lines.filter((line) => line !== "").join(" ");
 }
 
 /** Errors that carry their whole message for the operator; any other is a defect and shows its stack. */

@@ -114,9 +114,8 @@ export function consulAddress(): z.ZodType<string, string | number> {
 /** The prefix of all keys; gives it with one slash at the end. */
 export function keyPrefix(): z.ZodType<string, string | number> {
   return value((text) => {
-    const prefix = text.replace(/\/+$/, "");
-    const clean = /^[^\s/?#]+(\/[^\s/?#]+)*$/.test(prefix);
-    return clean ? `${prefix}/` : new Wrong("is not a key prefix such as sluice/");
+    const [, prefix] = /^([^\s/?#]+(?:\/[^\s/?#]+)*)\/*$/.exec(text) ?? [];
+    return prefix === undefined ? new Wrong("is not a key prefix such as sluice/") : `${prefix}/`;
   });
 }
 

@@ -12,14 +12,15 @@ const unitMs: Readonly<Record<string, number>> = {
 
 const whole =
   /^[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))*$/;
-const part = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/g;
+/** Sticky: one that searches would start anew at each digit. */
+const part = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/gy;
 
 /** Milliseconds, or `null` when the text is no duration (Go's `time.ParseDuration`). */
 export function parseDuration(text: string): number | null {
   if (/^[+-]?0$/.test(text)) return 0;
   if (!whole.test(text)) return null;
   let totalMs = 0;
-  for (const [, amount, unit] of text.matchAll(part)) {
+  for (const [, amount, unit] of text.replace(/^[+-]/, "").matchAll(part)) {
     totalMs += Number(amount) * (unitMs[unit ?? ""] ?? 0);
   }
   return text.startsWith("-") ? -totalMs : totalMs;

@@ -132,8 +132,14 @@ async function* eventsOf(stream: NodeJS.ReadableStream): AsyncGenerator<DockerEv
   stream.setEncoding("utf8");
   let rest = "";
   for await (const chunk of stream) {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop() ?? "";
+    const lines = String(chunk).split("\n");
+    const last = lines.pop() ?? "";
+    if (lines.length === 0) {
+      rest += last;
+      continue;
+    }
+    lines[0] = rest + lines[0];
+    rest = last;
     for (const line of lines) {
       const event = readEvent(line);
       if (event !== null) yield event;

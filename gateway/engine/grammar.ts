@@ -104,22 +104,43 @@ export function isNamed(head: string, from: number, to: number, name: string): b
   return to - from === name.length && head.slice(from, to).toLowerCase() === name;
 }
 
-/** The elements of a list in lower case (RFC 9110 section 5.6.1): only space and tab are white space. */
+/**
+ * The elements of a list in lower case (RFC 9110 section 5.6.1), empty ones left out: only space and tab
+ * are white space. Each character is looked at once, however the blanks lie: a regular expression that
+ * trims starts anew at each of them.
+ */
 export function listElements(value: string): readonly string[] {
-  return value
-    .toLowerCase()
-    .split(",")
-    .map((element) => element.replace(/^[\t ]+|[\t ]+$/g, ""))
-    .filter((element) => element !== "");
+  const elements: string[] = [];
+  const text = value.toLowerCase();
+  for (let from = 0; from <= text.length; ) {
+    const comma = text.indexOf(",", from);
+    const to = comma === -1 ? text.length : comma;
+    const element = withoutBlanks(text, from, to);
+    if (element !== "") elements.push(element);
+    from = to + 1;
+  }
+  return elements;
+}
+
+/** Whether every protocol in `chosen`, which names one at least, is in the list that was offered. */
+export function isOffered(offer: string, chosen: string): boolean {
+  const offered = new Set(listElements(offer));
+  const names = listElements(chosen);
+  return names.length > 0 && names.every((name) => offered.has(name));
 }
 
 /** The field value between a colon and the end of its line, without optional white space. */
 export function fieldValue(head: string, colon: number, lineEnd: number): string {
-  let from = colon + 1;
-  let to = lineEnd;
-  while (from < to && isBlank(head.charCodeAt(from))) from += 1;
-  while (to > from && isBlank(head.charCodeAt(to - 1))) to -= 1;
-  return head.slice(from, to);
+  return withoutBlanks(head, colon + 1, lineEnd);
+}
+
+/** `text[start, end)` without space and tab at its ends. */
+function withoutBlanks(text: string, start: number, end: number): string {
+  let from = start;
+  let to = end;
+  while (from < to && isBlank(text.charCodeAt(from))) from += 1;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to -= 1;
+  return text.slice(from, to);
 }
 
 function isBlank(code: number): boolean {

@@ -14,11 +14,11 @@ const forbidden =
  */
 export function allowedTrailer(lines: string, connection: string): string {
   if (lines === "") return "";
-  const named = listElements(connection);
+  const named = new Set(listElements(connection));
   return lines
     .split("\r\n")
     .filter((line) => line !== "" && !forbidden.test(line))
-    .filter((line) => !named.includes(line.slice(0, line.indexOf(":")).toLowerCase()))
+    .filter((line) => !named.has(line.slice(0, line.indexOf(":")).toLowerCase()))
     .map((line) => `${line}\r\n`)
     .join("");
 }

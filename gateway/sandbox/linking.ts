@@ -64,19 +64,29 @@ export function refuseCycles(
   visit(start);
 }
 
-const missingExport = /module '(.+)' does not provide an export named '(.+)'/;
+const noExport = "' does not provide an export named '";
 
 /** V8 says which export is missing but not who imports it: the first part that names both. */
 export function locateMissingExport(error: unknown, parts: Iterable<Part>): ScriptError | null {
-  const found = error instanceof Error ? missingExport.exec(error.message) : null;
-  const [, specifier = "", name = ""] = found ?? [];
+  const found = error instanceof Error ? readMissingExport(error.message) : null;
   if (found === null) return null;
+  const { specifier, name } = found;
   for (const part of parts) {
     const isImporter = ['"', "'"].some((quote) => part.text.includes(quote + specifier + quote));
     if (!isImporter || !(name === "default" || part.text.includes(name))) continue;
     return importError(part, specifier, `${specifier} has no export named ${name}`);
   }
   return null;
+}
+
+/** Out of `... module '<specifier>' does not provide an export named '<name>'`; `null` for another message. */
+function readMissingExport(message: string): { specifier: string; name: string } | null {
+  const from = message.indexOf("module '");
+  const middle = message.indexOf(noExport, from);
+  const to = message.lastIndexOf("'");
+  const nameFrom = middle + noExport.length;
+  if (from === -1 || middle === -1 || to <= nameFrom) return null;
+  return { specifier: message.slice(from + 8, middle), name: message.slice(nameFrom, to) };
 }
 
 function importError(importer: Part, specifier: string, message: string): ScriptError {

@@ -2,7 +2,7 @@
  * Decodes a chunked body (RFC 9112 section 7.1), strictly: what is not exactly a chunk is an error.
  * Extensions are bounded and dropped; the trailer section is checked and kept as text.
  */
-import { isToken, trailerSection } from "../grammar.ts";
+import { hasBareLineEnd, isToken, trailerSection } from "../grammar.ts";
 
 const maxExtensionBytes = 256;
 const maxTrailerBytes = 8_192;
@@ -141,16 +141,21 @@ export class ChunkedDecoder {
 
   #readTrailer(buffer: Buffer, offset: number): number {
     const before = this.#trailer.length;
-    this.#trailer += buffer.toString(
+    const piece = buffer.toString(
       "latin1",
       offset,
       Math.min(buffer.length, offset + maxTrailerBytes + 1),
     );
-    const end = this.#trailer.startsWith("\r\n") ? 0 : this.#trailer.indexOf("\r\n\r\n") + 2;
-    const isComplete = this.#trailer.startsWith("\r\n") || end > 1;
-    if (!isComplete) {
+    this.#trailer += piece;
+    // What was looked at before is not looked at again, but for the end that may begin in it.
+    const seen = Math.max(0, before - 3);
+    const near = this.#trailer.slice(this.#trailer[seen] === "\n" && seen > 0 ? seen + 1 : seen);
+    const found = near.indexOf("\r\n\r\n");
+    const isEmpty = this.#trailer.startsWith("\r\n");
+    const end = isEmpty ? 0 : found + 2 + this.#trailer.length - near.length;
+    if (!isEmpty && found === -1) {
       if (this.#trailer.length > maxTrailerBytes) this.error = "the trailer section is too long";
-      else if (/^[^\r]*\n|^\r[^\n]|\r\n[\t ]/.test(this.#trailer))
+      else if (hasBareLineEnd(near) || /\r\n[\t ]/.test(near))
         this.error = "a malformed trailer section";
       return buffer.length;
     }

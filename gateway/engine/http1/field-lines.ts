@@ -5,6 +5,9 @@
 import { requestOwned, responseOwned, unremovable } from "../fields.ts";
 import { fieldValue, isFieldValue, isNamed, isToken, listElements } from "../grammar.ts";
 
+/** Up to here the lines are walked once for each edit; beyond it a client could make that costly. */
+const fewEdits = 8;
+
 interface Edit {
   readonly name: string;
   /** `null`: the field is removed. */
@@ -123,7 +126,8 @@ export class FieldLines {
 
   #edited(edits: ReadonlyMap<string, Edit>): string {
     let out = this.#runs();
-    for (const name of edits.keys()) out = withoutField(out, name);
+    if (edits.size > fewEdits) out = withoutFields(out, edits);
+    else for (const name of edits.keys()) out = withoutField(out, name);
     for (const edit of edits.values()) {
       if (edit.value !== null) out += `${edit.name}: ${edit.value}\r\n`;
     }
@@ -161,4 +165,19 @@ function withoutField(lines: string, name: string): string {
     line = next;
   }
   return from === 0 ? lines : out + lines.slice(from);
+}
+
+/** The same for many fields at once. */
+function withoutFields(lines: string, names: ReadonlyMap<string, unknown>): string {
+  let out = "";
+  let from = 0;
+  for (let line = 0; line < lines.length; ) {
+    const next = lines.indexOf("\r\n", line) + 2;
+    if (names.has(lines.slice(line, lines.indexOf(":", line)).toLowerCase())) {
+      out += lines.slice(from, line);
+      from = next;
+    }
+    line = next;
+  }
+  return out + lines.slice(from);
 }

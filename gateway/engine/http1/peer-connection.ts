@@ -4,7 +4,7 @@
  */
 import { connect, type Socket } from "node:net";
 import type { PeerFailure } from "../engine.ts";
-import { listElements } from "../grammar.ts";
+import { isOffered } from "../grammar.ts";
 import type { Peer } from "../peer.ts";
 import { ChunkedDecoder } from "./chunked.ts";
 import type { Http1Exchange } from "./exchange.ts";
@@ -367,11 +367,4 @@ export class PeerConnection<C> {
     this.destroy();
     exchange?.peerRequest.onPeerFailed(this, failure);
   }
-}
-
-/** Whether every protocol that the origin switches to is one that the client named. */
-function isOffered(offer: string, chosen: string): boolean {
-  const offered = listElements(offer);
-  const names = listElements(chosen);
-  return names.length > 0 && names.every((name) => offered.includes(name));
 }

@@ -1,6 +1,7 @@
 /** What an origin's answer that `node:http` has read says, and whether the contract lets it pass. */
 import type { IncomingMessage } from "node:http";
-import { HeaderList, optionsOf } from "./header-list.ts";
+import { isOffered } from "../grammar.ts";
+import { HeaderList } from "./header-list.ts";
 
 export class AnswerPlan {
   readonly status: number;
@@ -70,10 +71,4 @@ export class AnswerPlan {
     if (this.#hasNoBody) return "none";
     return isOld ? "close" : "chunked";
   }
-}
-
-/** Whether every protocol that the origin switches to is one that the client named. */
-function isOffered(offer: string, chosen: string): boolean {
-  const offered = optionsOf(offer);
-  return optionsOf(chosen).every((name) => name !== "" && offered.includes(name));
 }

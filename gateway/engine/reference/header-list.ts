@@ -3,7 +3,7 @@
  * made on the way on.
  */
 import { requestOwned, responseOwned, unremovable } from "../fields.ts";
-import { isFieldValue, isToken } from "../grammar.ts";
+import { isFieldValue, isToken, listElements } from "../grammar.ts";
 
 /** Owned fields that are passed on all the same: the gateway adds to the first, the second is end to end. */
 const passedOn = new Set(["via", "trailer"]);
@@ -79,9 +79,8 @@ export class HeaderList {
 
   /** Leaves out every field that a `Connection` value names. */
   removeNamedBy(connection: string): void {
-    for (const name of optionsOf(connection)) {
-      if (name === "" || this.#owned.has(name) || unremovable.has(name)) continue;
-      this.#edit(name, null);
+    for (const name of listElements(connection)) {
+      if (!this.#owned.has(name) && !unremovable.has(name)) this.#edit(name, null);
     }
   }
 
@@ -113,12 +112,4 @@ export class HeaderList {
       throw new TypeError(`header ${name}: the value has a forbidden character`);
     }
   }
-}
-
-/**
- * The options of a `Connection` value, in lower case. Only space and tab are white space here (RFC 9110
- * section 5.6.3): `trim` would take more.
- */
-export function optionsOf(connection: string): readonly string[] {
-  return connection.split(",").map((part) => part.replace(/^[\t ]+|[\t ]+$/g, "").toLowerCase());
 }

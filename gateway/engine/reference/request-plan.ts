@@ -6,8 +6,8 @@ import type { IncomingMessage } from "node:http";
 import type { EngineLimits } from "../engine.ts";
 import { refusedUpgrades } from "../fields.ts";
 import type { Forwarded } from "../forwarding.ts";
-import { isAuthority, type Refusal, refuse } from "../grammar.ts";
-import { HeaderList, optionsOf } from "./header-list.ts";
+import { isAuthority, listElements, type Refusal, refuse } from "../grammar.ts";
+import { HeaderList } from "./header-list.ts";
 
 export interface RequestPlan extends Forwarded {
   /** In origin form, or `*`. */
@@ -46,14 +46,14 @@ export function planRequest(
   }
   const isChunked = headers.sent("transfer-encoding").length > 0;
   const connection = headers.sent("connection").join(", ");
-  const has = (option: string) => optionsOf(connection).includes(option);
+  const options = listElements(connection);
   headers.removeNamedBy(connection);
   return {
     plan: {
       ...named,
       contentLength,
       isChunked,
-      keepAlive: !has("close") && (!isOld || has("keep-alive")),
+      keepAlive: !options.includes("close") && (!isOld || options.includes("keep-alive")),
       // Only with content, and not on behalf of an HTTP/1.0 client (RFC 9110 section 10.1.1).
       expectsContinue:
         headers.sent("expect").length > 0 && !isOld && (isChunked || contentLength > 0),
@@ -75,7 +75,7 @@ export function asksForUpgrade(request: IncomingMessage): boolean {
   const upgrade = headers.sent("upgrade").join(", ");
   return (
     request.httpVersion === "1.1" &&
-    optionsOf(connection).includes("upgrade") &&
+    listElements(connection).includes("upgrade") &&
     upgrade !== "" &&
     !refusedUpgrades.test(upgrade) &&
     headers.sent("transfer-encoding").length === 0 &&
