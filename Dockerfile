@@ -4,10 +4,11 @@
 FROM node:22-bookworm-slim AS install
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# No package's install script runs but that of `node`, which fetches the binary of this platform.
+COPY tools/setup.mjs tools/node-binary.mjs tools/
+# No package's install script runs; Node's binary is a package whose hash the lock file has.
 # --force: packages that ask for the newer Node are installed by the older one.
 RUN npm ci --omit=dev --ignore-scripts --force --no-audit --no-fund --loglevel=error \
- && npm rebuild node --foreground-scripts --loglevel=error \
+ && node tools/setup.mjs \
  && find node_modules/isolated-vm/prebuilds -mindepth 1 -maxdepth 1 ! -name 'linux-*' -exec rm -r {} +
 
 FROM debian:bookworm-slim

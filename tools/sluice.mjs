@@ -2,32 +2,41 @@
 // The command `sluice`: sets the project up when that is due and runs gateway/cli.ts on the project's own
 // Node 26. Plain JavaScript for any Node from 20 on: it runs before Node 26 is there.
 import { spawn } from "node:child_process";
-import { realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { neededMajor } from "./node-binary.mjs";
+import { setUp } from "./setup.mjs";
 
-// Through a symlink (npm makes one for a bin) the project is where the file really is.
-const root = dirname(dirname(realpathSync(fileURLToPath(import.meta.url))));
+// Node has followed the symlink that npm makes for a command.
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const cli = join(root, "gateway", "cli.ts");
+const passedOn = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT"];
 
-await import(pathToFileURL(join(root, "tools", "setup.mjs")).href);
+function complain(message) {
+  console.error(`sluice: ${message}`);
+  process.exitCode = 1;
+}
 
-if (Number.parseInt(process.versions.node, 10) >= 26) {
-  process.argv[1] = cli;
-  await import(pathToFileURL(cli).href);
-} else {
-  const node = join(root, "node_modules", "node", "bin", "node");
+/** Runs the commands in a process of their own and ends with its status. */
+function run(node) {
   const child = spawn(node, [cli, ...process.argv.slice(2)], { stdio: "inherit" });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-    process.on(signal, () => child.kill(signal));
-  }
-  child.on("error", (error) => {
-    console.error(`sluice: ${node} cannot be run: ${error.message}`);
-    process.exit(1);
-  });
+  for (const signal of passedOn) process.on(signal, () => child.kill(signal));
+  child.on("error", (error) => complain(`${node} cannot be run: ${error.message}`));
   child.on("exit", (status, signal) => {
     // A child that was ended by a signal shows as the shell would show it.
-    process.exit(signal === null ? status : 128 + (constants.signals[signal] ?? 0));
+    process.exitCode = signal === null ? status : 128 + (constants.signals[signal] ?? 0);
   });
+}
+
+try {
+  const node = setUp();
+  if (Number.parseInt(process.versions.node, 10) >= neededMajor) {
+    process.argv[1] = cli;
+    await import(pathToFileURL(cli).href);
+  } else {
+    run(node);
+  }
+} catch (error) {
+  complain(error.message);
 }
