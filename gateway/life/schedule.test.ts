@@ -53,6 +53,53 @@ describe("the window of a schedule", () => {
     });
   }
 
+  const never: readonly (readonly [Partial<Schedule>, RegExp])[] = [
+    [{ from: "* * 31 2 *" }, /^schedule\.from: 31 2 is an impossible/],
+    [{ to: "0 0 30 2 *" }, /^schedule\.to: 30 2 is an impossible/],
+    [{ from: "0 0 31 * 1#1" }, /^schedule\.from: there is no such day$/],
+    [
+      { from: "30 2 8-14 3 0", timezone: "America/New_York" },
+      /^schedule\.from: there is no such time in America\/New_York$/,
+    ],
+    [{ from: "* * 29 2 *", to: "*/1 * 29 2 *" }, /^schedule: to names every moment that from does/],
+    [{ from: "0 2 * * 1", to: "*/5 * * * *" }, /^schedule: to names every moment that from does/],
+    [{ from: "0-99999999 * * * *" }, /^schedule\.from: no field has numbers of three digits$/],
+    [{ to: "0,".repeat(200) }, /^schedule\.to: is above 256 characters$/],
+  ];
+  for (const [changes, message] of never) {
+    it(`is refused when it never comes: ${JSON.stringify(changes).slice(0, 80)}`, () => {
+      expect(scheduleFault({ ...night, ...changes })).to.match(message);
+    });
+  }
+
+  it("finds days that come once in four years, or in forty", () => {
+    const leap = { from: "0 0 29 2 *", to: "0 0 1 3 *", timezone: null };
+    expect(scheduleFault(leap)).to.equal(null);
+    expect(at(leap, "2026-11-20T00:00:00Z")).to.equal("closed until 2028-02-29T00:00");
+    expect(at(leap, "2028-02-29T12:00:00Z")).to.equal("open until 2028-03-01T00:00");
+    expect(at(leap, "2097-01-01T00:00:00Z")).to.equal("closed until 2104-02-29T00:00");
+    const mondays = { ...leap, from: "0 0 29 2 1" };
+    expect(scheduleFault(mondays)).to.equal(null);
+    expect(at(mondays, "2026-11-20T00:00:00Z")).to.equal("closed until 2044-02-29T00:00");
+    expect(at(mondays, "2072-03-01T00:00:00Z")).to.equal("closed until 2112-02-29T00:00");
+  });
+
+  it("costs no more for a moment that is far away than for one that is near", () => {
+    const medianMs = (schedule: Schedule) => {
+      const times = Array.from({ length: 31 }, () => {
+        const begin = performance.now();
+        scheduleFault(schedule);
+        windowAt(schedule, Date.parse("2025-03-01T00:00:00Z"));
+        return performance.now() - begin;
+      });
+      return times.sort((a, b) => a - b)[15] ?? 0;
+    };
+    const near = medianMs(night);
+    // By minutes these would be two million times as far as the next minute.
+    const far = medianMs({ from: "* * 29 2 *", to: "*/2 * 29 2 *", timezone: night.timezone });
+    expect(far).to.be.below(1_000 * near);
+  });
+
   it("is not refused when it is good", () => {
     expect(scheduleFault(night)).to.equal(null);
     expect(scheduleFault({ ...night, timezone: null })).to.equal(null);
