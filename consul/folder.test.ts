@@ -8,6 +8,7 @@ const item = (name: string, text: string, modifyIndex: number): KvItem => ({
   modifyIndex,
   createIndex: 1,
   encoded: Buffer.from(text).toString("base64"),
+  session: null,
 });
 const toWeb = '{"paths":{"/":"web"}}';
 const toApi = '{"paths":{"/":"api"}}';

@@ -13,6 +13,8 @@ export interface KvEntry {
   readonly key: string;
   readonly text: string;
   readonly modifyIndex: number;
+  /** The session that holds the key; `null`: none does. */
+  readonly session: string | null;
 }
 
 /** One write of a transaction, made only while the key's ModifyIndex is `cas`; 0: there is no such key. */
@@ -110,8 +112,8 @@ export class KvStore {
   }
 }
 
-function asEntry({ key, encoded, modifyIndex }: KvItem): KvEntry {
-  return { key, text: utf8.decode(Buffer.from(encoded ?? "", "base64")), modifyIndex };
+function asEntry({ key, encoded, modifyIndex, session }: KvItem): KvEntry {
+  return { key, text: utf8.decode(Buffer.from(encoded ?? "", "base64")), modifyIndex, session };
 }
 
 /** Consul answers 409 for a lost race and for a write that is not allowed alike. */

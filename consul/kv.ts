@@ -11,6 +11,8 @@ export interface KvItem {
   readonly createIndex: number | null;
   /** Base64, as Consul sends it; `null` for an empty value. */
   readonly encoded: string | null;
+  /** The session that holds the key; `null`: none does. */
+  readonly session: string | null;
 }
 
 /** Every key below `prefix`. A 404 means that there is none (KV Store API page, "Read Key"). */
@@ -44,12 +46,13 @@ export function decodeItems(where: string, prefix: string, body: unknown): reado
     const fields = item as Record<string, unknown>;
     const { Key: key, ModifyIndex: modifyIndex, Value: encoded } = fields;
     const createIndex = typeof fields.CreateIndex === "number" ? fields.CreateIndex : null;
+    const session = typeof fields.Session === "string" ? fields.Session : null;
     if (typeof key !== "string" || !key.startsWith(prefix))
       throw bad("the answer has a key that was not asked for");
     if (typeof modifyIndex !== "number" || !Number.isSafeInteger(modifyIndex))
       throw bad(`the answer has no ModifyIndex for ${key}`);
     if (encoded !== null && typeof encoded !== "string")
       throw bad(`the answer has no Value for ${key}`);
-    return { key, modifyIndex, createIndex, encoded };
+    return { key, modifyIndex, createIndex, encoded, session };
   });
 }

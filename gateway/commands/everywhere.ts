@@ -4,10 +4,12 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
+import { checkDocument, DocumentError, parseJson } from "../documents/index.ts";
 import type { Kv, Subject } from "../life/index.ts";
 import type { Status } from "../primary/index.ts";
-import { address } from "../settings-values.ts";
+import { address, formatAddress } from "../settings-values.ts";
 import { askStatus } from "./admin-client.ts";
+import { CommandError } from "./command-error.ts";
 
 export interface Gateway {
   readonly name: string;
@@ -17,6 +19,8 @@ export interface Gateway {
 
 export interface Whereabouts {
   readonly gateway: Gateway;
+  /** Whether it answered. */
+  readonly isReached: boolean;
   /** Whether the wait for this gateway is over. */
   readonly isDone: boolean;
   /** False when it will never have it. */
@@ -26,22 +30,55 @@ export interface Whereabouts {
 }
 
 const pollMs = 100;
-const registration = z.object({ name: z.string(), admin: z.string() });
+/** A gateway that cannot even be asked for this long is not waited for any longer. */
+const unreachableMs = 3_000;
+const maxName = 300;
+const registration = z.object({ name: z.string().min(1).max(maxName), admin: address() });
+/** As much of a status as is looked at here; the rest may be another version's. */
+const outline = z.looseObject({
+  version: z.number(),
+  workers: z.array(z.looseObject({})),
+  scripts: z.array(z.looseObject({})),
+  modules: z.array(z.looseObject({})),
+  refused: z.array(z.looseObject({})),
+});
 
-/** The gateways that run now. `folder`: `sluice/gateways/`. */
-export async function registeredGateways(kv: Kv, folder: string): Promise<readonly Gateway[]> {
-  const gateways: Gateway[] = [];
-  for (const { text } of await kv.list(folder)) {
-    const parsed = registration.safeParse(JSON.parse(text));
-    if (parsed.success) gateways.push(parsed.data);
-  }
-  return gateways;
+export interface Registered {
+  readonly gateways: readonly Gateway[];
+  /** Keys that are no running gateway's, each in one line that names the key. */
+  readonly faults: readonly string[];
 }
 
-/** What a gateway says of itself. Rejects when it does not answer. */
+/**
+ * The gateways that run now. A key that no session holds was put there by something else, or is left over:
+ * nobody would ever answer for it. `folder`: `sluice/gateways/`.
+ */
+export async function registeredGateways(kv: Kv, folder: string): Promise<Registered> {
+  const gateways: Gateway[] = [];
+  const faults: string[] = [];
+  for (const { key, text, session } of await kv.list(folder)) {
+    try {
+      const { name, admin } = checkDocument(key, parseJson(key, text), registration);
+      if (session === null) throw new DocumentError("bad_document", key, "no session holds it");
+      if (key !== folder + name) throw new DocumentError("bad_document", key, "names another key");
+      gateways.push({ name, admin: formatAddress(admin) });
+    } catch (error) {
+      if (!(error instanceof DocumentError)) throw error;
+      faults.push(`${error.message}; it is no gateway that runs`);
+    }
+  }
+  return { gateways, faults };
+}
+
+/** What a gateway says of itself. Throws a `CommandError` when it does not answer, or not as a gateway. */
 export async function statusOf({ admin }: Gateway): Promise<Status> {
-  // It may be another version than this one; its shape is taken as it comes.
-  return JSON.parse(await askStatus(address().parse(admin))) as Status;
+  const body = await askStatus(address().parse(admin));
+  const shown: unknown = JSON.parse(body);
+  if (!outline.safeParse(shown).success) {
+    throw new CommandError(`what answers at ${admin} is no gateway`);
+  }
+  // It may be another version than this one; its details are taken as they come.
+  return shown as Status;
 }
 
 export interface Wait {
@@ -60,14 +97,19 @@ export async function everywhere(
   gateways: readonly Gateway[],
   wait: Wait,
 ): Promise<readonly Whereabouts[]> {
-  const deadline = performance.now() + wait.timeoutMs;
+  const startedMs = performance.now();
   return Promise.all(
     gateways.map(async (gateway) => {
+      let answeredMs = startedMs;
       for (;;) {
         const found = await lookAt(gateway, wait);
-        if (found.isDone || performance.now() > deadline) return found;
+        const nowMs = performance.now();
+        if (found.isReached) answeredMs = nowMs;
+        const isOver = nowMs - startedMs > wait.timeoutMs || nowMs - answeredMs > unreachableMs;
+        if (found.isDone || isOver) return found;
         if (!(await wait.isWanted())) {
-          return { gateway, isDone: true, isGood: false, says: "somebody wrote another version" };
+          const says = "somebody wrote another version";
+          return { gateway, isReached: true, isDone: true, isGood: false, says };
         }
         await sleep(pollMs);
       }
@@ -77,14 +119,17 @@ export async function everywhere(
 
 async function lookAt(gateway: Gateway, wait: Wait): Promise<Whereabouts> {
   try {
-    return { gateway, ...judge(await statusOf(gateway), wait) };
+    return { gateway, isReached: true, ...judge(await statusOf(gateway), wait) };
   } catch (error) {
     const says = error instanceof Error ? error.message : String(error);
-    return { gateway, isDone: false, isGood: false, says };
+    return { gateway, isReached: false, isDone: false, isGood: false, says };
   }
 }
 
-function judge(status: Status, { prefix, subject, version }: Wait): Omit<Whereabouts, "gateway"> {
+function judge(
+  status: Status,
+  { prefix, subject, version }: Wait,
+): Pick<Whereabouts, "isDone" | "isGood" | "says"> {
   const refusal = status.refused.find(
     (one) => one.key === prefix + subject && "version" in one && one.version === version,
   );

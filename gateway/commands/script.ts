@@ -61,7 +61,11 @@ export async function runScript(
   const address = resolveConsulAddress(named.url === null ? {} : { url: named.url }, env);
   const consul = new ConsulClient(address);
   const examiner = new Examiner({ ...defaultSandboxLimits, ...script });
-  const store = new LifeStore(new KvStore(consul), prefix);
+  const store = new LifeStore({
+    kv: new KvStore(consul),
+    prefix,
+    onUnreadable: (message) => print(`warning: ${message}`),
+  });
   const examine = withSchedule((host, tables) => examiner.examine(host, tables));
   const operations = new Operations({ store, examine, now: Date.now });
   const by = flags.by === undefined ? whoami() : readFlag("--by", text(), flags.by);
@@ -142,7 +146,8 @@ async function remove(desk: Desk, args: readonly string[]): Promise<number> {
 
 async function status(desk: Desk): Promise<number> {
   const { store, prefix, print } = desk;
-  const gateways = await registeredGateways(store.kv, store.keys.gateways);
+  const { gateways, faults } = await registeredGateways(store.kv, store.keys.gateways);
+  for (const fault of faults) print(`warning: ${fault}`);
   if (gateways.length === 0) print("no gateway is registered");
   let failures = 0;
   for (const gateway of gateways) {
@@ -167,7 +172,8 @@ function announce(desk: Desk, subject: Subject, pushed: Pushed): Promise<number>
 async function waitFor(desk: Desk, subject: Subject, version: string | null): Promise<number> {
   const { store, prefix, flags, print } = desk;
   const timeoutMs = readFlag("--timeout", duration(), flags.timeout ?? "15s");
-  const gateways = await registeredGateways(store.kv, store.keys.gateways);
+  const { gateways, faults } = await registeredGateways(store.kv, store.keys.gateways);
+  for (const fault of faults) print(`warning: ${fault}`);
   const isWanted = async () => ((await store.source(subject))?.version ?? null) === version;
   const where = await everywhere(gateways, { prefix, subject, version, timeoutMs, isWanted });
   for (const line of whereLines(where)) print(line);

@@ -1,12 +1,15 @@
-/** The document `live/<host>`: which versions of a script the gateways have agreed on. They write it. */
+/**
+ * The document `live/<host>`: which versions of a script the gateways have agreed on. They write it, but so
+ * may anybody with a token for the prefix: every number and text in it has a bound.
+ */
 import * as z from "zod";
-import type { LifeDocument } from "../state/index.ts";
+import { type LifeDocument, maxRolloutSteps, maxStepMs } from "../state/index.ts";
 import { checkDocument, parseJson } from "./document.ts";
 
 const version = z.string().regex(/^[0-9a-f]{64}$/);
 const time = z.iso.datetime().transform((text) => Date.parse(text));
 
-const texts = z.array(z.string()).nullable();
+const texts = z.array(z.string().max(8_192)).max(1_000).nullable();
 const stalled = z.object({ methods: texts, paths: texts, onError: z.enum(["deny", "skip"]) });
 
 const lifeSchema = z.object({
@@ -19,8 +22,11 @@ const lifeSchema = z.object({
       version,
       startedAt: time,
       percent: z.number().gt(0).max(100),
-      stepsMs: z.array(z.int().min(1)).min(1).max(50),
-      by: z.string().max(256).nullable(),
+      stepsMs: z.array(z.int().min(1).max(maxStepMs)).min(1).max(maxRolloutSteps),
+      by: z
+        .string()
+        .regex(/^[!#$%&'*+.^_`|~0-9a-z-]{1,256}$/, "is not the name of a header in lower case")
+        .nullable(),
     })
     .nullable(),
   takenBack: z

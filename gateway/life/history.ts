@@ -3,7 +3,7 @@
  * brought each, when, and how it ended. Pure; the sources of the versions are keys of their own.
  */
 import * as z from "zod";
-import { checkDocument, parseJson } from "../documents/index.ts";
+import { checkDocument, DocumentError, parseJson } from "../documents/index.ts";
 import type { LifeDocument } from "../state/index.ts";
 import { isOut } from "./agreement.ts";
 
@@ -42,28 +42,48 @@ export type History = readonly HistoryEntry[];
 export const maxHistory = 20;
 const maxDetail = 1_000;
 const maxBy = 200;
+const maxVersion = 64;
 /** Who brought what nobody pushed. */
 export const byHand = "Consul KV";
 
 const failed: ReadonlySet<Outcome> = new Set(["taken back", "out of service"]);
 const ended: ReadonlySet<Outcome> = new Set(["refused", "replaced", "removed", ...failed]);
 
-const historySchema = z.object({
-  versions: z.array(
-    z.object({
-      version: z.string(),
-      at: z.string(),
-      by: z.string(),
-      outcome: z.enum(outcomes),
-      since: z.string(),
-      detail: z.string().nullable(),
-    }),
-  ),
+const historySchema = z.object({ versions: z.array(z.unknown()) });
+const entrySchema = z.object({
+  version: z.string().regex(new RegExp(`^[0-9a-f]{${maxVersion}}$`)),
+  at: z.iso.datetime(),
+  by: z.string().max(maxBy),
+  outcome: z.enum(outcomes),
+  since: z.iso.datetime(),
+  detail: z.string().max(maxDetail).nullable(),
 });
 
-/** `null`: there is no such key. Throws a `DocumentError` that names the key. */
-export function parseHistory(key: string, text: string | null): History {
-  return text === null ? [] : checkDocument(key, parseJson(key, text), historySchema).versions;
+/**
+ * What can be read of a history; `fault`: in one line that names the key, what cannot, or `null`. A history is
+ * a record and no agreement, so a broken one stops nothing: the next change writes it without what was broken.
+ * @param text `null`: there is no such key.
+ */
+export function readHistory(
+  key: string,
+  text: string | null,
+): { readonly history: History; readonly fault: string | null } {
+  if (text === null) return { history: [], fault: null };
+  const entries: HistoryEntry[] = [];
+  let fault: string | null = null;
+  try {
+    const { versions } = checkDocument(key, parseJson(key, text), historySchema);
+    for (const [index, version] of versions.slice(0, maxHistory).entries()) {
+      const entry = entrySchema.safeParse(version);
+      if (entry.success) entries.push(entry.data);
+      else fault ??= `${key}: versions[${index}] is no entry of a history`;
+    }
+    if (versions.length > maxHistory) fault ??= `${key}: has more than ${maxHistory} versions`;
+  } catch (error) {
+    if (!(error instanceof DocumentError)) throw error;
+    fault = error.message;
+  }
+  return { history: entries, fault };
 }
 
 export function formatHistory(history: History): string {

@@ -2,18 +2,22 @@
  * The life of scripts as it is kept in Consul KV: read, and changed by check-and-set so that of several
  * gateways and commands one writes and the others see it. Decides nothing.
  */
-import { formatLifeDocument, parseLifeDocument } from "../documents/index.ts";
+import { DocumentError, formatLifeDocument, parseLifeDocument } from "../documents/index.ts";
 import type { LifeDocument } from "../state/index.ts";
-import { formatHistory, type History, parseHistory, recorded } from "./history.ts";
+import { formatHistory, type History, readHistory, recorded } from "./history.ts";
 import { type LifeKeys, lifeKeys, type Subject, versionOf } from "./keys.ts";
 
 /** Consul KV, as `consul/kv-writes.ts` has it. */
 export interface Kv {
   get(key: string): Promise<{ readonly text: string; readonly modifyIndex: number } | null>;
-  list(
-    prefix: string,
-  ): Promise<
-    readonly { readonly key: string; readonly text: string; readonly modifyIndex: number }[]
+  /** `session`: which holds the key; `null`: none does. */
+  list(prefix: string): Promise<
+    readonly {
+      readonly key: string;
+      readonly text: string;
+      readonly modifyIndex: number;
+      readonly session: string | null;
+    }[]
   >;
   put(key: string, text: string, options?: { readonly cas?: number }): Promise<boolean>;
   remove(key: string): Promise<void>;
@@ -44,15 +48,28 @@ export interface AgreementChange {
   readonly textOf: (version: string) => string | null;
 }
 
+export interface LifeStoreOptions {
+  readonly kv: Kv;
+  /** Of all keys, with a slash at its end. */
+  readonly prefix: string;
+  /**
+   * Told, in one line that names the key, of a document that gateways keep and that cannot be read. What
+   * cannot be read counts as not there; the next change writes it anew.
+   */
+  readonly onUnreadable: (message: string) => void;
+}
+
 const maxTries = 10;
 
 export class LifeStore {
   readonly kv: Kv;
   readonly keys: LifeKeys;
+  readonly #onUnreadable: (message: string) => void;
 
-  constructor(kv: Kv, prefix: string) {
+  constructor({ kv, prefix, onUnreadable }: LifeStoreOptions) {
     this.kv = kv;
     this.keys = lifeKeys(prefix);
+    this.#onUnreadable = onUnreadable;
   }
 
   async source(subject: Subject): Promise<StoredSource | null> {
@@ -75,13 +92,12 @@ export class LifeStore {
 
   async life(host: string): Promise<LifeDocument | null> {
     const key = this.keys.life(host);
-    const entry = await this.kv.get(key);
-    return entry === null ? null : parseLifeDocument(key, entry.text, entry.modifyIndex);
+    return this.#readLife(key, await this.kv.get(key));
   }
 
   async history(subject: Subject): Promise<History> {
     const key = this.keys.history(subject);
-    return parseHistory(key, (await this.kv.get(key))?.text ?? null);
+    return this.#readHistory(key, (await this.kv.get(key))?.text ?? null);
   }
 
   /**
@@ -104,10 +120,7 @@ export class LifeStore {
         this.kv.get(lifeKey),
         this.kv.get(historyKey),
       ]);
-      const before =
-        lifeEntry === null
-          ? null
-          : parseLifeDocument(lifeKey, lifeEntry.text, lifeEntry.modifyIndex);
+      const before = this.#readLife(lifeKey, lifeEntry);
       const life = decide(before);
       if (life === before || life === null) return { before, life: before, isOurs: false };
       // First: what gateways agree on must be there for those that start later. A source that then loses
@@ -119,7 +132,7 @@ export class LifeStore {
           await this.keep(subject, version, text);
         }
       }
-      const history = parseHistory(historyKey, historyEntry?.text ?? null);
+      const history = this.#readHistory(historyKey, historyEntry?.text ?? null);
       const entries = recorded(history, before, life, nowMs, by);
       const isWritten = await this.kv.transact([
         { key: lifeKey, text: formatLifeDocument(life), cas: lifeEntry?.modifyIndex ?? 0 },
@@ -140,7 +153,7 @@ export class LifeStore {
     const key = this.keys.history(subject);
     for (let tries = 0; tries < maxTries; tries += 1) {
       const entry = await this.kv.get(key);
-      const before = parseHistory(key, entry?.text ?? null);
+      const before = this.#readHistory(key, entry?.text ?? null);
       const after = update(before);
       if (after === before) return { before, after };
       const cas = entry?.modifyIndex ?? 0;
@@ -149,6 +162,26 @@ export class LifeStore {
       return { before, after };
     }
     throw new LifeConflict(`${key}: others kept changing it`);
+  }
+
+  #readLife(
+    key: string,
+    entry: { readonly text: string; readonly modifyIndex: number } | null,
+  ): LifeDocument | null {
+    if (entry === null) return null;
+    try {
+      return parseLifeDocument(key, entry.text, entry.modifyIndex);
+    } catch (error) {
+      if (!(error instanceof DocumentError)) throw error;
+      this.#onUnreadable(error.message);
+      return null;
+    }
+  }
+
+  #readHistory(key: string, text: string | null): History {
+    const { history, fault } = readHistory(key, text);
+    if (fault !== null) this.#onUnreadable(fault);
+    return history;
   }
 
   /** Takes away the sources of versions that fell out of the history. */

@@ -196,7 +196,11 @@ export class Primary {
         if (replication.isOpen) file?.schedule();
       },
     });
-    const store = new LifeStore(this.#parts.consul.kv, settings.prefix);
+    const store = new LifeStore({
+      kv: this.#parts.consul.kv,
+      prefix: settings.prefix,
+      onUnreadable: (message) => log.warn({}, `${message}; it is written anew when it changes`),
+    });
     const examine = withSchedule(this.#parts.examine);
     const operations = new Operations({ store, examine, now: () => clock.now() });
     const { gate, lives } = createScriptLife({

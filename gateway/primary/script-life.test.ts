@@ -32,7 +32,11 @@ for (const kind of consulKinds())
     before(async () => {
       consul = await kind.start();
       client = createConsul({ url: consul.url }, {});
-      store = new LifeStore(new KvStore(client), prefix);
+      store = new LifeStore({
+        kv: new KvStore(client),
+        prefix,
+        onUnreadable: (message) => expect.fail(message),
+      });
     });
     beforeEach(() => {
       clock = new ManualClock();

@@ -2,6 +2,7 @@
  * What a script declares about its own life, as data: `onError`, `rollout`, `schedule`, `takeBack`. Checks the
  * shapes only; what a cron expression means is the primary's to know.
  */
+import { maxRolloutSteps, maxStepMs } from "../state/index.ts";
 
 /** `export const rollout`. */
 export interface Rollout {
@@ -45,7 +46,6 @@ export const defaultThreshold: Threshold = { minErrors: 5, maxErrorShare: 0.01, 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/;
 const duration = /^(\d{1,6})(ms|s|m|h|d)$/;
 const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-const maxSteps = 50;
 
 /**
  * @param values as they came out of the isolate; `null` for an export that is not there.
@@ -75,8 +75,9 @@ function parseRollout(value: unknown): Rollout {
   if (typeof percent !== "number" || !(percent > 0 && percent <= 100)) {
     throw new TypeError("rollout.percent must be a number above 0, at most 100");
   }
-  if (!Array.isArray(steps) || steps.length === 0 || steps.length > maxSteps) {
-    throw new TypeError(`rollout.steps must be a list of 1 to ${maxSteps} durations like "10m"`);
+  if (!Array.isArray(steps) || steps.length === 0 || steps.length > maxRolloutSteps) {
+    const most = maxRolloutSteps;
+    throw new TypeError(`rollout.steps must be a list of 1 to ${most} durations like "10m"`);
   }
   if (by !== undefined && (typeof by !== "string" || !token.test(by))) {
     throw new TypeError("rollout.by must be the name of a header");
@@ -87,6 +88,7 @@ function parseRollout(value: unknown): Rollout {
 function parseStep(step: unknown, index: number): number {
   const [, amount = "", unit = ""] = (typeof step === "string" && duration.exec(step)) || [];
   const ms = Number(amount) * (unitMs[unit as keyof typeof unitMs] ?? 0);
+  if (ms > maxStepMs) throw new TypeError(`rollout.steps[${index}] must be a year at most`);
   if (ms > 0) return ms;
   throw new TypeError(`rollout.steps[${index}] must be a duration like "30s", "10m" or "1h"`);
 }

@@ -25,6 +25,7 @@ export type {
   UpstreamDocument,
 } from "./documents.ts";
 export type { Closed, LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
+export { maxRolloutSteps, maxStepMs } from "./life.ts";
 export type {
   InsideWords,
   LastWords,

@@ -1,6 +1,11 @@
 /** How far the versions of a host's script have come, as data: the document `live/<host>`, and a trial. */
 import type { OutOfService, Source } from "./change.ts";
 
+/** Of a rollout, so that no moment in it is beyond what a date can say. */
+export const maxRolloutSteps = 50;
+/** How long a step may last: a year. */
+export const maxStepMs = 366 * 86_400_000;
+
 /** A version that gets a share of the requests, which widens. */
 export interface NextVersion {
   readonly version: string;

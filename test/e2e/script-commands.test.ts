@@ -92,7 +92,7 @@ for (const kind of consulKinds())
 
     it("push says which gateway has not got it", async () => {
       const host = newHost();
-      await scene.writes.put("gateways/lost", { name: "lost", admin: "127.0.0.1:1" });
+      await scene.writes.hold("gateways/lost", { name: "lost", admin: "127.0.0.1:1" });
       scene.later(() => scene.writes.remove("gateways/lost"));
       const path = file("rule.js", says("one"));
       const { status, stdout } = await script("push", path, "--host", host, "--timeout", "1s");

@@ -370,7 +370,9 @@ for (const kind of consulKinds())
       await eventually("they agree by this Consul's count", async () =>
         expect(await index()).to.be.below(1_000_000_000),
       );
-      expect(await outcomes(host)).to.deep.equal(["live", "replaced"]);
+      await eventually("the history says so", async () =>
+        expect(await outcomes(host)).to.deep.equal(["live", "replaced"]),
+      );
     });
 
     it("a script that is deleted ends at once on both, and its history says so", async () => {

@@ -13,6 +13,8 @@ export interface ConsulWrites {
   put(key: string, value: string | object): Promise<void>;
   /** Writes many keys, in transactions of 64. */
   putAll(entries: readonly (readonly [key: string, value: string | object])[]): Promise<void>;
+  /** As `put`, held by a new session, as the gateways' own keys are. */
+  hold(key: string, value: string | object): Promise<void>;
   remove(key: string): Promise<void>;
   register(service: Registration): Promise<void>;
   deregister(id: string): Promise<void>;
@@ -24,7 +26,7 @@ const transactionSize = 64;
 /** Every call rejects when Consul refuses it. */
 export function writesTo(url: string, token: string | null = null): ConsulWrites {
   const headers: Record<string, string> = token === null ? {} : { "x-consul-token": token };
-  async function send(method: string, path: string, body?: string): Promise<void> {
+  async function send(method: string, path: string, body?: string): Promise<string> {
     const answer = await fetch(`${url}/v1${path}`, {
       method,
       headers,
@@ -33,11 +35,19 @@ export function writesTo(url: string, token: string | null = null): ConsulWrites
     const text = await answer.text();
     if (!answer.ok || text.trim() === "false")
       throw new Error(`${method} ${path}: ${answer.status} ${text.trim()}`);
+    return text;
   }
   const asText = (value: string | object) =>
     typeof value === "string" ? value : JSON.stringify(value);
   return {
-    put: (key, value) => send("PUT", `/kv/sluice/${key}`, asText(value)),
+    async put(key, value) {
+      await send("PUT", `/kv/sluice/${key}`, asText(value));
+    },
+    async hold(key, value) {
+      const created = await send("PUT", "/session/create", '{"TTL":"60s","Behavior":"delete"}');
+      const { ID } = JSON.parse(created) as { readonly ID: string };
+      await send("PUT", `/kv/sluice/${key}?acquire=${ID}`, asText(value));
+    },
     async putAll(entries) {
       for (let at = 0; at < entries.length; at += transactionSize) {
         const operations = entries.slice(at, at + transactionSize).map(([key, value]) => ({
@@ -50,9 +60,11 @@ export function writesTo(url: string, token: string | null = null): ConsulWrites
         await send("PUT", "/txn", JSON.stringify(operations));
       }
     },
-    remove: (key) => send("DELETE", `/kv/sluice/${key}`),
-    register: ({ id, name, port, tags = [], weight }) =>
-      send(
+    async remove(key) {
+      await send("DELETE", `/kv/sluice/${key}`);
+    },
+    async register({ id, name, port, tags = [], weight }) {
+      await send(
         "PUT",
         "/agent/service/register",
         JSON.stringify({
@@ -63,7 +75,10 @@ export function writesTo(url: string, token: string | null = null): ConsulWrites
           Tags: tags,
           ...(weight === undefined ? {} : { Weights: { Passing: weight, Warning: 1 } }),
         }),
-      ),
-    deregister: (id) => send("PUT", `/agent/service/deregister/${encodeURIComponent(id)}`),
+      );
+    },
+    async deregister(id) {
+      await send("PUT", `/agent/service/deregister/${encodeURIComponent(id)}`);
+    },
   };
 }
