@@ -109,9 +109,17 @@ export const limitDefinitions = {
   },
   maxTries: {
     argument: "N",
-    meaning: "Tries per request, the first included.",
+    meaning:
+      "Tries per request, the first included, in which something may have been sent; an upstream's try overrides it.",
     fallback: String(defaultLimits.maxTries),
-    schema: integer(1, 10),
+    schema: integer(1, 100),
+  },
+  tryTimeout: {
+    argument: "DURATION",
+    meaning:
+      "This long after a request's first try began no other begins, 0s for no limit; try_timeout overrides it.",
+    fallback: ms(defaultLimits.tryTimeoutMs),
+    schema: duration(0),
   },
   maxIdlePerPeer: {
     argument: "N",
@@ -170,6 +178,7 @@ export function engineLimits(get: (key: LimitKey) => unknown): EngineLimits {
     bodyTimeoutMs: values.bodyTimeout,
     tunnelTimeoutMs: values.tunnelTimeout,
     maxTries: values.maxTries,
+    tryTimeoutMs: values.tryTimeout,
     maxIdlePerPeer: values.maxIdlePerPeer,
     maxConnectionsPerPeer: values.maxConnectionsPerPeer,
     maxWaitingPerPeer: values.maxWaitingPerPeer,

@@ -37,6 +37,7 @@ class Wrong {
 /** `500ms`, `10s`, `1m`, `1h`, up to 24 hours; gives milliseconds. */
 export function duration(minMs = 1): z.ZodType<number, string | number> {
   return value((text) => {
+    if (text === "0" && minMs === 0) return 0;
     const match = /^([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)$/.exec(text);
     if (!match) return new Wrong("is not a duration such as 500ms, 10s or 1m");
     const ms = Math.round(Number(match[1]) * (unitsMs[match[2] ?? ""] ?? 1));

@@ -22,7 +22,7 @@ function build(
     { servers: Object.entries(weights).map(([host, weight]) => server(host, weight)) },
     { servers: backup.map((host) => server(host, 1)) },
   ];
-  return new Upstream(levels, { name: "test", tries: null }, new PeerBook({ onRetired() {} }));
+  return new Upstream(levels, { name: "test", limits: null }, new PeerBook({ onRetired() {} }));
 }
 
 function peerOf(upstream: Upstream, key: string, attempts = fresh, nowMs = 1_000): Peer {

@@ -43,11 +43,11 @@ describe("Upstream", () => {
 
   function build(
     levels: readonly (readonly Server[])[],
-    options: { tries?: number; previous?: Upstream } = {},
+    options: { previous?: Upstream } = {},
   ): Upstream {
     return new Upstream(
       levels.map((servers): Level => ({ servers })),
-      { name: "test", tries: options.tries ?? null },
+      { name: "test", limits: null },
       book,
       options.previous ?? null,
     );
@@ -261,14 +261,18 @@ describe("Upstream", () => {
       expect(attempt(upstream, "abc")).to.equal("abc-");
     });
 
-    it("stops after its own number of tries", () => {
-      const upstream = build([[server("a"), server("b"), server("c")]], { tries: 2 });
-      expect(attempt(upstream, "abc")).to.equal("ab-");
+    it("never picks a server that is down, alone or beside others, and shows it", () => {
+      const upstream = build([[server("a", { down: true }), server("b")], [server("c")]]);
+      expect(serve(upstream, 4)).to.equal("bbbb");
+      expect(attempt(upstream, "bc")).to.equal("bc-");
+      const states = upstream.describe(nowMs).peers.map(({ address, state }) => [address, state]);
+      expect(states).to.deep.include.members([["a:80", "down"]]);
+      expect(build([[server("a", { down: true })]]).pick(new Tried(), nowMs)).to.equal(null);
     });
 
     it("has no peer when it has no server", () => {
       expect(build([]).pick(new Tried(), nowMs)).to.equal(null);
-      expect(build([[]]).describe(nowMs)).to.deep.equal({ name: "test", tries: null, peers: [] });
+      expect(build([[]]).describe(nowMs)).to.deep.equal({ name: "test", limits: null, peers: [] });
     });
   });
 

@@ -2,8 +2,8 @@
  * A named group of servers and the choice of the next peer among them: smooth weighted round robin
  * with passive health, in nginx's way and words. Active checks are not made here.
  */
-import type { Exchange } from "../engine/engine.ts";
-import type { Peer } from "../engine/peer.ts";
+import type { Exchange, TryLimits } from "../engine/engine.ts";
+import { type Peer, peerKey } from "../engine/peer.ts";
 import type { Level, Server } from "../state/index.ts";
 import type { Member, PeerBook } from "./peer-book.ts";
 import { hashOf, scoreOf } from "./rendezvous.ts";
@@ -14,8 +14,8 @@ export type Attempts = Pick<Exchange<unknown>, "tries" | "tried">;
 export interface UpstreamOptions {
   /** As the operator knows it; for records and `/status`. */
   readonly name: string;
-  /** Tries per request, the first included; `null`: as many as the engine allows. */
-  readonly tries: number | null;
+  /** What requests to it may do otherwise than the engine's limits say; the engine keeps to it. */
+  readonly limits: TryLimits | null;
 }
 
 /** One server of an upstream as `/status` shows it. */
@@ -28,13 +28,13 @@ export interface PeerStatus {
   readonly fails: number;
   readonly inFlight: number;
   readonly state: "up" | "down";
-  /** When it may get a probing request, on the clock of `nowMs`; `null` when it is up. */
+  /** When it may get a probing request, on the clock of `nowMs`; `null` when it is up, or never gets one. */
   readonly downUntilMs: number | null;
 }
 
 export interface UpstreamStatus {
   readonly name: string;
-  readonly tries: number | null;
+  readonly limits: TryLimits | null;
   readonly peers: readonly PeerStatus[];
 }
 
@@ -88,16 +88,18 @@ class Slot {
  */
 export class Upstream {
   readonly name: string;
-  readonly tries: number | null;
+  readonly limits: TryLimits | null;
   readonly #book: PeerBook;
   readonly #levels: readonly (readonly Slot[])[];
   /** Every slot, in the order of levels. */
   readonly #slots: readonly Slot[];
   readonly #only: Slot | null;
+  /** Servers that their document says are down, each with its level. */
+  readonly #down: readonly { readonly server: Server; readonly level: number }[];
   #disposed = false;
 
   /**
-   * Takes a reference in `book` for each address; `dispose` gives them back. An address that is
+   * Takes a reference in `book` for each address that is not down; `dispose` gives them back. An address that is
    * listed twice in a level has the sum of its weights; one that an earlier level has is left out
    * of the later. With `previous`, the upstream that this one replaces, the round goes on where that
    * one stands, so that frequent changes do not favour the first server.
@@ -109,9 +111,12 @@ export class Upstream {
     previous: Upstream | null = null,
   ) {
     this.name = options.name;
-    this.tries = options.tries;
+    this.limits = options.limits;
     this.#book = book;
     const seen = new Set<Member>();
+    this.#down = levels.flatMap(({ servers }, level) =>
+      servers.filter(({ down }) => down === true).map((server) => ({ server, level })),
+    );
     this.#levels = levels
       .map((level) => buildLevel(level.servers, book, seen))
       .filter((slots) => slots.length > 0);
@@ -126,16 +131,14 @@ export class Upstream {
   }
 
   /**
-   * The peer of the next try; `null` when there is none that was not tried, or `tries` are used up.
+   * The peer of the next try; `null` when there is none that was not tried.
    * Allocates nothing.
    * @param hashKey picks the same peer for the same text as long as that is up, in the first level that
    * has one that is; the next try goes to the next best. Empty: in turn.
    */
   pick(attempts: Attempts, nowMs: number, hashKey = ""): Peer | null {
-    const tries = attempts.tries;
-    if (this.tries !== null && tries >= this.tries) return null;
     // Only a request that began before a swap of tables can meet a retired peer here.
-    const careful = tries > 0 || this.#disposed;
+    const careful = attempts.tries > 0 || this.#disposed;
     const only = this.#only;
     if (only !== null) return careful && isSpent(only.peer, attempts) ? null : only.peer;
     const key = hashKey === "" ? null : hashOf(hashKey);
@@ -208,7 +211,19 @@ export class Upstream {
         };
       }),
     );
-    return { name: this.name, tries: this.tries, peers };
+    const down = this.#down.map(
+      ({ server, level }): PeerStatus => ({
+        address: peerKey(server.host, server.port),
+        level,
+        weight: server.weight,
+        effectiveWeight: 0,
+        fails: 0,
+        inFlight: 0,
+        state: "down",
+        downUntilMs: null,
+      }),
+    );
+    return { name: this.name, limits: this.limits, peers: [...peers, ...down] };
   }
 }
 
@@ -268,6 +283,7 @@ function bestSlot(
 function buildLevel(servers: readonly Server[], book: PeerBook, seen: Set<Member>): Slot[] {
   const listed = new Map<Member, { readonly server: Server; weight: number }>();
   for (const server of servers) {
+    if (server.down === true) continue;
     const member = book.acquire(server.host, server.port);
     const twin = listed.get(member);
     if (twin !== undefined) twin.weight += server.weight;

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { DocumentError } from "./document-error.ts";
-import { parseUpstreamDocument } from "./upstream-document.ts";
+import { parseUpstreamDocument, upstreamSchema } from "./upstream-document.ts";
 
 const key = "sluice/upstreams/api";
 const parse = (value: unknown) => parseUpstreamDocument(key, JSON.stringify(value));
@@ -33,6 +33,9 @@ describe("an upstream document", () => {
       maxFails: 1,
       failTimeoutMs: 10_000,
       tries: null,
+      ignored: [
+        { field: "enable", why: "is about active health checks, which this gateway does not make" },
+      ],
     });
   });
 
@@ -70,6 +73,51 @@ describe("an upstream document", () => {
     const document = parse({ servers: [{ host: "::1", port: "8001" }], try: "2" });
     expect(document.levels[0]?.servers[0]?.port).to.equal(8001);
     expect(document.tries).to.equal(2);
+  });
+
+  it("reads servers that are down, and times that hold for its requests", () => {
+    const servers = [{ host: "10.0.0.1", port: 80, down: true }];
+    expect(parse({ servers }).levels[0]?.servers[0]?.down).to.equal(true);
+    const times = { timeout: 2, connect_timeout: 0.25, try_timeout: 0 };
+    expect(parse({ servers, ...times }).timeouts).to.deep.equal({
+      connectTimeoutMs: 250,
+      sendTimeoutMs: 2000,
+      readTimeoutMs: 2000,
+      tryTimeoutMs: 0,
+    });
+    expect(parse({ servers, try: 3 }).ignored).to.equal(undefined);
+  });
+
+  it("names every field that it accepts and nothing comes of", () => {
+    const fields = (value: unknown) => parse(value).ignored?.map(({ field }) => field) ?? [];
+    const servers = [{ host: "10.0.0.1", port: 80, down: false }];
+    const others = Object.keys(upstreamSchema.shape).filter(
+      (field) => !["servers", "cluster", "service"].includes(field),
+    );
+    const used = [
+      "try",
+      "try_timeout",
+      "timeout",
+      "connect_timeout",
+      "send_timeout",
+      "read_timeout",
+    ];
+    const values: Record<string, unknown> = { typ: "http", mode: "hash", http_opts: {} };
+    const flags = new Set(["enable", "protected"]);
+    for (const field of others) {
+      const value = values[field] ?? (flags.has(field) ? true : 1);
+      const expected = used.includes(field) ? [] : [field];
+      expect(fields({ servers, [field]: value }), field).to.deep.equal(expected);
+    }
+    expect(fields({ servers, read_timeout: 0 })).to.deep.equal(["read_timeout"]);
+    expect(fields({ service: "a", max_fails: 2, fail_timeout: 3 })).to.deep.equal([]);
+    expect(fields({ cluster: [{ servers, try: 2, keepalive: 1 }] })).to.deep.equal([
+      "cluster[0].try",
+      "cluster[0].keepalive",
+    ]);
+    expect(fields({ cluster: { main: { servers, try: 2 } } })).to.deep.equal([
+      'cluster["main"].try',
+    ]);
   });
 
   it("accepts the fields of Slardar that are not used yet", () => {

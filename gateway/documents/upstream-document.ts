@@ -2,10 +2,12 @@
 import { isIP } from "node:net";
 import * as z from "zod";
 import {
+  type IgnoredField,
   type Level,
   parseServiceName,
   type Server,
   type UpstreamDocument,
+  type UpstreamTimeouts,
 } from "../state/index.ts";
 import { checkDocument, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
@@ -18,7 +20,7 @@ function isServerHost(host: string): boolean {
   return hostName.test(host) && !/^[\d.]+$/.test(host);
 }
 
-const notUsedYet = "Accepted as Slardar does; not used yet.";
+const withoutEffect = "Accepted as Slardar does; has no effect here, and gives a warning.";
 const seconds = z.number().min(0).max(86_400);
 const maxFails = z.int().min(0).max(1_000_000);
 /** Slardar reads `try` and ports by Lua's rules, where a number may stand in quotes. */
@@ -40,21 +42,21 @@ const server = z.strictObject({
     .default(1)
     .describe("Failures within fail_timeout that take the server out; 0 never does. Default 1."),
   fail_timeout: seconds.default(10).describe("Seconds; also how long it stays out. Default 10."),
-  down: z.boolean().optional().describe(notUsedYet),
+  down: z.boolean().optional().describe("True: never picked."),
 });
 
 const servers = z.array(server).min(1);
 
 const level = z.strictObject({
   servers,
-  try: tries.optional().describe(notUsedYet),
-  keepalive: z.unknown().optional().describe(notUsedYet),
+  try: tries.optional().describe(withoutEffect),
+  keepalive: z.unknown().optional().describe(withoutEffect),
 });
 
 /** What the JSON of an upstream document looks like; the published JSON Schema is made from it. */
 export const upstreamSchema = z
   .strictObject({
-    enable: z.boolean().optional().describe(notUsedYet),
+    enable: z.boolean().optional().describe(withoutEffect),
     servers: servers.optional().describe("Fixed servers, one level."),
     cluster: z
       .union([z.array(level).min(1), z.record(z.string(), level)], {
@@ -73,23 +75,33 @@ export const upstreamSchema = z
     max_fails: maxFails.default(1).describe("With service: max_fails of each instance."),
     fail_timeout: seconds.default(10).describe("With service: fail_timeout of each instance."),
     try: tries.optional().describe("Tries per request, the first included."),
-    try_timeout: seconds.optional().describe(notUsedYet),
-    timeout: seconds.optional().describe(notUsedYet),
-    connect_timeout: seconds.optional().describe(notUsedYet),
-    send_timeout: seconds.optional().describe(notUsedYet),
-    read_timeout: seconds.optional().describe(notUsedYet),
-    mode: z.string().optional().describe(notUsedYet),
-    typ: z.string().optional().describe(notUsedYet),
-    http_opts: z.record(z.string(), z.unknown()).optional().describe(notUsedYet),
-    heartbeat: z.unknown().optional().describe(notUsedYet),
-    sensibility: z.int().min(1).optional().describe(notUsedYet),
-    protected: z.boolean().optional().describe(notUsedYet),
-    ups_max_fails: maxFails.optional().describe(notUsedYet),
-    max_acc_fails: maxFails.optional().describe(notUsedYet),
-    acc_timeout: seconds.optional().describe(notUsedYet),
-    keepalive: z.unknown().optional().describe(notUsedYet),
-    keepalive_size: z.unknown().optional().describe(notUsedYet),
-    keepalive_timeout: z.unknown().optional().describe(notUsedYet),
+    try_timeout: seconds
+      .optional()
+      .describe("Seconds after the first try in which another may begin; 0: no limit."),
+    timeout: seconds
+      .optional()
+      .describe(
+        "Seconds: connect_timeout, send_timeout and read_timeout, where these are not given.",
+      ),
+    connect_timeout: seconds.optional().describe("Seconds to connect to a server."),
+    send_timeout: seconds
+      .optional()
+      .describe("Seconds in which a server may take no byte of the request's body."),
+    read_timeout: seconds
+      .optional()
+      .describe("Seconds of silence before the head of the answer, and in its body."),
+    mode: z.string().optional().describe(withoutEffect),
+    typ: z.string().optional().describe(withoutEffect),
+    http_opts: z.record(z.string(), z.unknown()).optional().describe(withoutEffect),
+    heartbeat: z.unknown().optional().describe(withoutEffect),
+    sensibility: z.int().min(1).optional().describe(withoutEffect),
+    protected: z.boolean().optional().describe(withoutEffect),
+    ups_max_fails: maxFails.optional().describe(withoutEffect),
+    max_acc_fails: maxFails.optional().describe(withoutEffect),
+    acc_timeout: seconds.optional().describe(withoutEffect),
+    keepalive: z.unknown().optional().describe(withoutEffect),
+    keepalive_size: z.unknown().optional().describe(withoutEffect),
+    keepalive_timeout: z.unknown().optional().describe(withoutEffect),
   })
   .describe("An upstream: fixed servers in Slardar's format, or a Consul service.");
 
@@ -98,7 +110,8 @@ export const upstreamSchema = z
  * `DocumentError`.
  */
 export function parseUpstreamDocument(key: string, text: string): UpstreamDocument {
-  const document = checkDocument(key, parseJson(key, text), upstreamSchema);
+  const raw = parseJson(key, text);
+  const document = checkDocument(key, raw, upstreamSchema);
   const given = (["servers", "cluster", "service"] as const).filter((name) => name in document);
   if (given.length !== 1)
     throw new DocumentError(
@@ -108,13 +121,79 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
         ? "has none of servers, cluster, service"
         : `has ${given.join(" and ")}; only one of servers, cluster, service can be`,
     );
+  const timeouts = readTimeouts(document);
+  const ignored = findIgnored(document, raw);
   return {
     levels: readLevels(key, document),
     service: document.service ?? null,
     maxFails: document.max_fails,
     failTimeoutMs: toMs(document.fail_timeout),
     tries: document.try === undefined ? null : readNumber(key, "try", document.try, 100),
+    ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
+    ...(ignored.length === 0 ? {} : { ignored }),
   };
+}
+
+type Written = z.output<typeof upstreamSchema>;
+
+function readTimeouts(document: Written): UpstreamTimeouts {
+  const { timeout, try_timeout: tries } = document;
+  const connect = document.connect_timeout || timeout;
+  const send = document.send_timeout || timeout;
+  const read = document.read_timeout || timeout;
+  return {
+    ...(connect ? { connectTimeoutMs: toMs(connect) } : {}),
+    ...(send ? { sendTimeoutMs: toMs(send) } : {}),
+    ...(read ? { readTimeoutMs: toMs(read) } : {}),
+    ...(tries === undefined ? {} : { tryTimeoutMs: toMs(tries) }),
+  };
+}
+
+const aboutChecks = "is about active health checks, which this gateway does not make";
+const aboutPools = "is --max-idle-per-peer and --peer-idle-timeout here, for all upstreams alike";
+
+/** Why nothing comes of a field, whatever its value. */
+const ignoredFields = {
+  enable: aboutChecks,
+  typ: aboutChecks,
+  http_opts: aboutChecks,
+  heartbeat: aboutChecks,
+  sensibility: aboutChecks,
+  protected: aboutChecks,
+  ups_max_fails: aboutChecks,
+  max_acc_fails: aboutChecks,
+  acc_timeout: aboutChecks,
+  mode: "is not known here: requests are shared out by weight",
+  keepalive: aboutPools,
+  keepalive_size: aboutPools,
+  keepalive_timeout: aboutPools,
+} as const satisfies Partial<Record<keyof Written, string>>;
+
+const timeoutFields = ["timeout", "connect_timeout", "send_timeout", "read_timeout"] as const;
+
+/** `raw`: as it was written, without the defaults. */
+function findIgnored(document: Written, raw: unknown): readonly IgnoredField[] {
+  const has = (field: string) =>
+    typeof raw === "object" && raw !== null && Object.hasOwn(raw, field);
+  const ignored: IgnoredField[] = [];
+  for (const [field, why] of Object.entries(ignoredFields)) {
+    if (has(field)) ignored.push({ field, why });
+  }
+  for (const field of timeoutFields) {
+    if (document[field] === 0) ignored.push({ field, why: "is 0: the gateway's own time holds" });
+  }
+  for (const field of ["max_fails", "fail_timeout"]) {
+    if (document.service === undefined && has(field))
+      ignored.push({ field, why: "holds for the instances of a service; each server has its own" });
+  }
+  for (const [name, level] of Object.entries(document.cluster ?? {})) {
+    const place = Array.isArray(document.cluster) ? name : JSON.stringify(name);
+    if (level.try !== undefined)
+      ignored.push({ field: `cluster[${place}].try`, why: "holds for the whole upstream only" });
+    if (level.keepalive !== undefined)
+      ignored.push({ field: `cluster[${place}].keepalive`, why: aboutPools });
+  }
+  return ignored;
 }
 
 function readLevels(key: string, document: z.output<typeof upstreamSchema>): readonly Level[] {
@@ -140,6 +219,7 @@ function readServers(
     weight: one.weight,
     maxFails: one.max_fails,
     failTimeoutMs: toMs(one.fail_timeout),
+    ...(one.down === true ? { down: true } : {}),
   }));
 }
 

@@ -29,11 +29,28 @@ export type FailureCode =
   /** No answer head in time. */
   | "response_timeout"
   /** The answer breaks RFC 9112 and is not passed on. */
-  | "bad_response";
+  | "bad_response"
+  /** The gateway or its machine has no descriptor, port or memory left to connect with: no peer is to blame. */
+  | "no_resources";
 
 export interface PeerFailure {
   readonly code: FailureCode;
   readonly message: string;
+}
+
+/**
+ * What an upstream wants otherwise than the engine's limits say; `null` or left out: as the engine. Times in
+ * milliseconds.
+ */
+export interface TryLimits {
+  readonly maxTries?: number | null;
+  /** 0: no limit. */
+  readonly tryTimeoutMs?: number | null;
+  readonly connectTimeoutMs?: number | null;
+  /** How long the peer may take no byte of the request's body. */
+  readonly sendTimeoutMs?: number | null;
+  /** How long the peer may be silent before its answer's head, and in the answer's body. */
+  readonly readTimeoutMs?: number | null;
 }
 
 /**
@@ -89,9 +106,12 @@ export interface Exchange<Context> {
   /** Another number for each request, and another again once it is over: compare before a late `resume`. */
   readonly serial: number;
 
+  /** Set in `onRequest`, from an object that is there already; `null`: the engine's limits hold. */
+  tryLimits: TryLimits | null;
+
   /** The peer of the current try; `null` before the first. */
   readonly peer: Peer | null;
-  /** How many peers were tried so far, the current one included. */
+  /** How many peers were tried so far, the current one included, whether or not anything was sent. */
   readonly tries: number;
   /** Whether `peer` was already tried for this exchange. */
   tried(peer: Peer): boolean;
@@ -133,7 +153,10 @@ export interface Handler<Context> {
    * `fail`; if it did not, the engine answers 503 before the first try, 502 or 504 after a failed one.
    */
   onPick(exchange: Exchange<Context>): Peer | null;
-  /** A try failed. The engine calls `onPick` again when another try is safe and allowed. */
+  /**
+   * A try failed. The engine calls `onPick` again when another try is safe and allowed. Of one failed connection
+   * attempt exactly one exchange is told. `no_resources` says nothing about the peer.
+   */
   onPeerFailure(exchange: Exchange<Context>, peer: Peer, failure: PeerFailure): void;
   /** The head of the origin's final answer was read and is valid; its headers may be changed. */
   onResponse(exchange: Exchange<Context>): void;
@@ -174,15 +197,17 @@ export interface EngineLimits {
   readonly bodyTimeoutMs: number;
   /** No byte either way for this long closes an upgraded connection. Default 3600000. */
   readonly tunnelTimeoutMs: number;
-  /** Tries per request, the first included. Default 2. */
+  /** Tries per request in which bytes of it may have been sent, the first included. Default 2. */
   readonly maxTries: number;
+  /** This long after the first try began no other begins; 0 for no limit. Default 120000. */
+  readonly tryTimeoutMs: number;
   /** Idle connections kept per peer. Default 1024. */
   readonly maxIdlePerPeer: number;
   /** Connections to a peer at once, per worker; 0 for no limit. Above, requests wait. Default 1024. */
   readonly maxConnectionsPerPeer: number;
   /**
    * Requests that may wait for a peer's connections beyond those that can be opened for them. Above: another
-   * peer, within `maxTries`, or 503 at once. Default 1024.
+   * peer, or 503 at once. Default 1024.
    */
   readonly maxWaitingPerPeer: number;
   /** How long such a request waits. Then 503. Default 5000. */
@@ -207,6 +232,7 @@ export const defaultLimits: EngineLimits = {
   bodyTimeoutMs: 60_000,
   tunnelTimeoutMs: 3_600_000,
   maxTries: 2,
+  tryTimeoutMs: 120_000,
   maxIdlePerPeer: 1_024,
   maxConnectionsPerPeer: 1_024,
   maxWaitingPerPeer: 1_024,

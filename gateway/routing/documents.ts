@@ -83,7 +83,11 @@ function make(
   const query = document.service === null ? null : parseServiceName(document.service);
   const instances = query === null ? null : services.instances(serviceKey(query));
   if (known?.document === document && known.instances === instances) return known;
-  const options = { name, tries: document.tries };
+  const limits =
+    document.tries === null && document.timeouts === undefined
+      ? null
+      : { maxTries: document.tries, ...document.timeouts };
+  const options = { name, limits };
   let upstream: Upstream | null = null;
   if (query === null)
     upstream = new Upstream(document.levels, options, book, known?.upstream ?? null);

@@ -352,7 +352,7 @@ describe("Router", () => {
       const router = line.change(service("thumb", instance("a", ["v1"]), instance("b", ["v2"])));
       const found = router.resolve("pictures", "/");
       expect(addresses(found)).to.deep.equal(["a"]);
-      expect(found?.tries).to.equal(1);
+      expect(found?.limits?.maxTries).to.equal(1);
     });
 
     it("follows its service through deltas that name the service alone", () => {

@@ -36,7 +36,7 @@ export class Service {
     this.key = key;
     this.instances = instances;
     this.#book = book;
-    this.#none = new Upstream([], { name: key, tries: null }, book);
+    this.#none = new Upstream([], { name: key, limits: null }, book);
     this.#all = this.#build(null, previous === null ? null : previous.#all);
     if (previous === null) return;
     for (const [tag, upstream] of previous.#byTag) {
@@ -73,7 +73,7 @@ export class Service {
   #build(tag: string | null, previous: Upstream | null): Upstream {
     const name = tag === null ? this.key : `${tag}.${this.key}`;
     const levels = [instanceLevel(this.instances, tag, defaultPolicy)];
-    return new Upstream(levels, { name, tries: null }, this.#book, previous);
+    return new Upstream(levels, { name, limits: null }, this.#book, previous);
   }
 }
 

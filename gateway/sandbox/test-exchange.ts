@@ -2,7 +2,7 @@
  * For the tests of this room: an `Exchange` without sockets that keeps what is done to it. It checks
  * what the contract says an engine checks, and nothing is ever sent.
  */
-import type { Answer, Exchange } from "../engine/engine.ts";
+import type { Answer, Exchange, TryLimits } from "../engine/engine.ts";
 
 export interface TestRequest {
   readonly method?: string;
@@ -24,6 +24,7 @@ export class TestExchange implements Exchange<unknown> {
   readonly listener = 0;
   readonly hasBody = false;
   readonly serial = 1;
+  tryLimits: TryLimits | null = null;
   readonly peer = null;
   readonly tries = 0;
   status = 0;

@@ -9,6 +9,8 @@ export interface Server {
   readonly maxFails: number;
   /** Also how long it stays out. In the document in seconds (`fail_timeout`). Default 10 s. */
   readonly failTimeoutMs: number;
+  /** Never picked. */
+  readonly down?: true;
 }
 
 /** A level of servers; a later level is used when no server of the earlier ones is available. */
@@ -26,6 +28,26 @@ export interface UpstreamDocument {
   readonly failTimeoutMs: number;
   /** Tries per request, the first included; `null`: the engine's default. */
   readonly tries: number | null;
+  /** Left out: the engine's. In the document in seconds. */
+  readonly timeouts?: UpstreamTimeouts;
+  /** What the document has and nothing comes of. */
+  readonly ignored?: readonly IgnoredField[];
+}
+
+/** Milliseconds; what is left out is as the engine has it. */
+export interface UpstreamTimeouts {
+  readonly connectTimeoutMs?: number;
+  readonly sendTimeoutMs?: number;
+  readonly readTimeoutMs?: number;
+  readonly tryTimeoutMs?: number;
+}
+
+/** A field that was accepted and has no effect. */
+export interface IgnoredField {
+  /** As an operator would look for it: `cluster[0].try`. */
+  readonly field: string;
+  /** Why, as the end of a sentence that begins with the field. */
+  readonly why: string;
 }
 
 /** A share of the requests of a path. */

@@ -18,11 +18,13 @@ export type {
 export { emptyTables, serviceKey } from "./change.ts";
 export type {
   HostDocument,
+  IgnoredField,
   Level,
   PathRule,
   Server,
   Share,
   UpstreamDocument,
+  UpstreamTimeouts,
 } from "./documents.ts";
 export type { Closed, LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
 export { maxRolloutSteps, maxStepMs } from "./life.ts";

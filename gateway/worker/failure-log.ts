@@ -9,15 +9,32 @@ const quietMs = 1_000;
 /** Peers remembered; the oldest are forgotten first. */
 const capacity = 10_000;
 
+interface Quiet {
+  readonly loggedMs: number;
+  leftOut: number;
+}
+
 export class FailureLog {
   readonly #log: Log;
   readonly #now: () => number;
-  readonly #peers = new Map<string, { loggedMs: number; leftOut: number }>();
+  readonly #peers = new Map<string, Quiet>();
+  #own: Quiet | null = null;
 
   /** `now`: monotonic milliseconds. */
   constructor(log: Log, now: () => number) {
     this.#log = log;
     this.#now = now;
+  }
+
+  /** The gateway's own lack of something, which is no peer's failure. */
+  recordOwn({ code, message }: PeerFailure): void {
+    const now = this.#now();
+    if (this.#own !== null && now - this.#own.loggedMs < quietMs) {
+      this.#own.leftOut += 1;
+      return;
+    }
+    this.#log.error({ code, leftOut: this.#own?.leftOut ?? 0 }, message);
+    this.#own = { loggedMs: now, leftOut: 0 };
   }
 
   record(upstream: string, peer: string, failure: PeerFailure): void {

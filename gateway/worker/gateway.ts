@@ -87,6 +87,10 @@ export class Gateway implements Handler<RequestContext> {
 
   onPeerFailure(exchange: Exchange<RequestContext>, peer: Peer, failure: PeerFailure): void {
     const route = exchange.context?.route ?? null;
+    if (failure.code === "no_resources") {
+      this.#failures.recordOwn(failure);
+      return;
+    }
     route?.failed(peer, this.#now());
     this.#failures.record(route?.name ?? exchange.host, peer.key, failure);
   }
@@ -123,7 +127,10 @@ export class Gateway implements Handler<RequestContext> {
     const { host, path } = exchange;
     const route = chosen === "" ? router.resolve(host, path) : router.upstream(chosen);
     context.route = route;
-    if (route !== null) return;
+    if (route !== null) {
+      exchange.tryLimits = route.limits;
+      return;
+    }
     const service = chosen === "" ? router.unwatched(host, path) : router.unwatchedUpstream(chosen);
     if (service !== null) {
       if (this.#waiting.enter(exchange, service)) return;

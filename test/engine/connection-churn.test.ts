@@ -230,9 +230,9 @@ describeEngines("connections that end at the worst moment", (bench) => {
       const peer = await refusingPeer();
       const origin = await bench.origin("");
       const gateway = await bench.gateway(origin, {
-        limits: { maxConnectionsPerPeer: 1, maxTries: 3 },
+        limits: { maxConnectionsPerPeer: 1 },
         hooks: {
-          onPick: () => peer,
+          onPick: (exchange) => (exchange.tries < 3 ? peer : null),
           onPeerFailure() {
             if (does === "retires it") gateway.engine.retire(peer);
             if (does === "throws") throw new Error("thrown");
@@ -263,7 +263,7 @@ describeEngines("connections that end at the worst moment", (bench) => {
       const origin = await bench.origin("");
       const gateway = await bench.gateway(origin, {
         limits: { maxConnectionsPerPeer: 1, connectTimeoutMs: isCut ? 60_000 : 200, maxTries: 1 },
-        hooks: { onPick: () => peer },
+        hooks: { onPick: (exchange) => (exchange.tries === 0 ? peer : null) },
       });
       const clients = await Promise.all(Array.from({ length: 3 }, () => bench.client(gateway)));
       for (const client of clients) client.send(requestBytes("GET /"), "GET");

@@ -72,8 +72,10 @@ describeEngines("retries", (bench) => {
     });
 
     it("as often as the limit allows and no more", async () => {
-      const peers = await Promise.all([1, 2, 3, 4, 5].map(() => refusingPeer()));
-      const gateway = await bench.gateway([], { peers, limits: { maxTries: 3 } });
+      const origins = await Promise.all(
+        [1, 2, 3, 4, 5].map(() => bench.origin((_, connection) => connection.end())),
+      );
+      const gateway = await bench.gateway(origins, { limits: { maxTries: 3 } });
       const client = await bench.client(gateway);
       expect((await client.request(requestBytes("GET /"))).status).to.equal(502);
       const outcome = await gateway.outcome();

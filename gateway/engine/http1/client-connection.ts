@@ -51,6 +51,8 @@ export class ClientConnection<C> implements ClientOrigin {
   #hasEnded = false;
   /** What the socket had not yet written when its deadline was set. */
   #unsent = 0;
+  /** What of its answer the client had been sent when its deadline was set. */
+  #sent = 0;
   /** Bytes of the body still to come, when it has a length. */
   #remaining = 0;
   #isBodyDone = true;
@@ -196,6 +198,9 @@ export class ClientConnection<C> implements ClientOrigin {
         if (this.#isBodyDone) {
           // The client does not take its answer.
           this.destroy();
+        } else if (this.#exchange.bytesOut > this.#sent) {
+          // Its answer flows: an upload may wait for what the client reads of it.
+          this.#touch();
         } else {
           this.#exchange.onRequestBroken(408, "body_timeout", "the request body stalled");
         }
@@ -205,8 +210,19 @@ export class ClientConnection<C> implements ClientOrigin {
     }
   }
 
+  /**
+   * Looks whether a client that is not read now has gone. A reset shows in a write, even one of no bytes; a
+   * close shows in a read when nothing unread stands before it.
+   */
+  probe(): void {
+    if (!this.#reading.isHeld || this.#stage === "closed") return;
+    this.#socket.read(0);
+    if (this.#socket.writableLength === 0) this.#socket.write("");
+  }
+
   #touch(): void {
     this.#unsent = 0;
+    this.#sent = this.#exchange.bytesOut;
     this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
   }
 

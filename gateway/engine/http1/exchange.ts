@@ -4,7 +4,7 @@
  * `client-answer.ts`.
  */
 import { errorAnswer } from "../answers.ts";
-import type { Answer, Exchange } from "../engine.ts";
+import type { Answer, Exchange, TryLimits } from "../engine.ts";
 import { answerAsLastRecipient } from "../last-recipient.ts";
 import type { Peer } from "../peer.ts";
 import { RequestTarget } from "../request-target.ts";
@@ -30,6 +30,7 @@ export class Http1Exchange<C> implements Exchange<C> {
   durationMs = 0;
   bytesIn = 0;
   bytesOut = 0;
+  tryLimits: TryLimits | null = null;
   phase: Phase = "over";
   readonly head: RequestHead;
   readonly target = new RequestTarget();
@@ -187,6 +188,7 @@ export class Http1Exchange<C> implements Exchange<C> {
     this.#engine.requests += 1;
     this.#engine.exchanges += 1;
     this.context = null;
+    this.tryLimits = null;
     this.status = 0;
     this.errorCode = "";
     this.startedAtMs = this.#engine.now();

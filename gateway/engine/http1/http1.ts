@@ -21,6 +21,8 @@ import { type Pool, poolOf } from "./pool.ts";
 
 /** How often deadlines are looked at; also the grain of `clock`. */
 const sweepMs = 100;
+/** In how many sweeps clients that are not read are looked after once. */
+const sweepsPerProbe = 10;
 /** While draining, a kept connection may bring one more request within this time. */
 const drainGraceMs = 1_000;
 
@@ -49,6 +51,7 @@ export class Http1Engine<C> implements Engine {
   /** Pools that requests wait for. */
   readonly #queues = new Set<Pool<C>>();
   #sweep: NodeJS.Timeout | null = null;
+  #sweeps = 0;
   #lastId = 0;
   #drained: PromiseWithResolvers<number> | null = null;
   #drainDeadline = Number.POSITIVE_INFINITY;
@@ -177,8 +180,11 @@ export class Http1Engine<C> implements Engine {
     const now = this.now();
     this.clock = now;
     this.dateLine = dateLine();
+    this.#sweeps += 1;
+    const isProbe = this.#sweeps % sweepsPerProbe === 0;
     for (const client of this.#clients) {
       if (client.deadline !== 0 && now >= client.deadline) client.onDeadline();
+      if (isProbe) client.probe();
     }
     for (const connection of this.#peerConnections) {
       if (connection.deadline !== 0 && now >= connection.deadline) connection.onDeadline();

@@ -4,6 +4,7 @@
  */
 import { connect, type Socket } from "node:net";
 import type { PeerFailure } from "../engine.ts";
+import { connectFailure } from "../failures.ts";
 import { isOffered } from "../grammar.ts";
 import type { Peer } from "../peer.ts";
 import { ChunkedDecoder } from "./chunked.ts";
@@ -40,14 +41,22 @@ export class PeerConnection<C> {
   #remaining = 0;
   #decoder: ChunkedDecoder | null = null;
   #error: Error | null = null;
+  /** What of its request the peer had been sent when its deadline was set. */
+  #sent = 0;
 
   /** Begins to connect; `pool` is told how that ends. */
-  constructor(engine: Http1Engine<C>, peer: Peer, pool: Pool<C>, ticket: number) {
+  constructor(
+    engine: Http1Engine<C>,
+    peer: Peer,
+    pool: Pool<C>,
+    ticket: number,
+    connectTimeoutMs: number,
+  ) {
     this.#engine = engine;
     this.peer = peer;
     this.#pool = pool;
     this.#ticket = ticket;
-    this.deadline = engine.clock + engine.limits.connectTimeoutMs;
+    this.deadline = engine.clock + connectTimeoutMs;
     engine.addPeerConnection(this);
     const socket = connect({ host: peer.host, port: peer.port, noDelay: true });
     this.#socket = socket;
@@ -97,7 +106,8 @@ export class PeerConnection<C> {
   /** The whole request is sent: from now on it is the peer that has to move. */
   awaitAnswer(): void {
     if (this.#stage === "head") {
-      this.deadline = this.#engine.clock + this.#engine.limits.responseTimeoutMs;
+      const own = this.#exchange?.tryLimits?.readTimeoutMs;
+      this.deadline = this.#engine.clock + (own ?? this.#engine.limits.responseTimeoutMs);
     }
   }
 
@@ -114,7 +124,8 @@ export class PeerConnection<C> {
       hasRoom = this.#socket.write(piece);
     }
     if (!hasRoom && this.#stage === "head") {
-      this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+      const own = this.#exchange?.tryLimits?.sendTimeoutMs;
+      this.deadline = this.#engine.clock + (own ?? this.#engine.limits.bodyTimeoutMs);
     }
     return hasRoom;
   }
@@ -141,9 +152,7 @@ export class PeerConnection<C> {
 
   resume(): void {
     this.#reading.release();
-    if (this.#stage === "body") {
-      this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
-    }
+    if (this.#stage === "body") this.#awaitBody();
   }
 
   /** Whether it is closed, or about to be: its end is told in a later turn. */
@@ -177,6 +186,9 @@ export class PeerConnection<C> {
       this.destroy();
     } else if (this.#stage === "head") {
       this.#fail({ code: "response_timeout", message: `no answer from ${host}:${port} in time` });
+    } else if (this.#stage === "body" && exchange.bytesIn > this.#sent) {
+      // It takes the request: an answer may wait for what the peer reads of it.
+      this.#awaitBody();
     } else {
       this.destroy();
       exchange.clientAnswer.onTruncated("body_timeout");
@@ -205,7 +217,7 @@ export class PeerConnection<C> {
         this.#readHead(exchange, chunk);
         break;
       case "body":
-        this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+        this.#awaitBody();
         this.#readBody(exchange, chunk, 0);
         if (this.#stage === "body") this.#reading.count(chunk.length);
         break;
@@ -280,7 +292,7 @@ export class PeerConnection<C> {
       return;
     }
     this.#stage = "body";
-    this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+    this.#awaitBody();
     this.#remaining = contentLength;
     if (framing === "chunked") {
       this.#decoder ??= new ChunkedDecoder();
@@ -315,6 +327,13 @@ export class PeerConnection<C> {
     }
   }
 
+  #awaitBody(): void {
+    const exchange = this.#exchange;
+    const own = exchange?.tryLimits?.readTimeoutMs;
+    this.deadline = this.#engine.clock + (own ?? this.#engine.limits.bodyTimeoutMs);
+    this.#sent = exchange?.bytesIn ?? 0;
+  }
+
   #onEnd(): void {
     const exchange = this.#exchange;
     if (exchange === null) this.#pool.onEnding(this);
@@ -332,8 +351,7 @@ export class PeerConnection<C> {
     this.#exchange = null;
     this.#engine.removePeerConnection(this);
     if (stage === "connecting") {
-      const message = `connecting to ${host}:${port}: ${why}`;
-      this.#endConnecting({ code: "connect_failed", message });
+      this.#endConnecting(connectFailure(this.peer.key, this.#error));
       return;
     }
     if (stage === "closed") return;

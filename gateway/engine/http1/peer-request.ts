@@ -3,7 +3,14 @@
  * for it, the body that is held for another, and what a failure leads to. What comes back is not seen here.
  */
 import type { PeerFailure } from "../engine.ts";
-import { idempotent, outcomeOf, type Unanswered } from "../failures.ts";
+import {
+  idempotent,
+  isSilence,
+  leavesTry,
+  outcomeOf,
+  type Unanswered,
+  wasNeverSent,
+} from "../failures.ts";
 import type { Peer } from "../peer.ts";
 import { allowedTrailer } from "../trailer.ts";
 import type { ClientConnection } from "./client-connection.ts";
@@ -18,6 +25,8 @@ export class PeerRequest<C> {
   /** The peer of the current try; `null` before the first. */
   peer: Peer | null = null;
   tries = 0;
+  /** Tries in which bytes of the request may have been sent. */
+  sent = 0;
   /** Whether nothing of the request is still to come from the client. */
   isRead = false;
   /** The connection of the current try; `null` while it waits for one. */
@@ -26,6 +35,8 @@ export class PeerRequest<C> {
   readonly #client: ClientConnection<C>;
   readonly #exchange: Http1Exchange<C>;
   readonly #tried: Peer[] = [];
+  /** Engine clock: when the first try began. */
+  #firstTryAt = 0;
   /** Whether it waits for a connection of its peer. */
   #isWaiting = false;
   readonly #held = new HeldBody();
@@ -41,6 +52,7 @@ export class PeerRequest<C> {
   begin(hasBody: boolean, body: Buffer | null): void {
     this.peer = null;
     this.tries = 0;
+    this.sent = 0;
     this.isRead = !hasBody || body !== null;
     this.#tried.length = 0;
     this.#held.reset();
@@ -51,6 +63,15 @@ export class PeerRequest<C> {
   /** The exchange is over. */
   end(): void {
     this.#held.reset();
+  }
+
+  get elapsedMs(): number {
+    return this.#engine.clock - this.#firstTryAt;
+  }
+
+  /** How long an attempt to connect for it may take. */
+  get connectTimeoutMs(): number {
+    return this.#exchange.tryLimits?.connectTimeoutMs ?? this.#engine.limits.connectTimeoutMs;
   }
 
   tried(peer: Peer): boolean {
@@ -74,6 +95,7 @@ export class PeerRequest<C> {
       return;
     }
     exchange.phase = "trying";
+    if (this.tries === 0) this.#firstTryAt = this.#engine.clock;
     this.tries += 1;
     this.#tried.push(peer);
     this.#connect(peer, false);
@@ -133,6 +155,7 @@ export class PeerRequest<C> {
   onConnection(connection: PeerConnection<C>): void {
     this.#isWaiting = false;
     this.connection = connection;
+    this.sent += 1;
     const exchange = this.#exchange;
     const { head, authority, id } = exchange;
     const text = requestText(head, this.#client, exchange.target.text, authority, id);
@@ -154,7 +177,17 @@ export class PeerRequest<C> {
   /** No connection to the peer could be established. */
   onConnectFailed(failure: PeerFailure): void {
     this.#isWaiting = false;
-    if (this.peer !== null) this.#onTryFailed(this.peer, failure, true);
+    if (this.peer !== null) this.#onTryFailed(this.peer, failure, wasNeverSent(failure));
+  }
+
+  /**
+   * It waited as long as connecting may take, and an attempt that was under way all that time came to nothing.
+   * The peer was blamed for that already.
+   */
+  onConnectOverdue(failure: PeerFailure): void {
+    this.#isWaiting = false;
+    if (this.peer !== null) this.peer.inFlight -= 1;
+    this.#afterTry(failure, true);
   }
 
   onPeerDrain(connection: PeerConnection<C>): void {
@@ -165,12 +198,13 @@ export class PeerRequest<C> {
   onPeerFailed(connection: PeerConnection<C>, failure: PeerFailure): void {
     this.connection = null;
     const isSafe =
-      failure.code === "reset" &&
+      isSilence(failure) &&
       !connection.hasAnswered &&
       this.#held.isWhole &&
       idempotent.has(this.#exchange.method);
-    if (isSafe && connection.isReused) {
+    if (isSafe && failure.code === "reset" && connection.isReused) {
       // The peer closed a kept connection just as the request went out: no fault of either side.
+      this.sent -= 1;
       connection.peer.inFlight -= 1;
       this.#connect(connection.peer, true);
       return;
@@ -192,8 +226,9 @@ export class PeerRequest<C> {
   }
 
   #afterTry(last: Unanswered, isSafe: boolean): void {
-    this.#exchange.phase = "handling";
-    if (isSafe && this.tries < this.#engine.limits.maxTries) this.try(last);
+    const exchange = this.#exchange;
+    exchange.phase = "handling";
+    if (isSafe && leavesTry(this, exchange.tryLimits, this.#engine.limits)) this.try(last);
     else this.#failAfter(last);
   }
 

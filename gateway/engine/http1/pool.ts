@@ -90,15 +90,23 @@ export class Pool<C> {
   }
 
   /**
-   * A connection could not be established: that fails the requests that waited before it was tried, up to
-   * `ticket`, as though each had tried by itself. What came later has a connection of its own on the way.
+   * A connection could not be established: that fails the request that has waited longest, if it waited before
+   * the attempt began (`ticket` is the last that did). Others are left another attempt. But when time ran out,
+   * and the peer has not one connection, those that have no attempt of their own under way have waited as long
+   * as connecting may take: they leave too.
    */
   onConnectFailed(failure: PeerFailure, ticket: number): void {
     this.#connecting -= 1;
     this.#size -= 1;
-    for (const { exchange } of this.#takeOut((waiting) => waiting.ticket <= ticket)) {
-      exchange.peerRequest.onConnectFailed(failure);
-    }
+    const oldest = this.#waiting[0];
+    const failed = oldest !== undefined && oldest.ticket <= ticket ? this.#waiting.shift() : null;
+    const isHopeless = failure.code === "connect_timeout" && this.#size === this.#connecting;
+    const served = this.#waiting[this.#connecting - 1]?.ticket ?? 0;
+    const overdue = isHopeless
+      ? this.#takeOut((waiting) => waiting.ticket > served && waiting.ticket <= ticket)
+      : [];
+    failed?.exchange.peerRequest.onConnectFailed(failure);
+    for (const { exchange } of overdue) exchange.peerRequest.onConnectOverdue(failure);
     this.#open();
   }
 
@@ -146,9 +154,12 @@ export class Pool<C> {
         this.#idle.shift()?.destroy();
         return;
       }
+      const next = this.#waiting[this.#connecting];
+      if (next === undefined) return;
       this.#size += 1;
       this.#connecting += 1;
-      new PeerConnection(this.#engine, this.#peer, this, this.#lastTicket);
+      const { connectTimeoutMs } = next.exchange.peerRequest;
+      new PeerConnection(this.#engine, this.#peer, this, this.#lastTicket, connectTimeoutMs);
     }
   }
 

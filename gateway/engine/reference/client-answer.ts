@@ -202,18 +202,19 @@ export class ClientAnswer<C> {
   #forwardBody(message: IncomingMessage): void {
     const response = this.#response;
     const deadlines = this.#deadlines;
-    const { bodyTimeoutMs } = this.#engine.limits;
-    deadlines.awaitPeer(bodyTimeoutMs);
+    const readTimeoutMs =
+      this.#exchange.tryLimits?.readTimeoutMs ?? this.#engine.limits.bodyTimeoutMs;
+    deadlines.awaitPeer(readTimeoutMs);
     message.on("data", (piece: Buffer) => {
       this.#exchange.bytesOut += piece.length;
-      deadlines.awaitPeer(bodyTimeoutMs);
+      deadlines.awaitPeer(readTimeoutMs);
       if (response.write(piece)) return;
       message.pause();
       deadlines.clearPeer();
       deadlines.awaitClient();
       response.once("drain", () => {
         message.resume();
-        deadlines.awaitPeer(bodyTimeoutMs);
+        deadlines.awaitPeer(readTimeoutMs);
       });
     });
   }

@@ -123,6 +123,11 @@ export class ClientSession<C> {
     this.#socket.destroy();
   }
 
+  /** Looks whether a client that is not read now has been reset. */
+  probe(): void {
+    if (this.#socket.writableLength === 0) this.#socket.write("");
+  }
+
   /**
    * Ends without the end of the answer, so that the client sees that it is not whole: where neither a
    * length nor a last chunk is missing (`isBare`), only a reset tells.

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { errorAnswer } from "../answers.ts";
-import type { Answer, Exchange } from "../engine.ts";
+import type { Answer, Exchange, TryLimits } from "../engine.ts";
 import { answerAsLastRecipient } from "../last-recipient.ts";
 import type { Peer } from "../peer.ts";
 import { RequestTarget } from "../request-target.ts";
@@ -31,7 +31,11 @@ export class ReferenceExchange<C> implements Exchange<C> {
   durationMs = 0;
   bytesIn = 0;
   bytesOut = 0;
+  tryLimits: TryLimits | null = null;
   phase: Phase = "handling";
+  /** What had gone either way when a deadline was last looked at. */
+  #seenIn = 0;
+  #seenOut = 0;
   readonly #engine: ReferenceEngine<C>;
   readonly #session: ClientSession<C>;
   readonly #request: IncomingMessage;
@@ -240,6 +244,8 @@ export class ReferenceExchange<C> implements Exchange<C> {
   }
 
   onSweep(now: number): void {
+    // A reset shows in a write, even one of no bytes; a client that is not read shows it in no other way.
+    if (this.#request.isPaused()) this.#session.probe();
     if (this.#deadlines.isPeerLate(now)) this.#onPeerLate();
     if (this.#deadlines.isClientLate(now)) this.#onClientLate();
   }
@@ -282,6 +288,10 @@ export class ReferenceExchange<C> implements Exchange<C> {
   #onPeerLate(): void {
     if (this.phase === "trying") {
       this.peerRequest.onLate();
+    } else if (this.phase === "answering" && this.bytesIn > this.#seenIn) {
+      // It takes the request: an answer may wait for what the peer reads of it.
+      this.#seenIn = this.bytesIn;
+      this.#deadlines.awaitPeer(this.#engine.limits.bodyTimeoutMs);
     } else {
       this.clientAnswer.onLate();
     }
@@ -290,7 +300,11 @@ export class ReferenceExchange<C> implements Exchange<C> {
   #onClientLate(): void {
     if (this.peerRequest.isRead) this.#session.destroy();
     else if (this.#request.isPaused()) this.#deadlines.awaitBody();
-    else this.onRequestBroken(408, "body_timeout", "the request body stalled");
+    else if (this.bytesOut > this.#seenOut) {
+      // Its answer flows: an upload may wait for what the client reads of it.
+      this.#seenOut = this.bytesOut;
+      this.#deadlines.awaitBody();
+    } else this.onRequestBroken(408, "body_timeout", "the request body stalled");
   }
 
   /** Neither way is wanted any more. */

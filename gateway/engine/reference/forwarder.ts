@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { createProxyServer, type ProxyServer } from "http-proxy-3";
 import type { EngineLimits, PeerFailure } from "../engine.ts";
+import { connectFailure } from "../failures.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerPool } from "./peer-pool.ts";
 
@@ -58,6 +59,7 @@ export class Forwarder {
     peer: Peer,
     pool: PeerPool,
     outgoing: Outgoing,
+    connectTimeoutMs: number,
     events: TryEvents,
   ): Try {
     const attempt = new Try(peer, outgoing, events);
@@ -69,7 +71,7 @@ export class Forwarder {
       target: { protocol: "http:", host: peer.host, port: peer.port },
       agent: pool.agent,
       buffer: outgoing.body,
-      connectTimeout: this.#limits.connectTimeoutMs,
+      connectTimeout: connectTimeoutMs,
       // The only way to `http.request`'s own options; the library writes into it.
       ssl: { maxHeaderSize: this.#limits.maxHeadBytes },
     };
@@ -192,7 +194,7 @@ export class Try {
     } else if (error.code === "ECONNECT_TIMEOUT") {
       this.fail({ code: "connect_timeout", message: `no connection to ${key} in time` });
     } else {
-      this.fail({ code: "connect_failed", message: `connecting to ${key}: ${error.message}` });
+      this.fail(connectFailure(key, error));
     }
   }
 

@@ -4,13 +4,20 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { PeerFailure } from "../engine.ts";
-import { idempotent, outcomeOf, type Unanswered, wasNeverSent } from "../failures.ts";
+import {
+  idempotent,
+  isSilence,
+  leavesTry,
+  outcomeOf,
+  type Unanswered,
+  wasNeverSent,
+} from "../failures.ts";
 import type { Peer } from "../peer.ts";
 import type { RequestTarget } from "../request-target.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { ReferenceExchange } from "./exchange.ts";
 import type { ExchangeDeadlines } from "./exchange-deadlines.ts";
-import type { Try } from "./forwarder.ts";
+import type { Try, TryEvents } from "./forwarder.ts";
 import { outgoingRequest } from "./outgoing-request.ts";
 import type { PeerPool, Waiter } from "./peer-pool.ts";
 import type { ReferenceEngine } from "./reference.ts";
@@ -22,6 +29,8 @@ export class PeerRequest<C> implements Waiter {
   /** The peer of the current try; `null` before the first. */
   peer: Peer | null = null;
   tries = 0;
+  /** Tries in which bytes of the request may have been sent. */
+  sent = 0;
   readonly #engine: ReferenceEngine<C>;
   readonly #session: ClientSession<C>;
   readonly #exchange: ReferenceExchange<C>;
@@ -32,6 +41,8 @@ export class PeerRequest<C> implements Waiter {
   readonly #deadlines: ExchangeDeadlines;
   readonly #body: RequestBody;
   readonly #tried: Peer[] = [];
+  /** Engine clock: when the first try began. */
+  #firstTryAt = 0;
   /** Where it has its turn, or waits for it. */
   #pool: PeerPool | null = null;
   #isWaiting = false;
@@ -67,6 +78,10 @@ export class PeerRequest<C> implements Waiter {
     return this.#body.isDone;
   }
 
+  get elapsedMs(): number {
+    return this.#engine.clock - this.#firstTryAt;
+  }
+
   tried(peer: Peer): boolean {
     return this.#tried.includes(peer);
   }
@@ -87,6 +102,7 @@ export class PeerRequest<C> implements Waiter {
       return;
     }
     exchange.phase = "trying";
+    if (this.tries === 0) this.#firstTryAt = this.#engine.clock;
     this.tries += 1;
     this.#tried.push(peer);
     this.#connect(peer, false);
@@ -193,6 +209,9 @@ export class PeerRequest<C> implements Waiter {
     if (peer === null || pool === null) return;
     const exchange = this.#exchange;
     const body = this.#body;
+    const { limits } = this.#engine;
+    const own = exchange.tryLimits;
+    const connectTimeoutMs = own?.connectTimeoutMs ?? limits.connectTimeoutMs;
     const outgoing = outgoingRequest(
       this.#request,
       this.#plan,
@@ -201,12 +220,15 @@ export class PeerRequest<C> implements Waiter {
       exchange.id,
       body.open(),
     );
-    this.#try = this.#engine.forwarder.send(this.#request, this.#response, peer, pool, outgoing, {
+    const events: TryEvents = {
       onHead: () => body.begin(),
-      onConnected: () => body.onConnected(),
+      onConnected: () => {
+        this.sent += 1;
+        body.onConnected();
+      },
       onSent: () => {
         if (exchange.phase !== "trying") return;
-        this.#deadlines.awaitPeer(this.#engine.limits.responseTimeoutMs);
+        this.#deadlines.awaitPeer(own?.readTimeoutMs ?? limits.responseTimeoutMs);
       },
       onInformational: (status, rawHeaders) =>
         exchange.clientAnswer.onInformational(status, rawHeaders),
@@ -215,7 +237,16 @@ export class PeerRequest<C> implements Waiter {
         exchange.clientAnswer.onSwitched(answer, socket, first),
       onFailed: (failure) => this.#onFailed(failure),
       onCut: (code) => exchange.clientAnswer.onCut(code),
-    });
+    };
+    this.#try = this.#engine.forwarder.send(
+      this.#request,
+      this.#response,
+      peer,
+      pool,
+      outgoing,
+      connectTimeoutMs,
+      events,
+    );
   }
 
   #onBodyEnd(): void {
@@ -230,13 +261,14 @@ export class PeerRequest<C> implements Waiter {
     const exchange = this.#exchange;
     if (peer === null || attempt === null || exchange.phase !== "trying") return;
     const mayRepeat =
-      failure.code === "reset" &&
+      isSilence(failure) &&
       !attempt.hasAnswered &&
       this.#body.canRepeat &&
       idempotent.has(exchange.method);
     this.finish(false);
-    if (mayRepeat && attempt.isReused) {
+    if (mayRepeat && failure.code === "reset" && attempt.isReused) {
       // The peer closed a kept connection just as the request went out: no fault of either side.
+      this.sent -= 1;
       this.#connect(peer, true);
       return;
     }
@@ -250,8 +282,9 @@ export class PeerRequest<C> implements Waiter {
   }
 
   #afterTry(last: Unanswered, isSafe: boolean): void {
-    this.#exchange.phase = "handling";
-    if (isSafe && this.tries < this.#engine.limits.maxTries) this.try(last);
+    const exchange = this.#exchange;
+    exchange.phase = "handling";
+    if (isSafe && leavesTry(this, exchange.tryLimits, this.#engine.limits)) this.try(last);
     else this.#failAfter(last);
   }
 
