@@ -53,6 +53,22 @@ export class KvStore {
     return this.#read(prefix, { recurse: "true" });
   }
 
+  /** The names of the keys below `prefix`. Rejects with a `ConsulError`. */
+  async keys(prefix: string): Promise<readonly string[]> {
+    const { body } = await this.#consul.read({
+      path: "/kv/{key}",
+      params: { key: prefix },
+      query: { keys: "true" },
+      emptyWhenMissing: true,
+      signal: AbortSignal.timeout(deadlineMs),
+    });
+    if (body === null) return [];
+    const isName = (key: unknown) => typeof key === "string" && key.startsWith(prefix);
+    if (Array.isArray(body) && body.every(isName)) return body;
+    const where = `${this.#consul.url}/v1/kv/${prefix}?keys`;
+    throw new ConsulError("bad_answer", `${where}: the answer is no list of keys`);
+  }
+
   /**
    * Writes `key`; with `cas`, only while its ModifyIndex is that (0: while there is no such key).
    * Resolves to false when it is another one. Rejects with a `ConsulError`.

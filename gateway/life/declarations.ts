@@ -48,6 +48,13 @@ export class Declarations {
     return this.#declared.has(version);
   }
 
+  /** Forgets what no other version than these declared. */
+  keep(versions: ReadonlySet<string>): void {
+    for (const version of this.#declared.keys()) {
+      if (!versions.has(version)) this.#declared.delete(version);
+    }
+  }
+
   /** `null` for what is not known, and for what declares none. */
   rolloutOf(source: Source | null) {
     return source === null ? null : (this.#declared.get(source.version)?.rollout ?? null);

@@ -56,6 +56,21 @@ export class HostLife {
     return this.#presence === "gone";
   }
 
+  /** Nothing of it is anywhere: neither in KV, nor agreed on, nor in service. */
+  get isSpent(): boolean {
+    const isAbsent = this.#presence === "gone" || this.#presence === "unknown";
+    const isAtRest = !this.#isWriting && this.#findings.isEmpty;
+    return isAbsent && isAtRest && this.#agreed === null && this.service.sources().length === 0;
+  }
+
+  /** Every version that may be asked about. */
+  versions(): readonly string[] {
+    const { live = null, before = null, next = null } = this.#agreed ?? {};
+    const agreed = [live, before, next?.version, this.#accepted?.version];
+    const here = this.service.sources().map(({ version }) => version);
+    return [...agreed.filter((version) => typeof version === "string"), ...here];
+  }
+
   accept(source: Source, nowMs: number): void {
     this.#presence = "accepted";
     this.#accepted = source;

@@ -10,6 +10,8 @@ export interface LifeKeys {
   /** What the gateways agree on. */
   life(host: string): string;
   history(subject: Subject): string;
+  /** All histories. */
+  readonly histories: string;
   /** The source of one version of the history. */
   version(subject: Subject, version: string): string;
   /** All scripts, modules or settings. */
@@ -24,10 +26,16 @@ export function lifeKeys(prefix: string): LifeKeys {
     source: (subject) => `${prefix}${subject}`,
     life: (host) => `${prefix}live/${host}`,
     history: (subject) => `${prefix}history/${subject}`,
+    histories: `${prefix}history/`,
     version: (subject, version) => `${prefix}versions/${subject}/${version}`,
     folder: (name) => `${prefix}${name}/`,
     gateways: `${prefix}gateways/`,
   };
+}
+
+/** Whether it can name a script or a module. */
+export function isSubject(text: string): text is Subject {
+  return /^(?:scripts|modules)\/[^/]/.test(text) && !text.endsWith("/");
 }
 
 /** The SHA-256 of a source, hexadecimal. */

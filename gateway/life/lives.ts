@@ -13,6 +13,7 @@ import { HostLife } from "./host-life.ts";
 import type { Subject } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
 import { describeLife, type LifeStatus } from "./life-status.ts";
+import { Retention } from "./retention.ts";
 import { Scribe } from "./scribe.ts";
 import { nothingServed, type Served, type Wanted } from "./service.ts";
 import type { LifeStore } from "./store.ts";
@@ -38,6 +39,8 @@ export interface LivesOptions {
 /** What a version matches is agreed on in this many characters; beyond, all its requests fail. */
 const maxStalledLength = 16_384;
 const tickMs = 1_000;
+/** How often what is of no use any more is forgotten. */
+const forgetMs = 60_000;
 /** After Consul did not take a change. */
 const retryMs = 5_000;
 
@@ -49,13 +52,16 @@ export class Lives {
   /** Sources that are brought and examined. */
   readonly #fetches = new Lanes(4);
   readonly #scribe: Scribe;
+  readonly #retention: Retention;
   #hasBegun = false;
   #isStopped = false;
+  #forgetAtMs = 0;
   #cancelTick: (() => void) | null = null;
 
   constructor(options: LivesOptions) {
     this.#options = options;
     this.#scribe = new Scribe(options);
+    this.#retention = new Retention(options);
     const { live, examine } = options;
     this.#declared = new Declarations(examine, live);
     this.#rates = new ErrorRates((version) => this.#declared.thresholdOf(version));
@@ -134,6 +140,7 @@ export class Lives {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
     for (const host of this.#hosts.keys()) this.#pass(this.#settle(host));
+    this.#retention.start();
     this.#tick();
   }
 
@@ -145,7 +152,7 @@ export class Lives {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancelTick?.();
-    await Promise.all([this.#fetches.close(), this.#scribe.close()]);
+    await Promise.all([this.#fetches.close(), this.#scribe.close(), this.#retention.stop()]);
   }
 
   /** Versions that serve a host, or wait to, beside the accepted one: modules must not break them. */
@@ -320,7 +327,20 @@ export class Lives {
       if (slot.needsLook(nowMs)) changes.push(...this.#settle(host));
     }
     this.#pass(changes);
+    this.#forget(nowMs);
     this.#cancelTick = this.#options.clock.after(tickMs, () => this.#tick());
+  }
+
+  /** Hosts that have nothing left, and what versions declared that nothing refers to. */
+  #forget(nowMs: number): void {
+    if (nowMs < this.#forgetAtMs) return;
+    this.#forgetAtMs = nowMs + forgetMs;
+    const versions = new Set<string>();
+    for (const [host, slot] of this.#hosts) {
+      if (slot.isSpent) this.#hosts.delete(host);
+      else for (const version of slot.versions()) versions.add(version);
+    }
+    this.#declared.keep(versions);
   }
 }
 

@@ -5,7 +5,7 @@
 import { DocumentError, formatLifeDocument, parseLifeDocument } from "../documents/index.ts";
 import type { LifeDocument } from "../state/index.ts";
 import { formatHistory, type History, readHistory, recorded } from "./history.ts";
-import { type LifeKeys, lifeKeys, type Subject, versionOf } from "./keys.ts";
+import { isSubject, type LifeKeys, lifeKeys, type Subject, versionOf } from "./keys.ts";
 
 /** Consul KV, as `consul/kv-writes.ts` has it. */
 export interface Kv {
@@ -19,6 +19,8 @@ export interface Kv {
       readonly session: string | null;
     }[]
   >;
+  /** The names of the keys below a prefix. */
+  keys(prefix: string): Promise<readonly string[]>;
   put(key: string, text: string, options?: { readonly cas?: number }): Promise<boolean>;
   remove(key: string): Promise<void>;
   transact(
@@ -164,6 +166,48 @@ export class LifeStore {
     throw new LifeConflict(`${key}: others kept changing it`);
   }
 
+  /** Scripts and modules of which something is kept though they have no source in KV. */
+  async leftovers(): Promise<readonly Subject[]> {
+    const { kv, keys } = this;
+    const [lives, histories, ...sources] = await Promise.all([
+      kv.keys(keys.life("")),
+      kv.keys(keys.histories),
+      kv.keys(keys.folder("scripts")),
+      kv.keys(keys.folder("modules")),
+    ]);
+    const present = new Set(sources.flat());
+    const kept = new Set([
+      ...lives.map((key) => `scripts/${key.slice(keys.life("").length)}`),
+      ...histories.map((key) => key.slice(keys.histories.length)),
+    ]);
+    return [...kept].filter(isSubject).filter((subject) => !present.has(keys.source(subject)));
+  }
+
+  /**
+   * Takes away what is kept of a script or module that has no source, when nothing became of it since
+   * `beforeMs`. Resolves to false when something did, nobody knows when, or somebody writes it just now.
+   */
+  async forget(subject: Subject, beforeMs: number): Promise<boolean> {
+    const { kv, keys } = this;
+    const lifeKey = subject.startsWith("scripts/")
+      ? keys.life(subject.slice("scripts/".length))
+      : null;
+    const historyKey = keys.history(subject);
+    const [lifeEntry, historyEntry, versions] = await Promise.all([
+      lifeKey === null ? null : kv.get(lifeKey),
+      kv.get(historyKey),
+      kv.keys(keys.version(subject, "")),
+    ]);
+    const { history } = readHistory(historyKey, historyEntry?.text ?? null);
+    const times = history.map(({ since }) => Date.parse(since));
+    if (times.length === 0 || Math.max(...times) >= beforeMs) return false;
+    // The history is written before a source is, so whoever brings one meanwhile makes this fail.
+    const removals = [removalOf(historyKey, historyEntry), removalOf(lifeKey, lifeEntry)].flat();
+    if (!(await kv.transact(removals))) return false;
+    for (const key of versions) await kv.remove(key);
+    return true;
+  }
+
   #readLife(
     key: string,
     entry: { readonly text: string; readonly modifyIndex: number } | null,
@@ -198,4 +242,9 @@ export class LifeStore {
     const gone = new Set(before.map(({ version }) => version)).difference(kept);
     for (const version of gone) await this.kv.remove(this.keys.version(subject, version));
   }
+}
+
+/** The write that removes a key, when it is there. */
+function removalOf(key: string | null, entry: { readonly modifyIndex: number } | null) {
+  return key === null || entry === null ? [] : [{ key, text: null, cas: entry.modifyIndex }];
 }

@@ -71,6 +71,25 @@ for (const kind of consulKinds())
       { worker: 1, host, version: versionOf(text), calls: 10, errors: 6, lastError: "Error: no" },
     ];
 
+    it("a host is forgotten when nothing of it is left, and not before", async () => {
+      const [host, other] = [newHost(), newHost()];
+      const node = newNode("a");
+      await bring(host, rule("one"), [node]);
+      await bring(other, rule("two"), [node]);
+      await store.kv.remove(`${prefix}scripts/${host}`);
+      await eventually("it is gone", async () => {
+        await node.look(host);
+        expect((await store.life(host))?.live).to.equal(null);
+      });
+      clock.advance(120_000);
+      expect(node.hosts()).to.have.members([host, other]);
+      await store.kv.remove(`${prefix}live/${host}`);
+      await node.look(host);
+      clock.advance(120_000);
+      expect(node.hosts()).to.have.members([other]);
+      expect(live(node, other)).to.equal(rule("two"));
+    });
+
     it("a schedule keeps a script in service within its window only", async () => {
       const host = newHost();
       const node = newNode("a");
