@@ -11,6 +11,7 @@ describe("the name in a key", () => {
     expect(read("script", "*.example.com")).to.equal("*.example.com");
     expect(read("host", "10.0.0.1")).to.equal("10.0.0.1");
     expect(read("host", "[::1]")).to.equal("[::1]");
+    expect(read("host", "[0:0::0:1]")).to.equal("[::1]");
   });
 
   it("keeps its spelling elsewhere", () => {
@@ -32,6 +33,12 @@ describe("the name in a key", () => {
       ["host", "a b"],
       ["host", `${"a".repeat(64)}.example`],
       ["host", "example.com:80"],
+      ["host", `${"a.".repeat(126)}ab`],
+      ["host", `*.${"a.".repeat(125)}ab`],
+      ["host", "[1.2.3.4]"],
+      ["host", "[::1%eth0]"],
+      ["host", "[1:2:3:4:5:6:7:8:9]"],
+      ["host", "%61.example"],
       ["script", "*.[::1]"],
       ["upstream", "a/b"],
       ["upstream", ""],

@@ -2,6 +2,7 @@
  * The part of a key that follows `hosts/`, `upstreams/`, ...: which names are allowed, and their one
  * spelling. A host has exactly one, lower case without trailing dot.
  */
+import { isHost, maxNameLength, normaliseHost } from "../engine/authority.ts";
 import type { Kind } from "../state/index.ts";
 import { DocumentError } from "./document-error.ts";
 
@@ -17,9 +18,8 @@ export const folders = {
 
 export type DocumentKind = keyof typeof folders;
 
-const hostLabels =
-  /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
-const ipv6 = /^\[[0-9a-f:]+(:[0-9.]+)?\]$/;
+/** Of what may be a host, the part that DNS has: letters, digits, `-` inside a label, and `_`. */
+const hostLabels = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/;
 /** Slardar's alphabet for an upstream (`[-_a-zA-Z0-9.]`). */
 const upstreamName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
 const modulePath = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
@@ -28,9 +28,12 @@ const settingName = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
 /** The one spelling of a host or of `*.domain`; `null` when `name` is neither. */
 export function parseHostName(name: string): string | null {
   const host = name.toLowerCase();
+  // A wildcard stands for one character at least.
+  if (host.length > maxNameLength) return null;
   const labels = host.startsWith("*.") ? host.slice(2) : host;
+  if (!isHost(labels)) return null;
   if (hostLabels.test(labels)) return host;
-  return labels === host && ipv6.test(host) ? host : null;
+  return labels === host && host.startsWith("[") ? normaliseHost(host) : null;
 }
 
 /** Whether `name` can name an upstream document. */

@@ -1,6 +1,7 @@
 /** An upstream document, `upstreams/<name>`: fixed servers in Slardar's format, or a service. */
 import { isIP } from "node:net";
 import * as z from "zod";
+import { isHost } from "../engine/authority.ts";
 import {
   type IgnoredField,
   type Level,
@@ -12,12 +13,12 @@ import {
 import { checkDocument, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 
-const hostName = /^(?=.{1,253}$)[A-Za-z0-9_]([\w-]*\w)?(\.[A-Za-z0-9_]([\w-]*\w)?)*\.?$/;
+const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/;
 
 /** What has only digits and dots must be an IPv4 address: `10.0.0.256` is no name. */
 function isServerHost(host: string): boolean {
   if (isIP(host) !== 0) return true;
-  return hostName.test(host) && !/^[\d.]+$/.test(host);
+  return isHost(host) && hostName.test(host) && !/^[\d.]+$/.test(host);
 }
 
 const withoutEffect = "Accepted as Slardar does; has no effect here, and gives a warning.";

@@ -1,5 +1,5 @@
 /** The `X-Forwarded-*` lines of a request that a trusted proxy sent: believed as far as they make sense. */
-import { isAuthority } from "./grammar.ts";
+import { isAuthority } from "./authority.ts";
 
 const isAddressList = /^[0-9A-Fa-f:., \t[\]"_a-z-]{1,1024}$/;
 

@@ -24,7 +24,6 @@ const otherVersion = new RegExp(`^${token} [!"$-~]+ HTTP/[0-9]+(?:\\.[0-9]+)?$`)
 const fieldLine = new RegExp(`^${token}:${value}$`);
 const wholeToken = new RegExp(`^${token}$`);
 const wholeValue = /^(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?$/;
-const authority = /^(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
 const pathOnly = /^\/[!"$->@-~]*$/;
 const queryOnly = /^[!"$-~]*$/;
 /** A line feed without its carriage return, or a carriage return that nothing but LF may follow. */
@@ -37,11 +36,6 @@ export function isToken(text: string): boolean {
 /** A field value without white space at its ends (RFC 9110 section 5.5). */
 export function isFieldValue(text: string): boolean {
   return wholeValue.test(text);
-}
-
-/** A `uri-host` with an optional port (RFC 9110 section 7.2), without user information. */
-export function isAuthority(text: string): boolean {
-  return authority.test(text);
 }
 
 export function isPath(text: string): boolean {
@@ -88,15 +82,6 @@ export function explainRequestHead(head: string): Refusal {
 
 export function refuse(code: string, message: string): Refusal {
   return { status: 400, code, message };
-}
-
-/** Lower case, no port, no trailing dot. */
-export function normaliseHost(text: string): string {
-  let host = text.toLowerCase();
-  if (host.startsWith("[")) return host.slice(0, host.indexOf("]") + 1);
-  const colon = host.indexOf(":");
-  if (colon !== -1) host = host.slice(0, colon);
-  return host.endsWith(".") ? host.slice(0, -1) : host;
 }
 
 /** Whether the field name `head[from, to)` is `name`, which is in lower case. */

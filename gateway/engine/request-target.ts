@@ -2,7 +2,8 @@
  * What a request asks for: authority, path and query, as the client wrote them or as the handler sets
  * them. Does not read them out of a head.
  */
-import { isAuthority, isPath, isQuery, normaliseHost } from "./grammar.ts";
+import { isAuthority, normaliseHost } from "./authority.ts";
+import { isPath, isQuery } from "./grammar.ts";
 
 export class RequestTarget {
   #authority = "";

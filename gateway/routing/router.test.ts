@@ -1,8 +1,8 @@
 import { getHeapStatistics } from "node:v8";
 import { expect } from "chai";
 import { PeerBook, type Upstream } from "../balancing/index.ts";
+import { hashFromEnd } from "../state/host-index.ts";
 import type { Change, Instance, PathRule, Tables, UpstreamDocument } from "../state/index.ts";
-import { hashFromEnd } from "./hosts.ts";
 import { Router } from "./router.ts";
 
 const first = { tries: 0, tried: () => false };

@@ -2,6 +2,7 @@
  * The cases of a script's `export const tests`: their format, read from data that a script made, with
  * one clear error for what is wrong. Runs none of them.
  */
+import { isAuthority, normaliseHost } from "../engine/authority.ts";
 import type { Json } from "../state/index.ts";
 import { fields } from "./declared.ts";
 
@@ -113,12 +114,18 @@ function parseRequest(at: string, value: unknown, host: string): Case["request"]
   return {
     method: text("method", "GET"),
     scheme: text("scheme", "http"),
-    host: text("host", host.startsWith("*.") ? `any${host.slice(1)}` : host).toLowerCase(),
+    host: hostOf(at, text("host", host.startsWith("*.") ? `any${host.slice(1)}` : host)),
     path: mark === -1 ? whole : whole.slice(0, mark),
     query: text("query", mark === -1 ? "" : whole.slice(mark + 1)),
     clientIp: text("clientIp", "192.0.2.1"),
     headers: headers(`${at}.request.headers`, given.headers ?? {}),
   };
+}
+
+/** As a script sees it. */
+function hostOf(at: string, authority: string): string {
+  if (!isAuthority(authority)) throw new TypeError(`${at}.request.host is not a host`);
+  return normaliseHost(authority);
 }
 
 function parseResponse(at: string, value: unknown): Case["response"] {

@@ -4,7 +4,7 @@
  * they are asked for.
  */
 import type { Exchange } from "../engine/engine.ts";
-import type { ScriptReport, Source } from "../state/index.ts";
+import { HostIndex, type ScriptReport, type Source } from "../state/index.ts";
 import { type Blank, createBlank } from "./blank.ts";
 import { HostedScript, type ScriptHousing } from "./hosted-script.ts";
 import { defaultSandboxLimits } from "./limits.ts";
@@ -30,6 +30,13 @@ export interface SandboxOptions {
   readonly lastWordsDescriptor?: number;
 }
 
+/** What is kept under one key. */
+interface Hosted {
+  readonly key: string;
+  readonly script: HostedScript | null;
+  readonly trial: HostedTrial | null;
+}
+
 interface HostedTrial {
   readonly script: HostedScript;
   /** Of 10,000 requests. */
@@ -52,7 +59,7 @@ export class IsolateSandbox implements Sandbox {
   #tables = emptyTables;
   #scripts = new Map<string, HostedScript>();
   #trials = new Map<string, HostedTrial>();
-  #hasWildcards = false;
+  #index = new HostIndex<Hosted>();
   #settings: Settings = { version: 0, json: "{}" };
   /** Scripts that have an isolate, retired ones included. */
   readonly #open = new Set<HostedScript>();
@@ -97,15 +104,12 @@ export class IsolateSandbox implements Sandbox {
     this.#tables = tables;
     const scripts = new Map<string, HostedScript>();
     const trials = new Map<string, HostedTrial>();
-    this.#hasWildcards = false;
     for (const [host, source] of tables.script) {
       scripts.set(host, this.#same(host, source) ?? new HostedScript(host, source, this.#housing));
-      if (host.startsWith("*.")) this.#hasWildcards = true;
     }
     for (const [host, { source, share, by }] of tables.trial ?? []) {
       const script = this.#same(host, source) ?? new HostedScript(host, source, this.#housing);
       trials.set(host, { script, share, by, seed: seedOf(source.version) });
-      if (host.startsWith("*.")) this.#hasWildcards = true;
     }
     for (const script of this.#all()) {
       const { host } = script;
@@ -113,28 +117,24 @@ export class IsolateSandbox implements Sandbox {
     }
     this.#scripts = scripts;
     this.#trials = trials;
+    this.#index = indexOf(scripts, trials);
     this.#putAwayRetired();
   }
 
   find(host: string): Script | null {
-    const own = this.#scripts.get(host);
-    if (own !== undefined) return own;
-    if (!this.#hasWildcards) return null;
-    for (let dot = host.indexOf("."); dot !== -1; dot = host.indexOf(".", dot + 1)) {
-      const wildcard = this.#scripts.get(`*${host.slice(dot)}`);
-      if (wildcard !== undefined) return wildcard;
+    for (let hosted = this.#index.find(host); hosted !== null; hosted = this.#next(host, hosted)) {
+      if (hosted.script !== null) return hosted.script;
     }
     return null;
   }
 
   scriptFor(exchange: Exchange<unknown>): Script | null {
     const { host } = exchange;
-    if (this.#trials.size === 0) return this.find(host);
-    const own = this.#trialOr(host, exchange);
-    if (own !== null || !this.#hasWildcards) return own;
-    for (let dot = host.indexOf("."); dot !== -1; dot = host.indexOf(".", dot + 1)) {
-      const wildcard = this.#trialOr(`*${host.slice(dot)}`, exchange);
-      if (wildcard !== null) return wildcard;
+    for (let hosted = this.#index.find(host); hosted !== null; hosted = this.#next(host, hosted)) {
+      const { trial, script } = hosted;
+      if (trial !== null && isTried(trial, exchange)) return trial.script;
+      // Where there is no version before it, the rest of the requests is left to a wildcard's script.
+      if (script !== null) return script;
     }
     return null;
   }
@@ -148,6 +148,7 @@ export class IsolateSandbox implements Sandbox {
     this.#open.clear();
     this.#scripts.clear();
     this.#trials.clear();
+    this.#index = new HostIndex();
     this.#supervisor.dispose();
   }
 
@@ -158,15 +159,9 @@ export class IsolateSandbox implements Sandbox {
     }
   }
 
-  /** Where there is no version before it, the rest of the requests is left to a wildcard's script. */
-  #trialOr(name: string, exchange: Exchange<unknown>): HostedScript | null {
-    const trial = this.#trials.get(name);
-    if (trial !== undefined) {
-      const value = trial.by === null ? undefined : exchange.header(trial.by);
-      const who = value ?? exchange.clientAddress;
-      if (isInShare(who, trial.seed, trial.share)) return trial.script;
-    }
-    return this.#scripts.get(name) ?? null;
+  /** What covers the host next to `hosted`. */
+  #next(host: string, { key }: Hosted): Hosted | null {
+    return this.#index.findWildcard(host, key.startsWith("*.") ? key.length - 1 : host.length);
   }
 
   *#all(): Generator<HostedScript, void, void> {
@@ -246,4 +241,21 @@ export class IsolateSandbox implements Sandbox {
       this.#open.delete(oldest.script);
     }
   }
+}
+
+function indexOf(
+  scripts: ReadonlyMap<string, HostedScript>,
+  trials: ReadonlyMap<string, HostedTrial>,
+): HostIndex<Hosted> {
+  const all = new Map<string, Hosted>();
+  for (const [key, script] of scripts) {
+    all.set(key, { key, script, trial: trials.get(key) ?? null });
+  }
+  for (const [key, trial] of trials) if (!all.has(key)) all.set(key, { key, script: null, trial });
+  return new HostIndex(all);
+}
+
+function isTried({ by, seed, share }: HostedTrial, exchange: Exchange<unknown>): boolean {
+  const value = by === null ? undefined : exchange.header(by);
+  return isInShare(value ?? exchange.clientAddress, seed, share);
 }

@@ -26,6 +26,7 @@ export type {
   UpstreamDocument,
   UpstreamTimeouts,
 } from "./documents.ts";
+export { HostIndex } from "./host-index.ts";
 export type { Closed, LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
 export { maxRolloutSteps, maxStepMs } from "./life.ts";
 export type {

@@ -26,7 +26,7 @@ export interface JudgedAnswer {
 }
 
 const tokenMarks = "!#$%&'*+-.^_`|~";
-const hostMarks = "._~!$&'()*+,;=%-";
+const hostMarks = "_~!$&'()*+,;=-";
 
 function isAlphanumeric(code: number): boolean {
   const isDigit = code >= 0x30 && code <= 0x39;
@@ -63,30 +63,55 @@ export function withoutBlanks(text: string): string {
   return text.slice(from, to);
 }
 
-function isAuthority(text: string): boolean {
-  let host = text;
-  let port: string | null = null;
-  if (text.startsWith("[")) {
-    const end = text.indexOf("]");
-    if (end < 2) return false;
-    for (const character of text.slice(1, end).toLowerCase()) {
-      if (!"0123456789abcdef:.".includes(character)) return false;
+/** Up to 253 characters in labels of 1 to 63, and perhaps a dot. */
+function isName(text: string): boolean {
+  const name = text.endsWith(".") ? text.slice(0, -1) : text;
+  for (const label of name.split(".")) {
+    if (label === "" || label.length > 63) return false;
+    for (const character of label) {
+      if (!isAlphanumeric(character.charCodeAt(0)) && !hostMarks.includes(character)) return false;
     }
-    const rest = text.slice(end + 1);
-    if (rest === "") return true;
-    if (!rest.startsWith(":")) return false;
-    return isDigits(rest.slice(1), 5);
   }
-  const colon = text.indexOf(":");
-  if (colon !== -1) {
-    host = text.slice(0, colon);
-    port = text.slice(colon + 1);
+  return name.length <= 253;
+}
+
+/** Eight groups, or fewer around one `::`; the last two may be an IPv4 address. */
+function isAddress(text: string): boolean {
+  const halves = text.split("::");
+  if (halves.length > 2) return false;
+  let groups = 0;
+  for (const [at, half] of halves.entries()) {
+    if (half === "") continue;
+    const parts = half.split(":");
+    for (const [n, part] of parts.entries()) {
+      const isLast = at === halves.length - 1 && n === parts.length - 1;
+      if (isLast && part.includes(".")) {
+        const bytes = part.split(".");
+        const isByte = (byte: string) =>
+          isDigits(byte, 3) && Number(byte) < 256 && String(Number(byte)) === byte;
+        if (bytes.length !== 4 || !bytes.every(isByte)) return false;
+        groups += 2;
+        continue;
+      }
+      if (part === "" || part.length > 4) return false;
+      for (const character of part.toLowerCase()) {
+        if (!"0123456789abcdef".includes(character)) return false;
+      }
+      groups += 1;
+    }
   }
-  if (host === "") return false;
-  for (const character of host) {
-    if (!isAlphanumeric(character.charCodeAt(0)) && !hostMarks.includes(character)) return false;
-  }
-  return port === null || isDigits(port, 5);
+  return halves.length === 2 ? groups < 8 : groups === 8;
+}
+
+function isAuthority(text: string): boolean {
+  const isBracketed = text.startsWith("[");
+  const end = isBracketed ? text.indexOf("]") + 1 : text.indexOf(":");
+  if (isBracketed && end === 0) return false;
+  const host = isBracketed || end !== -1 ? text.slice(0, end) : text;
+  const port = text.slice(host.length);
+  if (isBracketed ? !isAddress(host.slice(1, -1)) : !isName(host)) return false;
+  if (port === "" || port === ":") return true;
+  return port.startsWith(":") && isDigits(port.slice(1), 5) && Number(port.slice(1)) < 65_536;
 }
 
 /** The lines of a head that ends with its empty line; `null` when it is not made of lines. */

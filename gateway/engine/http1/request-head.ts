@@ -2,12 +2,12 @@
  * Reads a request head: checks all of its grammar at once, then looks at those lines only that decide
  * on framing, routing and the connection. What two parsers could read in two ways is refused.
  */
+import { isAuthority } from "../authority.ts";
 import type { EngineLimits } from "../engine.ts";
 import { refusedUpgrades } from "../fields.ts";
 import {
   explainRequestHead,
   fieldValue,
-  isAuthority,
   isNamed,
   listElements,
   type Refusal,
@@ -248,7 +248,10 @@ export class RequestHead {
         this.target = rest.startsWith("?") ? `/${rest}` : rest;
       }
     }
-    if (!isAuthority(host)) return refuse("bad_host", "the host is malformed");
+    // Requests of one connection mostly name one host: it is checked once.
+    if ((host !== this.authority || host === "") && !isAuthority(host)) {
+      return refuse("bad_host", "the host is malformed");
+    }
     this.authority = host;
     return null;
   }

@@ -3,10 +3,11 @@
  * go beyond its parser's. Written apart from `http1/`'s own reading, so that the two can be compared.
  */
 import type { IncomingMessage } from "node:http";
+import { isAuthority } from "../authority.ts";
 import type { EngineLimits } from "../engine.ts";
 import { refusedUpgrades } from "../fields.ts";
 import type { Forwarded } from "../forwarding.ts";
-import { isAuthority, listElements, type Refusal, refuse } from "../grammar.ts";
+import { listElements, type Refusal, refuse } from "../grammar.ts";
 import { HeaderList } from "./header-list.ts";
 
 export interface RequestPlan extends Forwarded {
