@@ -125,10 +125,21 @@ program
     }),
   );
 
-program
-  .command("status")
+/** The options of a command that asks one running gateway. */
+function asking(command: Command): Command {
+  for (const names of settingNames) {
+    if (["config", "admin", "adminTokenFile"].includes(names.field)) {
+      command.addOption(settingOption(names));
+    }
+  }
+  return command.option(
+    "--data-dir <DIR>",
+    "the gateway's, where it keeps the token that it made (SLUICE_DATA_DIR)",
+  );
+}
+
+asking(program.command("status"))
   .description("show what a running gateway says of itself")
-  .option("--admin <ADDRESS:PORT>", "its admin address (default 127.0.0.1:1995; SLUICE_ADMIN)")
   .option("--json", "as the admin API gives it")
   .action(
     running(async (flags) => {
@@ -143,7 +154,10 @@ const script = program
 
 /** What a command that examines a source shares with the gateways that will run it. */
 const limitFields: ReadonlySet<string> = new Set(["scriptMemory", "scriptTimeout"]);
-const placeFields: ReadonlySet<string> = new Set(["consul", "prefix", "config"]);
+const placeFields: ReadonlySet<string> = new Set([
+  ...["consul", "prefix", "config"],
+  ...["adminTokenFile", "adminHosts"],
+]);
 
 /** One subcommand of `script`; all of them find Consul in the same way. */
 function scriptCommand(usage: string, description: string): Command {

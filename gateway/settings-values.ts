@@ -135,18 +135,30 @@ export function oneOf<const T extends string>(
 
 /** Addresses and CIDR blocks, separated by commas (or a JSON list); gives them as written. */
 export function networks(): z.ZodType<readonly string[], string | number | readonly string[]> {
+  return list(isNetwork, "is neither an address nor a block such as 10.0.0.0/8");
+}
+
+/** Names of hosts, addresses and CIDR blocks, in the same way. */
+export function hosts(): z.ZodType<readonly string[], string | number | readonly string[]> {
+  const isHost = (entry: string) =>
+    isNetwork(entry) ||
+    (/^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$/i.test(entry) && !isMistypedIPv4(entry));
+  return list(isHost, "is neither a name, an address nor a block such as 10.0.0.0/8");
+}
+
+function list(
+  fits: (entry: string) => boolean,
+  problem: string,
+): z.ZodType<readonly string[], string | number | readonly string[]> {
   return z
-    .union([written, z.array(z.string())], { error: "is not a list of addresses" })
+    .union([written, z.array(z.string())], { error: "is not a list" })
     .transform((raw, context) => {
-      const list = (Array.isArray(raw) ? raw : String(raw).split(","))
+      const entries = (Array.isArray(raw) ? raw : String(raw).split(","))
         .map((entry: string) => entry.trim())
         .filter((entry) => entry !== "");
-      const bad = list.find((entry) => !isNetwork(entry));
-      if (bad === undefined) return list;
-      context.addIssue({
-        code: "custom",
-        message: `"${bad}" is neither an address nor a block such as 10.0.0.0/8`,
-      });
+      const bad = entries.find((entry) => !fits(entry));
+      if (bad === undefined) return entries;
+      context.addIssue({ code: "custom", message: `"${bad}" ${problem}` });
       return z.NEVER;
     });
 }

@@ -7,6 +7,12 @@ import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import type { EngineLimits } from "./engine/engine.ts";
+import {
+  type AdminSettings,
+  adminDefinitions,
+  clientVariables,
+  tokenVariable,
+} from "./settings-admin.ts";
 import { type Definition, engineLimits, limitDefinitions } from "./settings-limits.ts";
 import {
   type Address,
@@ -49,10 +55,12 @@ const table = {
   },
   admin: {
     argument: "ADDRESS:PORT",
-    meaning: "Where /status, /healthz and /readyz are answered.",
+    meaning:
+      "Where the admin API is. Other than on loopback it needs a token or client certificates.",
     fallback: "127.0.0.1:1995",
     schema: address(),
   },
+  ...adminDefinitions,
   workers: {
     argument: "N",
     meaning: "Worker processes.",
@@ -147,6 +155,7 @@ export interface Settings {
   /** `null`: there is none. */
   readonly internal: Address | null;
   readonly admin: Address;
+  readonly adminAccess: AdminSettings;
   readonly workers: number;
   readonly dataDir: string | null;
   /** Ends in `/`. */
@@ -197,6 +206,8 @@ const consulVariable = "CONSUL_HTTP_ADDR";
 
 /** Variables that begin with `SLUICE_` and are read by the registrator or the project's tests. */
 const notSettings = /^SLUICE_(REGISTRATOR_.*|REQUIRE_REAL)$/;
+/** Variables that have no flag and no field. */
+const variablesAlone: readonly string[] = [tokenVariable, ...Object.values(clientVariables)];
 
 /**
  * Reads and checks all settings. `flags` has the fields' names as keys. An empty variable counts as
@@ -239,6 +250,14 @@ export async function loadSettings(
     http: get("http"),
     internal: get("internal"),
     admin: get("admin"),
+    adminAccess: {
+      tokenFile: get("adminTokenFile"),
+      token: env[tokenVariable] || null,
+      hosts: get("adminHosts"),
+      cert: get("adminCert"),
+      key: get("adminKey"),
+      clientCa: get("adminClientCa"),
+    },
     workers: get("workers"),
     dataDir: get("dataDir"),
     prefix: get("prefix"),
@@ -261,7 +280,7 @@ function parse(where: string, schema: z.ZodType, raw: unknown): unknown {
 }
 
 function checkVariables(env: Readonly<Record<string, string | undefined>>): void {
-  const known = new Set(keys().map(variableOf));
+  const known = new Set([...keys().map(variableOf), ...variablesAlone]);
   for (const name of Object.keys(env)) {
     if (!name.startsWith("SLUICE_") || known.has(name) || notSettings.test(name)) continue;
     throw new SettingsError(`${name}: no setting has this name (see sluice start --help)`);

@@ -1,39 +1,156 @@
-/** Asks a gateway's admin API for its status. */
+/**
+ * Asks gateways' admin APIs for a command, and decides who is shown the token: the address that the operator
+ * named, and of the addresses that only Consul names those that the operator listed. Whoever can
+ * write a key in Consul must not be given the token.
+ */
 import { once } from "node:events";
 import http from "node:http";
+import https from "node:https";
 import { text as readText } from "node:stream/consumers";
+import { findToken, givenToken } from "../admin-token.ts";
+import { HostList, isLoopback } from "../foreign-requests.ts";
+import type { Settings } from "../settings.ts";
+import { clientVariables } from "../settings-admin.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
+import { readPem } from "./admin-access.ts";
 import { CommandError } from "./command-error.ts";
 
 const timeoutMs = 5000;
 
-/** The JSON of `/status` as text. Throws a `CommandError` when no gateway answers there. */
-export async function askStatus(admin: Address): Promise<string> {
-  // An address that stands for all of them is no address to connect to.
-  const any: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
-  const { port } = admin;
-  const host = any[admin.host] ?? admin.host;
-  const url = `http://${formatAddress({ host, port })}/status`;
-  const { status, type, body } = await get(host, port).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new CommandError(`no gateway answers at ${url}: ${reason}`);
-  });
-  if (status !== 200 || !type.startsWith("application/json")) {
-    throw new CommandError(`${url} answers ${status} and is no gateway's status`);
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** How a command's connections to admin APIs are secured. */
+interface ClientTls {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+export interface AdminAnswer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+interface Question {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly path: string;
+  readonly isTls: boolean;
+  readonly token: string | null;
+}
+
+export class AdminClient {
+  readonly #settings: Settings;
+  readonly #env: Environment;
+  readonly #given: string | null;
+  readonly #tls: ClientTls;
+  readonly #hosts: HostList;
+
+  private constructor(settings: Settings, env: Environment, given: string | null, tls: ClientTls) {
+    this.#settings = settings;
+    this.#env = env;
+    this.#given = given;
+    this.#tls = tls;
+    this.#hosts = new HostList(settings.adminAccess.hosts);
   }
-  return body;
+
+  /** Throws a `SettingsError` for a token or a certificate that cannot be used. */
+  static async create(settings: Settings, env: Environment): Promise<AdminClient> {
+    const pem = async (variable: string) => {
+      const path = env[variable] || null;
+      return path === null ? null : readPem(variable, path);
+    };
+    const ca = await pem(clientVariables.ca);
+    const cert = await pem(clientVariables.cert);
+    const key = await pem(clientVariables.key);
+    const tls = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+    return new AdminClient(settings, env, await givenToken(settings.adminAccess), tls);
+  }
+
+  /** The JSON of `/status` of the gateway that the operator named. Throws a `CommandError`. */
+  status(): Promise<string> {
+    return this.#statusAt(this.#settings.admin, this.#isTls, () => this.#ownToken());
+  }
+
+  /** The same of a gateway that only Consul names. */
+  statusOf(admin: Address, isTls: boolean): Promise<string> {
+    const isListed = this.#hosts.has(admin.host);
+    return this.#statusAt(admin, isTls, async () => (isListed ? this.#given : null)).catch(
+      (error: unknown) => {
+        const isHeldBack = error instanceof Unauthorized && this.#given !== null && !isListed;
+        if (!isHeldBack) throw error;
+        throw new CommandError(
+          `${error.message}; it is not shown to ${admin.host}, which only Consul names: list it in --admin-hosts`,
+        );
+      },
+    );
+  }
+
+  /** A write to the gateway that the operator named. Throws a `CommandError` when none answers. */
+  async write(method: "POST" | "PUT" | "DELETE", path: string): Promise<AdminAnswer> {
+    const token = await this.#ownToken();
+    return ask(this.#settings.admin, { method, path, isTls: this.#isTls, token }, this.#tls);
+  }
+
+  get #isTls(): boolean {
+    return this.#tls.ca !== undefined || this.#settings.adminAccess.cert !== null;
+  }
+
+  /** What a gateway has made is for this machine alone. */
+  async #ownToken(): Promise<string | null> {
+    const { host, port } = reachable(this.#settings.admin);
+    if (this.#given !== null) return this.#given;
+    if (host !== "localhost" && !isLoopback(host)) return null;
+    return findToken(port, this.#settings.dataDir, this.#env);
+  }
+
+  async #statusAt(
+    admin: Address,
+    isTls: boolean,
+    findOwn: () => Promise<string | null>,
+  ): Promise<string> {
+    const question = { method: "GET", path: "/status", isTls } as const;
+    // On loopback reads are open; a token that nobody asks for stays here.
+    const open = await ask(admin, { ...question, token: null }, this.#tls);
+    const token = open.status === 401 ? await findOwn() : null;
+    const answer = token === null ? open : await ask(admin, { ...question, token }, this.#tls);
+    const { status, type, body } = answer;
+    const url = urlOf(admin, "/status", isTls);
+    if (status === 401) throw new Unauthorized(`${url} answers 401: it needs the gateway's token`);
+    if (status !== 200 || !type.startsWith("application/json")) {
+      throw new CommandError(`${url} answers ${status} and is no gateway's status`);
+    }
+    return body;
+  }
+}
+
+class Unauthorized extends CommandError {}
+
+/** An address that stands for all of them is no address to connect to. */
+function reachable({ host, port }: Address): Address {
+  const any: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+  return { host: any[host] ?? host, port };
+}
+
+function urlOf(admin: Address, path: string, isTls: boolean): string {
+  return `${isTls ? "https" : "http"}://${formatAddress(reachable(admin))}${path}`;
 }
 
 /** `fetch` refuses some ports that an operator may well have chosen; this does not. */
-async function get(host: string, port: number) {
+async function ask(admin: Address, question: Question, tls: ClientTls): Promise<AdminAnswer> {
+  const { method, path, isTls, token } = question;
+  const headers = token === null ? {} : { authorization: `Bearer ${token}` };
   const signal = AbortSignal.timeout(timeoutMs);
-  const request = http.get({ host, port, path: "/status", agent: false, signal });
-  const [response]: http.IncomingMessage[] = await once(request, "response");
-  if (response === undefined) throw new Error("no answer");
-  const body = await readText(response);
-  return {
-    status: response.statusCode ?? 0,
-    type: response.headers["content-type"] ?? "",
-    body,
-  };
+  const options = { ...reachable(admin), method, path, headers, agent: false as const, signal };
+  try {
+    const request = isTls ? https.request({ ...options, ...tls }) : http.request(options);
+    request.end();
+    const [response]: http.IncomingMessage[] = await once(request, "response");
+    if (response === undefined) throw new Error("no answer");
+    const body = await readText(response);
+    return { status: response.statusCode ?? 0, type: response.headers["content-type"] ?? "", body };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`no gateway answers at ${urlOf(admin, path, isTls)}: ${reason}`);
+  }
 }

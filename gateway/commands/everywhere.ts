@@ -8,13 +8,15 @@ import { checkDocument, DocumentError, parseJson } from "../documents/index.ts";
 import type { Kv, Subject } from "../life/index.ts";
 import type { Status } from "../primary/index.ts";
 import { address, formatAddress } from "../settings-values.ts";
-import { askStatus } from "./admin-client.ts";
+import type { AdminClient } from "./admin-client.ts";
 import { CommandError } from "./command-error.ts";
 
 export interface Gateway {
   readonly name: string;
   /** Of its admin API, `address:port`. */
   readonly admin: string;
+  /** It speaks HTTPS only. */
+  readonly isTls: boolean;
 }
 
 export interface Whereabouts {
@@ -33,7 +35,11 @@ const pollMs = 100;
 /** A gateway that cannot even be asked for this long is not waited for any longer. */
 const unreachableMs = 3_000;
 const maxName = 300;
-const registration = z.object({ name: z.string().min(1).max(maxName), admin: address() });
+const registration = z.object({
+  name: z.string().min(1).max(maxName),
+  admin: address(),
+  tls: z.boolean().default(false),
+});
 /** As much of a status as is looked at here; the rest may be another version's. */
 const outline = z.looseObject({
   version: z.number(),
@@ -58,10 +64,10 @@ export async function registeredGateways(kv: Kv, folder: string): Promise<Regist
   const faults: string[] = [];
   for (const { key, text, session } of await kv.list(folder)) {
     try {
-      const { name, admin } = checkDocument(key, parseJson(key, text), registration);
+      const { name, admin, tls } = checkDocument(key, parseJson(key, text), registration);
       if (session === null) throw new DocumentError("bad_document", key, "no session holds it");
       if (key !== folder + name) throw new DocumentError("bad_document", key, "names another key");
-      gateways.push({ name, admin: formatAddress(admin) });
+      gateways.push({ name, admin: formatAddress(admin), isTls: tls });
     } catch (error) {
       if (!(error instanceof DocumentError)) throw error;
       faults.push(`${error.message}; it is no gateway that runs`);
@@ -71,8 +77,8 @@ export async function registeredGateways(kv: Kv, folder: string): Promise<Regist
 }
 
 /** What a gateway says of itself. Throws a `CommandError` when it does not answer, or not as a gateway. */
-export async function statusOf({ admin }: Gateway): Promise<Status> {
-  const body = await askStatus(address().parse(admin));
+export async function statusOf(client: AdminClient, { admin, isTls }: Gateway): Promise<Status> {
+  const body = await client.statusOf(address().parse(admin), isTls);
   const shown: unknown = JSON.parse(body);
   if (!outline.safeParse(shown).success) {
     throw new CommandError(`what answers at ${admin} is no gateway`);
@@ -82,6 +88,7 @@ export async function statusOf({ admin }: Gateway): Promise<Status> {
 }
 
 export interface Wait {
+  readonly client: AdminClient;
   /** Of all keys in Consul. */
   readonly prefix: string;
   readonly subject: Subject;
@@ -119,7 +126,7 @@ export async function everywhere(
 
 async function lookAt(gateway: Gateway, wait: Wait): Promise<Whereabouts> {
   try {
-    return { gateway, isReached: true, ...judge(await statusOf(gateway), wait) };
+    return { gateway, isReached: true, ...judge(await statusOf(wait.client, gateway), wait) };
   } catch (error) {
     const says = error instanceof Error ? error.message : String(error);
     return { gateway, isReached: false, isDone: false, isGood: false, says };

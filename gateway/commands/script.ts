@@ -17,6 +17,7 @@ import {
 import { defaultSandboxLimits, Examiner } from "../sandbox/index.ts";
 import { loadSettings } from "../settings.ts";
 import { duration, text } from "../settings-values.ts";
+import { AdminClient } from "./admin-client.ts";
 import { CommandError, readFlag } from "./command-error.ts";
 import { everywhere, registeredGateways, statusOf } from "./everywhere.ts";
 import { historyLines, listLines, statusLines, whereLines } from "./script-print.ts";
@@ -28,6 +29,7 @@ type Print = (line: string) => void;
 interface Desk {
   readonly operations: Operations;
   readonly store: LifeStore;
+  readonly client: AdminClient;
   readonly prefix: string;
   readonly flags: Flags;
   readonly by: string;
@@ -57,7 +59,9 @@ export async function runScript(
 ): Promise<number> {
   const subcommand = subcommands[name];
   if (subcommand === undefined) throw new CommandError(`script ${name} is not known`);
-  const { consul: named, prefix, script } = await settingsOf(flags, env);
+  const settings = await settingsOf(flags, env);
+  const { consul: named, prefix, script } = settings;
+  const client = await AdminClient.create(settings, env);
   const address = resolveConsulAddress(named.url === null ? {} : { url: named.url }, env);
   const consul = new ConsulClient(address);
   const examiner = new Examiner({ ...defaultSandboxLimits, ...script });
@@ -70,7 +74,7 @@ export async function runScript(
   const operations = new Operations({ store, examine, now: Date.now });
   const by = flags.by === undefined ? whoami() : readFlag("--by", text(), flags.by);
   try {
-    return await subcommand({ operations, store, prefix, flags, by, print }, args);
+    return await subcommand({ operations, store, client, prefix, flags, by, print }, args);
   } catch (error) {
     if (!(error instanceof SourceRefused)) throw error;
     explain(error, print);
@@ -83,8 +87,11 @@ export async function runScript(
 
 /** As `sluice start` would have them here: a source is held to what the gateways hold it to. */
 function settingsOf(flags: Flags, env: Readonly<Record<string, string | undefined>>) {
-  const { config, consul, prefix, scriptMemory, scriptTimeout } = flags;
-  return loadSettings({ config, consul, prefix, scriptMemory, scriptTimeout }, env);
+  const { config, consul, prefix, scriptMemory, scriptTimeout, adminTokenFile, adminHosts } = flags;
+  return loadSettings(
+    { config, consul, prefix, scriptMemory, scriptTimeout, adminTokenFile, adminHosts },
+    env,
+  );
 }
 
 async function push(desk: Desk, [file = ""]: readonly string[]): Promise<number> {
@@ -145,14 +152,14 @@ async function remove(desk: Desk, args: readonly string[]): Promise<number> {
 }
 
 async function status(desk: Desk): Promise<number> {
-  const { store, prefix, print } = desk;
+  const { store, client, prefix, print } = desk;
   const { gateways, faults } = await registeredGateways(store.kv, store.keys.gateways);
   for (const fault of faults) print(`warning: ${fault}`);
   if (gateways.length === 0) print("no gateway is registered");
   let failures = 0;
   for (const gateway of gateways) {
     try {
-      for (const line of statusLines(gateway, await statusOf(gateway), prefix)) print(line);
+      for (const line of statusLines(gateway, await statusOf(client, gateway), prefix)) print(line);
     } catch (error) {
       failures += 1;
       print(`gateway ${gateway.name}: ${error instanceof Error ? error.message : String(error)}`);
@@ -170,12 +177,19 @@ function announce(desk: Desk, subject: Subject, pushed: Pushed): Promise<number>
 }
 
 async function waitFor(desk: Desk, subject: Subject, version: string | null): Promise<number> {
-  const { store, prefix, flags, print } = desk;
+  const { store, client, prefix, flags, print } = desk;
   const timeoutMs = readFlag("--timeout", duration(), flags.timeout ?? "15s");
   const { gateways, faults } = await registeredGateways(store.kv, store.keys.gateways);
   for (const fault of faults) print(`warning: ${fault}`);
   const isWanted = async () => ((await store.source(subject))?.version ?? null) === version;
-  const where = await everywhere(gateways, { prefix, subject, version, timeoutMs, isWanted });
+  const where = await everywhere(gateways, {
+    client,
+    prefix,
+    subject,
+    version,
+    timeoutMs,
+    isWanted,
+  });
   for (const line of whereLines(where)) print(line);
   return where.every(({ isGood }) => isGood) ? 0 : 1;
 }

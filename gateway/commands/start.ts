@@ -1,23 +1,67 @@
 /** `sluice start`: the gateway, with the real parts. */
 import { resolveConsulAddress } from "../../consul/environment.ts";
-import { createLogger } from "../observability/logger.ts";
+import { keptTokenFile, leaveToken, runtimeTokenFile, takeTokenAway } from "../admin-token.ts";
+import { createLogger, type Log } from "../observability/logger.ts";
 import { Primary, runUntilSignal, systemClock } from "../primary/index.ts";
 import { loadSettings } from "../settings.ts";
+import { adminAccess } from "./admin-access.ts";
 import { gatewayParts } from "./gateway-parts.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 export async function runStart(
   flags: Readonly<Record<string, unknown>>,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
 ): Promise<number> {
   const settings = await loadSettings(flags, env);
+  const access = await adminAccess(settings);
   const { url } = settings.consul;
   const address = resolveConsulAddress(url === null ? {} : { url }, env);
   const { password } = address.baseUrl;
   const log = createLogger({
     name: "sluice",
     level: settings.logLevel,
-    secrets: [address.token ?? undefined, password, decodeURIComponent(password)],
+    secrets: [
+      address.token ?? undefined,
+      password,
+      decodeURIComponent(password),
+      access.token ?? undefined,
+    ],
   });
   const parts = gatewayParts({ settings, address, log, clock: systemClock });
-  return runUntilSignal(new Primary({ settings, parts, clock: systemClock, log }), log);
+  const primary = new Primary({ settings, parts, access, clock: systemClock, log });
+  const { token, isGiven } = access;
+  if (token === null || isGiven) return runUntilSignal(primary, log);
+
+  let left: Promise<string | null> = Promise.resolve(null);
+  const status = await runUntilSignal(primary, log, ({ admin }) => {
+    left = leaveForCommands(runtimeTokenFile(admin.port, env), token, settings.dataDir, log);
+  });
+  const path = await left;
+  if (path !== null) await takeTokenAway(path, token);
+  return status;
+}
+
+/** Gives the file that holds the token while the gateway runs; `null`: it could not be written. */
+async function leaveForCommands(
+  path: string,
+  token: string,
+  dataDir: string | null,
+  log: Log,
+): Promise<string | null> {
+  const kept = dataDir === null ? null : keptTokenFile(dataDir);
+  try {
+    await leaveToken(path, token);
+    const file = kept ?? path;
+    log.info({ file }, `writes to the admin API need the token in ${file}`);
+    return path;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const instead =
+      kept === null
+        ? "nobody can write to the admin API; give a token with --admin-token-file"
+        : `commands find it in ${kept} alone`;
+    log.warn({ file: path, reason }, `the admin API's token cannot be left there: ${instead}`);
+    return null;
+  }
 }

@@ -1,8 +1,7 @@
 /** `sluice status`: asks a running gateway's admin API and sets its answer for people. */
 import type { Status } from "../primary/index.ts";
-import { address } from "../settings-values.ts";
-import { askStatus } from "./admin-client.ts";
-import { readFlag } from "./command-error.ts";
+import { loadSettings } from "../settings.ts";
+import { AdminClient } from "./admin-client.ts";
 import { table } from "./table.ts";
 
 export async function showStatus(
@@ -10,11 +9,8 @@ export async function showStatus(
   env: Readonly<Record<string, string | undefined>>,
   print: (line: string) => void,
 ): Promise<number> {
-  const [where, raw] =
-    flags.admin !== undefined
-      ? ["--admin", flags.admin]
-      : ["SLUICE_ADMIN", env.SLUICE_ADMIN || "127.0.0.1:1995"];
-  const body = await askStatus(readFlag(where, address(), raw));
+  const settings = await loadSettings(flags, env);
+  const body = await (await AdminClient.create(settings, env)).status();
   if (flags.json === true) print(body.trimEnd());
   // The gateway that answers may be another version than this one; its shape is taken as it comes.
   else for (const line of describe(JSON.parse(body) as Status)) print(line);

@@ -1,8 +1,11 @@
 /** The addresses of the gateway: whether they can be bound, and one line that says why not. */
 import { lookup } from "node:dns/promises";
-import { BoundSocket } from "node:net";
+import { BoundSocket, isIP } from "node:net";
+import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
+import { isLoopback } from "../foreign-requests.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
+import type { AdminAccess } from "./admin/access.ts";
 
 interface SocketError {
   readonly code?: string | undefined;
@@ -52,10 +55,42 @@ export function closeListeners(listeners: readonly BoundListener[]): void {
   for (const { socket } of listeners) socket.close();
 }
 
+export interface AdminPlace {
+  /** As the operator wrote it. */
+  readonly wanted: Address;
+  /** The IP address that its host stands for. */
+  readonly host: string;
+  /** Other machines reach it. */
+  readonly isExposed: boolean;
+  /** What it is called beside its address. */
+  readonly names: readonly string[];
+}
+
+/**
+ * Where the admin API is to listen. Throws a `StartError` when other machines would reach it and nobody
+ * said what they must show.
+ */
+export async function adminPlace(wanted: Address, access: AdminAccess): Promise<AdminPlace> {
+  const { address: host } = await lookup(wanted.host).catch((error: unknown) => {
+    throw new StartError(cannotListen("--admin", wanted, error as NodeJS.ErrnoException));
+  });
+  const isExposed = !isLoopback(host);
+  if (isExposed && !access.isGiven && !access.tls?.clientCa) {
+    throw new StartError(
+      `--admin ${formatAddress(wanted)}: other machines reach this address; give a token (--admin-token-file, SLUICE_ADMIN_TOKEN), ask for client certificates (--admin-client-ca), or listen on 127.0.0.1`,
+    );
+  }
+  const names = isIP(wanted.host) === 0 ? [wanted.host] : [];
+  return { wanted, host, isExposed, names: isExposed ? [...names, hostname()] : names };
+}
+
 /** Returns the address with the port that was bound. Throws a `StartError`. */
-export async function listenAdmin(admin: FastifyInstance, wanted: Address): Promise<Address> {
+export async function listenAdmin(
+  admin: FastifyInstance,
+  { wanted, host }: AdminPlace,
+): Promise<Address> {
   try {
-    await admin.listen({ host: wanted.host, port: wanted.port });
+    await admin.listen({ host, port: wanted.port });
   } catch (error) {
     throw new StartError(cannotListen("--admin", wanted, error as NodeJS.ErrnoException));
   }

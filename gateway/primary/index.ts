@@ -1,5 +1,6 @@
 /** The door of the primary room: the control plane, and what it shows of itself. */
 export { StartError } from "./addresses.ts";
+export type { AdminAccess, AdminTls } from "./admin/access.ts";
 export { systemClock } from "./clock.ts";
 export type { PrimaryParts, Sources } from "./parts.ts";
 export type { PrimaryOptions } from "./primary.ts";

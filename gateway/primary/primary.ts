@@ -10,6 +10,8 @@ import type { Log } from "../observability/logger.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
 import {
+  type AdminPlace,
+  adminPlace,
   type BoundListener,
   bindListeners,
   closeListeners,
@@ -17,6 +19,7 @@ import {
   listenAdmin,
   StartError,
 } from "./addresses.ts";
+import type { AdminAccess } from "./admin/access.ts";
 import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
 import type { Clock } from "./clock.ts";
@@ -33,6 +36,8 @@ import { Workers } from "./workers.ts";
 export interface PrimaryOptions {
   readonly settings: Settings;
   readonly parts: PrimaryParts;
+  /** Who may use the admin API. */
+  readonly access: AdminAccess;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -48,6 +53,7 @@ const noConsul = (url: string) =>
 export class Primary {
   readonly #settings: Settings;
   readonly #parts: PrimaryParts;
+  readonly #access: AdminAccess;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #startedMs: number;
@@ -59,9 +65,10 @@ export class Primary {
   #running: Running | null = null;
   #isStopping = false;
 
-  constructor({ settings, parts, clock, log }: PrimaryOptions) {
+  constructor({ settings, parts, access, clock, log }: PrimaryOptions) {
     this.#settings = settings;
     this.#parts = parts;
+    this.#access = access;
     this.#clock = clock;
     this.#log = log;
     this.#startedMs = clock.ticks();
@@ -75,12 +82,13 @@ export class Primary {
   /** Resolves when the control plane runs; workers come up after that. Throws a `StartError`. */
   async start(): Promise<{ readonly admin: Address }> {
     const { admin } = this.#settings;
+    const place = await adminPlace(admin, this.#access);
     const file = this.#snapshotFile();
     const loaded = (await file?.load()) ?? null;
     await this.#lookForConsul(loaded);
     const listeners = await bindListeners(listenersOf(this.#settings));
-    const running = this.#assemble(file, loaded, listeners);
-    const address = await listenAdmin(running.admin, admin).catch((error: unknown) => {
+    const running = this.#assemble(file, loaded, listeners, place);
+    const address = await listenAdmin(running.admin, place).catch((error: unknown) => {
       closeListeners(listeners);
       throw error;
     });
@@ -90,6 +98,7 @@ export class Primary {
     this.#registration = registerGateway({
       name: this.#name,
       admin: address,
+      isTls: this.#access.tls !== null,
       key: running.store.keys.gateways + this.#name,
       present: this.#parts.consul.present,
       startedAt: this.#clock.now(),
@@ -99,10 +108,17 @@ export class Primary {
       this.#log.error({ err: error }, "the first state cannot be put together");
       this.#failure.resolve("the first state cannot be put together");
     });
+    const scheme = this.#access.tls === null ? "http" : "https";
     this.#log.info(
       { admin: formatAddress(address), consul: this.#parts.consul.url, boot: this.#boot },
-      `admin API on http://${formatAddress(address)}/status`,
+      `admin API on ${scheme}://${formatAddress(address)}/status`,
     );
+    if (place.isExposed && this.#access.tls === null) {
+      this.#log.warn(
+        { admin: formatAddress(address) },
+        "the admin API's token travels unencrypted; --admin-cert and --admin-key change that",
+      );
+    }
     return { admin: address };
   }
 
@@ -174,6 +190,7 @@ export class Primary {
     file: SnapshotFile | null,
     loaded: LoadedSnapshot | null,
     listeners: readonly BoundListener[],
+    place: AdminPlace,
   ): Running {
     const { settings, clock, log } = {
       settings: this.#settings,
@@ -254,6 +271,10 @@ export class Primary {
       notReady: () => this.notReady(),
       release: () => sources.release(),
       operations,
+      access: { ...this.#access, hosts: [...this.#access.hosts, ...place.names] },
+      isExposed: place.isExposed,
+      log,
+      ticks: () => clock.ticks(),
     });
     return {
       listeners,

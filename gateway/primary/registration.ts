@@ -9,6 +9,7 @@ export interface RegistrationOptions {
   readonly name: string;
   /** Where the admin API listens. */
   readonly admin: Address;
+  readonly isTls: boolean;
   readonly key: string;
   readonly present: (key: string, value: string) => { start(): void; stop(): Promise<void> };
   /** Milliseconds since the epoch. */
@@ -16,13 +17,14 @@ export interface RegistrationOptions {
 }
 
 export function registerGateway(options: RegistrationOptions): { stop(): Promise<void> } {
-  const { name, admin, key, present, startedAt } = options;
+  const { name, admin, isTls, key, present, startedAt } = options;
   const { port } = admin;
   // An address that stands for all of them is none that others could ask.
   const host = admin.host === "0.0.0.0" || admin.host === "::" ? hostname() : admin.host;
   const value = {
     name,
     admin: formatAddress({ host, port }),
+    ...(isTls ? { tls: true } : {}),
     pid: process.pid,
     startedAt: new Date(startedAt).toISOString(),
   };

@@ -453,7 +453,11 @@ for (const kind of consulKinds())
         const { promise, resolve, reject } =
           Promise.withResolvers<import("node:http").IncomingMessage>();
         const port = gateway?.adminPort;
-        const options = { host: "127.0.0.1", port, method, path, headers, agent: false as const };
+        const all = { ...(await gateway?.credentials()), ...headers };
+        const options = {
+          ...{ host: "127.0.0.1", port, method, path, headers: all },
+          agent: false as const,
+        };
         request(options, resolve).once("error", reject).end(body);
         const answer = await promise;
         const json: unknown = JSON.parse(await readText(answer));

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { Agent, type IncomingHttpHeaders, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,6 +85,8 @@ export class TestGateway {
   #outcome: number | NodeJS.Signals | null = null;
   /** TMPDIR of the process: whatever it leaves there is seen. */
   readonly #temporary = mkdtempSync(join(tmpdir(), "sluice-gateway-"));
+  /** Where it leaves the token of its admin API. */
+  readonly #runtime = mkdtempSync(join(tmpdir(), "sluice-runtime-"));
   readonly #seenPids = new Set<number>();
   #isStopped = false;
 
@@ -95,13 +97,19 @@ export class TestGateway {
       ...flags,
     ];
     this.process = spawn(process.execPath, [cli, "start", ...args], {
-      env: { ...cleanEnvironment, TMPDIR: this.#temporary, ...env },
+      env: {
+        ...cleanEnvironment,
+        TMPDIR: this.#temporary,
+        XDG_RUNTIME_DIR: this.#runtime,
+        ...env,
+      },
       stdio: ["ignore", "pipe", "pipe"],
     });
     // A test run that dies takes its gateways with it; the workers follow their primary.
     const onExit = () => {
       this.process.kill("SIGKILL");
       rmSync(this.#temporary, { recursive: true, force: true });
+      rmSync(this.#runtime, { recursive: true, force: true });
     };
     process.once("exit", onExit);
     if (this.process.stdout !== null)
@@ -177,8 +185,24 @@ export class TestGateway {
     if (this.hasEnded) throw new Error(`the gateway ended: ${this.#describe()}`);
   }
 
-  admin(path: string, method = "GET"): Promise<GatewayAnswer> {
-    return send(this.adminPort, { host: "admin", path, method });
+  /** Writes bring the token. */
+  async admin(path: string, method = "GET"): Promise<GatewayAnswer> {
+    const headers = method === "GET" ? {} : await this.credentials();
+    return send(this.adminPort, { host: "localhost", path, method, headers });
+  }
+
+  /** The directory that commands must be given as XDG_RUNTIME_DIR to find its token. */
+  get runtimeDir(): string {
+    return this.#runtime;
+  }
+
+  /** The header that writes to its admin API need, with the token that it made. */
+  async credentials(): Promise<Readonly<Record<string, string>>> {
+    const path = join(this.#runtime, "sluice", `admin-token-${this.adminPort}`);
+    const token = await eventually("the gateway has left its token", async () =>
+      readFileSync(path, "utf8").trim(),
+    );
+    return { authorization: `Bearer ${token}` };
   }
 
   async status(): Promise<Status> {
@@ -240,11 +264,14 @@ export class TestGateway {
       await until("every worker of the gateway has ended", () => left().length === 0, {
         describe: left,
       });
-      const files = readdirSync(this.#temporary);
+      const runtime = join(this.#runtime, "sluice");
+      const tokens = outcome === 0 && existsSync(runtime) ? readdirSync(runtime) : [];
+      const files = [...readdirSync(this.#temporary), ...tokens];
       if (files.length > 0) throw new Error(`the gateway left files behind: ${files.join(", ")}`);
     } finally {
       for (const pid of left()) process.kill(pid, "SIGKILL");
       rmSync(this.#temporary, { recursive: true, force: true });
+      rmSync(this.#runtime, { recursive: true, force: true });
     }
     return outcome;
   }

@@ -4,8 +4,12 @@
  */
 import fastify, { type FastifyInstance } from "fastify";
 import type { Operations } from "../../life/index.ts";
+import type { Log } from "../../observability/logger.ts";
 import type { Status } from "../status.ts";
+import { type AdminAccess, createGuard, isWrite } from "./access.ts";
 import { failure, failureOf } from "./failures.ts";
+import { createJournal } from "./journal.ts";
+import { type AdminLimits, createAdminListener, defaultAdminLimits } from "./listener.ts";
 import { addSources } from "./sources.ts";
 
 export interface AdminOptions {
@@ -15,16 +19,24 @@ export interface AdminOptions {
   /** Accepts what Consul has now; returns how many entries were let go. */
   readonly release: () => number;
   readonly operations: Operations;
+  readonly access: AdminAccess;
+  /** Other machines reach the address that it will listen on. */
+  readonly isExposed: boolean;
+  readonly log: Log;
+  /** Milliseconds on a clock that never goes back. */
+  readonly ticks: () => number;
+  readonly limits?: AdminLimits;
 }
 
 /** An instance that does not listen yet. Every answer, errors included, is JSON. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
-  const { status, notReady, release, operations } = options;
+  const { status, notReady, release, operations, access, isExposed, log, ticks } = options;
+  const { limits = defaultAdminLimits } = options;
   const server = fastify({
     logger: false,
     // An admin connection that does nothing holds up no shutdown.
     forceCloseConnections: true,
-    requestTimeout: 10_000,
+    serverFactory: (handler) => createAdminListener(access.tls, limits, handler),
     bodyLimit: 64 * 1024,
     // What the router itself refuses.
     frameworkErrors: (error, _request, reply) => {
@@ -34,15 +46,18 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     },
   });
 
+  const guard = createGuard(access, isExposed);
+  const journal = createJournal(log, ticks);
   server.addHook("onRequest", async (request, reply) => {
-    // A page in an operator's browser may reach this port, but must not be able to change anything.
-    const { origin, host } = request.headers;
-    if (request.method === "GET" || request.method === "HEAD" || origin === undefined) return;
-    if (!URL.canParse(origin) || new URL(origin).host !== host) {
-      await reply
-        .code(403)
-        .send(failure(403, "foreign_origin", "the request comes from a web page"));
-    }
+    const refusal = guard(request.raw);
+    if (refusal === null) return;
+    // What is refused may have a body, which nobody will read.
+    reply.code(refusal.status).header("connection", "close");
+    if (refusal.status === 401) reply.header("www-authenticate", 'Bearer realm="sluice"');
+    await reply.send(refusal);
+  });
+  server.addHook("onResponse", async (request, reply) => {
+    if (isWrite(request.raw)) journal.note(request.raw, reply.statusCode);
   });
 
   server.setNotFoundHandler((request, reply) => {

@@ -13,14 +13,13 @@ import {
   sourceText,
   subjectOf,
 } from "../../life/index.ts";
+import { whoHeader } from "./journal.ts";
 
 type Kind = "scripts" | "modules";
 
 /** Deepest first, so that a module may have slashes in its name. */
 const actions = ["test", "history", "rollback"] as const;
 type Action = (typeof actions)[number] | null;
-
-const whoHeader = "sluice-by";
 
 export function addSources(server: FastifyInstance, operations: Operations): void {
   // Whatever a client calls it: a script is text.

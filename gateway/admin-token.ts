@@ -1,0 +1,157 @@
+/**
+ * The token of a gateway's admin API: the one that an operator gave, or one that the gateway makes and
+ * keeps where only its own user can read it, so that the commands of that user find it.
+ */
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { SettingsError } from "./settings.ts";
+import { type AdminSettings, tokenVariable } from "./settings-admin.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const fileName = "admin-token";
+/** RFC 6750 section 2.1, and long enough not to be guessed. */
+const tokenForm = /^[A-Za-z0-9._~+/-]{16,512}=*$/;
+const maxFileBytes = 4096;
+
+/** The token that the settings name; `null` when they name none. Throws a `SettingsError`. */
+export async function givenToken({ token, tokenFile }: AdminSettings): Promise<string | null> {
+  if (token !== null && tokenFile !== null) {
+    throw new SettingsError(`--admin-token-file and ${tokenVariable}: give one of them`);
+  }
+  if (token !== null) return checked(tokenVariable, token);
+  if (tokenFile === null) return null;
+  const text = await readFile(tokenFile, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw new SettingsError(`--admin-token-file: ${tokenFile} cannot be read: ${reasonOf(error)}`);
+  });
+  return checked(`--admin-token-file: ${tokenFile}`, text.trim());
+}
+
+export function makeToken(): string {
+  return randomBytes(32).toString("base64url");
+}
+
+/** Where a gateway with this data directory keeps the token that it makes. */
+export function keptTokenFile(dataDir: string): string {
+  return join(dataDir, fileName);
+}
+
+/** Where a gateway leaves it for the commands of its own user while it runs. */
+export function runtimeTokenFile(adminPort: number, env: Environment): string {
+  const state = env.XDG_STATE_HOME || join(env.HOME || homedir(), ".local", "state");
+  return join(env.XDG_RUNTIME_DIR || state, "sluice", `${fileName}-${adminPort}`);
+}
+
+/**
+ * The token in the data directory, made when there is none. Two gateways that start at once get the same.
+ * Throws a `SettingsError`.
+ */
+export async function keepToken(dataDir: string): Promise<string> {
+  const path = keptTokenFile(dataDir);
+  try {
+    const kept = await readOwn(path);
+    if (kept !== null) return kept;
+    const token = makeToken();
+    await writeOwn(path, token, link);
+    return token;
+  } catch (error) {
+    // Another gateway has made it in between.
+    const other = codeOf(error) === "EEXIST" ? await readOwn(path) : null;
+    if (other !== null) return other;
+    if (error instanceof SettingsError) throw error;
+    throw new SettingsError(`--data-dir: ${path} cannot be used: ${reasonOf(error)}`);
+  }
+}
+
+/** Replaces what is there. Rejects when there is no place for it. */
+export function leaveToken(path: string, token: string): Promise<void> {
+  return writeOwn(path, token, rename);
+}
+
+/** Removes it if it still is this token: another gateway may have the port by now. */
+export async function takeTokenAway(path: string, token: string): Promise<void> {
+  const left = await readOwn(path).catch(() => null);
+  if (left === token) await rm(path, { force: true }).catch(() => {});
+}
+
+/** What a gateway of this machine has made, for a command; `null`: nothing that this user may read. */
+export async function findToken(
+  adminPort: number,
+  dataDir: string | null,
+  env: Environment,
+): Promise<string | null> {
+  const kept = dataDir === null ? null : await readOwn(keptTokenFile(dataDir)).catch(refusedOnly);
+  return kept ?? (await readOwn(runtimeTokenFile(adminPort, env)).catch(refusedOnly));
+}
+
+/** A file that this user may not read holds nothing for it; one that others may read is refused aloud. */
+function refusedOnly(error: unknown): null {
+  if (error instanceof SettingsError) throw error;
+  return null;
+}
+
+/** `null` when there is none. Throws a `SettingsError` for a file that is not its owner's alone. */
+async function readOwn(path: string): Promise<string | null> {
+  // Not through a link, which somebody else may have put there.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const file = await open(path, flags).catch((error: unknown) => {
+    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return null;
+    if (codeOf(error) === "ELOOP") throw new SettingsError(`${path}: is a link and not a token`);
+    throw error;
+  });
+  if (file === null) return null;
+  try {
+    const { mode, uid, size } = await file.stat();
+    const own = process.geteuid?.() ?? uid;
+    if ((mode & 0o077) !== 0) {
+      throw new SettingsError(
+        `${path}: others may read it or write to it; chmod 600, or remove it`,
+      );
+    }
+    if (uid !== own && own !== 0) throw new SettingsError(`${path}: belongs to another user`);
+    if (size > maxFileBytes) throw new SettingsError(`${path}: is no token`);
+    return checked(path, (await file.readFile("utf8")).trim());
+  } finally {
+    await file.close();
+  }
+}
+
+/** Whole or not at all: `place` (`link` or `rename`) brings the finished file to its name. */
+async function writeOwn(
+  path: string,
+  token: string,
+  place: (from: string, to: string) => Promise<void>,
+): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
+  try {
+    const file = await open(temporary, "wx", 0o600);
+    try {
+      await file.writeFile(`${token}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await place(temporary, path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+function checked(where: string, token: string): string {
+  if (tokenForm.test(token)) return token;
+  throw new SettingsError(
+    `${where}: is no token: 16 to 512 letters, digits and characters of . _ ~ + / -`,
+  );
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+function reasonOf(error: unknown): string {
+  return String(codeOf(error) ?? (error instanceof Error ? error.message : error));
+}

@@ -1,0 +1,45 @@
+/** What `sluice start` asks of whoever uses its admin API: a token, certificates, or both. */
+import { readFile } from "node:fs/promises";
+import { createSecureContext } from "node:tls";
+import { givenToken, keepToken, makeToken } from "../admin-token.ts";
+import type { AdminAccess, AdminTls } from "../primary/index.ts";
+import { type Settings, SettingsError } from "../settings.ts";
+import type { AdminSettings } from "../settings-admin.ts";
+
+/** Throws a `SettingsError`. */
+export async function adminAccess({ adminAccess: given, dataDir }: Settings): Promise<AdminAccess> {
+  const tls = await readTls(given);
+  const token = await givenToken(given);
+  const access = { tls, hosts: given.hosts, isGiven: token !== null };
+  if (token !== null || (tls !== null && tls.clientCa !== null)) return { ...access, token };
+  return { ...access, token: dataDir === null ? makeToken() : await keepToken(dataDir) };
+}
+
+async function readTls({ cert, key, clientCa }: AdminSettings): Promise<AdminTls | null> {
+  if (cert === null && key === null && clientCa === null) return null;
+  if (cert === null || key === null) {
+    const missing = cert === null ? "--admin-cert" : "--admin-key";
+    throw new SettingsError(`${missing}: is missing; a certificate and its key go together`);
+  }
+  const tls = {
+    cert: await readPem("--admin-cert", cert),
+    key: await readPem("--admin-key", key),
+    clientCa: clientCa === null ? null : await readPem("--admin-client-ca", clientCa),
+  };
+  try {
+    createSecureContext({ cert: tls.cert, key: tls.key });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new SettingsError(`--admin-cert, --admin-key: they cannot be used: ${reason}`);
+  }
+  if (tls.clientCa !== null && !tls.clientCa.includes("-----BEGIN CERTIFICATE-----")) {
+    throw new SettingsError(`--admin-client-ca: ${clientCa} holds no certificate`);
+  }
+  return tls;
+}
+
+export async function readPem(flag: string, path: string): Promise<string> {
+  return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw new SettingsError(`${flag}: ${path} cannot be read: ${error.code ?? error.message}`);
+  });
+}
