@@ -6,6 +6,7 @@ import {
   type Declared,
   defaultThreshold,
   type ExamineScript,
+  ModuleGraph,
   type Threshold,
 } from "../sandbox/index.ts";
 import type { Json, Source, Tables } from "../state/index.ts";
@@ -19,25 +20,31 @@ const plain: Declared = {
 
 export class Declarations {
   readonly #examine: ExamineScript;
-  readonly #modules: Map<string, Source>;
+  readonly #modules: ModuleGraph;
   readonly #settings: Map<string, Json>;
   readonly #declared = new Map<string, Declared>();
 
   constructor(examine: ExamineScript, live: Tables) {
     this.#examine = examine;
-    this.#modules = new Map(live.module);
+    this.#modules = new ModuleGraph(live.module);
     this.#settings = new Map(live.setting);
   }
 
   /** Returns whether it is another text than before. */
   takeModule(name: string, source: Source | null): boolean {
-    const before = this.#modules.get(name);
-    setOrDelete(this.#modules, name, source);
+    const before = this.#modules.modules.get(name);
+    this.#modules.set(name, source);
     return before !== undefined && before.version !== source?.version;
   }
 
+  /** These modules and all that import one of them, directly or through others. */
+  concernedBy(modules: Iterable<string>): ReadonlySet<string> {
+    return this.#modules.concernedBy(modules);
+  }
+
   takeSetting(name: string, value: Json | null): void {
-    setOrDelete(this.#settings, name, value);
+    if (value === null) this.#settings.delete(name);
+    else this.#settings.set(name, value);
   }
 
   learn(version: string, declared: Declared): void {
@@ -75,7 +82,7 @@ export class Declarations {
   async examine(host: string, version: string, text: string): Promise<string | null> {
     const { fault, declared } = await this.#examine(host, {
       script: new Map([[host, { text, version, modifyIndex: 0 }]]),
-      module: this.#modules,
+      module: this.#modules.modules,
       setting: this.#settings,
     });
     if (declared !== null) this.learn(version, declared);
@@ -87,9 +94,4 @@ export class Declarations {
     const problem = await this.examine(host, version, text);
     if (problem !== null) this.learn(version, plain);
   }
-}
-
-function setOrDelete<V>(map: Map<string, V>, key: string, value: V | null): void {
-  if (value === null) map.delete(key);
-  else map.set(key, value);
 }

@@ -2,7 +2,7 @@
  * What one gateway knows of one host's script: what Consul has, what is agreed on, what serves. Works
  * out the next agreement; fetches and writes nothing.
  */
-import type { Rollout, Schedule } from "../sandbox/index.ts";
+import { imports, type Rollout, type Schedule } from "../sandbox/index.ts";
 import type { Change, LifeDocument, OutOfService, Source, TakenBack } from "../state/index.ts";
 import { accept, beginning, stallOf, takeBack, widen } from "./agreement.ts";
 import { Fetches } from "./fetches.ts";
@@ -136,13 +136,15 @@ export class HostLife {
     return this.#hopeless?.version === live ? this.#hopeless.reason : null;
   }
 
-  /** A module changed that a version imports which is out of service. False when there is no such version. */
+  /**
+   * A version that is out of service needs a module that changed. False when there is no such version.
+   * @param modules all that the change concerns, those that import what changed among them.
+   */
   mend(modules: ReadonlySet<string>, atMs: number): boolean {
     const source = this.service.script;
     if (source?.outOfService === undefined) return false;
-    const { version, text } = source;
-    if (![...modules].some((name) => text.includes(`modules/${name}`))) return false;
-    this.#findings.mend(version, atMs);
+    if (!imports(source, modules)) return false;
+    this.#findings.mend(source.version, atMs);
     return true;
   }
 

@@ -92,8 +92,9 @@ export class Lives {
       }
       if (change.kind === "setting") this.#declared.takeSetting(change.key, change.value);
     }
+    const concerned = this.#declared.concernedBy(modules);
     for (const [host, slot] of modules.size === 0 ? [] : this.#hosts) {
-      if (slot.mend(modules, this.#options.clock.now())) passing.push(...this.#settle(host));
+      if (slot.mend(concerned, this.#options.clock.now())) passing.push(...this.#settle(host));
     }
     // In the same call, so that a module and the scripts that need it make one version.
     for (const change of changes) {

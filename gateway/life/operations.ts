@@ -8,7 +8,13 @@ import {
   parseEntryName,
   parseHostName,
 } from "../documents/index.ts";
-import type { Examination, ExamineScript, ScriptTables } from "../sandbox/index.ts";
+import {
+  type Examination,
+  type ExamineScript,
+  imports,
+  ModuleGraph,
+  type ScriptTables,
+} from "../sandbox/index.ts";
 import type { Json, LifeDocument, Source } from "../state/index.ts";
 import { isTakenBack } from "./agreement.ts";
 import { SourceMissing, SourceRefused } from "./errors.ts";
@@ -245,8 +251,10 @@ export class Operations {
   async #examineModule(name: string, tables: Omit<ScriptTables, "script">): Promise<Examination> {
     const found = await this.#probe(name, tables);
     if (found.fault !== null) return found;
+    const graph = new ModuleGraph(tables.module);
+    const concerned = graph.concernedBy([name]);
     for (const script of await this.#entries("scripts")) {
-      if (!imports(script.text, name)) continue;
+      if (!imports(asSource(script.text), concerned)) continue;
       const { fault } = await this.#examineOne(script.name, script.text, tables);
       if (fault === null) continue;
       const message = `it would break scripts/${script.name}: ${fault.message}`;
@@ -265,7 +273,7 @@ export class Operations {
   async #importerOf(name: string): Promise<string | null> {
     for (const kind of ["scripts", "modules"] as const) {
       for (const entry of await this.#entries(kind)) {
-        if (imports(entry.text, name)) return `${kind}/${entry.name}`;
+        if (imports(asSource(entry.text), new Set([name]))) return `${kind}/${entry.name}`;
       }
     }
     return null;
@@ -293,10 +301,6 @@ function nameOf(subject: Subject): string {
 
 function asSource(text: string): Source {
   return { text, version: versionOf(text), modifyIndex: 0 };
-}
-
-function imports(text: string, name: string): boolean {
-  return ["'", '"'].some((quote) => text.includes(`${quote}modules/${name}${quote}`));
 }
 
 function parseLoosely(json: string): Json | undefined {

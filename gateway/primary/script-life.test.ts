@@ -273,32 +273,35 @@ for (const kind of consulKinds())
       expect([why(a), why(b)]).to.deep.equal([null, null]);
     });
 
-    it("a version that is out of service is tried again when a module that it imports changes", async () => {
-      const host = newHost();
-      const [a, b] = [newNode("a"), newNode("b")];
-      const both = [a, b];
-      const module = async (text: string) => {
-        const value = { text, version: versionOf(text), modifyIndex: 1 };
-        for (const node of both) await node.offer({ kind: "module", key: "slow", value });
-      };
-      await module(`export const word = "a";`);
-      const text = `import { word } from "modules/slow"; ${rule("x", " void word;")}`;
-      await bring(host, text, both);
-      a.stall(host, text);
-      const isOut = () => both.map((node) => node.scripts.get(host)?.outOfService !== undefined);
-      await eventually("both know", async () => {
-        await b.look(host);
-        expect(isOut()).to.deep.equal([true, true]);
+    for (const way of ["itself", "through another module"])
+      it(`a version that is out of service is tried again when a module changes that it imports ${way}`, async () => {
+        const host = newHost();
+        const name = way === "itself" ? "slow" : "between";
+        const [a, b] = [newNode("a"), newNode("b")];
+        const both = [a, b];
+        const module = async (text: string, key = "slow") => {
+          const value = { text, version: versionOf(text), modifyIndex: 1 };
+          for (const node of both) await node.offer({ kind: "module", key, value });
+        };
+        await module(`export const word = "a";`);
+        await module(`export { word } from "modules/slow";`, "between");
+        const text = `import { word } from "modules/${name}"; ${rule("x", " void word;")}`;
+        await bring(host, text, both);
+        a.stall(host, text);
+        const isOut = () => both.map((node) => node.scripts.get(host)?.outOfService !== undefined);
+        await eventually("both know", async () => {
+          await b.look(host);
+          expect(isOut()).to.deep.equal([true, true]);
+        });
+        clock.advance(1_000);
+        await module(`export const word = "b";`);
+        await eventually("both agree", async () => {
+          for (const node of both) await node.look(host);
+          expect(isOut()).to.deep.equal([false, false]);
+          expect((await store.life(host))?.takenBack).to.deep.equal([]);
+        });
+        expect(await outcomes(host)).to.deep.equal(["live", "out of service"]);
       });
-      clock.advance(1_000);
-      await module(`export const word = "b";`);
-      await eventually("both agree", async () => {
-        for (const node of both) await node.look(host);
-        expect(isOut()).to.deep.equal([false, false]);
-        expect((await store.life(host))?.takenBack).to.deep.equal([]);
-      });
-      expect(await outcomes(host)).to.deep.equal(["live", "out of service"]);
-    });
 
     it("a version on trial that stalled a worker loses its share everywhere", async () => {
       const host = newHost();

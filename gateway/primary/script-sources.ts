@@ -1,67 +1,44 @@
 /**
- * The texts of scripts and modules and which imports which, as far as it can be read off a text without
- * running it. Too many imports cost a check; none is missed.
+ * The texts of scripts and modules, and which scripts a module concerns. Which modules a text imports is the
+ * sandbox's to say.
  */
+import { Importers, ModuleGraph } from "../sandbox/index.ts";
 import type { Source, Tables } from "../state/index.ts";
 
-const moduleName = /["'`]modules\/([^"'`\\\s]+)["'`]/g;
-
 export class ScriptSources {
-  readonly script: Map<string, Source>;
-  readonly module: Map<string, Source>;
-  readonly #imports = new WeakMap<Source, readonly string[]>();
+  readonly #script = new Map<string, Source>();
+  readonly #importers = new Importers();
+  readonly modules: ModuleGraph;
 
-  constructor(script: ReadonlyMap<string, Source>, module: ReadonlyMap<string, Source>) {
-    this.script = new Map(script);
-    this.module = new Map(module);
+  constructor({ script, module }: Pick<Tables, "script" | "module">) {
+    this.modules = new ModuleGraph(module);
+    for (const [host, source] of script) this.set("script", host, source);
   }
 
-  static of(tables: Tables): ScriptSources {
-    return new ScriptSources(tables.script, tables.module);
+  get script(): ReadonlyMap<string, Source> {
+    return this.#script;
+  }
+
+  get module(): ReadonlyMap<string, Source> {
+    return this.modules.modules;
   }
 
   set(kind: "script" | "module", name: string, value: Source | null): void {
-    if (value === null) this[kind].delete(name);
-    else this[kind].set(name, value);
-  }
-
-  /** The modules that a text names, and those that these name in turn. */
-  importsOf(source: Source): ReadonlySet<string> {
-    const found = new Set<string>();
-    const open = [source];
-    for (let next = open.pop(); next !== undefined; next = open.pop()) {
-      for (const name of this.#named(next)) {
-        if (found.has(name)) continue;
-        found.add(name);
-        const module = this.module.get(name);
-        if (module !== undefined) open.push(module);
-      }
+    if (kind === "module") {
+      this.modules.set(name, value);
+      return;
     }
-    return found;
+    this.#importers.set(name, this.#script.get(name) ?? null, value);
+    if (value === null) this.#script.delete(name);
+    else this.#script.set(name, value);
   }
 
-  #named(source: Source): readonly string[] {
-    const known = this.#imports.get(source);
-    if (known !== undefined) return known;
-    const names = [...source.text.matchAll(moduleName)].map((match) => match[1] ?? "");
-    this.#imports.set(source, names);
-    return names;
+  /** The hosts whose script names one of these modules itself. */
+  hostsOf(modules: Iterable<string>): ReadonlySet<string> {
+    const hosts = new Set<string>();
+    for (const name of modules) for (const host of this.#importers.of(name)) hosts.add(host);
+    return hosts;
   }
-}
-
-/** The hosts whose script, in any of the `sources`, imports one of `modules`. */
-export function importersOf(
-  modules: ReadonlySet<string>,
-  ...sources: readonly ScriptSources[]
-): ReadonlySet<string> {
-  const hosts = new Set<string>();
-  if (modules.size === 0) return hosts;
-  for (const set of sources) {
-    for (const [host, source] of set.script) {
-      if (!set.importsOf(source).isDisjointFrom(modules)) hosts.add(host);
-    }
-  }
-  return hosts;
 }
 
 /** Runs `task` for each item, at most `limit` at once. Rejects with the first error. */

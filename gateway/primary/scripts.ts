@@ -3,10 +3,16 @@
  * One that fails is refused and its last good version stays. Everything else passes at once.
  */
 import type { Log } from "../observability/logger.ts";
-import type { CheckScript, FailedCase, ScriptFault } from "../sandbox/sandbox.ts";
+import {
+  type CheckScript,
+  closureOf,
+  type FailedCase,
+  imports,
+  type ScriptFault,
+} from "../sandbox/index.ts";
 import type { Change, Json, Source, Tables } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
-import { forEachAtMost, importersOf, ScriptSources } from "./script-sources.ts";
+import { forEachAtMost, ScriptSources } from "./script-sources.ts";
 
 export interface ScriptGateOptions {
   readonly check: CheckScript;
@@ -84,8 +90,8 @@ export class ScriptGate {
     this.#onRefused = options.onRefused ?? (() => {});
     this.#onKept = options.onKept ?? (() => {});
     this.#alsoLive = options.alsoLive ?? (() => []);
-    this.#wanted = ScriptSources.of(options.live);
-    this.#live = ScriptSources.of(options.live);
+    this.#wanted = new ScriptSources(options.live);
+    this.#live = new ScriptSources(options.live);
     this.#settings = new Map(options.live.setting);
     for (const host of this.#live.script.keys()) this.#loadedAt.set(host, this.#clock.now());
   }
@@ -178,14 +184,11 @@ export class ScriptGate {
       else scripts.add(name);
     }
     // A script brings along the modules that it imports and that were refused or are new.
-    for (const host of scripts) {
-      const source = this.#wanted.script.get(host);
-      if (source) for (const name of this.#wanted.importsOf(source)) modules.add(name);
-    }
+    const sources = [...scripts].flatMap((host) => this.#wanted.script.get(host) ?? []);
+    for (const name of this.#wanted.modules.closureOf(sources)) modules.add(name);
     // So does a module that was refused, maybe for the lack of one of these.
-    for (const [name, source] of this.#wanted.module) {
-      if (!this.#refusals.has(`modules/${name}`)) continue;
-      if (!this.#wanted.importsOf(source).isDisjointFrom(modules)) modules.add(name);
+    for (const name of this.#wanted.modules.concernedBy(modules)) {
+      if (this.#refusals.has(`modules/${name}`)) modules.add(name);
     }
     for (const host of this.#importersOf(modules)) scripts.add(host);
     for (const host of scripts) {
@@ -233,11 +236,10 @@ export class ScriptGate {
       const fault = await this.#faultOfModule(name, wantedModules);
       // A module is at fault here for its own text, and for a cycle that it is in; what it imports answers
       // for itself.
-      const source = wantedModules.get(name);
-      const isInCycle = source !== undefined && this.#wanted.importsOf(source).has(name);
-      if (fault !== null && (fault.key === `modules/${name}` || isInCycle)) {
-        refused.push({ key: `modules/${name}`, fault });
-      } else sound.push(name);
+      const isAtFault =
+        fault !== null && (fault.key === `modules/${name}` || isInCycle(name, wantedModules));
+      if (isAtFault) refused.push({ key: `modules/${name}`, fault });
+      else sound.push(name);
     });
     for (const name of sound) setOrDelete(candidates, name, wantedModules.get(name));
 
@@ -275,7 +277,7 @@ export class ScriptGate {
     wanted: ReadonlyMap<string, Source>,
     passed: ReadonlyMap<string, Source>,
   ): ScriptFault {
-    const cause = [...this.#wanted.importsOf(script)].find(
+    const cause = [...this.#wanted.modules.closureOf([script])].find(
       (name) => wanted.has(name) && !passed.has(name),
     );
     if (cause === undefined) return fault;
@@ -284,12 +286,13 @@ export class ScriptGate {
 
   /** The hosts of which any version that serves, or is to serve, imports one of `modules`. */
   #importersOf(modules: ReadonlySet<string>): ReadonlySet<string> {
-    const hosts = new Set(importersOf(modules, this.#wanted, this.#live));
-    if (modules.size === 0) return hosts;
+    if (modules.size === 0) return modules;
+    const concerned = this.#wanted.modules.concernedBy(modules);
+    const hosts = this.#wanted
+      .hostsOf(concerned)
+      .union(this.#live.hostsOf(this.#live.modules.concernedBy(modules)));
     for (const host of this.#wanted.script.keys()) {
-      const isImporter = (source: Source) =>
-        !this.#wanted.importsOf(source).isDisjointFrom(modules);
-      if (this.#alsoLive(host).some(isImporter)) hosts.add(host);
+      if (this.#alsoLive(host).some((source) => imports(source, concerned))) hosts.add(host);
     }
     return hosts;
   }
@@ -370,6 +373,12 @@ export class ScriptGate {
       `${whole} is refused: ${message}`,
     );
   }
+}
+
+/** Whether a module needs itself. */
+function isInCycle(name: string, modules: ReadonlyMap<string, Source>): boolean {
+  const source = modules.get(name);
+  return source !== undefined && closureOf([source], modules).has(name);
 }
 
 function setOrDelete<V>(map: Map<string, V>, key: string, value: V | undefined): void {

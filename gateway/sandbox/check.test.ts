@@ -46,7 +46,53 @@ const faults: Readonly<Record<string, readonly [ScriptTables, RegExp]>> = {
     tables(`import { two } from "modules/one"; ${good}`, { one: "export const one = 1" }),
     /^scripts\/a\.example\.com:1:21 modules\/one has no export named two$/,
   ],
-  "no default export": [tables("export const a = 1;"), /the default export must be a function/],
+  "no default export": [
+    tables("export const match = {};"),
+    /the default export must be a function/,
+  ],
+  "a mistyped export": [
+    tables(`\nexport const macth = {}; ${good}`),
+    /^scripts\/a\.example\.com:2:14 the export macth means nothing: did you mean match\?$/,
+  ],
+  "an export in another case": [
+    tables(`export function OnResponse() {} ${good}`),
+    /the export OnResponse means nothing: did you mean onResponse\?$/,
+  ],
+  "tests in the singular": [
+    tables(`const all = []; export { all as test }; ${good}`),
+    /^scripts\/a\.example\.com:1:33 the export test means nothing: did you mean tests\?$/,
+  ],
+  "an export out of a pattern that is like none": [
+    tables(`export const { a: [, helper = 1] } = { a: [] }; ${good}`),
+    /the export helper means nothing: it may be default, match, onError, onResponse, rollout/,
+  ],
+  "an export of a whole module": [
+    tables(`${good}\nexport * from "modules/one";`, {
+      one: `export * from "modules/two"; export const tests = [];`,
+      two: "export const shedule = {}; export default 1;",
+    }),
+    /^scripts\/a\.example\.com:2:1 the export shedule means nothing: did you mean schedule\?$/,
+  ],
+  "a source phase import": [
+    tables(`import source one from "modules/one"; ${good}`, { one: "" }),
+    /^scripts\/a\.example\.com:1:1 import source is not available$/,
+  ],
+  "an import with attributes": [
+    tables(`import "modules/one" with { type: "json" }; ${good}`, { one: "" }),
+    /^scripts\/a\.example\.com:1:\d+ an import has no attributes here$/,
+  ],
+  "more imports than one source may have": [
+    tables(Array.from({ length: 101 }, (_, at) => `import "modules/m${at}";`).join("\n") + good),
+    /^scripts\/a\.example\.com:101:1 it imports more than 100 modules$/,
+  ],
+  "more modules than a script may need": [
+    tables(`import "modules/m0"; ${good}`, chainOf(11, 100)),
+    /^scripts\/a\.example\.com:0:0 it needs more than 1000 modules/,
+  ],
+  "what nests so deep that its imports cannot be read": [
+    tables(`${"[".repeat(1_100)}${"]".repeat(1_100)}; ${good}`),
+    /its imports cannot be read: it is no JavaScript, or nests too deep$/,
+  ],
   "a default export that is no function": [
     tables("export default { a: 1 };"),
     /the default export must be a function/,
@@ -105,6 +151,17 @@ const faults: Readonly<Record<string, readonly [ScriptTables, RegExp]>> = {
   ],
   "a host without a script": [tables({}), /^scripts\/a\.example\.com:0:0 there is no such key$/],
 };
+
+/** A module for each of `width`, `depth` times: the first of each row imports the next row. */
+function chainOf(depth: number, width: number): Readonly<Record<string, string>> {
+  const modules: Record<string, string> = {};
+  for (let row = 0; row < depth; row += 1) {
+    const next = Array.from({ length: width }, (_, at) => `import "modules/m${row + 1}-${at}";`);
+    modules[row === 0 ? "m0" : `m${row}-0`] = next.join("");
+    for (const at of next.keys()) modules[`m${row + 1}-${at}`] = "";
+  }
+  return modules;
+}
 
 describe("checkScript", () => {
   for (const [name, [given, expected]] of Object.entries(faults)) {

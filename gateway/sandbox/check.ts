@@ -10,9 +10,20 @@ import { faultOf, ScriptError } from "./faults.ts";
 import { defaultSandboxLimits, loadTimeoutFactor } from "./limits.ts";
 import { loadLater } from "./loading.ts";
 import type { Examination, SandboxLimits, ScriptFault, ScriptTables } from "./sandbox.ts";
+import { SyntaxReader } from "./syntax.ts";
 
 /** Whatever a script does while it is tried, it is over after this many times its time limit. */
 const deadlineFactor = 10;
+
+/** What examinations share. */
+export interface ExaminerTools {
+  readonly blank: Blank;
+  readonly reader: SyntaxReader;
+}
+
+export function createExaminerTools(): ExaminerTools {
+  return { blank: createBlank(), reader: new SyntaxReader() };
+}
 
 /** The fault of `examineScript`: `null` when the script is good. */
 export async function checkScript(
@@ -31,7 +42,7 @@ export async function examineScript(
   host: string,
   tables: ScriptTables,
   limits: SandboxLimits = defaultSandboxLimits,
-  blank: Blank = createBlank(),
+  tools: ExaminerTools = createExaminerTools(),
 ): Promise<Examination> {
   const key = `scripts/${host}`;
   const source = tables.script.get(host);
@@ -39,7 +50,7 @@ export async function examineScript(
     return refused({ key, line: 0, column: 0, message: "there is no such key" });
   }
   const { text } = source;
-  const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb, snapshot: blank });
+  const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb, snapshot: tools.blank });
   const timeoutMs = limits.callTimeoutMs * loadTimeoutFactor;
   const loadMs = deadlineMs(limits);
   try {
@@ -50,7 +61,7 @@ export async function examineScript(
       modules: tables.module,
       settings: JSON.stringify(Object.fromEntries(tables.setting)),
       timeoutMs,
-      wantsTests: true,
+      reader: tools.reader,
     });
     const loaded = await before(loadMs, loading, key, "load");
     const cases = readCases(loaded.tests, host, key);

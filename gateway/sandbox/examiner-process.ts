@@ -1,6 +1,5 @@
 /** The process of `examiner.ts`: examines the scripts that it is sent, one after the other. */
-import { createBlank } from "./blank.ts";
-import { deadlineMs, examineScript } from "./check.ts";
+import { createExaminerTools, deadlineMs, examineScript } from "./check.ts";
 import type { Examination, SandboxLimits, ScriptTables } from "./sandbox.ts";
 
 export interface ToExaminer {
@@ -15,11 +14,11 @@ export interface FromExaminer {
   readonly isSpent: boolean;
 }
 
-const blank = createBlank();
+const tools = createExaminerTools();
 
 async function answer({ host, tables, limits }: ToExaminer): Promise<void> {
   const started = performance.now();
-  const examination = await examineScript(host, tables, limits, blank);
+  const examination = await examineScript(host, tables, limits, tools);
   const isSpent = performance.now() - started >= deadlineMs(limits);
   const message: FromExaminer = { examination, isSpent };
   process.send?.(message);

@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 import { maxCases } from "./cases.ts";
 import { deadlineMs } from "./check.ts";
 import type { FromExaminer, ToExaminer } from "./examiner-process.ts";
+import { tooManyModules } from "./linking.ts";
+import { modulesFor } from "./module-graph.ts";
 import type { Examination, SandboxLimits, ScriptFault, ScriptTables } from "./sandbox.ts";
 
 const entry = fileURLToPath(new URL("./examiner-process.ts", import.meta.url));
@@ -49,11 +51,15 @@ export class Examiner {
     clearTimeout(this.#idle);
     const source = tables.script.get(host);
     const script = new Map(source === undefined ? [] : [[host, source]]);
-    const { module, setting } = tables;
+    const module = source === undefined ? new Map() : modulesFor(source, tables.module);
+    if (module === null) return refused(host, tooManyModules);
+    const { setting } = tables;
     const message: ToExaminer = { host, tables: { script, module, setting }, limits: this.#limits };
     try {
       // The process may have been ended for reasons of its own: a script must do it twice.
-      return (await this.#tryOnce(message)) ?? (await this.#tryOnce(message)) ?? refused(host);
+      return (
+        (await this.#tryOnce(message)) ?? (await this.#tryOnce(message)) ?? refused(host, ended)
+      );
     } finally {
       this.#idle = setTimeout(() => this.close(), idleMs).unref();
     }
@@ -108,8 +114,9 @@ export class Examiner {
   }
 }
 
-function refused(host: string): Examination {
-  const message = "it ends the process that examines it, or cannot be ended";
+const ended = "it ends the process that examines it, or cannot be ended";
+
+function refused(host: string, message: string): Examination {
   const fault = { key: `scripts/${host}`, line: 0, column: 0, message };
   return { fault, declared: null, passed: 0 };
 }

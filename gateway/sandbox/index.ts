@@ -12,6 +12,7 @@ export { defaultThreshold } from "./declared.ts";
 export { Examiner } from "./examiner.ts";
 export type { SandboxOptions } from "./isolate-sandbox.ts";
 export { defaultSandboxLimits } from "./limits.ts";
+export { closureOf, Importers, imports, ModuleGraph } from "./module-graph.ts";
 export type {
   CheckScript,
   Examination,

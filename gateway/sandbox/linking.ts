@@ -4,6 +4,7 @@
  */
 import type { Source } from "../state/index.ts";
 import { positionAt, ScriptError } from "./faults.ts";
+import { importsIn, maxClosure, moduleNameOf } from "./imports.ts";
 
 /** A source on its way into an isolate. */
 export interface Part {
@@ -11,8 +12,6 @@ export interface Part {
   readonly key: string;
   readonly text: string;
 }
-
-const moduleKey = /^modules\/(.+)$/;
 
 /**
  * The module that `specifier` means in `importer`.
@@ -23,8 +22,8 @@ export function resolveImport(
   specifier: string,
   modules: ReadonlyMap<string, Source>,
 ): Part {
-  const name = moduleKey.exec(specifier)?.[1];
-  if (name === undefined) {
+  const name = moduleNameOf(specifier);
+  if (name === null) {
     const message = `import "${specifier}": only "modules/<name>" can be imported`;
     throw importError(importer, specifier, message);
   }
@@ -64,6 +63,29 @@ export function refuseCycles(
   visit(start);
 }
 
+/**
+ * @param specifiers what V8 found that the part imports.
+ * @throws ScriptError when it may not import that, or when others, who read its text, would not know of it.
+ */
+export function refuseImports(part: Part, specifiers: readonly string[]): void {
+  const { modules, problem } = importsIn(part.text);
+  if (problem !== null) throw errorAt(part, problem);
+  const known = new Set(modules);
+  for (const specifier of specifiers) {
+    const name = moduleNameOf(specifier);
+    if (name === null || known.has(name)) continue;
+    throw importError(part, specifier, `import "${specifier}" is written so that it is not found`);
+  }
+}
+
+export const tooManyModules = `it needs more than ${maxClosure} modules, those of its modules counted in`;
+
+/** @throws ScriptError when what a script is made of is more than it may be. */
+export function refuseMany(start: Part, parts: ReadonlyMap<string, Part>): void {
+  if (parts.size <= maxClosure + 1) return;
+  throw new ScriptError({ key: start.key, line: 0, column: 0, message: tooManyModules });
+}
+
 const noExport = "' does not provide an export named '";
 
 /** V8 says which export is missing but not who imports it: the first part that names both. */
@@ -87,6 +109,14 @@ function readMissingExport(message: string): { specifier: string; name: string }
   const nameFrom = middle + noExport.length;
   if (from === -1 || middle === -1 || to <= nameFrom) return null;
   return { specifier: message.slice(from + 8, middle), name: message.slice(nameFrom, to) };
+}
+
+/** An error at a place of a part's text. */
+export function errorAt(
+  { key, text }: Part,
+  { index, message }: { readonly index: number; readonly message: string },
+): ScriptError {
+  return new ScriptError({ key, ...positionAt(text, index), message });
 }
 
 function importError(importer: Part, specifier: string, message: string): ScriptError {

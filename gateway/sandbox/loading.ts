@@ -7,10 +7,18 @@ import type { Source } from "../state/index.ts";
 import { takeEntry } from "./blank.ts";
 import { type Declared, parseDeclared } from "./declared.ts";
 import { faultAt, ScriptError } from "./faults.ts";
-import { locateMissingExport, type Part, refuseCycles, resolveImport } from "./linking.ts";
+import {
+  errorAt,
+  locateMissingExport,
+  type Part,
+  refuseCycles,
+  refuseImports,
+  refuseMany,
+  resolveImport,
+} from "./linking.ts";
 import { type Match, parseMatch } from "./match.ts";
 import { type LogLine, readOutput } from "./output.ts";
-import { findRefusedSyntax } from "./refused-syntax.ts";
+import { type Syntax, type SyntaxReader, strangeExport } from "./syntax.ts";
 
 /** One operation on an isolate. Runs in either way, not both. */
 interface Step {
@@ -45,8 +53,11 @@ export interface LoadOptions {
   /** The KV settings as one JSON object. */
   readonly settings: string;
   readonly timeoutMs: number;
-  /** Whether `tests` is brought out. Default false. */
-  readonly wantsTests?: boolean;
+  /**
+   * For an examination: the sources are strangers' and are read before anything of them runs, and `tests` is
+   * brought out. Workers are given only what was examined. Default: this is none.
+   */
+  readonly reader?: SyntaxReader;
   /** Told of each module that the script turns out to need, also when it is not there. */
   readonly onImport?: (name: string) => void;
 }
@@ -128,8 +139,8 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
   const register = yield* entryOf("load");
   const namespace = main.namespace.derefInto();
   const output = yield* step<unknown>(
-    () => register.applySync(undefined, [namespace, options.wantsTests ? 1 : 0], limit),
-    () => register.apply(undefined, [namespace, options.wantsTests ? 1 : 0], limit),
+    () => register.applySync(undefined, [namespace, options.reader ? 1 : 0], limit),
+    () => register.apply(undefined, [namespace, options.reader ? 1 : 0], limit),
   );
   return { entry, ...readExports(options.key, String(output)) };
 }
@@ -149,9 +160,8 @@ function* compileAll(options: LoadOptions): Generator<
   const parts = new Map<string, Part>([[start.key, start]]);
   const imports = new Map<string, readonly string[]>();
   const compiled = new Map<string, ivm.Module>();
+  const syntaxes = new Map<string, Syntax>();
   for (const part of parts.values()) {
-    const fault = findRefusedSyntax(part.key, part.text);
-    if (fault !== null) throw new ScriptError(fault);
     const origin = { filename: part.key };
     const module = yield* step(
       () => isolate.compileModuleSync(part.text, origin),
@@ -159,12 +169,23 @@ function* compileAll(options: LoadOptions): Generator<
     );
     compiled.set(part.key, module);
     imports.set(part.key, module.dependencySpecifiers);
+    if (options.reader) {
+      // What V8 itself refuses it says better. Nothing has run yet.
+      refuseImports(part, module.dependencySpecifiers);
+      refuseMany(start, parts);
+      const syntax = options.reader.read(part.text);
+      if (syntax.problem !== null) throw errorAt(part, syntax.problem);
+      syntaxes.set(part.key, syntax);
+    }
     for (const specifier of module.dependencySpecifiers) {
       options.onImport?.(specifier.replace(/^modules\//, ""));
       if (!parts.has(specifier)) parts.set(specifier, resolveImport(part, specifier, modules));
     }
   }
   refuseCycles(start, parts, imports);
+  const script = syntaxes.get(start.key);
+  const strange = script && strangeExport(script, (specifier) => syntaxes.get(specifier));
+  if (strange) throw errorAt(start, strange);
   const moduleOf = (key: string): ivm.Module => {
     const module = compiled.get(key);
     if (module === undefined) throw new Error(`${key} was not compiled`);

@@ -1,0 +1,184 @@
+/**
+ * What a source may not say, found in its syntax: asynchronous code, because a script answers at once, and
+ * a rejected promise is looked at by isolated-vm after the time limit is over; BigInt, because V8 multiplies
+ * millions of digits without a look at the clock; exports that mean nothing. In comments and texts all of it may
+ * stand. For the process that examines sources: a parser costs more than a worker has, and may be led to run long.
+ */
+import { type AnyNode, type Program, parse } from "acorn";
+import { refusalOfExport } from "./export-names.ts";
+
+/** What is remembered of sources takes about as much memory as their texts. */
+const maxKnownChars = 16_777_216;
+
+/** Something that is wrong, and where in the text. */
+export interface Found {
+  readonly index: number;
+  readonly message: string;
+}
+
+/** What was found in a source. Its text is not kept. */
+export interface Syntax {
+  /** What it may not say; `null` when there is nothing. Also what the parser does not know, though V8 may. */
+  readonly problem: Found | null;
+  /** The names that it exports, with their places; those of `wholes` are not among them. */
+  readonly exports: ReadonlyMap<string, number>;
+  /** What it exports as a whole, `export * from`, by specifier. */
+  readonly wholes: ReadonlyMap<string, number>;
+}
+
+/** Reads sources, and remembers what it found in the last ones: many scripts share a large module. */
+export class SyntaxReader {
+  readonly #known = new Map<string, Syntax>();
+  #chars = 0;
+
+  read(text: string): Syntax {
+    const known = this.#known.get(text);
+    if (known !== undefined) return known;
+    const syntax = readSyntax(text);
+    this.#known.set(text, syntax);
+    this.#chars += text.length;
+    for (const [oldest] of this.#known) {
+      if (this.#chars <= maxKnownChars || oldest === text) break;
+      this.#known.delete(oldest);
+      this.#chars -= oldest.length;
+    }
+    return syntax;
+  }
+}
+
+/**
+ * An export of a script that means nothing to the gateway; `null` when all have a meaning.
+ * @param syntaxOf what a specifier stands for.
+ */
+export function strangeExport(
+  script: Syntax,
+  syntaxOf: (specifier: string) => Syntax | undefined,
+): Found | null {
+  for (const [name, index] of script.exports) {
+    const message = refusalOfExport(name);
+    if (message !== null) return { index, message };
+  }
+  for (const [specifier, index] of script.wholes) {
+    const seen = new Set([syntaxOf(specifier)]);
+    for (const module of seen) {
+      if (module === undefined) continue;
+      for (const name of module.exports.keys()) {
+        const message = name === "default" ? null : refusalOfExport(name);
+        if (message !== null) return { index, message };
+      }
+      for (const next of module.wholes.keys()) seen.add(syntaxOf(next));
+    }
+  }
+  return null;
+}
+
+function readSyntax(text: string): Syntax {
+  try {
+    const program = parse(text, { ecmaVersion: "latest", sourceType: "module" });
+    return { problem: refusedIn(program), ...exportsOf(program) };
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    const index = "pos" in error ? Number(error.pos) : 0;
+    const end = error.message.lastIndexOf(" (");
+    const message = `SyntaxError: ${end === -1 ? error.message : error.message.slice(0, end)}`;
+    return { problem: { index, message }, exports: new Map(), wholes: new Map() };
+  }
+}
+
+function exportsOf(program: Program): Pick<Syntax, "exports" | "wholes"> {
+  const exports = new Map<string, number>();
+  const wholes = new Map<string, number>();
+  for (const statement of program.body) {
+    if (statement.type === "ExportDefaultDeclaration") exports.set("default", statement.start);
+    if (statement.type === "ExportNamedDeclaration") {
+      for (const { exported } of statement.specifiers)
+        exports.set(nameOf(exported), exported.start);
+      const { declaration } = statement;
+      if (declaration?.type === "VariableDeclaration") {
+        for (const { id } of declaration.declarations) {
+          for (const one of bound(id)) exports.set(...one);
+        }
+      } else if (declaration != null) {
+        exports.set(declaration.id.name, declaration.id.start);
+      }
+    }
+    if (statement.type !== "ExportAllDeclaration") continue;
+    const { exported, source, start } = statement;
+    if (exported == null) wholes.set(String(source.value), start);
+    else exports.set(nameOf(exported), exported.start);
+  }
+  return { exports, wholes };
+}
+
+/** The first of the program's nodes, in the order of the text, that a script may not have. */
+function refusedIn(program: Program): Found | null {
+  let first: Found | null = null;
+  // Without recursion: what the parser could nest must not be too deep for this.
+  const open: AnyNode[] = [program];
+  for (let node = open.pop(); node !== undefined; node = open.pop()) {
+    const message = refusalOf(node);
+    if (message !== null && (first === null || node.start < first.index)) {
+      first = { index: node.start, message };
+    }
+    for (const value of Object.values(node)) {
+      if (Array.isArray(value)) for (const each of value) if (isNode(each)) open.push(each);
+      if (isNode(value)) open.push(value);
+    }
+  }
+  return first;
+}
+
+function isNode(value: unknown): value is AnyNode {
+  return typeof value === "object" && value !== null && "type" in value;
+}
+
+function refusalOf(node: AnyNode): string | null {
+  const late = (what: string) => `${what} not available: a script answers at once`;
+  switch (node.type) {
+    case "FunctionDeclaration":
+    case "FunctionExpression":
+    case "ArrowFunctionExpression":
+      return node.async ? late("async is") : null;
+    // A method's function begins after its name.
+    case "Property":
+    case "MethodDefinition":
+      return isNode(node.value) && "async" in node.value && node.value.async
+        ? late("async is")
+        : null;
+    case "AwaitExpression":
+      return late("await is");
+    case "ForOfStatement":
+      return node.await ? late("await is") : null;
+    case "VariableDeclaration":
+      return node.kind === "await using" ? late("await is") : null;
+    case "ImportExpression":
+      return late("import() and import.meta are");
+    case "MetaProperty":
+      return node.meta.name === "import" ? late("import() and import.meta are") : null;
+    case "Literal":
+      return node.bigint == null ? null : `${(node.raw ?? "").slice(0, 64)}: there is no BigInt`;
+    default:
+      return null;
+  }
+}
+
+/** The names that a declaration's pattern binds. */
+function bound(pattern: AnyNode): readonly (readonly [string, number])[] {
+  const names: (readonly [string, number])[] = [];
+  const open: (AnyNode | null)[] = [pattern];
+  for (let node = open.pop(); node !== undefined; node = open.pop()) {
+    if (node === null) continue;
+    if (node.type === "Identifier") names.push([node.name, node.start]);
+    if (node.type === "ObjectPattern") open.push(...node.properties);
+    if (node.type === "Property") open.push(node.value);
+    if (node.type === "ArrayPattern") open.push(...node.elements);
+    if (node.type === "AssignmentPattern") open.push(node.left);
+    if (node.type === "RestElement") open.push(node.argument);
+  }
+  return names;
+}
+
+function nameOf(node: { readonly type: string } & AnyNode): string {
+  if (node.type === "Identifier") return node.name;
+  return node.type === "Literal" ? String(node.value) : "";
+}
