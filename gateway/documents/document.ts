@@ -24,7 +24,17 @@ export function parseJson(key: string, text: string): unknown {
   }
 }
 
-/** Checks `value` against `schema`. Throws a `DocumentError` that names the first bad field. */
+/** Faults of one document that are told; of a generated one with a thousand the first are enough. */
+const maxProblems = 10;
+
+/** What is wrong with a document, in one line. */
+export function listProblems(problems: readonly string[]): string {
+  const told = problems.slice(0, maxProblems).join("; ");
+  const more = problems.length - maxProblems;
+  return more > 0 ? `${told}; and ${more} more` : told;
+}
+
+/** Checks `value` against `schema`. Throws a `DocumentError` that names every bad field. */
 export function checkDocument<Schema extends z.ZodType>(
   key: string,
   value: unknown,
@@ -32,26 +42,26 @@ export function checkDocument<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const [first, ...more] = result.error.issues.map((issue) => describeIssue(issue, value, []));
-  const others = more.length === 0 ? "" : ` (and ${more.length} more)`;
-  throw new DocumentError("bad_document", key, `${first ?? "is not valid"}${others}`);
+  const problems = result.error.issues.flatMap((issue) => describeIssue(issue, value, []));
+  throw new DocumentError("bad_document", key, listProblems(problems));
 }
 
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 
-function describeIssue(issue: Issue, root: unknown, above: Path): string {
+/** One text, or those of each fault within: of a union, of the branch that comes nearest. */
+function describeIssue(issue: Issue, root: unknown, above: Path): string[] {
   const path = [...above, ...issue.path];
   if (issue.code === "invalid_union") {
     const [branch] = issue.errors
       .filter((issues) => !issues.some((one) => one.code === "invalid_type" && !one.path.length))
       .sort((a, b) => a.length - b.length);
-    const [inner] = branch ?? [];
-    if (inner !== undefined) return describeIssue(inner, root, path);
+    if (branch !== undefined && branch.length > 0)
+      return branch.flatMap((inner) => describeIssue(inner, root, path));
   }
   const where = spellPath(path);
   const problem = describeProblem(issue, valueAt(root, path));
-  return where === "" ? problem : `${where}: ${problem}`;
+  return [where === "" ? problem : `${where}: ${problem}`];
 }
 
 function describeProblem(issue: Issue, value: unknown): string {

@@ -78,6 +78,15 @@ describe("a host document", () => {
     for (const [value, problem] of cases) expect(refused(value)).to.equal(`${key}: ${problem}`);
   });
 
+  it("lists every path that is wrong", () => {
+    expect(refused({ paths: { a: "web", "/b?": "web", "/c": { split: { x: 0 } } } })).to.equal(
+      `${key}: paths["a"]: does not start with /; paths["/b?"]: has a ? or #; a prefix is a path alone; paths["/c"].split: every share is 0`,
+    );
+    expect(refused({ paths: { "/a": { split: { x: -1, y: 1001 } } } })).to.equal(
+      `${key}: paths["/a"].split.x: -1 is below 0; paths["/a"].split.y: 1001 is above 1000`,
+    );
+  });
+
   it("keeps apart 10,000 paths", () => {
     const paths = Object.fromEntries(
       Array.from({ length: 10_000 }, (_, at) => [`/p${at}`, "web"] as const),

@@ -1,7 +1,7 @@
 /** A host document, `hosts/<host>`: which paths of a host go to which upstream. */
 import * as z from "zod";
 import { type HostDocument, type PathRule, parseServiceName, type Share } from "../state/index.ts";
-import { checkDocument, parseJson } from "./document.ts";
+import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { isUpstreamName } from "./entry-name.ts";
 
@@ -43,33 +43,30 @@ export const hostSchema = z
 export function parseHostDocument(key: string, text: string): HostDocument {
   const document = checkDocument(key, parseJson(key, text), hostSchema);
   const rules = new Map<string, PathRule>();
+  const problems: string[] = [];
   for (const [path, to] of Object.entries(document.paths)) {
     const field = `paths[${JSON.stringify(path)}]`;
-    const problem = findPathProblem(path);
-    if (problem !== null) throw new DocumentError("bad_document", key, `${field}: ${problem}`);
     const prefix = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
-    if (rules.has(prefix))
-      throw new DocumentError("bad_document", key, `${field}: the same prefix is there twice`);
-    rules.set(prefix, { prefix, shares: readShares(key, field, to) });
+    const problem =
+      findPathProblem(path) ?? (rules.has(prefix) ? "the same prefix is there twice" : null);
+    if (problem !== null) problems.push(`${field}: ${problem}`);
+    const shares = readShares(to);
+    if (!shares.some((share) => share.weight > 0))
+      problems.push(`${field}.split: ${shares.length === 0 ? "is empty" : "every share is 0"}`);
+    rules.set(prefix, { prefix, shares });
   }
-  if (rules.size === 0) throw new DocumentError("bad_document", key, "paths: is empty");
+  if (rules.size === 0) problems.push("paths: is empty");
+  if (problems.length > 0) throw new DocumentError("bad_document", key, listProblems(problems));
   const paths = [...rules.values()].sort(
     (a, b) => b.prefix.length - a.prefix.length || (a.prefix < b.prefix ? -1 : 1),
   );
   return { enable: document.enable, paths };
 }
 
-function readShares(key: string, field: string, to: z.output<typeof target>): readonly Share[] {
+function readShares(to: z.output<typeof target>): readonly Share[] {
   if (typeof to === "string") return [{ upstream: to, weight: 1 }];
   if ("upstream" in to) return [{ upstream: to.upstream, weight: 1 }];
-  const shares = Object.entries(to.split).map(([name, weight]) => ({ upstream: name, weight }));
-  if (!shares.some((share) => share.weight > 0))
-    throw new DocumentError(
-      "bad_document",
-      key,
-      `${field}.split: ${shares.length === 0 ? "is empty" : "every share is 0"}`,
-    );
-  return shares;
+  return Object.entries(to.split).map(([name, weight]) => ({ upstream: name, weight }));
 }
 
 /** What keeps `path` from being a prefix that a request's path can start with. */

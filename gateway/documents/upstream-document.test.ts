@@ -192,10 +192,21 @@ describe("an upstream document", () => {
     for (const [value, problem] of cases) expect(refused(value)).to.equal(`${key}: ${problem}`);
   });
 
-  it("says how many more fields are wrong", () => {
-    expect(refused({ servers: [{ host: "10.0.0.1", port: 0, weight: 0 }] })).to.equal(
-      `${key}: servers[0].port: 0 is below 1 (and 1 more)`,
+  it("lists every field that is wrong, ten of them and how many more", () => {
+    const bad = { host: "10.0.0.1", port: 0, weight: 0 };
+    const first = "servers[0].port: 0 is below 1; servers[0].weight: 0 is below 1";
+    expect(refused({ servers: [bad], mdoe: "x" })).to.equal(
+      `${key}: ${first}; unknown field "mdoe"`,
     );
+    expect(refused({ cluster: [{ servers: [bad] }] })).to.equal(
+      `${key}: ${first.replaceAll("servers", "cluster[0].servers")}`,
+    );
+    expect(refused({ servers: [{ host: "a", port: "0" }], service: "b", try: "101" })).to.equal(
+      `${key}: has servers and service; only one of servers, cluster, service can be; servers[0].port: 0 is below 1; try: 101 is above 100`,
+    );
+    const many = refused({ servers: Array.from({ length: 1_000 }, () => bad) });
+    expect(many.split("; ")).to.have.length(11);
+    expect(many).to.match(/; and 1990 more$/);
   });
 
   it("is refused with line and column when it is not JSON", () => {

@@ -10,7 +10,7 @@ import {
   type UpstreamDocument,
   type UpstreamTimeouts,
 } from "../state/index.ts";
-import { checkDocument, parseJson } from "./document.ts";
+import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 
 const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/;
@@ -113,23 +113,22 @@ export const upstreamSchema = z
 export function parseUpstreamDocument(key: string, text: string): UpstreamDocument {
   const raw = parseJson(key, text);
   const document = checkDocument(key, raw, upstreamSchema);
+  const problems: string[] = [];
   const given = (["servers", "cluster", "service"] as const).filter((name) => name in document);
-  if (given.length !== 1)
-    throw new DocumentError(
-      "bad_document",
-      key,
-      given.length === 0
-        ? "has none of servers, cluster, service"
-        : `has ${given.join(" and ")}; only one of servers, cluster, service can be`,
-    );
+  if (given.length === 0) problems.push("has none of servers, cluster, service");
+  if (given.length > 1)
+    problems.push(`has ${given.join(" and ")}; only one of servers, cluster, service can be`);
+  const levels = readLevels(document, problems);
+  const tries = document.try === undefined ? null : readNumber("try", document.try, 100, problems);
+  if (problems.length > 0) throw new DocumentError("bad_document", key, listProblems(problems));
   const timeouts = readTimeouts(document);
   const ignored = findIgnored(document, raw);
   return {
-    levels: readLevels(key, document),
+    levels,
     service: document.service ?? null,
     maxFails: document.max_fails,
     failTimeoutMs: toMs(document.fail_timeout),
-    tries: document.try === undefined ? null : readNumber(key, "try", document.try, 100),
+    tries,
     ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
     ...(ignored.length === 0 ? {} : { ignored }),
   };
@@ -197,26 +196,25 @@ function findIgnored(document: Written, raw: unknown): readonly IgnoredField[] {
   return ignored;
 }
 
-function readLevels(key: string, document: z.output<typeof upstreamSchema>): readonly Level[] {
+function readLevels(document: Written, problems: string[]): readonly Level[] {
   if (document.servers !== undefined)
-    return [{ servers: readServers(key, "servers", document.servers) }];
+    return [{ servers: readServers("servers", document.servers, problems) }];
   const levels = Object.entries(document.cluster ?? {}).map(([name, one]) => {
     const field = `cluster[${Array.isArray(document.cluster) ? name : JSON.stringify(name)}]`;
-    return { servers: readServers(key, `${field}.servers`, one.servers) };
+    return { servers: readServers(`${field}.servers`, one.servers, problems) };
   });
-  if (document.cluster !== undefined && levels.length === 0)
-    throw new DocumentError("bad_document", key, "cluster: is empty");
+  if (document.cluster !== undefined && levels.length === 0) problems.push("cluster: is empty");
   return levels;
 }
 
 function readServers(
-  key: string,
   field: string,
   list: readonly z.output<typeof server>[],
+  problems: string[],
 ): readonly Server[] {
   return list.map((one, at) => ({
     host: one.host,
-    port: readNumber(key, `${field}[${at}].port`, one.port, 65_535),
+    port: readNumber(`${field}[${at}].port`, one.port, 65_535, problems),
     weight: one.weight,
     maxFails: one.max_fails,
     failTimeoutMs: toMs(one.fail_timeout),
@@ -225,11 +223,16 @@ function readServers(
 }
 
 /** A number that may have stood in quotes; its range is checked here because the schema cannot. */
-function readNumber(key: string, field: string, value: number | string, max: number): number {
+function readNumber(
+  field: string,
+  value: number | string,
+  max: number,
+  problems: string[],
+): number {
   const number = Number(value);
-  if (number >= 1 && number <= max) return number;
-  const side = number < 1 ? "below 1" : `above ${max}`;
-  throw new DocumentError("bad_document", key, `${field}: ${number} is ${side}`);
+  if (number < 1) problems.push(`${field}: ${number} is below 1`);
+  if (number > max) problems.push(`${field}: ${number} is above ${max}`);
+  return number;
 }
 
 function toMs(s: number): number {
