@@ -74,6 +74,11 @@ export function describe(status: Status): string[] {
       refusal.since,
     ]),
   );
+  // A gateway of an older version has none.
+  section(
+    "warnings",
+    (status.warnings ?? []).map(({ key, warning, since }) => [key, warning, since]),
+  );
   section(
     "held (sluice keeps these; POST /resync lets them go)",
     status.held.map(({ kind, key, since, why }) => [`${kind} ${key}`, since, why]),

@@ -31,6 +31,7 @@ import type { ScriptGate } from "./scripts.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import { State, tablesFrom } from "./state.ts";
 import { describeRefusal, describeScripts, type Status } from "./status.ts";
+import { Warnings } from "./warnings.ts";
 import { Workers } from "./workers.ts";
 
 export interface PrimaryOptions {
@@ -139,6 +140,7 @@ export class Primary {
     this.#parts.consul.close();
     running.batcher.flushNow();
     running.replication.close();
+    running.warnings.close();
     await running.file?.close();
     await running.admin.close();
     this.#running = null;
@@ -210,9 +212,13 @@ export class Primary {
         if (delta === null) return;
         replication.publish(delta);
         // Before it is open the state is a part only of what Consul has.
-        if (replication.isOpen) file?.schedule();
+        if (!replication.isOpen) return;
+        file?.schedule();
+        warnings.changed(changes);
       },
     });
+    const { prefix } = settings;
+    const warnings = new Warnings({ tables: () => state.tables, prefix, clock, log });
     const store = new LifeStore({
       kv: this.#parts.consul.kv,
       prefix: settings.prefix,
@@ -282,6 +288,7 @@ export class Primary {
       state,
       replication,
       batcher,
+      warnings,
       gate,
       lives,
       store,
@@ -298,11 +305,12 @@ export class Primary {
       `serving the last known good state of ${writtenAt} until Consul answers`,
     );
     running.replication.open();
+    running.warnings.update();
   }
 
   /** A worker is given no state before Consul's first answers are in it, checked scripts included. */
   async #openWhenReady(running: Running): Promise<void> {
-    const { sources, gate, lives, batcher, replication, file } = running;
+    const { sources, gate, lives, batcher, replication, file, warnings } = running;
     // A watch that never gets an answer must not hold up the scripts of the others for ever.
     const cancel = this.#clock.after(scriptGraceMs, () => {
       gate.begin();
@@ -319,6 +327,7 @@ export class Primary {
     batcher.flushNow();
     replication.open();
     file?.schedule();
+    warnings.update();
   }
 
   /** Why `/readyz` answers 503; `null` when it does not. */
@@ -355,6 +364,7 @@ export class Primary {
       ),
       modules: Array.from(state.tables.module, ([name, { version }]) => ({ name, version })),
       refused: [...source.refused, ...gate.refused().map(describeRefusal)],
+      warnings: running.warnings.list(),
       held: source.held,
       snapshotFile: file?.status() ?? null,
     };
@@ -368,6 +378,7 @@ interface Running {
   readonly state: State;
   readonly replication: Replication;
   readonly batcher: Batcher;
+  readonly warnings: Warnings;
   readonly gate: ScriptGate;
   readonly lives: Lives;
   readonly store: LifeStore;

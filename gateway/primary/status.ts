@@ -5,6 +5,7 @@ import type { FailedCase } from "../sandbox/sandbox.ts";
 import type { ScriptReport, Tables } from "../state/index.ts";
 import type { Refusal } from "./scripts.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
+import type { Warning } from "./warnings.ts";
 import type { WorkerStatus } from "./workers.ts";
 
 /** What the sources say of themselves. */
@@ -54,6 +55,8 @@ export interface Status {
   readonly scripts: readonly ScriptStatus[];
   readonly modules: readonly { readonly name: string; readonly version: string }[];
   readonly refused: readonly (RefusedValue | RefusedScript)[];
+  /** What is accepted and has no effect, or names what is not there. */
+  readonly warnings: readonly Warning[];
   /** What Consul no longer has and is kept all the same until `POST /resync`. */
   readonly held: SourcesStatus["held"];
   /** `null` without a data directory. */

@@ -375,6 +375,35 @@ describe("Router", () => {
         "upstream cart of host a.example.com is unknown",
       );
     });
+
+    it("says which service an upstream without peers lacks, when there is none", () => {
+      const router = build(
+        service("kart"),
+        service("thumb"),
+        catalog("thumb"),
+        upstream("pictures", document({ service: "v2.kart.service.consul" })),
+        upstream("fixed", fixed()),
+      );
+      const explain = (name: string) => {
+        const found = router.upstream(name);
+        return found === null ? "none" : router.explainEmpty(found);
+      };
+      expect(explain("kart")).to.equal("there is no upstream document and no service kart");
+      expect(explain("pictures")).to.equal("the service kart of upstream pictures does not exist");
+      expect(explain("thumb")).to.equal(null);
+      expect(explain("fixed")).to.equal(null);
+    });
+
+    it("tells an upstream that is missing from a route that is", () => {
+      const router = build(
+        host("a", path("/x", "cart")),
+        upstream("pictures", document({ service: "thumb" })),
+      );
+      expect(router.isRouted("a", "/x/y")).to.equal(true);
+      expect(router.isRouted("pictures", "/")).to.equal(true);
+      expect(router.isRouted("a", "/y")).to.equal(false);
+      expect(router.isRouted("nobody", "/")).to.equal(false);
+    });
   });
 
   describe("versions", () => {

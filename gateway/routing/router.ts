@@ -140,9 +140,34 @@ export class Router {
     return this.#explainRule(host, rule);
   }
 
+  /**
+   * After `resolve` gave `null`: whether a document sends the request somewhere, so that it is an upstream that
+   * is missing and not the route.
+   */
+  isRouted(host: string, path: string): boolean {
+    const rules = this.#hosts.find(host);
+    if (rules === null) return this.#documents.get(host) !== undefined;
+    return (rules.find(path)?.upstreams.length ?? 0) > 0;
+  }
+
   /** After `upstream(name)` gave `null`: why. */
   explainUpstream(name: string): string {
     return this.#explainName(name) ?? `upstream ${name} is unknown`;
+  }
+
+  /**
+   * Why `upstream` has no peer, when that is because the catalog has no such service; `null` when it is not. A
+   * service that a document names is watched, and so has an upstream, before there is any such service.
+   */
+  explainEmpty({ name }: Upstream): string | null {
+    const query = this.#documents.get(name)?.query;
+    if (query === null) return null;
+    // A service's upstream is named by its key, behind its tag if it has one; service names have no dots.
+    const key = query === undefined ? name.slice(name.lastIndexOf(".") + 1) : serviceKey(query);
+    if (key.includes("@") || this.#tables.catalog.has(key)) return null;
+    return query === undefined
+      ? `there is no upstream document and no service ${key}`
+      : `the service ${key} of upstream ${name} does not exist`;
   }
 
   /** Every upstream in use, for `/status`. */

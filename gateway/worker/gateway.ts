@@ -82,7 +82,9 @@ export class Gateway implements Handler<RequestContext> {
     const route = context?.route ?? null;
     if (context === null || route === null) return null;
     const nowMs = exchange.tries === 0 ? exchange.startedAtMs : this.#now();
-    return route.pick(exchange, nowMs, context.hashKey);
+    const peer = route.pick(exchange, nowMs, context.hashKey);
+    if (peer === null && exchange.tries === 0) this.#failWithout(exchange, route);
+    return peer;
   }
 
   onPeerFailure(exchange: Exchange<RequestContext>, peer: Peer, failure: PeerFailure): void {
@@ -116,6 +118,12 @@ export class Gateway implements Handler<RequestContext> {
     this.#log.error({ err: error }, "the engine met an error");
   }
 
+  /** Says so when there is no peer because there is no such service; otherwise the engine says there is none. */
+  #failWithout(exchange: Exchange<RequestContext>, route: Upstream): void {
+    const missing = this.router.explainEmpty(route);
+    if (missing !== null) exchange.fail(503, "no_upstream", `${exchange.host}: ${missing}`);
+  }
+
   #scriptOf(exchange: Exchange<RequestContext>): Script | null {
     const script = this.#sandbox.scriptFor(exchange);
     return script?.matches(exchange) ? script : null;
@@ -135,10 +143,12 @@ export class Gateway implements Handler<RequestContext> {
     if (service !== null) {
       if (this.#waiting.enter(exchange, service)) return;
       exchange.fail(503, "too_many_waiting", `too many requests wait for service ${service}`);
-    } else if (chosen === "") {
-      exchange.fail(404, "no_route", router.explain(host, path));
-    } else {
+    } else if (chosen !== "") {
       exchange.fail(503, "no_upstream", router.explainUpstream(chosen));
+    } else if (router.isRouted(host, path)) {
+      exchange.fail(503, "no_upstream", router.explain(host, path));
+    } else {
+      exchange.fail(404, "no_route", router.explain(host, path));
     }
   }
 }

@@ -1,0 +1,113 @@
+import { expect } from "chai";
+import { parseHostDocument, parseUpstreamDocument } from "../documents/index.ts";
+import type { Change } from "../state/index.ts";
+import { emptyTables } from "../state/index.ts";
+import { ManualClock } from "./fixtures/clock.ts";
+import { Warnings } from "./warnings.ts";
+
+function scene() {
+  const clock = new ManualClock();
+  const tables = emptyTables();
+  const lines: string[] = [];
+  const say = (level: string) => (_: object, text: string) => lines.push(`${level} ${text}`);
+  const log = {
+    trace: say("trace"),
+    debug: say("debug"),
+    info: say("info"),
+    warn: say("warn"),
+    error: say("error"),
+    fatal: say("fatal"),
+  };
+  const warnings = new Warnings({ tables: () => tables, prefix: "p/", clock, log });
+  const texts = () => warnings.list().map(({ key, warning }) => `${key}: ${warning}`);
+  return {
+    clock,
+    lines,
+    warnings,
+    texts,
+    upstream(name: string, document: object): void {
+      const value = parseUpstreamDocument(name, JSON.stringify(document));
+      tables.upstream.set(name, value);
+      warnings.changed([{ kind: "upstream", key: name, value }]);
+    },
+    host(name: string, paths: object, enable = true): void {
+      const value = parseHostDocument(name, JSON.stringify({ enable, paths }));
+      tables.host.set(name, value);
+      warnings.changed([{ kind: "host", key: name, value }]);
+    },
+    catalog(name: string, tags: readonly string[] | null): void {
+      if (tags === null) tables.catalog.delete(name);
+      else tables.catalog.set(name, tags);
+      const change: Change = { kind: "catalog", key: name, value: tags };
+      warnings.changed([change]);
+    },
+  };
+}
+
+const servers = [{ host: "10.0.0.1", port: 80 }];
+
+describe("warnings", () => {
+  it("name every field without effect by key, once each, with since when", () => {
+    const { upstream, texts, warnings, clock } = scene();
+    upstream("api", { servers, mode: "hash", heartbeat: true });
+    expect(texts()).to.deep.equal([
+      "p/upstreams/api: heartbeat: is about active health checks, which this gateway does not make",
+      "p/upstreams/api: mode: is not known here: requests are shared out by weight",
+    ]);
+    const [first] = warnings.list();
+    clock.advance(5_000);
+    upstream("api", { servers, heartbeat: true });
+    expect(warnings.list()).to.deep.equal([first]);
+  });
+
+  it("follow what a host names as documents and services come and go", () => {
+    const { host, upstream, catalog, texts } = scene();
+    host("shop", {
+      "/": "web",
+      "/a": { split: { cart: 1, web: 1 } },
+      "/b": "v2.web.service.consul",
+    });
+    expect(texts()).to.deep.equal([
+      'p/hosts/shop: paths["/a"]: there is no upstream document "cart", and the catalog has no service cart',
+      'p/hosts/shop: paths["/a"]: there is no upstream document "web", and the catalog has no service web',
+      'p/hosts/shop: paths["/b"]: there is no upstream document "v2.web.service.consul", and the catalog has no service web',
+    ]);
+    catalog("web", ["v1"]);
+    upstream("cart", { servers });
+    expect(texts()).to.deep.equal([
+      'p/hosts/shop: paths["/b"]: there is no upstream document "v2.web.service.consul", and service web has no tag v2',
+    ]);
+    catalog("web", ["V2"]);
+    expect(texts()).to.deep.equal([]);
+    catalog("web", null);
+    expect(texts()).to.have.length(2);
+  });
+
+  it("say nothing of other datacenters, and of hosts that are switched off", () => {
+    const { host, upstream, texts } = scene();
+    host("off", { "/": "nobody" }, false);
+    host("far", { "/": "web.service.dc9.consul" });
+    upstream("far", { service: "web.service.dc9.consul" });
+    expect(texts()).to.deep.equal([]);
+    upstream("near", { service: "web" });
+    expect(texts()).to.deep.equal(["p/upstreams/near: service: the catalog has no service web"]);
+  });
+
+  it("are logged once when they come and once when they go, soon, without anybody asking", () => {
+    const { host, catalog, upstream, lines, clock } = scene();
+    host("shop", { "/": "web" });
+    upstream("api", { servers, typ: "http" });
+    expect(lines).to.deep.equal([]);
+    clock.advance(1_000);
+    expect(lines.map((line) => line.split(":")[0])).to.deep.equal([
+      "warn p/upstreams/api",
+      "warn p/hosts/shop",
+    ]);
+    catalog("web", []);
+    clock.advance(1_000);
+    expect(lines.at(-1)).to.match(/^info p\/hosts\/shop: no longer: /);
+    host("shop", { "/": "web", "/x": "api" });
+    clock.advance(1_000);
+    expect(lines).to.have.length(3);
+  });
+});

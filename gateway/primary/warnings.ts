@@ -1,0 +1,113 @@
+/**
+ * What was accepted and yet does not do what its writer may think: fields without effect, and names of
+ * upstreams that nothing has. Looks at what is served; refuses nothing.
+ */
+import type { Log } from "../observability/logger.ts";
+import { type Change, type Kind, parseServiceName, type Tables } from "../state/index.ts";
+import type { Clock } from "./clock.ts";
+
+export interface Warning {
+  /** The whole key in Consul: `sluice/upstreams/api`. */
+  readonly key: string;
+  /** Begins with the field. */
+  readonly warning: string;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+export interface WarningsOptions {
+  /** What is served. */
+  readonly tables: () => Tables;
+  /** Of all keys in Consul, with a slash at the end. */
+  readonly prefix: string;
+  readonly clock: Pick<Clock, "now" | "after">;
+  readonly log: Log;
+}
+
+/** Services come and go many times a second; whoever reads warnings does not. */
+const delayMs = 1_000;
+
+const concerned: ReadonlySet<Kind> = new Set(["upstream", "host", "catalog"]);
+
+export class Warnings {
+  readonly #options: WarningsOptions;
+  /** By key and text. */
+  #known = new Map<string, Warning>();
+  #cancel: (() => void) | null = null;
+
+  constructor(options: WarningsOptions) {
+    this.#options = options;
+  }
+
+  /** The state has changed. */
+  changed(changes: readonly Change[]): void {
+    if (this.#cancel !== null || !changes.some(({ kind }) => concerned.has(kind))) return;
+    this.#cancel = this.#options.clock.after(delayMs, () => this.update());
+  }
+
+  /** Looks now. Before all that Consul has is there, names would be missed that are about to come. */
+  update(): void {
+    this.#cancel?.();
+    this.#cancel = null;
+    const { tables, prefix, clock, log } = this.#options;
+    const before = this.#known;
+    const now = new Map<string, Warning>();
+    for (const { key, warning } of findWarnings(tables(), prefix)) {
+      const id = `${key} ${warning}`;
+      const known = before.get(id);
+      now.set(id, known ?? { key, warning, since: new Date(clock.now()).toISOString() });
+      if (known === undefined) log.warn({ key }, `${key}: ${warning}`);
+    }
+    for (const [id, { key, warning }] of before) {
+      if (!now.has(id)) log.info({ key }, `${key}: no longer: ${warning}`);
+    }
+    this.#known = now;
+  }
+
+  list(): readonly Warning[] {
+    // What waits to be looked at is looked at for whoever asks.
+    if (this.#cancel !== null) this.update();
+    return [...this.#known.values()];
+  }
+
+  close(): void {
+    this.#cancel?.();
+    this.#cancel = null;
+  }
+}
+
+/** Every warning about the documents in `tables`, each once. */
+export function* findWarnings(tables: Tables, prefix: string): Generator<Omit<Warning, "since">> {
+  for (const [name, { ignored = [], service }] of tables.upstream) {
+    const key = `${prefix}upstreams/${name}`;
+    for (const { field, why } of ignored) yield { key, warning: `${field}: ${why}` };
+    const missing = service === null ? null : missingService(service, tables);
+    if (missing !== null) yield { key, warning: `service: ${missing}` };
+  }
+  for (const [host, { enable, paths }] of tables.host) {
+    if (!enable) continue;
+    const named = new Set<string>();
+    for (const { prefix: path, shares } of paths) {
+      for (const { upstream } of shares) {
+        if (named.has(upstream) || tables.upstream.has(upstream)) continue;
+        named.add(upstream);
+        const missing = missingService(upstream, tables);
+        if (missing === null) continue;
+        const warning = `paths[${JSON.stringify(path)}]: there is no upstream document ${JSON.stringify(upstream)}, and ${missing}`;
+        yield { key: `${prefix}hosts/${host}`, warning };
+      }
+    }
+  }
+}
+
+/** What the catalog lacks for this name; `null`: nothing, or only another datacenter could tell. */
+function missingService(name: string, { catalog }: Tables): string | null {
+  const query = parseServiceName(name);
+  if (query === null) return "the name is not a service's";
+  if (query.datacenter !== null) return null;
+  const tags = catalog.get(query.name);
+  if (tags === undefined) return `the catalog has no service ${query.name}`;
+  const { tag } = query;
+  if (tag === null || tags.some((one) => one.toLowerCase() === tag)) return null;
+  return `service ${query.name} has no tag ${tag}`;
+}

@@ -1,0 +1,61 @@
+/** What documents say without effect, and upstreams that are not there: told by key, never in silence. */
+import { expect } from "chai";
+import { until } from "../support/conditions.ts";
+import { consulKinds } from "../support/consul.ts";
+import { runSluice } from "../support/gateway.ts";
+import { Scene } from "./scene.ts";
+
+for (const kind of consulKinds())
+  describe(`warnings of a gateway with ${kind.name}`, function () {
+    this.timeout(30_000);
+    let scene: Scene;
+
+    before(async () => {
+      scene = await Scene.open(kind);
+      await scene.start();
+    });
+    afterEach(() => scene.endTest());
+    after(() => scene?.close());
+
+    const warned = (key: string) => (status: { warnings: readonly { key: string }[] }) =>
+      status.warnings.some((warning) => warning.key === key);
+
+    it("are in the status, for people too, and in the log once, until the field is gone", async () => {
+      const { gateway, writes, home } = scene;
+      const key = "sluice/upstreams/old";
+      await writes.put("upstreams/old", { servers: [home.server], mode: "hash", typ: "http" });
+      const { warnings, refused } = await gateway.statusWhen("it is told", warned(key));
+      expect(refused).to.deep.equal([]);
+      expect(warnings.map(({ warning }) => warning.split(":")[0])).to.deep.equal(["typ", "mode"]);
+      const { stdout } = await runSluice(["status", "--admin", `127.0.0.1:${gateway.adminPort}`]);
+      expect(stdout).to.match(/warnings\n +sluice\/upstreams\/old +typ: /);
+      expect((await gateway.request({ host: "old" })).status).to.equal(200);
+      await writes.put("upstreams/old", { servers: [home.server] });
+      await gateway.statusWhen("it is no longer told", (status) => !warned(key)(status));
+      const told = () => gateway.records.filter((record) => record.key === key);
+      await until("its end is in the log", () => told().length >= 4);
+      const lines = told();
+      expect(lines.map(({ msg }) => msg.replace(`${key}: `, "").split(":")[0])).to.deep.equal([
+        "typ",
+        "mode",
+        "no longer",
+        "no longer",
+      ]);
+    });
+
+    it("name an upstream that nothing has, and so does the answer, until it comes", async () => {
+      const { gateway, writes, home } = scene;
+      const key = "sluice/hosts/shop.example";
+      await writes.put("hosts/shop.example", { paths: { "/": "home", "/cart": "kart" } });
+      const { warnings } = await gateway.statusWhen("it is told", warned(key));
+      expect(warnings[0]?.warning).to.include('paths["/cart"]').and.include("kart");
+      const answer = await gateway.request({ host: "shop.example", path: "/cart/1" });
+      expect(answer.status).to.equal(503);
+      expect(answer.body).to.include("no_upstream").and.include("kart");
+      await writes.put("upstreams/kart", { servers: [home.server] });
+      await gateway.statusWhen("it is no longer told", (status) => !warned(key)(status));
+      await gateway.caughtUp();
+      const served = await gateway.request({ host: "shop.example", path: "/cart/1" });
+      expect(served.status).to.equal(200);
+    });
+  });
