@@ -45,13 +45,16 @@ export class Findings {
     return next;
   }
 
-  /** Consul has this now: what follows from nothing in it is forgotten. */
-  heard(life: LifeDocument | null): void {
+  /**
+   * Consul has this now: what follows from nothing in it is forgotten. `accepted`: the version in KV, which may
+   * be ahead of what is agreed on.
+   */
+  heard(life: LifeDocument | null, accepted: string | null): void {
     this.#mended = this.#mended.filter(
       ({ version, atMs }) => life !== null && mend(life, version, atMs) !== life,
     );
     this.#failures = this.#failures.filter(({ version }) => {
-      if (version !== life?.live && version !== life?.next?.version) return false;
+      if (![life?.live, life?.next?.version, accepted].includes(version)) return false;
       return !isTakenBack(life, version) || this.#mended.some((one) => one.version === version);
     });
   }

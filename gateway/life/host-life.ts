@@ -16,6 +16,8 @@ const doubtMs = 5_000;
 export class HostLife {
   #closedUntil: number | null = null;
   #agreed: LifeDocument | null = null;
+  /** What this gateway serves by, while Consul has not taken it, and the revision that it follows from. */
+  #ahead: { readonly from: number | null; readonly life: LifeDocument } | null = null;
   #accepted: Source | null = null;
   #acceptedAtMs = 0;
   /** `refused`: Consul has a source that did not pass. */
@@ -65,7 +67,7 @@ export class HostLife {
 
   /** Every version that may be asked about. */
   versions(): readonly string[] {
-    const { live = null, before = null, next = null } = this.#agreed ?? {};
+    const { live = null, before = null, next = null } = this.#aheadOf(this.#agreed) ?? {};
     const agreed = [live, before, next?.version, this.#accepted?.version];
     const here = this.service.sources().map(({ version }) => version);
     return [...agreed.filter((version) => typeof version === "string"), ...here];
@@ -85,6 +87,7 @@ export class HostLife {
   drop(): void {
     this.#presence = "gone";
     this.#accepted = null;
+    this.#ahead = null;
     this.#findings.clear();
   }
 
@@ -100,9 +103,13 @@ export class HostLife {
 
   /** This is what Consul has now. */
   learned(life: LifeDocument | null): void {
+    // Consul has lost it: this gateway has not.
+    if (life === null && this.#agreed !== null) {
+      this.#ahead = { from: null, life: { ...this.#agreed, index: 0 } };
+    }
     this.#agreed = life;
     this.#isInDoubt = false;
-    this.#findings.heard(life);
+    this.#findings.heard(life, this.#accepted?.version ?? null);
   }
 
   /**
@@ -161,6 +168,14 @@ export class HostLife {
     return this.desiredFrom(this.#agreed, rollout, nowMs);
   }
 
+  /**
+   * This gateway serves by it from now on, whatever becomes of it in Consul: with a token that may not write,
+   * or when the next version comes first, nobody else would know what served before.
+   */
+  goAhead(life: LifeDocument): void {
+    if (life !== this.#agreed) this.#ahead = { from: this.#agreed?.revision ?? null, life };
+  }
+
   desiredFrom(
     agreed: LifeDocument | null,
     rollout: Rollout | null,
@@ -168,7 +183,7 @@ export class HostLife {
   ): LifeDocument | null {
     let life = agreed;
     if (this.#accepted !== null) {
-      const known = life ?? this.#withoutConsul();
+      const known = this.#aheadOf(agreed) ?? this.#withoutConsul();
       life = accept(known, this.#accepted, rollout, this.#acceptedAtMs);
     }
     if (life === null) return null;
@@ -251,8 +266,8 @@ export class HostLife {
   show(host: string, served: Served): readonly Change[] {
     const changes = this.service.show(host, served);
     // Only the version before the one that is live can be needed again.
-    const { live, before } = this.#agreed ?? { live: null, before: null };
-    if (this.#agreed !== null) this.service.keep((one) => one === live || one === before);
+    const life = this.#aheadOf(this.#agreed);
+    if (life !== null) this.service.keep((one) => one === life.live || one === life.before);
     return changes;
   }
 
@@ -285,6 +300,11 @@ export class HostLife {
       this.#windows.size > 0 ||
       (this.#agreed?.live != null && this.service.script?.version !== this.#agreed.live)
     );
+  }
+
+  /** What this gateway serves by, when that follows from this agreement, or the agreement itself. */
+  #aheadOf(agreed: LifeDocument | null): LifeDocument | null {
+    return this.#ahead?.from === (agreed?.revision ?? null) ? this.#ahead.life : agreed;
   }
 
   /** Where Consul has nothing, or no more: what this gateway remembers, or at least what serves. */

@@ -219,6 +219,7 @@ export class Lives {
     const agreed = slot.desired(this.#declared.rolloutOf(accepted), nowMs);
     if (agreed !== slot.agreed || slot.isDoubtful(nowMs)) this.#write(host);
     if (agreed === null) return [];
+    slot.goAhead(agreed);
     const script = this.#serving(host, slot, agreed);
     const { next } = agreed;
     const isNext = next !== null && next.version === accepted?.version;

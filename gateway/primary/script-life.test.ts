@@ -4,7 +4,7 @@ import { createConsul, KvStore } from "../../consul/index.ts";
 import { consulKinds, type TestConsul } from "../../test/support/consul.ts";
 import { eventually } from "../../test/support/registered.ts";
 import { formatLifeDocument } from "../documents/index.ts";
-import { LifeStore, versionOf, type WorkerScriptReport } from "../life/index.ts";
+import { type Kv, LifeStore, versionOf, type WorkerScriptReport } from "../life/index.ts";
 import { emptyTables, type LifeDocument, type Tables } from "../state/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { ScriptNode } from "./fixtures/script-node.ts";
@@ -21,27 +21,41 @@ for (const kind of consulKinds())
     let store: LifeStore;
     let clock: ManualClock;
     const nodes: ScriptNode[] = [];
+    const atEnd: (() => void)[] = [];
     let hosts = 0;
 
-    function newNode(name: string, live?: Tables): ScriptNode {
-      const node = new ScriptNode({ name, live, client, store, clock, prefix });
+    function newNode(name: string, live?: Tables, own = store): ScriptNode {
+      const node = new ScriptNode({ name, live, client, store: own, clock, prefix });
       nodes.push(node);
       return node;
+    }
+
+    const storeOn = (kv: Kv) =>
+      new LifeStore({ kv, prefix, onUnreadable: (message) => expect.fail(message) });
+    /** The same Consul, but for what is done otherwise. */
+    function storeWith(other: Partial<Kv>): LifeStore {
+      const { kv } = store;
+      return storeOn({
+        get: (key) => kv.get(key),
+        list: (below) => kv.list(below),
+        keys: (below) => kv.keys(below),
+        put: (...put) => kv.put(...put),
+        remove: (key) => kv.remove(key),
+        transact: (writes) => kv.transact(writes),
+        ...other,
+      });
     }
 
     before(async () => {
       consul = await kind.start();
       client = createConsul({ url: consul.url }, {});
-      store = new LifeStore({
-        kv: new KvStore(client),
-        prefix,
-        onUnreadable: (message) => expect.fail(message),
-      });
+      store = storeOn(new KvStore(client));
     });
     beforeEach(() => {
       clock = new ManualClock();
     });
     afterEach(async () => {
+      for (const end of atEnd.splice(0)) end();
       for (const node of nodes.splice(0)) await node.stop();
     });
     after(async () => {
@@ -67,9 +81,70 @@ for (const kind of consulKinds())
       });
     }
     const live = (node: ScriptNode, host: string) => node.scripts.get(host)?.text ?? null;
+    /** The one line about it; whoever wrote the agreement says it a moment after the others can read it. */
+    async function toldOnce(what: RegExp): Promise<string> {
+      const lines = () => nodes.flatMap((node) => node.lines.filter((line) => what.test(line)));
+      await eventually("it is said", async () => expect(lines()).to.not.be.empty);
+      expect(lines()).to.have.lengthOf(1);
+      return lines()[0] ?? "";
+    }
     const failures = (host: string, text: string): WorkerScriptReport[] => [
       { worker: 1, host, version: versionOf(text), calls: 10, errors: 6, lastError: "Error: no" },
     ];
+
+    it("a gateway that may not write remembers by itself what served before", async () => {
+      const host = newHost();
+      const refuse = async () => {
+        throw new Error("403 (Permission denied)");
+      };
+      const mayNotWrite = storeWith({ put: refuse, transact: refuse });
+      const node = newNode("a", undefined, mayNotWrite);
+      for (const name of ["one", "two"]) {
+        await put(host, rule(name));
+        await node.look(host);
+        clock.advance(60_000);
+        await node.settled();
+        expect(live(node, host)).to.equal(rule(name));
+      }
+      node.reports = failures(host, rule("two"));
+      clock.advance(1_000);
+      expect(live(node, host)).to.equal(rule("one"));
+      clock.advance(60_000);
+      await node.look(host);
+      expect(live(node, host), "it stays").to.equal(rule("one"));
+      expect(await store.life(host)).to.equal(null);
+    });
+
+    it("the version before is known though the next one came before Consul had its agreement", async () => {
+      const host = newHost();
+      const held = Promise.withResolvers<void>();
+      atEnd.push(held.resolve);
+      let isHeld = false;
+      const slow = storeWith({
+        async transact(writes) {
+          if (isHeld) await held.promise;
+          return store.kv.transact(writes);
+        },
+      });
+      const node = newNode("a", undefined, slow);
+      await bring(host, rule("one"), [node]);
+      isHeld = true;
+      for (const name of ["two", "three"]) {
+        await put(host, rule(name));
+        await node.look(host);
+        expect(live(node, host)).to.equal(rule(name));
+      }
+      node.reports = failures(host, rule("three"));
+      clock.advance(1_000);
+      expect(live(node, host)).to.equal(rule("two"));
+      held.resolve();
+      await eventually("Consul has it too", async () => {
+        clock.advance(6_000);
+        await node.look(host);
+        expect((await store.life(host))?.live).to.equal(versionOf(rule("two")));
+      });
+      expect(live(node, host)).to.equal(rule("two"));
+    });
 
     it("a host is forgotten when nothing of it is left, and not before", async () => {
       const [host, other] = [newHost(), newHost()];
@@ -237,9 +312,8 @@ for (const kind of consulKinds())
         expect(live(b, host)).to.equal(rule("one"));
       });
       expect(await outcomes(host)).to.deep.equal(["live", "taken back", "replaced"]);
-      const told = nodes.flatMap(({ lines }) => lines.filter((line) => /is taken back/.test(line)));
-      expect(told).to.have.lengthOf(1);
-      expect(told[0]).to.contain("it stalled");
+      const told = await toldOnce(/is taken back/);
+      expect(told).to.contain("it stalled");
       b.stall(host, rule("two"));
       clock.advance(1_000);
       expect(live(b, host), "it was stuck there too").to.equal(rule("one"));
@@ -260,10 +334,7 @@ for (const kind of consulKinds())
         expect(why(b)).to.equal("it stalled");
       });
       expect(await outcomes(host)).to.deep.equal(["out of service"]);
-      const told = nodes.flatMap(({ lines }) =>
-        lines.filter((line) => /out of service/.test(line)),
-      );
-      expect(told).to.have.lengthOf(1);
+      await toldOnce(/out of service/);
       const restarted = newNode("c");
       await restarted.look(host);
       expect(why(restarted), "also to one that starts").to.equal("it stalled");
