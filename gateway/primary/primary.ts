@@ -358,7 +358,7 @@ export class Primary {
       workers: workers.status(),
       scripts: describeScripts(
         state.tables,
-        workers.scriptReports(),
+        (host, version) => workers.scriptCounters.of(host, version),
         (host) => gate.loadedAt(host),
         lives,
       ),

@@ -3,6 +3,7 @@ import type { ConsulSourcesStatus } from "../../consul/index.ts";
 import type { LifeStatus } from "../life/index.ts";
 import type { FailedCase } from "../sandbox/sandbox.ts";
 import type { ScriptReport, Tables } from "../state/index.ts";
+import type { ScriptCount } from "./script-counters.ts";
 import type { Refusal } from "./scripts.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
 import type { Warning } from "./warnings.ts";
@@ -28,7 +29,7 @@ export interface RefusedScript extends RefusedValue {
 /** What the workers that live now report of one version. */
 export type VersionStatus = Omit<ScriptReport, "host">;
 
-/** One host's script, summed over the workers that live now. */
+/** One host's script, summed over all workers that there were. */
 export interface ScriptStatus extends Omit<ScriptReport, "version"> {
   /** What serves all requests that are not in a rollout; `null`: nothing does. */
   readonly version: string | null;
@@ -66,13 +67,14 @@ export interface Status {
 /** Every host that has a script in service, or one that waits for it. */
 export function describeScripts(
   tables: Pick<Tables, "script" | "trial">,
-  reports: readonly ScriptReport[],
+  countOf: (host: string, version: string) => ScriptCount,
   loadedAt: (host: string) => number | null,
   lives: { hosts(): Iterable<string>; status(host: string): LifeStatus },
 ): ScriptStatus[] {
-  const sums = sumReports(reports);
-  const of = (host: string, version: string): VersionStatus =>
-    sums.get(`${version} ${host}`) ?? { version, calls: 0, errors: 0, lastError: null };
+  const of = (host: string, version: string): VersionStatus => ({
+    version,
+    ...countOf(host, version),
+  });
   const scripts: ScriptStatus[] = [];
   for (const host of new Set([...tables.script.keys(), ...lives.hosts()])) {
     const life = lives.status(host);
@@ -95,22 +97,6 @@ export function describeScripts(
     });
   }
   return scripts;
-}
-
-/** By version and host. */
-function sumReports(reports: readonly ScriptReport[]): ReadonlyMap<string, VersionStatus> {
-  const sums = new Map<string, VersionStatus>();
-  for (const { host, version, calls, errors, lastError } of reports) {
-    const key = `${version} ${host}`;
-    const sum = sums.get(key);
-    sums.set(key, {
-      version,
-      calls: calls + (sum?.calls ?? 0),
-      errors: errors + (sum?.errors ?? 0),
-      lastError: lastError ?? sum?.lastError ?? null,
-    });
-  }
-  return sums;
 }
 
 export function describeRefusal({ message, ...refusal }: Refusal): RefusedScript {

@@ -15,6 +15,7 @@ import { type BoundListener, cannotListen } from "./addresses.ts";
 import type { Clock } from "./clock.ts";
 import { hearLastWords } from "./last-words.ts";
 import type { Replication } from "./replication.ts";
+import { ScriptCounters } from "./script-counters.ts";
 import { WorkerProcess, type WorkerState } from "./worker-process.ts";
 
 export interface WorkersOptions {
@@ -80,6 +81,8 @@ const isNotInspector = (flag: string) => !flag.startsWith("--inspect");
 export class Workers {
   readonly #options: WorkersOptions;
   readonly #stallMs: number;
+  /** Of every worker that there was. */
+  readonly scriptCounters = new ScriptCounters();
   readonly #processes = new Map<number, WorkerProcess>();
   /** Deaths in a row within a second of the start, by place. */
   readonly #quickDeaths = new Map<number, number>();
@@ -249,6 +252,7 @@ export class Workers {
         break;
       }
       case "report":
+        this.scriptCounters.take(process.id, message.report.scripts);
         break;
     }
   }
@@ -256,6 +260,7 @@ export class Workers {
   #replace(ended: WorkerProcess, how: string): void {
     const { id, pid, slot } = ended;
     this.#processes.delete(id);
+    this.scriptCounters.left(id);
     this.#options.replication.remove(id);
     if (this.#isStopping || ended.state === "draining") return;
     const { log, clock, onFatal } = this.#options;

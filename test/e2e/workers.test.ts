@@ -69,6 +69,25 @@ for (const [order, kind] of consulKinds().entries())
       await replaced(new Set([victim.pid]));
     });
 
+    it("what scripts were counted outlives the workers that counted it", async () => {
+      const { gateway, writes } = scene;
+      const counted = "counted.example";
+      await writes.put(`scripts/${counted}`, "export default () => respond({ status: 204 });");
+      scene.later(() => writes.remove(`scripts/${counted}`));
+      const calls = async () =>
+        (await gateway.status()).scripts.find((one) => one.host === counted)?.calls ?? 0;
+      await eventually("it is counted", async () => {
+        await gateway.request({ host: counted });
+        expect(await calls()).to.be.above(0);
+      });
+      const { workers } = await gateway.status();
+      const before = await calls();
+      for (const { pid } of workers) process.kill(pid, "SIGKILL");
+      await replaced(new Set(workers.map(({ pid }) => pid)));
+      await gateway.request({ host: counted });
+      await eventually("it goes on", async () => expect(await calls()).to.be.above(before));
+    });
+
     it("SIGHUP replaces every worker and no request fails, on kept and on new connections", async () => {
       const { gateway } = scene;
       const before = new Set((await gateway.status()).workers.map(({ pid }) => pid));
