@@ -195,6 +195,19 @@ describe("the history of a script", () => {
     expect(line(grow(first, second, remove(second)))).to.deep.equal(["v2 removed", "v1 replaced"]);
   });
 
+  it("says who ended a rollout by putting the version before back", () => {
+    const rolling = accept(first, at("v2", 20), rollout, 0);
+    const ended = accept(rolling, at("v1", 30), null, 0);
+    const pushed = { version: "v1", outcome: "pushed", at: 5, by: "ada" } as const;
+    const history = recorded(noted(grow(first, rolling), pushed), rolling, ended, 9, "g1");
+    expect(line(history)).to.deep.equal(["v1 live", "v2 replaced", "v1 replaced"]);
+    expect(history[0]).to.include({ by: "ada", at: "1970-01-01T00:00:00.005Z" });
+    expect(line(recorded(grow(first, rolling), rolling, ended, 9, "g1"))).to.deep.equal([
+      "v2 replaced",
+      "v1 live",
+    ]);
+  });
+
   it("notes a refusal once, however many gateways refuse, and has at most 20 versions", () => {
     const refusal = { version: "v9", outcome: "refused", at: 5, detail: "no" } as const;
     const once = noted([], refusal);

@@ -113,12 +113,18 @@ export function noted(history: History, note: Note): History {
   if (latest?.version === version && latest.outcome === outcome) return history;
   const open = history.findIndex((one) => one.version === version && !ended.has(one.outcome));
   const known = history[open];
-  if (known === undefined) {
+  // Somebody puts a version back that was never gone, as to end the rollout of another.
+  const isPutBack = outcome === "pushed" && open > 0;
+  if (known === undefined || isPutBack) {
     if (outcome === "replaced" || outcome === "removed") return history;
     return [{ version, at: since, by, outcome, since, detail }, ...history].slice(0, maxHistory);
   }
   if (known.outcome === outcome) return history;
-  return history.with(open, { ...known, outcome, since, detail });
+  return history.map((one, index) => {
+    if (index === open) return { ...known, outcome, since, detail };
+    const isOlder = index > open && one.version === version && !ended.has(one.outcome);
+    return isOlder ? { ...one, outcome: "replaced", since } : one;
+  });
 }
 
 /** The history after the gateways went from one agreement to the next; `by`: the gateway that wrote it. */
@@ -155,6 +161,8 @@ export function recorded(
     note(after.live, "live", { by, detail: "a module that it imports was changed" });
   }
   const { next } = after;
+  const hasEnded = before !== null && before.next !== null && next === null;
+  if (hasEnded && after.live !== null && after.live === before.live) note(after.live, "live");
   if (next !== null && next.version !== before?.next?.version) note(next.version, "rollout");
   return entries;
 }
