@@ -40,7 +40,13 @@ describe("acceptor", () => {
   });
 
   it("rejects with the socket's error, and leaves nothing open", async () => {
-    const options = { onConnection: () => {}, onError: () => {} };
+    const options = {
+      onConnection: () => {},
+      onError: () => {},
+      clients: () => 0,
+      peers: () => 0,
+      dropIdlePeers: () => {},
+    };
     const first = new Acceptor(options);
     const { port } = await first.listen({ host: "127.0.0.1", port: 0 });
     const second = new Acceptor(options);

@@ -1,4 +1,7 @@
-/** The listening sockets of an engine. Both engines accept through it, so that they accept alike. */
+/**
+ * The listening sockets of an engine. Both engines accept through it, so that they accept alike, and stop
+ * accepting alike before the process has no descriptor left.
+ */
 import {
   type AddressInfo,
   createServer,
@@ -6,55 +9,147 @@ import {
   type Server,
   type Socket,
 } from "node:net";
-import type { Inherited } from "./engine.ts";
+import type { Descriptors, Inherited, Reopened } from "./engine.ts";
 
 export interface AcceptorOptions {
   /** `listener`: the number that `listen` was given. */
   readonly onConnection: (socket: Socket, listener: number) => void;
   /** Accepting failed (`EMFILE`...); it goes on. */
   readonly onError: (error: unknown) => void;
+  /** Default: as many as there are. */
+  readonly descriptors?: Descriptors | undefined;
+  /** Connections that clients have now. */
+  readonly clients: () => number;
+  /** Connections to peers that there are now. */
+  readonly peers: () => number;
+  /** Closes those that no request uses. */
+  readonly dropIdlePeers: () => void;
 }
+
+interface Listening {
+  readonly server: Server;
+  readonly listener: number;
+  /** Another process holds the socket too, so that closing it here loses no connection. */
+  readonly isShared: boolean;
+}
+
+/** A socket that was asked for and did not come in this time is asked for again. */
+const reopenMs = 5_000;
+const notAsked = Number.NEGATIVE_INFINITY;
 
 export class Acceptor {
   readonly #options: AcceptorOptions;
-  readonly #servers: Server[] = [];
+  #open: Listening[] = [];
+  /** Listeners that wait for room, and when each was last asked for. */
+  readonly #waiting = new Map<number, number>();
+  #isClosed = false;
 
   constructor(options: AcceptorOptions) {
     this.#options = options;
   }
 
   /** Starts to accept. Rejects with the socket's error (`EADDRINUSE`...); then nothing is left open. */
-  async listen(where: ListenOptions | Inherited, listener = 0): Promise<AddressInfo> {
-    if (!("descriptors" in where)) return this.#open(listener, (server) => server.listen(where));
+  async listen(where: ListenOptions | Inherited | Reopened, listener = 0): Promise<AddressInfo> {
+    if ("handle" in where) {
+      const { handle, backlog } = where;
+      // Several come for one question; those that come after another pause are too late.
+      if (this.#waiting.get(listener) !== notAsked) this.#waiting.delete(listener);
+      return this.#start(listener, true, (server) => server.listen({ _handle: handle }, backlog));
+    }
+    try {
+      return await this.#listenFirst(where, listener);
+    } catch (error) {
+      this.#closeAll();
+      throw error;
+    }
+  }
+
+  /** Stops accepting; connections that were accepted stay. */
+  close(): void {
+    this.#isClosed = true;
+    this.#closeAll();
+  }
+
+  /**
+   * Stops accepting when clients have all the descriptors that they may have, and asks for the sockets again when
+   * there is room; `now` is the engine's clock. Accepting without a descriptor would close the connection: libuv
+   * does that so as not to be told of it for ever.
+   */
+  settle(now: number): void {
+    const { descriptors } = this.#options;
+    if (descriptors === undefined || this.#isClosed) return;
+    if (this.#waiting.size === 0) {
+      if (this.#open.some(({ isShared }) => isShared) && !this.#hasRoom(descriptors.most, 0)) {
+        this.#pause(descriptors);
+      }
+      return;
+    }
+    // Some room at once, or each connection that ends would open and close the sockets.
+    if (!this.#hasRoom(descriptors.most, Math.ceil(descriptors.most / 32))) {
+      // Clients wait in the queue: that is worse than to connect to a peer anew.
+      this.#options.dropIdlePeers();
+      return;
+    }
+    for (const [listener, askedAt] of this.#waiting) {
+      if (now - askedAt < reopenMs) continue;
+      this.#waiting.set(listener, now);
+      descriptors.reopen(listener);
+    }
+  }
+
+  async #listenFirst(where: ListenOptions | Inherited, listener: number): Promise<AddressInfo> {
+    if (!("descriptors" in where)) {
+      return this.#start(listener, false, (server) => server.listen(where));
+    }
     const addresses: AddressInfo[] = [];
     for (const fd of where.descriptors) {
-      addresses.push(await this.#open(listener, (server) => server.listen({ fd }, where.backlog)));
+      const start = (server: Server) => server.listen({ fd }, where.backlog);
+      addresses.push(await this.#start(listener, true, start));
     }
     const [address] = addresses;
     if (address === undefined) throw new Error("no descriptor to listen on");
     return address;
   }
 
-  /** Stops accepting; connections that were accepted stay. */
-  close(): void {
-    for (const server of this.#servers) server.close();
+  #closeAll(): void {
+    for (const { server } of this.#open) server.close();
+    this.#open = [];
+    this.#waiting.clear();
   }
 
-  #open(listener: number, listen: (server: Server) => void): Promise<AddressInfo> {
+  /** Half is for clients, since each of them may need a peer's; `margin` more must be free. */
+  #hasRoom(most: number, margin: number): boolean {
+    const clients = this.#options.clients() + margin;
+    return clients < most / 2 && clients + this.#options.peers() + margin < most;
+  }
+
+  #pause({ most, onPause }: Descriptors): void {
+    for (const { server, listener, isShared } of this.#open) {
+      if (!isShared) continue;
+      server.close();
+      this.#waiting.set(listener, notAsked);
+    }
+    this.#open = this.#open.filter(({ isShared }) => !isShared);
+    onPause(most);
+  }
+
+  #start(
+    listener: number,
+    isShared: boolean,
+    listen: (server: Server) => void,
+  ): Promise<AddressInfo> {
     const { onConnection, onError } = this.#options;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
       onConnection(socket, listener),
     );
     return new Promise((resolve, reject) => {
-      server.once("error", (error) => {
-        this.close();
-        reject(error);
-      });
+      server.once("error", reject);
       server.once("listening", () => {
         server.removeAllListeners("error");
         server.on("error", onError);
-        this.#servers.push(server);
         const address = server.address();
+        if (this.#isClosed || this.#waiting.has(listener)) server.close();
+        else this.#open.push({ server, listener, isShared });
         if (address === null || typeof address === "string") reject(new Error("not a TCP address"));
         else resolve(address);
       });

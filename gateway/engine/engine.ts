@@ -254,6 +254,21 @@ export interface EngineOptions<Context> {
   readonly onError: (error: unknown) => void;
   /** Monotonic milliseconds. Default `performance.now`. */
   readonly now?: () => number;
+  /** Default: no limit is known. */
+  readonly descriptors?: Descriptors;
+}
+
+/** How many descriptors an engine may use, and what it does when they are short. */
+export interface Descriptors {
+  /** For connections of clients and peers together. When clients have half of them, accepting stops. */
+  readonly most: number;
+  /**
+   * Accepting stopped: the sockets that were inherited are closed here, and new connections wait in the kernel's
+   * queue, which whoever else holds the socket keeps.
+   */
+  readonly onPause: (most: number) => void;
+  /** There is room again: `listen` is to be called with the socket of this listener. */
+  readonly reopen: (listener: number) => void;
 }
 
 /** Live numbers of an engine, as a plain object. */
@@ -278,12 +293,20 @@ export interface Inherited {
   readonly backlog: number;
 }
 
+/** A bound socket that this process was sent. */
+export interface Reopened {
+  /** Node's own handle, as `process.on("message")` gives it. */
+  readonly handle: object;
+  /** Connections that may wait to be accepted. */
+  readonly backlog: number;
+}
+
 export interface Engine {
   /**
    * Starts to accept there too. Exchanges show `listener`, a small number of the caller's (default 0). Rejects
    * with the socket's error (`EADDRINUSE`...); then the engine accepts nowhere any more.
    */
-  listen(where: ListenOptions | Inherited, listener?: number): Promise<AddressInfo>;
+  listen(where: ListenOptions | Inherited | Reopened, listener?: number): Promise<AddressInfo>;
   /**
    * Stops accepting, closes idle connections, lets running exchanges finish with `Connection: close`
    * and resolves when the last has; what still runs after `deadlineMs` is cut. Resolves to how many were cut.

@@ -1,5 +1,5 @@
 /** One worker process as the primary sees it: its life, its last report and the messages to it. */
-import type { ChildProcess } from "node:child_process";
+import type { ChildProcess, SendHandle } from "node:child_process";
 import type { ToPrimary, ToWorker, WorkerReport } from "../state/index.ts";
 
 export type WorkerState = "starting" | "listening" | "draining";
@@ -89,6 +89,11 @@ export class WorkerProcess {
     if (!this.#child.connected) return;
     // A worker that has just died is no failure of the message: its replacement starts from a snapshot.
     this.#child.send(message, () => {});
+  }
+
+  /** The same, with a handle beside it, which stays open here. */
+  sendWith(message: ToWorker, handle: SendHandle): void {
+    if (this.#child.connected) this.#child.send(message, handle, { keepOpen: true }, () => {});
   }
 
   /** Asks it to finish what runs; kills it when it is still there `graceMs` after the deadline. */

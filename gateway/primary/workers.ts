@@ -14,6 +14,7 @@ import {
 import { type BoundListener, cannotListen } from "./addresses.ts";
 import type { Clock } from "./clock.ts";
 import { hearLastWords } from "./last-words.ts";
+import { ListeningHandles } from "./listening-handles.ts";
 import type { Replication } from "./replication.ts";
 import { ScriptCounters } from "./script-counters.ts";
 import { WorkerProcess, type WorkerState } from "./worker-process.ts";
@@ -87,6 +88,7 @@ export class Workers {
   /** Deaths in a row within a second of the start, by place. */
   readonly #quickDeaths = new Map<number, number>();
   readonly #backoffs = new Map<number, () => void>();
+  readonly #handles = new ListeningHandles();
   #cancelCheck: (() => void) | null = null;
   #lastCheckMs = 0;
   #lastId = 0;
@@ -233,6 +235,15 @@ export class Workers {
           { worker: process.id, workerPid: process.pid, addresses: message.addresses },
           `worker ${process.id} listens on ${places.join(" and ")}`,
         );
+        break;
+      }
+      case "reopen": {
+        const socket = listeners[message.listener]?.socket;
+        if (socket === undefined || this.#isStopping) break;
+        const handle = this.#handles.handleOf(socket);
+        for (let left = descriptorsPerListener; left > 0; left -= 1) {
+          process.sendWith({ type: "socket", listener: message.listener }, handle);
+        }
         break;
       }
       case "watch":

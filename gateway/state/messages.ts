@@ -27,6 +27,8 @@ export type ToWorker =
   | { readonly type: "delta"; readonly delta: Delta }
   /** Once a second: the counter itself, so that a worker that lost a message finds out. */
   | { readonly type: "counter"; readonly boot: string; readonly version: number }
+  /** One of the sockets again; the handle comes with the message. */
+  | { readonly type: "socket"; readonly listener: number }
   /** Finish what runs and exit. */
   | { readonly type: "drain"; readonly deadlineMs: number };
 
@@ -38,6 +40,8 @@ export type ToPrimary =
   | { readonly type: "listening"; readonly addresses: readonly ListeningAddress[] }
   /** A request asks for a service that nobody watches yet. `service` is a `serviceKey`. */
   | { readonly type: "watch"; readonly service: string }
+  /** It closed this listener's sockets for want of descriptors and has room again. */
+  | { readonly type: "reopen"; readonly listener: number }
   /** Once a second; also the heartbeat. */
   | { readonly type: "report"; readonly report: WorkerReport }
   /** The socket's error, and of which listener; `code` is empty when it has none. */

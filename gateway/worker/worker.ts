@@ -4,7 +4,7 @@
  */
 import { flushCompileCache } from "node:module";
 import { PeerBook } from "../balancing/index.ts";
-import type { Engine } from "../engine/engine.ts";
+import type { Descriptors, Engine } from "../engine/engine.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import { createLogger, type Log } from "../observability/logger.ts";
 import { Router } from "../routing/index.ts";
@@ -20,6 +20,7 @@ import {
   type ToWorker,
   type WorkerSettings,
 } from "../state/index.ts";
+import { descriptorLimit } from "./descriptor-limit.ts";
 import { createEngine } from "./engine-choice.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
@@ -27,6 +28,8 @@ import { Replica } from "./replica.ts";
 import { trustedProxies } from "./trusted-proxies.ts";
 
 const reportMs = 1_000;
+/** Between two lines about descriptors. */
+const pauseQuietMs = 10_000;
 /** Connections that may wait to be accepted, for all workers together; the kernel's `somaxconn` bounds it too. */
 const backlog = 4_096;
 /** A worker whose primary is gone finishes what runs within this time. */
@@ -50,6 +53,7 @@ class Worker {
   #isListening = false;
   #isDraining = false;
   #residentBytes = 0;
+  #pauseLoggedMs = Number.NEGATIVE_INFINITY;
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings;
@@ -84,13 +88,18 @@ class Worker {
       trusts: trustedProxies(settings.trustedProxies),
       onError: (error) => this.#gateway.onError(error),
       now,
+      ...this.#descriptors(),
     });
     setInterval(() => this.#report(), reportMs);
     send({ type: "resync", reason: "started" });
   }
 
-  onMessage(message: Exclude<ToWorker, { type: "start" }>): void {
+  /** `handle`: what came beside the message. */
+  onMessage(message: Exclude<ToWorker, { type: "start" }>, handle: unknown): void {
     switch (message.type) {
+      case "socket":
+        void this.#reopen(message.listener, handle);
+        break;
       case "snapshot":
         this.#onSnapshot(message.snapshot);
         break;
@@ -153,6 +162,33 @@ class Worker {
     } catch (error) {
       const { message, code } = error as NodeJS.ErrnoException;
       send({ type: "cannotListen", listener, code: code ?? "", message });
+    }
+  }
+
+  #descriptors(): { readonly descriptors?: Descriptors } {
+    const limit = descriptorLimit();
+    if (limit === null) return {};
+    const reopen = (listener: number) => send({ type: "reopen", listener });
+    return { descriptors: { most: limit.most, reopen, onPause: () => this.#onPause(limit.limit) } };
+  }
+
+  #onPause(limit: number): void {
+    if (now() - this.#pauseLoggedMs < pauseQuietMs) return;
+    this.#pauseLoggedMs = now();
+    const { clientConnections, peerConnections } = this.#engine.stats();
+    this.#log.error(
+      { limit, clientConnections, peerConnections },
+      `file descriptors are short (ulimit -n is ${limit}): new connections wait until others end`,
+    );
+  }
+
+  async #reopen(listener: number, handle: unknown): Promise<void> {
+    // Without a descriptor to receive it with none comes: it is asked for again.
+    if (this.#isDraining || typeof handle !== "object" || handle === null) return;
+    try {
+      await this.#engine.listen({ handle, backlog }, listener);
+    } catch (error) {
+      this.#gateway.onError(error);
     }
   }
 
@@ -223,9 +259,9 @@ function send(message: ToPrimary): void {
 
 let worker: Worker | null = null;
 
-process.on("message", (message: ToWorker) => {
+process.on("message", (message: ToWorker, handle: unknown) => {
   if (message.type === "start") worker ??= new Worker(message.settings);
-  else worker?.onMessage(message);
+  else worker?.onMessage(message, handle);
 });
 process.on("disconnect", () => {
   if (worker === null) process.exit(0);

@@ -27,6 +27,8 @@ export interface GatewayOptions {
   /** Further flags. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Descriptors that each of its processes may have open (`ulimit -n`). */
+  readonly descriptors?: number;
 }
 
 export interface Asked {
@@ -90,13 +92,21 @@ export class TestGateway {
   readonly #seenPids = new Set<number>();
   #isStopped = false;
 
-  private constructor({ consul, workers = 2, flags = [], env = {} }: GatewayOptions) {
+  private constructor(options: GatewayOptions) {
+    const { consul, workers = 2, flags = [], env = {}, descriptors } = options;
     const args = [
+      cli,
+      "start",
       ...(consul === undefined ? [] : ["--consul", consul]),
       ...["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", String(workers)],
       ...flags,
     ];
-    this.process = spawn(process.execPath, [cli, "start", ...args], {
+    // The shell becomes the gateway, so that its process is the gateway's.
+    const [program, programArgs] =
+      descriptors === undefined
+        ? [process.execPath, args]
+        : ["sh", ["-c", `ulimit -n ${descriptors}; exec "$0" "$@"`, process.execPath, ...args]];
+    this.process = spawn(program, programArgs, {
       env: {
         ...cleanEnvironment,
         TMPDIR: this.#temporary,

@@ -12,6 +12,7 @@ import {
   type EngineStats,
   type Handler,
   type Inherited,
+  type Reopened,
 } from "../engine.ts";
 import type { Refusal } from "../grammar.ts";
 import type { Peer } from "../peer.ts";
@@ -69,10 +70,16 @@ export class Http1Engine<C> implements Engine {
     this.#acceptor = new Acceptor({
       onConnection: (socket, listener) => this.#accept(socket, listener),
       onError: this.onError,
+      descriptors: options.descriptors,
+      clients: () => this.#clients.size,
+      peers: () => this.#peerConnections.size,
+      dropIdlePeers: () => {
+        for (const { peer } of this.#peerConnections) poolOf<C>(this, peer).clear();
+      },
     });
   }
 
-  async listen(where: ListenOptions | Inherited, listener = 0): Promise<AddressInfo> {
+  async listen(where: ListenOptions | Inherited | Reopened, listener = 0): Promise<AddressInfo> {
     const address = await this.#acceptor.listen(where, listener);
     this.#sweep ??= setInterval(() => this.#onSweep(), sweepMs);
     return address;
@@ -148,6 +155,7 @@ export class Http1Engine<C> implements Engine {
     const client = new ClientConnection(this, socket, address, this.#trusts(address), listener);
     this.#clients.add(client);
     this.#admit(client);
+    this.#acceptor.settle(this.clock);
   }
 
   /** Refuses a connection beyond the limits, with an answer. */
@@ -180,6 +188,7 @@ export class Http1Engine<C> implements Engine {
     const now = this.now();
     this.clock = now;
     this.dateLine = dateLine();
+    this.#acceptor.settle(now);
     this.#sweeps += 1;
     const isProbe = this.#sweeps % sweepsPerProbe === 0;
     for (const client of this.#clients) {

@@ -159,7 +159,8 @@ export class Try {
     request.on("finish", () => {
       if (this.#stage !== "over") this.#events.onSent();
     });
-    if (!socket.connecting) this.#onConnect();
+    // One whose attempt failed at once is neither connecting nor connected.
+    if (!socket.pending) this.#onConnect();
     else socket.once("connect", () => this.#onConnect());
   }
 

@@ -13,6 +13,7 @@ import {
   type EngineStats,
   type Handler,
   type Inherited,
+  type Reopened,
 } from "../engine.ts";
 import type { Peer } from "../peer.ts";
 import { ClientSession } from "./client-session.ts";
@@ -41,7 +42,7 @@ export class ReferenceEngine<C> implements Engine {
   readonly #http: HttpServer;
   readonly #sessions = new Map<object, ClientSession<C>>();
   readonly #sockets = new Map<ClientSession<C>, Socket>();
-  readonly #peerSockets = new Set<Socket>();
+  readonly #peerSockets = new Map<Socket, PeerPool>();
   readonly #pools = new WeakMap<Peer, PeerPool>();
   readonly #queues = new Set<PeerPool>();
   readonly #refused = new Map<string, number>();
@@ -67,10 +68,16 @@ export class ReferenceEngine<C> implements Engine {
     this.#acceptor = new Acceptor({
       onConnection: (socket, listener) => this.#accept(socket, listener),
       onError: this.onError,
+      descriptors: options.descriptors,
+      clients: () => this.#sessions.size,
+      peers: () => this.#peerSockets.size,
+      dropIdlePeers: () => {
+        for (const pool of new Set(this.#peerSockets.values())) pool.closeIdle();
+      },
     });
   }
 
-  async listen(where: ListenOptions | Inherited, listener = 0): Promise<AddressInfo> {
+  async listen(where: ListenOptions | Inherited | Reopened, listener = 0): Promise<AddressInfo> {
     const address = await this.#acceptor.listen(where, listener);
     this.#sweep ??= setInterval(() => this.#onSweep(), sweepMs);
     return address;
@@ -132,7 +139,8 @@ export class ReferenceEngine<C> implements Engine {
   poolOf(peer: Peer): PeerPool {
     let pool = this.#pools.get(peer);
     if (pool === undefined) {
-      pool = new PeerPool(peer, this.limits, (socket) => this.#addPeerSocket(socket));
+      const made = new PeerPool(peer, this.limits, (socket) => this.#addPeerSocket(socket, made));
+      pool = made;
       this.#pools.set(peer, pool);
     }
     return pool;
@@ -207,6 +215,7 @@ export class ReferenceEngine<C> implements Engine {
     } else {
       this.attach(socket);
     }
+    this.#acceptor.settle(this.clock);
   }
 
   /** Connections that were not turned away; those of one address unless it is `null`. */
@@ -218,8 +227,8 @@ export class ReferenceEngine<C> implements Engine {
     return count;
   }
 
-  #addPeerSocket(socket: Socket): void {
-    this.#peerSockets.add(socket);
+  #addPeerSocket(socket: Socket, pool: PeerPool): void {
+    this.#peerSockets.set(socket, pool);
     socket.on("close", () => {
       this.#peerSockets.delete(socket);
       if (this.#drained !== null) this.#settleDrain();
@@ -229,6 +238,7 @@ export class ReferenceEngine<C> implements Engine {
   #onSweep(): void {
     const now = this.now();
     this.clock = now;
+    this.#acceptor.settle(now);
     for (const session of this.#sessions.values()) session.onSweep(now);
     for (const pool of this.#queues) {
       pool.expire(now);
@@ -243,7 +253,7 @@ export class ReferenceEngine<C> implements Engine {
   #settleDrain(): void {
     if (this.#sessions.size > 0) return;
     if (this.#peerSockets.size > 0) {
-      for (const socket of this.#peerSockets) socket.destroy();
+      for (const socket of this.#peerSockets.keys()) socket.destroy();
       return;
     }
     if (this.#sweep !== null) clearInterval(this.#sweep);
