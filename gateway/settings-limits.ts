@@ -83,6 +83,19 @@ export const limitDefinitions = {
     fallback: defaultLimits.servesHalfClosed ? "serve" : "cancel",
     schema: oneOf("cancel", "serve"),
   },
+  underscoresInHeaders: {
+    argument: "on|off",
+    meaning: "Pass on request headers whose names have underscores; off drops and counts them.",
+    fallback: defaultLimits.underscoresInHeaders ? "on" : "off",
+    schema: oneOf("on", "off"),
+  },
+  ignoreInvalidHeaders: {
+    argument: "on|off",
+    meaning:
+      "Drop and count request headers with any other character in their names than letters, digits and hyphens.",
+    fallback: defaultLimits.ignoreInvalidHeaders ? "on" : "off",
+    schema: oneOf("on", "off"),
+  },
   connectTimeout: {
     argument: "DURATION",
     meaning: "To connect to a peer; then another peer, or 504.",
@@ -173,6 +186,8 @@ export function engineLimits(get: (key: LimitKey) => unknown): EngineLimits {
     maxConnections: values.maxConnections,
     maxConnectionsPerAddress: values.maxConnectionsPerAddress,
     servesHalfClosed: values.halfClosed === "serve",
+    underscoresInHeaders: values.underscoresInHeaders === "on",
+    ignoreInvalidHeaders: values.ignoreInvalidHeaders === "on",
     connectTimeoutMs: values.connectTimeout,
     responseTimeoutMs: values.responseTimeout,
     bodyTimeoutMs: values.bodyTimeout,

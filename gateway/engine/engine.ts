@@ -68,11 +68,17 @@ export interface Exchange<Context> {
   /** Unique in the cluster: a prefix of the worker's and a counter. A trusted client's id is kept. */
   readonly id: string;
   readonly method: string;
+  /** That of the connection or, when a trusted proxy sent the request, the one that it was asked with. */
   readonly scheme: "http" | "https";
-  /** The client's address as the socket has it. */
+  /**
+   * The client's address as the socket has it or, when a trusted proxy sent the request, as that proxy
+   * says: the right-most address of `X-Forwarded-For` or `Forwarded` that is no trusted proxy's.
+   */
   readonly clientAddress: string;
   /** Where the client's connection came in: the number that `Engine.listen` was given with the address. */
   readonly listener: number;
+  /** The socket's address when it is a trusted proxy's, otherwise empty. */
+  readonly proxyAddress: string;
   /** The `Host` to forward, as the client wrote it, with its port; set it to forward another. */
   authority: string;
   /** `authority` for looking up: lower case, without port and trailing dot. Follows `authority`. */
@@ -88,9 +94,18 @@ export interface Exchange<Context> {
   header(name: string): string | undefined;
   /** Replaces every value of a request header. */
   setHeader(name: string, value: string): void;
+  /** `X-Forwarded-For`, `-Proto` and `-Host` too: then the origin is not told. */
   removeHeader(name: string): void;
-  /** The header lines as the client sent them, joined by CR LF, before any change; for lazy decoding. */
+  /**
+   * The header lines as the client sent them, joined by CR LF, before any change; for lazy decoding.
+   * Without those that nobody is to see: odd names, and forwarding fields of anyone but a trusted proxy.
+   */
   readonly rawHeaders: string;
+  /**
+   * Names, in lower case, of trailer fields of the request that are passed on; `null`: none, as when the
+   * exchange starts. Set by the handler in `onRequest`.
+   */
+  trailers: ReadonlySet<string> | null;
 
   /** Ends the exchange with this answer; in `onRequest`, `onPick`, or while it is held. */
   answer(answer: Answer): void;
@@ -189,6 +204,13 @@ export interface EngineLimits {
    * request is cancelled, as nginx does: on the wire the two look the same. Default false.
    */
   readonly servesHalfClosed: boolean;
+  /**
+   * Whether request fields with an underscore in their name are passed on; otherwise they are dropped and
+   * counted. Default false, as in nginx.
+   */
+  readonly underscoresInHeaders: boolean;
+  /** The same for any other name that is not of letters, digits and hyphens; true drops. Default true. */
+  readonly ignoreInvalidHeaders: boolean;
   /** Default 1000. Then another peer, or 504. */
   readonly connectTimeoutMs: number;
   /** From the whole request sent to the answer's head. Then 504. Default 60000. */
@@ -227,6 +249,8 @@ export const defaultLimits: EngineLimits = {
   maxConnections: 20_000,
   maxConnectionsPerAddress: 0,
   servesHalfClosed: false,
+  underscoresInHeaders: false,
+  ignoreInvalidHeaders: true,
   connectTimeoutMs: 1_000,
   responseTimeoutMs: 60_000,
   bodyTimeoutMs: 60_000,
@@ -246,10 +270,10 @@ export interface EngineOptions<Context> {
   /** Prefix of the request ids that this engine makes; letters, digits and dashes. */
   readonly idPrefix: string;
   /**
-   * Whether this client address is a proxy whose `X-Forwarded-*` and `X-Request-Id` are to be
-   * believed; asked once for each connection. Default: nobody is.
+   * Whether this address is a proxy's whose forwarding fields and `X-Request-Id` are to be believed; asked
+   * once for each connection, and for the hops that a trusted proxy names. Default: nobody is.
    */
-  readonly trusts?: (clientAddress: string) => boolean;
+  readonly trusts?: (address: string) => boolean;
   /** Told of what a handler threw (the exchange has been answered with 500 by then) or accepting failed with. */
   readonly onError: (error: unknown) => void;
   /** Monotonic milliseconds. Default `performance.now`. */
@@ -280,6 +304,8 @@ export interface EngineStats {
   readonly requests: number;
   /** Heads that were refused before they became an exchange, by error code. */
   readonly refused: Readonly<Record<string, number>>;
+  /** Header and trailer lines of requests that were dropped because of their names, since the engine started. */
+  readonly droppedHeaders: number;
 }
 
 /** A bound socket that this process was started with. */

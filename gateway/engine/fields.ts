@@ -29,13 +29,65 @@ export const responseOwned: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-/** Fields that `Connection` cannot remove, whatever it names (RFC 9110 section 7.6.1). */
-export const unremovable: ReadonlySet<string> = new Set([
+/**
+ * What a field says of who is in front of the gateway.
+ *
+ * `written`: the gateway writes it itself. `address`, `scheme`, `port`: another word for what it knows.
+ * `dropped`: a second story, which nobody needs. `other`: the trusted proxy's own word.
+ */
+export type ForwardingKind = "written" | "address" | "scheme" | "port" | "dropped" | "other";
+
+const forwardingKinds: ReadonlyMap<string, ForwardingKind> = new Map([
+  ["x-forwarded-for", "written"],
+  ["x-forwarded-host", "written"],
+  ["x-forwarded-proto", "written"],
+  ["cf-connecting-ip", "address"],
+  ["client-ip", "address"],
+  ["fastly-client-ip", "address"],
+  ["true-client-ip", "address"],
+  ["x-client-ip", "address"],
+  ["x-cluster-client-ip", "address"],
+  ["x-real-ip", "address"],
+  ["front-end-https", "scheme"],
+  ["x-forwarded-protocol", "scheme"],
+  ["x-forwarded-scheme", "scheme"],
+  ["x-forwarded-ssl", "scheme"],
+  ["x-scheme", "scheme"],
+  ["x-url-scheme", "scheme"],
+  ["x-forwarded-port", "port"],
+  ["forwarded", "dropped"],
+  ["forwarded-for", "dropped"],
+  ["x-forwarded", "dropped"],
+  ["x-original-for", "dropped"],
+  ["x-original-forwarded-for", "dropped"],
+  ["x-original-proto", "dropped"],
+  ["x-original-host", "other"],
+]);
+
+/** The kind of a field of the forwarding family, by its name in lower case; `null` for any other. */
+export function forwardingKind(name: string): ForwardingKind | null {
+  return forwardingKinds.get(name) ?? (name.startsWith("x-forwarded-") ? "other" : null);
+}
+
+/** Whether a handler may remove a field that the engine writes: then it is not sent at all. */
+export function isRemovable(name: string): boolean {
+  return forwardingKind(name) === "written";
+}
+
+const unremovable: ReadonlySet<string> = new Set([
   "content-length",
   "host",
   "transfer-encoding",
   "x-request-id",
 ]);
+
+/**
+ * Whether `Connection` may name a field to remove it (RFC 9110 section 7.6.1): a client must not take away
+ * what routes, frames or vouches.
+ */
+export function isConnectionOption(name: string, owned: ReadonlySet<string>): boolean {
+  return !owned.has(name) && !unremovable.has(name) && forwardingKind(name) === null;
+}
 
 /**
  * An `Upgrade` list with a protocol in it that must not be switched to through the gateway, since it

@@ -1,19 +1,198 @@
-/** The `X-Forwarded-*` lines of a request that a trusted proxy sent: believed as far as they make sense. */
+/**
+ * Who is in front of the gateway: what a trusted proxy's forwarding fields say, as far as it makes sense,
+ * and what the gateway says of it to a peer. Everybody else is whoever the socket says.
+ */
+import { isIP, SocketAddress } from "node:net";
 import { isAuthority } from "./authority.ts";
+import type { ForwardingKind } from "./fields.ts";
+import { forwardedHops } from "./forwarded-field.ts";
+import { fieldValue } from "./grammar.ts";
 
-const isAddressList = /^[0-9A-Fa-f:., \t[\]"_a-z-]{1,1024}$/;
+/** Hops that are looked at, from the nearest. */
+export const maxHops = 32;
+/** Of `X-Forwarded-For`, from the nearest hop. */
+const maxListLength = 1_024;
+const soundHop = /^[0-9A-Za-z:. \t[\]"_-]*$/;
+const maxHopLength = 64;
+const port = /^:(?:[0-9]{1,5}|_[0-9A-Za-z._-]+)$/;
 
-/** What the proxy in front said; empty where it said nothing. */
-export interface Forwarded {
-  readonly forwardedFor: string;
-  readonly forwardedProto: string;
-  readonly forwardedHost: string;
+/** A trusted proxy at the other end of a client's connection. */
+export interface TrustedProxy {
+  readonly address: string;
+  /** Whether this address is a trusted proxy's as well. */
+  readonly trusts: (address: string) => boolean;
 }
 
-/** What it says, with its own address added; each line with its CR LF. */
-export function forwardedLines(said: Forwarded, address: string, authority: string): string {
-  const before = isAddressList.test(said.forwardedFor) ? `${said.forwardedFor}, ` : "";
-  const proto = said.forwardedProto.toLowerCase() === "https" ? "https" : "http";
-  const host = isAuthority(said.forwardedHost) ? said.forwardedHost : authority;
-  return `X-Forwarded-For: ${before}${address}\r\nX-Forwarded-Proto: ${proto}\r\nX-Forwarded-Host: ${host}\r\n`;
+/** What the proxy in front said, the lines of a name joined by commas; empty where it said nothing. */
+export interface Said {
+  readonly forwardedFor: string;
+  readonly forwardedProto: string;
+  /** The last line of the name. */
+  readonly forwardedHost: string;
+  readonly forwarded: string;
+}
+
+/** Whom the gateway believes to be the client, and what the client asked for. */
+export interface Story {
+  readonly address: string;
+  readonly scheme: "http" | "https";
+  /** Empty: no other than in the request itself. */
+  readonly host: string;
+  /** What `X-Forwarded-For` says before the address of the connection itself; empty when nothing. */
+  readonly before: string;
+}
+
+/** The story of a client that nobody speaks for. */
+export function plainStory(address: string): Story {
+  return { address, scheme: "http", host: "", before: "" };
+}
+
+/**
+ * The client is the right-most address that is no trusted proxy's; when all are, the left-most that was
+ * looked at. What is no address ends the search: whoever named it is the client then. `Forwarded` is read
+ * only when there is no `X-Forwarded-For`, `-Proto` or `-Host`, so that there are never two stories.
+ */
+export function storyOf(said: Said, proxy: TrustedProxy): Story {
+  const { forwardedFor, forwardedProto, forwardedHost, forwarded } = said;
+  if (forwardedFor === "" && forwardedProto === "" && forwardedHost === "") {
+    return forwarded === "" ? plainStory(proxy.address) : storyOfForwarded(forwarded, proxy);
+  }
+  return {
+    address: clientIn(forwardedFor, proxy),
+    scheme: schemeOf(
+      fieldValue(forwardedProto, forwardedProto.lastIndexOf(","), forwardedProto.length),
+    ),
+    host: isAuthority(forwardedHost) ? forwardedHost : "",
+    before: soundPart(forwardedFor),
+  };
+}
+
+function clientIn(list: string, proxy: TrustedProxy): string {
+  let client = proxy.address;
+  let to = list.length;
+  for (let hop = 0; hop < maxHops && to > 0; hop += 1) {
+    const comma = list.lastIndexOf(",", to - 1);
+    const text = fieldValue(list, comma, to);
+    to = comma;
+    if (text === "") continue;
+    const address = hopAddress(text);
+    if (address === null) return client;
+    client = address;
+    if (!proxy.trusts(address)) return client;
+  }
+  return client;
+}
+
+function storyOfForwarded(forwarded: string, proxy: TrustedProxy): Story {
+  let address = proxy.address;
+  let before = "";
+  let scheme: Story["scheme"] = "http";
+  let host = "";
+  for (const hop of forwardedHops(forwarded, maxHops)) {
+    // Each was written by a trusted proxy: the one that is met last knows most of the client.
+    scheme = schemeOf(hop.proto);
+    host = isAuthority(hop.host) ? hop.host : "";
+    const client = hopAddress(hop.for);
+    if (client === null) break;
+    address = client;
+    before = before === "" ? client : `${client}, ${before}`;
+    if (!proxy.trusts(client)) break;
+  }
+  return { address, scheme, host, before };
+}
+
+/**
+ * The address in a hop, in its normal form: `192.0.2.1`, `[2001:db8::1]`, either with a port, or a bare
+ * IPv6 address. `null` for anything else, such as `unknown` and `_hidden`.
+ */
+export function hopAddress(text: string): string | null {
+  if (text === "" || text.length > maxHopLength || text.includes("%")) return null;
+  let address = text;
+  let rest = "";
+  if (text.startsWith("[")) {
+    const end = text.indexOf("]");
+    address = text.slice(1, Math.max(1, end));
+    rest = text.slice(end + 1);
+    if (isIP(address) !== 6) return null;
+  } else {
+    const colon = text.indexOf(":");
+    if (colon !== -1 && colon === text.lastIndexOf(":")) {
+      address = text.slice(0, colon);
+      rest = text.slice(colon);
+    }
+  }
+  if (rest !== "" && !port.test(rest)) return null;
+  const family = isIP(address);
+  if (family === 4) return address;
+  return family === 6 ? plainAddress(new SocketAddress({ address, family: "ipv6" }).address) : null;
+}
+
+/** An IPv4 address that came over an IPv6 socket, as itself. */
+export function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
+}
+
+/** The right part of a list that is short enough and has nothing in it but addresses and their like. */
+function soundPart(list: string): string {
+  let from = list.length;
+  for (let hop = 0, to = list.length; hop < maxHops && to > 0; hop += 1) {
+    const comma = list.lastIndexOf(",", to - 1);
+    if (list.length - comma > maxListLength || !soundHop.test(list.slice(comma + 1, to))) break;
+    from = comma + 1;
+    to = comma;
+  }
+  return fieldValue(list, from - 1, list.length);
+}
+
+function schemeOf(word: string): Story["scheme"] {
+  return word.toLowerCase() === "https" ? "https" : "http";
+}
+
+const schemeWords: ReadonlyMap<string, Story["scheme"]> = new Map([
+  ["http", "http"],
+  ["https", "https"],
+  ["off", "http"],
+  ["on", "https"],
+  ["ssl", "https"],
+]);
+
+/** Whether a trusted proxy's further field tells the same story, or none that could differ. */
+export function isSameStory(kind: ForwardingKind, value: string, story: Story): boolean {
+  switch (kind) {
+    case "address":
+      return hopAddress(value) === story.address;
+    case "scheme":
+      return schemeWords.get(value.toLowerCase()) === story.scheme;
+    case "port":
+      return /^[0-9]{1,5}$/.test(value) && Number(value) <= 65_535;
+    default:
+      return kind === "other";
+  }
+}
+
+/** Which of the fields that the gateway writes the handler removed. */
+export interface Removals {
+  isRemoved(name: string): boolean;
+}
+
+/**
+ * The fields that the gateway writes, each with its CR LF. `address`: that of the connection itself;
+ * `authority`: what the request asks for.
+ */
+export function forwardedLines(
+  story: Story,
+  address: string,
+  authority: string,
+  removals: Removals,
+): string {
+  let lines = "";
+  if (!removals.isRemoved("x-forwarded-for")) {
+    const before = story.before === "" ? "" : `${story.before}, `;
+    lines += `X-Forwarded-For: ${before}${address}\r\n`;
+  }
+  if (!removals.isRemoved("x-forwarded-proto")) lines += `X-Forwarded-Proto: ${story.scheme}\r\n`;
+  if (!removals.isRemoved("x-forwarded-host")) {
+    lines += `X-Forwarded-Host: ${story.host === "" ? authority : story.host}\r\n`;
+  }
+  return lines;
 }

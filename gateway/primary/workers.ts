@@ -53,6 +53,8 @@ export interface WorkerStatus {
   readonly requests: number;
   /** Of clients, open now. */
   readonly connections: number;
+  /** Header and trailer lines of requests that were dropped because of their names. */
+  readonly droppedHeaders: number;
   readonly residentBytes: number;
   readonly idPrefix: string;
 }
@@ -117,6 +119,7 @@ export class Workers {
         ...this.#options.replication.progress(id),
         requests: report?.requests ?? 0,
         connections: report?.clientConnections ?? 0,
+        droppedHeaders: report?.droppedHeaders ?? 0,
         residentBytes: report?.residentBytes ?? 0,
         idPrefix,
       };

@@ -22,6 +22,8 @@ export class TestExchange implements Exchange<unknown> {
   readonly scheme = "http";
   readonly clientAddress = "192.0.2.7";
   readonly listener = 0;
+  readonly proxyAddress = "";
+  trailers: ReadonlySet<string> | null = null;
   readonly hasBody = false;
   readonly serial = 1;
   tryLimits: TryLimits | null = null;

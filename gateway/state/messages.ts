@@ -8,7 +8,7 @@ export interface WorkerSettings {
   readonly limits: Partial<EngineLimits>;
   /** A file, `-` for standard output, `null` for none. */
   readonly accessLog: string | null;
-  /** Proxies whose `X-Forwarded-*` and `X-Request-Id` are kept: addresses or CIDR blocks. Default none. */
+  /** Proxies that are believed about their clients: addresses or CIDR blocks. Default none. */
   readonly trustedProxies: readonly string[];
   /** How many sockets it accepts from; see `listeningDescriptors`. */
   readonly listeners: number;
@@ -102,6 +102,8 @@ export interface WorkerReport {
   readonly peerConnections: number;
   /** Requests that were refused before they became an exchange, by error code. */
   readonly refused: Readonly<Record<string, number>>;
+  /** Header and trailer lines of requests that were dropped because of their names. */
+  readonly droppedHeaders: number;
   readonly residentBytes: number;
   readonly scripts: readonly ScriptReport[];
 }

@@ -21,6 +21,7 @@ import {
   type WorkerSettings,
 } from "../state/index.ts";
 import { descriptorLimit } from "./descriptor-limit.ts";
+import { DroppedHeaderLog } from "./dropped-header-log.ts";
 import { createEngine } from "./engine-choice.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
@@ -48,6 +49,7 @@ class Worker {
   readonly #book: PeerBook;
   readonly #sandbox: Sandbox;
   readonly #accessLog: AccessLog | null;
+  readonly #droppedHeaderLog: DroppedHeaderLog;
   readonly #gateway: Gateway;
   readonly #engine: Engine;
   #isListening = false;
@@ -58,6 +60,7 @@ class Worker {
   constructor(settings: WorkerSettings) {
     this.#settings = settings;
     this.#log = createLogger({ name: "sluice-worker", level: settings.logLevel });
+    this.#droppedHeaderLog = new DroppedHeaderLog(this.#log, now);
     this.#book = new PeerBook({ onRetired: (peer) => this.#engine.retire(peer) });
     this.#sandbox = createSandbox({
       limits: settings.script,
@@ -222,6 +225,7 @@ class Worker {
 
   #report(): void {
     const stats = this.#engine.stats();
+    this.#droppedHeaderLog.report(stats.droppedHeaders);
     send({
       type: "report",
       report: {
@@ -231,6 +235,7 @@ class Worker {
         clientConnections: stats.clientConnections,
         peerConnections: stats.peerConnections,
         refused: stats.refused,
+        droppedHeaders: stats.droppedHeaders,
         residentBytes: this.#readResidentBytes(),
         scripts: this.#sandbox.reports(),
       },

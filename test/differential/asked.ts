@@ -13,6 +13,9 @@ export interface Asked {
   readonly body: string;
 }
 
+/** Not passed on: names that could be taken for others, and what strangers say of who they are. */
+const odd = /[^0-9a-z-]|^(?:x-)?forwarded/;
+
 /** Of this hop, or the gateway's own. */
 const notCompared = new Set([
   "connection",
@@ -26,9 +29,6 @@ const notCompared = new Set([
   "transfer-encoding",
   "upgrade",
   "via",
-  "x-forwarded-for",
-  "x-forwarded-host",
-  "x-forwarded-proto",
   "x-request-id",
 ]);
 
@@ -43,7 +43,7 @@ export function askedOf(request: IncomingMessage, body: Buffer): Asked {
     .map((name) => name.replace(/^[\t ]+|[\t ]+$/g, "").toLowerCase());
   const kept = fields.filter(([name]) => {
     const lower = name.toLowerCase();
-    return !notCompared.has(lower) && !named.includes(lower);
+    return !notCompared.has(lower) && !named.includes(lower) && !odd.test(lower);
   });
   const groups = new Map<string, string[]>();
   for (const [name, value] of kept) {

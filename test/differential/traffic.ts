@@ -39,6 +39,8 @@ const headers = [
   "TE: trailers",
   "Expect: 100-continue",
   "X-Forwarded-For: 6.6.6.6",
+  "Forwarded: for=6.6.6.6",
+  "X_User: root",
   "Upgrade: websocket",
   "Authorization: Basic eDp5",
 ];

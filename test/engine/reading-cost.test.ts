@@ -10,7 +10,7 @@ import { RequestHead } from "../../gateway/engine/http1/request-head.ts";
 import { ResponseHead } from "../../gateway/engine/http1/response-head.ts";
 import { HeaderList } from "../../gateway/engine/reference/header-list.ts";
 import { planRequest } from "../../gateway/engine/reference/request-plan.ts";
-import { allowedTrailer } from "../../gateway/engine/trailer.ts";
+import { answerTrailer, oddTrailerNames, requestTrailer } from "../../gateway/engine/trailer.ts";
 import { growthOf, mostGrowth } from "../support/cost.ts";
 
 const limits = {
@@ -19,6 +19,8 @@ const limits = {
   maxHeaders: 1e9,
   maxTargetBytes: 1e9,
 };
+
+const trusted = { address: "10.0.0.2", trusts: () => true };
 
 type Fields = readonly (readonly [name: string, value: string])[];
 
@@ -41,6 +43,15 @@ const fields: Readonly<Record<string, (size: number) => Fields>> = {
   "a coding of blanks": (size) => [["Transfer-Encoding", `gzip${" ".repeat(size)},chunked`]],
   "a TE of commas": (size) => [["TE", ",".repeat(size)]],
   "a host of dots": (size) => [["Host", "a.".repeat(size / 2)]],
+  "odd names between others": (size) =>
+    Array.from({ length: size / 12 }, (_, n) => [n % 2 === 0 ? "X_A" : "X-A", "1"] as const),
+  "forwarding fields between others": (size) =>
+    Array.from({ length: size / 16 }, (_, n) => [n % 2 === 0 ? "X-Real-IP" : "TE", "1"] as const),
+  "hops that are trusted": (size) => [["X-Forwarded-For", "10.0.0.1, ".repeat(size / 10)]],
+  "hops without an address": (size) => [["X-Forwarded-For", " ,".repeat(size / 2)]],
+  "a long hop": (size) => [["X-Forwarded-For", `${" ".repeat(size)}${":".repeat(size)}`]],
+  "elements of Forwarded": (size) => [["Forwarded", "for=10.0.0.1;by=a,".repeat(size / 18)]],
+  "a long element of Forwarded": (size) => [["Forwarded", `for=${" ;".repeat(size / 2)}`]],
   "a long value": (size) => [["X-A", "a ".repeat(size / 2)]],
 };
 
@@ -68,9 +79,14 @@ describe("reading a head takes time in proportion to its length", function () {
       expectLinear((size) => {
         const text = headOf("GET / HTTP/1.1", withHost(make(size)));
         const head = new RequestHead();
+        let read: unknown;
         return () => {
-          head.read(text, text.length, limits);
-          return head.fields.toString();
+          for (const proxy of [null, trusted]) {
+            head.proxy = proxy;
+            head.read(text, text.length, limits);
+            read = [head.story, head.fields.get("x-last"), head.fields.raw, `${head.fields}`];
+          }
+          return read;
         };
       });
     });
@@ -84,7 +100,7 @@ describe("reading a head takes time in proportion to its length", function () {
           rawHeaders: withHost(make(size)).flat(),
         } as unknown as IncomingMessage;
         return () => {
-          const outcome = planRequest(request, limits);
+          const outcome = planRequest(request, limits, trusted, () => {});
           return "plan" in outcome ? outcome.plan.headers.forwarded() : outcome;
         };
       });
@@ -139,7 +155,11 @@ describe("reading a head takes time in proportion to its length", function () {
   it("a trailer and the options that Connection names", () => {
     expectLinear((size) => {
       const lines = Array.from({ length: size / 12 }, (_, n) => `x-${n}: 1\r\n`).join("");
-      return () => allowedTrailer(lines, options(size / 2));
+      const allowed = new Set(["x-1", "x-2"]);
+      return () => {
+        const passed = requestTrailer(lines, options(size / 2), allowed);
+        return answerTrailer(lines, options(size / 2)) + passed + oddTrailerNames(lines, limits);
+      };
     });
   });
 

@@ -115,7 +115,7 @@ describeEngines("bodies of requests", (bench) => {
     expect((await client.answer()).body.toString()).to.equal("/c hello");
   });
 
-  it("passes on trailers or drops them, and reads the next request after them", async () => {
+  it("drops trailers that nobody allowed, and reads the next request after them", async () => {
     const origin = await bench.origin((request, connection) =>
       connection.send(ok(`${request.body}`)),
     );
@@ -125,7 +125,8 @@ describeEngines("bodies of requests", (bench) => {
       requestBytes("POST /", ["Transfer-Encoding: chunked", "Trailer: X-Sum"], body),
     );
     expect(answer.body.toString()).to.equal("ab");
-    expect([[], ["X-Sum: 1", "X-More: 2"]]).to.deep.include(origin.request.trailers);
+    expect(origin.request.trailers).to.deep.equal([]);
+    expect(fieldOf(origin.request, "Trailer")).to.equal(undefined);
     expect((await client.request(requestBytes("GET /next"))).status).to.equal(200);
   });
 

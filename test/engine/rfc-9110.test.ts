@@ -17,13 +17,20 @@ const IMF_FIXDATE =
   /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d{2}:\d{2}:\d{2} GMT$/;
 
 describeEngines("RFC 9110", (bench) => {
-  /** What the origin was sent, and what the client got, for one request. */
+  /** What the origin was sent, and what the client got, for one request; its trailers are allowed. */
   async function exchanged(
     bytes: string,
     answer = ok(),
   ): Promise<{ readonly request: OriginRequest; readonly answer: ClientAnswer }> {
     const origin = await bench.origin(answer);
-    const client = await bench.client(await bench.gateway(origin));
+    const gateway = await bench.gateway(origin, {
+      hooks: {
+        onRequest(exchange) {
+          exchange.trailers = new Set(["x-sum", "x-more", "x-hop", "x-kept"]);
+        },
+      },
+    });
+    const client = await bench.client(gateway);
     const got = await client.request(bytes);
     return { request: origin.request, answer: got };
   }

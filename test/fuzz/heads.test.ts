@@ -24,6 +24,7 @@ const requests: readonly string[] = [
   "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
   "GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\nX-Latin: caf\xe9\r\nX-Empty:\r\n\r\n",
   "HEAD / HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4\r\nHost: a\r\nX-Request-Id: 7\r\nKeep-Alive: 5\r\n\r\n",
+  "GET / HTTP/1.1\r\nX_User: root\r\nX.A: b\r\nHost: a\r\nForwarded: for=a\r\nX-Real-Ip: 1\r\nX-B: c_d\r\n\r\n",
 ];
 
 const answers: readonly string[] = [
@@ -149,17 +150,44 @@ const neverForwarded = new Set([
   "connection",
   "content-length",
   "expect",
+  "cf-connecting-ip",
+  "client-ip",
+  "fastly-client-ip",
+  "forwarded",
+  "forwarded-for",
+  "front-end-https",
   "host",
   "keep-alive",
   "proxy-connection",
   "te",
+  "trailer",
   "transfer-encoding",
   "upgrade",
   "x-forwarded-for",
   "x-forwarded-host",
   "x-forwarded-proto",
+  "true-client-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "x-forwarded",
+  "x-original-for",
+  "x-original-forwarded-for",
+  "x-original-host",
+  "x-original-proto",
+  "x-real-ip",
   "x-request-id",
+  "x-scheme",
+  "x-url-scheme",
 ]);
+
+/** Letters, digits and hyphens: what else is in a name could be taken for a hyphen. */
+function isPlain(name: string): boolean {
+  for (const character of name.toLowerCase()) {
+    const isLetter = character >= "a" && character <= "z";
+    if (!isLetter && !(character >= "0" && character <= "9") && character !== "-") return false;
+  }
+  return true;
+}
 
 /** The lines that go on, byte for byte as they came: not those of this hop, nor those it names. */
 function forwarded(head: string, fields: readonly (readonly [string, string])[]): string {
@@ -167,13 +195,14 @@ function forwarded(head: string, fields: readonly (readonly [string, string])[])
     .filter(([name]) => name.toLowerCase() === "connection")
     .flatMap(([, value]) => value.split(","))
     .map((name) => withoutBlanks(name).toLowerCase())
-    .filter((name) => name !== "via" && name !== "trailer");
+    .filter((name) => name !== "via");
   return head
     .slice(0, -4)
     .split("\r\n")
     .slice(1)
     .filter((_, index) => {
       const name = fields[index]?.[0].toLowerCase() ?? "";
+      if (name.startsWith("x-forwarded-") || !isPlain(name)) return false;
       return !neverForwarded.has(name) && !named.includes(name);
     })
     .map((line) => `${line}\r\n`)

@@ -4,7 +4,7 @@
  */
 import { answerFields, statusLine } from "../answers.ts";
 import type { Answer } from "../engine.ts";
-import { allowedTrailer } from "../trailer.ts";
+import { answerTrailer } from "../trailer.ts";
 import type { ChunkSink } from "./chunked.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { Http1Exchange } from "./exchange.ts";
@@ -97,7 +97,7 @@ export class ClientAnswer<C> {
     const { connection } = exchange.peerRequest;
     if (connection === null || exchange.phase !== "answering") return;
     if (this.#writesChunks)
-      this.#client.write(`0\r\n${allowedTrailer(trailer, connection.head.connection)}\r\n`);
+      this.#client.write(`0\r\n${answerTrailer(trailer, connection.head.connection)}\r\n`);
     exchange.peerRequest.finish();
     exchange.end();
   }

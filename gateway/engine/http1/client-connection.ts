@@ -5,6 +5,7 @@
 import type { Socket } from "node:net";
 import { refusalText } from "../answers.ts";
 import type { Refusal } from "../grammar.ts";
+import { oddTrailerNames } from "../trailer.ts";
 import { ChunkedDecoder, type ChunkSink } from "./chunked.ts";
 import { Http1Exchange } from "./exchange.ts";
 import type { Http1Engine } from "./http1.ts";
@@ -29,8 +30,6 @@ export class ClientConnection<C> implements ClientOrigin {
   readonly address: string;
   /** Where it was accepted. */
   readonly listener: number;
-  /** Whether the client is a proxy whose `X-Forwarded-*` are believed. */
-  readonly isTrusted: boolean;
   /** `X-Forwarded-For` and `-Proto` of every request of an untrusted client. */
   readonly forwardedLine: string;
   /** Engine clock; 0: none. */
@@ -59,19 +58,20 @@ export class ClientConnection<C> implements ClientOrigin {
   #decoder: ChunkedDecoder | null = null;
   readonly #bodySink: ChunkSink;
 
+  /** `trusts`: of a trusted proxy's connection, which others are trusted. */
   constructor(
     engine: Http1Engine<C>,
     socket: Socket,
     address: string,
-    isTrusted: boolean,
+    trusts: ((address: string) => boolean) | null,
     listener: number,
   ) {
     this.#engine = engine;
     this.#socket = socket;
     this.#reading = new Reading(socket);
-    this.address = address.startsWith("::ffff:") ? address.slice(7) : address;
-    this.isTrusted = isTrusted;
+    this.address = address;
     this.listener = listener;
+    if (trusts !== null) this.#head.proxy = { address, trusts };
     this.forwardedLine = `X-Forwarded-For: ${this.address}\r\nX-Forwarded-Proto: http\r\n`;
     this.#exchange = new Http1Exchange(engine, this, this.#head);
     this.#bodySink = {
@@ -297,6 +297,7 @@ export class ClientConnection<C> implements ClientOrigin {
       }
       return false;
     }
+    if (head.oddNames > 0) this.#engine.droppedHeaders += head.oddNames;
     const refusal = found === "whole" ? this.#checkLength(head) : found;
     if (refusal !== null) {
       this.refuse(refusal);
@@ -343,7 +344,11 @@ export class ClientConnection<C> implements ClientOrigin {
         this.#breakBody(400, "bad_chunk", decoder.error);
         return;
       }
-      if (decoder.isDone) this.#endBody(decoder.trailer);
+      if (decoder.isDone) {
+        const { limits } = this.#engine;
+        this.#engine.droppedHeaders += oddTrailerNames(decoder.trailer, limits);
+        this.#endBody(decoder.trailer);
+      }
     } else {
       at = Math.min(buffer.length, from + this.#remaining);
       this.#remaining -= at - from;

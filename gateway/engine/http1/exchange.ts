@@ -31,6 +31,7 @@ export class Http1Exchange<C> implements Exchange<C> {
   bytesIn = 0;
   bytesOut = 0;
   tryLimits: TryLimits | null = null;
+  trailers: ReadonlySet<string> | null = null;
   phase: Phase = "over";
   readonly head: RequestHead;
   readonly target = new RequestTarget();
@@ -55,7 +56,7 @@ export class Http1Exchange<C> implements Exchange<C> {
   get id(): string {
     if (this.#id === "") {
       const given = this.head.requestId;
-      const isKept = this.#client.isTrusted && given !== "" && given.length <= 128;
+      const isKept = this.head.proxy !== null && given !== "" && given.length <= 128;
       this.#id = isKept ? given : this.#engine.nextId();
     }
     return this.#id;
@@ -66,11 +67,15 @@ export class Http1Exchange<C> implements Exchange<C> {
   }
 
   get scheme(): "http" | "https" {
-    return "http";
+    return this.head.story?.scheme ?? "http";
   }
 
   get clientAddress(): string {
-    return this.#client.address;
+    return this.head.story?.address ?? this.#client.address;
+  }
+
+  get proxyAddress(): string {
+    return this.head.proxy?.address ?? "";
   }
 
   get listener(): number {
@@ -196,6 +201,7 @@ export class Http1Exchange<C> implements Exchange<C> {
     this.bytesIn = body === null ? 0 : body.length;
     this.bytesOut = 0;
     this.#id = "";
+    this.trailers = null;
     this.target.begin(head.target, head.authority);
     this.peerRequest.begin(head.hasBody, body);
     this.phase = "handling";

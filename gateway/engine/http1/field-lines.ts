@@ -2,7 +2,7 @@
  * The field lines of a head as they stand in it: which are to be left out on the way on, which are
  * changed. Everything else is copied in runs, never line by line.
  */
-import { requestOwned, responseOwned, unremovable } from "../fields.ts";
+import { isConnectionOption, isRemovable, requestOwned, responseOwned } from "../fields.ts";
 import { fieldValue, isFieldValue, isNamed, isToken, listElements } from "../grammar.ts";
 
 /** Up to here the lines are walked once for each edit; beyond it a client could make that costly. */
@@ -25,6 +25,8 @@ export class FieldLines {
   /** Pairs of offsets into `text`, ascending: the lines that are not copied. */
   readonly #dropped: number[] = [];
   #droppedCount = 0;
+  /** The same of those that nobody is to see. */
+  #hidden: number[] | null = null;
   #edits: Map<string, Edit> | null = null;
   #added: Edit[] | null = null;
   readonly #owned: ReadonlySet<string>;
@@ -38,6 +40,7 @@ export class FieldLines {
     this.start = start;
     this.end = end;
     this.#droppedCount = 0;
+    this.#hidden = null;
     this.#edits = null;
     this.#added = null;
   }
@@ -54,8 +57,44 @@ export class FieldLines {
     this.#droppedCount = count + 2;
   }
 
+  /** The same, and nobody is to see the line either. */
+  hide(from: number, to: number): void {
+    this.drop(from, to);
+    this.#hidden ??= [];
+    this.#hidden.push(from, to);
+  }
+
+  /** The same for lines behind which others were dropped already: pairs of offsets, ascending. */
+  hideAll(pairs: readonly number[]): void {
+    const before = this.#dropped.slice(0, this.#droppedCount);
+    this.#droppedCount = 0;
+    let at = 0;
+    const dropUntil = (end: number) => {
+      for (; (before[at] ?? end) < end; at += 2) this.drop(before[at] ?? 0, before[at + 1] ?? 0);
+    };
+    for (let pair = 0; pair < pairs.length; pair += 2) {
+      const from = pairs[pair] ?? 0;
+      dropUntil(from);
+      this.hide(from, pairs[pair + 1] ?? 0);
+    }
+    dropUntil(this.end);
+  }
+
   get raw(): string {
-    return this.end > this.start ? this.text.slice(this.start, this.end - 2) : "";
+    const { text, start, end } = this;
+    if (end <= start) return "";
+    if (this.#hidden === null) return text.slice(start, end - 2);
+    return this.#without(this.#hidden, this.#hidden.length).slice(0, -2);
+  }
+
+  /** Whether a handler changed any field, or `Connection` named one. */
+  get hasEdits(): boolean {
+    return this.#edits !== null;
+  }
+
+  /** Whether the field, in lower case, was taken out. */
+  isRemoved(name: string): boolean {
+    return this.#edits?.get(name)?.value === null;
   }
 
   /** The first value of a field, with the edits applied. */
@@ -64,10 +103,13 @@ export class FieldLines {
     const edit = this.#edits?.get(lower);
     if (edit !== undefined) return edit.value ?? this.#addedValue(lower);
     const { text, end } = this;
+    const hidden = this.#hidden;
+    let next = 0;
     for (let line = this.start; line < end; ) {
       const lineEnd = text.indexOf("\r\n", line);
       const colon = text.indexOf(":", line);
-      if (isNamed(text, line, colon, lower)) return fieldValue(text, colon, lineEnd);
+      if (hidden !== null && hidden[next] === line) next += 2;
+      else if (isNamed(text, line, colon, lower)) return fieldValue(text, colon, lineEnd);
       line = lineEnd + 2;
     }
     return this.#addedValue(lower);
@@ -94,15 +136,16 @@ export class FieldLines {
     this.#added.push({ name, value });
   }
 
+  /** Throws as `set` does, though of the engine's fields those that tell of the client may go. */
   remove(name: string): void {
-    this.#check(name);
+    if (!isRemovable(name.toLowerCase())) this.#check(name);
     this.#edit(name, null);
   }
 
   /** Leaves out every field that a `Connection` value names. */
   removeNamedBy(connection: string): void {
     for (const name of listElements(connection)) {
-      if (!this.#owned.has(name) && !unremovable.has(name)) this.#edit(name, null);
+      if (isConnectionOption(name, this.#owned)) this.#edit(name, null);
     }
   }
 
@@ -114,12 +157,17 @@ export class FieldLines {
   }
 
   #runs(): string {
+    return this.#without(this.#dropped, this.#droppedCount);
+  }
+
+  /** All lines but those between pairs of offsets. */
+  #without(pairs: readonly number[], count: number): string {
     let out = "";
     let from = this.start;
-    for (let index = 0; index < this.#droppedCount; index += 2) {
-      const to = this.#dropped[index] ?? from;
+    for (let index = 0; index < count; index += 2) {
+      const to = pairs[index] ?? from;
       if (to > from) out += this.text.slice(from, to);
-      from = this.#dropped[index + 1] ?? from;
+      from = pairs[index + 1] ?? from;
     }
     return from < this.end ? out + this.text.slice(from, this.end) : out;
   }

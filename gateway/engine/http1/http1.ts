@@ -14,6 +14,7 @@ import {
   type Inherited,
   type Reopened,
 } from "../engine.ts";
+import { plainAddress } from "../forwarding.ts";
 import type { Refusal } from "../grammar.ts";
 import type { Peer } from "../peer.ts";
 import { ClientConnection } from "./client-connection.ts";
@@ -39,8 +40,9 @@ export class Http1Engine<C> implements Engine {
   isDraining = false;
   requests = 0;
   exchanges = 0;
+  droppedHeaders = 0;
   readonly #idPrefix: string;
-  readonly #trusts: (clientAddress: string) => boolean;
+  readonly #trusts: (address: string) => boolean;
   readonly #acceptor: Acceptor;
   readonly #clients = new Set<ClientConnection<C>>();
   readonly #peerConnections = new Set<PeerConnection<C>>();
@@ -110,6 +112,7 @@ export class Http1Engine<C> implements Engine {
       exchanges: this.exchanges,
       requests: this.requests,
       refused: Object.fromEntries(this.#refused),
+      droppedHeaders: this.droppedHeaders,
     };
   }
 
@@ -152,7 +155,8 @@ export class Http1Engine<C> implements Engine {
       socket.destroy();
       return;
     }
-    const client = new ClientConnection(this, socket, address, this.#trusts(address), listener);
+    const trusts = this.#trusts(address) ? this.#trusts : null;
+    const client = new ClientConnection(this, socket, plainAddress(address), trusts, listener);
     this.#clients.add(client);
     this.#admit(client);
     this.#acceptor.settle(this.clock);

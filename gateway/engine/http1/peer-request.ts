@@ -12,7 +12,7 @@ import {
   wasNeverSent,
 } from "../failures.ts";
 import type { Peer } from "../peer.ts";
-import { allowedTrailer } from "../trailer.ts";
+import { requestTrailer } from "../trailer.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { Http1Exchange } from "./exchange.ts";
 import { HeldBody } from "./held-body.ts";
@@ -116,7 +116,8 @@ export class PeerRequest<C> {
   /** The request is whole. `trailer` is as the client sent it. */
   sendEnd(trailer: string): void {
     this.isRead = true;
-    this.#trailer = allowedTrailer(trailer, this.#exchange.head.connection);
+    const { head, trailers } = this.#exchange;
+    this.#trailer = requestTrailer(trailer, head.connection, trailers);
     const { connection } = this;
     if (connection !== null) this.#sendBodyEnd(connection);
   }
@@ -157,8 +158,8 @@ export class PeerRequest<C> {
     this.connection = connection;
     this.sent += 1;
     const exchange = this.#exchange;
-    const { head, authority, id } = exchange;
-    const text = requestText(head, this.#client, exchange.target.text, authority, id);
+    const { head, target, authority, id, trailers } = exchange;
+    const text = requestText(head, this.#client, target.text, authority, id, trailers);
     connection.sendHead(text, this.#held.pieces, head.isChunked);
     if (this.isRead) this.#sendBodyEnd(connection);
     if (this.#held.isFull) this.#held.letGo();

@@ -4,12 +4,15 @@
  */
 import { isAuthority } from "../authority.ts";
 import type { EngineLimits } from "../engine.ts";
-import { refusedUpgrades } from "../fields.ts";
+import { withoutOddNames } from "../field-names.ts";
+import { type ForwardingKind, forwardingKind, refusedUpgrades } from "../fields.ts";
+import { isSameStory, type Said, type Story, storyOf, type TrustedProxy } from "../forwarding.ts";
 import {
   explainRequestHead,
   fieldValue,
   isNamed,
   listElements,
+  plainRequestHead,
   type Refusal,
   refuse,
   requestHead,
@@ -20,10 +23,21 @@ const digits = /^[0-9]{1,15}$/;
 const codings = /^[a-z]+(?:[\t ]*,[\t ]*[a-z]+)*$/i;
 
 /** What of the engine's limits concerns a head. */
-export type HeadLimits = Pick<EngineLimits, "maxTargetBytes" | "maxHeaders">;
+export type HeadLimits = Pick<
+  EngineLimits,
+  "maxTargetBytes" | "maxHeaders" | "underscoresInHeaders" | "ignoreInvalidHeaders"
+>;
+
+/** A line of a trusted proxy's that may tell another story than its others. */
+interface Claim {
+  readonly line: number;
+  readonly next: number;
+  readonly kind: ForwardingKind;
+  readonly value: string;
+}
 
 /** A request head. One object serves one connection: `read` overwrites what was there. */
-export class RequestHead {
+export class RequestHead implements Said {
   method = "";
   /** The target in origin form, or `*`. */
   target = "";
@@ -41,14 +55,29 @@ export class RequestHead {
   takesTrailers = false;
   /** The protocol of an upgrade that is passed on; empty when there is none. */
   upgrade = "";
-  /** Values of the fields that a proxy in front may have set; empty when absent. */
+  /** The values of `Trailer`; empty when absent. */
+  trailer = "";
+  /** Who sends the requests of this connection, when it is a trusted proxy. */
+  proxy: TrustedProxy | null = null;
+  /** What it said. */
   forwardedFor = "";
   forwardedProto = "";
   forwardedHost = "";
+  forwarded = "";
   requestId = "";
+  /** Lines that were left out because of their names. */
+  oddNames = 0;
+  #story: Story | null = null;
+  readonly #claims: Claim[] = [];
   /** The value of `Connection`; empty when absent. */
   connection = "";
   readonly fields = new FieldLines("request");
+
+  /** What a trusted proxy's request says of its client; `null` for anyone else's. */
+  get story(): Story | null {
+    if (this.proxy !== null) this.#story ??= storyOf(this, this.proxy);
+    return this.#story;
+  }
 
   /** Whether a body follows. */
   get hasBody(): boolean {
@@ -60,10 +89,21 @@ export class RequestHead {
    * Returns `null`, or why it is refused.
    */
   read(text: string, end: number, limits: HeadLimits): Refusal | null {
-    requestHead.lastIndex = 0;
-    if (!requestHead.test(text) || requestHead.lastIndex !== end) {
-      return explainRequestHead(text.slice(0, end));
+    this.oddNames = 0;
+    plainRequestHead.lastIndex = 0;
+    if (!plainRequestHead.test(text) || plainRequestHead.lastIndex !== end) {
+      requestHead.lastIndex = 0;
+      if (!requestHead.test(text) || requestHead.lastIndex !== end) {
+        return explainRequestHead(text.slice(0, end));
+      }
+      const { head, dropped } = withoutOddNames(text.slice(0, end), limits);
+      this.oddNames = dropped;
+      return this.#read(head, head.length, limits);
     }
+    return this.#read(text, end, limits);
+  }
+
+  #read(text: string, end: number, limits: HeadLimits): Refusal | null {
     const methodEnd = text.indexOf(" ");
     const targetEnd = text.indexOf(" ", methodEnd + 1);
     this.method = text.slice(0, methodEnd);
@@ -74,10 +114,9 @@ export class RequestHead {
     this.expectsContinue = false;
     this.takesTrailers = false;
     this.upgrade = "";
-    this.forwardedFor = "";
-    this.forwardedProto = "";
-    this.forwardedHost = "";
     this.requestId = "";
+    this.trailer = "";
+    if (this.proxy !== null) this.#forgetStory();
     if (targetEnd - methodEnd - 1 > limits.maxTargetBytes) {
       const message = `the request target is longer than ${limits.maxTargetBytes} bytes`;
       return { status: 414, code: "target_too_long", message };
@@ -86,8 +125,17 @@ export class RequestHead {
     return this.#readFields(text, targetEnd + 11, end - 2, limits.maxHeaders);
   }
 
+  #forgetStory(): void {
+    this.forwardedFor = "";
+    this.forwardedProto = "";
+    this.forwardedHost = "";
+    this.forwarded = "";
+    this.#story = null;
+    this.#claims.length = 0;
+  }
+
   #readFields(text: string, start: number, end: number, maxHeaders: number): Refusal | null {
-    let count = 0;
+    let count = this.oddNames;
     const fields = this.fields;
     let host: string | null = null;
     let connection = "";
@@ -111,7 +159,7 @@ export class RequestHead {
           const colon = text.indexOf(":", line);
           if (isNamed(text, line, colon, "connection")) {
             const value = fieldValue(text, colon, lineEnd);
-            connection = connection === "" ? value : `${connection}, ${value}`;
+            connection = joined(connection, value);
             fields.drop(line, next);
           } else if (isNamed(text, line, colon, "content-length")) {
             const value = fieldValue(text, colon, lineEnd);
@@ -120,6 +168,9 @@ export class RequestHead {
             if (!digits.test(value)) return refuse("bad_length", "Content-Length is not a number");
             this.contentLength = Number(value);
             fields.drop(line, next);
+          } else if (colon - line === 9 || colon - line === 16) {
+            // As long as `client-ip` and `cf-connecting-ip`; `cookie` and the like are not.
+            this.#readForwarding(text, line, colon, lineEnd);
           }
           break;
         }
@@ -134,6 +185,12 @@ export class RequestHead {
               fieldValue(text, colon, lineEnd),
             );
             fields.drop(line, next);
+          } else if (isNamed(text, line, colon, "trailer")) {
+            const value = fieldValue(text, colon, lineEnd);
+            this.trailer = joined(this.trailer, value);
+            fields.drop(line, next);
+          } else {
+            this.#readForwarding(text, line, colon, lineEnd);
           }
           break;
         }
@@ -141,7 +198,7 @@ export class RequestHead {
           const colon = text.indexOf(":", line);
           if (isNamed(text, line, colon, "upgrade")) {
             const value = fieldValue(text, colon, lineEnd);
-            upgrade = upgrade === "" ? value : `${upgrade}, ${value}`;
+            upgrade = joined(upgrade, value);
             fields.drop(line, next);
           }
           break;
@@ -168,8 +225,9 @@ export class RequestHead {
           }
           break;
         }
+        case 102:
         case 120:
-          this.#readForwarded(text, line, lineEnd);
+          this.#readForwarding(text, line, text.indexOf(":", line), lineEnd);
           break;
       }
       count += 1;
@@ -179,6 +237,7 @@ export class RequestHead {
       const message = `the request has more than ${maxHeaders} header lines`;
       return { status: 431, code: "too_many_headers", message };
     }
+    if (this.proxy !== null) this.#settleClaims();
     return (
       this.#settleFraming(coding) ??
       this.#settleAuthority(host) ??
@@ -186,27 +245,40 @@ export class RequestHead {
     );
   }
 
-  #readForwarded(text: string, line: number, lineEnd: number): void {
-    const colon = text.indexOf(":", line);
-    switch (text.slice(line, colon).toLowerCase()) {
-      case "x-forwarded-for": {
-        const value = fieldValue(text, colon, lineEnd);
-        this.forwardedFor = this.forwardedFor === "" ? value : `${this.forwardedFor}, ${value}`;
-        break;
-      }
-      case "x-forwarded-proto":
-        this.forwardedProto = fieldValue(text, colon, lineEnd);
-        break;
-      case "x-forwarded-host":
-        this.forwardedHost = fieldValue(text, colon, lineEnd);
-        break;
-      case "x-request-id":
-        this.requestId = fieldValue(text, colon, lineEnd);
-        break;
-      default:
-        return;
+  /** Nobody gets to see what anyone but a trusted proxy says of who is in front of the gateway. */
+  #readForwarding(text: string, line: number, colon: number, lineEnd: number): void {
+    const name = text.slice(line, colon).toLowerCase();
+    const next = lineEnd + 2;
+    if (name === "x-request-id") {
+      this.requestId = fieldValue(text, colon, lineEnd);
+      this.fields.drop(line, next);
+      return;
     }
-    this.fields.drop(line, lineEnd + 2);
+    const kind = forwardingKind(name);
+    if (kind === null) return;
+    if (this.proxy === null) {
+      this.fields.hide(line, next);
+      return;
+    }
+    const value = fieldValue(text, colon, lineEnd);
+    if (kind === "written") {
+      if (name === "x-forwarded-for") this.forwardedFor = joined(this.forwardedFor, value);
+      else if (name === "x-forwarded-proto")
+        this.forwardedProto = joined(this.forwardedProto, value);
+      else this.forwardedHost = value;
+      this.fields.drop(line, next);
+    } else {
+      if (name === "forwarded") this.forwarded = joined(this.forwarded, value);
+      this.#claims.push({ line, next, kind, value });
+    }
+  }
+
+  /** An origin must not read two stories: what does not fit the proxy's own goes. */
+  #settleClaims(): void {
+    const story = this.#claims.length === 0 ? null : this.story;
+    if (story === null) return;
+    const others = this.#claims.filter(({ kind, value }) => !isSameStory(kind, value, story));
+    if (others.length > 0) this.fields.hideAll(others.flatMap(({ line, next }) => [line, next]));
   }
 
   /** RFC 9112 section 6.3; stricter where it leaves a choice. */
@@ -285,4 +357,9 @@ export class RequestHead {
     this.fields.removeNamedBy(connection);
     return null;
   }
+}
+
+/** The values of several lines of one name. */
+function joined(before: string, value: string): string {
+  return before === "" ? value : `${before}, ${value}`;
 }

@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { answerFields } from "../answers.ts";
 import type { Answer } from "../engine.ts";
+import { answerTrailer } from "../trailer.ts";
 import { AnswerPlan } from "./answer-plan.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { ReferenceExchange } from "./exchange.ts";
@@ -13,7 +14,7 @@ import type { ExchangeDeadlines } from "./exchange-deadlines.ts";
 import { HeaderList } from "./header-list.ts";
 import type { ReferenceEngine } from "./reference.ts";
 import type { RequestPlan } from "./request-plan.ts";
-import { trailerPairs } from "./trailers.ts";
+import { trailerLines, trailerPairs } from "./trailers.ts";
 import { Tunnel } from "./tunnel.ts";
 
 export class ClientAnswer<C> {
@@ -133,7 +134,8 @@ export class ClientAnswer<C> {
       if (!message.complete || exchange.phase !== "answering") return;
       if (framing === "chunked") {
         const { connection } = plan.headers;
-        this.#response.addTrailers(trailerPairs(message.rawTrailers, connection));
+        const lines = answerTrailer(trailerLines(message.rawTrailers), connection);
+        this.#response.addTrailers(trailerPairs(lines));
       }
       exchange.peerRequest.finish(exchange.peerRequest.isRead);
       this.#response.end();

@@ -5,6 +5,7 @@
 import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { refusalText } from "../answers.ts";
+import type { TrustedProxy } from "../forwarding.ts";
 import type { Refusal } from "../grammar.ts";
 import { BytesAhead } from "./bytes-ahead.ts";
 import { ReferenceExchange } from "./exchange.ts";
@@ -27,7 +28,8 @@ export class ClientSession<C> {
   readonly address: string;
   /** Where it was accepted. */
   readonly listener: number;
-  readonly isTrusted: boolean;
+  /** The client, when it is a trusted proxy. */
+  readonly proxy: TrustedProxy | null;
   /** Whether the connection outlives the current exchange. */
   keepAlive = true;
   readonly #engine: ReferenceEngine<C>;
@@ -45,19 +47,20 @@ export class ClientSession<C> {
   #unsentBefore = 0;
   readonly #ahead: BytesAhead;
 
+  /** `trusts`: of a trusted proxy's connection, which others are trusted. */
   constructor(
     engine: ReferenceEngine<C>,
     socket: Socket,
     address: string,
-    isTrusted: boolean,
+    trusts: ((address: string) => boolean) | null,
     listener: number,
   ) {
     this.#engine = engine;
     this.#socket = socket;
     this.#ahead = new BytesAhead(socket);
-    this.address = address.startsWith("::ffff:") ? address.slice(7) : address;
-    this.isTrusted = isTrusted;
+    this.address = address;
     this.listener = listener;
+    this.proxy = trusts === null ? null : { address, trusts };
     this.#deadline = engine.clock + engine.limits.idleTimeoutMs;
     socket.on("end", () => this.#onEnd());
     // A socket's error is always followed by its close.
@@ -226,7 +229,9 @@ export class ClientSession<C> {
 
   #start({ request, response: given }: Arrived): void {
     const { limits } = this.#engine;
-    const outcome = planRequest(request, limits);
+    const outcome = planRequest(request, limits, this.proxy, (lines) =>
+      this.#engine.countDropped(lines),
+    );
     if ("refusal" in outcome) {
       request.resume();
       this.refuse(outcome.refusal);

@@ -32,6 +32,7 @@ export class ReferenceExchange<C> implements Exchange<C> {
   bytesIn = 0;
   bytesOut = 0;
   tryLimits: TryLimits | null = null;
+  trailers: ReadonlySet<string> | null = null;
   phase: Phase = "handling";
   /** What had gone either way when a deadline was last looked at. */
   #seenIn = 0;
@@ -58,7 +59,7 @@ export class ReferenceExchange<C> implements Exchange<C> {
     this.#plan = plan;
     this.serial = engine.nextSerial();
     const given = plan.requestId;
-    const isKept = session.isTrusted && given !== "" && given.length <= 128;
+    const isKept = session.proxy !== null && given !== "" && given.length <= 128;
     this.id = isKept ? given : engine.nextId();
     this.startedAtMs = engine.now();
     const target = this.#target;
@@ -86,11 +87,15 @@ export class ReferenceExchange<C> implements Exchange<C> {
   }
 
   get scheme(): "http" | "https" {
-    return "http";
+    return this.#plan.story?.scheme ?? "http";
   }
 
   get clientAddress(): string {
-    return this.#session.address;
+    return this.#plan.story?.address ?? this.#session.address;
+  }
+
+  get proxyAddress(): string {
+    return this.#session.proxy?.address ?? "";
   }
 
   get listener(): number {

@@ -2,11 +2,11 @@
  * The header lines of a head as `node:http` gives them (`rawHeaders`), with the changes that are to be
  * made on the way on.
  */
-import { requestOwned, responseOwned, unremovable } from "../fields.ts";
+import { isConnectionOption, isRemovable, requestOwned, responseOwned } from "../fields.ts";
 import { isFieldValue, isToken, listElements } from "../grammar.ts";
 
-/** Owned fields that are passed on all the same: the gateway adds to the first, the second is end to end. */
-const passedOn = new Set(["via", "trailer"]);
+/** Owned fields that are passed on all the same: the gateway adds to the first, the second is the origin's. */
+const passedOn = { request: new Set(["via"]), response: new Set(["trailer"]) } as const;
 
 interface Line {
   readonly name: string;
@@ -17,6 +17,7 @@ interface Line {
 export class HeaderList {
   readonly #lines: readonly Line[];
   readonly #owned: ReadonlySet<string>;
+  readonly #passedOn: ReadonlySet<string>;
   /** By lower-case name; `value` is `null` where the field is removed. */
   readonly #edits = new Map<string, { readonly name: string; readonly value: string | null }>();
 
@@ -30,6 +31,7 @@ export class HeaderList {
     }
     this.#lines = lines;
     this.#owned = side === "request" ? requestOwned : responseOwned;
+    this.#passedOn = passedOn[side];
   }
 
   get length(): number {
@@ -67,9 +69,15 @@ export class HeaderList {
     this.#added.push({ name, lower: name.toLowerCase(), value });
   }
 
+  /** Throws as `set` does, though of the engine's fields those that tell of the client may go. */
   remove(name: string): void {
-    this.#check(name, "");
+    if (!isRemovable(name.toLowerCase())) this.#check(name, "");
     this.#edit(name, null);
+  }
+
+  /** Whether the field, in lower case, was taken out. */
+  isRemoved(name: string): boolean {
+    return this.#edits.get(name)?.value === null;
   }
 
   /** The value of `Connection`, all lines of it; empty when absent. */
@@ -80,7 +88,7 @@ export class HeaderList {
   /** Leaves out every field that a `Connection` value names. */
   removeNamedBy(connection: string): void {
     for (const name of listElements(connection)) {
-      if (!this.#owned.has(name) && !unremovable.has(name)) this.#edit(name, null);
+      if (isConnectionOption(name, this.#owned)) this.#edit(name, null);
     }
   }
 
@@ -89,7 +97,7 @@ export class HeaderList {
     const out: (readonly [string, string])[] = [];
     for (const { name, lower, value } of this.#lines) {
       if (this.#edits.has(lower)) continue;
-      if (this.#owned.has(lower) && !passedOn.has(lower)) continue;
+      if (this.#owned.has(lower) && !this.#passedOn.has(lower)) continue;
       out.push([name, value]);
     }
     for (const { name, value } of this.#edits.values()) if (value !== null) out.push([name, value]);

@@ -1,32 +1,30 @@
 /** What is sent to a peer for a client's request: the target, every header line, and how the body is framed. */
 import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
-import { forwardedLines } from "../forwarding.ts";
+import { forwardedLines, plainStory } from "../forwarding.ts";
 import type { RequestTarget } from "../request-target.ts";
+import { announcedTrailers } from "../trailer.ts";
 import type { Outgoing } from "./forwarder.ts";
 import type { RequestPlan } from "./request-plan.ts";
 
-/** What the client's connection vouches for. */
-interface Origin {
-  readonly address: string;
-  readonly isTrusted: boolean;
-}
-
-/** `id` is the request's; `body` is empty where the plan knows of none. */
+/**
+ * `address` is that of the client's connection, `id` the request's, `trailers` the names of the trailer
+ * fields that may follow; `body` is empty where the plan knows of none.
+ */
 export function outgoingRequest(
   request: IncomingMessage,
   plan: RequestPlan,
   target: RequestTarget,
-  origin: Origin,
+  address: string,
   id: string,
+  trailers: ReadonlySet<string> | null,
   body: Readable,
 ): Outgoing {
   const headers: (readonly [string, string])[] = [["Host", target.authority]];
-  headers.push(...plan.headers.forwarded().filter(([name]) => !isTrailerOf(name, plan)));
-  const said = origin.isTrusted
-    ? plan
-    : { forwardedFor: "", forwardedProto: "http", forwardedHost: "" };
-  for (const line of forwardedLines(said, origin.address, plan.authority).split("\r\n")) {
+  headers.push(...plan.headers.forwarded());
+  const story = plan.story ?? plainStory(address);
+  const lines = forwardedLines(story, address, plan.authority, plan.headers);
+  for (const line of lines.split("\r\n")) {
     const colon = line.indexOf(": ");
     if (colon !== -1) headers.push([line.slice(0, colon), line.slice(colon + 2)]);
   }
@@ -35,12 +33,11 @@ export function outgoingRequest(
   if (plan.takesTrailers) headers.push(["Connection", "TE"], ["TE", "trailers"]);
   if (plan.upgrade !== "") headers.push(["Connection", "Upgrade"], ["Upgrade", plan.upgrade]);
   let framing: Outgoing["framing"] = null;
-  if (plan.isChunked) framing = ["Transfer-Encoding", "chunked"];
-  else if (plan.contentLength !== -1) framing = ["Content-Length", String(plan.contentLength)];
+  if (plan.isChunked) {
+    framing = ["Transfer-Encoding", "chunked"];
+    // Only there: `node:http` refuses it elsewhere.
+    const announced = trailers === null ? "" : announcedTrailers(plan.trailer, trailers);
+    if (announced !== "") headers.push(["Trailer", announced]);
+  } else if (plan.contentLength !== -1) framing = ["Content-Length", String(plan.contentLength)];
   return { target: target.text, headers, framing, body };
-}
-
-/** `Trailer` belongs to a chunked body only; `node:http` refuses it elsewhere. */
-function isTrailerOf(name: string, plan: RequestPlan): boolean {
-  return !plan.isChunked && name.toLowerCase() === "trailer";
 }

@@ -14,6 +14,7 @@ import {
 } from "../failures.ts";
 import type { Peer } from "../peer.ts";
 import type { RequestTarget } from "../request-target.ts";
+import { oddTrailerNames, requestTrailer } from "../trailer.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { ReferenceExchange } from "./exchange.ts";
 import type { ExchangeDeadlines } from "./exchange-deadlines.ts";
@@ -23,7 +24,7 @@ import type { PeerPool, Waiter } from "./peer-pool.ts";
 import type { ReferenceEngine } from "./reference.ts";
 import { RequestBody } from "./request-body.ts";
 import type { RequestPlan } from "./request-plan.ts";
-import { trailerPairs } from "./trailers.ts";
+import { trailerLines, trailerPairs } from "./trailers.ts";
 
 export class PeerRequest<C> implements Waiter {
   /** The peer of the current try; `null` before the first. */
@@ -216,8 +217,9 @@ export class PeerRequest<C> implements Waiter {
       this.#request,
       this.#plan,
       this.#target,
-      this.#session,
+      this.#session.address,
       exchange.id,
+      exchange.trailers,
       body.open(),
     );
     const events: TryEvents = {
@@ -252,7 +254,11 @@ export class PeerRequest<C> implements Waiter {
   #onBodyEnd(): void {
     this.#deadlines.clearClient();
     if (!this.#plan.isChunked) return;
-    this.#try?.addTrailers(trailerPairs(this.#request.rawTrailers, this.#plan.headers.connection));
+    const lines = trailerLines(this.#request.rawTrailers);
+    this.#engine.countDropped(oddTrailerNames(lines, this.#engine.limits));
+    const { connection } = this.#plan.headers;
+    const allowed = requestTrailer(lines, connection, this.#exchange.trailers);
+    this.#try?.addTrailers(trailerPairs(allowed));
   }
 
   #onFailed(failure: PeerFailure): void {

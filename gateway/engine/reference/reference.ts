@@ -15,6 +15,7 @@ import {
   type Inherited,
   type Reopened,
 } from "../engine.ts";
+import { plainAddress } from "../forwarding.ts";
 import type { Peer } from "../peer.ts";
 import { ClientSession } from "./client-session.ts";
 import { Forwarder } from "./forwarder.ts";
@@ -37,7 +38,7 @@ export class ReferenceEngine<C> implements Engine {
   /** Engine clock. */
   drainGraceEnd = 0;
   readonly #idPrefix: string;
-  readonly #trusts: (clientAddress: string) => boolean;
+  readonly #trusts: (address: string) => boolean;
   readonly #acceptor: Acceptor;
   readonly #http: HttpServer;
   readonly #sessions = new Map<object, ClientSession<C>>();
@@ -46,6 +47,7 @@ export class ReferenceEngine<C> implements Engine {
   readonly #pools = new WeakMap<Peer, PeerPool>();
   readonly #queues = new Set<PeerPool>();
   readonly #refused = new Map<string, number>();
+  #droppedHeaders = 0;
   #requests = 0;
   #exchanges = 0;
   #lastId = 0;
@@ -108,6 +110,7 @@ export class ReferenceEngine<C> implements Engine {
       exchanges: this.#exchanges,
       requests: this.#requests,
       refused: Object.fromEntries(this.#refused),
+      droppedHeaders: this.#droppedHeaders,
     };
   }
 
@@ -125,6 +128,11 @@ export class ReferenceEngine<C> implements Engine {
 
   countRefused(code: string): void {
     this.#refused.set(code, (this.#refused.get(code) ?? 0) + 1);
+  }
+
+  /** Lines that were left out because of their names. */
+  countDropped(lines: number): void {
+    this.#droppedHeaders += lines;
   }
 
   addExchange(): void {
@@ -199,7 +207,8 @@ export class ReferenceEngine<C> implements Engine {
       socket.destroy();
       return;
     }
-    const session = new ClientSession(this, socket, address, this.#trusts(address), listener);
+    const trusts = this.#trusts(address) ? this.#trusts : null;
+    const session = new ClientSession(this, socket, plainAddress(address), trusts, listener);
     this.#sessions.set(socket, session);
     this.#sockets.set(session, socket);
     const { maxConnections, maxConnectionsPerAddress } = this.limits;

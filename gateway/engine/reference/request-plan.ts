@@ -6,11 +6,12 @@ import type { IncomingMessage } from "node:http";
 import { isAuthority } from "../authority.ts";
 import type { EngineLimits } from "../engine.ts";
 import { refusedUpgrades } from "../fields.ts";
-import type { Forwarded } from "../forwarding.ts";
+import type { Story, TrustedProxy } from "../forwarding.ts";
 import { listElements, type Refusal, refuse } from "../grammar.ts";
 import { HeaderList } from "./header-list.ts";
+import { requestFields } from "./request-fields.ts";
 
-export interface RequestPlan extends Forwarded {
+export interface RequestPlan {
   /** In origin form, or `*`. */
   readonly target: string;
   readonly authority: string;
@@ -23,18 +24,29 @@ export interface RequestPlan extends Forwarded {
   /** The protocol of an upgrade that is passed on; empty when there is none. */
   readonly upgrade: string;
   readonly requestId: string;
+  /** The values of `Trailer`; empty when absent. */
+  readonly trailer: string;
+  /** What a trusted proxy's request says of its client; `null` for anyone else's. */
+  readonly story: Story | null;
   readonly headers: HeaderList;
 }
 
-/** Reads what was asked, or tells why it is refused. */
+/**
+ * Reads what was asked, or tells why it is refused. `proxy`: who sent it, when it is a trusted proxy;
+ * `onOddNames` is told how many lines were left out because of their names.
+ */
 export function planRequest(
   request: IncomingMessage,
   limits: EngineLimits,
+  proxy: TrustedProxy | null,
+  onOddNames: (count: number) => void,
 ): { readonly plan: RequestPlan } | { readonly refusal: Refusal } {
-  const headers = new HeaderList("request", request.rawHeaders);
+  const { lines, oddNames, story } = requestFields(request.rawHeaders, limits, proxy);
+  if (oddNames > 0) onOddNames(oddNames);
+  const headers = new HeaderList("request", lines);
   const isOld = request.httpVersion === "1.0";
   const refusal =
-    checkLimits(request, headers, limits) ??
+    checkLimits(request, limits) ??
     checkVersion(request.httpVersion) ??
     checkFraming(headers, isOld);
   if (refusal !== null) return { refusal };
@@ -60,10 +72,9 @@ export function planRequest(
         headers.sent("expect").length > 0 && !isOld && (isChunked || contentLength > 0),
       takesTrailers: /(?:^|[\t ,])trailers(?:$|[\t ,])/i.test(headers.sent("te").join(", ")),
       upgrade: asksForUpgrade(request) ? headers.sent("upgrade").join(", ") : "",
-      forwardedFor: headers.sent("x-forwarded-for").join(", "),
-      forwardedProto: headers.sent("x-forwarded-proto").at(-1) ?? "",
-      forwardedHost: headers.sent("x-forwarded-host").at(-1) ?? "",
       requestId: headers.sent("x-request-id").at(-1) ?? "",
+      trailer: headers.sent("trailer").join(", "),
+      story,
       headers,
     },
   };
@@ -94,11 +105,8 @@ export function headTooLarge(maxHeadBytes: number): Refusal {
   return { status: 431, code: "head_too_large", message };
 }
 
-function checkLimits(
-  request: IncomingMessage,
-  headers: HeaderList,
-  limits: EngineLimits,
-): Refusal | null {
+function checkLimits(request: IncomingMessage, limits: EngineLimits): Refusal | null {
+  const headers = new HeaderList("request", request.rawHeaders);
   if ((request.url ?? "").length > limits.maxTargetBytes) {
     const message = `the request target is longer than ${limits.maxTargetBytes} bytes`;
     return { status: 414, code: "target_too_long", message };

@@ -1,16 +1,17 @@
-/** Trailer fields between the form of `node:http` and the rule of which may be passed on. */
-import { allowedTrailer } from "../trailer.ts";
+/** Trailer fields between the form of `node:http` and that of the rules of which may be passed on. */
 
-/** Those of `rawTrailers` that go on, as name and value; `connection` is the message's own value. */
-export function trailerPairs(
-  rawTrailers: readonly string[],
-  connection: string,
-): [name: string, value: string][] {
+/** The trailers of a message as field lines, each with its CR LF. */
+export function trailerLines(rawTrailers: readonly string[]): string {
   let lines = "";
   for (let n = 0; n + 1 < rawTrailers.length; n += 2) {
     lines += `${rawTrailers[n]}:${rawTrailers[n + 1]}\r\n`;
   }
-  return allowedTrailer(lines, connection)
+  return lines;
+}
+
+/** Field lines as name and value. */
+export function trailerPairs(lines: string): [name: string, value: string][] {
+  return lines
     .split("\r\n")
     .filter((line) => line !== "")
     .map((line) => {
