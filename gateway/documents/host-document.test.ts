@@ -74,6 +74,7 @@ describe("a host document", () => {
         'paths["/"]: 5 is not an upstream\'s name, {"upstream": ...} or {"split": {...}}',
       ],
       [{ paths: { "/": "web" }, path: {} }, 'unknown field "path"'],
+      [{ paths: { "/": "web" }, trailers: "x-sum" }, 'trailers: "x-sum" is not a list'],
     ];
     for (const [value, problem] of cases) expect(refused(value)).to.equal(`${key}: ${problem}`);
   });
@@ -86,6 +87,28 @@ describe("a host document", () => {
       `${key}: paths["/a"].split.x: -1 is below 0; paths["/a"].split.y: 1001 is above 1000`,
     );
   });
+
+  it("may name trailers, in lower case", () => {
+    const paths = { "/": "web" };
+    expect(parse({ paths, trailers: ["x-sum", "grpc-status"] }).trailers).to.deep.equal([
+      ...["x-sum", "grpc-status"],
+    ]);
+    expect(parse({ paths })).to.not.have.property("trailers");
+  });
+
+  for (const name of [
+    ...["X-Sum", "x_sum", "x.sum", "", "x sum", "x:sum", "host", "content-length", "connection"],
+    ...["transfer-encoding", "te", "trailer", "via", "x-request-id", "authorization", "cookie"],
+    ...["x-forwarded-for", "x-forwarded-prefix", "x-real-ip", "forwarded", "content-type"],
+    ...["set-cookie", "expect", "upgrade", "keep-alive", "proxy-connection", ":path"],
+  ]) {
+    it(`refuses ${JSON.stringify(name)} as the name of a trailer`, () => {
+      expect(() => parse({ paths: { "/": "web" }, trailers: ["x-sum", name] })).to.throw(
+        DocumentError,
+        `trailers[1]: ${JSON.stringify(name)} is not a name in lower case that a trailer may have`,
+      );
+    });
+  }
 
   it("keeps apart 10,000 paths", () => {
     const paths = Object.fromEntries(

@@ -1,5 +1,6 @@
 /** A host document, `hosts/<host>`: which paths of a host go to which upstream. */
 import * as z from "zod";
+import { isTrailerName } from "../engine/trailer.ts";
 import { type HostDocument, type PathRule, parseServiceName, type Share } from "../state/index.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
@@ -26,6 +27,15 @@ const target = z.union(
   { error: 'is not an upstream\'s name, {"upstream": ...} or {"split": {...}}' },
 );
 
+const trailerName = z
+  .string()
+  .max(256)
+  .refine(isTrailerName, {
+    error: (issue) =>
+      `${JSON.stringify(issue.input)} is not a name in lower case that a trailer may have: not of the gateway's own fields, nor of those that decide on framing, routing or rights`,
+  })
+  .describe("A field's name.");
+
 /** What the JSON of a host document looks like; the published JSON Schema is made from it. */
 export const hostSchema = z
   .strictObject({
@@ -33,6 +43,11 @@ export const hostSchema = z
     paths: z
       .record(z.string(), target)
       .describe("Path prefixes, of whole segments, and where each goes. The longest wins."),
+    trailers: z
+      .array(trailerName)
+      .max(100)
+      .optional()
+      .describe("Trailer fields of requests that are passed on, in lower case. Default: none."),
   })
   .describe("Which paths of a host go to which upstream.");
 
@@ -60,7 +75,8 @@ export function parseHostDocument(key: string, text: string): HostDocument {
   const paths = [...rules.values()].sort(
     (a, b) => b.prefix.length - a.prefix.length || (a.prefix < b.prefix ? -1 : 1),
   );
-  return { enable: document.enable, paths };
+  const { enable, trailers } = document;
+  return { enable, paths, ...(trailers === undefined ? {} : { trailers }) };
 }
 
 function readShares(to: z.output<typeof target>): readonly Share[] {

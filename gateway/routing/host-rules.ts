@@ -15,6 +15,8 @@ export interface Rule {
 
 export class HostRules {
   readonly document: HostDocument;
+  /** Trailer fields of requests that are passed on; `null`: none. */
+  readonly trailers: ReadonlySet<string> | null;
   /** Longest prefix first. */
   readonly #rules: readonly Rule[];
   /** Those of the rules, apart: a search touches no rule but the one it finds. */
@@ -24,6 +26,8 @@ export class HostRules {
 
   constructor(document: HostDocument) {
     this.document = document;
+    const { enable, trailers = [] } = document;
+    this.trailers = enable && trailers.length > 0 ? new Set(trailers) : null;
     this.#rules = document.enable
       ? document.paths.map(compile).sort((a, b) => b.prefix.length - a.prefix.length)
       : [];

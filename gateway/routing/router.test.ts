@@ -2,7 +2,14 @@ import { getHeapStatistics } from "node:v8";
 import { expect } from "chai";
 import { PeerBook, type Upstream } from "../balancing/index.ts";
 import { hashFromEnd } from "../state/host-index.ts";
-import type { Change, Instance, PathRule, Tables, UpstreamDocument } from "../state/index.ts";
+import type {
+  Change,
+  HostDocument,
+  Instance,
+  PathRule,
+  Tables,
+  UpstreamDocument,
+} from "../state/index.ts";
 import { Router } from "./router.ts";
 
 const first = { tries: 0, tried: () => false };
@@ -221,6 +228,26 @@ describe("Router", () => {
       expect(router.explain("shop.example.com", "/")).to.equal(
         "host shop.example.com is switched off",
       );
+    });
+  });
+
+  describe("trailers", () => {
+    it("are those of the host's document, or of the wildcard's; none where there is no document", () => {
+      const host = new Map<string, HostDocument>([
+        ["a.test", { ...rules(path("/", "web")), trailers: ["x-sum"] }],
+        ["*.b.test", { ...rules(path("/", "web")), trailers: ["x-more"] }],
+        ["c.b.test", rules(path("/", "web"))],
+        ["off.test", { ...rules(path("/", "web")), enable: false, trailers: ["x-sum"] }],
+      ]);
+      const options = { random: () => 0, now: () => 0 };
+      const book = new PeerBook({ onRetired: () => {} });
+      const router = Router.build({ ...noTables, host }, book, options);
+      expect([...(router.trailers("a.test") ?? [])]).to.deep.equal(["x-sum"]);
+      expect([...(router.trailers("x.b.test") ?? [])]).to.deep.equal(["x-more"]);
+      expect(router.trailers("a.test")).to.equal(router.trailers("a.test"));
+      for (const none of ["c.b.test", "off.test", "web"]) {
+        expect(router.trailers(none), none).to.equal(null);
+      }
     });
   });
 

@@ -99,6 +99,11 @@ export class Router {
     return name === null ? null : this.upstream(name);
   }
 
+  /** Names of the trailer fields that requests for a host may bring along; `null`: none. */
+  trailers(host: string): ReadonlySet<string> | null {
+    return this.#hosts.find(host)?.trailers ?? null;
+  }
+
   /** The upstream document or service of this name; `null` when there is none, or none yet. */
   upstream(name: string): Upstream | null {
     const documented = this.#documents.get(name);

@@ -70,4 +70,6 @@ export interface HostDocument {
   readonly enable: boolean;
   /** Longest prefix first. */
   readonly paths: readonly PathRule[];
+  /** Names, in lower case, of trailer fields of requests that are passed on; not there: none. */
+  readonly trailers?: readonly string[];
 }

@@ -133,6 +133,7 @@ export class Gateway implements Handler<RequestContext> {
     const { router } = this;
     const { upstream: chosen } = context;
     const { host, path } = exchange;
+    if (exchange.hasBody) exchange.trailers = router.trailers(host);
     const route = chosen === "" ? router.resolve(host, path) : router.upstream(chosen);
     context.route = route;
     if (route !== null) {

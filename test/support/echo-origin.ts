@@ -10,6 +10,8 @@ export interface Echo {
   readonly method: string;
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
+  /** Trailers, as name and value in turn. */
+  readonly trailers: readonly string[];
   readonly bodyBytes: number;
 }
 
@@ -28,7 +30,8 @@ export class EchoOrigin {
       const bodyBytes = (await buffer(request)).length;
       if (url.startsWith("/wait")) await new Promise<void>((go) => this.#waiting.push(go));
       this.requests += 1;
-      const echo: Echo = { origin: name, method, url, headers, bodyBytes };
+      const trailers = request.rawTrailers;
+      const echo: Echo = { origin: name, method, url, headers, trailers, bodyBytes };
       response.setHeader("x-origin", name);
       response.end(JSON.stringify(echo));
     });
