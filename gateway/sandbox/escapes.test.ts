@@ -209,7 +209,9 @@ for (const name of [
   Object.assign(refused, {
     [`setting ${name}`]: [`request.headers.set("${name}", "1")`, error],
     [`appending to ${name}`]: [`request.headers.append("${name}", "1")`, error],
-    [`deleting ${name}`]: [`request.headers.delete("${name}")`, error],
+    ...(/^(?:x-)?forwarded/.test(lower)
+      ? {}
+      : { [`deleting ${name}`]: [`request.headers.delete("${name}")`, error] }),
     [`answering with ${name}`]: [`return respond({ headers: { "${name}": "1" } })`, error],
   });
 }

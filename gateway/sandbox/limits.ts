@@ -42,6 +42,15 @@ export const vouchedHeaders: readonly string[] = [
 ];
 export const vouchedPrefix = "x-forwarded-";
 
+/** What the gateway tells origins about the client may be left out by a script, though not written. */
+export function isRemovableHeader(lowerCaseName: string): boolean {
+  return !isVouchedHeader(lowerCaseName) || tellsOfClient(lowerCaseName);
+}
+
+function tellsOfClient(lowerCaseName: string): boolean {
+  return lowerCaseName.startsWith(vouchedPrefix) || lowerCaseName === "forwarded";
+}
+
 export function isVouchedHeader(lowerCaseName: string): boolean {
   return lowerCaseName.startsWith(vouchedPrefix) || vouchedHeaders.includes(lowerCaseName);
 }

@@ -17,6 +17,7 @@ describe("what comes out of an isolate", () => {
     "a framing header": ["Scontent-length:5\n", /header content-length belongs to the gateway/],
     "a deleted framing header": ["Dtransfer-encoding\n", /transfer-encoding belongs/],
     "a client address": ["Sx-forwarded-for:1\n", /x-forwarded-for belongs/],
+    "a deleted request id": ["Dx-request-id\n", /x-request-id belongs/],
     "a header name in capitals": ["SHost:a\n", /name is not allowed/],
     "a header without a name": ["S:a\n", /name is not allowed/],
     "a header without a colon": ["Sabc\n", /not allowed/],
@@ -52,6 +53,14 @@ describe("what comes out of an isolate", () => {
     expect(exchange.header("x-a")).to.equal("1");
     expect(steering).to.deep.equal({ upstream: "thumb", hashKey: "key" });
     expect(request(`V599\nB${"x".repeat(1_048_576)}`).exchange.answered?.status).to.equal(599);
+  });
+
+  it("may leave out what the gateway tells of the client", () => {
+    for (const name of ["x-forwarded-for", "x-forwarded-proto", "forwarded", "x-real-ip"]) {
+      const exchange = new TestExchange({ headers: [[name, "1"]] });
+      applyToRequest(`D${name}\n`, exchange, { upstream: "", hashKey: "" });
+      expect(exchange.header(name)).to.equal(undefined);
+    }
   });
 
   it("changes an answer wholly or not at all", () => {

@@ -7,7 +7,7 @@
  * the end.
  */
 import type { Answer, Exchange } from "../engine/engine.ts";
-import { isVouchedHeader, outputLimits } from "./limits.ts";
+import { isRemovableHeader, isVouchedHeader, outputLimits } from "./limits.ts";
 import type { Steering } from "./sandbox.ts";
 
 export interface LogLine {
@@ -88,7 +88,7 @@ export function applyToRequest(text: string, exchange: RequestTarget, steering: 
         headerCount += 1;
         headerBytes += value.length;
         boundHeaders(headerCount, headerBytes);
-        if (letter === "D") exchange.removeHeader(checkName(value));
+        if (letter === "D") exchange.removeHeader(checkRemoved(value));
         else {
           const { name, content } = field(value);
           exchange.setHeader(name, content);
@@ -136,7 +136,7 @@ export function applyToResponse(text: string, exchange: ResponseTarget): void {
     if (letter === "S" || letter === "N") {
       fields.push({ ...field(value), isAdded: letter === "N" });
     } else if (letter === "D") {
-      fields.push({ name: checkName(value), content: null, isAdded: false });
+      fields.push({ name: checkRemoved(value), content: null, isAdded: false });
     } else throw new TypeError("the script's changes cannot be read");
     at = end + 1;
   }
@@ -187,11 +187,23 @@ function field(line: string): { name: string; content: string } {
 }
 
 function checkName(name: string): string {
-  if (name.length > 256 || !token.test(name)) throw new TypeError("a header's name is not allowed");
-  if (isVouchedHeader(name)) {
-    throw new TypeError(`the header ${name} belongs to the gateway; a script cannot change it`);
-  }
+  checkToken(name);
+  if (isVouchedHeader(name)) refuseName(name);
   return name;
+}
+
+function checkRemoved(name: string): string {
+  checkToken(name);
+  if (!isRemovableHeader(name)) refuseName(name);
+  return name;
+}
+
+function checkToken(name: string): void {
+  if (name.length > 256 || !token.test(name)) throw new TypeError("a header's name is not allowed");
+}
+
+function refuseName(name: string): never {
+  throw new TypeError(`the header ${name} belongs to the gateway; a script cannot change it`);
 }
 
 function checked(what: string, grammar: RegExp, value: string, max: number): string {

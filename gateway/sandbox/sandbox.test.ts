@@ -117,6 +117,21 @@ describe("a script", () => {
     expect(answer("/other")).to.equal(null);
   });
 
+  it("may leave out what the gateway tells of the client, in any case, but not write it", () => {
+    const one = bench(
+      tables(`export default function ({ headers, query }) {
+        for (const name of ["X-Forwarded-For", "FORWARDED", "x-forwarded-port"]) headers.delete(name);
+        if (headers.has("x-forwarded-for")) throw new Error("is still there");
+        if (query === "forge") headers.set("X-Forwarded-For", "1.2.3.4");
+      }`),
+    );
+    const headers = [["X-Forwarded-For", "192.0.2.1"]] as const;
+    expect(one.request({ headers }).exchange.header("x-forwarded-for")).to.equal(undefined);
+    expect(one.report()).to.include({ errors: 0 });
+    one.request({ headers, query: "forge" });
+    expect(one.report().lastError).to.match(/x-forwarded-for belongs to the gateway/);
+  });
+
   it("may change the headers of the answer, and only those", () => {
     const one = bench(
       tables(`export default () => {};

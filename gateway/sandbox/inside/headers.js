@@ -56,6 +56,14 @@ function checkedName(name) {
   return text;
 }
 
+/** What the gateway tells of the client may be left out, though not written. */
+function removedName(name) {
+  const text = toLowerCase(toText(name));
+  if (!startsWith(text, config.vouchedPrefix) && text !== "forwarded") return headerName(text);
+  if (!fits(token, text)) throw new PlainTypeError(`${quoted(text)} is not a header name`);
+  return text;
+}
+
 function isBlank(code) {
   return code === 32 || code === 9;
 }
@@ -190,7 +198,7 @@ export class Headers {
   }
 
   delete(name) {
-    this.#change(headerName(name), null);
+    this.#change(removedName(name), null);
   }
 
   #names() {
