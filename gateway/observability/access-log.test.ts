@@ -13,6 +13,7 @@ function exchange(parts: Partial<Exchange<unknown>>): Exchange<unknown> {
     id: "abc1-1",
     clientAddress: "127.0.0.1",
     listener: 0,
+    proxyAddress: "",
     method: "GET",
     host: "a.example.com",
     path: '/a"b',
@@ -58,7 +59,8 @@ describe("access log", () => {
     log.record(exchange({}), "web");
     const refused = { status: 404, errorCode: "no_route", peer: null, query: "", tries: 0 };
     log.record(exchange(refused), "");
-    log.record(exchange({ bytesIn: 7, tries: 2 }), "web");
+    const proxied = { clientAddress: "2001:db8::1", proxyAddress: "10.0.0.1" };
+    log.record(exchange({ bytesIn: 7, tries: 2, ...proxied }), "web");
     const [first, second, third] = await written(log);
     expect(first).to.include({
       name: "sluice-access",
@@ -75,8 +77,8 @@ describe("access log", () => {
     });
     expect(second).to.include({ status: 404, error: "no_route", target: '/a"b' });
     expect(second).not.to.have.any.keys("upstream", "peer");
-    expect(first).not.to.have.any.keys("bytesIn", "tries", "error");
-    expect(third).to.include({ bytesIn: 7, tries: 2 });
+    expect(first).not.to.have.any.keys("bytesIn", "tries", "error", "proxy");
+    expect(third).to.include({ client: "2001:db8::1", proxy: "10.0.0.1", bytesIn: 7, tries: 2 });
   });
 
   it("keeps every record of many batches, in order", async () => {

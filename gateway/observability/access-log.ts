@@ -76,12 +76,13 @@ export class AccessLog {
       this.#timeMs = now;
       this.#head = `{"time":"${new Date(now).toISOString()}","msg":"request","id":"`;
     }
-    const { query, errorCode, peer, bytesIn, tries } = exchange;
+    const { query, errorCode, peer, bytesIn, tries, proxyAddress } = exchange;
     const target = query === "" ? exchange.path : `${exchange.path}?${query}`;
     const userAgent = exchange.header("user-agent");
     const ms = milliseconds(exchange.durationMs);
     // Only what a client may write freely is escaped: the rest has passed a grammar without quotes and backslashes.
     let line = `${this.#head}${escaped(exchange.id)}","client":"${exchange.clientAddress}","method":"${exchange.method}","host":"${exchange.host}","target":"${escaped(target)}","status":${exchange.status},"ms":${ms},"bytesOut":${exchange.bytesOut}`;
+    if (proxyAddress !== "") line += `,"proxy":"${proxyAddress}"`;
     if (bytesIn !== 0) line += `,"bytesIn":${bytesIn}`;
     if (upstream !== "") line += `,"upstream":"${upstream}"`;
     if (peer !== null) line += `,"peer":"${peer.key}"`;
