@@ -60,6 +60,11 @@ export function answerFields(answer: Answer): string {
   return out;
 }
 
+/** The content of an answer: a 205 has none, whatever it was given (RFC 9110 section 15.3.6). */
+export function contentOf(answer: Answer): string | Buffer {
+  return answer.status === 205 ? "" : (answer.body ?? "");
+}
+
 /** The whole answer to what never became an exchange. */
 export function refusalText(refusal: Refusal, dateLine: string): string {
   const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);

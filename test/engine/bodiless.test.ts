@@ -43,6 +43,19 @@ describeEngines("answers without a body", (bench) => {
     expect(origin.connections).to.have.length(1);
   });
 
+  it("gives a 205 of its own no content", async () => {
+    const gateway = await bench.gateway([], {
+      hooks: { onRequest: (exchange) => exchange.answer({ status: 205, body: "not sent" }) },
+    });
+    const client = await bench.client(gateway);
+    for (let each = 0; each < 2; each += 1) {
+      const answer = await client.request(requestBytes("GET /"));
+      expect(answer.status).to.equal(205);
+      expect(fieldOf(answer, "Content-Length")).to.equal("0");
+      expect(answer.body).to.have.length(0);
+    }
+  });
+
   it("passes on a 204 without framing headers", async () => {
     const origin = await bench.origin((request, connection) =>
       connection.send(request.target === "/" ? answerBytes("204 No Content", []) : ok("next")),

@@ -2,7 +2,7 @@
  * An exchange's answer on its way to the client, be it the origin's or the gateway's own: its heads, the
  * framing of its body, its end, or the upgrade that takes its place. Tries that bring none are not seen here.
  */
-import { answerFields, statusLine } from "../answers.ts";
+import { answerFields, contentOf, statusLine } from "../answers.ts";
 import type { Answer } from "../engine.ts";
 import { answerTrailer } from "../trailer.ts";
 import type { ChunkSink } from "./chunked.ts";
@@ -40,7 +40,7 @@ export class ClientAnswer<C> {
     const client = this.#client;
     this.#settleKeepAlive();
     const { minor, method } = this.#exchange.head;
-    const body = answer.body ?? "";
+    const body = contentOf(answer);
     const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
     const hasBody = answer.status !== 204 && answer.status !== 304;
     const framing = hasBody ? `Content-Length: ${length}\r\n` : "";

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { answerFields } from "../answers.ts";
+import { answerFields, contentOf } from "../answers.ts";
 import type { Answer } from "../engine.ts";
 import { answerTrailer } from "../trailer.ts";
 import { AnswerPlan } from "./answer-plan.ts";
@@ -63,7 +63,7 @@ export class ClientAnswer<C> {
         headers.push([name, value]);
     }
     this.#settleKeepAlive();
-    const body = Buffer.from(answer.body ?? "");
+    const body = Buffer.from(contentOf(answer));
     const hasBody = answer.status !== 204 && answer.status !== 304;
     if (hasBody) headers.push(["Content-Length", String(body.length)]);
     this.#writeHead(answer.status, undefined, headers);
