@@ -1,12 +1,13 @@
 /**
  * The Consul agent as the registrator uses it: list, register, deregister, refresh a TTL check, and the
- * address it advertises. One request each, with a deadline; nothing here tries again.
+ * addresses it has itself. Requests have a deadline; nothing here tries again.
  */
 import type Consul from "consul";
 import { z } from "zod";
 import { describeConsulError } from "../errors.ts";
-import type { ServiceCheck } from "./check.ts";
-import type { DesiredService } from "./services.ts";
+import { type AgentEndpoints, agentEndpoints, agentSelf } from "./agent-endpoints.ts";
+import { refusedCheck, type ServiceCheck } from "./check.ts";
+import { type DesiredService, refusedKey } from "./services.ts";
 
 /** What the agent has under an ID. */
 export interface ActualService {
@@ -18,15 +19,26 @@ export interface ActualService {
   readonly meta: Readonly<Record<string, string>>;
 }
 
-export interface AgentState {
+/** What a registration depends on beside the container. */
+export interface AgentIdentity {
   /** The address that the agent advertises; empty when it does not say. */
   readonly address: string;
+  readonly endpoints: AgentEndpoints;
+}
+
+export interface AgentState extends AgentIdentity {
   readonly services: ReadonlyMap<string, ActualService>;
 }
 
 /** Each method rejects when the agent does not answer within `deadlineMs` or answers with an error. */
 export interface Agent {
   state(): Promise<AgentState>;
+  /** The service with this ID and the owner of the check that it would have; `null`: there is none. */
+  find(id: string): Promise<{
+    readonly service: ActualService | null;
+    readonly checkOwner: string | null;
+  }>;
+  /** `service` as `asRegistered` gives it. */
   register(service: DesiredService, agentAddress: string): Promise<void>;
   /** Also resolves when there is no such service. */
   deregister(id: string): Promise<void>;
@@ -35,6 +47,7 @@ export interface Agent {
 }
 
 const deadlineMs = 5_000;
+const refusedTtl = "24h";
 /** The client's own types do not know its `timeout`, though every call takes it. */
 const deadline: { readonly token?: string; readonly timeout: number } = { timeout: deadlineMs };
 
@@ -48,7 +61,7 @@ const listed = z.record(
     Meta: z.record(z.string(), z.string()).nullish(),
   }),
 );
-const self = z.object({ Member: z.object({ Addr: z.string().default("") }).nullish() });
+const listedChecks = z.record(z.string(), z.object({ ServiceID: z.string().default("") }));
 
 /** An agent on a client of the library's, with whose host, token and TLS it works. */
 export function agentOf(consul: Consul): Agent {
@@ -58,17 +71,30 @@ export function agentOf(consul: Consul): Agent {
         consul.agent.self({ ...deadline }),
         consul.agent.service.list({ ...deadline }),
       ]);
-      const services = Object.entries(listed.parse(listAnswer)).map(([id, service]) => {
-        const { Service: name, Address: address, Port: port, Tags, Meta } = service;
-        return { id, name, address, port, tags: Tags ?? [], meta: Meta ?? {} };
-      });
+      const self = agentSelf.parse(ownAnswer);
       return {
-        address: self.parse(ownAnswer).Member?.Addr ?? "",
-        services: new Map(services.map((service) => [service.id, service])),
+        address: self.Member?.Addr ?? "",
+        endpoints: await agentEndpoints(consul, self),
+        services: servicesIn(listAnswer),
+      };
+    },
+    async find(id) {
+      const [services, checks]: readonly unknown[] = await Promise.all([
+        consul.agent.service.list({ ...deadline }),
+        consul.agent.check.list({ ...deadline }),
+      ]);
+      const check = listedChecks.parse(checks)[checkId(id)];
+      return {
+        service: servicesIn(services).get(id) ?? null,
+        checkOwner: check?.ServiceID ?? null,
       };
     },
     async register(service, agentAddress) {
       await consul.agent.service.register(registrationOf(service, agentAddress));
+      if (service.check?.kind !== "refused") return;
+      // A check that was there before keeps its status, which may be passing.
+      const { reason: note } = service.check;
+      await consul.agent.check.fail({ id: checkId(service.id), note, ...deadline });
     },
     async deregister(id) {
       try {
@@ -82,6 +108,27 @@ export function agentOf(consul: Consul): Agent {
       await consul.agent.check.pass({ id: checkId(id), ...deadline });
     },
   };
+}
+
+function servicesIn(answer: unknown): ReadonlyMap<string, ActualService> {
+  const services = Object.entries(listed.parse(answer)).map(([id, service]) => {
+    const { Service: name, Address: address, Port: port, Tags, Meta } = service;
+    return { id, name, address, port, tags: Tags ?? [], meta: Meta ?? {} };
+  });
+  return new Map(services.map((service) => [service.id, service]));
+}
+
+/** A container's service as this agent may have it: never with a check that the agent makes of itself. */
+export function asRegistered(
+  service: DesiredService,
+  { address, endpoints }: AgentIdentity,
+): DesiredService {
+  const { check, port, meta } = service;
+  if (check === null || check.kind === "ttl" || check.kind === "refused") return service;
+  const target = service.address ?? (address === "" ? "127.0.0.1" : address);
+  if (!endpoints.has(target, port)) return service;
+  const reason = `the check would be at the Consul agent's own address ${target}:${port}`;
+  return { ...service, check: refusedCheck(reason), meta: { ...meta, [refusedKey]: "check" } };
 }
 
 /** The agent already has this service as it should be. Checks are told apart by their metadata. */
@@ -124,14 +171,25 @@ function checkOf(
 ) {
   const host = target.host.includes(":") ? `[${target.host}]` : target.host;
   const endpoint = `${host}:${target.port}`;
+  if (check.kind === "refused") {
+    return {
+      name: `Service '${service.name}' check`,
+      checkid: checkId(service.id),
+      timeout: "",
+      // Nobody reports, so that it never passes.
+      ttl: refusedTtl,
+      status: "critical",
+      notes: check.reason,
+    };
+  }
   return {
     name: `Service '${service.name}' check`,
     checkid: checkId(service.id),
-    timeout: check.kind === "ttl" ? "" : check.timeout,
     ...(check.status === null ? {} : { status: check.status }),
     ...(check.deregisterAfter === null
       ? {}
       : { deregistercriticalserviceafter: check.deregisterAfter }),
+    timeout: check.kind === "ttl" ? "" : check.timeout,
     ...(check.kind === "ttl" ? { ttl: check.ttl } : { interval: check.interval }),
     ...(check.kind === "tcp" ? { tcp: endpoint } : {}),
     ...(check.kind === "http"

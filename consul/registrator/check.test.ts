@@ -53,6 +53,7 @@ describe("the health check of labels", () => {
     ["interval of nothing", { SERVICE_CHECK_INTERVAL: "0s" }, /^SERVICE_CHECK_INTERVAL/, "http"],
     ["timeout", { SERVICE_CHECK_TIMEOUT: "soon" }, /^SERVICE_CHECK_TIMEOUT: .*10s is used/, "http"],
     ["status", { SERVICE_CHECK_INITIAL_STATUS: "fine" }, /^SERVICE_CHECK_INITIAL_STATUS/, "http"],
+    ["writing method", { SERVICE_CHECK_HTTP_METHOD: "put" }, /takes GET or HEAD; GET is/, "http"],
     ["method", { SERVICE_CHECK_HTTP_METHOD: "G T" }, /^SERVICE_CHECK_HTTP_METHOD/, "http"],
     ["time to deregister", { SERVICE_CHECK_DEREGISTER_AFTER: "-1s" }, /left out$/, "http"],
     ["path", { SERVICE_CHECK_HTTP: "health" }, /^SERVICE_CHECK_HTTP: .*"health"; no such/, null],

@@ -17,7 +17,9 @@ export type CheckTarget =
       })
   | ({ readonly kind: "tcp" } & Timing)
   | ({ readonly kind: "grpc"; readonly tls: boolean; readonly skipVerify: boolean } & Timing)
-  | { readonly kind: "ttl"; readonly ttl: string };
+  | { readonly kind: "ttl"; readonly ttl: string }
+  /** Stays critical: what was asked for is refused, and a service without a check would pass. */
+  | { readonly kind: "refused"; readonly reason: string };
 
 export type ServiceCheck = CheckTarget & {
   readonly status: "passing" | "warning" | "critical" | null;
@@ -34,7 +36,40 @@ const defaultInterval = "10s";
 /** Consul's own default for HTTP, TCP and gRPC checks. */
 const defaultTimeout = "10s";
 const duration = /^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/;
-const method = /^[A-Za-z]{1,20}$/;
+/** What changes nothing (RFC 9110 section 9.2.1): the agent sends a check to wherever it leads. */
+const methods: ReadonlySet<string> = new Set(["GET", "HEAD"]);
+/** The labels that ask for a check; the others say how it is done. */
+const kinds = ["cmd", "script", "http", "https", "ttl", "tcp", "grpc"] as const;
+
+/** The same, but a check that is refused is one that stays critical. `null`: the labels ask for none. */
+export function checkOf(attributes: Attributes, problems: Problem[]): ServiceCheck | null {
+  const refusals: Problem[] = [];
+  const check = readCheck(attributes, refusals);
+  problems.push(...refusals);
+  if (check !== null) return check;
+  const asked = kinds.find((kind) => asksFor(attributes, kind));
+  return asked === undefined ? null : refusedCheck(refusals.map(asLine).join("; "));
+}
+
+export function refusedCheck(reason: string): ServiceCheck {
+  return { kind: "refused", reason, status: "critical", deregisterAfter: null };
+}
+
+export function asLine({ label, sentence }: Problem): string {
+  return `${label}: ${sentence}`;
+}
+
+/** An attribute that asks for a method which checks do not use. */
+export function isRefusedMethod(key: string, value: string): boolean {
+  return /^check_https?_method$/.test(key) && !methods.has(value.toUpperCase());
+}
+
+function asksFor(attributes: Attributes, kind: (typeof kinds)[number]): boolean {
+  const key = `check_${kind}`;
+  return kind === "tcp" || kind === "grpc"
+    ? isOn(attributes, key)
+    : given(attributes, key) !== null;
+}
 
 /** The check that the labels ask for, or `null`; each label that does not fit adds a problem. */
 export function readCheck(attributes: Attributes, problems: Problem[]): ServiceCheck | null {
@@ -61,11 +96,12 @@ function readTarget(attributes: Attributes, problems: Problem[]): CheckTarget | 
       continue;
     }
     const verb = given(attributes, `check_${scheme}_method`);
-    if (verb && !method.test(verb.value))
-      problems.push({ label: verb.label, sentence: "takes an HTTP method; GET is used" });
+    const method = verb?.value.toUpperCase() ?? "GET";
+    if (verb && !methods.has(method))
+      problems.push({ label: verb.label, sentence: "takes GET or HEAD; GET is used" });
     return {
       ...{ kind: "http", scheme, path: path.value },
-      method: verb && method.test(verb.value) ? verb.value.toUpperCase() : null,
+      method: verb && methods.has(method) ? method : null,
       ...readTiming(attributes, problems),
     };
   }

@@ -7,7 +7,14 @@ import { isDeepStrictEqual } from "node:util";
 import type Logger from "bunyan";
 import { Backoff } from "../backoff.ts";
 import { describeConsulError } from "../errors.ts";
-import { type ActualService, type Agent, type AgentState, isAsDesired } from "./agent.ts";
+import {
+  type ActualService,
+  type Agent,
+  type AgentIdentity,
+  type AgentState,
+  asRegistered,
+  isAsDesired,
+} from "./agent.ts";
 import type { RegistratorOptions } from "./options.ts";
 import { Pause } from "./pause.ts";
 import { containerKey, type DesiredService, markKey, ttlKey } from "./services.ts";
@@ -32,14 +39,16 @@ export class Registrations {
   #desired: ReadonlyMap<string, DesiredService> = new Map();
   /** What the agent is known to have from us; `stray`: something that nobody wants. */
   readonly #known = new Map<string, DesiredService | "stray">();
-  /** IDs that the agent has from a registrator of another hostname. */
-  #foreign: Set<string> = new Set();
+  /** IDs that the agent has from somebody else, and who that is. */
+  #foreign: Map<string, string> = new Map();
+  /** What Consul has refused as it is; asking again would change nothing. */
+  readonly #hopeless = new WeakSet<DesiredService>();
   /** IDs that are being brought in line; one at a time writes to each. */
   readonly #busy = new Set<string>();
   /** IDs that were written since the last list was asked for, which it may or may not show. */
   readonly #written = new Set<string>();
-  /** Refused claims that the log has been told of. */
-  readonly #refused = new Set<string>();
+  /** By container: what the log has been told of it. */
+  readonly #told = new Map<string, Set<string>>();
   readonly #working = new Set<Promise<void>>();
   readonly #slots = new Slots(maxRequests);
   readonly #retries = new Pause();
@@ -49,7 +58,7 @@ export class Registrations {
   /** Everything that runs is in `#byContainer`, so that what is not there is a stray. */
   #complete = false;
   /** `null` before the first comparison: nobody knows yet what is missing. */
-  #agentAddress: string | null = null;
+  #identity: AgentIdentity | null = null;
   #unreachable: string | null = null;
   #closed = false;
 
@@ -64,8 +73,10 @@ export class Registrations {
     const next = services.map(
       (service) => before.find((known) => isDeepStrictEqual(known, service)) ?? service,
     );
-    if (next.length === 0) this.#byContainer.delete(containerId);
-    else this.#byContainer.set(containerId, next);
+    if (next.length === 0) {
+      this.#byContainer.delete(containerId);
+      this.#told.delete(containerId);
+    } else this.#byContainer.set(containerId, next);
     const previous = this.#desired;
     this.#desired = this.#claims();
     for (const id of new Set([...previous.keys(), ...this.#desired.keys()]))
@@ -110,16 +121,16 @@ export class Registrations {
   async compare(): Promise<void> {
     this.#written.clear();
     const state = await this.#state();
-    this.#agentAddress = state.address;
-    const { hostname } = this.#settings.options;
+    this.#identity = state;
     const actual = [...state.services.values()].filter(({ id }) => !this.#isUnsettled(id));
-    this.#foreign = new Set(
-      actual.filter(({ meta }) => (meta[markKey] ?? hostname) !== hostname).map(({ id }) => id),
+    this.#foreign = new Map(
+      actual.filter((service) => !this.#isOurs(service)).map(({ id, meta }) => [id, ownerOf(meta)]),
     );
     for (const [id, desired] of this.#desired) {
       if (this.#isUnsettled(id)) continue;
       const found = state.services.get(id);
-      if (found && isAsDesired(found, desired, state.address)) this.#known.set(id, desired);
+      const wanted = asRegistered(desired, state);
+      if (found && isAsDesired(found, wanted, state.address)) this.#known.set(id, desired);
       else this.#known.delete(id);
       this.#touch(id);
     }
@@ -149,31 +160,40 @@ export class Registrations {
   }
 
   #refuse(service: DesiredService, why: string): void {
+    const label = service.idLabel === undefined ? "" : ` (label ${service.idLabel})`;
+    this.#tell(service, "error", `${why}; not registered${label}`);
+  }
+
+  /** Once for as long as the container is there. */
+  #tell(service: DesiredService, level: "error" | "warn", what: string): void {
     const { id, containerId, containerName } = service;
-    const claim = `${containerId} ${id}`;
-    if (this.#refused.has(claim)) return;
-    this.#refused.add(claim);
-    this.#settings.log.error(
-      { id, container: containerName },
-      `container "${containerName}": service ID "${id}" ${why}; not registered`,
-    );
+    const told = this.#told.get(containerId) ?? new Set();
+    if (told.has(`${id} ${what}`)) return;
+    this.#told.set(containerId, told.add(`${id} ${what}`));
+    const line = `container "${containerName}": service ID "${id}" ${what}`;
+    this.#settings.log[level]({ id, container: containerName }, line);
   }
 
   #isUnsettled(id: string): boolean {
     return this.#busy.has(id) || this.#written.has(id);
   }
 
-  /** Registered for a container that is gone: by us, or, with `cleanup`, under our hostname. */
-  #isStray({ id, meta }: ActualService): boolean {
+  /** Ours is what has our mark, or, with `cleanup`, what has none and an ID as we make them. */
+  #isOurs({ id, meta }: ActualService): boolean {
     const { hostname, cleanup } = this.#settings.options;
     const owner = meta[markKey];
-    if (owner !== undefined) return owner === hostname && !this.#kept.has(meta[containerKey] ?? "");
+    if (owner !== undefined) return owner === hostname;
     const [host, container, port] = id.split(":");
     return cleanup && host === hostname && !!container && /^\d+$/.test(port ?? "");
   }
 
+  /** Registered for a container that is gone. */
+  #isStray(service: ActualService): boolean {
+    return this.#isOurs(service) && !this.#kept.has(service.meta[containerKey] ?? "");
+  }
+
   #touch(id: string): void {
-    if (this.#agentAddress === null || this.#busy.has(id) || this.#closed) return;
+    if (this.#identity === null || this.#busy.has(id) || this.#closed) return;
     this.#busy.add(id);
     this.#track(this.#bringInLine(id));
   }
@@ -190,23 +210,32 @@ export class Registrations {
     let lastMessage = "";
     while (!this.#closed && this.#known.get(id) !== this.#desired.get(id)) {
       const desired = this.#desired.get(id);
-      if (desired !== undefined && this.#foreign.has(id)) {
-        this.#refuse(desired, "belongs to the registrator of another hostname");
+      const owner = this.#foreign.get(id);
+      if (desired !== undefined && owner !== undefined) {
+        this.#refuse(desired, `belongs to ${owner}`);
         break;
       }
+      if (desired !== undefined && this.#hopeless.has(desired)) break;
       const fields = { id, service: desired?.name, container: desired?.containerName };
       try {
-        if (desired !== undefined && !this.#known.has(id) && (await this.#isForeign(id))) {
-          this.#foreign.add(id);
+        const other = await this.#slots.use(desired === undefined, () => this.#write(id, desired));
+        if (other !== null) {
+          this.#known.delete(id);
+          if (desired !== undefined) this.#foreign.set(id, other);
           continue;
         }
-        await this.#slots.use(desired === undefined, () => this.#write(id, desired));
         if (desired === undefined) log.info(fields, `deregistered ${id}`);
         else log.info(fields, `registered ${id} as "${desired.name}"`);
         backoff.reset();
         lastMessage = "";
       } catch (error) {
         const message = describeConsulError(error);
+        if (desired !== undefined && isRefusal(error)) {
+          this.#hopeless.add(desired);
+          this.#known.delete(id);
+          this.#refuse(desired, `is refused by Consul: ${message}`);
+          break;
+        }
         const what = desired === undefined ? "deregistering" : "registering";
         if (message !== lastMessage)
           log.error({ ...fields, error: message }, `${what} ${id}: ${message}; trying again`);
@@ -217,15 +246,22 @@ export class Registrations {
     this.#busy.delete(id);
   }
 
-  /** Whether another host's registrator has the ID by now: the last comparison may be seconds old. */
-  async #isForeign(id: string): Promise<boolean> {
-    const { hostname } = this.#settings.options;
-    const found = (await this.#settings.agent.state()).services.get(id);
-    return found !== undefined && (found.meta[markKey] ?? hostname) !== hostname;
+  /** Who has the ID, or the ID of the check that goes with it; `null`: nobody, or we. */
+  async #ownerNow(id: string, desired: DesiredService | undefined): Promise<string | null> {
+    const { service, checkOwner } = await this.#settings.agent.find(id);
+    if (service !== null) return this.#isOurs(service) ? null : ownerOf(service.meta);
+    const isTaken = desired !== undefined && checkOwner !== null && checkOwner !== id;
+    return isTaken ? `a check of the service ID "${checkOwner}"` : null;
   }
 
-  async #write(id: string, desired: DesiredService | undefined): Promise<void> {
+  /**
+   * `null`: it is written; else who else has the ID, and nothing was written. The last comparison may be
+   * seconds old, and Consul has no write on condition here, so that the look comes right before the write.
+   */
+  async #write(id: string, desired: DesiredService | undefined): Promise<string | null> {
     const { agent } = this.#settings;
+    const other = await this.#ownerNow(id, desired);
+    if (other !== null) return other;
     this.#written.add(id);
     if (desired === undefined) {
       await agent.deregister(id);
@@ -233,10 +269,16 @@ export class Registrations {
     } else {
       // A request that is cut off may have arrived: until an answer says so, nothing is known.
       this.#known.set(id, "stray");
-      await agent.register(desired, this.#agentAddress ?? "");
+      const identity = this.#identity;
+      if (identity === null) throw new Error("nothing is registered before the first comparison");
+      const wanted = asRegistered(desired, identity);
+      if (wanted !== desired && wanted.check?.kind === "refused")
+        this.#tell(desired, "warn", `stays critical: ${wanted.check.reason}`);
+      await agent.register(wanted, identity.address);
       this.#known.set(id, desired);
     }
     this.#written.add(id);
+    return null;
   }
 
   async #compareForEver(): Promise<void> {
@@ -291,4 +333,16 @@ export class Registrations {
       throw error;
     }
   }
+}
+
+/** For messages: who has registered a service that is not ours. */
+function ownerOf(meta: Readonly<Record<string, string>>): string {
+  return meta[markKey] === undefined
+    ? "somebody else: it has no mark of this registrator"
+    : "the registrator of another hostname";
+}
+
+/** Consul has understood what was asked and does not take it. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && "statusCode" in error && error.statusCode === 400;
 }

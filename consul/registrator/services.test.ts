@@ -151,6 +151,32 @@ describe("services of a container", () => {
     expect(checked.meta).to.not.have.property("registrator-ttl");
   });
 
+  it("are critical when the check that they ask for is refused, with --ttl as well", () => {
+    const asked: readonly Readonly<Record<string, string>>[] = [
+      { SERVICE_CHECK_SCRIPT: "true" },
+      { SERVICE_CHECK_HTTP: "health", SERVICE_CHECK_INITIAL_STATUS: "passing" },
+      { SERVICE_CHECK_TTL: "soon" },
+    ];
+    for (const labels of asked) {
+      const { service } = only(labelled(labels), { ttl: 30, ttlRefresh: 10 });
+      expect(service.check).to.include({ kind: "refused", status: "critical" });
+      expect(service.check)
+        .to.have.property("reason")
+        .that.matches(/^SERVICE_CHECK_/);
+      expect(service.meta).to.include({ "registrator-refused": "check" });
+      expect(service.meta).to.not.have.property("registrator-ttl");
+    }
+    const { service } = only(labelled({ SERVICE_CHECK_TCP: "false" }));
+    expect(service.check).to.equal(null);
+  });
+
+  it("keep no method in their metadata that their check does not use", () => {
+    const labels = { SERVICE_CHECK_HTTP: "/", SERVICE_CHECK_HTTP_METHOD: "PUT" };
+    const { service } = only(labelled(labels));
+    expect(service.check).to.include({ kind: "http", method: null });
+    expect(service.meta).to.not.have.property("check_http_method");
+  });
+
   it("take their default name from images with a registry, a tag and a digest", () => {
     const image = "registry.example:5000/team/redis:7@sha256:0123";
     expect(only({ ...plain, image }).service.name).to.equal("redis");
@@ -193,6 +219,12 @@ describe("a label that does not fit", () => {
       says: /^SERVICE_8080_NAME: port 8080 is not published/,
     },
     { what: "an empty ID", labels: { SERVICE_ID: "" }, says: /^SERVICE_ID: cannot be an ID/ },
+    ...[".", "..", "a/b", "a\u200bb", "a\u2028b", "consul", "x".repeat(254)].map((id) => ({
+      what: `the ID ${JSON.stringify(id.slice(0, 9))}`,
+      labels: { SERVICE_ID: id },
+      says: /^SERVICE_ID: cannot be an ID: .*; "host1:plain:80" is used$/,
+    })),
+    { what: "a name of dots", labels: { SERVICE_NAME: ".." }, says: /^SERVICE_NAME: cannot be/ },
     {
       what: "a bad metadata key",
       labels: { "SERVICE_A.B": "x" },

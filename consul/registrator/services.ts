@@ -3,7 +3,14 @@
  * gliderlabs/registrator. Pure: it asks neither Docker nor Consul.
  */
 import { isIP } from "node:net";
-import { isOn, type Problem, readCheck, type ServiceCheck } from "./check.ts";
+import {
+  asLine,
+  checkOf,
+  isOn,
+  isRefusedMethod,
+  type Problem,
+  type ServiceCheck,
+} from "./check.ts";
 import type { Container, PublishedPort } from "./inspect.ts";
 import { type Attributes, attributesOf, readMetadata, splitTags } from "./metadata.ts";
 import type { RegistratorOptions } from "./options.ts";
@@ -19,6 +26,8 @@ export interface DesiredService {
   readonly check: ServiceCheck | null;
   readonly containerId: string;
   readonly containerName: string;
+  /** The label that the ID is from; absent for an ID of our own. */
+  readonly idLabel?: string;
 }
 
 export interface ContainerServices {
@@ -31,13 +40,29 @@ export interface ContainerServices {
 export const markKey = "registrator";
 export const containerKey = "registrator-container";
 export const ttlKey = "registrator-ttl";
+/** Says that a check was refused, which makes it another registration than before. */
+export const refusedKey = "registrator-refused";
 
 const metaKey = /^[A-Za-z0-9_-]{1,128}$/;
 const maxMetaValue = 512;
 const maxMetaPairs = 64;
 const plainName = /^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$/;
-/** What Consul accepts nowhere: white space and controls, and a slash, which its API's paths cannot hold. */
-const impossible = /[\s/\p{Cc}]/u;
+/** White space, what cannot be seen, and a slash, which the paths of Consul's API cannot hold. */
+const impossible = /[\s/\p{C}\p{Z}]/u;
+const longestName = 253;
+/** Each server's own entry in the catalog; an agent that registers it would replace that. */
+const consulId = "consul";
+
+/** Whether it can stand in a path of Consul's API, where `.` and `..` are taken out. */
+function isPossible(text: string): boolean {
+  return (
+    text !== "" &&
+    text !== "." &&
+    text !== ".." &&
+    Buffer.byteLength(text) <= longestName &&
+    !impossible.test(text)
+  );
+}
 
 /**
  * The services of a running container. `host` is the container whose network it shares
@@ -75,7 +100,8 @@ export function servicesOf(
     }`;
     const id = idOf(attributes, ownId, ids, problems);
     ids.add(id);
-    const check = readCheck(attributes, problems);
+    const check = checkOf(attributes, problems);
+    const idLabel = id === attributes.get("id")?.value ? attributes.get("id")?.label : undefined;
     services.push({
       id,
       name,
@@ -86,9 +112,10 @@ export function servicesOf(
       check: check ?? ttlCheck(options),
       containerId: container.id,
       containerName: container.name,
+      ...(idLabel === undefined ? {} : { idLabel }),
     });
   }
-  const lines = problems.map(({ label, sentence }) => `${label}: ${sentence}`);
+  const lines = problems.map(asLine);
   lines.push(...addressProblems(container, options, host));
   return { services, problems: [...new Set(lines)] };
 }
@@ -172,10 +199,9 @@ function nameOf(
 ): string | null {
   const given = attributes.get("name");
   const byDefault = imageName(container.image) || container.name;
-  const fits = given !== undefined && given.value !== "" && !impossible.test(given.value);
+  const fits = given !== undefined && isPossible(given.value);
   if (given !== undefined && !fits) {
-    const why =
-      given.value === "" ? "is empty" : `cannot be a name: ${JSON.stringify(given.value)}`;
+    const why = given.value === "" ? "is empty" : `cannot be a name: ${shown(given.value)}`;
     const instead = options.explicit ? "not registered" : `the image's name "${byDefault}" is used`;
     problems.push({ label: given.label, sentence: `${why}; ${instead}` });
   }
@@ -205,14 +231,25 @@ function idOf(
   if (given === undefined) return ownId;
   const { value, label } = given;
   const why =
-    value === "" || impossible.test(value)
-      ? `cannot be an ID: ${JSON.stringify(value)}`
+    !isPossible(value) || value === consulId
+      ? `cannot be an ID: ${shown(value)}`
       : taken.has(value)
         ? "already stands for another port of this container"
         : null;
   if (why === null) return value;
   problems.push({ label, sentence: `${why}; "${ownId}" is used` });
   return ownId;
+}
+
+/** On one line of the log: not longer than that should be, and with what cannot be seen made visible. */
+function shown(text: string): string {
+  const short = text.length > longestName ? `${text.slice(0, longestName)}...` : text;
+  return JSON.stringify(short).replaceAll(/(?! )[\p{C}\p{Z}]/gu, (character) =>
+    Array.from(
+      { length: character.length },
+      (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`,
+    ).join(""),
+  );
 }
 
 function tagsOf(
@@ -243,8 +280,10 @@ function metaOf(
     [containerKey]: container.id.slice(0, 12),
   };
   if (check === null && options.ttlSeconds > 0) meta[ttlKey] = `${options.ttlSeconds}s`;
+  if (check?.kind === "refused") meta[refusedKey] = "check";
   for (const [key, { value, label }] of attributes) {
-    if (consumed.has(key)) continue;
+    // The metadata tells checks apart: what is not followed does not count.
+    if (consumed.has(key) || isRefusedMethod(key, value)) continue;
     const why = !metaKey.test(key)
       ? "cannot be a metadata key (letters, digits, - and _)"
       : key.startsWith("consul-") || key === markKey || key.startsWith(`${markKey}-`)

@@ -169,9 +169,11 @@ for (const kind of engineIsHere ? consulKinds() : [])
       const again = await start();
       await docker.run({ name: "next" });
       await view.service("host1:next:80");
-      expect(again.messages().filter((line) => line.startsWith("registered"))).to.deep.equal([
-        'registered host1:next:80 as "web"',
-      ]);
+      // The service is there a moment before the log says so.
+      await eventually("the log has the next one alone", async () => {
+        const lines = again.messages().filter((line) => line.startsWith("registered"));
+        expect(lines).to.deep.equal(['registered host1:next:80 as "web"']);
+      });
       expect((await view.checks())["service:host1:same:80"]?.Status).to.equal("passing");
     });
 
@@ -195,6 +197,129 @@ for (const kind of engineIsHere ? consulKinds() : [])
         );
       });
       expect((await view.service("one")).Service).to.equal("theirs");
+    });
+
+    it("leaves alone what has no mark, also when the container ends, and says so once", async () => {
+      await view.register({ ID: "payments-db", Name: "payments", Port: 1 });
+      const running = await start();
+      const thief = await docker.run({ name: "thief", labels: { SERVICE_ID: "payments-db" } });
+      const isConflict = (line: string) =>
+        /^container "thief": service ID "payments-db" belongs to somebody else.*\(label SERVICE_ID\)$/.test(
+          line,
+        );
+      await eventually("the log has the conflict", async () => {
+        expect(running.messages().filter(isConflict)).to.have.length(1);
+      });
+      await thief.stop();
+      await docker.run({ name: "after" });
+      await view.service("host1:after:80");
+      expect(await view.service("payments-db")).to.deep.include({ Service: "payments", Port: 1 });
+      expect(running.messages().filter(isConflict)).to.have.length(1);
+    });
+
+    it("looks again right before it writes: what somebody took over in between is theirs", async () => {
+      const running = await start("--compare-ms", "60000");
+      const one = await docker.run({ name: "one", labels: { SERVICE_ID: "shared" } });
+      await view.service("shared");
+      await view.register({ ID: "shared", Name: "theirs", Port: 1 });
+      await one.stop();
+      await docker.run({ name: "two", labels: { SERVICE_ID: "shared" } });
+      await eventually("the second is refused", async () => {
+        expect(running.messages().join("\n")).to.match(
+          /container "two": service ID "shared" belongs/,
+        );
+      });
+      expect(await view.service("shared")).to.deep.include({ Service: "theirs", Port: 1 });
+      expect(running.messages().join("\n")).to.not.include("deregistered shared");
+    });
+
+    it("does not take another service's check over by its ID", async () => {
+      await view.register({ Name: "db", Port: 1, Checks: [{ TTL: "60s" }, { TTL: "60s" }] });
+      const running = await start();
+      await docker.run({
+        name: "thief",
+        labels: {
+          SERVICE_ID: "db:1",
+          SERVICE_CHECK_TTL: "60s",
+          SERVICE_CHECK_INITIAL_STATUS: "passing",
+        },
+      });
+      await eventually("the log has the conflict", async () => {
+        expect(running.messages().join("\n")).to.include(
+          'belongs to a check of the service ID "db"',
+        );
+      });
+      expect((await view.checks())["service:db:1"]).to.include({ ServiceID: "db" });
+      expect(await view.ids()).to.deep.equal(["db"]);
+    });
+
+    it("refuses IDs that no path can hold once, and registers under its own", async () => {
+      const running = await start();
+      const bad = [".", "..", "a/b", "a\u200bb", "consul", "x".repeat(254)];
+      for (const [at, id] of bad.entries()) {
+        await docker.run({ name: `bad${at}`, labels: { SERVICE_ID: id } });
+        await view.service(`host1:bad${at}:80`);
+      }
+      const lines = running
+        .messages()
+        .filter((line) => line.includes("SERVICE_ID: cannot be an ID"));
+      expect(lines).to.have.length(bad.length);
+      expect(running.messages().join("\n")).to.not.include("trying again");
+    });
+
+    it("never has the agent call itself, nor send anything but GET and HEAD", async () => {
+      await view.register({ ID: "victim", Name: "victim", Port: 1 });
+      const running = await start("--internal", "--useIpFromLabel", "addr");
+      const spellings = [
+        "127.0.0.1",
+        "127.9.9.9",
+        "::1",
+        "0.0.0.0",
+        "::ffff:127.0.0.1",
+        docker.gateway,
+      ];
+      for (const [at, addr] of spellings.entries()) {
+        const name = `own${at}`;
+        await docker.run({
+          name,
+          ports: [consul.port],
+          publish: false,
+          command: ["sleep", "600"],
+          labels: {
+            addr,
+            SERVICE_CHECK_HTTP: "/v1/agent/service/deregister/victim",
+            SERVICE_CHECK_HTTP_METHOD: "PUT",
+            SERVICE_CHECK_INTERVAL: "1s",
+            SERVICE_CHECK_INITIAL_STATUS: "passing",
+          },
+        });
+        const id = `host1:${name}:${consul.port}`;
+        await eventually(`the check at ${addr} is refused`, async () => {
+          const lines = running.messages().filter((line) => line.includes(`container "${name}"`));
+          expect(lines.join("\n")).to.match(/METHOD: takes GET or HEAD; GET is used/);
+          expect(lines.join("\n")).to.match(
+            /stays critical: the check would be at the Consul agent's own/,
+          );
+          // Consul takes no address that stands for all: then there is no service at all.
+          if (addr === "0.0.0.0") return expect(await view.ids()).to.not.include(id);
+          const check = (await view.checks())[`service:${id}`];
+          expect(check).to.include({ Status: "critical", Type: "ttl" });
+        });
+      }
+      expect(await view.ids()).to.include("victim");
+    });
+
+    it("registers a service whose check is refused as critical, with the reason", async () => {
+      await start("--ttl", "5", "--ttl-refresh", "1");
+      await docker.run({ name: "scripted", labels: { SERVICE_CHECK_SCRIPT: "true" } });
+      await docker.run({ name: "after" });
+      await view.service("host1:scripted:80");
+      await eventually("the other's TTL check passes", async () => {
+        expect((await view.checks())["service:host1:after:80"]).to.include({ Status: "passing" });
+      });
+      const check = (await view.checks())["service:host1:scripted:80"];
+      expect(check).to.include({ Status: "critical" });
+      expect(check?.Output).to.match(/^SERVICE_CHECK_SCRIPT: would run a command/);
     });
 
     it("gives an ID to one container at a time, and to the next when it is free", async () => {

@@ -10,13 +10,20 @@ export interface RegisteredService {
   readonly Meta: Readonly<Record<string, string>>;
 }
 
+export interface RegisteredCheck {
+  readonly Status: string;
+  readonly Output: string;
+  readonly ServiceID: string;
+  readonly Type: string;
+}
+
 export interface ConsulView {
   /** Waits until the service is there. */
   service(id: string): Promise<RegisteredService>;
   /** Waits until there is no such service. */
   gone(id: string): Promise<void>;
   ids(): Promise<readonly string[]>;
-  checks(): Promise<Readonly<Record<string, { readonly Status: string }>>>;
+  checks(): Promise<Readonly<Record<string, RegisteredCheck>>>;
   passCheck(id: string): Promise<void>;
   /** By hand, as somebody who is not the registrator. */
   register(service: Readonly<Record<string, unknown>>): Promise<void>;
