@@ -85,6 +85,11 @@ program
   .option("--http <ADDRESS:PORT>", "where its HTTP API is", "127.0.0.1:8500")
   .option("--data-dir <DIR>", "where it keeps its state; without it, nothing outlives the process")
   .option("--datacenter <NAME>", "the name of its datacenter", "dc1")
+  .option("--hosts <LIST>", "names and addresses that Host may have beside loopback and its own")
+  .option(
+    "--check-addresses <LIST>",
+    "addresses and blocks that checks may reach (default: loopback and private ones)",
+  )
   .option("--log-level <LEVEL>", "the least severe level that is logged", "info")
   .action(
     running(async (flags) => {

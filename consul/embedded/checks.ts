@@ -2,6 +2,7 @@
  * One check of this agent while it runs: it waits for reports (TTL) or looks for itself (HTTP, TCP), and
  * tells what it found. Knows nothing of the catalog.
  */
+import type { CheckReach } from "./check-reach.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { longestOutput, type Outcome, probeHttp, probeTcp } from "./probes.ts";
 import type { CheckDefinition } from "./records.ts";
@@ -20,6 +21,7 @@ export interface CheckEvents {
 
 export class RunningCheck {
   readonly definition: CheckDefinition;
+  readonly #reach: CheckReach;
   readonly #clock: Clock;
   readonly #events: CheckEvents;
   readonly #stop = new AbortController();
@@ -33,11 +35,13 @@ export class RunningCheck {
   constructor(
     definition: CheckDefinition,
     outcome: Outcome,
+    reach: CheckReach,
     clock: Clock,
     random: () => number,
     events: CheckEvents,
   ) {
     this.definition = definition;
+    this.#reach = reach;
     this.#outcome = outcome;
     this.#clock = clock;
     this.#events = events;
@@ -86,7 +90,7 @@ export class RunningCheck {
 
   async #look(): Promise<void> {
     const probe = this.definition.kind === "http" ? probeHttp : probeTcp;
-    const outcome = await probe(this.definition, this.#timeoutMs, this.#stop.signal);
+    const outcome = await probe(this.definition, this.#reach, this.#timeoutMs, this.#stop.signal);
     if (this.#stop.signal.aborted) return;
     this.#next = this.#clock.after(this.#intervalMs, () => this.#look());
     this.#count(outcome);

@@ -3,6 +3,7 @@
  * headers, and an end that leaves nothing open. What an endpoint does is elsewhere.
  */
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { foreignRequest, type HostList } from "../../gateway/foreign-requests.ts";
 import { ApiError } from "./api-error.ts";
 import type { BlockingQueries, Query, Wait } from "./blocking.ts";
 import { parseDuration } from "./duration.ts";
@@ -93,6 +94,8 @@ const unsupported = ["filter", "node-meta"];
 export interface ServerOptions {
   readonly routes: readonly Route[];
   readonly datacenter: string;
+  /** What `Host` may be beside loopback and the address connected to. */
+  readonly hosts: HostList;
   readonly journal: Journal;
   readonly queries: BlockingQueries;
   readonly log: Log;
@@ -117,6 +120,12 @@ export function createServer(options: ServerOptions): FastifyInstance {
     const path = request.url.split("?", 1)[0] ?? "";
     if (path === "/") reply.type(plainText).send("Consul Agent");
     else reply.code(404).type(plainText).send(`The embedded agent has no endpoint ${path}`);
+  });
+  app.addHook("onRequest", async (request, reply) => {
+    const foreign = foreignRequest(request.raw, options.hosts);
+    if (foreign === null) return;
+    // What is refused may have a body, which nobody will read.
+    await reply.code(403).header("Connection", "close").type(plainText).send(foreign.message);
   });
   app.addHook("onRequest", async (request, reply) => {
     const target = cleanTarget(request.url);

@@ -6,10 +6,12 @@ import { randomUUID } from "node:crypto";
 import { type AddressInfo, isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import type { FastifyInstance } from "fastify";
+import { HostList } from "../../gateway/foreign-requests.ts";
 import { agentRoutes, version } from "./agent-routes.ts";
 import { BlockingQueries } from "./blocking.ts";
 import { putCheck, putNode, putService } from "./catalog.ts";
 import { catalogRoutes } from "./catalog-routes.ts";
+import { checkReach } from "./check-reach.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { closeServer, createServer, type Log } from "./http.ts";
 import { kvRoutes } from "./kv-routes.ts";
@@ -32,6 +34,10 @@ export interface AgentOptions {
   readonly dataDir?: string | undefined;
   /** Default `dc1`. */
   readonly datacenter?: string | undefined;
+  /** Names, addresses and blocks that `Host` may have beside loopback and the address connected to. */
+  readonly hosts?: readonly string[] | undefined;
+  /** Addresses and blocks that checks may reach. Default: loopback and private ones. */
+  readonly checkAddresses?: readonly string[] | undefined;
   readonly log: Log;
   /** Default: the machine's. */
   readonly clock?: Clock | undefined;
@@ -80,7 +86,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const self = introduce(store, host);
   const identity = { ...self, datacenter, port: () => boundTo(app).port };
   const sessions = new Sessions(store, clock);
-  const agent = new LocalAgent(store, sessions, identity.node, clock, random);
+  const reach = checkReach(options.checkAddresses ?? null);
+  const agent = new LocalAgent(store, sessions, identity.node, clock, random, reach);
   const app = createServer({
     routes: [
       ...kvRoutes(store, queries, sessions),
@@ -89,6 +96,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       ...agentRoutes(agent, identity),
     ],
     datacenter,
+    hosts: new HostList([...(options.hosts ?? []), ...(isIP(host) === 0 ? [host] : [])]),
     journal,
     queries,
     log,

@@ -4,6 +4,7 @@
  */
 import { ApiError } from "./api-error.ts";
 import { deleteCheck, deleteService, putCheck, putService } from "./catalog.ts";
+import { type CheckReach, checkReach } from "./check-reach.ts";
 import { RunningCheck } from "./checks.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { Outcome } from "./probes.ts";
@@ -28,15 +29,25 @@ export class LocalAgent {
   readonly #store: Store;
   readonly #sessions: Sessions;
   readonly #node: string;
+  readonly #reach: CheckReach;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #running = new Map<string, RunningCheck>();
   readonly #lateOutputs = new Map<string, Timer>();
 
-  constructor(store: Store, sessions: Sessions, node: string, clock: Clock, random: () => number) {
+  /** `node`: the name of its node. `random` gives numbers from 0 up to 1. */
+  constructor(
+    store: Store,
+    sessions: Sessions,
+    node: string,
+    clock: Clock,
+    random: () => number,
+    reach: CheckReach = checkReach(null),
+  ) {
     this.#store = store;
     this.#sessions = sessions;
     this.#node = node;
+    this.#reach = reach;
     this.#clock = clock;
     this.#random = random;
     for (const definition of store.rows("agentCheck").values()) {
@@ -177,7 +188,7 @@ export class LocalAgent {
   }
 
   #run(definition: CheckDefinition, outcome: Outcome): void {
-    const running = new RunningCheck(definition, outcome, this.#clock, this.#random, {
+    const running = new RunningCheck(definition, outcome, this.#reach, this.#clock, this.#random, {
       changed: () => this.#reflect(definition.checkId),
       overdue: () => this.deregisterService(definition.serviceId),
     });

@@ -1,7 +1,11 @@
-/** One look at a service, as a check does it: an HTTP request or a TCP connect. Keeps nothing open. */
+/**
+ * One look at a service, as a check does it: an HTTP request or a TCP connect, to addresses that it may reach.
+ * Keeps nothing open.
+ */
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
+import type { CheckReach } from "./check-reach.ts";
 import type { CheckDefinition, Status } from "./records.ts";
 
 export interface Outcome {
@@ -11,11 +15,14 @@ export interface Outcome {
 
 /** How much of an answer a check keeps, as Consul's `check_output_max_size`. */
 export const longestOutput = 4096;
-const mostRedirects = 10;
 
-/** 2xx passes, 429 warns, everything else is critical (Consul documentation, "Checks"). Never rejects. */
+/**
+ * 2xx passes, 429 warns, everything else is critical (Consul documentation, "Checks"), a redirect as well:
+ * whoever answers must not choose where the agent goes next. Never rejects.
+ */
 export async function probeHttp(
   check: CheckDefinition,
+  reach: CheckReach,
   timeoutMs: number,
   stop: AbortSignal,
 ): Promise<Outcome> {
@@ -23,20 +30,13 @@ export async function probeHttp(
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = AbortSignal.any([stop, timeout]);
   try {
-    let url = new URL(check.http);
-    for (let hop = 0; hop <= mostRedirects; hop += 1) {
-      const { message, body } = await send(url, method, check, signal);
-      const code = message.statusCode ?? 0;
-      const location = message.headers.location;
-      if (code >= 300 && code < 400 && location !== undefined) {
-        url = new URL(location, url);
-        continue;
-      }
-      const status = code >= 200 && code < 300 ? "passing" : code === 429 ? "warning" : "critical";
-      const line = `${code} ${message.statusMessage ?? ""}`.trim();
-      return { status, output: `HTTP ${method} ${check.http}: ${line} Output: ${body}` };
-    }
-    return { status: "critical", output: `${method} ${check.http}: more than 10 redirects` };
+    const { message, body } = await send(new URL(check.http), method, check, reach, signal);
+    const code = message.statusCode ?? 0;
+    const status = code >= 200 && code < 300 ? "passing" : code === 429 ? "warning" : "critical";
+    const line = `${code} ${message.statusMessage ?? ""}`.trim();
+    const isRedirect = code >= 300 && code < 400 && message.headers.location !== undefined;
+    const note = isRedirect ? " (redirects are not followed)" : "";
+    return { status, output: `HTTP ${method} ${check.http}: ${line}${note} Output: ${body}` };
   } catch (error) {
     const reason = timeout.aborted ? `no answer within ${timeoutMs} ms` : reasonOf(error);
     return { status: "critical", output: `${method} ${check.http}: ${reason}` };
@@ -46,6 +46,7 @@ export async function probeHttp(
 /** Passes when the connection stands. Never rejects. */
 export function probeTcp(
   check: CheckDefinition,
+  reach: CheckReach,
   timeoutMs: number,
   stop: AbortSignal,
 ): Promise<Outcome> {
@@ -58,8 +59,12 @@ export function probeTcp(
       output: `dial tcp ${check.tcp}: no such address`,
     });
   }
+  const refusal = reach.refusalOf(host);
+  if (refusal !== null) {
+    return Promise.resolve({ status: "critical", output: `dial tcp ${check.tcp}: ${refusal}` });
+  }
   return new Promise((resolve) => {
-    const socket = connect({ host, port, signal: stop });
+    const socket = connect({ host, port, signal: stop, lookup: reach.lookup });
     const end = (status: Status, output: string) => {
       socket.destroy();
       resolve({ status, output });
@@ -77,15 +82,19 @@ async function send(
   url: URL,
   method: string,
   check: CheckDefinition,
+  reach: CheckReach,
   signal: AbortSignal,
 ): Promise<{ message: IncomingMessage; body: string }> {
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new Error(`unsupported protocol "${url.protocol}"`);
   }
+  const refusal = reach.refusalOf(url.hostname.replace(/^\[|\]$/g, ""));
+  if (refusal !== null) throw new Error(refusal);
   const options = {
     method,
     signal,
     agent: false as const,
+    lookup: reach.lookup,
     headers: {
       "User-Agent": "Consul Health Check",
       Accept: "text/plain, text/*, */*",

@@ -1,7 +1,7 @@
 /** `sluice agent`: the embedded Consul-compatible agent as a process of its own. */
 import { startAgent } from "../../consul/embedded/index.ts";
 import { createLogger } from "../observability/logger.ts";
-import { address, oneOf, text } from "../settings-values.ts";
+import { address, hosts, networks, oneOf, text } from "../settings-values.ts";
 import { readFlag } from "./command-error.ts";
 import { runUntilEndSignal } from "./end-signal.ts";
 
@@ -15,7 +15,13 @@ export async function runAgent(flags: Readonly<Record<string, unknown>>): Promis
   const datacenter = readFlag("--datacenter", text(), flags.datacenter);
   const dataDir =
     flags.dataDir === undefined ? {} : { dataDir: readFlag("--data-dir", text(), flags.dataDir) };
+  const names = { hosts: readFlag("--hosts", hosts(), flags.hosts ?? "") };
+  const reach =
+    flags.checkAddresses === undefined
+      ? {}
+      : { checkAddresses: readFlag("--check-addresses", networks(), flags.checkAddresses) };
   const log = createLogger({ name: "sluice-agent", level });
-  await runUntilEndSignal(() => startAgent({ host, port, datacenter, log, ...dataDir }));
+  const options = { host, port, datacenter, log, ...dataDir, ...names, ...reach };
+  await runUntilEndSignal(() => startAgent(options));
   return 0;
 }
