@@ -32,6 +32,9 @@ export function describe(status: Status): string[] {
     ...(snapshotFile === null
       ? []
       : [["snapshot", snapshotFile.error ?? `${snapshotFile.path}, ${snapshotFile.writtenAt}`]]),
+    ...(snapshotFile?.leftAlone
+      ? [["", `${snapshotFile.leftAlone} has a later format and is left alone`]]
+      : []),
   ]);
   const section = (title: string, rows: readonly (readonly string[])[]) => {
     if (rows.length > 0) lines.push("", title, ...table(rows).map((line) => `  ${line}`));

@@ -89,10 +89,10 @@ describe("snapshot file", () => {
       async (path) => writeFile(path, (await readFile(path, "utf8")).replace("thumb", "thump")),
     ],
     [
-      "of a later format",
-      /format 2, and this version of Sluice reads 1/,
+      "of an earlier format",
+      /format 0, and this version of Sluice reads 1/,
       async (path) =>
-        writeFile(path, (await readFile(path, "utf8")).replace('"format":1', '"format":2')),
+        writeFile(path, (await readFile(path, "utf8")).replace('"format":1', '"format":0')),
     ],
   ];
   for (const [what, reason, damage] of damages) {
@@ -106,6 +106,29 @@ describe("snapshot file", () => {
       expect(lines[0]).to.contain(path).and.match(reason);
       expect(file.status().error).to.match(reason);
       expect(await readFile(path)).to.deep.equal(before);
+    });
+  }
+
+  for (const when of ["at the start", "while it runs"]) {
+    it(`never touches a file of a later format that is there ${when}, and keeps its own beside it`, async () => {
+      const path = await written();
+      const later = `{"format":2,"made":"by a newer one"}\n${"x".repeat(10_000)}`;
+      const file = make();
+      if (when === "while it runs") await file.load();
+      await writeFile(path, later);
+      if (when === "at the start") expect(await file.load()).to.equal(null);
+      version = 9;
+      const own = await written(file);
+      version = 10;
+      await written(file);
+      expect(await readFile(path, "utf8")).to.equal(later);
+      expect(own).to.not.equal(path);
+      expect(lines.filter((line) => line.includes("format 2"))).to.have.length(1);
+      expect(lines[0]).to.contain(path).and.contain(own).and.contain("left alone");
+      expect(file.status()).to.include({ path: own, leftAlone: path, error: null, version: 10 });
+      const next = make();
+      expect((await next.load())?.version).to.equal(10);
+      expect(next.status().leftAlone).to.equal(path);
     });
   }
 

@@ -1,6 +1,7 @@
 /**
  * The last known good state on disk. Writes whole files only, and reads back only what it can prove to
- * be whole; a file that it cannot is reported and left alone.
+ * be whole; a file that it cannot is reported. One of a later format is a newer Sluice's and never touched: this
+ * one then keeps its own beside it.
  *
  * The file: one line of JSON (format, checksum, length, version and time), then the changes as JSON.
  */
@@ -40,10 +41,14 @@ export interface SnapshotFileStatus {
   readonly error: string | null;
   /** When the state that this process started from was written; `null` when it did not start from one. */
   readonly loadedFrom: string | null;
+  /** A file of a later format, which is left alone; `null`: there is none. */
+  readonly leftAlone: string | null;
 }
 
 const fileName = "last-known-good.snapshot";
 const currentFormat = 1;
+/** The first line of any format is far shorter. */
+const maxHeadBytes = 4_096;
 
 const headSchema = z.object({
   format: z.number().int(),
@@ -78,7 +83,8 @@ const bodySchema = z.array(
 );
 
 export class SnapshotFile {
-  readonly path: string;
+  /** Where this Sluice writes. */
+  path: string;
   readonly #directory: string;
   readonly #source: () => Snapshot;
   readonly #clock: SnapshotFileOptions["clock"];
@@ -90,6 +96,7 @@ export class SnapshotFile {
   #written: { readonly version: number; readonly at: number } | null = null;
   #loadedAt: number | null = null;
   #error: string | null = null;
+  #leftAlone: string | null = null;
 
   constructor(options: SnapshotFileOptions) {
     this.path = join(options.directory, fileName);
@@ -103,6 +110,7 @@ export class SnapshotFile {
   /** What the file holds; `null` when there is none or it is not whole. Never rejects. */
   async load(): Promise<LoadedSnapshot | null> {
     try {
+      await this.#makeWay();
       const loaded = readSnapshot(await readFile(this.path));
       this.#loadedAt = loaded.writtenAt;
       return loaded;
@@ -143,7 +151,22 @@ export class SnapshotFile {
       version: this.#written?.version ?? null,
       error: this.#error,
       loadedFrom: this.#loadedAt === null ? null : new Date(this.#loadedAt).toISOString(),
+      leftAlone: this.#leftAlone,
     };
+  }
+
+  /** When the file is a newer Sluice's, another is used. That one may have come while this one runs. */
+  async #makeWay(): Promise<void> {
+    if (this.#leftAlone !== null) return;
+    const format = await formatOf(this.path);
+    if (format === null || format <= currentFormat) return;
+    this.#leftAlone = this.path;
+    this.path = join(this.#directory, `last-known-good.format-${currentFormat}.snapshot`);
+    const what = `${this.#leftAlone} has format ${format}, and this version of Sluice reads ${currentFormat}`;
+    this.#log.error(
+      { file: this.path, leftAlone: this.#leftAlone },
+      `${what}: it is left alone, and ${this.path} is used instead`,
+    );
   }
 
   /** One write at a time, in order; a failure is kept for the status and logged. */
@@ -153,6 +176,7 @@ export class SnapshotFile {
       const snapshot = this.#source();
       const at = this.#clock.now();
       try {
+        await this.#makeWay();
         await writeDurably(this.#directory, this.path, formatSnapshot(snapshot, at));
         this.#written = { version: snapshot.version, at };
         this.#error = null;
@@ -165,6 +189,20 @@ export class SnapshotFile {
       }
     });
     return this.#writing;
+  }
+}
+
+/** The format that a file says it has; `null`: there is no file, or it does not say. */
+async function formatOf(path: string): Promise<number | null> {
+  const file = await open(path, "r").catch(() => null);
+  if (file === null) return null;
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(maxHeadBytes), 0, maxHeadBytes, 0);
+    const [line = ""] = buffer.toString("utf8", 0, bytesRead).split("\n", 1);
+    const head = z.object({ format: z.number().int() }).safeParse(parseJson(line));
+    return head.success ? head.data.format : null;
+  } finally {
+    await file.close();
   }
 }
 
