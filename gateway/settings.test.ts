@@ -48,6 +48,7 @@ describe("settings", () => {
       accessLog: null,
       trustedProxies: [],
       drainTimeoutMs: 30_000,
+      forwardedPath: "normal",
       watchTimeoutMs: 2000,
       maxServiceWatches: 100,
       script: { memoryMb: 16, callTimeoutMs: 10 },

@@ -104,6 +104,13 @@ const table = {
     fallback: "",
     schema: networks(),
   },
+  forwardedPath: {
+    argument: "WHAT",
+    meaning:
+      "The path that goes to an origin: in normal form, which everything decides by, or raw, as the client wrote it.",
+    fallback: "normal",
+    schema: oneOf("normal", "raw"),
+  },
   drainTimeout: {
     argument: "DURATION",
     meaning: "How long running requests may take to finish when a worker ends.",
@@ -165,6 +172,7 @@ export interface Settings {
   /** A file, `-` for standard output, `null` for none. */
   readonly accessLog: string | null;
   readonly trustedProxies: readonly string[];
+  readonly forwardedPath: "normal" | "raw";
   readonly drainTimeoutMs: number;
   readonly watchTimeoutMs: number;
   readonly maxServiceWatches: number;
@@ -265,6 +273,7 @@ export async function loadSettings(
     logLevel: get("logLevel"),
     accessLog: get("accessLog") === "off" ? null : get("accessLog"),
     trustedProxies: get("trustedProxies"),
+    forwardedPath: get("forwardedPath"),
     drainTimeoutMs: get("drainTimeout"),
     watchTimeoutMs: get("watchTimeout"),
     maxServiceWatches: get("maxServiceWatches"),

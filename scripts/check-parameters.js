@@ -59,6 +59,11 @@ export const tests = [
     request: { path: "/search?q=%zz" },
     expect: { deny: 400 },
   },
+  {
+    name: "another spelling of the path changes nothing",
+    request: { path: "/%73earch" },
+    expect: { deny: 400 },
+  },
   { name: "other paths are left alone", request: { path: "/" }, expect: { pass: true } },
   {
     name: "more of them come from a setting",

@@ -38,6 +38,11 @@ export const tests = [
     expect: { pass: true, path: "/api/v10" },
   },
   {
+    name: "however they are written",
+    request: { path: "//api/./v%31/users" },
+    expect: { pass: true, path: "/api/v2/users" },
+  },
+  {
     name: "more of them come from a setting",
     settings: { old_paths: { "/legacy": "/v2" } },
     request: { path: "/legacy" },

@@ -7,7 +7,10 @@
 interface SluiceMatch {
   /** Upper case. Default: every method. */
   readonly methods?: readonly string[];
-  /** Prefixes of whole segments: `/api` takes `/api` and `/api/x`, not `/apix`. Default: every path. */
+  /**
+   * Prefixes of whole segments of `request.path`: `/api` takes `/api` and `/api/x`, not `/apix`. A host with
+   * this refuses paths with `%2F`, `%5C` or a backslash. Default: every path.
+   */
   readonly paths?: readonly string[];
 }
 
@@ -46,8 +49,13 @@ interface SluiceRequest {
   readonly headers: SluiceHeaders;
   /** Lower case, without port. Set it, with a port if need be, to forward and route by another. */
   host: string;
-  /** From the first `/` to the `?`, as the client wrote it: percent-encoding is kept. */
+  /**
+   * From the first `/` to the `?`, in normal form, so that one place has one spelling: `%61` is `a`, other
+   * escapes are in upper case, `//` is `/`, dot segments are resolved. What is set is brought into it too.
+   */
   path: string;
+  /** The path as the client wrote it. */
+  readonly rawPath: string;
   /** What follows the `?`, without it; empty when there is none. */
   query: string;
   /** Set it to send the request to this upstream or service instead of the routed one. */
@@ -108,7 +116,7 @@ interface SluiceTest {
     readonly scheme?: "http" | "https";
     /** Default: the host that the script is for; `any.<domain>` for a wildcard. */
     readonly host?: string;
-    /** May have a query. Default `/`. */
+    /** As a client writes it; may have a query. Default `/`. */
     readonly path?: string;
     readonly query?: string;
     readonly headers?: Readonly<Record<string, string>>;

@@ -48,6 +48,20 @@ describe("a host document", () => {
     });
   });
 
+  it("has prefixes in the form in which paths are matched", () => {
+    const { paths } = parse({ paths: { "//%61/%c3%a9//": "a", "//": "b" } });
+    expect(paths.map(({ prefix }) => prefix)).to.deep.equal(["/a/%C3%A9", "/"]);
+  });
+
+  it("says what becomes of encoded slashes, and has them in prefixes only where they pass", () => {
+    expect(parse({ paths: { "/": "a" }, encoded_slashes: "refuse" })).to.include({
+      encodedSlashes: "refuse",
+    });
+    const passing = parse({ paths: { "/a%2fb": "a" }, encoded_slashes: "pass" });
+    expect(passing).to.include({ encodedSlashes: "pass" });
+    expect(passing.paths[0]?.prefix).to.equal("/a%2Fb");
+  });
+
   it("names the key, the path and what is wrong", () => {
     const cases: readonly (readonly [unknown, string])[] = [
       [{}, "paths: is missing"],
@@ -58,6 +72,17 @@ describe("a host document", () => {
       [{ paths: { "/a/%2E./b": "web" } }, 'paths["/a/%2E./b"]: has a "." or ".." segment'],
       [{ paths: { "/a?b": "web" } }, 'paths["/a?b"]: has a ? or #; a prefix is a path alone'],
       [{ paths: { "/a b": "web" } }, 'paths["/a b"]: has a character that must be percent-encoded'],
+      [{ paths: { "/a%zz": "web" } }, 'paths["/a%zz"]: has a malformed percent-escape, or %00'],
+      [{ paths: { "/%00": "web" } }, 'paths["/%00"]: has a malformed percent-escape, or %00'],
+      [
+        { paths: { "/a%2Fb": "web" } },
+        'paths["/a%2Fb"]: no path has an encoded slash or a backslash unless encoded_slashes is "pass"',
+      ],
+      [
+        { paths: { "/a\\b": "web" }, encoded_slashes: "refuse" },
+        'paths["/a\\\\b"]: no path has an encoded slash or a backslash unless encoded_slashes is "pass"',
+      ],
+      [{ paths: { "/a": "x", "//%61": "y" } }, 'paths["//%61"]: the same prefix is there twice'],
       [{ paths: { "/a": "x", "/a/": "y" } }, 'paths["/a/"]: the same prefix is there twice'],
       [
         { paths: { "/": "no such" } },

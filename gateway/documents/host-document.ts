@@ -1,5 +1,6 @@
 /** A host document, `hosts/<host>`: which paths of a host go to which upstream. */
 import * as z from "zod";
+import { hasBadEscape, hasEncodedSlash, normalisePath, normalisePrefix } from "../engine/path.ts";
 import { isTrailerName } from "../engine/trailer.ts";
 import { type HostDocument, type PathRule, parseServiceName, type Share } from "../state/index.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
@@ -40,6 +41,12 @@ const trailerName = z
 export const hostSchema = z
   .strictObject({
     enable: z.boolean().default(true).describe("False: as if the document were not there."),
+    encoded_slashes: z
+      .enum(["refuse", "pass"])
+      .optional()
+      .describe(
+        "Paths with %2F, %5C or a backslash. Default: refused where a path rule or a script's match decides.",
+      ),
     paths: z
       .record(z.string(), target)
       .describe("Path prefixes, of whole segments, and where each goes. The longest wins."),
@@ -61,9 +68,10 @@ export function parseHostDocument(key: string, text: string): HostDocument {
   const problems: string[] = [];
   for (const [path, to] of Object.entries(document.paths)) {
     const field = `paths[${JSON.stringify(path)}]`;
-    const prefix = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+    const prefix = normalisePrefix(path) || "/";
     const problem =
-      findPathProblem(path) ?? (rules.has(prefix) ? "the same prefix is there twice" : null);
+      findPathProblem(path, document.encoded_slashes === "pass") ??
+      (rules.has(prefix) ? "the same prefix is there twice" : null);
     if (problem !== null) problems.push(`${field}: ${problem}`);
     const shares = readShares(to);
     if (!shares.some((share) => share.weight > 0))
@@ -75,8 +83,13 @@ export function parseHostDocument(key: string, text: string): HostDocument {
   const paths = [...rules.values()].sort(
     (a, b) => b.prefix.length - a.prefix.length || (a.prefix < b.prefix ? -1 : 1),
   );
-  const { enable, trailers } = document;
-  return { enable, paths, ...(trailers === undefined ? {} : { trailers }) };
+  const { enable, trailers, encoded_slashes: encodedSlashes } = document;
+  return {
+    enable,
+    paths,
+    ...(trailers === undefined ? {} : { trailers }),
+    ...(encodedSlashes === undefined ? {} : { encodedSlashes }),
+  };
 }
 
 function readShares(to: z.output<typeof target>): readonly Share[] {
@@ -86,12 +99,15 @@ function readShares(to: z.output<typeof target>): readonly Share[] {
 }
 
 /** What keeps `path` from being a prefix that a request's path can start with. */
-function findPathProblem(path: string): string | null {
+function findPathProblem(path: string, passesEncodedSlashes: boolean): string | null {
   if (!path.startsWith("/")) return "does not start with /";
   if (/[?#]/.test(path)) return "has a ? or #; a prefix is a path alone";
   // A request's path is printable ASCII (RFC 9112 section 3.2): anything else would never match.
   if (/[^\x21-\x7e]/.test(path)) return "has a character that must be percent-encoded";
   if (path.split("/").some((segment) => /^(\.|%2e){1,2}$/i.test(segment)))
     return 'has a "." or ".." segment';
+  if (hasBadEscape(path)) return "has a malformed percent-escape, or %00";
+  if (!passesEncodedSlashes && hasEncodedSlash(normalisePath(path)))
+    return 'no path has an encoded slash or a backslash unless encoded_slashes is "pass"';
   return null;
 }

@@ -15,6 +15,13 @@ const owned = new Set([
   "upgrade",
 ]);
 
+/** A path with an encoded slash where something decides by the path. */
+export const encodedSlash: Refusal = {
+  status: 400,
+  code: "encoded_slash",
+  message: "%2F, %5C and \\ are not allowed in paths of this host",
+};
+
 /** The status line after the version, its CR LF included. */
 export function statusLine(status: number): string {
   return `${status} ${reasonPhrase(status)}\r\n`;

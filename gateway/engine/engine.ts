@@ -83,8 +83,17 @@ export interface Exchange<Context> {
   authority: string;
   /** `authority` for looking up: lower case, without port and trailing dot. Follows `authority`. */
   readonly host: string;
-  /** From the first `/` to the `?`, as the client wrote it. Setting checks it: throws a `TypeError`. */
+  /**
+   * From the first `/` to the `?`, in normal form (`path.ts`): what everything decides by. Setting checks
+   * it (throws a `TypeError`) and brings it into normal form.
+   */
   path: string;
+  /** The path as the client wrote it. */
+  readonly rawPath: string;
+  /**
+   * Whether `path` has `%2F`, `%5C` or a backslash, which some readers take for a slash. Follows `path`.
+   */
+  readonly hasEncodedSlash: boolean;
   /** What follows the first `?`, without it; empty when there is none. Setting checks it. */
   query: string;
   /** Whether the request has a body (a length above 0 or chunked). */
@@ -264,9 +273,14 @@ export const defaultLimits: EngineLimits = {
   peerIdleTimeoutMs: 55_000,
 };
 
+/** Which path goes to a peer: the one that everything was decided by, or what the client wrote. */
+export type ForwardedPath = "normal" | "raw";
+
 export interface EngineOptions<Context> {
   readonly handler: Handler<Context>;
   readonly limits?: Partial<EngineLimits>;
+  /** What a handler sets is forwarded in either case. Default `normal`. */
+  readonly forwardedPath?: ForwardedPath;
   /** Prefix of the request ids that this engine makes; letters, digits and dashes. */
   readonly idPrefix: string;
   /**

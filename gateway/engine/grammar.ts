@@ -30,7 +30,8 @@ const otherVersion = new RegExp(`^${token} [!"$-~]+ HTTP/[0-9]+(?:\\.[0-9]+)?$`)
 const fieldLine = new RegExp(`^${token}:${value}$`);
 const wholeToken = new RegExp(`^${token}$`);
 const wholeValue = /^(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?$/;
-const pathOnly = /^\/[!"$->@-~]*$/;
+/** With escapes that can be decoded, and not to NUL. */
+const pathOnly = /^\/(?:[!"$&->@-~]|%(?!00)[0-9A-Fa-f]{2})*$/;
 const queryOnly = /^[!"$-~]*$/;
 /** A line feed without its carriage return, or a carriage return that nothing but LF may follow. */
 const bareLineEnd = /(?:^|[^\r])\n|\r[^\n]/;

@@ -3,23 +3,50 @@
  * them. Does not read them out of a head.
  */
 import { isAuthority, normaliseHost } from "./authority.ts";
+import type { ForwardedPath } from "./engine.ts";
 import { isPath, isQuery } from "./grammar.ts";
+import { hasEncodedSlash, isSuspicious, normalisePath } from "./path.ts";
 
 export class RequestTarget {
+  readonly #forwardsRaw: boolean;
   #authority = "";
   #host = "";
   #given = "";
+  #rawPath = "";
   #path = "";
   #query = "";
+  /** Where the query begins in what was given, its `?` included. */
+  #queryStart = 0;
+  /** What is forwarded is not to the letter what was given. */
   #isChanged = false;
+  #isPathSet = false;
+  #isQuerySet = false;
+  /** See `Exchange`. */
+  hasEncodedSlash = false;
 
-  /** Takes what a head says; its grammar has been checked. */
+  constructor(forwardedPath: ForwardedPath) {
+    this.#forwardsRaw = forwardedPath === "raw";
+  }
+
+  /** Takes what a head says; its grammar has been checked, and its path has no bad escape. */
   begin(target: string, authority: string): void {
     const question = target.indexOf("?");
+    const path = question === -1 ? target : target.slice(0, question);
     this.#given = target;
-    this.#path = question === -1 ? target : target.slice(0, question);
+    this.#queryStart = path.length;
+    this.#rawPath = path;
     this.#query = question === -1 ? "" : target.slice(question + 1);
-    this.#isChanged = false;
+    this.#isPathSet = false;
+    this.#isQuerySet = false;
+    if (isSuspicious(path)) {
+      this.#path = normalisePath(path);
+      this.hasEncodedSlash = hasEncodedSlash(this.#path);
+      this.#isChanged = this.#path !== path;
+    } else {
+      this.#path = path;
+      this.hasEncodedSlash = false;
+      this.#isChanged = false;
+    }
     this.#setAuthority(authority);
   }
 
@@ -38,6 +65,7 @@ export class RequestTarget {
     return this.#host;
   }
 
+  /** In normal form. */
   get path(): string {
     return this.#path;
   }
@@ -45,8 +73,15 @@ export class RequestTarget {
   /** Throws a `TypeError` when it is not a path. */
   set path(value: string) {
     if (!isPath(value)) throw new TypeError(`path ${JSON.stringify(value)}: not a path`);
-    this.#path = value;
+    this.#path = normalisePath(value);
+    this.hasEncodedSlash = hasEncodedSlash(this.#path);
+    this.#isPathSet = true;
     this.#isChanged = true;
+  }
+
+  /** As the client wrote it. */
+  get rawPath(): string {
+    return this.#rawPath;
   }
 
   get query(): string {
@@ -57,13 +92,16 @@ export class RequestTarget {
   set query(value: string) {
     if (!isQuery(value)) throw new TypeError(`query ${JSON.stringify(value)}: not a query`);
     this.#query = value;
+    this.#isQuerySet = true;
     this.#isChanged = true;
   }
 
-  /** Path and query as they are to be sent; to the letter what came, unless one of them was set. */
+  /** Path and query as they are to be sent. */
   get text(): string {
     if (!this.#isChanged) return this.#given;
-    return this.#query === "" ? this.#path : `${this.#path}?${this.#query}`;
+    const path = this.#forwardsRaw && !this.#isPathSet ? this.#rawPath : this.#path;
+    if (!this.#isQuerySet) return path + this.#given.slice(this.#queryStart);
+    return this.#query === "" ? path : `${path}?${this.#query}`;
   }
 
   #setAuthority(value: string): void {

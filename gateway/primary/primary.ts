@@ -247,6 +247,7 @@ export class Primary {
       listeners,
       settings: {
         engine: settings.engine,
+        forwardedPath: settings.forwardedPath,
         limits: settings.limits,
         accessLog: settings.accessLog,
         trustedProxies: settings.trustedProxies,

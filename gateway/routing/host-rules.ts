@@ -1,6 +1,6 @@
 /** A host document ready for requests: which rule covers a path, and which share of it gets a request. */
+import { hasPrefix, normalisePrefix } from "../engine/path.ts";
 import type { HostDocument, PathRule } from "../state/index.ts";
-import { hasPrefix, normalisePath } from "./path.ts";
 
 export interface Rule {
   /** As the document has it. */
@@ -36,16 +36,22 @@ export class HostRules {
     this.#catchAll = first !== undefined && first.prefix === "" ? first : null;
   }
 
-  /** The rule with the longest prefix that covers `path` by whole segments. */
+  /** Whether a path with an encoded slash is refused; `isMatched`: a script's `match` looks at the path. */
+  refusesEncodedSlash(isMatched: boolean): boolean {
+    const { encodedSlashes } = this.document;
+    if (encodedSlashes !== undefined) return encodedSlashes === "refuse";
+    return isMatched || this.#prefixes.some((prefix) => prefix !== "");
+  }
+
+  /** The rule with the longest prefix that covers `path`, which is in normal form, by whole segments. */
   find(path: string): Rule | null {
     if (this.#catchAll !== null) return this.#catchAll;
     const prefixes = this.#prefixes;
     if (prefixes.length === 0) return null;
-    const plain = normalisePath(path);
     // An indexed loop: an iterator would be an object for each request.
     for (let i = 0; i < prefixes.length; i += 1) {
       const prefix = prefixes[i];
-      if (prefix !== undefined && hasPrefix(plain, prefix)) return this.#rules[i] ?? null;
+      if (prefix !== undefined && hasPrefix(path, prefix)) return this.#rules[i] ?? null;
     }
     return null;
   }
@@ -64,11 +70,10 @@ export function chooseShare(rule: Rule, random: () => number): string | null {
 }
 
 function compile(rule: PathRule): Rule {
-  const path = normalisePath(rule.prefix);
   const shares = rule.shares.filter((share) => share.weight > 0);
   return {
     written: rule.prefix,
-    prefix: path.endsWith("/") ? path.slice(0, -1) : path,
+    prefix: normalisePrefix(rule.prefix),
     upstreams: shares.map((share) => share.upstream),
     weights: shares.map((share) => share.weight),
     totalWeight: shares.reduce((total, share) => total + share.weight, 0),

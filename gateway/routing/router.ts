@@ -86,7 +86,7 @@ export class Router {
   /**
    * The upstream for a request: by the document of its host or the longest `*.` wildcard, else by
    * the upstream document of that name, else by the service of that name. `host` is in lower case
-   * without port and trailing dot. A host with a document is decided by that document alone.
+   * without port and trailing dot, `path` in normal form. A host with a document is decided by that document alone.
    * `null`: nothing serves it; see `unwatched` and `explain`. Allocates nothing, but for the first
    * request for a service's name in a version.
    */
@@ -102,6 +102,14 @@ export class Router {
   /** Names of the trailer fields that requests for a host may bring along; `null`: none. */
   trailers(host: string): ReadonlySet<string> | null {
     return this.#hosts.find(host)?.trailers ?? null;
+  }
+
+  /**
+   * Whether a request for this host is refused whose path has an encoded slash: where a rule of the host or
+   * its script (`isMatched`) decides by the path, what it asks for must be certain. The document may say.
+   */
+  refusesEncodedSlash(host: string, isMatched: boolean): boolean {
+    return this.#hosts.find(host)?.refusesEncodedSlash(isMatched) ?? isMatched;
   }
 
   /** The upstream document or service of this name; `null` when there is none, or none yet. */

@@ -3,12 +3,14 @@
  * of each request with what the case expects. Takes no part in traffic.
  */
 import type ivm from "isolated-vm";
+import { encodedSlash, errorAnswer } from "../engine/answers.ts";
 import type { Answer } from "../engine/engine.ts";
+import { RequestTarget as Target } from "../engine/request-target.ts";
 import type { Json } from "../state/index.ts";
 import type { Case, ExpectedAnswer, ExpectedHeaders, Outcome } from "./cases.ts";
 import { explain, faultAt, isTimeout, positionAt, printable, ScriptError } from "./faults.ts";
 import type { Loaded } from "./loading.ts";
-import { matchesExchange } from "./match.ts";
+import { decidesByPath, matchesExchange } from "./match.ts";
 import { applyToRequest, applyToResponse, type RequestTarget, readOutput } from "./output.ts";
 import type { ScriptFault } from "./sandbox.ts";
 
@@ -24,6 +26,7 @@ export interface CaseRunOptions {
 /** The limit is wall-clock time, which also passes while a busy machine runs something else. */
 const triesPerCall = 3;
 const requestId = "test-1";
+const encodedSlashAnswer = errorAnswer(400, encodedSlash.code, encodedSlash.message, undefined);
 
 /** Resolves to the fault of the first case that fails; `null` when all pass. */
 export async function runCases(
@@ -83,7 +86,9 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
   try {
     await entry.replaceSettings.apply(undefined, [all], { timeout: timeoutMs });
     const isWanted = matchesExchange(match, { method: one.request.method, path: target.path });
-    if (isWanted) {
+    // As a gateway does where no host document says otherwise.
+    if (target.hasEncodedSlash && decidesByPath(match)) target.answer(encodedSlashAnswer);
+    else if (isWanted) {
       const text = await call(entry.onRequest, [target.asText()], timeoutMs);
       applyToRequest(read(key, text), target, steering);
     }
@@ -141,28 +146,53 @@ function read(key: string, text: string): string {
 
 /** A request of a case, as far as a script can change one. */
 class CaseRequest implements RequestTarget {
-  path: string;
-  query: string;
-  authority: string;
   answered: Answer | null = null;
   readonly headers: Map<string, string>;
   readonly #case: Case;
+  readonly #target = new Target("normal");
 
   constructor(one: Case) {
     this.#case = one;
     const { host, path, query, headers } = one.request;
-    this.path = path;
-    this.query = query;
-    this.authority = host;
+    this.#target.begin(query === "" ? path : `${path}?${query}`, host);
     this.headers = lowerCase({ Host: host, ...headers });
+  }
+
+  get path(): string {
+    return this.#target.path;
+  }
+
+  set path(value: string) {
+    this.#target.path = value;
+  }
+
+  get hasEncodedSlash(): boolean {
+    return this.#target.hasEncodedSlash;
+  }
+
+  get query(): string {
+    return this.#target.query;
+  }
+
+  set query(value: string) {
+    this.#target.query = value;
+  }
+
+  get authority(): string {
+    return this.#target.authority;
+  }
+
+  set authority(value: string) {
+    this.#target.authority = value;
   }
 
   /** As a worker brings a request into an isolate. */
   asText(): string {
     const { method, scheme, host, clientIp, headers } = this.#case.request;
     const lines = rawHeaders({ Host: host, ...headers });
-    const { path, query } = this;
-    return [method, scheme, this.authority, path, query, clientIp, requestId, lines].join("\n");
+    const { path, rawPath, query, host: asked } = this.#target;
+    const raw = rawPath === path ? "" : rawPath;
+    return [method, scheme, asked, path, raw, query, clientIp, requestId, lines].join("\n");
   }
 
   setHeader(name: string, value: string): void {

@@ -45,6 +45,21 @@ describe("the tests of a script", () => {
     expect(examination.passed).to.equal(8);
   });
 
+  it("see paths in the form in which a gateway sees them, and as they are written", async () => {
+    const text = `
+      export const match = { paths: ["/%61dmin"] };
+      export default ({ path, rawPath }) => respond({ body: path + " " + rawPath });
+      export const tests = [
+        { request: { path: "/x/..//adm%69%6e/%c3?/.." },
+          expect: { respond: { body: "/admin/%C3 /x/..//adm%69%6e/%c3" } } },
+        { request: { path: "/admin/../b//" }, expect: { pass: true, path: "/b/" } },
+        { request: { path: "/admin%2fx" }, expect: { deny: 400 } },
+      ];`;
+    const { fault, passed } = await examineScript("a.example.com", tables(text));
+    expect(fault).to.equal(null);
+    expect(passed).to.equal(3);
+  });
+
   const failing: Readonly<Record<string, readonly [string, RegExp]>> = {
     "another status": [
       `[{ name: "one", request: { method: "DELETE" }, expect: { deny: 404 } }]`,

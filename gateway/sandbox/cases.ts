@@ -3,6 +3,7 @@
  * one clear error for what is wrong. Runs none of them.
  */
 import { isAuthority, normaliseHost } from "../engine/authority.ts";
+import { isPath } from "../engine/grammar.ts";
 import type { Json } from "../state/index.ts";
 import { fields } from "./declared.ts";
 
@@ -110,12 +111,16 @@ function parseRequest(at: string, value: unknown, host: string): Case["request"]
   };
   const whole = text("path", "/");
   const mark = whole.indexOf("?");
+  const path = mark === -1 ? whole : whole.slice(0, mark);
   if (!whole.startsWith("/")) throw new TypeError(`${at}.request.path must start with /`);
+  if (!isPath(path)) {
+    throw new TypeError(`${at}.request.path has a character or an escape that no path has`);
+  }
   return {
     method: text("method", "GET"),
     scheme: text("scheme", "http"),
     host: hostOf(at, text("host", host.startsWith("*.") ? `any${host.slice(1)}` : host)),
-    path: mark === -1 ? whole : whole.slice(0, mark),
+    path,
     query: text("query", mark === -1 ? "" : whole.slice(mark + 1)),
     clientIp: text("clientIp", "192.0.2.1"),
     headers: headers(`${at}.request.headers`, given.headers ?? {}),

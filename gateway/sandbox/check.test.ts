@@ -149,6 +149,14 @@ const faults: Readonly<Record<string, readonly [ScriptTables, RegExp]>> = {
     tables(`const all = [];\nfor (;;) all.push("x".repeat(1e6) + all.length);\n${good}`),
     /ran out of memory|ran longer than/,
   ],
+  "a match of paths with a bad escape": [
+    tables(`export const match = { paths: ["/a%zz"] };\n${good}`),
+    /match\.paths must be a list of strings starting with \//,
+  ],
+  "a match of paths with a query": [
+    tables(`export const match = { paths: ["/a?b"] };\n${good}`),
+    /match\.paths must be a list of strings starting with \//,
+  ],
   "a host without a script": [tables({}), /^scripts\/a\.example\.com:0:0 there is no such key$/],
 };
 

@@ -5,7 +5,7 @@
 import type { Exchange } from "../engine/engine.ts";
 import type { ScriptReport, Source } from "../state/index.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
-import { type Match, matchesExchange } from "./match.ts";
+import { decidesByPath, type Match, matchesExchange } from "./match.ts";
 import { applyToRequest, applyToResponse, type LogLine, readOutput } from "./output.ts";
 import type { ProcessorTime } from "./processor-time.ts";
 import { Rest, restMs } from "./rest.ts";
@@ -103,6 +103,11 @@ export class HostedScript implements Script {
       }
     }
     return this.#match === null || matchesExchange(this.#match, exchange);
+  }
+
+  /** Known when `matches` has been asked. */
+  get matchesByPath(): boolean {
+    return this.#match !== null && decidesByPath(this.#match);
   }
 
   onRequest(exchange: Exchange<unknown>, steering: Steering): void {
@@ -289,5 +294,7 @@ export class HostedScript implements Script {
  */
 function asText(exchange: Exchange<unknown>): string {
   const { method, scheme, host, path, query, clientAddress, id, rawHeaders } = exchange;
-  return `${method}\n${scheme}\n${host}\n${path}\n${query}\n${clientAddress}\n${id}\n${rawHeaders}`;
+  // Mostly the two are the same.
+  const raw = exchange.rawPath === path ? "" : exchange.rawPath;
+  return `${method}\n${scheme}\n${host}\n${path}\n${raw}\n${query}\n${clientAddress}\n${id}\n${rawHeaders}`;
 }

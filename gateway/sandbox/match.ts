@@ -1,10 +1,15 @@
 /** A script's `export const match`: which requests it wants. Decided without entering the isolate. */
 import type { Exchange } from "../engine/engine.ts";
+import { isPath } from "../engine/grammar.ts";
+import { hasPrefix, normalisePrefix } from "../engine/path.ts";
 
 export interface Match {
   /** Upper case; `null`: every method. */
   readonly methods: ReadonlySet<string> | null;
-  /** Prefixes of whole segments: `/api` takes `/api` and `/api/x`, not `/apix`. `null`: every path. */
+  /**
+   * Prefixes of whole segments in normal form: `/api` takes `/api` and `/api/x`, not `/apix`. `null`: every
+   * path.
+   */
   readonly paths: readonly string[] | null;
 }
 
@@ -27,11 +32,16 @@ export function parseMatch(value: unknown): Match {
   const unknown = Object.keys(others)[0];
   if (unknown !== undefined) throw new TypeError(`match.${unknown} is not known`);
   const wanted = textList("methods", methods, (text) => method.test(text), 'like "GET"');
-  const prefixes = textList("paths", paths, (text) => text.startsWith("/"), "starting with /");
+  const prefixes = textList("paths", paths, isPath, "starting with /, without ?, # or bad escapes");
   return {
     methods: wanted === null ? null : new Set(wanted),
-    paths: prefixes?.map((prefix) => (prefix.endsWith("/") ? prefix.slice(0, -1) : prefix)) ?? null,
+    paths: prefixes?.map(normalisePrefix) ?? null,
   };
+}
+
+/** Whether it takes some paths and leaves others. */
+export function decidesByPath({ paths }: Match): boolean {
+  return paths?.every((prefix) => prefix !== "") ?? false;
 }
 
 export function matchesExchange(
@@ -41,11 +51,7 @@ export function matchesExchange(
   if (match.methods !== null && !match.methods.has(exchange.method)) return false;
   if (match.paths === null) return true;
   const { path } = exchange;
-  for (const prefix of match.paths) {
-    if (path.startsWith(prefix) && (path.length === prefix.length || path[prefix.length] === "/")) {
-      return true;
-    }
-  }
+  for (const prefix of match.paths) if (hasPrefix(path, prefix)) return true;
   return false;
 }
 

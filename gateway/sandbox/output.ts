@@ -7,6 +7,7 @@
  * the end.
  */
 import type { Answer, Exchange } from "../engine/engine.ts";
+import { isPath } from "../engine/grammar.ts";
 import { isRemovableHeader, isVouchedHeader, outputLimits } from "./limits.ts";
 import type { Steering } from "./sandbox.ts";
 
@@ -38,7 +39,6 @@ const levels = { d: "debug", i: "info", w: "warn", e: "error" } as const;
 const noLogs: readonly LogLine[] = [];
 const token = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 const fieldValue = /^(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?$/;
-const path = /^\/[!"$->@-~]*$/;
 const query = /^[!"$-~]*$/;
 const upstreamName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what it keeps out
@@ -95,7 +95,9 @@ export function applyToRequest(text: string, exchange: RequestTarget, steering: 
         }
         break;
       case "P":
-        exchange.path = checked("request.path", path, value, 8_192);
+        if (value.length > 8_192 || !isPath(value))
+          throw new TypeError("request.path is not allowed");
+        exchange.path = value;
         break;
       case "Q":
         exchange.query = checked("request.query", query, value, 8_192);

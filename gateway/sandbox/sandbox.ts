@@ -48,6 +48,8 @@ export interface Script {
   readonly version: string;
   /** Runs on this request? From `export const match`, outside the isolate. */
   matches(exchange: Exchange<unknown>): boolean;
+  /** Whether `match` looks at the path; known when `matches` has been asked. */
+  readonly matchesByPath: boolean;
   /**
    * Runs the default export. Changes the exchange, answers it, or leaves it. A script that throws,
    * times out or returns what is not allowed ends the exchange with 500 `script_error` (unless it says

@@ -3,6 +3,7 @@
  * what the contract says an engine checks, and nothing is ever sent.
  */
 import type { Answer, Exchange, TryLimits } from "../engine/engine.ts";
+import { RequestTarget } from "../engine/request-target.ts";
 
 export interface TestRequest {
   readonly method?: string;
@@ -42,16 +43,13 @@ export class TestExchange implements Exchange<unknown> {
   failure: { status: number; code: string; message: string } | null = null;
   readonly #headers = new Map<string, string>();
   readonly #responseHeaders = new Map<string, string>();
-  #authority: string;
-  #path: string;
-  #query: string;
+  readonly #target = new RequestTarget("normal");
 
   constructor(request: TestRequest = {}) {
     this.method = request.method ?? "GET";
-    this.#path = request.path ?? "/";
-    this.#query = request.query ?? "";
-    this.#authority = request.authority ?? "a.example.com";
-    const headers = [["Host", this.#authority] as const, ...(request.headers ?? [])];
+    const { path = "/", query = "", authority = "a.example.com" } = request;
+    this.#target.begin(query === "" ? path : `${path}?${query}`, authority);
+    const headers = [["Host", authority] as const, ...(request.headers ?? [])];
     this.rawHeaders = headers.map(([name, value]) => `${name}: ${value}`).join("\r\n");
     for (const [name, value] of headers) this.#headers.set(name.toLowerCase(), value);
   }
@@ -64,28 +62,31 @@ export class TestExchange implements Exchange<unknown> {
   }
 
   get authority(): string {
-    return this.#authority;
+    return this.#target.authority;
   }
   set authority(value: string) {
-    if (!/^[A-Za-z0-9.:-]+$/.test(value)) throw new TypeError("not an authority");
-    this.#authority = value;
+    this.#target.authority = value;
   }
   get host(): string {
-    return this.#authority.toLowerCase().replace(/:\d+$/, "").replace(/\.$/, "");
+    return this.#target.host;
   }
   get path(): string {
-    return this.#path;
+    return this.#target.path;
   }
   set path(value: string) {
-    if (!/^\/[!"$->@-~]*$/.test(value)) throw new TypeError("not a path");
-    this.#path = value;
+    this.#target.path = value;
+  }
+  get rawPath(): string {
+    return this.#target.rawPath;
+  }
+  get hasEncodedSlash(): boolean {
+    return this.#target.hasEncodedSlash;
   }
   get query(): string {
-    return this.#query;
+    return this.#target.query;
   }
   set query(value: string) {
-    if (!/^[!"$-~]*$/.test(value)) throw new TypeError("not a query");
-    this.#query = value;
+    this.#target.query = value;
   }
   header(name: string): string | undefined {
     return this.#headers.get(name.toLowerCase());

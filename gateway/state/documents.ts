@@ -66,6 +66,8 @@ export interface PathRule {
 }
 
 export interface HostDocument {
+  /** What becomes of paths with `%2F`, `%5C` or a backslash. Default: refused where a path decides. */
+  readonly encodedSlashes?: "refuse" | "pass";
   /** False: the host answers 404 as if the document were not there. Default true. */
   readonly enable: boolean;
   /** Longest prefix first. */

@@ -1,11 +1,13 @@
 /** The messages between the primary and a worker, over the worker's IPC channel. */
-import type { EngineLimits } from "../engine/engine.ts";
+import type { EngineLimits, ForwardedPath } from "../engine/engine.ts";
 import type { Delta, OutOfService, Snapshot } from "./change.ts";
 
 /** What a worker needs of the settings. Times in milliseconds. */
 export interface WorkerSettings {
   readonly engine: "http1" | "reference";
   readonly limits: Partial<EngineLimits>;
+  /** Default `normal`. */
+  readonly forwardedPath?: ForwardedPath;
   /** A file, `-` for standard output, `null` for none. */
   readonly accessLog: string | null;
   /** Proxies that are believed about their clients: addresses or CIDR blocks. Default none. */

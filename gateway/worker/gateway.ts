@@ -3,6 +3,7 @@
  * The engine calls it; docs/life-of-a-request.md shows the phases under the same names.
  */
 import type { Upstream } from "../balancing/index.ts";
+import { encodedSlash } from "../engine/answers.ts";
 import type { Exchange, Handler, Peer, PeerFailure } from "../engine/engine.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/logger.ts";
@@ -67,7 +68,10 @@ export class Gateway implements Handler<RequestContext> {
   onRequest(exchange: Exchange<RequestContext>): void {
     let context = exchange.context;
     if (context === null) {
-      context = { script: this.#scriptOf(exchange), upstream: "", hashKey: "", route: null };
+      const script = this.#sandbox.scriptFor(exchange);
+      const isWanted = script?.matches(exchange) === true;
+      if (exchange.hasEncodedSlash && this.#refusesSlash(exchange, script)) return;
+      context = { script: isWanted ? script : null, upstream: "", hashKey: "", route: null };
       exchange.context = context;
       if (context.script !== null) {
         context.script.onRequest(exchange, context);
@@ -124,15 +128,21 @@ export class Gateway implements Handler<RequestContext> {
     if (missing !== null) exchange.fail(503, "no_upstream", `${exchange.host}: ${missing}`);
   }
 
-  #scriptOf(exchange: Exchange<RequestContext>): Script | null {
-    const script = this.#sandbox.scriptFor(exchange);
-    return script?.matches(exchange) ? script : null;
+  /** Ends the exchange where what its path asks for is not certain and decides something. */
+  #refusesSlash(exchange: Exchange<RequestContext>, script: Script | null): boolean {
+    const isMatched = script?.matchesByPath === true;
+    if (!this.router.refusesEncodedSlash(exchange.host, isMatched)) return false;
+    const { status, code, message } = encodedSlash;
+    exchange.fail(status, code, message);
+    return true;
   }
 
   #route(exchange: Exchange<RequestContext>, context: RequestContext): void {
     const { router } = this;
     const { upstream: chosen } = context;
     const { host, path } = exchange;
+    // Once more: a script may have set another host or path.
+    if (exchange.hasEncodedSlash && chosen === "" && this.#refusesSlash(exchange, null)) return;
     if (exchange.hasBody) exchange.trailers = router.trailers(host);
     const route = chosen === "" ? router.resolve(host, path) : router.upstream(chosen);
     context.route = route;

@@ -87,6 +87,7 @@ class Worker {
     this.#engine = createEngine(settings.engine, {
       handler: this.#gateway,
       limits: settings.limits,
+      forwardedPath: settings.forwardedPath ?? "normal",
       idPrefix: settings.idPrefix,
       trusts: trustedProxies(settings.trustedProxies),
       onError: (error) => this.#gateway.onError(error),

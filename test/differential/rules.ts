@@ -10,6 +10,7 @@ export const stricter: Readonly<Record<string, string>> = {
   bad_host: "a host that is no authority cannot be routed by",
   bad_line_end: "node:http skips any CR and LF before a request line",
   bad_request_line: "node:http takes several spaces between the parts of a request line",
+  bad_path: "a path that cannot be decoded, or holds NUL, has no normal form to decide by",
   bad_target: "readers of a target disagree on a fragment and on what is no ASCII",
   bad_version: "node:http takes HTTP/0.9 and HTTP/2.0 in the request line",
   no_host: "node:http takes a request of HTTP/1.0 without Host; the gateway routes by it",

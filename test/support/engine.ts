@@ -41,6 +41,7 @@ export interface GatewayOptions {
   /** Each runs after the test handler's own phase; `onPick` replaces it. */
   readonly hooks?: Partial<Handler<TestContext>>;
   readonly trusts?: (clientAddress: string) => boolean;
+  readonly forwardedPath?: "normal" | "raw";
   readonly engine?: (options: EngineOptions<TestContext>) => Engine;
 }
 
@@ -87,6 +88,7 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
     onError: (error) => handlerErrors.push(error),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.trusts === undefined ? {} : { trusts: options.trusts }),
+    ...(options.forwardedPath === undefined ? {} : { forwardedPath: options.forwardedPath }),
   });
   const address = await engine.listen({ host: "127.0.0.1", port: 0 });
   return new TestGateway(engine, address.port, ended, handlerErrors);

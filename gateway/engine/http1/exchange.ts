@@ -34,7 +34,7 @@ export class Http1Exchange<C> implements Exchange<C> {
   trailers: ReadonlySet<string> | null = null;
   phase: Phase = "over";
   readonly head: RequestHead;
-  readonly target = new RequestTarget();
+  readonly target: RequestTarget;
   readonly peerRequest: PeerRequest<C>;
   readonly clientAnswer: ClientAnswer<C>;
   /** Of an upgraded connection. */
@@ -47,6 +47,7 @@ export class Http1Exchange<C> implements Exchange<C> {
     this.#engine = engine;
     this.#client = client;
     this.head = head;
+    this.target = new RequestTarget(engine.forwardedPath);
     this.peerRequest = new PeerRequest(engine, client, this);
     this.clientAnswer = new ClientAnswer(engine, client, this);
   }
@@ -100,6 +101,14 @@ export class Http1Exchange<C> implements Exchange<C> {
 
   set path(value: string) {
     this.target.path = value;
+  }
+
+  get rawPath(): string {
+    return this.target.rawPath;
+  }
+
+  get hasEncodedSlash(): boolean {
+    return this.target.hasEncodedSlash;
   }
 
   get query(): string {

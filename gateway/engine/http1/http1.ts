@@ -10,6 +10,7 @@ import {
   type EngineLimits,
   type EngineOptions,
   type EngineStats,
+  type ForwardedPath,
   type Handler,
   type Inherited,
   type Reopened,
@@ -31,6 +32,7 @@ const drainGraceMs = 1_000;
 export class Http1Engine<C> implements Engine {
   readonly handler: Handler<C>;
   readonly limits: EngineLimits;
+  readonly forwardedPath: ForwardedPath;
   readonly onError: (error: unknown) => void;
   readonly now: () => number;
   /** Coarse time for deadlines, in ms: moved by the sweep, so that setting one costs nothing. */
@@ -63,6 +65,7 @@ export class Http1Engine<C> implements Engine {
   constructor(options: EngineOptions<C>) {
     this.handler = options.handler;
     this.limits = { ...defaultLimits, ...options.limits };
+    this.forwardedPath = options.forwardedPath ?? "normal";
     this.onError = options.onError;
     this.now = options.now ?? (() => performance.now());
     this.clock = this.now();

@@ -17,6 +17,7 @@ import {
   refuse,
   requestHead,
 } from "../grammar.ts";
+import { checkEscapes } from "../path.ts";
 import { FieldLines } from "./field-lines.ts";
 
 const digits = /^[0-9]{1,15}$/;
@@ -325,7 +326,7 @@ export class RequestHead implements Said {
       return refuse("bad_host", "the host is malformed");
     }
     this.authority = host;
-    return null;
+    return this.target.includes("%") ? checkEscapes(this.target) : null;
   }
 
   #settleConnection(connection: string, upgrade: string): Refusal | null {

@@ -41,7 +41,7 @@ export class ReferenceExchange<C> implements Exchange<C> {
   readonly #session: ClientSession<C>;
   readonly #request: IncomingMessage;
   readonly #plan: RequestPlan;
-  readonly #target = new RequestTarget();
+  readonly #target: RequestTarget;
   readonly #deadlines: ExchangeDeadlines;
   readonly peerRequest: PeerRequest<C>;
   readonly clientAnswer: ClientAnswer<C>;
@@ -62,7 +62,8 @@ export class ReferenceExchange<C> implements Exchange<C> {
     const isKept = session.proxy !== null && given !== "" && given.length <= 128;
     this.id = isKept ? given : engine.nextId();
     this.startedAtMs = engine.now();
-    const target = this.#target;
+    const target = new RequestTarget(engine.forwardedPath);
+    this.#target = target;
     target.begin(plan.target, plan.authority);
     const deadlines = new ExchangeDeadlines(engine, session);
     this.#deadlines = deadlines;
@@ -120,6 +121,14 @@ export class ReferenceExchange<C> implements Exchange<C> {
 
   set path(value: string) {
     this.#target.path = value;
+  }
+
+  get rawPath(): string {
+    return this.#target.rawPath;
+  }
+
+  get hasEncodedSlash(): boolean {
+    return this.#target.hasEncodedSlash;
   }
 
   get query(): string {

@@ -11,6 +11,7 @@ import {
   type EngineLimits,
   type EngineOptions,
   type EngineStats,
+  type ForwardedPath,
   type Handler,
   type Inherited,
   type Reopened,
@@ -29,6 +30,7 @@ const maxDrainGraceMs = 1_000;
 export class ReferenceEngine<C> implements Engine {
   readonly handler: Handler<C>;
   readonly limits: EngineLimits;
+  readonly forwardedPath: ForwardedPath;
   readonly onError: (error: unknown) => void;
   readonly now: () => number;
   readonly forwarder: Forwarder;
@@ -60,6 +62,7 @@ export class ReferenceEngine<C> implements Engine {
   constructor(options: EngineOptions<C>) {
     this.handler = options.handler;
     this.limits = { ...defaultLimits, ...options.limits };
+    this.forwardedPath = options.forwardedPath ?? "normal";
     this.onError = options.onError;
     this.now = options.now ?? (() => performance.now());
     this.clock = this.now();

@@ -8,6 +8,7 @@ import type { EngineLimits } from "../engine.ts";
 import { refusedUpgrades } from "../fields.ts";
 import type { Story, TrustedProxy } from "../forwarding.ts";
 import { listElements, type Refusal, refuse } from "../grammar.ts";
+import { checkEscapes } from "../path.ts";
 import { HeaderList } from "./header-list.ts";
 import { requestFields } from "./request-fields.ts";
 
@@ -178,7 +179,7 @@ function readTarget(
   // Not every reader of a target knows where a fragment, or what is no ASCII, ends.
   if (!/^[!"$-~]*$/.test(target)) return refuse("bad_target", "the request target is malformed");
   if (!isAuthority(authority)) return refuse("bad_host", "the host is malformed");
-  return { target, authority };
+  return checkEscapes(target) ?? { target, authority };
 }
 
 /** CONNECT asks for a tunnel to anywhere: not here. */

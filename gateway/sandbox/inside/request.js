@@ -3,7 +3,7 @@
 import { changesOfHeaders, fits, Headers, quoted } from "./headers.js";
 import { freeze, indexOf, PlainTypeError, slice, toText } from "./realm.js";
 
-const pathGrammar = /^\/[!"$->@-~]*$/;
+const pathGrammar = /^\/(?:[!"$&->@-~]|%(?!00)[0-9A-Fa-f]{2})*$/;
 const queryGrammar = /^[!"$-~]*$/;
 const authority =
   /^(?:[A-Za-z0-9_~!$&'()*+,;=-]{1,63}(?:\.[A-Za-z0-9_~!$&'()*+,;=-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?$/;
@@ -27,6 +27,7 @@ export class Request {
   #scheme;
   #host;
   #path;
+  #rawPath;
   #query;
   #clientIp;
   #id;
@@ -39,7 +40,10 @@ export class Request {
   #isQuerySet = false;
   #isHostSet = false;
 
-  /** `text`: method, scheme, host, path, query, client address and id, a line each; then the headers. */
+  /**
+   * `text`: method, scheme, host, path, what the client wrote where that is another, query, client address
+   * and id, a line each; then the headers.
+   */
   constructor(text, readOnly) {
     let from = 0;
     let to = indexOf(text, "\n");
@@ -53,6 +57,9 @@ export class Request {
     from = to + 1;
     to = indexOf(text, "\n", from);
     this.#path = slice(text, from, to);
+    from = to + 1;
+    to = indexOf(text, "\n", from);
+    this.#rawPath = from === to ? this.#path : slice(text, from, to);
     from = to + 1;
     to = indexOf(text, "\n", from);
     this.#query = slice(text, from, to);
@@ -101,12 +108,15 @@ export class Request {
     );
     this.#isHostSet = true;
   }
+  get rawPath() {
+    return this.#rawPath;
+  }
   get path() {
     return this.#path;
   }
   set path(value) {
     this.#writable("path");
-    const advice = "it starts with / and has no ?, # or blank (encodeURI helps)";
+    const advice = "it starts with / and has no ?, #, blank or bad escape (encodeURI helps)";
     this.#path = checked("request.path", pathGrammar, value, 8192, advice);
     this.#isPathSet = true;
   }
