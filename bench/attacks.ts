@@ -4,6 +4,7 @@
  * script attacks, which is asked at a rate of its own, one kind of attack after the other. Rates are
  * low: what is measured is how long the worker is away, not what it can do.
  */
+import { readFileSync, writeFileSync } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { Agent, get } from "node:http";
 import { loadavg, tmpdir } from "node:os";
@@ -12,7 +13,7 @@ import { parseArgs } from "node:util";
 import { startOrigin } from "./http/origin.ts";
 import { Processes, workersOf } from "./http/processes.ts";
 import { machine } from "./http/report.ts";
-import { attacks, scriptOf } from "./scripts/attacks.ts";
+import { attacks, scriptOf, stalls } from "./scripts/attacks.ts";
 import { startGateway } from "./scripts/gateway.ts";
 
 const { values } = parseArgs({ options: { seconds: { type: "string", default: "6" } } });
@@ -56,7 +57,26 @@ async function load(port: number, host: string, rate: number): Promise<readonly 
   return Promise.all(all);
 }
 
-function row(name: string, fast: readonly Answer[], attacked: readonly Answer[]): string {
+/** The kernel counts a process's most resident memory; it begins anew from what it is now. */
+function forgetPeaks(pid: number): void {
+  for (const worker of workersOf(pid)) writeFileSync(`/proc/${worker}/clear_refs`, "5");
+}
+
+/** The most that one of the workers there are took since, in megabytes. */
+function peakMegabytes(pid: number): string {
+  const peaks = workersOf(pid).map((worker) => {
+    const status = readFileSync(`/proc/${worker}/status`, "utf8");
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) / 1024;
+  });
+  return Math.max(...peaks).toFixed(0);
+}
+
+function row(
+  name: string,
+  fast: readonly Answer[],
+  attacked: readonly Answer[],
+  megabytes: string,
+): string {
   const sorted = (answers: readonly Answer[]) => answers.map(({ ms }) => ms).sort((a, b) => a - b);
   const first = sorted(fast.filter(({ atMs }) => atMs < firstMs));
   const later = sorted(fast.filter(({ atMs }) => atMs >= firstMs));
@@ -66,17 +86,18 @@ function row(name: string, fast: readonly Answer[], attacked: readonly Answer[])
   const refused = attacked.filter(({ status }) => status === 500).length;
   const others = attacked.length - refused;
   const cells = [name, at(first, 0.5), at(first, 0.99), at(first, 1)];
-  cells.push(at(later, 0.5), at(later, 0.99), at(later, 1));
+  cells.push(at(later, 0.5), at(later, 0.99), at(later, 1), megabytes);
   return `| ${[...cells, failed, refused, others].join(" | ")} |`;
 }
 
 try {
   await chmod(directory, 0o755);
   const originPort = await startOrigin(processes, 1, directory);
-  const names = Object.keys(attacks);
+  const all: Readonly<Record<string, string>> = { ...attacks, ...stalls };
+  const names = Object.keys(all);
   const hosts: Record<string, string | null> = { "fast.example": null };
   for (const [at, name] of names.entries()) {
-    hosts[`attack${at}.example`] = scriptOf(attacks[name] ?? "");
+    hosts[`attack${at}.example`] = scriptOf(all[name] ?? "");
   }
   const gateway = await startGateway({
     ...{ processes, directory, originPort, hosts },
@@ -86,18 +107,24 @@ try {
   await load(gateway.port, "fast.example", fastRate);
   console.log(`${machine()}; load ${loadavg()[0]?.toFixed(1)}; ${seconds} s each`);
   console.log(
-    "| beside | p50 ms | p99 | longest | later p50 | p99 | longest | failed | errors of the attack | not |",
+    "| beside | p50 ms | p99 | longest | later p50 | p99 | longest | MB at most | failed | errors of the attack | not |",
   );
-  console.log("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-  console.log(row("nothing", await load(gateway.port, "fast.example", fastRate), []));
+  console.log("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+  const alone = async (name: string) => {
+    forgetPeaks(gateway.pid);
+    const fast = await load(gateway.port, "fast.example", fastRate);
+    console.log(row(name, fast, [], peakMegabytes(gateway.pid)));
+  };
+  await alone("nothing");
   for (const [at, name] of names.entries()) {
+    forgetPeaks(gateway.pid);
     const [fast, attacked] = await Promise.all([
       load(gateway.port, "fast.example", fastRate),
       load(gateway.port, `attack${at}.example`, attackRate),
     ]);
-    console.log(row(name, fast, attacked));
+    console.log(row(name, fast, attacked, peakMegabytes(gateway.pid)));
   }
-  console.log(row("nothing, at the end", await load(gateway.port, "fast.example", fastRate), []));
+  await alone("nothing, at the end");
   const lost = before.filter((pid) => !workersOf(gateway.pid).includes(pid));
   console.log(`workers that ended: ${lost.length}`);
 } finally {

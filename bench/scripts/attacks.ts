@@ -1,6 +1,11 @@
 /** What a hostile script may try, one body of `export default function (request)` each. */
 
 const long = `let long = "x"; while (long.length < 1e8) long += long;`;
+const text = `const text = "a".repeat(1e6);`;
+const shared =
+  "let shared = { a: 1 }; for (let at = 0; at < 24; at++) shared = { shared, b: shared };";
+/** Its first reader sees one item, the second one thirty million. */
+const liar = "let reads = 0; const liar = { get length() { return reads++ ? 2 ** 25 : 1; } };";
 
 export const attacks: Readonly<Record<string, string>> = {
   "prototype and constructor chains": `request.constructor.constructor("return process")().exit()`,
@@ -28,6 +33,57 @@ export const attacks: Readonly<Record<string, string>> = {
   "a million headers": `for (let at = 0; at < 1e6; at++) request.headers.set("x-" + at, "1")`,
   "a forged framing header": `request.headers.set("content-length", "0")`,
   "a forged X-Forwarded-For": `request.headers.set("x-forwarded-for", "127.0.0.1")`,
+  // What V8 goes through in one go.
+  "a search near a match, from behind": `${text} text.lastIndexOf("a".repeat(5e5) + "b"); null.x`,
+  "a search near a match": `${text} text.includes("a".repeat(25e4) + "b" + "a".repeat(25e4)); null.x`,
+  "a split near a match": `${text} text.split("a".repeat(25e4) + "b" + "a".repeat(25e4)); null.x`,
+  "a replacement near a match": `${text} text.replaceAll("a".repeat(25e4) + "b" + "a".repeat(25e4), ""); null.x`,
+  "a replacement that grows": `${text} text.replace(/a/g, "b".repeat(400)); null.x`,
+  "a replacement that a function makes grow": `${text} text.replace(/a/g, () => text); null.x`,
+  "a million marks on a character": String.raw`("a" + "\u0300\u0316".repeat(5e5)).normalize("NFC"); null.x`,
+  "long texts with equal beginnings sorted": `${text} const list = []; for (let at = 0; at < 1e5; at++) list.push(text + (at % 9)); list.sort(); null.x`,
+  "long texts with equal beginnings searched": `${text} const one = text + "b", other = text + "c"; one[0]; other[0]; new Array(1e5).fill(one).indexOf(other); null.x`,
+  "what only looks like a list, in concat":
+    "[].concat({ length: 2 ** 32, [Symbol.isConcatSpreadable]: true }); null.x",
+  "the same list a thousand times in concat":
+    "const list = new Array(1e5).fill(1); [].concat(...new Array(1e3).fill(list)); null.x",
+  "a list that lies, in apply": `${liar} Math.max.apply(null, liar); null.x`,
+  "a list that lies, in construct": `${liar} Reflect.construct(Array, liar); null.x`,
+  "a list that lies, as a template": `${liar} String.raw({ raw: liar }); null.x`,
+  "a list that lies, in from": `${liar} Array.from(liar); null.x`,
+  "a list that lies, as a typed array": `${liar} new Float64Array(liar); null.x`,
+  "a match that lies": `const lies = /a/; Object.defineProperty(lies, "exec", { value: () => ({ length: 2 ** 32, index: 0, 0: "a" }) }); "a".replace(lies, "b"); null.x`,
+  "a splitter that lies": `class Lies extends RegExp { exec() { return { length: 2 ** 32, index: 0, 0: "a" }; } } "aaa".split(new Lies("a")); null.x`,
+  "JSON of shared objects": `${shared} JSON.stringify(shared); null.x`,
+  "a log of shared objects": `${shared} log.info(shared); null.x`,
+  "a text of shared lists": `let list = ["x".repeat(1e5)]; for (let at = 0; at < 6; at++) list = new Array(20).fill(list); list.join(); null.x`,
+  "a text of long items": `${text} new Array(1e5).fill("a".repeat(5e3)).join(); null.x`,
+  "an object that becomes a long text": `${long} "a".padStart(10, { toString: () => long }); null.x`,
+  "the same text in concat": `${text} text.concat(...new Array(500).fill(text)).at(0); null.x`,
+  "deep JSON": `JSON.parse("[".repeat(5e5) + "]".repeat(5e5)); null.x`,
+  "a typed array of 8 MB as an object": "({ ...new Uint8Array(8e6) }); null.x",
+  "the names of a typed array of 8 MB": "for (const name in new Uint8Array(8e6)) null.x; null.x",
+  "dates with Temporal in them":
+    "let big = new Date().toTemporalInstant().epochNanoseconds; for (let at = 0; at < 24; at++) big *= big; null.x",
+  "iterators that never end": "new Set({ [Symbol.iterator]: () => ({ next: Object }) }); null.x",
+  "an array of thirty million holes": "const list = []; list.length = 2 ** 25 - 1; null.x",
+  // What syntax does to a text that it made. V8 looks at neither clock nor memory meanwhile.
+  "a string of 100 MB as a property": `${long} ({})[long]; null.x`,
+  "a string of 100 MB as a number": `${long} +long; null.x`,
+  "a string of 100 MB in a template": `${long} \`\${long}\`[0]; null.x`,
+  "a string of 100 MB hashed": `${long} crypto.sha256(long); null.x`,
+  "a string of 100 MB logged": `${long} log.info(long, { long }); null.x`,
+  "a string of 100 MB thrown": `${long} throw { get message() { return long; } }`,
+  "a string of 100 MB as the name of a header": `${long} request.headers.get(long); null.x`,
+};
+
+/**
+ * What takes V8 seconds and is made by syntax alone: nothing inside an isolate can bound it. It costs the
+ * worker its life, and the script its service.
+ */
+export const stalls: Readonly<Record<string, string>> = {
+  "the properties of a text, spread": `let long = "x"; while (long.length < 2 ** 24) long += long; ({ ...long }); null.x`,
+  "the properties of a text, listed": `let long = "x"; while (long.length < 2 ** 24) long += long; for (const name in long) null.x; null.x`,
 };
 
 export function scriptOf(body: string): string {

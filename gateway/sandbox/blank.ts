@@ -11,8 +11,13 @@ export type Blank = ivm.ExternalCopy<ArrayBuffer>;
 
 const files = [
   "realm.js",
+  "allowed-names.js",
+  "allowed.js",
   "bounds.js",
+  "bounds-of-lists.js",
+  "bounds-of-patterns.js",
   "bounds-of-texts.js",
+  "json.js",
   "digests.js",
   "crypto.js",
   "headers.js",

@@ -61,7 +61,10 @@ export class ScriptIsolate {
     this.#isolate = new ivm.Isolate({ memoryLimit: options.memoryMb, snapshot: options.blank });
     const timeoutMs = options.callTimeoutMs * loadTimeoutFactor;
     let loaded: Loaded;
-    supervisor.enter(this.#number, true);
+    // The timers of loading end what the script runs, but not what isolated-vm runs of it afterwards:
+    // the getters of what a top level throws.
+    supervisor.limitLoading(this.#number, this.#isolate, loadTimeoutFactor + 1);
+    supervisor.enter(this.#number, false);
     try {
       loaded = loadNow({
         isolate: this.#isolate,

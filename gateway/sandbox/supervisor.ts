@@ -42,7 +42,12 @@ export class Supervisor {
     return number;
   }
 
-  /** The script is loaded. From now on the watchdog ends long stays; before, only the stall guard does. */
+  /** The isolate is there. The watchdog ends a stay of more than `factor` limits. */
+  limitLoading(number: number, isolate: ivm.Isolate, factor: number): void {
+    this.#watchdog.guard(number, isolate, factor);
+  }
+
+  /** The script is loaded: from now on the limit is a call's. */
   limit(number: number, isolate: ivm.Isolate, script: GuardedScript): void {
     this.#guard.name(number, script);
     this.#watchdog.guard(number, isolate);

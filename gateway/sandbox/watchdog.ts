@@ -16,13 +16,13 @@ const code = `
   const control = new Int32Array($1);
   const wards = new Map();
   return {
-    exchange(number, isolate, gone) {
+    exchange(number, isolate, looks, gone) {
       for (const each of gone.split(" ")) wards.delete(Number(each));
-      wards.set(number, isolate);
+      wards.set(number, { isolate, looks });
     },
     // For its caller to wait until watch has returned: an isolate does one thing at a time.
     idle() {},
-    watch(tickMs, looks, quietLooks) {
+    watch(tickMs, quietLooks) {
       let seen = -1;
       let times = 0;
       for (;;) {
@@ -43,8 +43,9 @@ const code = `
         }
         // Looks are counted, not time: a process that had to wait for its turn has not run too long.
         times += 1;
-        if (number === 0 || times < looks) continue;
-        wards.get(number)?.dispose();
+        const ward = wards.get(number);
+        if (ward === undefined || times < ward.looks) continue;
+        ward.isolate.dispose();
         wards.delete(number);
       }
     },
@@ -85,10 +86,13 @@ export class Watchdog {
     this.#thread ??= this.#start();
   }
 
-  /** From now on a stay under `number` that is too long costs `isolate` its life. */
-  guard(number: number, isolate: ivm.Isolate): void {
+  /**
+   * From now on a stay under `number` that is too long costs `isolate` its life.
+   * @param factor how many times as long as the limit it may be.
+   */
+  guard(number: number, isolate: ivm.Isolate, factor = 1): void {
     const { exchange } = this.#stopped();
-    exchange.applySync(undefined, [number, isolate, this.#gone]);
+    exchange.applySync(undefined, [number, isolate, factor * this.#looks, this.#gone]);
     this.#gone = "";
     Atomics.store(this.#control, 0, 0);
     this.#watch();
@@ -114,7 +118,7 @@ export class Watchdog {
   #watch(): void {
     Atomics.store(this.#control, 1, 0);
     const quietLooks = Math.ceil(quietMs / this.#tickMs);
-    this.#thread?.watch.applyIgnored(undefined, [this.#tickMs, this.#looks, quietLooks]);
+    this.#thread?.watch.applyIgnored(undefined, [this.#tickMs, quietLooks]);
   }
 
   /** Waits, some microseconds, until the thread has stopped. */

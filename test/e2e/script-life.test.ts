@@ -4,6 +4,7 @@ import { Agent } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { stalls } from "../../bench/scripts/attacks.ts";
 import type { History } from "../../gateway/life/index.ts";
 import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
@@ -20,9 +21,9 @@ const failsAt = (text: string, more = "") => `${more}
     return respond({ body: "${text}" });
   }`;
 
-/** From that time on a worker that loads it does not come back: what is thrown is read with no time limit. */
-const stallsFrom = (time: number) =>
-  `if (Date.now() > ${time}) throw { get message() { for (;;); } };`;
+const [stall = ""] = Object.values(stalls);
+/** From that time on a worker that loads it does not come back. */
+const stallsFrom = (time: number) => `if (Date.now() > ${time}) { ${stall} }`;
 
 for (const kind of consulKinds())
   describe(`the life of a script on two gateways with ${kind.name}`, function () {

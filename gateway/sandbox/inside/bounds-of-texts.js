@@ -1,167 +1,191 @@
-// Runs inside the isolate, before a script does: bounds what the built-ins do with texts, patterns and
-// replacements in one go. For the reasons see bounds.js.
-import { items, maxItems, refuse, replace } from "./bounds.js";
+// Runs inside the isolate, before a script does: bounds what the built-ins do with texts. A built-in gets a
+// text that was measured, never an object that becomes one. For the reasons see bounds.js.
+import { listOf, maxSteps, maxText, refuse, replace, results, textOf } from "./bounds.js";
 import {
-  apply,
-  defineProperty,
-  getOwnPropertyDescriptor,
-  indexOf,
-  ownKeys,
-  toText,
-} from "./realm.js";
+  isPlainPattern,
+  onPlainPattern,
+  patternText,
+  replacementFor,
+} from "./bounds-of-patterns.js";
+import { apply, exec, ownKeys } from "./realm.js";
 
-const maxText = 1_048_576;
-const characters = "texts of at most 1 MiB";
-
-function isLongText(value) {
-  return typeof value === "string" && value.length > maxText;
+/** A method's own text; `null` and `undefined` are left to the built-in, which refuses them. */
+function ownText(self, label) {
+  return self === null || self === undefined ? self : textOf(self, label);
 }
 
-/** Texts as `this` and as the first two values. */
-function onTexts(method, label) {
-  return {
-    [label](first, second, ...more) {
-      if (isLongText(this) || isLongText(first) || isLongText(second)) refuse(label, characters);
-      if (more.length > 0) return apply(method, this, [first, second, ...more]);
-      if (second !== undefined) return apply(method, this, [first, second]);
-      return first === undefined ? apply(method, this, []) : apply(method, this, [first]);
+/** For what goes through its own text once; its values are numbers. */
+const onOwnText = (method, label) =>
+  ({
+    [label](first, second) {
+      const text = ownText(this, label);
+      if (second !== undefined) return apply(method, text, [first, second]);
+      return first === undefined ? apply(method, text, []) : apply(method, text, [first]);
     },
-  }[label];
-}
+  })[label];
 
-for (const name of ownKeys(String.prototype)) {
-  if (name === "constructor" || name === "length" || name === Symbol.iterator) continue;
-  replace(String.prototype, name, onTexts);
+// What is searched may fit nearly wherever it is tried.
+function boundSearch(text, wanted, label) {
+  if (wanted.length * (text.length - wanted.length + 1) > maxSteps) {
+    refuse(label, "shorter texts: at worst each character is compared with each");
+  }
 }
-for (const name of ["match", "matchAll", "replace", "search", "split"]) {
-  replace(RegExp.prototype, Symbol[name], onTexts);
+const onSearch = (method, label) =>
+  ({
+    [label](wanted, from) {
+      const text = ownText(this, label);
+      // The built-in refuses a pattern.
+      if (isPlainPattern(wanted) || typeof text !== "string") return apply(method, text, [wanted]);
+      const looked = textOf(wanted, label);
+      boundSearch(text, looked, label);
+      return apply(method, text, [looked, from]);
+    },
+  })[label];
+
+/** For what takes a pattern or a text: a pattern's own method comes first, as in the language. */
+const onPattern = (name, onText) => (method, label) =>
+  ({
+    [label](wanted, second) {
+      const text = ownText(this, label);
+      if (typeof text !== "string") return apply(method, text, []);
+      if ((typeof wanted === "object" || typeof wanted === "function") && wanted !== null) {
+        if (isPlainPattern(wanted)) {
+          // The built-in looks first whether the pattern is global, where it has to be.
+          return label === name && label !== "matchAll"
+            ? onPlainPattern[name](wanted, text, second)
+            : apply(method, text, [wanted, second]);
+        }
+        const own = wanted[Symbol[name]];
+        if (own !== undefined && own !== null) return apply(own, wanted, [text, second]);
+      }
+      return onText(method, text, wanted, second, label);
+    },
+  })[label];
+function byPatternText(method, text, wanted, _, label) {
+  return apply(method, text, wanted === undefined ? [] : [patternText(wanted, label)]);
 }
-for (const name of ["encodeURI", "encodeURIComponent", "decodeURI", "decodeURIComponent"]) {
-  replace(globalThis, name, onTexts);
+function bySeparator(method, text, wanted, limit, label) {
+  if (wanted === undefined) return apply(method, text, [wanted, limit]);
+  const separator = textOf(wanted, label);
+  boundSearch(text, separator, label);
+  return apply(method, text, [separator, limit]);
 }
-for (const name of ["escape", "unescape", "parseInt", "parseFloat"]) {
-  replace(globalThis, name, onTexts);
+function byReplacement(method, text, wanted, second, label) {
+  const looked = textOf(wanted, label);
+  boundSearch(text, looked, label);
+  const parts = label === "replace" ? 1 : text.length / (looked.length || 1) + 1;
+  return apply(method, text, [looked, replacementFor(second, text, parts, label)]);
 }
-replace(JSON, "parse", onTexts);
-replace(JSON, "stringify", onTexts);
-replace(Date, "parse", onTexts);
-delete RegExp.prototype.compile;
 
 const growing = (length) => (method, label) =>
   ({
     [label](count, fill) {
+      const text = ownText(this, label);
       const wanted = +count;
-      if (length(this, wanted) > maxText || isLongText(fill)) {
-        refuse(label, "results of at most 1 MiB");
-      }
-      return apply(method, this, fill === undefined ? [wanted] : [wanted, fill]);
+      if (typeof text === "string" && length(text, wanted) > maxText) refuse(label, results);
+      return apply(method, text, fill === undefined ? [wanted] : [wanted, textOf(fill, label)]);
     },
   })[label];
-replace(
-  String.prototype,
-  "repeat",
-  growing((text, times) => `${text}`.length * times),
-);
-replace(
-  String.prototype,
-  "padStart",
-  growing((_, length) => length),
-);
-replace(
-  String.prototype,
-  "padEnd",
-  growing((_, length) => length),
-);
 
-// A replacement is taken apart at each `$`, and put together anew for each place that it is put into.
-const maxReplaced = 4_194_304;
-function onReplacement(method, label) {
-  const bounded = onTexts(method, label);
-  return {
-    [label](first, second) {
-      if (typeof second === "string" && second.length > 1) {
-        // For a regular expression's own method, the text is the first value.
-        const text = typeof this === "string" ? this : first;
-        const { length } = typeof text === "string" ? text : "";
-        let marks = 0;
-        const most = second.length > maxText ? 0 : maxReplaced / (length + 1);
-        for (let at = indexOf(second, "$"); at !== -1 && marks <= most; marks++) {
-          at = indexOf(second, "$", at + 2);
-        }
-        if (marks > 1 && marks > most) refuse(label, "fewer $ in what is put into so long a text");
+// Sorting the marks of a character takes the square of their number. Thirty is what Unicode Standard Annex
+// #15 calls a text that is safe for streams.
+const manyMarks = /\p{M}{31}/u;
+const onMarks = (method, label) =>
+  ({
+    [label](form) {
+      const text = ownText(this, label);
+      if (typeof text === "string" && exec(manyMarks, text) !== null) {
+        refuse(label, "texts with at most 30 marks on a character");
       }
-      return apply(bounded, this, [first, second]);
+      return apply(method, text, form === undefined ? [] : [textOf(form, label)]);
     },
-  }[label];
-}
-replace(String.prototype, "replace", onReplacement);
-replace(String.prototype, "replaceAll", onReplacement);
-replace(RegExp.prototype, Symbol.replace, onReplacement);
+  })[label];
 
-// What lists the properties of a text has one for each character.
-const onProperties = (method, label) =>
+const onParts = (method, label) =>
   ({
     [label](...values) {
+      let text = ownText(this, label);
+      if (typeof text !== "string") return apply(method, text, []);
       for (let at = 0; at < values.length; at++) {
-        const value = values[at];
-        if (isLongText(value)) refuse(label, characters);
-        if (typeof value !== "object" || value === null) continue;
-        if (getOwnPropertyDescriptor(value, "length")?.value > maxItems) refuse(label, items);
+        text += textOf(values[at], label);
+        if (text.length > maxText) refuse(label, results);
       }
-      return apply(method, this, values);
+      return text;
+    },
+  })[label];
+
+const makers = {
+  __proto__: null,
+  constructor: null,
+  length: null,
+  toString: null,
+  valueOf: null,
+  concat: onParts,
+  endsWith: onSearch,
+  includes: onSearch,
+  indexOf: onSearch,
+  lastIndexOf: onSearch,
+  startsWith: onSearch,
+  match: onPattern("match", byPatternText),
+  matchAll: onPattern("matchAll", byPatternText),
+  normalize: onMarks,
+  padEnd: growing((_, length) => length),
+  padStart: growing((_, length) => length),
+  repeat: growing((text, times) => text.length * times),
+  replace: onPattern("replace", byReplacement),
+  replaceAll: onPattern("replace", byReplacement),
+  search: onPattern("search", byPatternText),
+  split: onPattern("split", bySeparator),
+};
+for (const name of ownKeys(String.prototype)) {
+  if (typeof name === "symbol") continue;
+  const make = makers[name];
+  if (make !== null) replace(String.prototype, name, make ?? onOwnText);
+}
+
+replace(
+  String,
+  "raw",
+  () =>
+    ({
+      raw(strings, ...values) {
+        const parts = listOf(strings.raw, "raw");
+        let text = "";
+        for (let at = 0; at < parts.length; at++) {
+          if (at > 0 && at <= values.length) text += textOf(values[at - 1], "raw");
+          text += textOf(parts[at], "raw");
+          if (text.length > maxText) refuse("raw", results);
+        }
+        return text;
+      },
+    }).raw,
+);
+
+// These become several times as long, or a value for each few characters.
+const maxCoded = 131_072;
+const onCoded = (method, label) =>
+  ({
+    [label](value, second) {
+      const text = textOf(value, label);
+      if (text.length > maxCoded) refuse(label, "texts of at most 128 KiB");
+      return apply(method, this, [text, second]);
     },
   })[label];
 for (const name of [
-  "assign",
-  "keys",
-  "values",
-  "entries",
-  "freeze",
-  "seal",
-  "isFrozen",
-  "isSealed",
+  ..."encodeURI encodeURIComponent decodeURI decodeURIComponent escape unescape".split(" "),
 ]) {
-  replace(Object, name, onProperties);
+  replace(globalThis, name, onCoded);
 }
-replace(Object, "preventExtensions", onProperties);
-replace(Object, "getOwnPropertyNames", onProperties);
-replace(Object, "getOwnPropertyDescriptors", onProperties);
-replace(Object, "getOwnPropertySymbols", onProperties);
-replace(Reflect, "ownKeys", onProperties);
-replace(Reflect, "preventExtensions", onProperties);
+replace(JSON, "parse", onCoded);
 
-// A pattern is compiled in one go.
-const maxPattern = 8_192;
-const PlainRegExp = RegExp;
-const sourceOf = getOwnPropertyDescriptor(RegExp.prototype, "source").get;
-function isPattern(value) {
-  try {
-    return typeof apply(sourceOf, value, []) === "string";
-  } catch {
-    return false;
-  }
-}
-function BoundedRegExp(pattern, flags) {
-  // What is no text becomes one here, so that it is the text that was looked at which is compiled.
-  const source = pattern === undefined || isPattern(pattern) ? pattern : toText(pattern);
-  if (typeof source === "string" && source.length > maxPattern) {
-    refuse("RegExp", "patterns of at most 8,192 characters");
-  }
-  const wanted = flags === undefined ? flags : toText(flags);
-  if (wanted !== undefined && wanted.length > 16) refuse("RegExp", "flags that there are");
-  return apply(PlainRegExp, undefined, [source, wanted]);
-}
-BoundedRegExp.prototype = PlainRegExp.prototype;
-defineProperty(BoundedRegExp, "name", { value: "RegExp" });
-PlainRegExp.prototype.constructor = BoundedRegExp;
-globalThis.RegExp = BoundedRegExp;
-
-/** Called once in each isolate: what V8 puts into a context that comes from a snapshot. */
-export function boundWhatIsNew() {
-  const descriptor = getOwnPropertyDescriptor(PlainRegExp, "escape");
-  if (descriptor === undefined) return;
-  defineProperty(BoundedRegExp, "escape", {
-    ...descriptor,
-    value: onTexts(descriptor.value, "escape"),
-  });
-}
+const onWrittenNumber = (method, label) =>
+  ({
+    [label](value, second) {
+      return apply(method, this, [textOf(value, label), second]);
+    },
+  })[label];
+replace(globalThis, "parseInt", onWrittenNumber);
+replace(globalThis, "parseFloat", onWrittenNumber);
+Number.parseInt = parseInt;
+Number.parseFloat = parseFloat;
+replace(Date, "parse", onWrittenNumber);

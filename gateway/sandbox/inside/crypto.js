@@ -1,7 +1,8 @@
 // Runs inside the isolate: the global `crypto`, digests and base64 over strings. Strings are hashed as
 // UTF-8. HMAC: RFC 2104; base64: RFC 4648.
+import { textOf } from "./bounds.js";
 import { md5, sha1, sha256 } from "./digests.js";
-import { charCodeAt, freeze, fromCharCode, indexOf, PlainTypeError, toText } from "./realm.js";
+import { charCodeAt, freeze, fromCharCode, indexOf, PlainTypeError } from "./realm.js";
 
 /** One character (0 to 255) a byte, as UTF-8 of `text`. */
 function utf8(text) {
@@ -147,7 +148,7 @@ function hmac(algorithm, key, text, encoding) {
           : null;
   if (digest === null)
     throw new PlainTypeError('crypto.hmac: the algorithm is "sha256", "sha1" or "md5"');
-  let secret = utf8(toText(key));
+  let secret = utf8(textOf(key, "crypto.hmac"));
   if (secret.length > 64) secret = digest(secret);
   let inner = "";
   let outer = "";
@@ -156,13 +157,13 @@ function hmac(algorithm, key, text, encoding) {
     inner += fromCharCode(byte ^ 0x36);
     outer += fromCharCode(byte ^ 0x5c);
   }
-  return encoded(digest(outer + digest(inner + utf8(toText(text)))), encoding);
+  return encoded(digest(outer + digest(inner + utf8(textOf(text, "crypto.hmac")))), encoding);
 }
 
 export const cryptoGlobal = freeze({
-  md5: (text, encoding) => encoded(md5(utf8(toText(text))), encoding),
-  sha256: (text, encoding) => encoded(sha256(utf8(toText(text))), encoding),
+  md5: (text, encoding) => encoded(md5(utf8(textOf(text, "crypto.md5"))), encoding),
+  sha256: (text, encoding) => encoded(sha256(utf8(textOf(text, "crypto.sha256"))), encoding),
   hmac,
-  base64Encode: (text) => base64(utf8(toText(text))),
-  base64Decode: (text) => fromUtf8(unbase64(toText(text))),
+  base64Encode: (text) => base64(utf8(textOf(text, "crypto.base64Encode"))),
+  base64Decode: (text) => fromUtf8(unbase64(textOf(text, "crypto.base64Decode"))),
 });

@@ -1,8 +1,11 @@
 // Runs inside the isolate: the globals that scripts are given, and the functions that the outside
 // calls. They take strings and numbers and return one string; they never throw.
-import { boundWhatIsNew } from "./bounds-of-texts.js";
+import { deleteWhatIsNotAllowed, pruneReplaced } from "./allowed.js";
+import { beginning, boundProperties } from "./bounds.js";
+import { boundNewPatterns } from "./bounds-of-patterns.js";
 import { cryptoGlobal } from "./crypto.js";
 import { changesOfHeaders, headerName, headerValue } from "./headers.js";
+import { jsonOf, startOfJson } from "./json.js";
 import {
   config,
   defineProperty,
@@ -10,12 +13,11 @@ import {
   getPrototypeOf,
   isArray,
   isWhole,
-  lockDown,
+  lockStacks,
   ownKeys,
   PlainRangeError,
   PlainTypeError,
   parseJson,
-  slice,
   toJson,
   toText,
 } from "./realm.js";
@@ -29,10 +31,14 @@ function logLine(level, values) {
   let text = "";
   for (let at = 0; at < values.length; at++) {
     const value = values[at];
-    const shown = typeof value === "object" && value !== null ? toJson(value) : toText(value);
-    text += (at === 0 ? "" : " ") + slice(toText(shown), 0, config.maxLogLength);
+    const shown =
+      typeof value === "object" && value !== null
+        ? startOfJson(value, config.maxLogLength)
+        : beginning(toText(value), config.maxLogLength);
+    text += (at === 0 ? "" : " ") + shown;
+    if (text.length >= config.maxLogLength) break;
   }
-  logged += `L${level}${toJson(slice(text, 0, config.maxLogLength))}\n`;
+  logged += `L${level}${toJson(beginning(text, config.maxLogLength))}\n`;
 }
 
 let linesOfVerdict;
@@ -75,6 +81,7 @@ function answerHeaders(headers) {
     if (++count > config.maxHeaders) throw new PlainRangeError("respond: too many headers");
     lines += `A${name}:${headerValue(name, value)}\n`;
   };
+  boundProperties(headers, "respond");
   const names = ownKeys(headers);
   for (let at = 0; at < names.length; at++) {
     const name = headerName(names[at]);
@@ -110,8 +117,9 @@ let settings = freeze({ __proto__: null });
 
 /** Makes the context a script's. Called once in each isolate, before everything else. */
 function begin() {
-  lockDown();
-  boundWhatIsNew();
+  lockStacks();
+  deleteWhatIsNotAllowed();
+  boundNewPatterns();
   const names = ownKeys(globals);
   for (let at = 0; at < names.length; at++) {
     const value = globals[names[at]];
@@ -135,12 +143,12 @@ function failure(error) {
     if ((typeof error === "object" && error !== null) || typeof error === "function") {
       const { name, message: text, stack: trace } = error;
       if (typeof text === "string") message = typeof name === "string" ? `${name}: ${text}` : text;
-      if (typeof trace === "string") stack = slice(trace, 0, 4000);
+      if (typeof trace === "string") stack = beginning(trace, 4000);
     } else message = toText(error);
   } catch {
     stack = "";
   }
-  return `E${toJson(slice(message, 0, 500))}\nT${toJson(stack)}\n`;
+  return `E${toJson(beginning(message, 500))}\nT${toJson(stack)}\n`;
 }
 
 function describe(value) {
@@ -164,11 +172,10 @@ function isPlainFunction(value) {
 /** The JSON of an export that is data; `null` for one that is not there. */
 function declared(name, value, most) {
   if (value === undefined) return "null";
-  const json = toJson(value);
-  if (typeof json !== "string" || json.length > most) {
+  const refuse = () => {
     throw new PlainTypeError(`${name} must be plain data of at most ${most / 1024} KiB`);
-  }
-  return json;
+  };
+  return jsonOf(value, most, refuse) ?? refuse();
 }
 
 /**
@@ -236,6 +243,8 @@ function onResponse(status, rawHeaders, text) {
     return logged + failure(error);
   }
 }
+
+pruneReplaced();
 
 export const entry = freeze({
   __proto__: null,

@@ -3,6 +3,7 @@
 import {
   charCodeAt,
   config,
+  exec,
   freeze,
   indexOf,
   PlainRangeError,
@@ -13,10 +14,8 @@ import {
   toJson,
   toLowerCase,
   toText,
-  uncurry,
 } from "./realm.js";
 
-const exec = uncurry(RegExp.prototype.exec);
 export const fits = (grammar, text) => exec(grammar, text) !== null;
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const fieldValue = /^[\t -~\x80-\xff]*$/;
@@ -45,8 +44,17 @@ export function headerName(name) {
   return checkedName(name);
 }
 
+const maxName = 256;
+
+/** In lower case. @throws TypeError for one that is too long: of what `+` made, all would be copied. */
+function lowerName(name) {
+  const text = toText(name);
+  if (text.length > maxName) throw new PlainTypeError("a header name is too long");
+  return toLowerCase(text);
+}
+
 function checkedName(name) {
-  const text = toLowerCase(toText(name));
+  const text = lowerName(name);
   if (!fits(token, text)) throw new PlainTypeError(`${quoted(text)} is not a header name`);
   if (isVouched(text)) {
     throw new PlainTypeError(
@@ -156,7 +164,7 @@ export class Headers {
   }
 
   get(name) {
-    const wanted = toLowerCase(toText(name));
+    const wanted = lowerName(name);
     const value = this.#value(wanted);
     if (wanted !== "set-cookie" || this.#cookieText === null) return value;
     return value === null ? this.#cookieText : `${value}, ${this.#cookieText}`;

@@ -1,0 +1,183 @@
+// Runs inside the isolate, before a script does: bounds regular expressions and what is put into a text in
+// the place of what was found. For the reasons see bounds.js.
+import { maxText, refuse, replace, results, textOf } from "./bounds.js";
+import {
+  apply,
+  charCodeAt,
+  defineProperty,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  indexOf,
+  lock,
+  slice,
+} from "./realm.js";
+
+const symbols = ["match", "matchAll", "replace", "search", "split"];
+const maxPattern = 8_192;
+const PlainRegExp = RegExp;
+const patterns = PlainRegExp.prototype;
+const sourceOf = getOwnPropertyDescriptor(patterns, "source").get;
+
+function isPattern(value) {
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
+  try {
+    return typeof apply(sourceOf, value, []) === "string";
+  } catch {
+    return false;
+  }
+}
+
+/** A regular expression whose matches are V8's own: one that a script makes may claim to have any length. */
+export function isPlainPattern(value) {
+  return (
+    isPattern(value) &&
+    getPrototypeOf(value) === patterns &&
+    getOwnPropertyDescriptor(value, "exec") === undefined &&
+    getOwnPropertyDescriptor(value, "constructor") === undefined
+  );
+}
+
+/** The text of a pattern that a built-in makes a regular expression of. It is compiled in one go. */
+export function patternText(value, label) {
+  const source = textOf(value, label);
+  if (source.length > maxPattern) refuse(label, "patterns of at most 8,192 characters");
+  return source;
+}
+
+function BoundedRegExp(pattern, flags) {
+  // What is no text becomes one here, so that it is the text that was looked at which is compiled.
+  const source =
+    pattern === undefined || isPattern(pattern) ? pattern : patternText(pattern, "RegExp");
+  const wanted = flags === undefined ? flags : textOf(flags, "RegExp");
+  if (wanted !== undefined && wanted.length > 16) refuse("RegExp", "flags that there are");
+  return apply(PlainRegExp, undefined, [source, wanted]);
+}
+defineProperty(BoundedRegExp, "name", { value: "RegExp" });
+defineProperty(BoundedRegExp, "prototype", { value: patterns, writable: false });
+// V8 would ask it what to make a copy of a pattern with.
+lock(BoundedRegExp, Symbol.species, undefined);
+lock(patterns, "constructor", BoundedRegExp);
+globalThis.RegExp = BoundedRegExp;
+
+/** Called once in each isolate: what V8 puts into a context that comes from a snapshot. */
+export function boundNewPatterns() {
+  const descriptor = getOwnPropertyDescriptor(PlainRegExp, "escape");
+  if (descriptor === undefined) return;
+  const native = descriptor.value;
+  const bounded = {
+    escape: (text) => native(typeof text === "string" ? textOf(text, "escape") : text),
+  };
+  defineProperty(BoundedRegExp, "escape", { ...descriptor, value: bounded.escape });
+}
+
+const onSubject = (method, label) =>
+  ({
+    [label](text) {
+      return apply(method, this, [textOf(text, label)]);
+    },
+  })[label];
+replace(patterns, "exec", onSubject);
+replace(patterns, "test", onSubject);
+lock(patterns, "exec", patterns.exec);
+
+/** How many `$` there are in a replacement, and no more than `most` of them. */
+function marksOf(template, most) {
+  let marks = 0;
+  for (let at = indexOf(template, "$"); at !== -1 && marks < most; marks++) {
+    at = indexOf(template, "$", at + 1);
+  }
+  return marks;
+}
+
+/**
+ * What to give to a built-in that replaces: the template itself when the outcome is short however often it
+ * is put in, otherwise a function that puts it in within a budget.
+ * @param parts how often at most.
+ */
+export function replacementFor(replacement, text, parts, label) {
+  if (typeof replacement === "function") {
+    return budgeted((matched) => apply(replacement, undefined, matched), label);
+  }
+  const template = textOf(replacement, label);
+  const { length } = text;
+  if (parts * template.length <= maxText) {
+    const most = maxText / (parts * (length + 1));
+    if (marksOf(template, most + 1) <= most) return template;
+  }
+  return budgeted((matched) => expanded(template, matched, label), label);
+}
+
+function budgeted(make, label) {
+  let total = 0;
+  return (...matched) => {
+    const piece = textOf(make(matched), label);
+    total += piece.length;
+    if (total > maxText) refuse(label, results);
+    return piece;
+  };
+}
+
+/** What a template means for a match (ECMA-262, GetSubstitution). @param matched as a function gets it. */
+function expanded(template, matched, label) {
+  const last = matched.length - 1;
+  const groups = typeof matched[last] === "string" ? undefined : matched[last];
+  const end = groups === undefined ? last : last - 1;
+  const text = matched[end];
+  const position = matched[end - 1];
+  const captures = end - 2;
+  let made = "";
+  let from = 0;
+  for (let at = indexOf(template, "$"); at !== -1; at = indexOf(template, "$", from)) {
+    made += slice(template, from, at);
+    const [piece, length] = part(template, at, { matched, groups, text, position, captures });
+    made += piece;
+    from = at + length;
+    if (made.length > maxText) refuse(label, results);
+  }
+  return made + slice(template, from);
+}
+
+/** What the `$` at a place means, and how many characters of the template it takes. */
+function part(template, at, { matched, groups, text, position, captures }) {
+  const code = at + 1 < template.length ? charCodeAt(template, at + 1) : 0;
+  if (code === 36) return ["$", 2];
+  if (code === 38) return [matched[0], 2];
+  if (code === 96) return [slice(text, 0, position), 2];
+  if (code === 39) return [slice(text, position + matched[0].length), 2];
+  if (code === 60 && groups !== undefined) {
+    const close = indexOf(template, ">", at + 2);
+    if (close === -1) return ["$", 1];
+    const named = groups[slice(template, at + 2, close)];
+    return [named === undefined ? "" : textOf(named, "replace"), close + 1 - at];
+  }
+  if (code < 48 || code > 57) return ["$", 1];
+  const one = code - 48;
+  const next = at + 2 < template.length ? charCodeAt(template, at + 2) : 0;
+  const two = one * 10 + next - 48;
+  if (next >= 48 && next <= 57 && two >= 1 && two <= captures) return [matched[two] ?? "", 3];
+  return one >= 1 && one <= captures ? [matched[one] ?? "", 2] : ["$", 1];
+}
+
+function custom(label) {
+  refuse(label, "regular expressions whose exec is their own");
+}
+/** What a text's method does with a plain pattern. */
+export const onPlainPattern = { __proto__: null };
+for (const name of symbols) {
+  const native = patterns[Symbol[name]];
+  onPlainPattern[name] =
+    name === "replace"
+      ? (pattern, text, replacement) => {
+          const wanted = replacementFor(replacement, text, text.length + 1, name);
+          return apply(native, pattern, [text, wanted]);
+        }
+      : (pattern, text, second) => apply(native, pattern, [text, second]);
+  const label = `Symbol.${name}`;
+  const bounded = {
+    [label](text, second) {
+      if (!isPlainPattern(this)) custom(label);
+      return onPlainPattern[name](this, textOf(text, label), second);
+    },
+  }[label];
+  lock(patterns, Symbol[name], bounded);
+}
