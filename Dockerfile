@@ -1,7 +1,8 @@
 # Sluice as one image: the gateway, and with another command the registrator or the embedded agent.
 
-# Any Node with npm installs; what runs later is the Node that the lock file names.
-FROM node:22-bookworm-slim AS install
+# Any Node with npm installs; what runs later is the Node that the lock file names. Base images are pinned by their
+# exact tags; who mirrors them adds the digest that the mirror has.
+FROM node:22.15.0-bookworm-slim AS install
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY tools/setup.mjs tools/node-binary.mjs tools/
@@ -11,7 +12,7 @@ RUN npm ci --omit=dev --ignore-scripts --force --no-audit --no-fund --loglevel=e
  && node tools/setup.mjs \
  && find node_modules/isolated-vm/prebuilds -mindepth 1 -maxdepth 1 ! -name 'linux-*' -exec rm -r {} +
 
-FROM debian:bookworm-slim
+FROM debian:bookworm-20250929-slim
 # What the Node binary is linked with, and the certificates of public authorities for Consul over TLS.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates libatomic1 libstdc++6 \
@@ -28,16 +29,17 @@ ENV NODE_ENV=production \
 # Code compiled here need not be compiled, nor stripped of its types, in each container.
 RUN node gateway/cli.ts --help > /dev/null \
  && NODE_COMPILE_CACHE=/app/.cache/compile node gateway/worker/worker.ts
-# /status, /healthz and /readyz on all addresses of the container: publish this port to operators only.
+# The admin API is for commands in the container, which find its token in the data directory. To reach it from
+# elsewhere, give it an address on a network of its own and a token: docs/admin-api.md.
 ENV SLUICE_HTTP=0.0.0.0:8080 \
-    SLUICE_ADMIN=0.0.0.0:1995 \
+    SLUICE_ADMIN=127.0.0.1:1995 \
     SLUICE_DATA_DIR=/var/lib/sluice
 VOLUME /var/lib/sluice
-EXPOSE 8080 1995
+EXPOSE 8080
 # Node is process 1 and handles SIGTERM, SIGINT and SIGHUP itself; there is no shell in between.
 ENTRYPOINT ["node", "gateway/cli.ts"]
 CMD ["start"]
 STOPSIGNAL SIGTERM
-# For the gateway. A container with another command switches it off.
+# For the gateway, without --admin-cert. A container with another command switches it off.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=3 \
-  CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.SLUICE_ADMIN.split(':').at(-1) + '/healthz').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "fetch('http://' + process.env.SLUICE_ADMIN.replace(/^(0\\.0\\.0\\.0)?:/, '127.0.0.1:').replace('[::]', '[::1]') + '/healthz').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]

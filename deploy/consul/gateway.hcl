@@ -1,0 +1,34 @@
+# What a gateway's token must be allowed: docs/consul.md and docs/documents.md say why.
+key_prefix "sluice/" {
+  policy = "read"
+}
+key_prefix "sluice/live/" {
+  policy = "write"
+}
+key_prefix "sluice/history/" {
+  policy = "write"
+}
+key_prefix "sluice/versions/" {
+  policy = "write"
+}
+key_prefix "sluice/gateways/" {
+  policy = "write"
+}
+session_prefix "" {
+  policy = "write"
+}
+service_prefix "" {
+  policy = "read"
+}
+node_prefix "" {
+  policy = "read"
+}
+
+# The admin API writes scripts and modules with the gateway's own token. Leave these two out where
+# operators write them with tokens of their own (`sluice script push`).
+key_prefix "sluice/scripts/" {
+  policy = "write"
+}
+key_prefix "sluice/modules/" {
+  policy = "write"
+}
