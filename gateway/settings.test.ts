@@ -53,7 +53,21 @@ describe("settings", () => {
       maxServiceWatches: 100,
       script: { memoryMb: 16, callTimeoutMs: 10 },
       limits: defaultLimits,
+      warnings: [],
     });
+  });
+
+  it("say what was set and has no effect, by the name that it was set with", async () => {
+    const none = { maxConnectionsPerPeer: "0" };
+    const keys = async (flags: object, env: Record<string, string> = {}) =>
+      (await loadSettings({ ...flags }, env)).warnings.map(({ key }) => key);
+    expect(await keys(none)).to.deep.equal([]);
+    expect(await keys({ queueTimeout: "1s" })).to.deep.equal([]);
+    expect(await keys({ ...none, queueTimeout: "1s" })).to.deep.equal(["--queue-timeout"]);
+    expect(await keys(none, { SLUICE_MAX_WAITING_PER_PEER: "5" })).to.deep.equal([
+      "SLUICE_MAX_WAITING_PER_PEER",
+    ]);
+    expect(await keys({}, { CONSUL_NAMESPACE: "team" })).to.deep.equal(["CONSUL_NAMESPACE"]);
   });
 
   it("come from the file, over it the environment, over that the flag", async () => {

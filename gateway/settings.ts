@@ -178,6 +178,14 @@ export interface Settings {
   readonly maxServiceWatches: number;
   readonly script: { readonly memoryMb: number; readonly callTimeoutMs: number };
   readonly limits: EngineLimits;
+  /** What was set and has no effect. */
+  readonly warnings: readonly SettingWarning[];
+}
+
+export interface SettingWarning {
+  /** The flag, the variable or the field of the file. */
+  readonly key: string;
+  readonly warning: string;
 }
 
 /** One line that names the flag, the variable or the field of the file, and says what is wrong. */
@@ -279,7 +287,28 @@ export async function loadSettings(
     maxServiceWatches: get("maxServiceWatches"),
     script: { memoryMb: get("scriptMemory"), callTimeoutMs: get("scriptTimeout") },
     limits: engineLimits(get),
+    warnings: findWarnings(read, env),
   };
+}
+
+/** `read` gives a setting and where it was set; `null`: nowhere. */
+function findWarnings(
+  read: (key: "maxConnectionsPerPeer" | "maxWaitingPerPeer" | "queueTimeout") => {
+    readonly value: unknown;
+    readonly where: string | null;
+  },
+  env: Readonly<Record<string, string | undefined>>,
+): readonly SettingWarning[] {
+  const warnings: SettingWarning[] = [];
+  const limit = read("maxConnectionsPerPeer");
+  for (const { where } of [read("maxWaitingPerPeer"), read("queueTimeout")]) {
+    if (where === null || limit.value !== 0) continue;
+    const warning = `has no effect: with ${limit.where} 0 no request waits for a connection`;
+    warnings.push({ key: where, warning });
+  }
+  if (env.CONSUL_NAMESPACE)
+    warnings.push({ key: "CONSUL_NAMESPACE", warning: "has no effect: namespaces are not read" });
+  return warnings;
 }
 
 function parse(where: string, schema: z.ZodType, raw: unknown): unknown {

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { type Problem, readCheck } from "./check.ts";
+import { checkOf, type Problem, readCheck } from "./check.ts";
 import { attributesOf, readMetadata, splitTags } from "./metadata.ts";
 
 function check(labels: Readonly<Record<string, string>>) {
@@ -66,6 +66,30 @@ describe("the health check of labels", () => {
       expect(problems).to.have.length(1);
       expect(problems[0]).to.match(says);
     });
+});
+
+describe("labels of checks without effect", () => {
+  const told = (labels: Readonly<Record<string, string>>) => {
+    const problems: Problem[] = [];
+    checkOf(attributesOf(readMetadata([], labels), "80"), problems);
+    return problems.map(({ label, sentence }) => `${label}: ${sentence}`);
+  };
+
+  it("are told: further checks, and the manner of a check that nobody asks for", () => {
+    const http = { SERVICE_CHECK_HTTP: "/" };
+    expect(told({ ...http, SERVICE_CHECK_INTERVAL: "5s", SERVICE_CHECK_GRPC: "no" })).to.deep.equal(
+      [],
+    );
+    expect(told({ ...http, SERVICE_80_CHECK_TCP: "true" })).to.deep.equal([
+      "SERVICE_80_CHECK_TCP: has no effect: a service has one check, here http",
+    ]);
+    expect(told({ SERVICE_CHECK_INTERVAL: "5s" })).to.deep.equal([
+      "SERVICE_CHECK_INTERVAL: has no effect: no label asks for a check",
+    ]);
+    const [first, ...others] = told({ SERVICE_CHECK_HTTP: "bad", SERVICE_CHECK_TCP: "true" });
+    expect(first).to.contain("no such check");
+    expect(others).to.deep.equal([]);
+  });
 });
 
 describe("a list of tags", () => {

@@ -41,10 +41,42 @@ const methods: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 /** The labels that ask for a check; the others say how it is done. */
 const kinds = ["cmd", "script", "http", "https", "ttl", "tcp", "grpc"] as const;
 
+/** Labels that say how a check is made, and do nothing alone. */
+const manners = [
+  "check_interval",
+  "check_timeout",
+  "check_initial_status",
+  "check_deregister_after",
+  "check_http_method",
+  "check_https_method",
+  "check_grpc_use_tls",
+  "check_tls_skip_verify",
+] as const;
+
+/** Labels without effect: of further checks, since a service has one, and of the manner of a check that is none. */
+function tellIgnored(attributes: Attributes, made: CheckTarget | null, problems: Problem[]): void {
+  const asked = kinds.filter((kind) => asksFor(attributes, kind));
+  const used = made?.kind === "http" ? made.scheme : made?.kind;
+  let isMade = false;
+  for (const kind of asked) {
+    const label = attributes.get(`check_${kind}`)?.label ?? "";
+    if (isMade)
+      problems.push({ label, sentence: `has no effect: a service has one check, here ${used}` });
+    isMade ||= kind === used;
+  }
+  if (asked.length > 0) return;
+  for (const key of manners) {
+    const label = given(attributes, key)?.label;
+    if (label === undefined) continue;
+    problems.push({ label, sentence: "has no effect: no label asks for a check" });
+  }
+}
+
 /** The same, but a check that is refused is one that stays critical. `null`: the labels ask for none. */
 export function checkOf(attributes: Attributes, problems: Problem[]): ServiceCheck | null {
   const refusals: Problem[] = [];
   const check = readCheck(attributes, refusals);
+  tellIgnored(attributes, check, problems);
   problems.push(...refusals);
   if (check !== null) return check;
   const asked = kinds.find((kind) => asksFor(attributes, kind));

@@ -217,8 +217,13 @@ export class Primary {
         warnings.changed(changes);
       },
     });
-    const { prefix } = settings;
-    const warnings = new Warnings({ tables: () => state.tables, prefix, clock, log });
+    const warnings = new Warnings({
+      tables: () => state.tables,
+      prefix: settings.prefix,
+      settings: settings.warnings,
+      clock,
+      log,
+    });
     const store = new LifeStore({
       kv: this.#parts.consul.kv,
       prefix: settings.prefix,

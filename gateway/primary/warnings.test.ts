@@ -5,7 +5,7 @@ import { emptyTables } from "../state/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { Warnings } from "./warnings.ts";
 
-function scene() {
+function scene(settings: readonly { key: string; warning: string }[] = []) {
   const clock = new ManualClock();
   const tables = emptyTables();
   const lines: string[] = [];
@@ -18,7 +18,7 @@ function scene() {
     error: say("error"),
     fatal: say("fatal"),
   };
-  const warnings = new Warnings({ tables: () => tables, prefix: "p/", clock, log });
+  const warnings = new Warnings({ tables: () => tables, prefix: "p/", settings, clock, log });
   const texts = () => warnings.list().map(({ key, warning }) => `${key}: ${warning}`);
   return {
     clock,
@@ -58,6 +58,13 @@ describe("warnings", () => {
     clock.advance(5_000);
     upstream("api", { servers, heartbeat: true });
     expect(warnings.list()).to.deep.equal([first]);
+  });
+
+  it("have those of settings, which hold whatever the documents say", () => {
+    const { warnings, texts, upstream } = scene([{ key: "--x", warning: "has no effect" }]);
+    warnings.update();
+    upstream("api", { servers });
+    expect(texts()).to.deep.equal(["--x: has no effect"]);
   });
 
   it("follow what a host names as documents and services come and go", () => {

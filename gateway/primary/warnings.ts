@@ -7,9 +7,9 @@ import { type Change, type Kind, parseServiceName, type Tables } from "../state/
 import type { Clock } from "./clock.ts";
 
 export interface Warning {
-  /** The whole key in Consul: `sluice/upstreams/api`. */
+  /** The whole key in Consul, `sluice/upstreams/api`, or the name of a setting as it was given. */
   readonly key: string;
-  /** Begins with the field. */
+  /** Of a document it begins with the field. */
   readonly warning: string;
   /** ISO 8601. */
   readonly since: string;
@@ -20,6 +20,8 @@ export interface WarningsOptions {
   readonly tables: () => Tables;
   /** Of all keys in Consul, with a slash at the end. */
   readonly prefix: string;
+  /** Those that are not about documents; they hold as long as the gateway runs. */
+  readonly settings: readonly Omit<Warning, "since">[];
   readonly clock: Pick<Clock, "now" | "after">;
   readonly log: Log;
 }
@@ -49,10 +51,10 @@ export class Warnings {
   update(): void {
     this.#cancel?.();
     this.#cancel = null;
-    const { tables, prefix, clock, log } = this.#options;
+    const { tables, prefix, settings, clock, log } = this.#options;
     const before = this.#known;
     const now = new Map<string, Warning>();
-    for (const { key, warning } of findWarnings(tables(), prefix)) {
+    for (const { key, warning } of [...settings, ...findWarnings(tables(), prefix)]) {
       const id = `${key} ${warning}`;
       const known = before.get(id);
       now.set(id, known ?? { key, warning, since: new Date(clock.now()).toISOString() });
