@@ -100,7 +100,7 @@ const table = {
   },
   trustedProxies: {
     argument: "LIST",
-    meaning: "Addresses or blocks of proxies whose X-Forwarded-* and X-Request-Id are kept.",
+    meaning: "Addresses or blocks of proxies that are believed about their clients.",
     fallback: "",
     schema: networks(),
   },

@@ -20,7 +20,8 @@ interface SluiceMatch {
  *
  * `set`, `append` and `delete` throw for what the gateway vouches for: `Host` (use `request.host`),
  * `Content-Length`, `Transfer-Encoding`, `Connection` and the other hop-by-hop headers, `Expect`,
- * `Trailer`, `Via`, `Forwarded`, `X-Forwarded-*` and `X-Request-Id`. They can be read.
+ * `Trailer`, `Via`, `Forwarded`, `X-Forwarded-*` and `X-Request-Id`. They can be read,
+ * and `Forwarded` and `X-Forwarded-*` may be deleted: then the origin is not told.
  */
 interface SluiceHeaders {
   /** All values of the name, joined by a comma (`Cookie` by a semicolon); `null` when there is none. */
@@ -41,8 +42,9 @@ interface SluiceHeaders {
 
 interface SluiceRequest {
   readonly method: string;
+  /** Behind a trusted proxy: the one that the client asked it with. */
   readonly scheme: "http" | "https";
-  /** The address of the client's socket. */
+  /** The address of the client's socket or, behind a trusted proxy, of the client that the proxy names. */
   readonly clientIp: string;
   /** The id under which the request shows in the gateway's records; sent on as `X-Request-Id`. */
   readonly id: string;
