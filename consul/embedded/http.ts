@@ -125,7 +125,9 @@ export function createServer(options: ServerOptions): FastifyInstance {
     const foreign = foreignRequest(request.raw, options.hosts);
     if (foreign === null) return;
     // What is refused may have a body, which nobody will read.
-    await reply.code(403).header("Connection", "close").type(plainText).send(foreign.message);
+    const advice = foreign.error === "foreign_host" ? "; --hosts adds names" : "";
+    reply.code(403).header("Connection", "close").type(plainText);
+    await reply.send(foreign.message + advice);
   });
   app.addHook("onRequest", async (request, reply) => {
     const target = cleanTarget(request.url);

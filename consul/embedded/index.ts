@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { type AddressInfo, isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import type { FastifyInstance } from "fastify";
-import { HostList } from "../../gateway/foreign-requests.ts";
+import { HostList, isLoopback } from "../../gateway/foreign-requests.ts";
 import { agentRoutes, version } from "./agent-routes.ts";
 import { BlockingQueries } from "./blocking.ts";
 import { putCheck, putNode, putService } from "./catalog.ts";
@@ -96,7 +96,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       ...agentRoutes(agent, identity),
     ],
     datacenter,
-    hosts: new HostList([...(options.hosts ?? []), ...(isIP(host) === 0 ? [host] : [])]),
+    hosts: new HostList([...(options.hosts ?? []), ...ownNames(host)]),
     journal,
     queries,
     log,
@@ -179,6 +179,12 @@ function announce(store: Store, node: string, port: number): void {
       EnableTagOverride: false,
     }),
   );
+}
+
+/** The name that it listens on, and the machine's where other machines reach it. */
+function ownNames(host: string): string[] {
+  const named = isIP(host) === 0 ? [host] : [];
+  return isLoopback(host) ? named : [...named, hostname()];
 }
 
 /** The address that the node has in the catalog: the one listened on, else one that others can reach. */

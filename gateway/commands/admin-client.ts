@@ -6,7 +6,6 @@
 import { once } from "node:events";
 import http from "node:http";
 import https from "node:https";
-import { text as readText } from "node:stream/consumers";
 import { findToken, givenToken } from "../admin-token.ts";
 import { HostList, isLoopback } from "../foreign-requests.ts";
 import type { Settings } from "../settings.ts";
@@ -16,6 +15,8 @@ import { readPem } from "./admin-access.ts";
 import { CommandError } from "./command-error.ts";
 
 const timeoutMs = 5000;
+/** A status of 100,000 services stays below; who answers may be anybody. */
+const maxAnswerBytes = 64 * 1024 ** 2;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -147,10 +148,22 @@ async function ask(admin: Address, question: Question, tls: ClientTls): Promise<
     request.end();
     const [response]: http.IncomingMessage[] = await once(request, "response");
     if (response === undefined) throw new Error("no answer");
-    const body = await readText(response);
+    const body = await readBounded(response);
     return { status: response.statusCode ?? 0, type: response.headers["content-type"] ?? "", body };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new CommandError(`no gateway answers at ${urlOf(admin, path, isTls)}: ${reason}`);
   }
+}
+
+async function readBounded(response: http.IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    // Leaving the loop closes the connection.
+    if (length > maxAnswerBytes) throw new Error(`its answer is above ${maxAnswerBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
