@@ -4,15 +4,28 @@
  */
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
-import { type Command, Option, program } from "commander";
+import { type Command, CommanderError, Option, program } from "commander";
+import { endWithStarter } from "./commands/starter.ts";
+import { outputWritten } from "./observability/standard-output.ts";
 import { type SettingNames, settingNames } from "./settings.ts";
+
+// Node opens a debugger's port at this signal, unless somebody listens to it.
+process.on("SIGUSR1", () => {});
 
 // Compiled code is kept from run to run, for this process and those that it starts: without it a worker
 // takes twice as long to start and keeps 30 MB more, for the stripper of types alone.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("../.cache/compile", import.meta.url));
 enableCompileCache(process.env.NODE_COMPILE_CACHE);
 
-const print = (line: string) => console.log(line);
+/** Why what was printed did not arrive. */
+let outputError: NodeJS.ErrnoException | null = null;
+process.stdout.on("error", (error) => {
+  outputError ??= error;
+});
+// There is nobody left to tell.
+process.stderr.on("error", () => {});
+
+const print = (line: string) => void process.stdout.write(`${line}\n`);
 
 /** Messages are one line each, and say who speaks. */
 function complain(message: string): void {
@@ -43,19 +56,44 @@ const expected: ReadonlySet<string> = new Set([
 
 type Flags = Readonly<Record<string, unknown>>;
 
-/** Runs a command and ends the process with its status: connections that are kept do not delay it. */
+let status = 0;
+/** How long the end may take to write what was printed; `null`: as long as the reader takes. */
+let lastLinesMs: number | null = null;
+
+/** Runs a command to its exit status. */
 function running(run: (flags: Flags) => Promise<number>) {
   return async (flags: Flags) => {
     try {
-      process.exit(await run(flags));
+      status = await run(flags);
     } catch (error) {
       const isExpected = error instanceof Error && expected.has(error.name);
       const isOfSystem = error instanceof Error && "syscall" in error;
       if (isExpected || isOfSystem) complain(error.message);
       else console.error(error);
-      process.exit(1);
+      status = 1;
     }
   };
+}
+
+/** Runs a command that goes on until a signal ends it; then nothing may hold it up. */
+function serving(run: (flags: Flags) => Promise<number>) {
+  return async (flags: Flags) => {
+    lastLinesMs = 1_000;
+    endWithStarter(process.env);
+    await running(run)(flags);
+  };
+}
+
+/** Ends the process when its output is written: connections that are kept do not delay it. */
+async function end(): Promise<never> {
+  await outputWritten(process.stdout, lastLinesMs);
+  await outputWritten(process.stderr, lastLinesMs);
+  // A reader that has seen enough is no failure: `sluice status | head -1`.
+  if (outputError !== null && outputError.code !== "EPIPE") {
+    complain(`the output cannot be written: ${outputError.message}`);
+    status ||= 1;
+  }
+  process.exit(status);
 }
 
 function settingOption({ flag, argument, meaning, variable, fallback }: SettingNames): Option {
@@ -68,12 +106,14 @@ program
   .description("A routing gateway for services that register in Consul.")
   .configureOutput({
     outputError: (message) => complain(message.replace(/^error: /, "")),
-  });
+  })
+  // It would end the process before its help is written.
+  .exitOverride();
 
 const start = program.command("start").description("run the gateway");
 for (const names of settingNames) start.addOption(settingOption(names));
 start.action(
-  running(async (flags) => {
+  serving(async (flags) => {
     const { runStart } = await import("./commands/start.ts");
     return runStart(flags, process.env);
   }),
@@ -92,7 +132,7 @@ program
   )
   .option("--log-level <LEVEL>", "the least severe level that is logged", "info")
   .action(
-    running(async (flags) => {
+    serving(async (flags) => {
       const { runAgent } = await import("./commands/agent.ts");
       return runAgent(flags);
     }),
@@ -111,7 +151,7 @@ if (process.argv[2] === "registrator") {
   }
 }
 registrator.action(
-  running(async (flags) => {
+  serving(async (flags) => {
     const { runRegistrator } = await import("./commands/registrator.ts");
     return runRegistrator(flags, process.env);
   }),
@@ -124,7 +164,7 @@ program
   .option("--admin <ADDRESS:PORT>", "the gateway's admin address", "127.0.0.1:1995")
   .option("--agent <ADDRESS:PORT>", "the agent's address", "127.0.0.1:8500")
   .action(
-    running(async (flags) => {
+    serving(async (flags) => {
       const { demo } = await import("./commands/demo.ts");
       return demo(flags, print);
     }),
@@ -210,4 +250,10 @@ scriptCommand("remove <HOST>", "remove a script")
   .option(...timeout);
 scriptCommand("status", "what every registered gateway says of its scripts");
 
-await program.parseAsync();
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  status = error.exitCode;
+}
+await end();

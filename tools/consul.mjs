@@ -53,8 +53,7 @@ function findConsul() {
 }
 
 function fail(message) {
-  console.error(`sluice: ${message}`);
-  process.exit(1);
+  throw new Error(message);
 }
 
 /** Runs a program; its stdout, or an end with its own words when it fails. */
@@ -151,11 +150,16 @@ function fetchConsul(trustMirror) {
   return binary;
 }
 
-const flags = process.argv.slice(2);
-if (flags.includes("--help")) {
-  console.log(help);
-} else {
+function main(flags) {
+  if (flags.includes("--help")) return help;
   const unknown = flags.find((flag) => flag !== "--trust-mirror");
   if (unknown !== undefined) fail(`unknown argument "${unknown}"\n${help}`);
-  console.log(findConsul() ?? fetchConsul(flags.includes("--trust-mirror")));
+  return findConsul() ?? fetchConsul(flags.includes("--trust-mirror"));
+}
+
+try {
+  console.log(main(process.argv.slice(2)));
+} catch (error) {
+  console.error(`sluice: ${error.message}`);
+  process.exitCode = 1;
 }

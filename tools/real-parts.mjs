@@ -19,8 +19,7 @@ function missingParts() {
 }
 
 function fail(message) {
-  console.error(`sluice: ${message}`);
-  process.exit(1);
+  throw new Error(message);
 }
 
 function apt(...args) {
@@ -32,20 +31,27 @@ function apt(...args) {
   return result.status === 0;
 }
 
-const missing = missingParts();
-if (missing.length > 0) {
+function install(missing) {
   const wanted = missing.join(" ");
   if (!existsSync("/usr/bin/apt-get"))
     fail(`the tests with real parts need ${wanted}; there is no apt-get here to install them`);
   if (process.getuid?.() !== 0) fail(`installing ${wanted} needs root`);
   console.error(`sluice: installing ${wanted}`);
-  const install = ["install", "--yes", "--quiet", "--no-install-recommends", ...missing];
-  if (!apt(...install)) {
+  const command = ["install", "--yes", "--quiet", "--no-install-recommends", ...missing];
+  if (!apt(...command)) {
     // The package lists may be missing or too old.
     apt("update", "--quiet");
-    if (!apt(...install)) fail(`apt-get could not install ${wanted}`);
+    if (!apt(...command)) fail(`apt-get could not install ${wanted}`);
   }
   const still = missingParts();
   if (still.length > 0)
     fail(`apt-get says it installed ${still.join(" ")}, but the files are not there`);
+}
+
+try {
+  const missing = missingParts();
+  if (missing.length > 0) install(missing);
+} catch (error) {
+  console.error(`sluice: ${error.message}`);
+  process.exitCode = 1;
 }

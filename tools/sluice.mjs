@@ -20,7 +20,10 @@ function complain(message) {
 
 /** Runs the commands in a process of their own and ends with its status. */
 function run(node) {
-  const child = spawn(node, [cli, ...process.argv.slice(2)], { stdio: "inherit" });
+  // The child ends by itself when this process is gone, however that ended (gateway/commands/starter.ts).
+  const env = { ...process.env, SLUICE_STARTER: String(process.pid) };
+  const args = ["--disable-sigusr1", cli, ...process.argv.slice(2)];
+  const child = spawn(node, args, { stdio: "inherit", env });
   for (const signal of passedOn) process.on(signal, () => child.kill(signal));
   child.on("error", (error) => complain(`${node} cannot be run: ${error.message}`));
   child.on("exit", (status, signal) => {

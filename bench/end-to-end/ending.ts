@@ -36,5 +36,6 @@ export async function runToEnd(
     status ??= 1;
   }
   await endAll();
-  process.exit(status ?? process.exitCode ?? 0);
+  // What it printed may still be on its way.
+  process.stdout.write("", () => process.exit(status ?? process.exitCode ?? 0));
 }

@@ -66,5 +66,5 @@ while (latenciesMs.length < total) {
 latenciesMs.sort((a, b) => a - b);
 const at = (share: number) => latenciesMs[Math.floor(latenciesMs.length * share)] ?? Number.NaN;
 const answered = latenciesMs.length;
-console.log(JSON.stringify({ p50Ms: at(0.5), p99Ms: at(0.99), failed: failed + total - answered }));
-process.exit(0);
+const seen = { p50Ms: at(0.5), p99Ms: at(0.99), failed: failed + total - answered };
+process.stdout.write(`${JSON.stringify(seen)}\n`, () => process.exit(0));

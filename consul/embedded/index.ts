@@ -67,7 +67,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
   const store = new Store();
   if (dataDir !== undefined) {
-    const { image, journal } = readSavedState(dataDir);
+    const { image, journal } = await readSavedState(dataDir);
     store.restore(image, journal);
     if (store.index > 0) store.skipTo(store.index + indexGap);
   }

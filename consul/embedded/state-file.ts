@@ -3,8 +3,7 @@
  * place, and `journal.jsonl` with the commits since. A commit is durable when its line is synced.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync } from "node:fs";
-import { type FileHandle, open, rename } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { ApiError } from "./api-error.ts";
 import type { Commit, StoreImage } from "./store.ts";
@@ -44,18 +43,18 @@ const shortestFoldBytes = 1 << 20;
 const stateName = "state.json";
 const journalName = "journal.jsonl";
 
-/** Reads what a directory holds; an empty or missing one is an empty state. Throws `StateFileError`. */
-export function readSavedState(directory: string): SavedState {
-  mkdirSync(directory, { recursive: true });
-  const image = readState(join(directory, stateName));
+/** Reads what a directory holds; an empty or missing one is an empty state. Rejects with a `StateFileError`. */
+export async function readSavedState(directory: string): Promise<SavedState> {
+  await mkdir(directory, { recursive: true });
+  const image = await readState(join(directory, stateName));
   return {
     image: image ?? { index: 0, tables: {} },
-    journal: readJournal(join(directory, journalName)),
+    journal: await readJournal(join(directory, journalName)),
   };
 }
 
-function readState(file: string): StoreImage | null {
-  const text = readIfThere(file);
+async function readState(file: string): Promise<StoreImage | null> {
+  const text = await readIfThere(file);
   if (text === null) return null;
   const [head = "", body = "", ...rest] = text.split("\n");
   if (head !== headOf(body) || rest.length !== 1) {
@@ -64,8 +63,8 @@ function readState(file: string): StoreImage | null {
   return JSON.parse(body);
 }
 
-function readJournal(file: string): Commit[] {
-  const lines = (readIfThere(file) ?? "").split("\n");
+async function readJournal(file: string): Promise<Commit[]> {
+  const lines = ((await readIfThere(file)) ?? "").split("\n");
   // What stands after the last line end was being written when the agent died; nobody was told that it holds.
   lines.pop();
   return lines.map((line, at) => {
@@ -182,9 +181,9 @@ function splitOnce(text: string, separator: string): [string, string] {
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-function readIfThere(file: string): string | null {
+async function readIfThere(file: string): Promise<string | null> {
   try {
-    return readFileSync(file, "utf8");
+    return await readFile(file, "utf8");
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
     throw error;

@@ -3,7 +3,7 @@ import { startAgent } from "../../consul/embedded/index.ts";
 import { createLogger } from "../observability/logger.ts";
 import { address, hosts, networks, oneOf, text } from "../settings-values.ts";
 import { readFlag } from "./command-error.ts";
-import { runUntilEndSignal } from "./end-signal.ts";
+import { runPart } from "./run-part.ts";
 
 export async function runAgent(flags: Readonly<Record<string, unknown>>): Promise<number> {
   const { host, port } = readFlag("--http", address(), flags.http);
@@ -22,6 +22,5 @@ export async function runAgent(flags: Readonly<Record<string, unknown>>): Promis
       : { checkAddresses: readFlag("--check-addresses", networks(), flags.checkAddresses) };
   const log = createLogger({ name: "sluice-agent", level });
   const options = { host, port, datacenter, log, ...dataDir, ...names, ...reach };
-  await runUntilEndSignal(() => startAgent(options));
-  return 0;
+  return runPart(() => startAgent(options), log);
 }

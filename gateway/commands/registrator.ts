@@ -9,7 +9,7 @@ import {
 import { createLogger } from "../observability/logger.ts";
 import { consulAddress, oneOf } from "../settings-values.ts";
 import { readFlag } from "./command-error.ts";
-import { runUntilEndSignal } from "./end-signal.ts";
+import { runPart } from "./run-part.ts";
 
 export async function runRegistrator(
   flags: Readonly<Record<string, unknown>>,
@@ -31,15 +31,17 @@ export async function runRegistrator(
     secrets: [address.token ?? undefined, address.baseUrl.password],
   });
   const consul = new ConsulClient(address);
-  await runUntilEndSignal(() =>
-    startRegistrator({
-      docker: docker.connection,
-      dockerName: docker.text,
-      consul: consul.api,
-      options,
-      log,
-    }),
+  const status = await runPart(
+    () =>
+      startRegistrator({
+        docker: docker.connection,
+        dockerName: docker.text,
+        consul: consul.api,
+        options,
+        log,
+      }),
+    log,
   );
   consul.close();
-  return 0;
+  return status;
 }

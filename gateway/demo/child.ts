@@ -50,7 +50,7 @@ export class Child {
     const logFile = join(directory, `${name}.log`);
     const output = openSync(logFile, "a");
     try {
-      const child = spawn(process.execPath, ["--import", leash, ...args], {
+      const child = spawn(process.execPath, ["--disable-sigusr1", "--import", leash, ...args], {
         cwd: fileURLToPath(new URL("../..", import.meta.url)),
         detached: true,
         env: { ...plainEnvironment(process.env), [leashVariable]: "1" },
@@ -111,9 +111,12 @@ export class Child {
   }
 }
 
-/** The demo is the same everywhere: settings meant for a real gateway or Consul do not reach it. */
+/**
+ * The demo is the same everywhere: settings meant for a real gateway or Consul do not reach it. And it is the
+ * demo that ends with npm; its children end with it.
+ */
 function plainEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(
-    Object.entries(env).filter(([name]) => !/^(SLUICE|CONSUL)_/.test(name)),
+    Object.entries(env).filter(([name]) => !/^(SLUICE|CONSUL|npm)_/.test(name)),
   );
 }

@@ -66,9 +66,11 @@ try {
   });
 } catch (error) {
   process.stderr.write(`${id}: ${describe(error)}\n`);
-  process.exit(1);
+  process.exitCode = 1;
+  server.close();
+  process.channel?.unref();
 }
-process.send?.({ port: address.port });
+if (server.listening) process.send?.({ port: address.port });
 
 process.once("SIGTERM", async () => {
   try {

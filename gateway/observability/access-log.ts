@@ -1,11 +1,13 @@
 /**
  * The access log: one record for each request, in the shape of bunyan's records, as JSON lines that
- * are put together by hand and written in batches. Does not rotate files: a worker that is replaced
- * (SIGHUP) opens its file anew.
+ * are put together by hand and written in batches. Does not rotate files: it opens its file anew when it
+ * is told that somebody did.
  */
-import { createWriteStream, type WriteStream } from "node:fs";
+import { createWriteStream, open } from "node:fs";
 import { hostname } from "node:os";
+import type { Writable } from "node:stream";
 import type { Exchange } from "../engine/engine.ts";
+import { standardOutput } from "./standard-output.ts";
 
 /**
  * A batch is written when no further record may fit, or after `flushMs`. Writes of 64 kB cost twice the
@@ -33,8 +35,9 @@ export interface AccessLogOptions {
 }
 
 export class AccessLog {
-  readonly #stream: WriteStream | NodeJS.WriteStream;
-  readonly #isOwn: boolean;
+  #stream: Writable;
+  /** `null`: standard output, which is not ours to close. */
+  readonly #file: string | null;
   readonly #onTrouble: (message: string) => void;
   readonly #now: () => number;
   readonly #tail: string;
@@ -49,13 +52,10 @@ export class AccessLog {
   #head = "";
 
   constructor(options: AccessLogOptions) {
-    this.#isOwn = options.target !== "-";
-    this.#stream = this.#isOwn ? createWriteStream(options.target, { flags: "a" }) : process.stdout;
+    this.#file = options.target === "-" ? null : options.target;
     this.#onTrouble = options.onTrouble;
     this.#now = options.now ?? Date.now;
-    if (this.#isOwn) {
-      this.#stream.on("error", (error) => this.#onTrouble(`access log: ${error.message}`));
-    }
+    this.#stream = this.#file === null ? standardOutput() : this.#openFile(this.#file);
     const name = JSON.stringify({
       name: "sluice-access",
       hostname: hostname(),
@@ -96,13 +96,33 @@ export class AccessLog {
     this.#timer ??= setTimeout(() => this.#flush(), flushMs);
   }
 
+  /** The file was moved away: what comes from now on goes to a new one. One that cannot be opened changes nothing. */
+  reopen(): void {
+    const file = this.#file;
+    if (file === null) return;
+    open(file, "a", (error, fd) => {
+      if (error !== null) {
+        this.#onTrouble(`access log: ${error.message}; the file that is open is written on`);
+        return;
+      }
+      this.#flush();
+      this.#stream.end();
+      this.#stream = this.#openFile(file, fd);
+    });
+  }
+
   /** Writes what is left and closes the file. */
   close(): Promise<void> {
     this.#flush();
     return new Promise((resolve) => {
-      if (this.#isOwn) this.#stream.end(() => resolve());
-      else this.#stream.write("", () => resolve());
+      if (this.#file === null) this.#stream.write("", () => resolve());
+      else this.#stream.end(() => resolve());
     });
+  }
+
+  #openFile(file: string, fd?: number): Writable {
+    const stream = createWriteStream(file, { flags: "a", ...(fd === undefined ? {} : { fd }) });
+    return stream.on("error", (error) => this.#onTrouble(`access log: ${error.message}`));
   }
 
   #flush(): void {

@@ -3,6 +3,7 @@
  * nothing about which events are worth a line.
  */
 import bunyan from "bunyan";
+import { standardOutput } from "./standard-output.ts";
 
 /** What a part needs of a logger; bunyan's own loggers are of this shape. */
 export interface Log {
@@ -34,8 +35,7 @@ const secretName = /^(x-consul-token|authorization|proxy-authorization|cookie|se
  * shows one of `secrets`.
  */
 export function createLogger(options: LoggerOptions): bunyan {
-  if (options.write === undefined) surviveReaders();
-  const write = options.write ?? ((line: string) => process.stdout.write(line));
+  const write = options.write ?? writeOut();
   // A very short secret would blank out ordinary words, and is no secret.
   const secrets = (options.secrets ?? [])
     .filter((secret) => secret !== undefined && secret.length >= 4)
@@ -60,16 +60,35 @@ export function createLogger(options: LoggerOptions): bunyan {
   });
 }
 
+/** What waits for a slow reader; records beyond this are dropped and counted. */
+const maxBacklogBytes = 1024 * 1024;
+
 let isSurviving = false;
 
-/** Whoever reads the output may go before the process does, and must not end it. */
-function surviveReaders(): void {
-  if (isSurviving) return;
-  isSurviving = true;
-  process.stdout.once("error", ({ message }) => {
-    process.stderr.write(`sluice: the log cannot be written any more: ${message}\n`);
-  });
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+/** Whoever reads the output may go before the process does, and must neither end it nor hold it up. */
+function writeOut(): (line: string) => void {
+  const output = standardOutput();
+  if (!isSurviving) {
+    isSurviving = true;
+    output.once("error", ({ message }) => {
+      process.stderr.write(`sluice: the log cannot be written any more: ${message}\n`);
+    });
+    for (const stream of [output, process.stderr]) stream.on("error", () => {});
+  }
+  let dropped = 0;
+  return (line) => {
+    if (output.writableLength > maxBacklogBytes) {
+      dropped += 1;
+      return;
+    }
+    if (dropped > 0) {
+      output.write(
+        `{"msg":"${dropped} records were dropped, the reader of the log is too slow"}\n`,
+      );
+      dropped = 0;
+    }
+    output.write(line);
+  };
 }
 
 const levels = ["trace", "debug", "info", "warn", "error", "fatal"] as const;

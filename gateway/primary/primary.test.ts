@@ -217,7 +217,7 @@ describe("primary", function () {
     for (const { pid } of workers) process.kill(pid, "SIGSTOP");
     primary.process.kill("SIGINT");
     const repeat = setInterval(() => primary.process.kill("SIGINT"), 300);
-    expect(await primary.exit).to.equal(130);
+    expect(await primary.exit).to.equal("SIGINT");
     clearInterval(repeat);
   });
 

@@ -47,6 +47,8 @@ export interface PrimaryOptions {
 const scriptGraceMs = 2000;
 /** A Consul that hangs must not hold up the end. */
 const goodbyeMs = 1000;
+/** After the requests that run: for what workers, Consul and the data directory take then. */
+const lastStepsMs = 3000;
 
 const noConsul = (url: string) =>
   `no Consul at ${url} and none was named; try "npx sluice demo", start one with "npx sluice agent", or name yours with --consul URL`;
@@ -121,6 +123,16 @@ export class Primary {
       );
     }
     return { admin: address };
+  }
+
+  /** What takes longer than this to stop is held up by something that may never let go. */
+  get longestStopMs(): number {
+    return this.#settings.drainTimeoutMs + lastStepsMs;
+  }
+
+  /** Has every worker open its log files anew, as after a rotation. */
+  reopenLogs(): void {
+    this.#running?.workers.reopenLogs();
   }
 
   /** Replaces the workers one by one. Resolves to false when that was given up. */

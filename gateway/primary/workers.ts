@@ -78,8 +78,9 @@ const hopelessDeaths = 5;
  */
 const collectorFlags: readonly string[] = ["--single-threaded-gc", "--max-semi-space-size=4"];
 
-/** The inspector's port is the primary's own: a worker opens one of its own at SIGUSR1. */
+/** The inspector's port is the primary's own, and no signal opens another one. */
 const isNotInspector = (flag: string) => !flag.startsWith("--inspect");
+const noInspector = "--disable-sigusr1";
 
 export class Workers {
   readonly #options: WorkersOptions;
@@ -168,6 +169,11 @@ export class Workers {
     await Promise.all(drains);
   }
 
+  /** One that starts meanwhile opens them after this anyway. */
+  reopenLogs(): void {
+    for (const process of this.#processes.values()) process.send({ type: "reopenLogs" });
+  }
+
   /** Kills all that is left, at once. */
   killAll(): void {
     this.#isStopping = true;
@@ -214,7 +220,7 @@ export class Workers {
     const { CONSUL_HTTP_TOKEN: _token, CONSUL_HTTP_AUTH: _auth, ...env } = process.env;
     return fork(entry, [], {
       env,
-      execArgv: [...process.execArgv.filter(isNotInspector), ...collectorFlags],
+      execArgv: [...process.execArgv.filter(isNotInspector), noInspector, ...collectorFlags],
       serialization: "json",
       stdio: ["inherit", "inherit", "inherit", "ipc", "pipe", ...listening],
     });

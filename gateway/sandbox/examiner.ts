@@ -83,7 +83,7 @@ export class Examiner {
       serialization: "advanced",
       stdio: ["ignore", "inherit", "inherit", "ipc"],
       // Flags of this process (a profiler's, an inspector's port) are not meant for it.
-      execArgv: [],
+      execArgv: ["--disable-sigusr1"],
       env: withoutConsulToken(process.env),
     });
     const lose = () => {

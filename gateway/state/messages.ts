@@ -31,6 +31,8 @@ export type ToWorker =
   | { readonly type: "counter"; readonly boot: string; readonly version: number }
   /** One of the sockets again; the handle comes with the message. */
   | { readonly type: "socket"; readonly listener: number }
+  /** Log files were moved away: open them anew. */
+  | { readonly type: "reopenLogs" }
   /** Finish what runs and exit. */
   | { readonly type: "drain"; readonly deadlineMs: number };
 

@@ -7,6 +7,7 @@ import { PeerBook } from "../balancing/index.ts";
 import type { Descriptors, Engine } from "../engine/engine.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import { createLogger, type Log } from "../observability/logger.ts";
+import { outputWritten, standardOutput } from "../observability/standard-output.ts";
 import { Router } from "../routing/index.ts";
 import { createSandbox, type Sandbox } from "../sandbox/index.ts";
 import {
@@ -123,6 +124,9 @@ class Worker {
           this.#resync(`the counter is at ${message.version}`);
         }
         break;
+      case "reopenLogs":
+        this.#accessLog?.reopen();
+        break;
       case "drain":
         this.drain(message.deadlineMs);
         break;
@@ -141,6 +145,7 @@ class Worker {
     if (cut > 0) this.#log.warn({ cut }, "requests were cut at the drain deadline");
     this.#report();
     await this.#accessLog?.close();
+    await outputWritten(standardOutput(), null);
     process.exit(0);
   }
 
@@ -276,4 +281,6 @@ process.on("disconnect", () => {
   worker.drain(orphanDrainMs);
 });
 // Signals to the whole process group are the primary's to answer: it tells its workers what to do.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const) {
+  process.on(signal, () => {});
+}
