@@ -17,13 +17,15 @@ interface Quiet {
 export class FailureLog {
   readonly #log: Log;
   readonly #now: () => number;
+  readonly #descriptors: number | null;
   readonly #peers = new Map<string, Quiet>();
   #own: Quiet | null = null;
 
-  /** `now`: monotonic milliseconds. */
-  constructor(log: Log, now: () => number) {
+  /** `now`: monotonic milliseconds. `descriptors`: how many this process may have open, if that is known. */
+  constructor(log: Log, now: () => number, descriptors: number | null = null) {
     this.#log = log;
     this.#now = now;
+    this.#descriptors = descriptors;
   }
 
   /** The gateway's own lack of something, which is no peer's failure. */
@@ -33,7 +35,8 @@ export class FailureLog {
       this.#own.leftOut += 1;
       return;
     }
-    this.#log.error({ code, leftOut: this.#own?.leftOut ?? 0 }, message);
+    const leftOut = this.#own?.leftOut ?? 0;
+    this.#log.error({ code, leftOut, descriptors: this.#descriptors }, message);
     this.#own = { loggedMs: now, leftOut: 0 };
   }
 

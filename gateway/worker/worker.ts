@@ -57,6 +57,7 @@ class Worker {
   #isDraining = false;
   #residentBytes = 0;
   #pauseLoggedMs = Number.NEGATIVE_INFINITY;
+  readonly #descriptorLimit = descriptorLimit();
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings;
@@ -80,7 +81,7 @@ class Worker {
       sandbox: this.#sandbox,
       log: this.#log,
       accessLog: this.#accessLog,
-      failures: new FailureLog(this.#log, now),
+      failures: new FailureLog(this.#log, now, this.#descriptorLimit?.limit ?? null),
       now,
       watchTimeoutMs: settings.watchTimeoutMs,
       askForService: (service) => send({ type: "watch", service }),
@@ -175,7 +176,7 @@ class Worker {
   }
 
   #descriptors(): { readonly descriptors?: Descriptors } {
-    const limit = descriptorLimit();
+    const limit = this.#descriptorLimit;
     if (limit === null) return {};
     const reopen = (listener: number) => send({ type: "reopen", listener });
     return { descriptors: { most: limit.most, reopen, onPause: () => this.#onPause(limit.limit) } };

@@ -5,7 +5,7 @@ import { answerBytes, requestBytes, settled, until } from "../support/http.ts";
 
 const size = 30_000_000;
 
-describeEngines("uploads", (bench) => {
+describeEngines("uploads", (bench, kind) => {
   it("are not cut while their answer flows, though the client sends nothing for long", async () => {
     const origin = await bench.origin("", {
       onHead: (_, connection) =>
@@ -63,6 +63,25 @@ describeEngines("uploads", (bench) => {
     await client.whenClosed();
     expect((await gateway.outcome()).errorCode).to.equal("body_timeout");
   });
+
+  // The parser of node:http reads the socket in the reference engine, and does not while it is paused.
+  if (kind === "http1")
+    it("end soon when the client closes its side and nothing unread stands before that", async () => {
+      const origin = await bench.origin(() => {});
+      const limits = { maxConnectionsPerPeer: 1, queueTimeoutMs: 60_000 };
+      const gateway = await bench.gateway(origin, { limits });
+      const busy = await bench.client(gateway);
+      busy.send(requestBytes("GET /"), "GET");
+      await until("it is busy", () => origin.requests.length === 1);
+      const client = await bench.client(gateway);
+      // One byte more than is held for a request that waits: it is read no further.
+      client.send(requestBytes("PUT /", ["Content-Length: 1000000"]), "PUT");
+      client.send(Buffer.alloc(65_537, "x"));
+      await until("it waits", () => gateway.engine.stats().exchanges === 2);
+      client.socket.end();
+      const outcome = await gateway.outcome();
+      expect(outcome).to.include({ errorCode: "client_closed", bytesIn: 65_537 });
+    });
 
   it("end soon when the client resets them behind bytes that nobody reads", async () => {
     const origin = await bench.origin("", { bytesOnly: true, paused: true });

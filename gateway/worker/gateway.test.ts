@@ -1,0 +1,115 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { expect } from "chai";
+import { openClient, requestBytes } from "../../test/support/http.ts";
+import { PeerBook } from "../balancing/index.ts";
+import { parseUpstreamDocument } from "../documents/index.ts";
+import type { FailureCode, Handler, TryLimits } from "../engine/engine.ts";
+import { createHttp1Engine } from "../engine/http1/index.ts";
+import { Router } from "../routing/index.ts";
+import { createSandbox, defaultSandboxLimits } from "../sandbox/index.ts";
+import { emptyTables } from "../state/index.ts";
+import { FailureLog } from "./failure-log.ts";
+import { Gateway, type RequestContext } from "./gateway.ts";
+
+describe("the gateway of a worker", () => {
+  const closers: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const close of closers.splice(0)) await close();
+  });
+
+  /** A gateway with one upstream; each pick is followed by a failure of this code, whatever happens to it. */
+  async function scene(code: FailureCode) {
+    const origin = createServer((_, response) => response.end("fine"));
+    await once(origin.listen(0, "127.0.0.1"), "listening");
+    closers.push(() => origin.close());
+    const { port } = origin.address() as AddressInfo;
+    const servers = [
+      { host: "127.0.0.1", port, max_fails: 1_000 },
+      { host: "127.0.0.1", port: 1, down: true },
+    ];
+    const tables = emptyTables();
+    const document = { servers, try: 7, read_timeout: 1.5, try_timeout: 9 };
+    tables.upstream.set("a.test", parseUpstreamDocument("a.test", JSON.stringify(document)));
+    let nowMs = 1_000;
+    const now = () => nowMs;
+    const lines: string[] = [];
+    const say = (fields: object, message: string) =>
+      lines.push(`${JSON.stringify(fields)} ${message}`);
+    const log = { trace: say, debug: say, info: say, warn: say, error: say, fatal: say };
+    const router = Router.build(tables, new PeerBook({ onRetired: () => {} }), {
+      random: Math.random,
+      now,
+    });
+    const sandbox = createSandbox({ limits: defaultSandboxLimits, log: () => {} });
+    closers.push(() => sandbox.dispose());
+    const gateway = new Gateway({
+      router,
+      sandbox,
+      log,
+      failures: new FailureLog(log, now, 1_024),
+      accessLog: null,
+      now,
+      watchTimeoutMs: 1_000,
+      askForService: () => {},
+    });
+    const limits: (TryLimits | null)[] = [];
+    const handler: Handler<RequestContext> = {
+      onRequest: (exchange) => gateway.onRequest(exchange),
+      onPick(exchange) {
+        limits.push(exchange.tryLimits);
+        const peer = gateway.onPick(exchange);
+        if (peer !== null) gateway.onPeerFailure(exchange, peer, { code, message: "what it was" });
+        return peer;
+      },
+      onPeerFailure: (exchange, peer, failure) => gateway.onPeerFailure(exchange, peer, failure),
+      onResponse: () => {},
+      onEnd: (exchange) => gateway.onEnd(exchange),
+    };
+    const engine = createHttp1Engine({
+      handler,
+      idPrefix: "test",
+      onError: (error) => lines.push(String(error)),
+    });
+    closers.push(() => engine.drain(0));
+    const { port: httpPort } = await engine.listen({ host: "127.0.0.1", port: 0 });
+    const client = await openClient(httpPort);
+    closers.push(() => client.close());
+    return {
+      lines,
+      limits,
+      ask: () => client.request(requestBytes("GET /", ["Host: a.test"])),
+      fails: () => router.describe()[0]?.peers[0]?.fails,
+      advance: (ms: number) => {
+        nowMs += ms;
+      },
+    };
+  }
+
+  it("gives a request the limits that its upstream's document has", async () => {
+    const { ask, limits } = await scene("reset");
+    expect((await ask()).status).to.equal(200);
+    expect(limits[0]).to.deep.equal({ maxTries: 7, readTimeoutMs: 1500, tryTimeoutMs: 9000 });
+  });
+
+  it("counts the failure of a peer against it", async () => {
+    const { ask, fails } = await scene("connect_failed");
+    await ask();
+    await ask();
+    expect(fails()).to.equal(2);
+  });
+
+  it("counts what the gateway lacks against nobody, and says it once a second with the limit", async () => {
+    const { ask, fails, lines, advance } = await scene("no_resources");
+    for (let n = 0; n < 3; n += 1) await ask();
+    expect(fails()).to.equal(0);
+    expect(lines).to.deep.equal([
+      '{"code":"no_resources","leftOut":0,"descriptors":1024} what it was',
+    ]);
+    advance(1_000);
+    await ask();
+    expect(lines).to.have.length(2);
+    expect(lines[1]).to.contain('"leftOut":2');
+  });
+});
