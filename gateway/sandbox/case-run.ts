@@ -19,6 +19,8 @@ export interface CaseRunOptions {
   readonly key: string;
   readonly text: string;
   readonly settings: ReadonlyMap<string, Json>;
+  /** Told of each case before it runs; what it throws ends the run. Cases count from 1. */
+  readonly onCase: (name: string, number: number) => void;
   /** Of one call: the limit that the script will run with. */
   readonly timeoutMs: number;
 }
@@ -33,7 +35,8 @@ export async function runCases(
   cases: readonly Case[],
   options: CaseRunOptions,
 ): Promise<ScriptFault | null> {
-  for (const one of cases) {
+  for (const [at, one] of cases.entries()) {
+    options.onCase(one.name, at + 1);
     const actual = await run(one, options);
     if ("key" in actual) {
       const message = printable(`test "${one.name}": ${actual.message}`);

@@ -4,16 +4,19 @@
  */
 import ivm from "isolated-vm";
 import { type Blank, createBlank } from "./blank.ts";
+import { Budget, OverBudget } from "./budget.ts";
 import { runCases } from "./case-run.ts";
 import { parseCases } from "./cases.ts";
-import { faultOf, ScriptError } from "./faults.ts";
+import { faultOf, printable, ScriptError } from "./faults.ts";
 import { defaultSandboxLimits, loadTimeoutFactor } from "./limits.ts";
 import { loadLater } from "./loading.ts";
 import type { Examination, SandboxLimits, ScriptFault, ScriptTables } from "./sandbox.ts";
 import { SyntaxReader } from "./syntax.ts";
 
-/** Whatever a script does while it is tried, it is over after this many times its time limit. */
+/** Whatever a script's top level does, it is over after this many times its time limit. */
 const deadlineFactor = 10;
+/** For everything in the examination of a source, in processor time; more where a call may take longer. */
+const leastBudgetMs = 2_000;
 
 /** What examinations share. */
 export interface ExaminerTools {
@@ -23,6 +26,15 @@ export interface ExaminerTools {
 
 export function createExaminerTools(): ExaminerTools {
   return { blank: createBlank(), reader: new SyntaxReader() };
+}
+
+/** What became of an examination. */
+export interface Examined {
+  readonly examination: Examination;
+  /** It took more than it was given, and was given up. */
+  readonly isOver: boolean;
+  /** Something of it may still be running, on a thread that nothing gives back. */
+  readonly isStuck: boolean;
 }
 
 /** The fault of `examineScript`: `null` when the script is good. */
@@ -42,17 +54,32 @@ export async function examineScript(
   host: string,
   tables: ScriptTables,
   limits: SandboxLimits = defaultSandboxLimits,
-  tools: ExaminerTools = createExaminerTools(),
 ): Promise<Examination> {
+  const tools = createExaminerTools();
+  return (await examineWithin(budgetMs(limits), { host, tables, limits, tools })).examination;
+}
+
+/** As `examineScript`, with less or more time than that has, in milliseconds of processor time. */
+export async function examineWithin(
+  budgetMs: number,
+  given: {
+    readonly host: string;
+    readonly tables: ScriptTables;
+    readonly limits: SandboxLimits;
+    readonly tools: ExaminerTools;
+  },
+): Promise<Examined> {
+  const { host, tables, limits, tools } = given;
   const key = `scripts/${host}`;
   const source = tables.script.get(host);
   if (source === undefined) {
     return refused({ key, line: 0, column: 0, message: "there is no such key" });
   }
   const { text } = source;
+  const { callTimeoutMs } = limits;
+  const timeoutMs = loadTimeoutMs(limits);
+  const budget = new Budget(budgetMs, timeoutMs);
   const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb, snapshot: tools.blank });
-  const timeoutMs = limits.callTimeoutMs * loadTimeoutFactor;
-  const loadMs = deadlineMs(limits);
   try {
     const loading = loadLater({
       isolate,
@@ -63,33 +90,53 @@ export async function examineScript(
       timeoutMs,
       reader: tools.reader,
     });
-    const loaded = await before(loadMs, loading, key, "load");
+    const loaded = await budget.hold(before(deadlineMs(limits), loading, key));
     const cases = readCases(loaded.tests, host, key);
-    const settings = tables.setting;
+    const onCase = (name: string, number: number) =>
+      budget.step(
+        `: test "${printable(name)}", ${number} of ${cases.length}, is not reached in time`,
+      );
+    const { setting: settings } = tables;
     const running = runCases(cases, {
       loaded,
       key,
       text,
       settings,
-      timeoutMs: limits.callTimeoutMs,
+      timeoutMs: callTimeoutMs,
+      onCase,
     });
-    const casesMs = loadMs + cases.length * timeoutMs;
-    const fault = await before(casesMs, running, key, "finish its tests");
-    return { fault, declared: loaded.declared, passed: fault === null ? cases.length : 0 };
+    const fault = await budget.hold(running);
+    const passed = fault === null ? cases.length : 0;
+    const examination = { fault, declared: loaded.declared, passed };
+    return { examination, isOver: false, isStuck: false };
   } catch (error) {
-    return refused(faultOf(key, error, timeoutMs));
+    const found = refused(faultOf(key, error, timeoutMs));
+    if (error instanceof TooLong) return { ...found, isStuck: true };
+    if (!(error instanceof OverBudget)) return found;
+    const { message, isStuck } = error;
+    return { ...refused({ key, line: 0, column: 0, message }), isOver: true, isStuck };
   } finally {
     if (!isolate.isDisposed) isolate.dispose();
   }
 }
 
-/** How long loading may take, whatever a script does meanwhile; its cases have more on top. */
-export function deadlineMs(limits: SandboxLimits): number {
-  return limits.callTimeoutMs * loadTimeoutFactor * deadlineFactor;
+/** What a source is given for everything in its examination, in milliseconds of processor time. */
+export function budgetMs(limits: SandboxLimits): number {
+  return Math.max(leastBudgetMs, 2 * loadTimeoutMs(limits));
 }
 
-function refused(fault: ScriptFault): Examination {
-  return { fault, declared: null, passed: 0 };
+/** How long a top level may run, as far as V8 ends it. */
+export function loadTimeoutMs({ callTimeoutMs }: SandboxLimits): number {
+  return callTimeoutMs * loadTimeoutFactor;
+}
+
+/** How long loading may take, whatever a script does meanwhile. */
+function deadlineMs(limits: SandboxLimits): number {
+  return loadTimeoutMs(limits) * deadlineFactor;
+}
+
+function refused(fault: ScriptFault): Examined {
+  return { examination: { fault, declared: null, passed: 0 }, isOver: false, isStuck: false };
 }
 
 function readCases(value: unknown, host: string, key: string) {
@@ -101,12 +148,15 @@ function readCases(value: unknown, host: string, key: string) {
   }
 }
 
-/** @throws ScriptError when it takes longer. */
-async function before<T>(ms: number, work: Promise<T>, key: string, what: string): Promise<T> {
+/** Something runs that V8 does not interrupt. */
+class TooLong extends ScriptError {}
+
+/** @throws TooLong */
+async function before<T>(ms: number, work: Promise<T>, key: string): Promise<T> {
   const late = Promise.withResolvers<never>();
   const deadline = setTimeout(() => {
-    const message = `did not ${what} within ${ms} ms`;
-    late.reject(new ScriptError({ key, line: 0, column: 0, message }));
+    const message = `did not load within ${ms} ms`;
+    late.reject(new TooLong({ key, line: 0, column: 0, message }));
   }, ms);
   try {
     return await Promise.race([work, late.promise]);

@@ -1,29 +1,28 @@
-/** The process of `examiner.ts`: examines the scripts that it is sent, one after the other. */
-import { createExaminerTools, deadlineMs, examineScript } from "./check.ts";
-import type { Examination, SandboxLimits, ScriptTables } from "./sandbox.ts";
+/** The process of an `ExaminerLane`: examines the sources that it is sent, one after the other. */
+import { createExaminerTools, type Examined, examineWithin } from "./check.ts";
+import type { SandboxLimits, ScriptTables } from "./sandbox.ts";
 
 export interface ToExaminer {
   readonly host: string;
   readonly tables: ScriptTables;
   readonly limits: SandboxLimits;
+  readonly budgetMs: number;
 }
 
-export interface FromExaminer {
-  readonly examination: Examination;
-  /** What took so long may still be running, on a thread that nothing gives back. */
-  readonly isSpent: boolean;
-}
+/** The first message says that the process has started; each other one answers what it was sent. */
+export type FromExaminer = "started" | Examined;
 
 const tools = createExaminerTools();
 
-async function answer({ host, tables, limits }: ToExaminer): Promise<void> {
-  const started = performance.now();
-  const examination = await examineScript(host, tables, limits, tools);
-  const isSpent = performance.now() - started >= deadlineMs(limits);
-  const message: FromExaminer = { examination, isSpent };
+function say(message: FromExaminer): void {
   process.send?.(message);
+}
+
+async function answer({ host, tables, limits, budgetMs }: ToExaminer): Promise<void> {
+  say(await examineWithin(budgetMs, { host, tables, limits, tools }));
 }
 
 process.on("message", (message: ToExaminer) => void answer(message));
 // Not `process.exit`: it would wait for a thread that runs for ever.
 process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+say("started");

@@ -1,38 +1,78 @@
 /**
- * Examines scripts in a process of its own, which can be killed: V8 does not interrupt everything that
- * a hostile top level may do, and some of it ends the process that does it. The process is started
- * when there is something to examine and ended when there has been nothing for a while.
+ * Examines scripts in two processes. Every source begins in the quick lane with a small part of its budget; what
+ * needs more goes on in the other lane, with all of it. So a source that is slow, or that has to be ended with its
+ * process, makes nobody wait but others like it. Keys take turns in both.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { maxCases } from "./cases.ts";
-import { deadlineMs } from "./check.ts";
-import type { FromExaminer, ToExaminer } from "./examiner-process.ts";
+import { availableParallelism } from "node:os";
+import { budgetMs, loadTimeoutMs } from "./check.ts";
+import { ExaminerLane } from "./examiner-lane.ts";
+import type { ToExaminer } from "./examiner-process.ts";
+import { FairQueue } from "./fair-queue.ts";
 import { tooManyModules } from "./linking.ts";
 import { modulesFor } from "./module-graph.ts";
 import type { Examination, SandboxLimits, ScriptFault, ScriptTables } from "./sandbox.ts";
 
-const entry = fileURLToPath(new URL("./examiner-process.ts", import.meta.url));
-/** For the process to start and to answer; what it examines has a deadline of its own. */
+/** Of processor time, for a first try: a good script takes about ten. */
+const quickMs = 100;
+/** The wall's part of a first try, beyond which the process is ended: its thread may be in the parser. */
+const quickWaitMs = 2_000;
+/** For a process to answer after all that it examines was to be over. */
 const graceMs = 10_000;
-const idleMs = 30_000;
+const maxSlow = 1_000;
+
+const ended = "it ends the process that examines it, or cannot be ended";
+
+export interface ExaminerOptions {
+  /** Whether the other lane helps out when nothing slow waits. Default: where there are two processors. */
+  readonly helps?: boolean;
+}
+
+interface Job {
+  readonly message: ToExaminer;
+  readonly isWanted: () => boolean;
+  readonly resolve: (examination: Examination) => void;
+}
 
 export class Examiner {
   readonly #limits: SandboxLimits;
-  /** One at a time: a script that takes the process with it takes no other's examination. */
-  #last: Promise<unknown> = Promise.resolve();
-  #child: ChildProcess | null = null;
-  #idle: NodeJS.Timeout | undefined;
+  readonly #helps: boolean;
+  readonly #quick = new FairQueue<Job>();
+  readonly #slow = new FairQueue<Job>();
+  readonly #lanes = { quick: new ExaminerLane(), slow: new ExaminerLane() };
+  /** Hosts whose last source needed more than a first try. */
+  readonly #slowHosts = new Set<string>();
+  #isClosed = false;
 
-  constructor(limits: SandboxLimits) {
+  constructor(limits: SandboxLimits, options: ExaminerOptions = {}) {
     this.#limits = limits;
+    this.#helps = options.helps ?? availableParallelism() > 1;
   }
 
-  /** As `examineScript`, to which it adds the fault of a script that ends or outlasts the process. */
-  examine(host: string, tables: ScriptTables): Promise<Examination> {
-    const turn = this.#last.then(() => this.#examine(host, tables));
-    this.#last = turn;
-    return turn;
+  /**
+   * As `examineScript`, to which it adds the fault of a script that ends or outlasts the process.
+   * @param isWanted asked when its turn comes: a source that was replaced meanwhile is not examined.
+   */
+  examine(
+    host: string,
+    tables: ScriptTables,
+    isWanted: () => boolean = () => true,
+  ): Promise<Examination> {
+    const source = tables.script.get(host);
+    const script = new Map(source === undefined ? [] : [[host, source]]);
+    const module = source === undefined ? new Map() : modulesFor(source, tables.module);
+    if (module === null) return Promise.resolve(refused(host, tooManyModules));
+    if (this.#isClosed) return Promise.resolve(refused(host, ended));
+    const { promise, resolve } = Promise.withResolvers<Examination>();
+    const message: ToExaminer = {
+      host,
+      tables: { script, module, setting: tables.setting },
+      limits: this.#limits,
+      budgetMs: quickMs,
+    };
+    const queue = this.#slowHosts.has(host) ? this.#slow : this.#quick;
+    queue.add(host, { message, isWanted, resolve });
+    this.#next();
+    return promise;
   }
 
   /** The fault of `examine`. */
@@ -40,93 +80,75 @@ export class Examiner {
     return (await this.examine(host, tables)).fault;
   }
 
-  /** Ends the process. What is examined now is refused. */
+  /** Ends the processes. What is examined now, or waits, is refused. */
   close(): void {
-    clearTimeout(this.#idle);
-    this.#child?.kill("SIGKILL");
-    this.#child = null;
+    this.#isClosed = true;
+    for (const { message, resolve } of [...this.#quick.clear(), ...this.#slow.clear()]) {
+      resolve(refused(message.host, ended));
+    }
+    for (const lane of Object.values(this.#lanes)) lane.close();
   }
 
-  async #examine(host: string, tables: ScriptTables): Promise<Examination> {
-    clearTimeout(this.#idle);
-    const source = tables.script.get(host);
-    const script = new Map(source === undefined ? [] : [[host, source]]);
-    const module = source === undefined ? new Map() : modulesFor(source, tables.module);
-    if (module === null) return refused(host, tooManyModules);
-    const { setting } = tables;
-    const message: ToExaminer = { host, tables: { script, module, setting }, limits: this.#limits };
-    try {
-      // The process may have been ended for reasons of its own: a script must do it twice.
-      return (
-        (await this.#tryOnce(message)) ?? (await this.#tryOnce(message)) ?? refused(host, ended)
-      );
-    } finally {
-      this.#idle = setTimeout(() => this.close(), idleMs).unref();
+  #next(): void {
+    const { quick, slow } = this.#lanes;
+    if (!quick.isBusy) {
+      const job = take(this.#quick);
+      if (job !== null) void this.#try(quick, job);
+    }
+    if (slow.isBusy) return;
+    const job = take(this.#slow);
+    if (job !== null) {
+      void this.#examine(slow, job);
+    } else if (this.#helps) {
+      const other = take(this.#quick);
+      if (other !== null) void this.#try(slow, other);
     }
   }
 
-  /** `null` when the process ended, or had to be ended, instead of an answer. */
-  async #tryOnce(message: ToExaminer): Promise<Examination | null> {
-    const child = this.#child ?? this.#start();
-    child.ref();
-    child.channel?.ref();
-    const answer = await this.#ask(child, message);
-    // A process that has nothing to do keeps no other alive.
-    child.unref();
-    child.channel?.unref();
-    if (answer === null || answer.isSpent) this.close();
-    return answer?.examination ?? null;
+  /** With a small part of the budget. */
+  async #try(lane: ExaminerLane, job: Job): Promise<void> {
+    const { message, resolve } = job;
+    const { host } = message;
+    const answer = await lane.examine(message, quickWaitMs);
+    if (this.#isClosed) resolve(refused(host, ended));
+    else if (typeof answer === "string" || answer.isOver || answer.isStuck) {
+      this.#slowHosts.delete(host);
+      this.#slowHosts.add(host);
+      for (const oldest of this.#slowHosts) {
+        if (this.#slowHosts.size <= maxSlow) break;
+        this.#slowHosts.delete(oldest);
+      }
+      this.#slow.add(host, job);
+    } else resolve(answer.examination);
+    this.#next();
   }
 
-  #start(): ChildProcess {
-    const child = fork(entry, [], {
-      serialization: "advanced",
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-      // Flags of this process (a profiler's, an inspector's port) are not meant for it.
-      execArgv: ["--disable-sigusr1"],
-      env: withoutConsulToken(process.env),
-    });
-    const lose = () => {
-      if (this.#child === child) this.#child = null;
-    };
-    // Forking can fail too (EAGAIN): then there is an error and never an exit.
-    child.once("exit", lose).on("error", lose);
-    this.#child = child;
-    return child;
-  }
-
-  async #ask(child: ChildProcess, message: ToExaminer): Promise<FromExaminer | null> {
-    const { promise, resolve } = Promise.withResolvers<FromExaminer | null>();
-    const give = (answer: unknown) => resolve(answer as FromExaminer);
-    const giveUp = () => resolve(null);
-    const deadline = setTimeout(giveUp, longestMs(this.#limits) + graceMs);
-    child.once("message", give).once("exit", giveUp).once("error", giveUp);
-    child.send(message, (error) => {
-      if (error !== null) giveUp();
-    });
-    const answer = await promise;
-    clearTimeout(deadline);
-    child
-      .removeListener("message", give)
-      .removeListener("exit", giveUp)
-      .removeListener("error", giveUp);
-    return answer;
+  /** With all of it. */
+  async #examine(lane: ExaminerLane, job: Job): Promise<void> {
+    const { host } = job.message;
+    const all = budgetMs(this.#limits);
+    const waitMs = 5 * (all + 2 * loadTimeoutMs(this.#limits)) + graceMs;
+    const message = { ...job.message, budgetMs: all };
+    const beganMs = performance.now();
+    let answer = await lane.examine(message, waitMs);
+    // The process may have been ended for reasons of its own: a script must do it twice.
+    if (answer === "ended" && !this.#isClosed) answer = await lane.examine(message, waitMs);
+    if (performance.now() - beganMs < quickMs) this.#slowHosts.delete(host);
+    job.resolve(typeof answer === "string" ? refused(host, ended) : answer.examination);
+    this.#next();
   }
 }
 
-const ended = "it ends the process that examines it, or cannot be ended";
+/** The next job whose source is still wanted. */
+function take(queue: FairQueue<Job>): Job | null {
+  for (let job = queue.take(); job !== null; job = queue.take()) {
+    if (job.isWanted()) return job;
+    job.resolve(refused(job.message.host, "another source came before it was examined"));
+  }
+  return null;
+}
 
 function refused(host: string, message: string): Examination {
   const fault = { key: `scripts/${host}`, line: 0, column: 0, message };
   return { fault, declared: null, passed: 0 };
-}
-
-/** Loading, and as many cases as there can be. */
-function longestMs(limits: SandboxLimits): number {
-  return deadlineMs(limits) * (2 + maxCases / 10);
-}
-
-/** Scripts of operators run there; Consul's token has no business with them. */
-function withoutConsulToken(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return { ...environment, CONSUL_HTTP_TOKEN: undefined, CONSUL_HTTP_AUTH: undefined };
 }
