@@ -26,7 +26,7 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
   const examiner = new Examiner({ ...defaultSandboxLimits, ...settings.script });
   return {
     workerEntry: worker,
-    examine: (host, tables) => examiner.examine(host, tables),
+    examine: (host, tables, isWanted) => examiner.examine(host, tables, isWanted),
     consul: {
       url: consul.url,
       reach: () => reach(consul),

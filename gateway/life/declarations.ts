@@ -21,7 +21,8 @@ const plain: Declared = {
 export class Declarations {
   readonly #examine: ExamineScript;
   readonly #modules: ModuleGraph;
-  readonly #settings: Map<string, Json>;
+  /** Replaced when one changes. */
+  #settings: ReadonlyMap<string, Json>;
   readonly #declared = new Map<string, Declared>();
 
   constructor(examine: ExamineScript, live: Tables) {
@@ -43,8 +44,10 @@ export class Declarations {
   }
 
   takeSetting(name: string, value: Json | null): void {
-    if (value === null) this.#settings.delete(name);
-    else this.#settings.set(name, value);
+    const settings = new Map(this.#settings);
+    if (value === null) settings.delete(name);
+    else settings.set(name, value);
+    this.#settings = settings;
   }
 
   learn(version: string, declared: Declared): void {

@@ -3,8 +3,8 @@ import type { ExamineScript } from "../sandbox/index.ts";
 import { scheduleFault } from "./schedule.ts";
 
 export function withSchedule(examine: ExamineScript): ExamineScript {
-  return async (host, tables) => {
-    const found = await examine(host, tables);
+  return async (host, tables, isWanted) => {
+    const found = await examine(host, tables, isWanted);
     const schedule = found.declared?.schedule ?? null;
     const message = schedule === null ? null : scheduleFault(schedule);
     if (found.fault !== null || message === null) return found;

@@ -49,8 +49,8 @@ export class Lives {
   readonly #hosts = new Map<string, HostLife>();
   readonly #declared: Declarations;
   readonly #rates: ErrorRates;
-  /** Sources that are brought and examined. */
-  readonly #fetches = new Lanes(4);
+  /** Sources that are brought and examined. A slow one must not keep others: who examines has an order of its own. */
+  readonly #fetches = new Lanes(64);
   readonly #scribe: Scribe;
   readonly #retention: Retention;
   #hasBegun = false;
@@ -160,6 +160,12 @@ export class Lives {
   inService(host: string): readonly Source[] {
     const life = this.#hosts.get(host);
     return life === undefined ? [] : life.service.sources();
+  }
+
+  /** Whether the gateways agreed on this version before, for all requests or for a share. */
+  hasServed(host: string, version: string): boolean {
+    const { live = null, next = null } = this.#hosts.get(host)?.agreed ?? {};
+    return version === live || version === next?.version;
   }
 
   status(host: string): LifeStatus {

@@ -41,8 +41,8 @@ export function createScriptLife(options: ScriptLifeOptions): {
 } {
   const { examine, store, name, live, pass, reports, clock, log, prefix } = options;
   const lives = new Lives({ pass, examine, store, clock, log, name, live, reports });
-  const check: CheckScript = async (host, tables) => {
-    const { fault, declared } = await examine(host, tables);
+  const check: CheckScript = async (host, tables, isWanted) => {
+    const { fault, declared } = await examine(host, tables, isWanted);
     const version = tables.script.get(host)?.version;
     if (fault === null && declared !== null && version !== undefined) {
       lives.learn(version, declared);
@@ -59,6 +59,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
     // Its keys are `scripts/<host>` and `modules/<name>`.
     onRefused: (key, source, reason) => lives.refused(key as Subject, source, reason),
     onKept: (host, source) => lives.kept(host, source),
+    hasServed: (host, version) => lives.hasServed(host, version),
     alsoLive: (host) => lives.inService(host),
   });
   return { gate, lives };

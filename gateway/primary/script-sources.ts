@@ -40,16 +40,3 @@ export class ScriptSources {
     return hosts;
   }
 }
-
-/** Runs `task` for each item, at most `limit` at once. Rejects with the first error. */
-export async function forEachAtMost<T>(
-  limit: number,
-  items: readonly T[],
-  task: (item: T) => Promise<void>,
-): Promise<void> {
-  const rest = items.values();
-  const lanes = Array.from({ length: Math.min(limit, items.length) }, async () => {
-    for (const item of rest) await task(item);
-  });
-  await Promise.all(lanes);
-}

@@ -12,7 +12,8 @@ import {
 } from "../sandbox/index.ts";
 import type { Change, Json, Source, Tables } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
-import { forEachAtMost, ScriptSources } from "./script-sources.ts";
+import { type Group, isPending, keysOf, partsOf, ScriptGroups } from "./script-groups.ts";
+import { ScriptSources } from "./script-sources.ts";
 
 export interface ScriptGateOptions {
   readonly check: CheckScript;
@@ -24,12 +25,14 @@ export interface ScriptGateOptions {
   readonly log: Log;
   /** Of all keys in Consul, `sluice/`: refusals name whole keys. */
   readonly prefix: string;
-  /** Checks at once. Default 2. */
-  readonly concurrency?: number;
   /** Told of each new refusal; the source is `null` for a module that is gone. */
   readonly onRefused?: (key: string, source: Source | null, reason: string) => void;
   /** Told of a script that Consul has as it was let through before. */
   readonly onKept?: (host: string, source: Source) => void;
+  /** Told when a host's source has been looked at, whatever came of it. */
+  readonly onExamined?: (host: string) => void;
+  /** Whether this version served before: those are examined first. */
+  readonly hasServed?: (host: string, version: string) => boolean;
   /** Other versions of a host's script that serve or may be gone back to: modules must not break them. */
   readonly alsoLive?: (host: string) => readonly Source[];
 }
@@ -64,20 +67,25 @@ export class ScriptGate {
   readonly #clock: Pick<Clock, "now">;
   readonly #log: Log;
   readonly #prefix: string;
-  readonly #concurrency: number;
   readonly #onRefused: NonNullable<ScriptGateOptions["onRefused"]>;
   readonly #onKept: NonNullable<ScriptGateOptions["onKept"]>;
+  readonly #onExamined: NonNullable<ScriptGateOptions["onExamined"]>;
+  readonly #hasServed: NonNullable<ScriptGateOptions["hasServed"]>;
   readonly #alsoLive: NonNullable<ScriptGateOptions["alsoLive"]>;
   /** What Consul has. */
   readonly #wanted: ScriptSources;
   /** What was let through last. */
   readonly #live: ScriptSources;
-  readonly #settings: Map<string, Json>;
+  /** Replaced when one changes, so that it says by itself what it is. */
+  #settings: ReadonlyMap<string, Json>;
   readonly #refusals = new Map<string, Refusal>();
   readonly #loadedAt = new Map<string, number>();
-  /** Keys, `scripts/<host>` or `modules/<name>`, that the next round looks at. */
-  #dirty = new Set<string>();
-  #rounds: Promise<void> | null = null;
+  /** Keys, `scripts/<host>` or `modules/<name>`, that are to be looked at. */
+  readonly #dirty = new Set<string>();
+  /** Keys that are being looked at. What is offered meanwhile waits, so that no check overtakes a later one. */
+  readonly #busy = new Set<string>();
+  #isPlanned = false;
+  #idle: PromiseWithResolvers<void> | null = null;
   #hasBegun = false;
 
   constructor(options: ScriptGateOptions) {
@@ -86,9 +94,10 @@ export class ScriptGate {
     this.#clock = options.clock;
     this.#log = options.log;
     this.#prefix = options.prefix;
-    this.#concurrency = options.concurrency ?? 2;
     this.#onRefused = options.onRefused ?? (() => {});
     this.#onKept = options.onKept ?? (() => {});
+    this.#onExamined = options.onExamined ?? (() => {});
+    this.#hasServed = options.hasServed ?? (() => false);
     this.#alsoLive = options.alsoLive ?? (() => []);
     this.#wanted = new ScriptSources(options.live);
     this.#live = new ScriptSources(options.live);
@@ -128,7 +137,24 @@ export class ScriptGate {
 
   /** Resolves when every source that was offered so far has been let through or refused. Needs `begin`. */
   async settled(): Promise<void> {
-    while (this.#rounds !== null) await this.#rounds;
+    if (!this.#isPlanned && this.#busy.size === 0) return;
+    this.#idle ??= Promise.withResolvers<void>();
+    await this.#idle.promise;
+  }
+
+  /** Hosts whose source in Consul has yet to be looked at. */
+  unexamined(): readonly string[] {
+    return [...this.#wanted.script.keys()].filter((host) => this.isUnexamined(host));
+  }
+
+  isUnexamined(host: string): boolean {
+    const key = `scripts/${host}`;
+    return this.#dirty.has(key) || this.#busy.has(key);
+  }
+
+  /** What Consul has for a host. */
+  wanted(host: string): Source | null {
+    return this.#wanted.script.get(host) ?? null;
   }
 
   refused(): readonly Refusal[] {
@@ -141,12 +167,20 @@ export class ScriptGate {
   }
 
   #advance(): void {
-    if (this.#hasBegun && this.#dirty.size > 0) this.#rounds ??= this.#run();
+    if (!this.#hasBegun || this.#isPlanned || this.#dirty.size === 0) return;
+    this.#isPlanned = true;
+    // Everything that is offered in the same turn is looked at together.
+    queueMicrotask(() => {
+      this.#isPlanned = false;
+      this.#plan();
+    });
   }
 
   #takeSetting(name: string, value: Json | null): void {
-    if (value === null) this.#settings.delete(name);
-    else this.#settings.set(name, value);
+    const settings = new Map(this.#settings);
+    if (value === null) settings.delete(name);
+    else settings.set(name, value);
+    this.#settings = settings;
     // A script may have been refused because it reads a setting that was not there.
     for (const key of this.#refusals.keys()) this.#dirty.add(key);
   }
@@ -159,55 +193,87 @@ export class ScriptGate {
     return [{ kind: "script", key: host, value: null }];
   }
 
-  /** One round after the other, so that a check never overtakes a later one of the same key. */
-  async #run(): Promise<void> {
-    // Everything that is offered in the same turn belongs to the first round.
-    await Promise.resolve();
-    while (this.#dirty.size > 0) {
-      const dirty = this.#dirty;
-      this.#dirty = new Set();
-      try {
-        await this.#round(dirty);
-      } catch (error) {
-        this.#log.error({ err: error }, "the check of scripts failed; what was live stays");
+  /** Begins with all that waits for nothing: what belongs together at once, the rest side by side. */
+  #plan(): void {
+    const groups = new ScriptGroups({
+      wanted: this.#wanted,
+      live: this.#live,
+      importersOf: (modules) => this.#importersOf(modules),
+    });
+    for (const key of this.#inOrder()) {
+      if (!this.#dirty.has(key)) continue;
+      const group = groups.of(key);
+      const keys = keysOf(group);
+      if (keys.some((one) => this.#busy.has(one))) continue;
+      for (const one of keys) {
+        this.#dirty.delete(one);
+        this.#busy.add(one);
       }
+      void this.#look(group);
     }
-    this.#rounds = null;
+    this.#rest();
   }
 
-  async #round(dirty: ReadonlySet<string>): Promise<void> {
-    const modules = new Set<string>();
-    const scripts = new Set<string>();
-    for (const key of dirty) {
-      const name = key.slice(key.indexOf("/") + 1);
-      if (key.startsWith("modules/")) modules.add(name);
-      else scripts.add(name);
+  /** Those first that served before: what worked is there again before what is new. */
+  #inOrder(): readonly string[] {
+    const served: string[] = [];
+    const others: string[] = [];
+    for (const key of this.#dirty) {
+      const { isScript, name } = partsOf(key);
+      const version = isScript ? this.#wanted.script.get(name)?.version : undefined;
+      const isKnown = version !== undefined && this.#hasServed(name, version);
+      (isKnown || !isScript ? served : others).push(key);
     }
-    // A script brings along the modules that it imports and that were refused or are new.
-    const sources = [...scripts].flatMap((host) => this.#wanted.script.get(host) ?? []);
-    for (const name of this.#wanted.modules.closureOf(sources)) modules.add(name);
-    // So does a module that was refused, maybe for the lack of one of these.
-    for (const name of this.#wanted.modules.concernedBy(modules)) {
-      if (this.#refusals.has(`modules/${name}`)) modules.add(name);
-    }
-    for (const host of this.#importersOf(modules)) scripts.add(host);
-    for (const host of scripts) {
+    return [...served, ...others];
+  }
+
+  /** Looks at a group: at its modules with what they must not break, then at each other script by itself. */
+  async #look(group: Group): Promise<void> {
+    for (const host of group.scripts) {
       const source = this.#wanted.script.get(host);
       if (source && !this.#isPending("script", host)) this.#onKept(host, source);
     }
-    await this.#settle(
-      [...modules].filter((name) => this.#isPending("module", name)),
-      [...scripts],
-    );
-    for (const kind of ["script", "module"] as const) {
-      for (const name of kind === "script" ? scripts : modules) {
-        if (!this.#isPending(kind, name)) this.#refusals.delete(`${kind}s/${name}`);
-      }
+    const modules = [...group.modules].filter((name) => this.#isPending("module", name));
+    const isAtStake = (host: string) =>
+      modules.length > 0 && (this.#live.script.has(host) || this.#alsoLive(host).length > 0);
+    const atStake = [...group.scripts].filter(isAtStake);
+    const others = [...group.scripts].filter((host) => !isAtStake(host));
+    if (modules.length > 0) await this.#settleSafely(modules, atStake);
+    this.#release(keysOf({ modules: group.modules, scripts: new Set(atStake) }));
+    const each = others.map(async (host) => {
+      await this.#settleSafely([], [host]);
+      this.#release([`scripts/${host}`]);
+    });
+    await Promise.all(each);
+  }
+
+  async #settleSafely(modules: readonly string[], scripts: readonly string[]): Promise<void> {
+    try {
+      await this.#settle(modules, scripts);
+    } catch (error) {
+      this.#log.error({ err: error }, "the check of scripts failed; what was live stays");
     }
   }
 
+  #release(keys: readonly string[]): void {
+    for (const key of keys) {
+      this.#busy.delete(key);
+      const { isScript, name } = partsOf(key);
+      if (!this.#isPending(isScript ? "script" : "module", name)) this.#refusals.delete(key);
+      if (isScript) this.#onExamined(name);
+    }
+    this.#advance();
+    this.#rest();
+  }
+
+  #rest(): void {
+    if (this.#isPlanned || this.#busy.size > 0) return;
+    this.#idle?.resolve();
+    this.#idle = null;
+  }
+
   #isPending(kind: "script" | "module", name: string): boolean {
-    return this.#wanted[kind].get(name)?.version !== this.#live[kind].get(name)?.version;
+    return isPending(kind, name, this.#wanted, this.#live);
   }
 
   /** All modules together; when that breaks a live script, one by one; then scripts without them. */
@@ -232,7 +298,7 @@ export class ScriptGate {
     const sound: string[] = [];
     const wantedModules = new Map(this.#wanted.module);
     const wantedScripts = new Map(this.#wanted.script);
-    await forEachAtMost(this.#concurrency, modules, async (name) => {
+    const probes = modules.map(async (name) => {
       const fault = await this.#faultOfModule(name, wantedModules);
       // A module is at fault here for its own text, and for a cycle that it is in; what it imports answers
       // for itself.
@@ -241,16 +307,18 @@ export class ScriptGate {
       if (isAtFault) refused.push({ key: `modules/${name}`, fault });
       else sound.push(name);
     });
+    await Promise.all(probes);
     for (const name of sound) setOrDelete(candidates, name, wantedModules.get(name));
 
     const accepted: string[] = [];
     let broken: ScriptFault | null = null;
     const isConcerned = this.#importersOf(new Set(sound));
-    await forEachAtMost(this.#concurrency, scripts, async (host) => {
+    const checks = scripts.map(async (host) => {
       const wanted = wantedScripts.get(host);
       const live = this.#live.script.get(host);
       const isNew = wanted !== undefined && wanted.version !== live?.version;
-      const fault = isNew ? await this.#faultOf(host, wanted, candidates) : null;
+      const isWanted = () => !this.#dirty.has(`scripts/${host}`);
+      const fault = isNew ? await this.#faultOf(host, wanted, candidates, isWanted) : null;
       if (isNew && fault === null) accepted.push(host);
       if (isNew && fault !== null) {
         const key = `scripts/${host}`;
@@ -267,6 +335,7 @@ export class ScriptGate {
         if (found !== null && (source === live || found.test === undefined)) broken = found;
       }
     });
+    await Promise.all(checks);
     return { scripts: accepted, modules: sound, refused, broken };
   }
 
@@ -312,10 +381,11 @@ export class ScriptGate {
     host: string,
     source: Source,
     modules: ReadonlyMap<string, Source>,
+    isWanted?: () => boolean,
   ): Promise<ScriptFault | null> {
     const tables = { script: new Map([[host, source]]), module: modules, setting: this.#settings };
     try {
-      return await this.#check(host, tables);
+      return await this.#check(host, tables, isWanted);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       return { key: `scripts/${host}`, line: 0, column: 0, message: `not checked: ${reason}` };
@@ -352,8 +422,9 @@ export class ScriptGate {
   }
 
   #refuse(key: string, fault: ScriptFault): void {
-    const isScript = key.startsWith("scripts/");
-    const name = key.slice(key.indexOf("/") + 1);
+    // Another source came meanwhile.
+    if (this.#dirty.has(key)) return;
+    const { isScript, name } = partsOf(key);
     const version = this.#wanted[isScript ? "script" : "module"].get(name)?.version ?? null;
     const where = fault.key === key ? "" : `${fault.key}: `;
     const message = fault.message.startsWith("it would break")

@@ -105,9 +105,18 @@ export interface Examination {
 
 /**
  * Compiles and evaluates a script with its modules in a throw-away isolate and runs the cases of its
- * `tests`, as the primary does before a version goes live. Does not reject.
+ * `tests`, as the primary does before a version goes live. Does not reject. When its turn comes it asks
+ * `isWanted`: what was replaced meanwhile is not examined, and what it resolves to then means nothing.
  */
-export type ExamineScript = (host: string, tables: ScriptTables) => Promise<Examination>;
+export type ExamineScript = (
+  host: string,
+  tables: ScriptTables,
+  isWanted?: () => boolean,
+) => Promise<Examination>;
 
 /** As `ExamineScript`, of which it is the fault. Resolves to `null` when the script is good. */
-export type CheckScript = (host: string, tables: ScriptTables) => Promise<ScriptFault | null>;
+export type CheckScript = (
+  host: string,
+  tables: ScriptTables,
+  isWanted?: () => boolean,
+) => Promise<ScriptFault | null>;
