@@ -30,6 +30,12 @@ export class Fetches {
     return retryAtMs === Number.POSITIVE_INFINITY ? "for good" : "for now";
   }
 
+  /** Whether something is still on its way, or looked for again. */
+  get isWaiting(): boolean {
+    const mayCome = [...this.#lost.values()].some((ms) => ms !== Number.POSITIVE_INFINITY);
+    return this.#running.size > 0 || mayCome;
+  }
+
   /** What may be looked for again. */
   retry(nowMs: number): void {
     for (const [version, retryAtMs] of this.#lost) {

@@ -32,6 +32,8 @@ export interface LivesOptions {
   readonly name: string;
   /** What is in service at the start. */
   readonly live: Tables;
+  /** Told of a host for which something was fetched or examined, whatever came of it. */
+  readonly onSettled?: (host: string) => void;
   /** What the workers that live report. */
   readonly reports: () => readonly WorkerScriptReport[];
 }
@@ -160,6 +162,11 @@ export class Lives {
   inService(host: string): readonly Source[] {
     const life = this.#hosts.get(host);
     return life === undefined ? [] : life.service.sources();
+  }
+
+  /** Whether what serves a host may depend on something that is still on its way. */
+  isWaiting(host: string): boolean {
+    return this.#hosts.get(host)?.fetches.isWaiting ?? false;
   }
 
   /** Whether the gateways agreed on this version before, for all requests or for a share. */
@@ -292,6 +299,7 @@ export class Lives {
         log.warn({ key, reason }, `${key} cannot be read: ${reason}`);
       }
       this.#pass(this.#settle(host));
+      this.#options.onSettled?.(host);
     });
   }
 
@@ -303,6 +311,7 @@ export class Lives {
       await this.#declared.learnOf(host, source);
       slot.fetches.end(version);
       this.#pass(this.#settle(host));
+      this.#options.onSettled?.(host);
     });
   }
 

@@ -31,6 +31,7 @@ import type { ScriptGate } from "./scripts.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import { State, tablesFrom } from "./state.ts";
 import { describeRefusal, describeScripts, type Status } from "./status.ts";
+import { type Unexamined, withoutUnexamined } from "./unexamined.ts";
 import { Warnings } from "./warnings.ts";
 import { Workers } from "./workers.ts";
 
@@ -45,6 +46,8 @@ export interface PrimaryOptions {
 
 /** How long scripts wait at the start for the rest of what Consul has. */
 const scriptGraceMs = 2000;
+/** How long the opening waits for the last script to be examined. */
+const examinationGraceMs = 1_000;
 /** A Consul that hangs must not hold up the end. */
 const goodbyeMs = 1000;
 /** After the requests that run: for what workers, Consul and the data directory take then. */
@@ -179,7 +182,7 @@ export class Primary {
       directory: dataDir,
       source: () => {
         if (this.#running === null) throw new Error("there is no state yet");
-        return this.#running.state.snapshot();
+        return withoutUnexamined(this.#running.state.snapshot());
       },
       clock: this.#clock,
       log: this.#log,
@@ -243,7 +246,7 @@ export class Primary {
     });
     const examine = withSchedule(this.#parts.examine);
     const operations = new Operations({ store, examine, now: () => clock.now() });
-    const { gate, lives } = createScriptLife({
+    const { gate, lives, unexamined } = createScriptLife({
       examine,
       store,
       name: this.#name,
@@ -309,6 +312,7 @@ export class Primary {
       warnings,
       gate,
       lives,
+      unexamined,
       store,
       sources,
       workers,
@@ -337,15 +341,44 @@ export class Primary {
     await sources.whenReady();
     cancel();
     gate.begin();
-    await gate.settled();
+    const isOver = this.#examinationGrace();
+    await Promise.race([gate.settled(), isOver]);
     if (this.#isStopping) return;
     lives.begin();
-    await lives.settled();
+    await Promise.race([lives.settled(), isOver]);
     if (this.#isStopping) return;
+    batcher.flushNow();
+    this.#openWithout(running);
     batcher.flushNow();
     replication.open();
     file?.schedule();
     warnings.update();
+  }
+
+  /** Resolves when the scripts of some host may not keep all others waiting any more. */
+  #examinationGrace(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#clock.after(examinationGraceMs, resolve);
+    return promise;
+  }
+
+  /** Hosts of which it is not known yet what serves them answer 503, if nothing served them before. */
+  #openWithout({ gate, lives, unexamined, replication }: Running): void {
+    if (replication.isOpen) return;
+    const hosts = [...gate.wanted.keys()].filter(
+      (host) => gate.isUnexamined(host) || lives.isWaiting(host),
+    );
+    unexamined.begin(
+      hosts.flatMap((host) => {
+        const source = gate.wanted.get(host);
+        return source === undefined ? [] : [[host, source] as const];
+      }),
+    );
+    if (hosts.length === 0) return;
+    this.#log.info(
+      { hosts: hosts.length },
+      `the gateway opens while the scripts of ${hosts.length} hosts are being examined; these hosts answer 503`,
+    );
   }
 
   /** Why `/readyz` answers 503; `null` when it does not. */
@@ -399,6 +432,7 @@ interface Running {
   readonly warnings: Warnings;
   readonly gate: ScriptGate;
   readonly lives: Lives;
+  readonly unexamined: Unexamined;
   readonly store: LifeStore;
   readonly sources: Sources;
   readonly workers: Workers;

@@ -8,6 +8,7 @@ import type { CheckScript, ExamineScript } from "../sandbox/index.ts";
 import type { Change, Source, Tables } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
 import { ScriptGate } from "./scripts.ts";
+import { Unexamined } from "./unexamined.ts";
 
 export interface ScriptLifeOptions {
   /** With the schedule's reading. */
@@ -38,9 +39,29 @@ export function withClosed(tables: Tables): Tables {
 export function createScriptLife(options: ScriptLifeOptions): {
   readonly gate: ScriptGate;
   readonly lives: Lives;
+  readonly unexamined: Unexamined;
 } {
-  const { examine, store, name, live, pass, reports, clock, log, prefix } = options;
-  const lives = new Lives({ pass, examine, store, clock, log, name, live, reports });
+  const { examine, store, name, live, reports, clock, log, prefix } = options;
+  const unexamined = new Unexamined({
+    tables: live,
+    pass: (changes) => pass(changes),
+    isOpen: (host) => gate.isUnexamined(host) || lives.isWaiting(host),
+  });
+  const pass = (changes: readonly Change[]) => {
+    unexamined.passed(changes);
+    options.pass(changes);
+  };
+  const lives = new Lives({
+    pass,
+    examine,
+    store,
+    clock,
+    log,
+    name,
+    live,
+    reports,
+    onSettled: (host) => unexamined.found(host),
+  });
   const check: CheckScript = async (host, tables, isWanted) => {
     const { fault, declared } = await examine(host, tables, isWanted);
     const version = tables.script.get(host)?.version;
@@ -59,8 +80,9 @@ export function createScriptLife(options: ScriptLifeOptions): {
     // Its keys are `scripts/<host>` and `modules/<name>`.
     onRefused: (key, source, reason) => lives.refused(key as Subject, source, reason),
     onKept: (host, source) => lives.kept(host, source),
+    onExamined: (host) => unexamined.found(host),
     hasServed: (host, version) => lives.hasServed(host, version),
     alsoLive: (host) => lives.inService(host),
   });
-  return { gate, lives };
+  return { gate, lives, unexamined };
 }

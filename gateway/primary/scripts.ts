@@ -142,19 +142,15 @@ export class ScriptGate {
     await this.#idle.promise;
   }
 
-  /** Hosts whose source in Consul has yet to be looked at. */
-  unexamined(): readonly string[] {
-    return [...this.#wanted.script.keys()].filter((host) => this.isUnexamined(host));
+  /** What Consul has. */
+  get wanted(): ReadonlyMap<string, Source> {
+    return this.#wanted.script;
   }
 
+  /** Whether the source that Consul has for a host has yet to be looked at. */
   isUnexamined(host: string): boolean {
     const key = `scripts/${host}`;
     return this.#dirty.has(key) || this.#busy.has(key);
-  }
-
-  /** What Consul has for a host. */
-  wanted(host: string): Source | null {
-    return this.#wanted.script.get(host) ?? null;
   }
 
   refused(): readonly Refusal[] {

@@ -79,10 +79,10 @@ export function describeScripts(
   for (const host of new Set([...tables.script.keys(), ...lives.hosts()])) {
     const life = lives.status(host);
     const source = tables.script.get(host);
-    const version = source?.version ?? null;
+    const version = source?.isUnexamined ? null : (source?.version ?? null);
     const trial = tables.trial.get(host)?.source.version ?? null;
     const isWaiting = life.accepted !== null || life.closedUntil !== null;
-    if (version === null && trial === null && !isWaiting) continue;
+    if (source === undefined && trial === null && !isWaiting) continue;
     const at = loadedAt(host);
     const counters =
       version === null ? { calls: 0, errors: 0, lastError: null } : of(host, version);
@@ -90,7 +90,9 @@ export function describeScripts(
       host,
       ...counters,
       version,
-      outOfService: source?.outOfService?.reason ?? null,
+      outOfService: source?.isUnexamined
+        ? "not examined yet"
+        : (source?.outOfService?.reason ?? null),
       loadedAt: at === null ? null : new Date(at).toISOString(),
       trial: trial === null ? null : of(host, trial),
       life,

@@ -5,7 +5,7 @@
 import type { Exchange } from "../engine/engine.ts";
 import type { ScriptReport, Source } from "../state/index.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
-import { decidesByPath, type Match, matchesExchange } from "./match.ts";
+import { decidesByPath, type Match, matchEverything, matchesExchange } from "./match.ts";
 import { applyToRequest, applyToResponse, type LogLine, readOutput } from "./output.ts";
 import type { ProcessorTime } from "./processor-time.ts";
 import { Rest, restMs } from "./rest.ts";
@@ -75,6 +75,7 @@ export class HostedScript implements Script {
       this.#match = { methods, paths: out.paths };
       this.#skipsOnError = out.onError === "skip";
     }
+    if (source.isUnexamined) this.#match = matchEverything;
     this.#housing = housing;
     this.#rest = new Rest(housing.callTimeoutMs);
   }
@@ -117,6 +118,11 @@ export class HostedScript implements Script {
       if (text === "") return;
       applyToRequest(this.#read(text), exchange, steering);
     } catch (error) {
+      if (this.source.isUnexamined) {
+        const message = `the rewrite script of ${this.host} is being examined`;
+        exchange.fail(503, "script_not_examined", message);
+        return;
+      }
       this.#failed(error);
       steering.upstream = "";
       steering.hashKey = "";
@@ -162,9 +168,9 @@ export class HostedScript implements Script {
   #open(): ScriptIsolate {
     const { now, tick } = this.#housing;
     if (this.#isolate === null) {
-      const { outOfService } = this.source;
-      if (outOfService !== undefined) {
-        const message = `out of service: ${outOfService.reason}`;
+      const { outOfService, isUnexamined } = this.source;
+      if (outOfService !== undefined || isUnexamined) {
+        const message = `out of service: ${outOfService?.reason ?? "not examined yet"}`;
         throw new ScriptError({ key: `scripts/${this.host}`, line: 0, column: 0, message });
       }
       const startedMs = now();

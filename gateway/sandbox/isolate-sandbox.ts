@@ -174,6 +174,7 @@ export class IsolateSandbox implements Sandbox {
     for (const before of [this.#scripts.get(host), this.#trials.get(host)?.script]) {
       if (before?.version !== source.version || !this.#hasSameImports(before)) continue;
       const wasOut = before.source.outOfService !== undefined;
+      if (before.source.isUnexamined !== source.isUnexamined) continue;
       if (wasOut === (source.outOfService !== undefined)) return before;
     }
     return null;

@@ -34,6 +34,8 @@ export interface Source {
   readonly modifyIndex: number;
   /** Of a script that is not run although it is what operators want. */
   readonly outOfService?: OutOfService;
+  /** Of a script that is not there yet: whether it may run is still to be found out. */
+  readonly isUnexamined?: true;
 }
 
 /** A version that stalled a worker. Without it, requests that it would have run on fail as if it had failed. */
