@@ -66,8 +66,14 @@ export const attacks: Readonly<Record<string, string>> = {
   "dates with Temporal in them":
     "let big = new Date().toTemporalInstant().epochNanoseconds; for (let at = 0; at < 24; at++) big *= big; null.x",
   "iterators that never end": "new Set({ [Symbol.iterator]: () => ({ next: Object }) }); null.x",
+};
+
+/**
+ * What syntax does to a text that it made: V8 looks at neither clock nor memory meanwhile, so that on a busy
+ * machine one of these may outlast the worker's patience.
+ */
+export const longTexts: Readonly<Record<string, string>> = {
   "an array of thirty million holes": "const list = []; list.length = 2 ** 25 - 1; null.x",
-  // What syntax does to a text that it made. V8 looks at neither clock nor memory meanwhile.
   "a string of 100 MB as a property": `${long} ({})[long]; null.x`,
   "a string of 100 MB as a number": `${long} +long; null.x`,
   "a string of 100 MB in a template": `${long} \`\${long}\`[0]; null.x`,

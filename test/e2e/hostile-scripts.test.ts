@@ -1,9 +1,10 @@
 /** Hostile scripts against a whole gateway: each try is one counted error, and nobody else notices. */
 import { readFileSync } from "node:fs";
 import { expect } from "chai";
-import { attacks, scriptOf, stalls } from "../../bench/scripts/attacks.ts";
+import { attacks, longTexts, scriptOf, stalls } from "../../bench/scripts/attacks.ts";
 import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
+import { eventually } from "../support/registered.ts";
 import { homeHost, Scene } from "./scene.ts";
 
 const [kind] = consulKinds();
@@ -45,6 +46,28 @@ describe("hostile scripts", function () {
       expect(script, name).to.include({ calls: 1, errors: 1 });
     }
     expect(workers.map(({ pid }) => pid)).to.deep.equal(before.workers.map(({ pid }) => pid));
+  });
+
+  it("cost their own host its answer, and no other one, when syntax takes V8 long", async () => {
+    const names = Object.keys(longTexts);
+    for (const [at, name] of names.entries()) {
+      await scene.writes.put(`scripts/long${at}.example`, scriptOf(longTexts[name] ?? ""));
+      await scene.writes.put(`hosts/long${at}.example`, { paths: { "/": "home" } });
+    }
+    await scene.gateway.statusWhen("all scripts are live", ({ scripts }) =>
+      names.every((_, at) =>
+        scripts.some((one) => one.host === `long${at}.example` && one.version !== null),
+      ),
+    );
+    for (const [at, name] of names.entries()) {
+      // On a busy machine it may be the worker's end, and then the connection's.
+      const answer = await scene.gateway.request({ host: `long${at}.example` }).catch(() => null);
+      if (answer !== null) expect(answer.status, name).to.equal(500);
+      const home = () => scene.gateway.request({ host: homeHost }).catch(() => null);
+      await eventually("the other host answers", async () =>
+        expect((await home())?.status, name).to.equal(200),
+      );
+    }
   });
 
   it("are out of service once one stalled a worker, until the source changes", async () => {
