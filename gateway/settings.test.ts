@@ -51,7 +51,7 @@ describe("settings", () => {
       forwardedPath: "normal",
       watchTimeoutMs: 2000,
       maxServiceWatches: 100,
-      script: { memoryMb: 16, callTimeoutMs: 10 },
+      script: { memoryMb: 16, callTimeoutMs: 10, maxIsolates: 200 },
       limits: defaultLimits,
       warnings: [],
     });
@@ -136,6 +136,7 @@ describe("settings", () => {
     [{ drainTimeout: "30" }, '--drain-timeout: "30" is not a duration such as 500ms, 10s or 1m'],
     [{ headTimeout: "0s" }, '--head-timeout: "0s" is shorter than 1ms'],
     [{ bodyTimeout: "25h" }, '--body-timeout: "25h" is longer than 24h'],
+    [{ scriptIsolates: "0" }, '--script-isolates: "0" is not a whole number from 1 to 100000'],
     [{ scriptMemory: "4" }, '--script-memory: "4" is not a whole number from 8 to 4096'],
     [{ engine: "nginx" }, '--engine: "nginx" is not one of: http1, reference'],
     [

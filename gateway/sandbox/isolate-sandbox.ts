@@ -26,6 +26,8 @@ export interface SandboxOptions {
    * Default 2000.
    */
   readonly stallMs?: number;
+  /** An isolate is put away that nobody used for so many milliseconds, or half as many more. Default 600,000. */
+  readonly idleMs?: number;
   /** A file descriptor that takes lines of JSON, `InsideWords` and `LastWords`. Default: none. */
   readonly lastWordsDescriptor?: number;
 }
@@ -46,6 +48,7 @@ interface HostedTrial {
 }
 
 const defaultStallMs = 2_000;
+const defaultIdleMs = 600_000;
 /** Exchanges that began under an older version of a script may use its isolate for this long. */
 const retiredForMs = 30_000;
 const emptyTables: ScriptTables = { script: new Map(), module: new Map(), setting: new Map() };
@@ -65,6 +68,9 @@ export class IsolateSandbox implements Sandbox {
   readonly #open = new Set<HostedScript>();
   readonly #retired: { readonly script: HostedScript; readonly untilMs: number }[] = [];
   #ticks = 0;
+  /** What `#ticks` was when idle isolates were looked for, the last time and the time before. */
+  #ticksSeen: readonly [number, number] = [0, 0];
+  readonly #sweeps: NodeJS.Timeout;
 
   constructor(options: SandboxOptions) {
     this.#limits = { ...defaultSandboxLimits, ...options.limits };
@@ -90,6 +96,8 @@ export class IsolateSandbox implements Sandbox {
         return this.#ticks;
       },
     };
+    const idleMs = options.idleMs ?? defaultIdleMs;
+    this.#sweeps = setInterval(() => this.#putAwayIdle(), idleMs / 2).unref();
   }
 
   /** How many isolates there are now. */
@@ -144,6 +152,7 @@ export class IsolateSandbox implements Sandbox {
   }
 
   dispose(): void {
+    clearInterval(this.#sweeps);
     for (const script of this.#open) script.putAway();
     this.#open.clear();
     this.#scripts.clear();
@@ -221,6 +230,17 @@ export class IsolateSandbox implements Sandbox {
     if (least === null) return;
     least.putAway();
     this.#open.delete(least);
+  }
+
+  /** A host that is asked in the morning only gives its megabytes back for the rest of the day. */
+  #putAwayIdle(): void {
+    const [twiceAgo, onceAgo] = this.#ticksSeen;
+    for (const script of this.#open) {
+      if ((script.isolate?.lastUsed ?? 0) > twiceAgo) continue;
+      script.putAway();
+      this.#open.delete(script);
+    }
+    this.#ticksSeen = [onceAgo, this.#ticks];
   }
 
   #retire(script: HostedScript): void {

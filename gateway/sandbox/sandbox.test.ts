@@ -1,4 +1,6 @@
 import { expect } from "chai";
+import { until } from "../../test/support/conditions.ts";
+import { IsolateSandbox } from "./isolate-sandbox.ts";
 import type { TestExchange } from "./test-exchange.ts";
 import { Bench, tables } from "./test-sandbox.ts";
 
@@ -380,6 +382,23 @@ describe("createSandbox", () => {
     expect(bodyOf(one, b), "was put away").to.equal("1");
     expect(bodyOf(one, c), "made room for b").to.equal("1");
     expect(one.report(b).calls).to.equal(2);
+  });
+
+  it("puts an isolate away that nobody uses, and leaves one alone that is used", async () => {
+    const [idle, busy] = ["idle.example.com", "busy.example.com"];
+    const one = bench(tables({ [idle]: counting, [busy]: counting }), { idleMs: 200 });
+    expect(bodyOf(one, idle)).to.equal("1");
+    let calls = 0;
+    const { sandbox } = one;
+    if (!(sandbox instanceof IsolateSandbox)) throw new Error("another sandbox");
+    await until("one of two is left", () => {
+      calls += 1;
+      expect(bodyOf(one, busy)).to.equal(String(calls));
+      return sandbox.isolates === 1;
+    });
+    expect(calls).to.be.above(1);
+    expect(bodyOf(one, idle), "begins anew").to.equal("1");
+    expect(one.report(idle).calls).to.equal(2);
   });
 
   it("lets an exchange finish with the version that it began with", () => {

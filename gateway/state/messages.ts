@@ -14,7 +14,11 @@ export interface WorkerSettings {
   readonly trustedProxies: readonly string[];
   /** How many sockets it accepts from; see `listeningDescriptors`. */
   readonly listeners: number;
-  readonly script: { readonly memoryMb: number; readonly callTimeoutMs: number };
+  readonly script: {
+    readonly memoryMb: number;
+    readonly callTimeoutMs: number;
+    readonly maxIsolates: number;
+  };
   /** How long a request for a service that nobody watches yet may wait. Default 2000. */
   readonly watchTimeoutMs: number;
   readonly logLevel: string;

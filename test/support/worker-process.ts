@@ -13,7 +13,7 @@ export const plainWorkerSettings: WorkerSettings = {
   accessLog: null,
   trustedProxies: [],
   listeners: 1,
-  script: { memoryMb: 16, callTimeoutMs: 10 },
+  script: { memoryMb: 16, callTimeoutMs: 10, maxIsolates: 200 },
   watchTimeoutMs: 1_000,
   logLevel: "fatal",
   idPrefix: "t1",
