@@ -40,7 +40,7 @@ await runToEnd(async (later) => {
 
   const registrator = startRegistrator(docker, parts.consul.url);
   later(() => endOf(registrator));
-  await parts.start();
+  await parts.start(["--expose", "all"]);
   const times = await timeRuns();
   const polite = await loadOverStops(2);
   const abrupt = await loadOverStops(0);

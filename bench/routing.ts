@@ -8,6 +8,7 @@ import type { Peer } from "../gateway/engine/peer.ts";
 import { Router } from "../gateway/routing/index.ts";
 import type {
   Change,
+  Datacenter,
   HostDocument,
   Instance,
   Tables,
@@ -22,6 +23,7 @@ const tables = {
   host: new Map<string, HostDocument>(),
   service: new Map<string, readonly Instance[]>(),
   catalog: new Map<string, readonly string[]>(),
+  datacenter: new Map<string, Datacenter>([["dc1", { own: true, catalog: true }]]),
   script: new Map(),
   module: new Map(),
   setting: new Map(),
@@ -101,7 +103,7 @@ function hosts(make: (i: number) => string): readonly string[] {
 function run(names: readonly string[], path: string, count: number): number {
   let picked = 0;
   for (let i = 0; i < count; i += 1) {
-    const upstream = router.resolve(names[i & 1_023] ?? "", path);
+    const upstream = router.resolve(names[i & 1_023] ?? "", path, "all");
     if (upstream?.pick(first, i) !== null) picked += 1;
   }
   return picked;

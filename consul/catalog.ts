@@ -1,5 +1,5 @@
-/** The names of the local datacenter's services with their tags: `GET /v1/catalog/services`. */
-import type { Change } from "../gateway/state/index.ts";
+/** The names of a datacenter's services with their tags: `GET /v1/catalog/services`. */
+import { type Change, serviceKey } from "../gateway/state/index.ts";
 import type { ConsulClient } from "./client.ts";
 import type { Clock } from "./clock.ts";
 import { ConsulError } from "./errors.ts";
@@ -8,12 +8,17 @@ import type { Answer, WatchEvent, WatchQuery } from "./watch.ts";
 
 export type CatalogNames = ReadonlyMap<string, readonly string[]>;
 
-/** Catalog API page, "List Services". */
+/** Catalog API page, "List Services". `datacenter`: another than the own one. */
 export async function readCatalog(
   consul: ConsulClient,
   query: WatchQuery,
+  datacenter: string | null = null,
 ): Promise<Answer<CatalogNames>> {
-  const { index, body, filtered } = await consul.read({ path: "/catalog/services", ...query });
+  const { index, body, filtered } = await consul.read({
+    path: "/catalog/services",
+    ...(datacenter === null ? {} : { query: { dc: datacenter } }),
+    ...query,
+  });
   return {
     index: index ?? 0,
     value: decodeCatalog(`${consul.url}/v1/catalog/services`, body),
@@ -37,13 +42,16 @@ export function decodeCatalog(where: string, body: unknown): CatalogNames {
 }
 
 export class Catalog {
+  /** `null`: the own one. */
+  readonly #datacenter: string | null;
   readonly #ledger: Ledger;
   readonly #values: Map<string, readonly string[]>;
   #answers = 0;
   #wasFiltered = false;
 
-  constructor(clock: Clock, previous: CatalogNames | undefined) {
-    this.#values = new Map(previous ?? []);
+  constructor(clock: Clock, datacenter: string | null, previous: CatalogNames) {
+    this.#datacenter = datacenter;
+    this.#values = new Map(previous);
     this.#ledger = new Ledger(clock, this.#values.keys());
   }
 
@@ -80,14 +88,14 @@ export class Catalog {
       const tags = event.value.get(key);
       if (tags === undefined) continue;
       this.#values.set(key, tags);
-      changes.push({ kind: "catalog", key, value: tags });
+      changes.push({ kind: "catalog", key: this.#keyOf(key), value: tags });
     }
     for (const key of gone) this.#remove(key, changes);
     return changes;
   }
 
   held(): readonly Hold[] {
-    return this.#ledger.held();
+    return this.#ledger.held().map((hold) => ({ ...hold, name: this.#keyOf(hold.name) }));
   }
 
   release(): Change[] {
@@ -97,6 +105,11 @@ export class Catalog {
   }
 
   #remove(key: string, changes: Change[]): void {
-    if (this.#values.delete(key)) changes.push({ kind: "catalog", key, value: null });
+    if (!this.#values.delete(key)) return;
+    changes.push({ kind: "catalog", key: this.#keyOf(key), value: null });
+  }
+
+  #keyOf(name: string): string {
+    return serviceKey({ name, datacenter: this.#datacenter });
   }
 }

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { SiteNames } from "../gateway/state/index.ts";
 import { ManualClock } from "./fixtures/clocks.ts";
 import { Folder } from "./folder.ts";
 import { decodeItems, type KvItem } from "./kv.ts";
@@ -21,6 +22,7 @@ function open(previous?: ConstructorParameters<typeof Folder<"host">>[0]["previo
     prefix: "sluice/hosts/",
     clock: new ManualClock(),
     log: { debug: keep, info: keep, warn: keep },
+    sites: () => new SiteNames("dc1"),
     previous,
   });
   const apply = (
@@ -96,10 +98,33 @@ describe("a folder of keys", () => {
     ]);
     expect(folder.values.get("a.example")?.paths[0]?.shares[0]?.upstream).to.equal("api");
     expect(folder.refused()[0]?.error).to.equal(
-      "sluice/hosts/A.example: names the same as sluice/hosts/a.example",
+      "sluice/hosts/A.example: names the same as sluice/hosts/a.example, which holds",
     );
     expect(apply([item("A.example", toWeb, 1)])).to.deep.equal(["a.example"]);
     expect(folder.refused()).to.deep.equal([]);
+  });
+
+  it("has one entry for every spelling of a service: the site's own name wins, else the first", () => {
+    const { apply, folder } = open();
+    const short = item("shop", toWeb, 1);
+    const long = item("shop.service.consul", toApi, 2);
+    const own = item("shop.service.dc1.consul", toApi, 3);
+    const refused = () => folder.refused().map(({ error }) => error);
+    expect(apply([own])).to.deep.equal(["shop"]);
+    expect(refused()).to.deep.equal([]);
+    expect(apply([short, long, own])).to.deep.equal(["shop"]);
+    expect(folder.values.get("shop")?.paths[0]?.shares[0]?.upstream).to.equal("web");
+    expect(refused()).to.have.members([
+      "sluice/hosts/shop.service.consul: names the same as sluice/hosts/shop, which holds",
+      "sluice/hosts/shop.service.dc1.consul: names the same as sluice/hosts/shop, which holds",
+    ]);
+    expect(apply([long, own])).to.deep.equal(["shop"]);
+    expect(refused()).to.deep.equal([
+      "sluice/hosts/shop.service.dc1.consul: names the same as sluice/hosts/shop.service.consul, which holds",
+    ]);
+    expect(apply([])).to.deep.equal(["shop gone"]);
+    expect(apply([item("v2.shop.service.consul", toWeb, 9)])).to.deep.equal([]);
+    expect(refused()[0]).to.contain("has a tag of a service");
   });
 
   it("refuses what is not UTF-8", () => {
@@ -149,7 +174,9 @@ describe("a folder of keys", () => {
 
   it("gives a script's source its SHA-256 and its ModifyIndex", () => {
     const log = { debug: () => {}, info: () => {}, warn: () => {} };
-    const folder = new Folder({ kind: "script", prefix: "s/", clock: new ManualClock(), log });
+    const sites = () => new SiteNames(null);
+    const clock = new ManualClock();
+    const folder = new Folder({ kind: "script", prefix: "s/", clock, log, sites });
     const value = [
       { ...item("", "", 7), key: "s/a.example", encoded: Buffer.from("export").toString("base64") },
     ];

@@ -13,7 +13,7 @@ import {
   parseSetting,
   parseUpstreamDocument,
 } from "../gateway/documents/index.ts";
-import type { Change, Entries } from "../gateway/state/index.ts";
+import type { Change, Entries, SiteNames } from "../gateway/state/index.ts";
 import { type Clock, timeText } from "./clock.ts";
 import type { KvItem } from "./kv.ts";
 import { findSuspicion, type Hold, Ledger, type Shown } from "./ledger.ts";
@@ -64,6 +64,8 @@ export interface FolderOptions<K extends DocumentKind> {
   readonly prefix: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Which host is which site; the same from the first answer on. */
+  readonly sites: () => SiteNames;
   /** The last known good values. */
   readonly previous?: ReadonlyMap<string, Entries[K]> | undefined;
 }
@@ -149,23 +151,22 @@ export class Folder<K extends DocumentKind> {
   }
 
   /**
-   * The items by the name that they carry. Where two keys spell the same host, the one that is spelt
-   * as the host is wins; what cannot be named is refused by its key.
+   * The items by the name that they carry. Where several keys spell the same site, the one that is spelt
+   * as the site is wins, else the first in the order of keys; what cannot be named is refused by its key.
    */
   #nameItems(items: readonly KvItem[]): ReadonlyMap<string, KvItem> {
     const { kind, prefix } = this.#options;
+    const sites = this.#options.sites();
     const keys = new Set(items.map((item) => item.key));
     for (const key of this.#refused.keys()) if (!keys.has(key)) this.#refused.delete(key);
     const named = new Map<string, KvItem>();
     for (const item of items) {
       try {
-        const name = parseEntryName(kind, item.key, item.key.slice(prefix.length));
+        const name = parseEntryName(kind, item.key, item.key.slice(prefix.length), sites);
         const canonical = `${prefix}${name}`;
-        const other = item.key === canonical || !keys.has(canonical) ? named.get(name) : item;
-        if (other !== undefined) {
-          const same = other === item ? canonical : other.key;
-          throw new DocumentError("bad_key", item.key, `names the same as ${same}`);
-        }
+        const winner = keys.has(canonical) ? canonical : (named.get(name)?.key ?? item.key);
+        if (winner !== item.key)
+          throw new DocumentError("bad_key", item.key, `names the same as ${winner}, which holds`);
         named.set(name, item);
       } catch (error) {
         if (!(error instanceof DocumentError)) throw error;

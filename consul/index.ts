@@ -1,5 +1,6 @@
 /** The door of the Consul room: the client, the sources of the desired state, errors as one line. */
 export { ConsulClient, createConsul } from "./client.ts";
+export { readOwnDatacenter } from "./datacenters.ts";
 export type { ConsulOptions, Environment, TlsOptions } from "./environment.ts";
 export { ConsulOptionsError } from "./environment.ts";
 export type { ConsulErrorCode } from "./errors.ts";

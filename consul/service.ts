@@ -33,8 +33,6 @@ export class Service {
   /** A request asked for it; a document names it. It is in use while either holds. */
   asked = false;
   named = false;
-  /** Asked for, of another datacenter, and not yet known to exist: when that is given up. */
-  probeUntil: number | null = null;
   /** Since when nothing but an earlier request speaks for it. */
   unlistedSince: number | null = null;
 

@@ -5,7 +5,6 @@
 import type { Change, Instance } from "../gateway/state/index.ts";
 import type { ConsulClient } from "./client.ts";
 import type { Clock } from "./clock.ts";
-import { Datacenters } from "./datacenters.ts";
 import { Service } from "./service.ts";
 import { type ServiceId, splitServiceKey } from "./service-key.ts";
 import { UnknownServices } from "./unknown-services.ts";
@@ -19,8 +18,10 @@ export interface ServicesOptions {
   readonly waitMs: number;
   readonly maxWatches: number;
   readonly emit: (changes: readonly Change[]) => void;
-  /** The local datacenter's catalog. */
-  readonly catalog: { readonly known: boolean; has(name: string): boolean };
+  /** The catalog of a datacenter, `null` being the own one; `null` when it is not followed. */
+  readonly catalogOf: (
+    datacenter: string | null,
+  ) => { readonly known: boolean; has(name: string): boolean } | null;
   readonly previous?: ReadonlyMap<string, readonly Instance[]> | undefined;
 }
 
@@ -36,41 +37,35 @@ export interface HeldService {
 /** A service that no document names stays in use this long after it left the catalog. */
 export const lingerMs = 10 * 60_000;
 const sweepMs = 1_000;
-/** Requests for what is not known to exist: how many at once, and how long each may take. */
-const maxProbes = 100;
-const probeMs = 10_000;
 const maxPending = 1_000;
 
 export class Services {
   readonly #options: ServicesOptions;
   readonly #inUse = new Map<string, Service>();
   readonly #slots: WatchSlots;
-  readonly #datacenters: Datacenters;
   readonly #unknown: UnknownServices;
   /** Asked for before the catalog was known. */
   readonly #pending = new Set<string>();
-  #probes = 0;
   #cancelSweep: (() => void) | null = null;
 
   constructor(options: ServicesOptions) {
     this.#options = options;
-    this.#datacenters = new Datacenters(options.consul, options.clock);
     this.#unknown = new UnknownServices(options.clock);
     this.#slots = new WatchSlots({
       clock: options.clock,
       random: options.random,
       maxWatches: options.maxWatches,
-      poll: (key, signal) => this.#poll(key, signal),
+      poll: async (key, signal) => this.#inUse.get(key)?.poll(signal),
     });
   }
 
   start(): void {
-    const { previous, catalog, emit } = this.#options;
+    const { previous, emit } = this.#options;
     const leftOver: Change[] = [];
     for (const [key, instances] of previous ?? []) {
       const query = splitServiceKey(key);
       // What was in use before is in use again: its instances serve already.
-      if (query !== null && (instances.length > 0 || catalog.has(key)))
+      if (query !== null && (instances.length > 0 || this.#isInCatalog(query)))
         this.#open(key, query).asked = true;
       else leftOver.push({ kind: "service", key, value: null });
     }
@@ -97,10 +92,9 @@ export class Services {
       service.asked = true;
       return;
     }
-    if (query.datacenter !== null) this.#probe(key, query);
-    else if (!this.#options.catalog.known) {
+    if (query.datacenter === null && !this.#isCatalogKnown) {
       if (this.#pending.size < maxPending) this.#pending.add(key);
-    } else if (this.#options.catalog.has(query.name)) this.#open(key, query).asked = true;
+    } else if (this.#isInCatalog(query)) this.#open(key, query).asked = true;
     else this.#options.emit(this.#unknown.add(key));
   }
 
@@ -117,18 +111,27 @@ export class Services {
     }
   }
 
-  /** The catalog changed; `names`: the services that came, went or have other tags. */
-  catalogChanged(names: Iterable<string>): void {
-    for (const name of names) {
-      const service = this.#inUse.get(name);
+  /** The own datacenter has this name now; what was in use under it has a key without it. */
+  ownDatacenter(name: string): void {
+    for (const service of [...this.#inUse.values()]) {
+      if (service.datacenter === name) this.#close(service);
+    }
+  }
+
+  /** A catalog changed; `keys`: the services that came, went or have other tags. */
+  catalogChanged(keys: Iterable<string>): void {
+    for (const key of keys) {
+      const service = this.#inUse.get(key);
       if (service === undefined) continue;
       this.#follow(service);
       this.#slots.urge(service);
     }
     const waiting = [...this.#pending, ...this.#unknown.keys()];
     this.#pending.clear();
-    for (const key of waiting)
-      if (!this.#unknown.has(key) || this.#options.catalog.has(key)) this.use(key);
+    for (const key of waiting) {
+      const query = splitServiceKey(key);
+      if (!this.#unknown.has(key) || (query !== null && this.#isInCatalog(query))) this.use(key);
+    }
   }
 
   /** Resolves once every service that has a watch now has had its first answer, or an error. */
@@ -171,10 +174,7 @@ export class Services {
 
   #open(key: string, query: ServiceId): Service {
     const known = this.#inUse.get(key);
-    if (known !== undefined) {
-      if (known.probeUntil !== null) this.#confirm(known);
-      return known;
-    }
+    if (known !== undefined) return known;
     const service = this.#create(key, query);
     this.#follow(service);
     return service;
@@ -204,41 +204,8 @@ export class Services {
     else this.#slots.add(service);
   }
 
-  /** Asks once whether another datacenter has the service, before anything of it is kept. */
-  #probe(key: string, query: ServiceId): void {
-    if (this.#unknown.has(key) || this.#probes >= maxProbes) return;
-    const service = this.#create(key, query);
-    service.probeUntil = this.#options.clock.now() + probeMs;
-    this.#probes += 1;
-    this.#follow(service);
-  }
-
-  #confirm(service: Service): void {
-    service.probeUntil = null;
-    this.#probes -= 1;
-    this.#follow(service);
-  }
-
-  async #poll(key: string, signal: AbortSignal): Promise<void> {
-    const service = this.#inUse.get(key);
-    if (service === undefined) return;
-    if (service.probeUntil !== null && service.datacenter !== null) {
-      const exists = await this.#datacenters.has(service.datacenter, signal);
-      if (!exists && this.#inUse.get(key) === service) return this.#dismiss(service);
-    }
-    await service.poll(signal);
-  }
-
   #onInstances(service: Service, isChange: boolean): void {
     if (this.#inUse.get(service.key) !== service) return;
-    if (service.probeUntil !== null) {
-      if (!service.instances.isRegistered) {
-        this.#dismiss(service);
-        return;
-      }
-      service.asked = true;
-      this.#confirm(service);
-    }
     if (isChange) this.#slots.noteChange(service);
     this.#follow(service);
     this.#emitInstances(service);
@@ -248,12 +215,6 @@ export class Services {
     this.#options.emit([{ kind: "service", key, value: instances.instances() }]);
   }
 
-  /** A probed service that does not exist. */
-  #dismiss(service: Service): void {
-    this.#forget(service);
-    this.#options.emit(this.#unknown.add(service.key));
-  }
-
   #close(service: Service): void {
     this.#forget(service);
     this.#options.emit([{ kind: "service", key: service.key, value: null }]);
@@ -261,7 +222,6 @@ export class Services {
 
   #forget(service: Service): void {
     this.#inUse.delete(service.key);
-    if (service.probeUntil !== null) this.#probes -= 1;
     this.#slots.remove(service);
     service.close();
   }
@@ -278,8 +238,7 @@ export class Services {
     const now = this.#options.clock.now();
     for (const service of this.#inUse.values()) {
       if (service.instances.settle()) this.#emitInstances(service);
-      if (service.probeUntil !== null && service.probeUntil <= now) this.#forget(service);
-      else if (this.#isListed(service)) service.unlistedSince = null;
+      if (this.#isListed(service)) service.unlistedSince = null;
       else {
         service.unlistedSince ??= now;
         if (now - service.unlistedSince >= lingerMs) this.#close(service);
@@ -291,18 +250,26 @@ export class Services {
     if (changes.length > 0) this.#options.emit(changes);
   }
 
+  get #isCatalogKnown(): boolean {
+    return this.#options.catalogOf(null)?.known ?? false;
+  }
+
+  #isInCatalog({ name, datacenter }: ServiceId): boolean {
+    return this.#options.catalogOf(datacenter)?.has(name) ?? false;
+  }
+
   /** Whether anything but an earlier request speaks for it; true as long as that is not known. */
   #isListed(service: Service): boolean {
-    if (service.named || service.probeUntil !== null) return true;
+    if (service.named) return true;
     if (service.datacenter !== null)
       return !service.instances.answered || service.instances.isRegistered;
-    return !this.#options.catalog.known || this.#options.catalog.has(service.name);
+    return !this.#isCatalogKnown || this.#isInCatalog(service);
   }
 
   /** Neither the local catalog nor its own last answer has it, and nothing of it is held. */
-  #isAway({ datacenter, name, instances }: Service): boolean {
-    const { catalog } = this.#options;
+  #isAway(service: Service): boolean {
+    const { datacenter, instances } = service;
     if (datacenter !== null || !instances.answered || instances.isRegistered) return false;
-    return catalog.known && !catalog.has(name);
+    return this.#isCatalogKnown && !this.#isInCatalog(service);
   }
 }

@@ -124,14 +124,18 @@ for (const kind of consulKinds())
       await becomes(() => seen.ports("nobody"), [4009]);
     });
 
-    it("watch a service of a named datacenter once it is known to exist", async () => {
+    it("know the own datacenter, and its services by names with and without it", async () => {
       await operator.register("thumb", 4001);
+      await operator.put("upstreams/t", { service: "thumb.service.dc1.consul" });
       await begin();
+      expect(seen.value("datacenter", "dc1")).to.deep.equal({ own: true, catalog: true });
+      expect(seen.ports("thumb")).to.deep.equal([4001]);
       seen.sources.use("thumb@dc1");
-      seen.sources.use("none@dc1");
-      await becomes(() => seen.ports("thumb@dc1"), [4001]);
-      await becomes(() => seen.value("service", "none@dc1"), []);
+      seen.sources.use("@dc1");
+      seen.sources.use("@nowhere");
+      await becomes(() => seen.value("service", "thumb@dc1"), []);
       expect(seen.sources.status()).to.include({ servicesInUse: 1, polled: 0 });
+      expect(seen.sources.status().watches).to.have.length(8);
     });
 
     it("drop a service that no document names any more", async () => {

@@ -7,14 +7,15 @@ import { type DocumentKind, folders } from "../gateway/documents/index.ts";
 import {
   type Change,
   type HostDocument,
-  parseServiceName,
-  serviceKey,
+  SiteNames,
   type Tables,
   type UpstreamDocument,
 } from "../gateway/state/index.ts";
-import { Catalog, readCatalog } from "./catalog.ts";
+import { readCatalog } from "./catalog.ts";
+import { Catalogs } from "./catalogs.ts";
 import type { ConsulClient } from "./client.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { Datacenters } from "./datacenters.ts";
 import { Folder, type RefusedKey } from "./folder.ts";
 import { readKeys } from "./kv.ts";
 import type { Log } from "./log.ts";
@@ -71,9 +72,11 @@ export class ConsulSources {
   readonly #options: ConsulSourcesOptions;
   readonly #clock: Clock;
   readonly #folders: Folders;
-  readonly #catalog: Catalog;
+  readonly #datacenters: Datacenters;
+  readonly #catalogs: Catalogs;
   readonly #services: Services;
   readonly #base: readonly BaseWatch[];
+  #sites = new SiteNames(null);
   /** Names of the base watches that have not answered yet. */
   readonly #unanswered = new Set<string>();
   readonly #ready = Promise.withResolvers<void>();
@@ -90,15 +93,22 @@ export class ConsulSources {
       setting: this.#folder("setting"),
       life: this.#folder("life"),
     };
-    this.#catalog = new Catalog(clock, previous?.catalog);
+    const waitMs = options.waitMs ?? defaultWaitMs;
+    this.#datacenters = new Datacenters({
+      ...{ consul, clock, log: options.log, emit: options.emit },
+      onOwn: (name) => this.#takeOwnDatacenter(name),
+      previous: previous?.datacenter,
+    });
+    this.#catalogs = new Catalogs({
+      ...{ consul, clock, random, waitMs, datacenters: this.#datacenters },
+      emit: (changes) => this.#takeCatalog(changes),
+      previous: previous?.catalog,
+      previousDatacenters: previous?.datacenter,
+    });
     this.#services = new Services({
-      consul,
-      clock,
-      random,
-      waitMs: options.waitMs ?? defaultWaitMs,
+      ...{ consul, clock, random, waitMs, emit: options.emit },
       maxWatches: options.maxServiceWatches ?? 100,
-      emit: options.emit,
-      catalog: this.#catalog,
+      catalogOf: (datacenter) => this.#catalogs.of(datacenter),
       previous: previous?.service,
     });
     this.#base = [
@@ -109,12 +119,18 @@ export class ConsulSources {
 
   start(): void {
     for (const watch of this.#base) watch.start();
+    this.#catalogs.start();
     this.#services.start();
   }
 
   /** Resolves when no query, connection or timer of it is left. It cannot start again. */
   async stop(): Promise<void> {
-    await Promise.all([...this.#base.map((watch) => watch.stop()), this.#services.stop()]);
+    this.#datacenters.stop();
+    await Promise.all([
+      ...this.#base.map((watch) => watch.stop()),
+      this.#catalogs.stop(),
+      this.#services.stop(),
+    ]);
   }
 
   /**
@@ -128,10 +144,12 @@ export class ConsulSources {
 
   /**
    * A request asks for this `serviceKey`: it is watched from now on. When there is no such service an
-   * empty list is emitted, so that whoever asked need not wait.
+   * empty list is emitted, so that whoever asked need not wait. `@` and a datacenter: its catalog is watched, so
+   * that it can be told whether it has a service.
    */
   use(service: string): void {
-    this.#services.use(service);
+    if (service.startsWith("@")) this.#catalogs.follow(service.slice(1));
+    else this.#services.use(service);
   }
 
   /**
@@ -141,7 +159,7 @@ export class ConsulSources {
   release(): number {
     const changes = [
       ...Object.values(this.#folders).flatMap((folder) => folder.release()),
-      ...this.#catalog.release(),
+      ...this.#catalogs.release(),
     ];
     if (changes.length > 0) this.#options.emit(changes);
     const released = changes.length + this.#services.release();
@@ -158,13 +176,13 @@ export class ConsulSources {
     return {
       consul: this.#options.consul.url,
       stale: findStale(base),
-      watches: [...base, ...this.#services.watches()],
+      watches: [...base, ...this.#catalogs.watches(), ...this.#services.watches()],
       refused: Object.values(this.#folders).flatMap((folder) => folder.refused()),
       held: [
         ...(Object.keys(folders) as DocumentKind[]).flatMap((kind) =>
           held(kind, this.#folders[kind].held()),
         ),
-        ...held("catalog", this.#catalog.held()),
+        ...held("catalog", this.#catalogs.held()),
         ...this.#services.held().map(({ key, since, why, instances }) => ({
           kind: "service" as const,
           key,
@@ -184,6 +202,7 @@ export class ConsulSources {
       prefix: `${prefix}${folders[kind]}`,
       clock: this.#clock,
       log,
+      sites: () => this.#sites,
       previous: previous?.[kind],
     });
   }
@@ -193,12 +212,21 @@ export class ConsulSources {
       name: "catalog",
       query: (query) => readCatalog(this.#options.consul, query),
       onAnswer: (event) => {
-        const changes = this.#catalog.apply(event);
-        this.#emit(changes);
-        this.#services.catalogChanged(changes.map((change) => change.key));
+        this.#takeCatalog(this.#catalogs.own.apply(event));
         this.#answered("catalog");
       },
     });
+  }
+
+  #takeCatalog(changes: readonly Change[]): void {
+    this.#emit(changes);
+    const services = changes.filter(({ kind }) => kind === "catalog");
+    this.#services.catalogChanged(services.map(({ key }) => key));
+  }
+
+  #takeOwnDatacenter(name: string | null): void {
+    this.#sites = new SiteNames(name);
+    if (name !== null) this.#services.ownDatacenter(name);
   }
 
   #watchFolder(kind: DocumentKind): BaseWatch {
@@ -220,6 +248,11 @@ export class ConsulSources {
     this.#unanswered.add(options.name);
     return new Watch({
       ...options,
+      // Which keys are about the same site depends on the own datacenter.
+      query: async (query) => {
+        await this.#datacenters.learn();
+        return options.query(query);
+      },
       clock: this.#clock,
       random,
       waitMs,
@@ -246,7 +279,8 @@ export class ConsulSources {
     const { prefix } = this.#options;
     if (this.#unanswered.has(`${prefix}${folders.upstream}`)) return;
     if (this.#unanswered.has(`${prefix}${folders.host}`)) return;
-    this.#services.name(namedServices(this.#folders.upstream.values, this.#folders.host.values));
+    const { upstream, host } = this.#folders;
+    this.#services.name(namedServices(upstream.values, host.values, this.#sites));
   }
 }
 
@@ -257,11 +291,12 @@ type BaseWatch = Pick<Watch<unknown>, "start" | "stop" | "status">;
 export function namedServices(
   upstreams: ReadonlyMap<string, UpstreamDocument>,
   hosts: ReadonlyMap<string, HostDocument>,
+  sites: SiteNames,
 ): ReadonlySet<string> {
   const keys = new Set<string>();
   const add = (name: string) => {
-    const query = parseServiceName(name);
-    if (query !== null) keys.add(serviceKey(query));
+    const service = sites.find(name);
+    if (service !== null) keys.add(service.key);
   };
   for (const { service } of upstreams.values()) if (service !== null) add(service);
   for (const { paths } of hosts.values())

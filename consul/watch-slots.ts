@@ -35,7 +35,7 @@ export class WatchSlots {
   /** Keeps a service up to date from now on, by a watch if there is one for it. It is read at once. */
   add(service: Service): void {
     if (this.#watched.has(service)) return;
-    if (this.#watched.size < this.#maxWatches && service.probeUntil === null) this.#watch(service);
+    if (this.#watched.size < this.#maxWatches) this.#watch(service);
     else this.#wait(service);
   }
 
@@ -43,14 +43,14 @@ export class WatchSlots {
   remove(service: Service): void {
     if (this.#waiting.delete(service)) this.#poller.remove(service.key);
     if (!this.#unwatch(service)) return;
-    const next = [...this.#waiting].findLast(({ probeUntil }) => probeUntil === null);
+    const next = [...this.#waiting].at(-1);
     if (next !== undefined) this.#watch(next);
   }
 
   /** A service changed: one that is polled gets the slot of the one that has been quiet for longest. */
   noteChange(service: Service): void {
     if (this.#watched.delete(service)) this.#watched.add(service);
-    if (!this.#waiting.has(service) || service.probeUntil !== null) return;
+    if (!this.#waiting.has(service)) return;
     const [quietest] = this.#watched;
     if (quietest === undefined) return;
     this.#unwatch(quietest);

@@ -161,6 +161,7 @@ program
   .command("demo")
   .description("agent, gateway and a few services on this machine, to be tried with curl")
   .option("--http <ADDRESS:PORT>", "where the gateway accepts requests", "127.0.0.1:8080")
+  .option("--internal <ADDRESS:PORT>", "the same for clients inside", "127.0.0.1:8081")
   .option("--admin <ADDRESS:PORT>", "the gateway's admin address", "127.0.0.1:1995")
   .option("--agent <ADDRESS:PORT>", "the agent's address", "127.0.0.1:8500")
   .action(

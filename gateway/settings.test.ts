@@ -30,6 +30,7 @@ describe("settings", () => {
     expect(settings).to.deep.equal({
       consul: { url: null, named: false },
       http: { host: "0.0.0.0", port: 8080 },
+      expose: "tagged",
       internal: null,
       admin: { host: "127.0.0.1", port: 1995 },
       adminAccess: {

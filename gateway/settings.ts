@@ -25,6 +25,7 @@ import {
   oneOf,
   text,
 } from "./settings-values.ts";
+import { type Exposure, exposures } from "./state/index.ts";
 
 /** The key is the field in the file; the flag and the variable are made from it. */
 const table = {
@@ -47,9 +48,17 @@ const table = {
     fallback: "0.0.0.0:8080",
     schema: address(),
   },
+  expose: {
+    argument: "WHAT",
+    meaning:
+      "What --http exposes: documents (hosts with a document or a script that answers), tagged (also services with the tag sluice, sluice.enable=true or urlprefix-...) or all (also every service by its name).",
+    fallback: "tagged",
+    schema: oneOf(...exposures),
+  },
   internal: {
     argument: "ADDRESS:PORT",
-    meaning: "A second address where requests are accepted.",
+    meaning:
+      "A second address where requests are accepted, which exposes every service by its name: for clients inside.",
     fallback: null,
     schema: address(),
   },
@@ -165,6 +174,8 @@ export interface Settings {
     readonly named: boolean;
   };
   readonly http: Address;
+  /** What `http` exposes. */
+  readonly expose: Exposure;
   /** `null`: there is none. */
   readonly internal: Address | null;
   readonly admin: Address;
@@ -274,6 +285,7 @@ export async function loadSettings(
       named: consul.where !== null,
     },
     http: get("http"),
+    expose: get("expose"),
     internal: get("internal"),
     admin: get("admin"),
     adminAccess: {

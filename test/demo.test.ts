@@ -54,8 +54,8 @@ class RunningDemo {
   /** Without a port: any free one. */
   constructor(ports: Ports) {
     const at = (port = 0) => `127.0.0.1:${port}`;
-    const flags = ["--agent", at(ports.agent), "--http", at(ports.http), "--admin", at()];
-    this.process = spawn(process.execPath, [cli, "demo", ...flags], {
+    const flags = ["--agent", at(ports.agent), "--http", at(ports.http), "--internal", at()];
+    this.process = spawn(process.execPath, [cli, "demo", ...flags, "--admin", at()], {
       detached: true,
       env: { ...process.env, TMPDIR: this.temporary },
       stdio: ["ignore", "pipe", "pipe"],
@@ -189,6 +189,10 @@ describe("the demo", function () {
     const api = await curl(running.command(/\/api\/items$/));
     expect(api.body).to.match(/^api-1 .* GET \/api\/items for shop\.example\.com$/m);
     expect((await curl(running.command(/web\.service\.consul/))).body).to.match(/^web-[12] /);
+    const hidden = await curl(running.command(/-i -H 'Host: api\.service\.consul'/));
+    expect(hidden.status).to.equal(404);
+    const inside = await curl(running.command(/^curl -H 'Host: api\.service\.consul'/));
+    expect(inside.body).to.match(/^api-1 .* for api\.service\.consul$/m);
 
     const refused = await curl(running.command(/-X DELETE/));
     expect(refused.status).to.equal(403);

@@ -10,6 +10,7 @@ export async function demo(
 ): Promise<number> {
   await runDemo({
     http: readFlag("--http", address(), flags.http),
+    internal: readFlag("--internal", address(), flags.internal),
     admin: readFlag("--admin", address(), flags.admin),
     agent: readFlag("--agent", address(), flags.agent),
     // What the parts log is theirs; the demo itself speaks to a person.

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
 import { resolveConsulAddress } from "../../consul/environment.ts";
-import { ConsulClient, ConsulError, KvStore } from "../../consul/index.ts";
+import { ConsulClient, ConsulError, KvStore, readOwnDatacenter } from "../../consul/index.ts";
 import {
   eraseTypes,
   LifeStore,
@@ -11,16 +11,18 @@ import {
   SourceRefused,
   type Subject,
   sourceText,
-  subjectOf,
   withSchedule,
 } from "../life/index.ts";
 import { defaultSandboxLimits, Examiner } from "../sandbox/index.ts";
 import { loadSettings } from "../settings.ts";
 import { duration, text } from "../settings-values.ts";
+import { SiteNames } from "../state/index.ts";
 import { AdminClient } from "./admin-client.ts";
 import { CommandError, readFlag } from "./command-error.ts";
 import { everywhere, registeredGateways, statusOf } from "./everywhere.ts";
 import { historyLines, listLines, statusLines, whereLines } from "./script-print.ts";
+
+const datacenterTimeoutMs = 3_000;
 
 type Flags = Readonly<Record<string, unknown>>;
 type Print = (line: string) => void;
@@ -65,10 +67,12 @@ export async function runScript(
   const address = resolveConsulAddress(named.url === null ? {} : { url: named.url }, env);
   const consul = new ConsulClient(address);
   const examiner = new Examiner({ ...defaultSandboxLimits, ...script });
+  const sites = new SiteNames(await askOwnDatacenter(consul));
   const store = new LifeStore({
     kv: new KvStore(consul),
     prefix,
     onUnreadable: (message) => print(`warning: ${message}`),
+    sites: () => sites,
   });
   const examine = withSchedule((host, tables) => examiner.examine(host, tables));
   const operations = new Operations({ store, examine, now: Date.now });
@@ -95,7 +99,7 @@ function settingsOf(flags: Flags, env: Readonly<Record<string, string | undefine
 }
 
 async function push(desk: Desk, [file = ""]: readonly string[]): Promise<number> {
-  const subject = subjectOfFlags(desk.flags);
+  const subject = subjectOfFlags(desk);
   const source = await readSource(subject, file);
   const pushed = await desk.operations.push(subject, source, { by: desk.by });
   return announce(desk, subject, pushed);
@@ -103,7 +107,9 @@ async function push(desk: Desk, [file = ""]: readonly string[]): Promise<number>
 
 async function test(desk: Desk, [file = ""]: readonly string[]): Promise<number> {
   const isNamed = desk.flags.host !== undefined || desk.flags.module !== undefined;
-  const subject = isNamed ? subjectOfFlags(desk.flags) : subjectOf("scripts", "test.example");
+  const subject = isNamed
+    ? subjectOfFlags(desk)
+    : desk.operations.subjectOf("scripts", "test.example");
   const source = await readSource(subject, file);
   const { fault, passed } = await desk.operations.test(subject, source).catch((error: unknown) => {
     if (!(error instanceof ConsulError && error.code === "unreachable")) throw error;
@@ -123,7 +129,7 @@ async function list(desk: Desk): Promise<number> {
 
 async function show(desk: Desk, args: readonly string[]): Promise<number> {
   const { operations, flags, print } = desk;
-  const subject = subjectOfName(args, flags);
+  const subject = subjectOfName(args, desk);
   const { text: source } =
     typeof flags.version === "string"
       ? await operations.version(subject, flags.version)
@@ -133,19 +139,19 @@ async function show(desk: Desk, args: readonly string[]): Promise<number> {
 }
 
 async function history(desk: Desk, args: readonly string[]): Promise<number> {
-  const subject = subjectOfName(args, desk.flags);
+  const subject = subjectOfName(args, desk);
   for (const line of historyLines(await desk.operations.history(subject))) desk.print(line);
   return 0;
 }
 
 async function rollback(desk: Desk, args: readonly string[]): Promise<number> {
-  const subject = subjectOfName(args, desk.flags);
+  const subject = subjectOfName(args, desk);
   const pushed = await desk.operations.rollback(subject, args[1] ?? null, desk.by);
   return announce(desk, subject, pushed);
 }
 
 async function remove(desk: Desk, args: readonly string[]): Promise<number> {
-  const subject = subjectOfName(args, desk.flags);
+  const subject = subjectOfName(args, desk);
   await desk.operations.remove(subject, desk.by);
   desk.print(`${subject} is removed`);
   return waitFor(desk, subject, null);
@@ -215,17 +221,27 @@ function testsPass(count: number): string {
 }
 
 /** `--host H` or `--module NAME`. */
-function subjectOfFlags({ host, module }: Flags): Subject {
+function subjectOfFlags({ operations, flags: { host, module } }: Desk): Subject {
   if ((host === undefined) === (module === undefined)) {
     throw new CommandError("say what it is for: --host HOST, or --module NAME");
   }
   return host === undefined
-    ? subjectOf("modules", readFlag("--module", text(), module))
-    : subjectOf("scripts", readFlag("--host", text(), host));
+    ? operations.subjectOf("modules", readFlag("--module", text(), module))
+    : operations.subjectOf("scripts", readFlag("--host", text(), host));
 }
 
-function subjectOfName([name = ""]: readonly string[], { module }: Flags): Subject {
-  return subjectOf(module === true ? "modules" : "scripts", name);
+function subjectOfName([name = ""]: readonly string[], { operations, flags }: Desk): Subject {
+  return operations.subjectOf(flags.module === true ? "modules" : "scripts", name);
+}
+
+/** `null` when Consul does not answer: what needs it says so itself. */
+async function askOwnDatacenter(consul: ConsulClient): Promise<string | null> {
+  try {
+    return await readOwnDatacenter(consul, AbortSignal.timeout(datacenterTimeoutMs));
+  } catch (error) {
+    if (error instanceof ConsulError) return null;
+    throw error;
+  }
 }
 
 function whoami(): string {

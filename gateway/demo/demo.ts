@@ -11,7 +11,7 @@ import { type Address, formatAddress } from "../settings-values.ts";
 import { ask, askUntil, type Question } from "./ask.ts";
 import { Child } from "./child.ts";
 import { urlOf } from "./ports.ts";
-import { demoHost, entries, type Places } from "./tour.ts";
+import { demoHost, entries, exposedService, type Places } from "./tour.ts";
 
 const cli = fileURLToPath(new URL("../cli.ts", import.meta.url));
 const service = fileURLToPath(new URL("service.ts", import.meta.url));
@@ -29,6 +29,7 @@ export class DemoError extends Error {
 
 export interface DemoAddresses {
   readonly http: Address;
+  readonly internal: Address;
   readonly admin: Address;
   readonly agent: Address;
 }
@@ -71,6 +72,7 @@ export class Demo {
   ): Promise<Places> {
     const agentUrl = urlOf(this.#addresses.agent);
     const httpUrl = urlOf(this.#addresses.http);
+    const internalUrl = urlOf(this.#addresses.internal);
     const adminUrl = urlOf(this.#addresses.admin);
 
     const agentArgs = ["--http", formatAddress(this.#addresses.agent)];
@@ -94,6 +96,8 @@ export class Demo {
     const listen = [
       "--http",
       formatAddress(this.#addresses.http),
+      "--internal",
+      formatAddress(this.#addresses.internal),
       "--admin",
       formatAddress(this.#addresses.admin),
     ];
@@ -104,7 +108,7 @@ export class Demo {
     await this.#until(shop, (status) => status === 200, signal);
     await this.#until({ ...shop, url: `${httpUrl}/api` }, (status) => status === 200, signal);
     await this.#until({ ...shop, method: "DELETE" }, (status) => status === 403, signal);
-    return { httpUrl, adminUrl, agentUrl, secondWebPid: second.pid };
+    return { httpUrl, internalUrl, adminUrl, agentUrl, secondWebPid: second.pid };
   }
 
   /**
@@ -159,7 +163,7 @@ export class Demo {
     const agentUrl = urlOf(this.#addresses.agent);
     const child = await Child.start({
       name: id,
-      args: [service, "--name", name, "--id", id, "--consul", agentUrl],
+      args: [service, "--name", name, "--id", id, "--consul", agentUrl, ...tagsOf(name)],
       directory: this.#directory,
     });
     this.#services.push(child);
@@ -187,4 +191,8 @@ export class Demo {
       throw new DemoError(error instanceof Error ? error.message : String(error));
     }
   }
+}
+
+function tagsOf(name: string): readonly string[] {
+  return name === exposedService ? ["--tag", "sluice"] : [];
 }

@@ -14,6 +14,8 @@ export { DemoError } from "./demo.ts";
 export interface DemoOptions {
   /** Where the gateway accepts requests; port 0 for any. Default `127.0.0.1:8080`. */
   readonly http?: Address;
+  /** Where it accepts those from inside, as its `--internal`; port 0 for any. Default `127.0.0.1:8081`. */
+  readonly internal?: Address;
   /** The gateway's admin address; port 0 for any. Default `127.0.0.1:1995`. */
   readonly admin?: Address;
   /** The agent's address. Another port is used when this one is taken. Default `127.0.0.1:8500`. */
@@ -38,9 +40,11 @@ const sameSignalMs = 250;
 export async function runDemo(options: DemoOptions): Promise<void> {
   const { print, log } = options;
   const http = await freeOrThrow("--http", options.http ?? { host: "127.0.0.1", port: 8080 });
+  const inside = options.internal ?? { host: "127.0.0.1", port: 8081 };
+  const internal = await freeOrThrow("--internal", inside);
   const admin = await freeOrThrow("--admin", options.admin ?? { host: "127.0.0.1", port: 1995 });
   const agent = await findAgentAddress(options.agent ?? { host: "127.0.0.1", port: 8500 }, print);
-  const demo = await Demo.create({ http, admin, agent }, log);
+  const demo = await Demo.create({ http, internal, admin, agent }, log);
 
   const end = new AbortController();
   let firstMs: number | null = null;
@@ -54,7 +58,10 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   try {
     print("Starting an agent, a gateway with two workers and three services ...");
     const places = await demo.start(signal, (name, how) => print(`[${name} has ended: ${how}]`));
-    print(`The gateway listens on ${places.httpUrl}, the agent on ${places.agentUrl}.`);
+    print(
+      `The gateway listens on ${places.httpUrl}, for hosts with documents and tagged services,`,
+    );
+    print(`and on ${places.internalUrl}, for every service; the agent on ${places.agentUrl}.`);
     print("To try, in another terminal:");
     print("");
     for (const line of writeTour(tour(places))) print(line);

@@ -1,7 +1,7 @@
 /**
  * One instance of a demo service: a tiny HTTP server that registers itself with Consul's agent API and
  * deregisters on SIGTERM, as a well-behaved service does. Run as a process of its own:
- * `node gateway/demo/service.ts --name web --id web-1 --consul http://127.0.0.1:8500`.
+ * `node gateway/demo/service.ts --name web --id web-1 --consul http://127.0.0.1:8500 [--tag sluice]`.
  */
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -17,9 +17,10 @@ const { values } = parseArgs({
     name: { type: "string" },
     id: { type: "string" },
     consul: { type: "string" },
+    tag: { type: "string", multiple: true, default: [] },
   },
 });
-const { name, id, consul } = values;
+const { name, id, consul, tag: tags } = values;
 if (name === undefined || id === undefined || consul === undefined)
   throw new Error("--name, --id and --consul are needed");
 
@@ -54,6 +55,7 @@ try {
   await tellAgent("register", {
     ID: id,
     Name: name,
+    Tags: tags,
     Address: "127.0.0.1",
     Port: address.port,
     Check: {

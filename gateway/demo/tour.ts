@@ -12,6 +12,9 @@ export default function (request) {
 `,
 };
 
+/** The service that asks by its tag to be exposed to everybody; `api` does not. */
+export const exposedService = "web";
+
 export interface Stop {
   /** What the command will show. */
   readonly shows: string;
@@ -20,6 +23,7 @@ export interface Stop {
 
 export interface Places {
   readonly httpUrl: string;
+  readonly internalUrl: string;
   readonly adminUrl: string;
   readonly agentUrl: string;
   /** The process of the instance `web-2`. */
@@ -27,7 +31,13 @@ export interface Places {
 }
 
 /** The tour, in the order in which it makes sense. */
-export function tour({ httpUrl, adminUrl, agentUrl, secondWebPid }: Places): readonly Stop[] {
+export function tour({
+  httpUrl,
+  internalUrl,
+  adminUrl,
+  agentUrl,
+  secondWebPid,
+}: Places): readonly Stop[] {
   return [
     {
       shows: "web-1 or web-2, by turns: the host document sends / to the service web",
@@ -38,8 +48,16 @@ export function tour({ httpUrl, adminUrl, agentUrl, secondWebPid }: Places): rea
       command: `curl -H 'Host: ${demoHost}' ${httpUrl}/api/items`,
     },
     {
-      shows: "a service by its name in Consul, with no configuration at all",
-      command: `curl -H 'Host: web.service.consul' ${httpUrl}/`,
+      shows: "a service by its name in Consul, with no configuration but its tag, sluice",
+      command: `curl -H 'Host: ${exposedService}.service.consul' ${httpUrl}/`,
+    },
+    {
+      shows: "404: the service api has no such tag, so nobody outside reaches it by its name",
+      command: `curl -i -H 'Host: api.service.consul' ${httpUrl}/`,
+    },
+    {
+      shows: "api-1: the listener for clients inside exposes every service by its name",
+      command: `curl -H 'Host: api.service.consul' ${internalUrl}/`,
     },
     {
       shows: "403: the script of the host refuses DELETE",

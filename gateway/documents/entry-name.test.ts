@@ -1,9 +1,10 @@
 import { expect } from "chai";
+import { SiteNames } from "../state/index.ts";
 import { DocumentError } from "./document-error.ts";
 import { type DocumentKind, folders, parseEntryName } from "./entry-name.ts";
 
 const read = (kind: DocumentKind, name: string) =>
-  parseEntryName(kind, `sluice/${folders[kind]}${name}`, name);
+  parseEntryName(kind, `sluice/${folders[kind]}${name}`, name, new SiteNames("dc1"));
 
 describe("the name in a key", () => {
   it("is a host in lower case, or a wildcard", () => {
@@ -12,6 +13,20 @@ describe("the name in a key", () => {
     expect(read("host", "10.0.0.1")).to.equal("10.0.0.1");
     expect(read("host", "[::1]")).to.equal("[::1]");
     expect(read("host", "[0:0::0:1]")).to.equal("[::1]");
+  });
+
+  it("is the site of a service in every spelling, and of wildcards that mean the same", () => {
+    for (const kind of ["host", "script", "life"] as const) {
+      for (const name of ["shop", "Shop.service.consul", "shop.service.dc1.consul"])
+        expect(read(kind, name)).to.equal("shop");
+      expect(read(kind, "_shop._tcp.service.consul")).to.equal("shop");
+      expect(read(kind, "shop.service.dc2.consul")).to.equal("shop.service.dc2.consul");
+      expect(read(kind, "*.service.dc1.consul")).to.equal("*.service.consul");
+      expect(read(kind, "*.dc1.consul")).to.equal("*.service.consul");
+      expect(read(kind, "*.shop.service.dc1.consul")).to.equal("*.shop.service.consul");
+      for (const name of ["v2.shop.service.consul", "_shop._v2.service.dc1.consul"])
+        expect(() => read(kind, name)).to.throw(DocumentError, "what is kept for shop holds");
+    }
   });
 
   it("keeps its spelling elsewhere", () => {

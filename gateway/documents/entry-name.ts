@@ -3,7 +3,7 @@
  * spelling. A host has exactly one, lower case without trailing dot.
  */
 import { isHost, maxNameLength, normaliseHost } from "../engine/authority.ts";
-import type { Kind } from "../state/index.ts";
+import type { Kind, SiteNames } from "../state/index.ts";
 import { DocumentError } from "./document-error.ts";
 
 /** The kinds of entry that live in KV, with the folder of each under the prefix. */
@@ -42,10 +42,15 @@ export function isUpstreamName(name: string): boolean {
 }
 
 /**
- * The name of the entry that `key` (with its prefix) carries; `name` is what follows the folder.
- * Throws a `DocumentError` with code `bad_key`: a folder, an empty name, no valid host...
+ * The name of the entry that `key` (with its prefix) carries; `name` is what follows the folder. Of a host it
+ * is the name of its site. Throws a `DocumentError` with code `bad_key`: a folder, an empty name, no valid host...
  */
-export function parseEntryName(kind: DocumentKind, key: string, name: string): string {
+export function parseEntryName(
+  kind: DocumentKind,
+  key: string,
+  name: string,
+  sites: SiteNames,
+): string {
   const bad = (problem: string) => new DocumentError("bad_key", key, problem);
   if (name === "" || name.endsWith("/"))
     throw bad(`is a folder, not a ${kind === "host" ? "host" : `${kind}'s name`}`);
@@ -55,7 +60,12 @@ export function parseEntryName(kind: DocumentKind, key: string, name: string): s
     case "life": {
       const host = parseHostName(name);
       if (host === null) throw bad(`${JSON.stringify(name)} is not a host or *.domain`);
-      return host;
+      const service = sites.find(host);
+      if (service !== null && service.tag !== null)
+        throw bad(
+          `has a tag of a service: what is kept for ${service.site} holds for its tags, too`,
+        );
+      return sites.nameOf(host);
     }
     case "upstream":
       if (!isUpstreamName(name))

@@ -12,7 +12,7 @@ export { type Subject, versionOf } from "./keys.ts";
 export type { LifeStatus } from "./life-status.ts";
 export { Lives } from "./lives.ts";
 export type { Listed, Pushed, Shown } from "./operations.ts";
-export { Operations, subjectOf } from "./operations.ts";
+export { Operations } from "./operations.ts";
 export { scheduleFault } from "./schedule.ts";
 export { sourceText } from "./source-text.ts";
 export { type Kv, LifeConflict, LifeStore } from "./store.ts";

@@ -20,7 +20,7 @@ import { isTakenBack } from "./agreement.ts";
 import { SourceMissing, SourceRefused } from "./errors.ts";
 import { type History, lastGood, noted } from "./history.ts";
 import { type Subject, versionOf } from "./keys.ts";
-import { LifeConflict, type LifeStore, type StoredSource } from "./store.ts";
+import { LifeConflict, type LifeStore, type SourceEntry, type StoredSource } from "./store.ts";
 
 export interface Listed {
   /** The host or the module's name. */
@@ -30,7 +30,7 @@ export interface Listed {
   readonly modifyIndex: number;
 }
 
-export interface Shown extends StoredSource {
+export interface Shown extends SourceEntry {
   /** What the gateways agree on; `null` for a module, and as long as no gateway has said anything. */
   readonly life: LifeDocument | null;
 }
@@ -166,7 +166,7 @@ export class Operations {
     const { fault, passed } = await this.test(subject, text);
     if (fault !== null) throw new SourceRefused(fault);
     if (before?.version === version) return { version, isNew: false, tests: passed };
-    await this.#write(subject, text, by, before?.modifyIndex ?? 0);
+    await this.#write(subject, text, by, before);
     return { version, isNew: true, tests: passed };
   }
 
@@ -187,7 +187,7 @@ export class Operations {
 
   /** @throws SourceMissing, SourceRefused for a module that scripts import. */
   async remove(subject: Subject, by: string): Promise<void> {
-    const { version, modifyIndex } = await this.#source(subject);
+    const { version } = await this.#source(subject);
     if (subject.startsWith("modules/")) {
       const importer = await this.#importerOf(nameOf(subject));
       if (importer !== null) {
@@ -195,8 +195,11 @@ export class Operations {
         throw new SourceRefused({ key: subject, line: 0, column: 0, message });
       }
     }
-    const key = this.#store.keys.source(subject);
-    if (!(await this.#store.kv.transact([{ key, text: null, cas: modifyIndex }]))) {
+    // All spellings of it: the next one would come into force.
+    const entries = await this.#store.sources(subject);
+    const removals = entries.map(({ key, modifyIndex }) => ({ key, text: null, cas: modifyIndex }));
+    if (!(await this.#store.kv.transact(removals))) {
+      const key = this.#store.keys.source(subject);
       throw new LifeConflict(`${key} was changed by somebody else just now; look again`);
     }
     const at = this.#now();
@@ -205,7 +208,12 @@ export class Operations {
     );
   }
 
-  async #write(subject: Subject, text: string, by: string, cas: number): Promise<void> {
+  async #write(
+    subject: Subject,
+    text: string,
+    by: string,
+    before: SourceEntry | null,
+  ): Promise<void> {
     const version = versionOf(text);
     const at = this.#now();
     await this.#store.keep(subject, version, text);
@@ -213,8 +221,8 @@ export class Operations {
     await this.#store.note(subject, (history) =>
       noted(history, { version, outcome: "pushed", at, by }),
     );
-    const key = this.#store.keys.source(subject);
-    if (await this.#store.kv.put(key, text, { cas })) return;
+    const key = before?.key ?? this.#store.keys.source(subject);
+    if (await this.#store.kv.put(key, text, { cas: before?.modifyIndex ?? 0 })) return;
     await this.#store.note(subject, (history) => {
       const [latest, ...rest] = history;
       return latest?.version === version && latest.outcome === "pushed" ? rest : history;
@@ -224,7 +232,7 @@ export class Operations {
     );
   }
 
-  async #source(subject: Subject): Promise<StoredSource> {
+  async #source(subject: Subject): Promise<SourceEntry> {
     checkSubject(this.#store, subject);
     const source = await this.#store.source(subject);
     if (source === null) throw new SourceMissing(`there is no ${subject}`);
@@ -238,9 +246,33 @@ export class Operations {
   async #entries(kind: "scripts" | "modules") {
     const prefix = this.#store.keys.folder(kind);
     const entries = await this.#store.kv.list(prefix);
-    return entries
+    const named = entries
       .map(({ key, ...entry }) => ({ name: key.slice(prefix.length), ...entry }))
       .filter(({ name }) => name !== "" && !name.endsWith("/"));
+    return kind === "scripts" ? this.#inForce(named) : named;
+  }
+
+  /** By the names of their sites: of those that are one site, the one that is in force. */
+  #inForce<T extends { readonly name: string }>(entries: readonly T[]): readonly T[] {
+    const { sites } = this.#store;
+    const bySite = new Map<string, T>();
+    for (const entry of entries) {
+      const host = parseHostName(entry.name);
+      const isTagged = host !== null && (sites.find(host)?.tag ?? null) !== null;
+      const name = host === null || isTagged ? entry.name : sites.nameOf(host);
+      if (entry.name === name || !bySite.has(name)) bySite.set(name, { ...entry, name });
+    }
+    return [...bySite.values()];
+  }
+
+  /** The subject of a host or a module's name, in its one spelling. @throws DocumentError */
+  subjectOf(kind: "scripts" | "modules", name: string): Subject {
+    if (kind === "scripts" && parseHostName(name) === null) {
+      const problem = `${JSON.stringify(name)} is not a host or *.domain: no scheme, no port, no path`;
+      throw new DocumentError("bad_key", `${kind}/${name}`, problem);
+    }
+    const entry = kind === "scripts" ? "script" : "module";
+    return `${kind}/${parseEntryName(entry, `${kind}/${name}`, name, this.#store.sites)}`;
   }
 
   #examineOne(host: string, text: string, tables: Omit<ScriptTables, "script">) {
@@ -280,19 +312,9 @@ export class Operations {
   }
 }
 
-/** The subject of a host or a module's name, in its one spelling. @throws DocumentError */
-export function subjectOf(kind: "scripts" | "modules", name: string): Subject {
-  if (kind === "scripts" && parseHostName(name) === null) {
-    const problem = `${JSON.stringify(name)} is not a host or *.domain: no scheme, no port, no path`;
-    throw new DocumentError("bad_key", `${kind}/${name}`, problem);
-  }
-  const entry = kind === "scripts" ? "script" : "module";
-  return `${kind}/${parseEntryName(entry, `${kind}/${name}`, name)}`;
-}
-
 function checkSubject(store: LifeStore, subject: Subject): void {
   const kind = subject.startsWith("scripts/") ? "script" : "module";
-  parseEntryName(kind, store.keys.source(subject), nameOf(subject));
+  parseEntryName(kind, store.keys.source(subject), nameOf(subject), store.sites);
 }
 
 function nameOf(subject: Subject): string {

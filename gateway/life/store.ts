@@ -3,7 +3,7 @@
  * gateways and commands one writes and the others see it. Decides nothing.
  */
 import { DocumentError, formatLifeDocument, parseLifeDocument } from "../documents/index.ts";
-import type { LifeDocument } from "../state/index.ts";
+import { type LifeDocument, SiteNames } from "../state/index.ts";
 import { formatHistory, type History, readHistory, recorded } from "./history.ts";
 import { isSubject, type LifeKeys, lifeKeys, type Subject, versionOf } from "./keys.ts";
 
@@ -40,6 +40,12 @@ export interface StoredSource {
   readonly modifyIndex: number;
 }
 
+/** A source that is in force, where it is. */
+export interface SourceEntry extends StoredSource {
+  /** The whole key. */
+  readonly key: string;
+}
+
 export interface AgreementChange {
   /** Who writes, for the history. */
   readonly by: string;
@@ -59,6 +65,8 @@ export interface LifeStoreOptions {
    * cannot be read counts as not there; the next change writes it anew.
    */
   readonly onUnreadable: (message: string) => void;
+  /** Which host is which site, as the gateways have it. Default: no datacenter is the own one. */
+  readonly sites?: () => SiteNames;
 }
 
 const maxTries = 10;
@@ -67,18 +75,33 @@ export class LifeStore {
   readonly kv: Kv;
   readonly keys: LifeKeys;
   readonly #onUnreadable: (message: string) => void;
+  readonly #sites: () => SiteNames;
 
-  constructor({ kv, prefix, onUnreadable }: LifeStoreOptions) {
+  constructor({ kv, prefix, onUnreadable, sites }: LifeStoreOptions) {
+    const noDatacenter = new SiteNames(null);
+    this.#sites = sites ?? (() => noDatacenter);
     this.kv = kv;
     this.keys = lifeKeys(prefix);
     this.#onUnreadable = onUnreadable;
   }
 
-  async source(subject: Subject): Promise<StoredSource | null> {
-    const entry = await this.kv.get(this.keys.source(subject));
-    if (entry === null) return null;
-    const { text, modifyIndex } = entry;
-    return { text, version: versionOf(text), modifyIndex };
+  get sites(): SiteNames {
+    return this.#sites();
+  }
+
+  /** What is in force; `null` when there is none. */
+  async source(subject: Subject): Promise<SourceEntry | null> {
+    for (const key of this.#keysOf(subject)) {
+      const entry = await this.#entry(key);
+      if (entry !== null) return entry;
+    }
+    return null;
+  }
+
+  /** Every source of the subject, that which is in force first: an operator may have spelt its host in several ways. */
+  async sources(subject: Subject): Promise<readonly SourceEntry[]> {
+    const entries = await Promise.all(this.#keysOf(subject).map((key) => this.#entry(key)));
+    return entries.filter((entry) => entry !== null);
   }
 
   /** The source of a version that was there before; `null` when it is not kept, or not what it should be. */
@@ -175,12 +198,14 @@ export class LifeStore {
       kv.keys(keys.folder("scripts")),
       kv.keys(keys.folder("modules")),
     ]);
-    const present = new Set(sources.flat());
+    const prefixLength = keys.folder("scripts").length - "scripts/".length;
+    const names = sources.flat().map((key) => key.slice(prefixLength));
+    const present = new Set(names.map((name) => this.#siteSubject(name)));
     const kept = new Set([
       ...lives.map((key) => `scripts/${key.slice(keys.life("").length)}`),
       ...histories.map((key) => key.slice(keys.histories.length)),
     ]);
-    return [...kept].filter(isSubject).filter((subject) => !present.has(keys.source(subject)));
+    return [...kept].filter(isSubject).filter((subject) => !present.has(subject));
   }
 
   /**
@@ -206,6 +231,25 @@ export class LifeStore {
     if (!(await kv.transact(removals))) return false;
     for (const key of versions) await kv.remove(key);
     return true;
+  }
+
+  async #entry(key: string): Promise<SourceEntry | null> {
+    const entry = await this.kv.get(key);
+    if (entry === null) return null;
+    const { text, modifyIndex } = entry;
+    return { key, text, version: versionOf(text), modifyIndex };
+  }
+
+  #keysOf(subject: Subject): readonly string[] {
+    const host = hostOf(subject);
+    if (host === null) return [this.keys.source(subject)];
+    return this.sites.spellingsOf(host).map((name) => this.keys.source(`scripts/${name}`));
+  }
+
+  /** The subject that a source's key, without the prefix, is about. */
+  #siteSubject(name: string): string {
+    const host = hostOf(name);
+    return host === null ? name : `scripts/${this.sites.nameOf(host.toLowerCase())}`;
   }
 
   #readLife(
@@ -247,4 +291,9 @@ export class LifeStore {
 /** The write that removes a key, when it is there. */
 function removalOf(key: string | null, entry: { readonly modifyIndex: number } | null) {
   return key === null || entry === null ? [] : [{ key, text: null, cas: entry.modifyIndex }];
+}
+
+/** `null` for a module. */
+function hostOf(subject: string): string | null {
+  return subject.startsWith("scripts/") ? subject.slice("scripts/".length) : null;
 }

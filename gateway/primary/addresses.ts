@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { isLoopback } from "../foreign-requests.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
+import type { Exposure } from "../state/index.ts";
 import type { AdminAccess } from "./admin/access.ts";
 
 interface SocketError {
@@ -22,6 +23,7 @@ export interface Listener {
   /** Of the setting that names it. */
   readonly flag: string;
   readonly address: Address;
+  readonly exposes: Exposure;
 }
 
 export interface BoundListener extends Listener {

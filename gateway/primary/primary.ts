@@ -9,6 +9,7 @@ import { LifeStore, type Lives, Operations, withSchedule } from "../life/index.t
 import type { Log } from "../observability/logger.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
+import { ownDatacenter, SiteNames } from "../state/index.ts";
 import {
   type AdminPlace,
   adminPlace,
@@ -22,6 +23,7 @@ import {
 import type { AdminAccess } from "./admin/access.ts";
 import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
+import { bySite } from "./by-site.ts";
 import type { Clock } from "./clock.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
 import { registerGateway } from "./registration.ts";
@@ -214,7 +216,7 @@ export class Primary {
       clock: this.#clock,
       log: this.#log,
     };
-    const previous = loaded === null ? null : tablesFrom(loaded.changes);
+    const previous = loaded === null ? null : tablesFrom(bySite(loaded.changes));
     const state = new State({
       boot: this.#boot,
       ...(previous === null ? {} : { tables: previous }),
@@ -243,6 +245,7 @@ export class Primary {
       kv: this.#parts.consul.kv,
       prefix: settings.prefix,
       onUnreadable: (message) => log.warn({}, `${message}; it is written anew when it changes`),
+      sites: () => new SiteNames(ownDatacenter(state.tables)),
     });
     const examine = withSchedule(this.#parts.examine);
     const operations = new Operations({ store, examine, now: () => clock.now() });
@@ -439,9 +442,10 @@ interface Running {
   readonly admin: FastifyInstance;
 }
 
-function listenersOf({ http, internal }: Settings): readonly Listener[] {
-  const edge = { flag: "--http", address: http };
-  return internal === null ? [edge] : [edge, { flag: "--internal", address: internal }];
+function listenersOf({ http, expose, internal }: Settings): readonly Listener[] {
+  const edge: Listener = { flag: "--http", address: http, exposes: expose };
+  if (internal === null) return [edge];
+  return [edge, { flag: "--internal", address: internal, exposes: "all" }];
 }
 
 function randomLetters(count: number): string {

@@ -63,6 +63,7 @@ const kinds: ReadonlySet<unknown> = new Set<Kind>([
   "host",
   "service",
   "catalog",
+  "datacenter",
   "script",
   "module",
   "setting",

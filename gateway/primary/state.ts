@@ -91,6 +91,7 @@ function copyTables(tables: Tables): MutableTables {
     host: new Map(tables.host),
     service: new Map(tables.service),
     catalog: new Map(tables.catalog),
+    datacenter: new Map(tables.datacenter),
     script: new Map(tables.script),
     module: new Map(tables.module),
     setting: new Map(tables.setting),
@@ -125,6 +126,7 @@ function changesOf(tables: Tables): Change[] {
     "script",
     "upstream",
     "host",
+    "datacenter",
     "catalog",
     "service",
   ];

@@ -3,7 +3,7 @@
  * upstreams that nothing has. Looks at what is served; refuses nothing.
  */
 import type { Log } from "../observability/logger.ts";
-import { type Change, type Kind, parseServiceName, type Tables } from "../state/index.ts";
+import { type Change, type Kind, ownDatacenter, SiteNames, type Tables } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
 
 export interface Warning {
@@ -29,7 +29,7 @@ export interface WarningsOptions {
 /** Services come and go many times a second; whoever reads warnings does not. */
 const delayMs = 1_000;
 
-const concerned: ReadonlySet<Kind> = new Set(["upstream", "host", "catalog"]);
+const concerned: ReadonlySet<Kind> = new Set(["upstream", "host", "catalog", "datacenter"]);
 
 export class Warnings {
   readonly #options: WarningsOptions;
@@ -80,10 +80,11 @@ export class Warnings {
 
 /** Every warning about the documents in `tables`, each once. */
 export function* findWarnings(tables: Tables, prefix: string): Generator<Omit<Warning, "since">> {
+  const sites = new SiteNames(ownDatacenter(tables));
   for (const [name, { ignored = [], service }] of tables.upstream) {
     const key = `${prefix}upstreams/${name}`;
     for (const { field, why } of ignored) yield { key, warning: `${field}: ${why}` };
-    const missing = service === null ? null : missingService(service, tables);
+    const missing = service === null ? null : missingService(service, tables, sites);
     if (missing !== null) yield { key, warning: `service: ${missing}` };
   }
   for (const [host, { enable, paths }] of tables.host) {
@@ -93,7 +94,7 @@ export function* findWarnings(tables: Tables, prefix: string): Generator<Omit<Wa
       for (const { upstream } of shares) {
         if (named.has(upstream) || tables.upstream.has(upstream)) continue;
         named.add(upstream);
-        const missing = missingService(upstream, tables);
+        const missing = missingService(upstream, tables, sites);
         if (missing === null) continue;
         const warning = `paths[${JSON.stringify(path)}]: there is no upstream document ${JSON.stringify(upstream)}, and ${missing}`;
         yield { key: `${prefix}hosts/${host}`, warning };
@@ -103,8 +104,8 @@ export function* findWarnings(tables: Tables, prefix: string): Generator<Omit<Wa
 }
 
 /** What the catalog lacks for this name; `null`: nothing, or only another datacenter could tell. */
-function missingService(name: string, { catalog }: Tables): string | null {
-  const query = parseServiceName(name);
+function missingService(name: string, { catalog }: Tables, sites: SiteNames): string | null {
+  const query = sites.find(name);
   if (query === null) return "the name is not a service's";
   if (query.datacenter !== null) return null;
   const tags = catalog.get(query.name);

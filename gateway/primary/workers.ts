@@ -25,7 +25,7 @@ export interface WorkersOptions {
   readonly count: number;
   /** Where they accept. */
   readonly listeners: readonly BoundListener[];
-  readonly settings: Omit<WorkerSettings, "idPrefix" | "listeners">;
+  readonly settings: Omit<WorkerSettings, "idPrefix" | "exposes">;
   /** Letters and digits that no other boot in the cluster has: begins the ids of requests. */
   readonly idLetters: string;
   readonly replication: Replication;
@@ -181,7 +181,8 @@ export class Workers {
   }
 
   #fork(slot: number): WorkerProcess {
-    const { settings, listeners, idLetters, replication, clock } = this.#options;
+    const { settings, idLetters, replication, clock } = this.#options;
+    const exposes = this.#options.listeners.map((listener) => listener.exposes);
     this.#lastId += 1;
     const id = this.#lastId;
     const child = this.#forkChild();
@@ -200,10 +201,7 @@ export class Workers {
     });
     this.#processes.set(process.id, process);
     replication.add(process.id, (message) => process.send(message));
-    process.send({
-      type: "start",
-      settings: { ...settings, listeners: listeners.length, idPrefix },
-    });
+    process.send({ type: "start", settings: { ...settings, exposes, idPrefix } });
     return process;
   }
 

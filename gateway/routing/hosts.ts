@@ -18,9 +18,12 @@ export class Hosts {
     return this.#rules.size;
   }
 
-  /** The rules for a host; `null` when neither it nor a wildcard has any. Allocates nothing. */
-  find(host: string): HostRules | null {
-    return this.#index.find(host);
+  /**
+   * The rules of the site `name`, or of the longest wildcard over `host`, which differs from it for a service;
+   * `null` when there are none. Allocates nothing.
+   */
+  find(name: string, host: string): HostRules | null {
+    return this.#index.find(name, host);
   }
 
   /**

@@ -64,6 +64,7 @@ const noTables: Tables = {
   host: new Map(),
   service: new Map(),
   catalog: new Map(),
+  datacenter: new Map(),
   script: new Map(),
   module: new Map(),
   setting: new Map(),
@@ -142,7 +143,8 @@ describe("Router", () => {
     value,
   });
 
-  const name = (router: Router, host: string, at = "/") => router.resolve(host, at)?.name ?? null;
+  const name = (router: Router, host: string, at = "/") =>
+    router.resolve(host, at, "all")?.name ?? null;
 
   /** Every address that the upstream gives within a round. */
   function addresses(found: Upstream | null): string[] {
@@ -207,15 +209,15 @@ describe("Router", () => {
         service("cart", instance("c")),
         service("thumb", instance("d")),
       );
-      expect(addresses(router.resolve("images.example.com", "/"))).to.deep.equal(["a"]);
-      expect(addresses(router.resolve("cart", "/"))).to.deep.equal(["b"]);
-      expect(addresses(router.resolve("thumb", "/"))).to.deep.equal(["d"]);
+      expect(addresses(router.resolve("images.example.com", "/", "all"))).to.deep.equal(["a"]);
+      expect(addresses(router.resolve("cart", "/", "all"))).to.deep.equal(["b"]);
+      expect(addresses(router.resolve("thumb", "/", "all"))).to.deep.equal(["d"]);
     });
 
     it("lets a document decide alone, also when no path of it matches", () => {
       const router = build(service("thumb", instance("d")), host("thumb", path("/x", "thumb")));
       expect(name(router, "thumb", "/")).to.equal(null);
-      expect(router.explain("thumb", "/y")).to.equal("host thumb has no rule for path /y");
+      expect(router.explain("thumb", "/y", "all")).to.equal("host thumb has no rule for path /y");
     });
 
     it("serves nothing for a host that is switched off, not even by a wildcard", () => {
@@ -225,8 +227,8 @@ describe("Router", () => {
         value: { enable: false, paths: [path("/", "u")] },
       });
       expect(name(router, "shop.example.com")).to.equal(null);
-      expect(router.unwatched("shop.example.com", "/")).to.equal(null);
-      expect(router.explain("shop.example.com", "/")).to.equal(
+      expect(router.unwatched("shop.example.com", "/", "all")).to.equal(null);
+      expect(router.explain("shop.example.com", "/", "all")).to.equal(
         "host shop.example.com is switched off",
       );
     });
@@ -311,7 +313,9 @@ describe("Router", () => {
     it("serves nothing when every weight is 0, and says so", () => {
       const router = build(upstream("a", fixed("a")), host("h", path("/x", ["a", 0])));
       expect(name(router, "h", "/x")).to.equal(null);
-      expect(router.explain("h", "/x")).to.equal("every share of path /x of host h has weight 0");
+      expect(router.explain("h", "/x", "all")).to.equal(
+        "every share of path /x of host h has weight 0",
+      );
     });
   });
 
@@ -321,43 +325,44 @@ describe("Router", () => {
     it("knows a service by every DNS form of its name", () => {
       const router = build(thumb);
       for (const form of ["thumb", "thumb.service.consul", "_thumb._tcp.service.consul"])
-        expect(addresses(router.resolve(form, "/")), form).to.deep.equal(["a", "b"]);
+        expect(addresses(router.resolve(form, "/", "all")), form).to.deep.equal(["a", "b"]);
       for (const form of ["v2.thumb.service.consul", "_thumb._v2.service.consul"])
-        expect(addresses(router.resolve(form, "/")), form).to.deep.equal(["b"]);
+        expect(addresses(router.resolve(form, "/", "all")), form).to.deep.equal(["b"]);
       expect(addresses(router.upstream("eu.thumb.service.consul"))).to.deep.equal(["a", "b"]);
     });
 
     it("keeps the services of another datacenter apart", () => {
       const router = build(thumb, service("thumb@dc2", instance("z")));
-      expect(addresses(router.resolve("thumb.service.dc2.consul", "/"))).to.deep.equal(["z"]);
+      expect(addresses(router.resolve("thumb.service.dc2.consul", "/", "all"))).to.deep.equal([
+        "z",
+      ]);
       expect(name(router, "thumb@dc2")).to.equal(null);
     });
 
     it("has an upstream without peers for a service, or a tag of it, that has none healthy", () => {
       const router = build(thumb, service("down"), catalog("thumb", "v1", "V3"));
-      expect(router.resolve("down", "/")?.pick(first, 0)).to.equal(null);
-      expect(router.resolve("v3.thumb.service.consul", "/")?.pick(first, 0)).to.equal(null);
+      expect(router.resolve("down", "/", "all")?.pick(first, 0)).to.equal(null);
+      expect(router.resolve("v3.thumb.service.consul", "/", "all")?.pick(first, 0)).to.equal(null);
     });
 
     it("does not know a tag that the service has not", () => {
       const router = build(thumb, catalog("thumb", "v1"));
       expect(name(router, "v9.thumb.service.consul")).to.equal(null);
-      expect(router.unwatched("v9.thumb.service.consul", "/")).to.equal(null);
-      expect(router.explain("v9.thumb.service.consul", "/")).to.equal(
+      expect(router.unwatched("v9.thumb.service.consul", "/", "all")).to.equal(null);
+      expect(router.explain("v9.thumb.service.consul", "/", "all")).to.equal(
         "service thumb has no tag v9",
       );
     });
 
     it("names the service to watch only when the catalog has it", () => {
       const router = build(catalog("thumb"), catalog("seen"), service("seen"));
-      expect(router.unwatched("thumb", "/")).to.equal("thumb");
-      expect(router.unwatched("v1.thumb.service.consul", "/")).to.equal("thumb");
-      expect(router.unwatched("seen", "/")).to.equal(null);
-      expect(router.unwatched("nobody", "/")).to.equal(null);
-      expect(router.unwatched("www.example.com", "/")).to.equal(null);
-      expect(router.unwatchedUpstream("thumb.service.dc2.consul")).to.equal("thumb@dc2");
-      expect(router.explain("nobody", "/")).to.equal("no such host: nobody");
-      expect(router.explain("thumb", "/")).to.equal("service thumb is not watched yet");
+      expect(router.unwatched("thumb", "/", "all")).to.equal("thumb");
+      expect(router.unwatched("v1.thumb.service.consul", "/", "all")).to.equal("thumb");
+      expect(router.unwatched("seen", "/", "all")).to.equal(null);
+      expect(router.unwatched("nobody", "/", "all")).to.equal(null);
+      expect(router.unwatched("www.example.com", "/", "all")).to.equal(null);
+      expect(router.explain("nobody", "/", "all")).to.equal("no such host: nobody");
+      expect(router.explain("thumb", "/", "all")).to.equal("service thumb is not watched yet");
     });
 
     it("finds what to watch behind a host document and behind an upstream document", () => {
@@ -367,8 +372,9 @@ describe("Router", () => {
         upstream("a", fixed("a")),
         host("h", path("/t", "thumb"), path("/p", "pictures"), path("/s", ["a", 1], ["thumb", 1])),
       );
-      for (const at of ["/t", "/p", "/s"]) expect(router.unwatched("h", at), at).to.equal("thumb");
-      expect(router.unwatched("h", "/none")).to.equal(null);
+      for (const at of ["/t", "/p", "/s"])
+        expect(router.unwatched("h", at, "all"), at).to.equal("thumb");
+      expect(router.unwatched("h", "/none", "all")).to.equal(null);
       expect(name(router, "h", "/p")).to.equal(null);
       expect(router.unwatchedUpstream("pictures")).to.equal("thumb");
     });
@@ -379,7 +385,7 @@ describe("Router", () => {
       const line = new Line();
       line.change(upstream("pictures", document({ service: "v1.thumb.service.consul", tries: 1 })));
       const router = line.change(service("thumb", instance("a", ["v1"]), instance("b", ["v2"])));
-      const found = router.resolve("pictures", "/");
+      const found = router.resolve("pictures", "/", "all");
       expect(addresses(found)).to.deep.equal(["a"]);
       expect(found?.limits?.maxTries).to.equal(1);
     });
@@ -400,7 +406,7 @@ describe("Router", () => {
     it("says which upstream of a host is unknown", () => {
       const router = build(host("a.example.com", path("/", "cart")));
       expect(name(router, "a.example.com")).to.equal(null);
-      expect(router.explain("a.example.com", "/")).to.equal(
+      expect(router.explain("a.example.com", "/", "all")).to.equal(
         "upstream cart of host a.example.com is unknown",
       );
     });
@@ -550,7 +556,7 @@ describe("Router", () => {
     ];
     const serve = (count: number) => {
       for (let i = 0; i < count; i += 1)
-        router.resolve(hosts[i % hosts.length] ?? "", "/api/v1/items")?.pick(first, i);
+        router.resolve(hosts[i % hosts.length] ?? "", "/api/v1/items", "all")?.pick(first, i);
     };
     const batch = 100_000;
     const perRequest = Array.from({ length: 10 }, () => {

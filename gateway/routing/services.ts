@@ -2,9 +2,8 @@
  * The Consul services of one version and their upstreams: one for all instances of a service, one
  * for each tag that is asked for. Documents are not its business.
  */
-import { type PeerBook, Upstream } from "../balancing/index.ts";
+import { type PeerBook, Upstream, type UpstreamOptions } from "../balancing/index.ts";
 import type { Instance, Level } from "../state/index.ts";
-import { parseServiceName, serviceKey } from "../state/index.ts";
 
 /** How an upstream treats failures of its servers. */
 export interface FailurePolicy {
@@ -15,10 +14,19 @@ export interface FailurePolicy {
 /** nginx's defaults (ngx_http_upstream_module, `server`). */
 const defaultPolicy: FailurePolicy = { maxFails: 1, failTimeoutMs: 10_000 };
 
-/** One service and the upstreams made of it so far. */
+/** How the upstreams of a service are made. */
+export interface ServiceOptions extends FailurePolicy {
+  readonly limits: UpstreamOptions["limits"];
+}
+
+const byName: ServiceOptions = { ...defaultPolicy, limits: null };
+
+/** The instances of one service and the upstreams made of them so far. */
 export class Service {
-  readonly key: string;
+  /** The service's own, or that of the document that names it. */
+  readonly name: string;
   readonly instances: readonly Instance[];
+  readonly #options: ServiceOptions;
   readonly #book: PeerBook;
   readonly #all: Upstream;
   readonly #byTag = new Map<string, Upstream>();
@@ -28,15 +36,17 @@ export class Service {
 
   /** Makes anew what `previous` had, so that each round goes on where it stood. */
   constructor(
-    key: string,
+    name: string,
     instances: readonly Instance[],
     book: PeerBook,
     previous: Service | null,
+    options: ServiceOptions = byName,
   ) {
-    this.key = key;
+    this.name = name;
     this.instances = instances;
+    this.#options = options;
     this.#book = book;
-    this.#none = new Upstream([], { name: key, limits: null }, book);
+    this.#none = new Upstream([], { name, limits: null }, book);
     this.#all = this.#build(null, previous === null ? null : previous.#all);
     if (previous === null) return;
     for (const [tag, upstream] of previous.#byTag) {
@@ -71,41 +81,26 @@ export class Service {
   }
 
   #build(tag: string | null, previous: Upstream | null): Upstream {
-    const name = tag === null ? this.key : `${tag}.${this.key}`;
-    const levels = [instanceLevel(this.instances, tag, defaultPolicy)];
-    return new Upstream(levels, { name, limits: null }, this.#book, previous);
+    const name = tag === null ? this.name : `${tag}.${this.name}`;
+    const levels = [instanceLevel(this.instances, tag, this.#options)];
+    return new Upstream(levels, { name, limits: this.#options.limits }, this.#book, previous);
   }
 }
 
 export class Services {
   readonly #services: ReadonlyMap<string, Service>;
-  /**
-   * Names that were asked for in this version, as they were written. Only names with an instance
-   * behind them get in, so what clients invent cannot make it grow.
-   */
-  readonly #names = new Map<string, Upstream>();
 
   constructor(services: ReadonlyMap<string, Service> = new Map()) {
     this.#services = services;
   }
 
   /**
-   * The upstream of a service by one of the DNS forms of its name; `null` when it is not watched or
-   * there is no such tag. Allocates only for the first look-up of a name in a version.
+   * The upstream of a service, or of those of its instances that have the query's tag; `null` when it is not
+   * watched or there is no such tag. Allocates only for the first look-up of a tag in a version.
    */
-  find(name: string, catalog: ReadonlyMap<string, readonly string[]>): Upstream | null {
-    const known = this.#names.get(name);
-    if (known !== undefined) return known;
-    // Most hosts that get here are no service's at all; a cheap look saves splitting them.
-    if (name.includes(".") && !name.endsWith(".consul")) return null;
-    const query = parseServiceName(name);
-    const service = query === null ? undefined : this.#services.get(serviceKey(query));
-    if (query === null || service === undefined) return null;
-    const upstream = service.upstream(query.tag);
-    if (upstream !== null) this.#names.set(name, upstream);
-    else if (query.tag !== null && includesTag(catalog.get(query.name), query.tag))
-      return service.none;
-    return upstream;
+  find(key: string, tag: string | null, tags: readonly string[] | undefined): Upstream | null {
+    const service = this.#services.get(key);
+    return service === undefined ? null : taggedOf(service, tag, tags);
   }
 
   instances(key: string): readonly Instance[] | null {
@@ -141,15 +136,25 @@ export class Services {
   }
 }
 
+/** `tags`: all that the catalog has of the service; one of them may have no healthy instance. */
+export function taggedOf(
+  service: Service,
+  tag: string | null,
+  tags: readonly string[] | undefined,
+): Upstream | null {
+  const upstream = service.upstream(tag);
+  if (upstream !== null || tag === null || !includesTag(tags, tag)) return upstream;
+  return service.none;
+}
+
 /** The instances, all or those with `tag`, as one level of servers. */
-export function instanceLevel(
+function instanceLevel(
   instances: readonly Instance[],
   tag: string | null,
   policy: FailurePolicy,
 ): Level {
-  const chosen = tag === null ? instances : instances.filter((one) => includesTag(one.tags, tag));
   return {
-    servers: chosen.map((instance) => ({
+    servers: withTag(instances, tag).map((instance) => ({
       host: instance.address,
       port: instance.port,
       weight: instance.weight,
@@ -157,6 +162,11 @@ export function instanceLevel(
       failTimeoutMs: policy.failTimeoutMs,
     })),
   };
+}
+
+/** All of them when `tag` is `null`. */
+export function withTag(instances: readonly Instance[], tag: string | null): readonly Instance[] {
+  return tag === null ? instances : instances.filter((one) => includesTag(one.tags, tag));
 }
 
 function hasTag(instances: readonly Instance[], tag: string): boolean {

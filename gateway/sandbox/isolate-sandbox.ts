@@ -4,7 +4,7 @@
  * they are asked for.
  */
 import type { Exchange } from "../engine/engine.ts";
-import { HostIndex, type ScriptReport, type Source } from "../state/index.ts";
+import { HostIndex, type ScriptReport, SiteNames, type Source } from "../state/index.ts";
 import { type Blank, createBlank } from "./blank.ts";
 import { HostedScript, type ScriptHousing } from "./hosted-script.ts";
 import { defaultSandboxLimits } from "./limits.ts";
@@ -60,6 +60,7 @@ export class IsolateSandbox implements Sandbox {
   readonly #housing: ScriptHousing;
   readonly #blank: Blank = createBlank();
   #tables = emptyTables;
+  #sites = new SiteNames(null);
   #scripts = new Map<string, HostedScript>();
   #trials = new Map<string, HostedTrial>();
   #index = new HostIndex<Hosted>();
@@ -110,6 +111,7 @@ export class IsolateSandbox implements Sandbox {
     if (tables.script.size + (tables.trial?.size ?? 0) > 0) this.#supervisor.start();
     if (tables.setting !== this.#tables.setting) this.#takeSettings(tables);
     this.#tables = tables;
+    this.#sites = tables.sites ?? this.#sites;
     const scripts = new Map<string, HostedScript>();
     const trials = new Map<string, HostedTrial>();
     for (const [host, source] of tables.script) {
@@ -130,7 +132,11 @@ export class IsolateSandbox implements Sandbox {
   }
 
   find(host: string): Script | null {
-    for (let hosted = this.#index.find(host); hosted !== null; hosted = this.#next(host, hosted)) {
+    if (this.#index.size === 0) return null;
+    const site = this.#sites.find(host);
+    const full = site === null ? host : site.full;
+    let hosted = this.#index.find(site === null ? host : site.site, full);
+    for (; hosted !== null; hosted = this.#next(full, hosted)) {
       if (hosted.script !== null) return hosted.script;
     }
     return null;
@@ -138,7 +144,11 @@ export class IsolateSandbox implements Sandbox {
 
   scriptFor(exchange: Exchange<unknown>): Script | null {
     const { host } = exchange;
-    for (let hosted = this.#index.find(host); hosted !== null; hosted = this.#next(host, hosted)) {
+    if (this.#index.size === 0) return null;
+    const site = this.#sites.find(host);
+    const full = site === null ? host : site.full;
+    let hosted = this.#index.find(site === null ? host : site.site, full);
+    for (; hosted !== null; hosted = this.#next(full, hosted)) {
       const { trial, script } = hosted;
       if (trial !== null && isTried(trial, exchange)) return trial.script;
       // Where there is no version before it, the rest of the requests is left to a wildcard's script.

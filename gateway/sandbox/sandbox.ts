@@ -3,7 +3,7 @@
  * types only; what runs inside an isolate never touches an object of the gateway's.
  */
 import type { Exchange } from "../engine/engine.ts";
-import type { Json, ScriptReport, Source, Trial } from "../state/index.ts";
+import type { Json, ScriptReport, SiteNames, Source, Trial } from "../state/index.ts";
 import type { Declared } from "./declared.ts";
 
 /** Where a script is wrong. Lines and columns count from 1; 0 when unknown. */
@@ -31,6 +31,8 @@ export interface ScriptTables {
   readonly setting: ReadonlyMap<string, Json>;
   /** Versions that get a share of a host's requests; the rest go to `script`. Default: none. */
   readonly trial?: ReadonlyMap<string, Trial>;
+  /** Which host is which site. Default: no datacenter is the own one. */
+  readonly sites?: SiteNames;
 }
 
 export interface SandboxLimits {
@@ -85,7 +87,7 @@ export interface Sandbox {
    * and their counters; settings are brought up to date in place.
    */
   apply(tables: ScriptTables): void;
-  /** The script of `host`: its own, else that of the longest `*.` wildcard; `null` when there is none. */
+  /** The script of the site that `host` is, else that of the longest `*.` wildcard; `null` when there is none. */
   find(host: string): Script | null;
   /** As `find` with the exchange's host, or the version on trial there when the exchange is in its share. */
   scriptFor(exchange: Exchange<unknown>): Script | null;

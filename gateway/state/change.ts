@@ -47,6 +47,14 @@ export interface OutOfService {
   readonly onError: "deny" | "skip";
 }
 
+/** A datacenter that Consul knows. */
+export interface Datacenter {
+  /** Whether it is the one of the Consul that is asked. */
+  readonly own: boolean;
+  /** Whether its services are in `catalog`. */
+  readonly catalog: boolean;
+}
+
 /** The kinds of entry and the type of the value of each. */
 export interface Entries {
   /** Key: the name of the upstream, `upstreams/<name>`. */
@@ -55,8 +63,10 @@ export interface Entries {
   host: HostDocument;
   /** Key: `serviceKey(...)`. Only services in use have an entry; an empty list means no healthy instance. */
   service: readonly Instance[];
-  /** Key: the name of a service of the local datacenter that the catalog has; value: its tags. */
+  /** Key: `serviceKey(...)` of a service that Consul has; value: its tags. */
   catalog: readonly string[];
+  /** Key: the name. Of others than the own one, those whose services were asked for have their catalog here. */
+  datacenter: Datacenter;
   /** Key: the host or `*.domain`, `scripts/<host>`. */
   script: Source;
   /** Key: the name, `modules/<name>`. */
@@ -104,6 +114,7 @@ export function emptyTables(): { readonly [K in Kind]: Map<string, Entries[K]> }
     host: new Map(),
     service: new Map(),
     catalog: new Map(),
+    datacenter: new Map(),
     script: new Map(),
     module: new Map(),
     setting: new Map(),

@@ -43,9 +43,12 @@ export class HostIndex<T> {
     return this.#entries.values();
   }
 
-  /** The host's own entry, or that of its longest wildcard; `null` when there is none. Allocates nothing. */
-  find(host: string): T | null {
-    return this.#entries.get(host) ?? this.findWildcard(host, host.length);
+  /**
+   * The entry of the site `name`, or that of the longest wildcard over `host`, which is another text for a service
+   * (`SiteNames`); `null` when there is none. Allocates nothing.
+   */
+  find(name: string, host = name): T | null {
+    return this.#entries.get(name) ?? this.findWildcard(host, host.length);
   }
 
   /**

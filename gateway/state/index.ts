@@ -4,6 +4,7 @@
  */
 export type {
   Change,
+  Datacenter,
   Delta,
   Entries,
   Instance,
@@ -26,6 +27,7 @@ export type {
   UpstreamDocument,
   UpstreamTimeouts,
 } from "./documents.ts";
+export { type Exposure, exposures, isExposed, type Reach, reachOf } from "./exposure.ts";
 export { HostIndex } from "./host-index.ts";
 export type { Closed, LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
 export { maxRolloutSteps, maxStepMs } from "./life.ts";
@@ -41,3 +43,4 @@ export type {
 } from "./messages.ts";
 export { descriptorsPerListener, lastWordsDescriptor, listeningDescriptors } from "./messages.ts";
 export { parseServiceName } from "./service-name.ts";
+export { ownDatacenter, type ServiceSite, SiteNames } from "./sites.ts";

@@ -1,6 +1,7 @@
 /** The messages between the primary and a worker, over the worker's IPC channel. */
 import type { EngineLimits, ForwardedPath } from "../engine/engine.ts";
 import type { Delta, OutOfService, Snapshot } from "./change.ts";
+import type { Exposure } from "./exposure.ts";
 
 /** What a worker needs of the settings. Times in milliseconds. */
 export interface WorkerSettings {
@@ -12,8 +13,8 @@ export interface WorkerSettings {
   readonly accessLog: string | null;
   /** Proxies that are believed about their clients: addresses or CIDR blocks. Default none. */
   readonly trustedProxies: readonly string[];
-  /** How many sockets it accepts from; see `listeningDescriptors`. */
-  readonly listeners: number;
+  /** What each of its listeners exposes, in their order; see `listeningDescriptors`. */
+  readonly exposes: readonly Exposure[];
   readonly script: {
     readonly memoryMb: number;
     readonly callTimeoutMs: number;
@@ -46,7 +47,10 @@ export type ToPrimary =
   | { readonly type: "ack"; readonly boot: string; readonly version: number }
   /** Where it accepts, in the order of the listeners. */
   | { readonly type: "listening"; readonly addresses: readonly ListeningAddress[] }
-  /** A request asks for a service that nobody watches yet. `service` is a `serviceKey`. */
+  /**
+   * A request asks for a service that nobody watches yet. `service` is a `serviceKey`, or `@` and the name of
+   * a datacenter whose catalog has to tell first whether there is such a service.
+   */
   | { readonly type: "watch"; readonly service: string }
   /** It closed this listener's sockets for want of descriptors and has room again. */
   | { readonly type: "reopen"; readonly listener: number }

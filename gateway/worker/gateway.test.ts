@@ -12,6 +12,7 @@ import { createSandbox, defaultSandboxLimits } from "../sandbox/index.ts";
 import { emptyTables } from "../state/index.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway, type RequestContext } from "./gateway.ts";
+import { HiddenServices } from "./hidden-services.ts";
 
 describe("the gateway of a worker", () => {
   const closers: (() => unknown)[] = [];
@@ -49,6 +50,8 @@ describe("the gateway of a worker", () => {
       sandbox,
       log,
       failures: new FailureLog(log, now, 1_024),
+      hidden: new HiddenServices(log, now),
+      exposes: ["documents"],
       accessLog: null,
       now,
       watchTimeoutMs: 1_000,

@@ -9,7 +9,9 @@ import type { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Router } from "../routing/index.ts";
 import type { Sandbox, Script, Steering } from "../sandbox/index.ts";
+import type { Exposure } from "../state/index.ts";
 import type { FailureLog } from "./failure-log.ts";
+import type { HiddenServices } from "./hidden-services.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
 /** A request's state between the phases. */
@@ -27,17 +29,22 @@ export interface GatewayOptions {
   readonly sandbox: Sandbox;
   readonly log: Log;
   readonly failures: FailureLog;
+  readonly hidden: HiddenServices;
+  /** What each of the engine's listeners exposes, by its number. */
+  readonly exposes: readonly Exposure[];
   /** `null`: requests are not noted. */
   readonly accessLog: AccessLog | null;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly watchTimeoutMs: number;
-  /** Asks the primary to watch a service (a `serviceKey`). */
+  /** Asks the primary to watch a service (a `serviceKey`) or the catalog of `@` and a datacenter. */
   readonly askForService: (service: string) => void;
 }
 
 /** Requests that may wait for a first watch at once, in one worker. */
 const waitingCapacity = 10_000;
+/** The same for the first catalog of a datacenter: few, since strangers can ask for any name there. */
+const catalogCapacity = 100;
 
 export class Gateway implements Handler<RequestContext> {
   /** The routes of the current version; the replica's owner swaps it. */
@@ -47,7 +54,10 @@ export class Gateway implements Handler<RequestContext> {
   readonly #failures: FailureLog;
   readonly #accessLog: AccessLog | null;
   readonly #now: () => number;
+  readonly #hidden: HiddenServices;
+  readonly #exposes: readonly Exposure[];
   readonly #waiting: WaitingRoom<RequestContext>;
+  readonly #waitingForCatalog: WaitingRoom<RequestContext>;
 
   constructor(options: GatewayOptions) {
     this.router = options.router;
@@ -56,12 +66,22 @@ export class Gateway implements Handler<RequestContext> {
     this.#failures = options.failures;
     this.#accessLog = options.accessLog;
     this.#now = options.now;
+    this.#hidden = options.hidden;
+    this.#exposes = options.exposes;
+    const { watchTimeoutMs: timeoutMs, askForService: ask } = options;
     this.#waiting = new WaitingRoom({
-      timeoutMs: options.watchTimeoutMs,
+      timeoutMs,
       capacity: waitingCapacity,
-      ask: options.askForService,
+      ask,
       onTimeout: (exchange, service) =>
         exchange.fail(503, "service_unknown_yet", `no word about service ${service} in time`),
+    });
+    this.#waitingForCatalog = new WaitingRoom({
+      timeoutMs,
+      capacity: catalogCapacity,
+      ask,
+      onTimeout: (exchange, datacenter) =>
+        exchange.fail(503, "service_unknown_yet", `no word from ${datacenter} in time`),
     });
   }
 
@@ -118,6 +138,11 @@ export class Gateway implements Handler<RequestContext> {
     for (const service of services) this.#waiting.arrived(service);
   }
 
+  /** The catalogs of these datacenters may be there now. */
+  catalogsArrived(datacenters: Iterable<string>): void {
+    for (const datacenter of datacenters) this.#waitingForCatalog.arrived(`@${datacenter}`);
+  }
+
   onError(error: unknown): void {
     this.#log.error({ err: error }, "the engine met an error");
   }
@@ -144,22 +169,27 @@ export class Gateway implements Handler<RequestContext> {
     // Once more: a script may have set another host or path.
     if (exchange.hasEncodedSlash && chosen === "" && this.#refusesSlash(exchange, null)) return;
     if (exchange.hasBody) exchange.trailers = router.trailers(host);
-    const route = chosen === "" ? router.resolve(host, path) : router.upstream(chosen);
+    const exposes = this.#exposes[exchange.listener] ?? "documents";
+    const route = chosen === "" ? router.resolve(host, path, exposes) : router.upstream(chosen);
     context.route = route;
     if (route !== null) {
       exchange.tryLimits = route.limits;
       return;
     }
-    const service = chosen === "" ? router.unwatched(host, path) : router.unwatchedUpstream(chosen);
+    const service =
+      chosen === "" ? router.unwatched(host, path, exposes) : router.unwatchedUpstream(chosen);
     if (service !== null) {
-      if (this.#waiting.enter(exchange, service)) return;
+      const room = service.startsWith("@") ? this.#waitingForCatalog : this.#waiting;
+      if (room.enter(exchange, service)) return;
       exchange.fail(503, "too_many_waiting", `too many requests wait for service ${service}`);
     } else if (chosen !== "") {
       exchange.fail(503, "no_upstream", router.explainUpstream(chosen));
     } else if (router.isRouted(host, path)) {
-      exchange.fail(503, "no_upstream", router.explain(host, path));
+      exchange.fail(503, "no_upstream", router.explain(host, path, exposes));
     } else {
-      exchange.fail(404, "no_route", router.explain(host, path));
+      const hidden = router.hidden(host, exposes);
+      if (hidden !== null) this.#hidden.note(hidden, host);
+      exchange.fail(404, "no_route", router.explain(host, path, exposes));
     }
   }
 }

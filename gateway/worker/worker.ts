@@ -26,6 +26,7 @@ import { DroppedHeaderLog } from "./dropped-header-log.ts";
 import { createEngine } from "./engine-choice.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
+import { HiddenServices } from "./hidden-services.ts";
 import { Replica } from "./replica.ts";
 import { trustedProxies } from "./trusted-proxies.ts";
 
@@ -39,7 +40,14 @@ const orphanDrainMs = 5_000;
 /** How long it may take to end after that, its last records included. */
 const orphanGraceMs = 1_000;
 
-const aboutScripts: ReadonlySet<Kind> = new Set(["script", "trial", "module", "setting"]);
+/** The datacenter, since it has a part in which site a host is. */
+const aboutScripts: ReadonlySet<Kind> = new Set([
+  "script",
+  "trial",
+  "module",
+  "setting",
+  "datacenter",
+]);
 
 const now = () => performance.now();
 
@@ -82,6 +90,8 @@ class Worker {
       log: this.#log,
       accessLog: this.#accessLog,
       failures: new FailureLog(this.#log, now, this.#descriptorLimit?.limit ?? null),
+      hidden: new HiddenServices(this.#log, now),
+      exposes: settings.exposes,
       now,
       watchTimeoutMs: settings.watchTimeoutMs,
       askForService: (service) => send({ type: "watch", service }),
@@ -161,7 +171,7 @@ class Worker {
     const addresses: ListeningAddress[] = [];
     let listener = 0;
     try {
-      for (; listener < this.#settings.listeners; listener += 1) {
+      for (; listener < this.#settings.exposes.length; listener += 1) {
         const descriptors = listeningDescriptors(listener);
         const { address, port } = await this.#engine.listen({ descriptors, backlog }, listener);
         addresses.push({ address, port });
@@ -208,16 +218,16 @@ class Worker {
     const router = this.#route(before, changes);
     const { script, trial, module, setting } = this.#replica.tables;
     if (changes === null || changes.some(isAboutScripts)) {
-      this.#sandbox.apply({ script, trial, module, setting });
+      this.#sandbox.apply({ script, trial, module, setting, sites: router.sites });
     }
     this.#gateway.router = router;
     before.dispose(router);
     send({ type: "ack", boot: this.#replica.boot, version: this.#replica.version });
-    const services =
-      changes === null
-        ? this.#replica.tables.service.keys()
-        : changes.filter((change) => change.kind === "service").map((change) => change.key);
-    this.#gateway.servicesArrived(services);
+    const { service, datacenter } = this.#replica.tables;
+    const keys = (kind: "service" | "datacenter") =>
+      (changes ?? []).filter((change) => change.kind === kind).map((change) => change.key);
+    this.#gateway.servicesArrived(changes === null ? service.keys() : keys("service"));
+    this.#gateway.catalogsArrived(changes === null ? datacenter.keys() : keys("datacenter"));
   }
 
   #route(before: Router | null, changes: readonly Change[] | null): Router {

@@ -27,7 +27,7 @@ for (const kind of consulKinds())
       scene = await Scene.open(kind);
       service = await EchoOrigin.start("service");
       await writeAll();
-      await scene.start({ flags: ["--watch-timeout", "300ms"] });
+      await scene.start({ flags: ["--expose", "all", "--watch-timeout", "300ms"] });
       const workers = await scene.workers();
       await workers.all("the service is watched", { host: "ill" }, from("service"));
     });
@@ -270,6 +270,7 @@ if (realIsHere)
       const accessor = await createToken();
       gateway = await TestGateway.start({
         consul: consul.url,
+        flags: ["--expose", "all"],
         env: { CONSUL_HTTP_TOKEN: secret },
       });
       const running = gateway;

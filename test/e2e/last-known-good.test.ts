@@ -25,7 +25,7 @@ for (const kind of consulKinds())
       service = await EchoOrigin.start("service");
       await scene.writes.register({ name: "kept", port: service.port });
       await scene.writes.put("scripts/scripted.example", "export default () => deny(418)");
-      const gateway = await scene.start({ flags: ["--data-dir", directory] });
+      const gateway = await scene.start({ flags: ["--expose", "all", "--data-dir", directory] });
       from("service")(await gateway.request({ host: "kept" }));
       const { version, snapshotFile } = await gateway.statusWhen(
         "the file has the current version",
@@ -46,7 +46,7 @@ for (const kind of consulKinds())
     const launch = (dataDir: string) => {
       const gateway = TestGateway.launch({
         consul: scene.consul.url,
-        flags: ["--data-dir", dataDir],
+        flags: ["--expose", "all", "--data-dir", dataDir],
       });
       scene.later(() => gateway.stop());
       return gateway;

@@ -18,7 +18,7 @@ for (const kind of consulKinds())
 
     before(async () => {
       scene = await Scene.open(kind);
-      await scene.start();
+      await scene.start({ flags: ["--expose", "all"] });
     });
     afterEach(() => scene.endTest());
     after(() => scene?.close());

@@ -16,6 +16,7 @@ import { emptyTables } from "../../gateway/state/index.ts";
 import { createEngine } from "../../gateway/worker/engine-choice.ts";
 import { FailureLog } from "../../gateway/worker/failure-log.ts";
 import { Gateway, type RequestContext } from "../../gateway/worker/gateway.ts";
+import { HiddenServices } from "../../gateway/worker/hidden-services.ts";
 import { openClient, type RawClient, requestBytes } from "../support/client.ts";
 import { engineKinds } from "../support/engines.ts";
 import { type Origin, ok, startOrigin } from "../support/origin.ts";
@@ -107,6 +108,8 @@ class Bench {
       sandbox,
       log,
       failures: new FailureLog(log, now),
+      hidden: new HiddenServices(log, now),
+      exposes: ["documents"],
       accessLog: null,
       now,
       watchTimeoutMs: 1_000,

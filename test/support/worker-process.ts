@@ -12,7 +12,7 @@ export const plainWorkerSettings: WorkerSettings = {
   limits: {},
   accessLog: null,
   trustedProxies: [],
-  listeners: 1,
+  exposes: ["all"],
   script: { memoryMb: 16, callTimeoutMs: 10, maxIsolates: 200 },
   watchTimeoutMs: 1_000,
   logLevel: "fatal",

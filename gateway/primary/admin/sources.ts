@@ -11,7 +11,6 @@ import {
   SourceRefused,
   type Subject,
   sourceText,
-  subjectOf,
 } from "../../life/index.ts";
 import { whoHeader } from "./journal.ts";
 
@@ -46,7 +45,7 @@ async function answer(
 ): Promise<unknown> {
   const { "*": rest = "" } = request.params as { readonly "*"?: string };
   const { name: given, action } = split(rest, request.method);
-  const subject = subjectOf(kind, given);
+  const subject = operations.subjectOf(kind, given);
   const name = subject.slice(kind.length + 1);
   const by = String(request.headers[whoHeader] ?? `admin API, ${request.ip}`);
   switch (`${request.method} ${action ?? ""}`) {

@@ -1,0 +1,95 @@
+/**
+ * Which site a host is. Every spelling of a Consul service is one site, so that rules under one of them hold
+ * for all; any other host is its own. The only place that knows it: routing, scripts, keys in KV and commands ask here.
+ */
+import { type ServiceQuery, serviceKey, type Tables } from "./change.ts";
+import { parseServiceName } from "./service-name.ts";
+
+/** A host that names a service. */
+export interface ServiceSite extends ServiceQuery {
+  /** What rules are kept under: `shop`, or `shop.service.dc2.consul` for another datacenter's. */
+  readonly site: string;
+  /** What `*.` wildcards are compared with: `[tag.]shop.service[.dc2].consul`. */
+  readonly full: string;
+  /** The `serviceKey`. */
+  readonly key: string;
+}
+
+/** Parsed names that are kept. Strangers can ask for any name: beyond this the memory starts anew. */
+const maxKnown = 4_096;
+/** RFC 1035 section 2.3.4. */
+const maxNameLength = 253;
+
+export class SiteNames {
+  /** The datacenter of the Consul that is asked; `null`: not known, so that no name is in it. */
+  readonly ownDatacenter: string | null;
+  readonly #known = new Map<string, ServiceSite | null>();
+
+  constructor(ownDatacenter: string | null) {
+    this.ownDatacenter = ownDatacenter;
+  }
+
+  /**
+   * The service that a host in lower case names; `null` for any other host, which is its own site. Costs an
+   * ordinary host a look at its end; a service's name one look-up, and a few strings the first time.
+   */
+  find(host: string): ServiceSite | null {
+    if (!host.endsWith(".consul") && host.includes(".")) return null;
+    const known = this.#known.get(host);
+    if (known !== undefined) return known;
+    if (host.length > maxNameLength) return null;
+    // What is kept must not be a part of a request's head, which it would keep as well.
+    const name = Buffer.from(host, "latin1").toString("latin1");
+    const site = readSite(name, this.ownDatacenter);
+    if (this.#known.size >= maxKnown) this.#known.clear();
+    this.#known.set(name, site);
+    return site;
+  }
+
+  /**
+   * The name of the site that a key in KV is about: a host's, or `*.domain` with the own datacenter left out as
+   * in `full`. A tag is dropped; `find` tells that there was one.
+   */
+  nameOf(host: string): string {
+    if (!host.startsWith("*.")) return this.find(host)?.site ?? host;
+    const own = this.ownDatacenter;
+    if (own === null) return host;
+    if (host === `*.${own}.consul`) return "*.service.consul";
+    const end = `.service.${own}.consul`;
+    return host.endsWith(end) ? `${host.slice(0, -end.length)}.service.consul` : host;
+  }
+
+  /** Every host that is this site without a tag, the site's own name first. */
+  spellingsOf(site: string): readonly string[] {
+    const found = this.find(site);
+    if (found === null || found.tag !== null) return [site];
+    const { name, datacenter } = found;
+    const named = datacenter ?? this.ownDatacenter;
+    const spellings = [name, `_${name}._tcp`].flatMap((first) => [
+      ...(datacenter === null ? [`${first}.service.consul`] : []),
+      ...(named === null ? [] : [`${first}.service.${named}.consul`]),
+    ]);
+    return [...new Set([found.site, ...spellings])];
+  }
+}
+
+/** The one of the Consul that is asked; `null` as long as it is not known. */
+export function ownDatacenter({ datacenter }: Pick<Tables, "datacenter">): string | null {
+  for (const [name, { own }] of datacenter) if (own) return name;
+  return null;
+}
+
+function readSite(host: string, ownDatacenter: string | null): ServiceSite | null {
+  const read = parseServiceName(host);
+  // A wildcard names many; its star is no tag.
+  if (read === null || read.tag === "*") return null;
+  const query = read.datacenter === ownDatacenter ? { ...read, datacenter: null } : read;
+  const { name, tag, datacenter } = query;
+  const dotted = `${name}.service.${datacenter === null ? "" : `${datacenter}.`}consul`;
+  return {
+    ...query,
+    site: datacenter === null ? name : dotted,
+    full: tag === null ? dotted : `${tag}.${dotted}`,
+    key: serviceKey(query),
+  };
+}
