@@ -314,6 +314,20 @@ describe("Upstream", () => {
       expect(serve(upstream, 3)).to.equal("xxx");
     });
 
+    it("tries a part of a large one only, another one each time", () => {
+      const servers = Array.from({ length: 60 }, (_, at) => server(String.fromCharCode(200 + at)));
+      const upstream = build([servers]);
+      const dead = servers.map(({ host }) => host).join("");
+      expect(attempt(upstream, dead)).to.have.length(61);
+      const seen = new Set<string>();
+      for (let n = 0; n < 10; n += 1) {
+        const tried = attempt(upstream, dead);
+        expect(tried).to.have.length(33);
+        for (const host of tried.slice(0, 32)) seen.add(host);
+      }
+      expect(seen.size).to.equal(60);
+    });
+
     it("still tries none twice for a request", () => {
       const upstream = build([[server("a"), server("b")]]);
       attempt(upstream, "ab");
