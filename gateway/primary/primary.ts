@@ -7,6 +7,7 @@ import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { LifeStore, type Lives, Operations, withSchedule } from "../life/index.ts";
 import type { Log } from "../observability/logger.ts";
+import { Verdicts } from "../sandbox/index.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
 import { ownDatacenter, SiteNames } from "../state/index.ts";
@@ -248,9 +249,10 @@ export class Primary {
       sites: () => new SiteNames(ownDatacenter(state.tables)),
     });
     const examine = withSchedule(this.#parts.examine);
+    // Who asks by name is given a new examination.
     const operations = new Operations({ store, examine, now: () => clock.now() });
     const { gate, lives, unexamined } = createScriptLife({
-      examine,
+      examine: new Verdicts().remember(examine),
       store,
       name: this.#name,
       live: state.tables,
@@ -366,21 +368,12 @@ export class Primary {
   }
 
   /** Hosts of which it is not known yet what serves them answer 503, if nothing served them before. */
-  #openWithout({ gate, lives, unexamined, replication }: Running): void {
-    if (replication.isOpen) return;
-    const hosts = [...gate.wanted.keys()].filter(
-      (host) => gate.isUnexamined(host) || lives.isWaiting(host),
-    );
-    unexamined.begin(
-      hosts.flatMap((host) => {
-        const source = gate.wanted.get(host);
-        return source === undefined ? [] : [[host, source] as const];
-      }),
-    );
-    if (hosts.length === 0) return;
+  #openWithout({ unexamined, replication }: Running): void {
+    const hosts = replication.isOpen ? 0 : unexamined.begin();
+    if (hosts === 0) return;
     this.#log.info(
-      { hosts: hosts.length },
-      `the gateway opens while the scripts of ${hosts.length} hosts are being examined; these hosts answer 503`,
+      { hosts },
+      `the gateway opens while the scripts of ${hosts} hosts are being examined; these hosts answer 503`,
     );
   }
 

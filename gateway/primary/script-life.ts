@@ -45,6 +45,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
   const unexamined = new Unexamined({
     tables: live,
     pass: (changes) => pass(changes),
+    wanted: () => gate.wanted,
     isOpen: (host) => gate.isUnexamined(host) || lives.isWaiting(host),
   });
   const pass = (changes: readonly Change[]) => {

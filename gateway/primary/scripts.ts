@@ -5,9 +5,9 @@
 import type { Log } from "../observability/logger.ts";
 import {
   type CheckScript,
-  closureOf,
   type FailedCase,
   imports,
+  needsItself,
   type ScriptFault,
 } from "../sandbox/index.ts";
 import type { Change, Json, Source, Tables } from "../state/index.ts";
@@ -299,7 +299,7 @@ export class ScriptGate {
       // A module is at fault here for its own text, and for a cycle that it is in; what it imports answers
       // for itself.
       const isAtFault =
-        fault !== null && (fault.key === `modules/${name}` || isInCycle(name, wantedModules));
+        fault !== null && (fault.key === `modules/${name}` || needsItself(name, wantedModules));
       if (isAtFault) refused.push({ key: `modules/${name}`, fault });
       else sound.push(name);
     });
@@ -440,12 +440,6 @@ export class ScriptGate {
       `${whole} is refused: ${message}`,
     );
   }
-}
-
-/** Whether a module needs itself. */
-function isInCycle(name: string, modules: ReadonlyMap<string, Source>): boolean {
-  const source = modules.get(name);
-  return source !== undefined && closureOf([source], modules).has(name);
 }
 
 function setOrDelete<V>(map: Map<string, V>, key: string, value: V | undefined): void {

@@ -8,6 +8,8 @@ export interface UnexaminedOptions {
   /** What the workers have, or will have with the next version. */
   readonly tables: Pick<Tables, "script" | "trial" | "closed">;
   readonly pass: (changes: readonly Change[]) => void;
+  /** What Consul has. */
+  readonly wanted: () => ReadonlyMap<string, Source>;
   /** Whether it is still to be found out what serves a host. */
   readonly isOpen: (host: string) => boolean;
 }
@@ -20,18 +22,19 @@ export class Unexamined {
     this.#options = options;
   }
 
-  /** The gateway opens, and these are the sources of hosts for which it is still to be found out. */
-  begin(sources: Iterable<readonly [host: string, source: Source]>): void {
-    const { script, trial, closed } = this.#options.tables;
+  /** The gateway opens. Returns how many hosts cannot be served yet. */
+  begin(): number {
+    const { tables, wanted, isOpen, pass } = this.#options;
+    const { script, trial, closed } = tables;
     const changes: Change[] = [];
-    for (const [host, { version, modifyIndex }] of sources) {
-      if (script.has(host) || trial.has(host) || closed.has(host)) continue;
+    for (const [host, { version, modifyIndex }] of wanted()) {
+      if (!isOpen(host) || script.has(host) || trial.has(host) || closed.has(host)) continue;
       const value: Source = { text: "", version, modifyIndex, isUnexamined: true };
       changes.push({ kind: "script", key: host, value });
     }
-    if (changes.length === 0) return;
-    this.#options.pass(changes);
+    if (changes.length > 0) pass(changes);
     for (const { key } of changes) this.#hosts.add(key);
+    return changes.length;
   }
 
   /** These go to the workers. */

@@ -12,7 +12,7 @@ export { defaultThreshold } from "./declared.ts";
 export { Examiner } from "./examiner.ts";
 export type { SandboxOptions } from "./isolate-sandbox.ts";
 export { defaultSandboxLimits } from "./limits.ts";
-export { closureOf, Importers, imports, ModuleGraph } from "./module-graph.ts";
+export { Importers, imports, ModuleGraph, needsItself } from "./module-graph.ts";
 export type {
   CheckScript,
   Examination,
@@ -26,6 +26,8 @@ export type {
   ScriptTables,
   Steering,
 } from "./sandbox.ts";
+
+export { Verdicts } from "./verdicts.ts";
 
 /** Makes a process's sandbox; it has no script before `apply`. */
 export function createSandbox(options: SandboxOptions): Sandbox {

@@ -77,6 +77,12 @@ export function closureOf(
   return found;
 }
 
+/** Whether a module needs itself, directly or through others. */
+export function needsItself(name: string, modules: ReadonlyMap<string, Source>): boolean {
+  const source = modules.get(name);
+  return source !== undefined && closureOf([source], modules).has(name);
+}
+
 /**
  * The modules that a script is made of; `null` when they are more than it may have. Those that are not there
  * are left out.
