@@ -194,6 +194,15 @@ asking(program.command("status"))
     }),
   );
 
+asking(program.command("resync"))
+  .description("let go of what a running gateway holds although Consul no longer has it")
+  .action(
+    running(async (flags) => {
+      const { runResync } = await import("./commands/resync.ts");
+      return runResync(flags, process.env, print);
+    }),
+  );
+
 const script = program
   .command("script")
   .description("rewrite scripts: push, test, list, show, history, rollback, remove, status");

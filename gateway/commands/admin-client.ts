@@ -34,7 +34,7 @@ export interface AdminAnswer {
 }
 
 interface Question {
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly method: "GET" | "POST";
   readonly path: string;
   readonly isTls: boolean;
   readonly token: string | null;
@@ -88,7 +88,7 @@ export class AdminClient {
   }
 
   /** A write to the gateway that the operator named. Throws a `CommandError` when none answers. */
-  async write(method: "POST" | "PUT" | "DELETE", path: string): Promise<AdminAnswer> {
+  async write(method: "POST", path: string): Promise<AdminAnswer> {
     const token = await this.#ownToken();
     return ask(this.#settings.admin, { method, path, isTls: this.#isTls, token }, this.#tls);
   }

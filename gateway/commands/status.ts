@@ -83,7 +83,7 @@ export function describe(status: Status): string[] {
     (status.warnings ?? []).map(({ key, warning, since }) => [key, warning, since]),
   );
   section(
-    "held (sluice keeps these; POST /resync lets them go)",
+    "held (the gateway keeps these; sluice resync lets them go)",
     status.held.map(({ kind, key, since, why }) => [`${kind} ${key}`, since, why]),
   );
   return lines;

@@ -52,6 +52,27 @@ for (const kind of consulKinds().slice(0, 1))
       );
       const log = logged();
       expect(log + first.errors).to.not.include(kept);
+      // As another user's commands: they see neither where it was left nor the data directory.
+      const admin = ["resync", "--admin", `127.0.0.1:${first.adminPort}`];
+      const elsewhere = { XDG_RUNTIME_DIR: join(folder, "elsewhere") };
+      const refused = await runSluice(admin, elsewhere);
+      expect([refused.status, refused.stdout]).to.deep.equal([1, ""]);
+      expect(refused.stderr).to.match(/^sluice: the gateway answers 401: writes need [^\n]+\n$/);
+      const own: readonly (readonly [flags: readonly string[], env: Record<string, string>])[] = [
+        [[], { XDG_RUNTIME_DIR: first.runtimeDir }],
+        [["--data-dir", dataDir], elsewhere],
+        [[], { ...elsewhere, SLUICE_DATA_DIR: dataDir }],
+        [["--admin-token-file", path], elsewhere],
+        [[], { ...elsewhere, SLUICE_ADMIN_TOKEN: kept }],
+      ];
+      for (const [more, env] of own) {
+        const { status, stdout, stderr } = await runSluice([...admin, ...more], env);
+        expect({ status, stdout, stderr }).to.deep.equal({
+          status: 0,
+          stdout: "let go of 0 entries\n",
+          stderr: "",
+        });
+      }
       const second = await start(["--data-dir", dataDir]);
       expect(await second.credentials()).to.deep.equal({ authorization: `Bearer ${kept}` });
     });
