@@ -3,6 +3,7 @@
  * of a container may have the agent call itself.
  */
 import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { z } from "zod";
 import { HostList, plainAddress } from "../../gateway/foreign-requests.ts";
@@ -82,7 +83,7 @@ function addressesIn(value: unknown): string[] {
   return textsIn(value)
     .flatMap((text) => {
       const match = /^(?:[a-z]+:\/\/)?(?:\[([0-9a-f:.]+)\]|([0-9.]+))(?::[0-9]+)?$/i.exec(text);
-      return [match?.[1] ?? match?.[2] ?? (/^[0-9a-f:]*:[0-9a-f:.]*$/i.test(text) ? text : "")];
+      return [match?.[1] ?? match?.[2] ?? (isIP(text) === 6 ? text : "")];
     })
     .filter((text) => text !== "");
 }
@@ -94,6 +95,6 @@ function textsIn(value: unknown): string[] {
 
 function ownAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap((all) =>
-    (all ?? []).map(({ address }) => address.replace(/%.*$/, "")),
+    (all ?? []).map(({ address }) => address.split("%", 1)[0] ?? ""),
   );
 }
