@@ -60,6 +60,11 @@ export class Catalog {
     return this.#answers > 0 || this.#values.size > 0;
   }
 
+  /** It was read, and has not even the service `consul`, which ACLs alone can hide. */
+  get isHidden(): boolean {
+    return this.#answers > 0 && this.#values.size === 0;
+  }
+
   /** Also true for a name that is held. */
   has(name: string): boolean {
     return this.#values.has(name);

@@ -196,6 +196,24 @@ describe("the client of Consul", () => {
     expect(error).to.contain("ECONNREFUSED");
   });
 
+  it("says of a Consul that hangs that it does not answer, and names it", async () => {
+    await begin(() => {});
+    const error = await failure({ ...catalog, withinMs: 50 });
+    expect(error).to.include({
+      code: "timeout",
+      message: `Consul at ${server.url} does not answer: no answer to /v1/catalog/services within 50 ms`,
+    });
+    const call = await consul.api.kv.get({ key: "a", timeout: 50 } as never).catch((e) => e);
+    expect(describeConsulError(call)).to.match(/^Consul does not answer: .*timed out/);
+  });
+
+  it("keeps the port in what it says of a refusal, also of the npm client's calls", async () => {
+    await begin((response) => response.writeHead(403).end("Permission denied"));
+    const call = await consul.api.kv.get("a").catch((error: unknown) => error);
+    expect(describeConsulError(call)).to.contain(`${server.url}/v1/kv/a answers 403`);
+    expect((await failure(catalog)).message).to.contain(`${server.url}/v1/catalog/services`);
+  });
+
   it("does not ask when it is taken back before", async () => {
     await begin((response) => answerJson(response, 1, {}));
     expect(await failure({ ...catalog, signal: AbortSignal.abort() })).to.include({

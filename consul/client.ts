@@ -24,6 +24,8 @@ export interface Query {
   readonly emptyWhenMissing?: boolean;
   /** Ends the query: its connection is closed and the promise is rejected. */
   readonly signal?: AbortSignal;
+  /** The whole answer must be there by then. Default: never; a blocking query has a deadline of its caller's. */
+  readonly withinMs?: number;
 }
 
 export interface QueryAnswer {
@@ -70,7 +72,9 @@ export class ConsulClient {
   async read(query: Query): Promise<QueryAnswer> {
     const endpoint = endpointOf(query);
     const where = `${this.url}${endpoint}`;
-    const { signal } = query;
+    const { withinMs } = query;
+    const deadline = withinMs === undefined ? null : AbortSignal.timeout(withinMs);
+    const signal = signalOf(query.signal, deadline);
     if (signal?.aborted) throw new ConsulError("aborted", `${where}: taken back`);
     const context = new EventEmitter();
     const onAbort = () => context.emit("cancel");
@@ -79,6 +83,11 @@ export class ConsulClient {
     try {
       response = await this.#transport._get(requestOf(query, context), takeAnyStatus);
     } catch (error) {
+      if (deadline?.aborted && !query.signal?.aborted) {
+        const waited = `no answer to ${endpoint} within ${withinMs} ms`;
+        const text = `Consul at ${this.url} does not answer: ${waited}`;
+        throw new ConsulError("timeout", text, 0, error);
+      }
       if (signal?.aborted) throw new ConsulError("aborted", `${where}: taken back`, 0, error);
       const reason = error instanceof Error ? describeSocketError(error) : String(error);
       throw new ConsulError("unreachable", `${where}: ${reason}`, 0, error);
@@ -125,6 +134,15 @@ function asTransport(api: Consul): Transport {
   if (typeof transport._get !== "function" || typeof transport._ext !== "function")
     throw new TypeError("the npm client consul has another base class than expected");
   return transport;
+}
+
+/** Ends with whichever of both is first. */
+function signalOf(
+  given: AbortSignal | undefined,
+  deadline: AbortSignal | null,
+): AbortSignal | undefined {
+  if (deadline === null) return given;
+  return given === undefined ? deadline : AbortSignal.any([given, deadline]);
 }
 
 function requestOf(query: Query, context: EventEmitter): object {

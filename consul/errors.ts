@@ -1,4 +1,5 @@
 /** What can go wrong with a query to Consul, and the one line that says it to an operator. */
+import { ClientRequest } from "node:http";
 
 export type ConsulErrorCode =
   /** No connection, or it broke before a whole answer. */
@@ -81,6 +82,8 @@ export function describeConsulError(error: unknown): string {
   if (!(error instanceof Error)) return oneLine(String(error));
   const answer = readResponse(error);
   if (answer !== null) return describeRefusal(answer);
+  if (fieldOf(error, "isTimeout") === true)
+    return `Consul does not answer: ${oneLine(error.message)}`;
   return describeSocketError(error);
 }
 
@@ -100,6 +103,9 @@ function readResponse(error: Error): Refusal | null {
   const headers = fieldOf(response, "headers");
   const request = fieldOf(response, "req");
   const text = (value: unknown) => (typeof value === "string" ? value : undefined);
+  // Unlike the request's own `host`, the field has the port.
+  const named = request instanceof ClientRequest ? request.getHeader("host") : undefined;
+  const host = text(named) ?? text(fieldOf(request, "host")) ?? "";
   const body = fieldOf(response, "body");
   return {
     status,
@@ -108,7 +114,7 @@ function readResponse(error: Error): Refusal | null {
     location: text(fieldOf(headers, "location")),
     contentType: text(fieldOf(headers, "content-type")),
     endpoint: (text(fieldOf(request, "path")) ?? "").replace(/\?.*$/s, ""),
-    url: `${text(fieldOf(request, "protocol")) ?? "http:"}//${text(fieldOf(request, "host")) ?? ""}`,
+    url: `${text(fieldOf(request, "protocol")) ?? "http:"}//${host}`,
   };
 }
 

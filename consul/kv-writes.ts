@@ -60,7 +60,7 @@ export class KvStore {
       params: { key: prefix },
       query: { keys: "true" },
       emptyWhenMissing: true,
-      signal: AbortSignal.timeout(deadlineMs),
+      withinMs: deadlineMs,
     });
     if (body === null) return [];
     const isName = (key: unknown) => typeof key === "string" && key.startsWith(prefix);
@@ -107,13 +107,12 @@ export class KvStore {
   }
 
   async #read(key: string, query: Readonly<Record<string, string>>): Promise<readonly KvEntry[]> {
-    const signal = AbortSignal.timeout(deadlineMs);
     const { body } = await this.#consul.read({
       path: "/kv/{key}",
       params: { key },
       query,
       emptyWhenMissing: true,
-      signal,
+      withinMs: deadlineMs,
     });
     return decodeItems(`${this.#consul.url}/v1/kv/${key}`, key, body).map(asEntry);
   }

@@ -360,7 +360,9 @@ for (const kind of consulKinds())
       consul.suspend();
       try {
         await until("it is stale", () => seen.sources.status().stale !== null);
-        expect(seen.sources.status().stale?.error).to.contain("no whole answer within");
+        expect(seen.sources.status().stale?.error).to.contain(
+          "Consul does not answer: no whole answer for",
+        );
         expect(seen.keys("host")).to.deep.equal(["a.example"]);
       } finally {
         consul.resume();

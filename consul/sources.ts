@@ -61,6 +61,8 @@ export interface ConsulSourcesStatus {
   readonly watches: readonly WatchStatus[];
   readonly refused: readonly RefusedKey[];
   readonly held: readonly HeldEntry[];
+  /** Why it may be that Consul shows nothing at all; `null`: it shows something, or something is kept. */
+  readonly blind: string | null;
   readonly servicesInUse: number;
   /** Services in use that would have a watch of their own if one were free. */
   readonly polled: number;
@@ -190,9 +192,19 @@ export class ConsulSources {
           why: `${why} (${instances} of its instances)`,
         })),
       ],
+      blind: this.#blind(),
       servicesInUse: this.#services.count,
       polled: this.#services.polled,
     };
+  }
+
+  /** A token that may read nothing gets answers like anybody's, with nothing in them. */
+  #blind(): string | null {
+    const isEmpty = Object.values(this.#folders).every(({ values }) => values.size === 0);
+    if (this.#unanswered.size > 0 || !this.#catalogs.own.isHidden || !isEmpty) return null;
+    const { consul, prefix } = this.#options;
+    const seen = `no service, not even "consul", and no key under ${prefix}`;
+    return `Consul at ${consul.url} shows ${seen}: the ACL token may read nothing, or there is none`;
   }
 
   #folder<K extends DocumentKind>(kind: K): Folder<K> {

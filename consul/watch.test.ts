@@ -146,7 +146,9 @@ describe("a watch", () => {
   it("gives up a query that hangs after wait, a sixteenth and the margin", async () => {
     await begin(hang, { waitMs: 16_000, marginMs: 2_000 });
     await until("the first is given up", () => watch.status().state === "failing");
-    expect(watch.status().lastError).to.equal("catalog: no whole answer within 4000 ms");
+    expect(watch.status().lastError).to.equal(
+      "Consul does not answer: no whole answer for catalog within 4000 ms",
+    );
     await until("its connection is closed", () => server.requests[0]?.gone === true);
     server.script = (response, { query }) => {
       if (!query.has("index")) answerJson(response, 4, {});

@@ -187,8 +187,8 @@ export class Watch<T> {
       return await this.#options.query({ index, waitMs: this.#waitMs, signal: attempt.signal });
     } catch (error) {
       if (!late) throw error;
-      const waited = `no whole answer within ${Math.round(deadlineMs)} ms`;
-      throw new ConsulError("timeout", `${name}: ${waited}`, 0, error);
+      const waited = `no whole answer for ${name} within ${Math.round(deadlineMs)} ms`;
+      throw new ConsulError("timeout", `Consul does not answer: ${waited}`, 0, error);
     } finally {
       cancel();
       this.#stopping.signal.removeEventListener("abort", abort);

@@ -51,11 +51,10 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
 /** `null` when something of Consul's answers, be it a refusal; else why not. */
 async function reach(consul: ConsulClient): Promise<string | null> {
   try {
-    await consul.read({ path: "/status/leader", signal: AbortSignal.timeout(reachTimeoutMs) });
+    await consul.read({ path: "/status/leader", withinMs: reachTimeoutMs });
     return null;
   } catch (error) {
     if (!(error instanceof ConsulError)) throw error;
-    if (error.code === "aborted") return `no answer within ${reachTimeoutMs} ms`;
     return error.code === "unreachable" || error.code === "timeout" ? error.message : null;
   }
 }

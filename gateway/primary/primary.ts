@@ -382,8 +382,8 @@ export class Primary {
     if (this.#isStopping) return "the gateway is stopping";
     const running = this.#running;
     if (running === null) return "the gateway is starting";
-    if (running.replication.isOpen) return running.workers.notReady();
-    const stale = running.sources.status().stale;
+    const { stale, blind } = running.sources.status();
+    if (running.replication.isOpen) return running.workers.notReady() ?? blind;
     return stale === null
       ? "Consul's first answers are not complete"
       : `Consul has not answered: ${stale.error}`;

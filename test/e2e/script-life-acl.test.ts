@@ -75,9 +75,32 @@ if (findRealConsul() !== null)
       await eventually("the log says so", async () => {
         expect(told()).to.match(/this gateway decides alone: .*403/);
         expect(told()).to.match(/not registered as sluice\/gateways\/.*403/);
+        // Which Consul of several on one machine it was.
+        const denials = one.records.map(({ msg }) => msg).filter((msg) => msg.includes("403"));
+        for (const msg of denials) expect(msg).to.contain(`127.0.0.1:${consul.port}/v1/`);
       });
       expect(await send("GET", "kv/sluice/live/?keys")).to.equal("");
       expect(told() + JSON.stringify(await one.status())).to.not.contain(secret);
+    });
+
+    it("a token that may read nothing: the gateway is not ready and says why", async () => {
+      const token = await send("PUT", "acl/token", { Description: "sees nothing" });
+      const secret = String(Reflect.get(JSON.parse(token) as object, "SecretID"));
+      for (const env of [{ CONSUL_HTTP_TOKEN: secret }, undefined]) {
+        const one = TestGateway.launch({
+          consul: consul.url,
+          ...(env === undefined ? {} : { env }),
+        });
+        gateway = one;
+        await one.adminUp();
+        await eventually("its workers listen, and it says what it sees", async () => {
+          const { status, body } = await one.admin("/readyz");
+          expect({ status, body }).to.include({ status: 503 });
+          expect(body).to.contain(`Consul at ${consul.url} shows no service`);
+        });
+        expect((await one.status()).notReady).to.contain("the ACL token may read nothing");
+        await one.stop();
+      }
     });
 
     it("a token that may write where gateways keep things, and nowhere else, is enough", async () => {
