@@ -17,6 +17,9 @@ describe("the Consul agent's own endpoints", () => {
         DNSAddrs: ["tcp://10.0.0.6:8600", "udp://[fd00::6]:8600"],
         TaggedAddresses: { lan: "10.0.0.5", lan_ipv6: "fd00::5" },
         ClientAddrs: ["10.0.0.7"],
+        RPCAdvertiseAddr: "tcp://10.0.0.5:8300",
+        StartJoinAddrsLAN: ["10.0.0.8"],
+        ConnectSidecarMinPort: 8080,
       },
     });
     const endpoints = await agentEndpoints(client("192.0.2.1", "80"), self);
@@ -30,7 +33,7 @@ describe("the Consul agent's own endpoints", () => {
       "::ffff:127.0.0.1",
     ];
     for (const address of [...own, ...loops, "::ffff:7f00:1", "::ffff:10.0.0.5"]) {
-      for (const port of [9500, 8301, 8600, 80]) {
+      for (const port of [9500, 8301, 8300, 8600, 80]) {
         expect(endpoints.has(address, port), `${address} ${port}`).to.equal(true);
       }
       expect(endpoints.has(address, 8080), address).to.equal(false);

@@ -50,11 +50,8 @@ export async function agentEndpoints(
     ...itself,
     ...addresses,
     ...addressesIn(self.Member?.Addr),
-    ...["TaggedAddresses", "ClientAddrs", "AdvertiseAddrLAN", "AdvertiseAddrWAN"].flatMap((key) =>
-      addressesIn(debug[key]),
-    ),
     ...Object.entries(debug).flatMap(([key, value]) =>
-      /Addrs$/.test(key) ? addressesIn(value) : [],
+      key === "TaggedAddresses" || addressKey.test(key) ? addressesIn(value) : [],
     ),
     ...(isBeside ? ownAddresses() : []),
   ]);
@@ -67,11 +64,16 @@ export async function agentEndpoints(
   return { has: (address, at) => ports.has(at) && hosts.has(plainAddress(address)) };
 }
 
+/** `HTTPAddrs`, `ClientAddrs`, `SerfBindAddrLAN`, ...: not addresses of others, as `RetryJoinLAN` is. */
+const addressKey = /(?<!Join)Addrs?(LAN|WAN)?$/;
+/** `HTTPPort`, `SerfPortLAN`, ...: not the bounds of the ports that proxies may have. */
+const portKey = /(?<!Min|Max)Port(LAN|WAN)?$/;
+
 /** `HTTPPort: 8500`, `SerfPortLAN: 8301`, and the ports in `HTTPAddrs: ["tcp://127.0.0.1:8500"]`. */
 function portsIn(debug: Readonly<Record<string, unknown>>): number[] {
   return Object.entries(debug).flatMap(([key, value]) => {
-    if (/Port(LAN|WAN)?$/.test(key)) return typeof value === "number" && value > 0 ? [value] : [];
-    if (!/Addrs$/.test(key)) return [];
+    if (portKey.test(key)) return typeof value === "number" && value > 0 ? [value] : [];
+    if (!addressKey.test(key)) return [];
     return textsIn(value)
       .map((text) => Number(/:([0-9]{1,5})$/.exec(text)?.[1]))
       .filter((number) => number > 0);

@@ -77,6 +77,14 @@ for (const kind of consulKinds().slice(0, 1))
       expect(await second.credentials()).to.deep.equal({ authorization: `Bearer ${kept}` });
     });
 
+    it("starts without a place for the token, says so, and lets nobody write", async () => {
+      const gateway = await start([], { XDG_RUNTIME_DIR: "/dev/null" });
+      const says = (text: string) => gateway.records.some(({ msg }) => msg.includes(text));
+      await until("it says so", () => says("nobody can write to the admin API"));
+      const asked = { host: "localhost", path: "/resync", method: "POST" };
+      expect((await send(gateway.adminPort, asked)).status).to.equal(401);
+    });
+
     it("is not reached through the gateway itself", async () => {
       const gateway = await start();
       const server = { host: "127.0.0.1", port: gateway.adminPort };
