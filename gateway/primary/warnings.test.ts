@@ -100,6 +100,17 @@ describe("warnings", () => {
     expect(texts()).to.deep.equal(["p/upstreams/near: service: the catalog has no service web"]);
   });
 
+  it("are logged in bounded number, however many come and go at once", () => {
+    const { host, catalog, texts, lines } = scene();
+    for (let n = 0; n < 1_000; n += 1) host(`h${n}`, { "/": "web" });
+    expect(texts()).to.have.length(1_000);
+    expect(lines).to.have.length(51);
+    expect(lines.at(-1)).to.equal("warn 950 more warnings in /status");
+    catalog("web", []);
+    expect(texts()).to.have.length(0);
+    expect(lines).to.have.length(102);
+  });
+
   it("are logged once when they come and once when they go, soon, without anybody asking", () => {
     const { host, catalog, upstream, lines, clock } = scene();
     host("shop", { "/": "web" });

@@ -28,6 +28,8 @@ export interface WarningsOptions {
 
 /** Services come and go many times a second; whoever reads warnings does not. */
 const delayMs = 1_000;
+/** Lines of the log for what one look finds; one upstream that goes may be named by thousands of hosts. */
+const mostLines = 50;
 
 const concerned: ReadonlySet<Kind> = new Set(["upstream", "host", "catalog", "datacenter"]);
 
@@ -56,14 +58,20 @@ export class Warnings {
     const now = new Map<string, Warning>();
     for (const { key, warning } of [...settings, ...findWarnings(tables(), prefix)]) {
       const id = `${key} ${warning}`;
-      const known = before.get(id);
-      now.set(id, known ?? { key, warning, since: new Date(clock.now()).toISOString() });
-      if (known === undefined) log.warn({ key }, `${key}: ${warning}`);
-    }
-    for (const [id, { key, warning }] of before) {
-      if (!now.has(id)) log.info({ key }, `${key}: no longer: ${warning}`);
+      now.set(id, before.get(id) ?? { key, warning, since: new Date(clock.now()).toISOString() });
     }
     this.#known = now;
+    const come = [...now].filter(([id]) => !before.has(id));
+    const gone = [...before].filter(([id]) => !now.has(id));
+    for (const [, { key, warning }] of come.slice(0, mostLines)) {
+      log.warn({ key }, `${key}: ${warning}`);
+    }
+    if (come.length > mostLines)
+      log.warn({}, `${come.length - mostLines} more warnings in /status`);
+    for (const [, { key, warning }] of gone.slice(0, mostLines)) {
+      log.info({ key }, `${key}: no longer: ${warning}`);
+    }
+    if (gone.length > mostLines) log.info({}, `${gone.length - mostLines} more warnings are gone`);
   }
 
   list(): readonly Warning[] {
