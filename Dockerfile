@@ -14,10 +14,14 @@ RUN npm ci --omit=dev --ignore-scripts --force --no-audit --no-fund --loglevel=e
 
 FROM debian:bookworm-20250929-slim
 # What the Node binary is linked with, and the certificates of public authorities for Consul over TLS.
+# `docker compose exec gateway sluice status` finds the command on the PATH.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates libatomic1 libstdc++6 \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin sluice \
+ && printf '#!/bin/sh\nexec /app/node_modules/.bin/node --disable-sigusr1 /app/gateway/cli.ts "$@"\n' \
+      > /usr/local/bin/sluice \
+ && chmod 755 /usr/local/bin/sluice \
  && install --directory --owner=sluice --group=sluice /var/lib/sluice /app/.cache
 WORKDIR /app
 COPY --from=install /app/node_modules node_modules

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -71,6 +71,31 @@ describe("commands", () => {
     const { status, stdout } = await sluice(["start", "--help"]);
     expect(status).to.equal(0);
     expect(stdout).to.match(/--drain-timeout <DURATION>[^-]+SLUICE_DRAIN_TIMEOUT/);
+  });
+
+  it("say which version they are, and in a checkout of which commit", async () => {
+    const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+    const { status, stdout } = await sluice(["--version"]);
+    expect(status).to.equal(0);
+    expect(stdout.startsWith(version)).to.equal(true);
+    expect(stdout).to.match(/^\S+( \(commit [0-9a-f]{12}\))?\n$/);
+  });
+
+  for (const args of ["help script push", "script push --help", "script help push"]) {
+    it(`explain a nested command: sluice ${args}`, async () => {
+      const { status, stdout } = await sluice(args.split(" "));
+      expect(status).to.equal(0);
+      expect(stdout).to.contain("Usage: sluice script push [options] <FILE>");
+    });
+  }
+
+  it("list the flags of the registrator in its help, however it is asked for", async () => {
+    for (const args of [
+      ["help", "registrator"],
+      ["registrator", "--help"],
+    ]) {
+      expect((await sluice(args)).stdout).to.contain("--resync <seconds>");
+    }
   });
 
   describe("status", () => {

@@ -101,6 +101,14 @@ function settingOption({ flag, argument, meaning, variable, fallback }: SettingN
   return new Option(`${flag} <${argument}>`, `${meaning} (${known})`);
 }
 
+/** `sluice help script push` is `sluice script push --help`: the library's own help knows one level. */
+function withHelp(argv: readonly string[]): readonly string[] {
+  const [node = "", file = "", first, ...names] = argv;
+  return first === "help" ? [node, file, ...names, "--help"] : argv;
+}
+
+const argv = withHelp(process.argv);
+
 program
   .name("sluice")
   .description("A routing gateway for services that register in Consul.")
@@ -144,7 +152,7 @@ const registrator: Command = program
   .option("--consul <URL>", "Consul's HTTP API; without it CONSUL_HTTP_ADDR, then this machine's")
   .option("--docker <ADDRESS>", "the engine; without it DOCKER_HOST, then Docker's own default")
   .option("--log-level <LEVEL>", "the least severe level that is logged", "info");
-if (process.argv[2] === "registrator") {
+if (argv[2] === "registrator") {
   const { registratorFlags } = await import("../consul/registrator/index.ts");
   for (const { flags, description, env, default: fallback } of registratorFlags) {
     registrator.addOption(new Option(flags, description).env(env).default(fallback));
@@ -261,7 +269,12 @@ scriptCommand("remove <HOST>", "remove a script")
 scriptCommand("status", "what every registered gateway says of its scripts");
 
 try {
-  await program.parseAsync();
+  // Further right it is an option of a command: `sluice script show HOST --version VERSION`.
+  if (argv.length === 2 || /^(--version|--help|-h)$/.test(argv[2] ?? "")) {
+    const { versionText } = await import("./version.ts");
+    program.version(versionText(), "--version", "show the version, and the commit in a checkout");
+  }
+  await program.parseAsync(argv);
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
   status = error.exitCode;
