@@ -72,7 +72,8 @@ export function statusLines(gateway: Gateway, status: Status, prefix: string): r
   }
   const isSource = (key: string) => /^(scripts|modules)\//.test(key.slice(prefix.length));
   for (const refusal of status.refused.filter(({ key }) => isSource(key))) {
-    lines.push(`  refused: ${refusal.key} since ${refusal.since}: ${refusal.error}`);
+    const place = "line" in refusal && refusal.line > 0 ? `:${refusal.line}:${refusal.column}` : "";
+    lines.push(`  refused: ${refusal.key}${place} since ${refusal.since}: ${refusal.error}`);
     const test = "test" in refusal ? refusal.test : undefined;
     if (test === undefined) continue;
     lines.push(`    test      ${test.name}`, `    expected  ${test.expected}`);

@@ -112,8 +112,9 @@ async function test(desk: Desk, [file = ""]: readonly string[]): Promise<number>
     : desk.operations.subjectOf("scripts", "test.example");
   const source = await readSource(subject, file);
   const { fault, passed } = await desk.operations.test(subject, source).catch((error: unknown) => {
-    if (!(error instanceof ConsulError && error.code === "unreachable")) throw error;
-    desk.print(`without modules and settings, as Consul does not answer: ${error.message}`);
+    if (!(error instanceof ConsulError)) throw error;
+    const why = error.code === "status" ? "refuses" : "does not answer";
+    desk.print(`without modules and settings, as Consul ${why}: ${error.message}`);
     return desk.operations.testAlone(subject, source);
   });
   if (fault !== null) throw new SourceRefused(fault);

@@ -11,6 +11,8 @@ describe("the name in a key", () => {
     expect(read("host", "Shop.Example")).to.equal("shop.example");
     expect(read("script", "*.example.com")).to.equal("*.example.com");
     expect(read("host", "10.0.0.1")).to.equal("10.0.0.1");
+    expect(read("host", "MÜLLER.example")).to.equal("xn--mller-kva.example");
+    expect(read("script", "*.bücher.example")).to.equal("*.xn--bcher-kva.example");
     expect(read("host", "[::1]")).to.equal("[::1]");
     expect(read("host", "[0:0::0:1]")).to.equal("[::1]");
   });
@@ -46,6 +48,9 @@ describe("the name in a key", () => {
       ["host", "a.b."],
       ["host", "-a.b"],
       ["host", "a b"],
+      ["host", "ü b.example"],
+      ["host", "a％2fb.example"],
+      ["host", `${"ü".repeat(64)}.example`],
       ["host", `${"a".repeat(64)}.example`],
       ["host", "example.com:80"],
       ["host", `${"a.".repeat(126)}ab`],

@@ -2,7 +2,7 @@
  * The part of a key that follows `hosts/`, `upstreams/`, ...: which names are allowed, and their one
  * spelling. A host has exactly one, lower case without trailing dot.
  */
-import { isHost, maxNameLength, normaliseHost } from "../engine/authority.ts";
+import { inAscii, isHost, maxNameLength, normaliseHost } from "../engine/authority.ts";
 import type { Kind, SiteNames } from "../state/index.ts";
 import { DocumentError } from "./document-error.ts";
 
@@ -25,9 +25,9 @@ const upstreamName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
 const modulePath = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
 const settingName = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
 
-/** The one spelling of a host or of `*.domain`; `null` when `name` is neither. */
+/** The one spelling of a host or of `*.domain`, in ASCII; `null` when `name` is neither. */
 export function parseHostName(name: string): string | null {
-  const host = name.toLowerCase();
+  const host = inAscii(name).toLowerCase();
   // A wildcard stands for one character at least.
   if (host.length > maxNameLength) return null;
   const labels = host.startsWith("*.") ? host.slice(2) : host;

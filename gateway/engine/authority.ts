@@ -3,6 +3,7 @@
  * host is looked up. Bounded, so that nothing that looks one up has to be.
  */
 import { isIPv6 } from "node:net";
+import { domainToASCII } from "node:url";
 
 /** RFC 1035 section 2.3.4: no longer name can be in DNS. Without the dot that may end it. */
 export const maxNameLength = 253;
@@ -14,6 +15,7 @@ export const maxNameLength = 253;
 const labels = /^[A-Za-z0-9_~!$&'()*+,;=-]{1,63}(?:\.[A-Za-z0-9_~!$&'()*+,;=-]{1,63})*\.?$/;
 /** What follows the host; an empty port is the scheme's (RFC 3986 section 3.2.3). */
 const portPart = /^(?::([0-9]{0,5}))?$/;
+const beyondAscii = /[^\0-\x7f]/;
 /** Keeps zones (`%eth0`) out, which `isIPv6` takes and a URI does not. */
 const addressCharacters = /^[0-9A-Fa-f:.]{2,45}$/;
 
@@ -40,6 +42,17 @@ export function normaliseHost(text: string): string {
   // An IPv6 address has many spellings; URLs have one of them (RFC 5952).
   if (host.startsWith("[")) return new URL(`http://${host}`).hostname;
   return host.endsWith(".") ? host.slice(0, -1) : host;
+}
+
+/**
+ * An authority, or `*.domain`, as it goes over the wire: a name like `müller.example` in the ASCII form that DNS
+ * has (RFC 5891). The same text when it is ASCII already; empty when there is no such form.
+ */
+export function inAscii(text: string): string {
+  if (text.length > maxNameLength || !beyondAscii.test(text)) return text;
+  const end = hostEnd(text);
+  const host = domainToASCII(text.slice(0, end));
+  return host === "" ? "" : host + text.slice(end);
 }
 
 function hostEnd(text: string): number {

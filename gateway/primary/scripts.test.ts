@@ -248,7 +248,7 @@ describe("script gate", () => {
     await harness.offer(module("util", "level 1"));
     expect(harness.live.get("modules/util")).to.equal("level 2");
     expect(harness.refused).to.deep.equal({
-      "modules/util": "it would break scripts/a: modules/util is too old",
+      "modules/util": "it would break scripts/a:1:1: modules/util is too old",
     });
     await harness.offer(module("util", null));
     expect(harness.live.get("modules/util")).to.equal("level 2");

@@ -5,6 +5,7 @@
 import type { Log } from "../observability/logger.ts";
 import {
   type CheckScript,
+  describeFault,
   type FailedCase,
   imports,
   needsItself,
@@ -43,7 +44,7 @@ export interface Refusal {
   readonly key: string;
   /** Of the refused source; `null` for a module that was deleted and is still imported. */
   readonly version: string | null;
-  /** Lines and columns count from 1; 0 when unknown. */
+  /** Lines and columns count from 1; 0 when unknown, or when the message names another key and its place. */
   readonly line: number;
   readonly column: number;
   readonly message: string;
@@ -282,8 +283,9 @@ export class ScriptGate {
       for (const name of modules) await this.#settle([name], scripts);
     } else {
       const [name = ""] = modules;
-      const message = `it would break ${trial.broken.key}: ${trial.broken.message}`;
-      this.#refuse(`modules/${name}`, { ...trial.broken, message });
+      const message = `it would break ${describeFault(trial.broken)}`;
+      const key = `modules/${name}`;
+      this.#refuse(key, { ...trial.broken, key, line: 0, column: 0, message });
       await this.#settle([], scripts);
     }
   }
@@ -422,13 +424,11 @@ export class ScriptGate {
     if (this.#dirty.has(key)) return;
     const { isScript, name } = partsOf(key);
     const version = this.#wanted[isScript ? "script" : "module"].get(name)?.version ?? null;
-    const where = fault.key === key ? "" : `${fault.key}: `;
-    const message = fault.message.startsWith("it would break")
-      ? fault.message
-      : where + fault.message;
+    const isOwn = fault.key === key;
+    const message = isOwn ? fault.message : describeFault(fault);
     const known = this.#refusals.get(key);
     if (known?.version === version && known.message === message) return;
-    const { line, column } = fault;
+    const { line, column } = isOwn ? fault : { line: 0, column: 0 };
     const since = new Date(this.#clock.now()).toISOString();
     const whole = this.#prefix + key;
     const test = fault.test === undefined ? {} : { test: fault.test };

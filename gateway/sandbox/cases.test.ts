@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { checkScript, examineScript } from "./index.ts";
-import { tables } from "./test-sandbox.ts";
+import { Bench, tables } from "./test-sandbox.ts";
 
 const rule = `
 export default function (request) {
@@ -111,6 +111,20 @@ describe("the tests of a script", () => {
       `[{ name: "two", request: { path: "/loop" }, expect: { deny: 500 } }]`,
     );
     expect(looped?.message).to.equal('test "two": ran longer than 10 ms');
+  });
+
+  it("may name hosts in any alphabet, and so may scripts", async () => {
+    const text = `export default function (request) {
+        if (request.host === "xn--mller-kva.example") request.host = "BÜCHER.example:8080";
+      }
+      export const tests = [
+        { request: { host: "Müller.example" }, expect: { pass: true, host: "bücher.example:8080" } },
+        { request: { host: "xn--mller-kva.example" }, expect: { pass: true, host: "xn--bcher-kva.example:8080" } },
+      ];`;
+    expect(await checkScript("a.example.com", tables(text))).to.equal(null);
+    const one = new Bench(tables(text.replace("xn--mller-kva.example", "a.example.com")));
+    expect(one.request().exchange.authority).to.equal("xn--bcher-kva.example:8080");
+    one.sandbox.dispose();
   });
 
   it("do not run the script for a request that does not match", async () => {

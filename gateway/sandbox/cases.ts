@@ -2,7 +2,7 @@
  * The cases of a script's `export const tests`: their format, read from data that a script made, with
  * one clear error for what is wrong. Runs none of them.
  */
-import { isAuthority, normaliseHost } from "../engine/authority.ts";
+import { inAscii, isAuthority, normaliseHost } from "../engine/authority.ts";
 import { isPath } from "../engine/grammar.ts";
 import type { Json } from "../state/index.ts";
 import { fields } from "./declared.ts";
@@ -128,7 +128,8 @@ function parseRequest(at: string, value: unknown, host: string): Case["request"]
 }
 
 /** As a script sees it. */
-function hostOf(at: string, authority: string): string {
+function hostOf(at: string, written: string): string {
+  const authority = inAscii(written);
   if (!isAuthority(authority)) throw new TypeError(`${at}.request.host is not a host`);
   return normaliseHost(authority);
 }
@@ -165,7 +166,7 @@ function parseOutcome(at: string, value: unknown): Outcome {
     const wanted = given[name];
     if (wanted === undefined) continue;
     if (name === "headers") outcome[name] = expectedHeaders(`${at}.headers`, wanted);
-    else if (typeof wanted === "string") outcome[name] = wanted;
+    else if (typeof wanted === "string") outcome[name] = name === "host" ? inAscii(wanted) : wanted;
     else throw new TypeError(`${at}.${name} must be a text`);
   }
   return outcome as Outcome;

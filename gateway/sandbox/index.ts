@@ -10,6 +10,7 @@ export { checkScript, examineScript } from "./check.ts";
 export type { Declared, Rollout, Schedule, Threshold } from "./declared.ts";
 export { defaultThreshold } from "./declared.ts";
 export { Examiner } from "./examiner.ts";
+export { describeFault } from "./faults.ts";
 export type { SandboxOptions } from "./isolate-sandbox.ts";
 export { defaultSandboxLimits } from "./limits.ts";
 export { Importers, imports, ModuleGraph, needsItself } from "./module-graph.ts";

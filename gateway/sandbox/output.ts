@@ -6,6 +6,8 @@
  * a header, `D` delete one, `N` add a line of it (to an answer); `V` status of a verdict, `A` a header of its answer, `B` its body, up to
  * the end.
  */
+
+import { inAscii } from "../engine/authority.ts";
 import type { Answer, Exchange } from "../engine/engine.ts";
 import { isPath } from "../engine/grammar.ts";
 import { isRemovableHeader, isVouchedHeader, outputLimits } from "./limits.ts";
@@ -103,7 +105,7 @@ export function applyToRequest(text: string, exchange: RequestTarget, steering: 
         exchange.query = checked("request.query", query, value, 8_192);
         break;
       case "H":
-        exchange.authority = value;
+        exchange.authority = inAscii(value);
         break;
       case "U":
         steering.upstream = checked("request.upstream", upstreamName, value, 253);

@@ -6,7 +6,7 @@ import { freeze, indexOf, PlainTypeError, slice, toText } from "./realm.js";
 const pathGrammar = /^\/(?:[!"$&->@-~]|%(?!00)[0-9A-Fa-f]{2})*$/;
 const queryGrammar = /^[!"$-~]*$/;
 const authority =
-  /^(?:[A-Za-z0-9_~!$&'()*+,;=-]{1,63}(?:\.[A-Za-z0-9_~!$&'()*+,;=-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?$/;
+  /^(?:[A-Za-z0-9_~!$&'()*+,;=\x80-\uffff-]{1,63}(?:\.[A-Za-z0-9_~!$&'()*+,;=\x80-\uffff-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?$/;
 const upstreamName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what it keeps out
 const printable = /^[^\x00-\x1f\x7f]{0,256}$/;
