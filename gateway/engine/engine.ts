@@ -288,6 +288,11 @@ export interface EngineOptions<Context> {
    * once for each connection, and for the hops that a trusted proxy names. Default: nobody is.
    */
   readonly trusts?: (address: string) => boolean;
+  /**
+   * What is at this address, if no peer may be there; asked once for each connection, which then is no peer's.
+   * Default: nothing is.
+   */
+  readonly forbids?: (address: string, port: number) => string | null;
   /** Told of what a handler threw (the exchange has been answered with 500 by then) or accepting failed with. */
   readonly onError: (error: unknown) => void;
   /** Monotonic milliseconds. Default `performance.now`. */

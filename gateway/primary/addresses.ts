@@ -4,6 +4,7 @@ import { BoundSocket, isIP } from "node:net";
 import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { isLoopback } from "../foreign-requests.ts";
+import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
 import type { Exposure } from "../state/index.ts";
 import type { AdminAccess } from "./admin/access.ts";
@@ -111,4 +112,11 @@ export function cannotListen(flag: string, address: Address, error: SocketError)
   };
   const reason = reasons[error.code ?? ""] ?? error.message;
   return `${flag} ${formatAddress(address)}: ${reason}`;
+}
+
+/** Those that the settings name; the first is `--http`. */
+export function listenersOf({ http, expose, internal }: Settings): readonly Listener[] {
+  const edge: Listener = { flag: "--http", address: http, exposes: expose };
+  if (internal === null) return [edge];
+  return [edge, { flag: "--internal", address: internal, exposes: "all" }];
 }

@@ -7,6 +7,7 @@ import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { LifeStore, type Lives, Operations, withSchedule } from "../life/index.ts";
 import type { Log } from "../observability/logger.ts";
+import { type OwnAddress, OwnAddresses, ownPlaces } from "../own-addresses.ts";
 import { Verdicts } from "../sandbox/index.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
@@ -17,8 +18,8 @@ import {
   type BoundListener,
   bindListeners,
   closeListeners,
-  type Listener,
   listenAdmin,
+  listenersOf,
   StartError,
 } from "./addresses.ts";
 import type { AdminAccess } from "./admin/access.ts";
@@ -27,6 +28,7 @@ import { Batcher } from "./batcher.ts";
 import { bySite } from "./by-site.ts";
 import type { Clock } from "./clock.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
+import { PeerGuard } from "./peer-guard.ts";
 import { registerGateway } from "./registration.ts";
 import { Replication } from "./replication.ts";
 import { createScriptLife, withClosed } from "./script-life.ts";
@@ -72,6 +74,8 @@ export class Primary {
   #registration: { stop(): Promise<void> } | null = null;
   readonly #failure = Promise.withResolvers<string>();
   #running: Running | null = null;
+  /** Where no peer may be. */
+  #ownPlaces: readonly OwnAddress[] = [];
   #isStopping = false;
 
   constructor({ settings, parts, access, clock, log }: PrimaryOptions) {
@@ -102,6 +106,9 @@ export class Primary {
       throw error;
     });
     this.#running = running;
+    const { host } = place;
+    this.#ownPlaces = ownPlaces({ ...address, host }, this.#parts.consul.url);
+    await running.ownAddresses.start(this.#ownPlaces);
     running.sources.start();
     running.workers.start();
     this.#registration = registerGateway({
@@ -159,6 +166,7 @@ export class Primary {
     running.batcher.flushNow();
     running.replication.close();
     running.warnings.close();
+    running.ownAddresses.stop();
     await running.file?.close();
     await running.admin.close();
     this.#running = null;
@@ -235,7 +243,10 @@ export class Primary {
         warnings.changed(changes);
       },
     });
+    const ownAddresses = new OwnAddresses([]);
+    const guard = new PeerGuard(ownAddresses, settings.prefix);
     const warnings = new Warnings({
+      leftOut: () => guard.warnings(),
       tables: () => state.tables,
       prefix: settings.prefix,
       settings: settings.warnings,
@@ -263,7 +274,7 @@ export class Primary {
       prefix: settings.prefix,
     });
     const sources = this.#parts.createSources({
-      emit: (changes) => gate.offer(changes),
+      emit: (changes) => gate.offer(guard.pass(changes)),
       previous: previous === null ? null : withClosed(previous),
     });
     const workers = new Workers({
@@ -280,6 +291,7 @@ export class Primary {
         watchTimeoutMs: settings.watchTimeoutMs,
         logLevel: settings.logLevel,
       },
+      ownAddresses: () => this.#ownPlaces,
       idLetters: randomLetters(6),
       replication,
       clock,
@@ -315,6 +327,7 @@ export class Primary {
       replication,
       batcher,
       warnings,
+      ownAddresses,
       gate,
       lives,
       unexamined,
@@ -426,6 +439,7 @@ interface Running {
   readonly replication: Replication;
   readonly batcher: Batcher;
   readonly warnings: Warnings;
+  readonly ownAddresses: OwnAddresses;
   readonly gate: ScriptGate;
   readonly lives: Lives;
   readonly unexamined: Unexamined;
@@ -433,12 +447,6 @@ interface Running {
   readonly sources: Sources;
   readonly workers: Workers;
   readonly admin: FastifyInstance;
-}
-
-function listenersOf({ http, expose, internal }: Settings): readonly Listener[] {
-  const edge: Listener = { flag: "--http", address: http, exposes: expose };
-  if (internal === null) return [edge];
-  return [edge, { flag: "--internal", address: internal, exposes: "all" }];
 }
 
 function randomLetters(count: number): string {

@@ -18,7 +18,9 @@ function scene(settings: readonly { key: string; warning: string }[] = []) {
     error: say("error"),
     fatal: say("fatal"),
   };
-  const warnings = new Warnings({ tables: () => tables, prefix: "p/", settings, clock, log });
+  const leftOut = () => [];
+  const parts = { tables: () => tables, prefix: "p/", settings, leftOut, clock, log };
+  const warnings = new Warnings(parts);
   const texts = () => warnings.list().map(({ key, warning }) => `${key}: ${warning}`);
   return {
     clock,

@@ -22,6 +22,8 @@ export interface WarningsOptions {
   readonly prefix: string;
   /** Those that are not about documents; they hold as long as the gateway runs. */
   readonly settings: readonly Omit<Warning, "since">[];
+  /** What was left out before it came to be served. */
+  readonly leftOut: () => readonly Omit<Warning, "since">[];
   readonly clock: Pick<Clock, "now" | "after">;
   readonly log: Log;
 }
@@ -31,7 +33,13 @@ const delayMs = 1_000;
 /** Lines of the log for what one look finds; one upstream that goes may be named by thousands of hosts. */
 const mostLines = 50;
 
-const concerned: ReadonlySet<Kind> = new Set(["upstream", "host", "catalog", "datacenter"]);
+const concerned: ReadonlySet<Kind> = new Set([
+  "upstream",
+  "host",
+  "catalog",
+  "service",
+  "datacenter",
+]);
 
 export class Warnings {
   readonly #options: WarningsOptions;
@@ -53,10 +61,10 @@ export class Warnings {
   update(): void {
     this.#cancel?.();
     this.#cancel = null;
-    const { tables, prefix, settings, clock, log } = this.#options;
+    const { tables, prefix, settings, leftOut, clock, log } = this.#options;
     const before = this.#known;
     const now = new Map<string, Warning>();
-    for (const { key, warning } of [...settings, ...findWarnings(tables(), prefix)]) {
+    for (const { key, warning } of [...settings, ...leftOut(), ...findWarnings(tables(), prefix)]) {
       const id = `${key} ${warning}`;
       now.set(id, before.get(id) ?? { key, warning, since: new Date(clock.now()).toISOString() });
     }

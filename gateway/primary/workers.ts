@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import type { Log } from "../observability/logger.ts";
+import type { OwnAddress } from "../own-addresses.ts";
 import { formatAddress } from "../settings-values.ts";
 import {
   descriptorsPerListener,
@@ -25,7 +26,9 @@ export interface WorkersOptions {
   readonly count: number;
   /** Where they accept. */
   readonly listeners: readonly BoundListener[];
-  readonly settings: Omit<WorkerSettings, "idPrefix" | "exposes">;
+  readonly settings: Omit<WorkerSettings, "idPrefix" | "exposes" | "ownAddresses">;
+  /** Where no peer may be; asked when a worker is forked. */
+  readonly ownAddresses: () => readonly OwnAddress[];
   /** Letters and digits that no other boot in the cluster has: begins the ids of requests. */
   readonly idLetters: string;
   readonly replication: Replication;
@@ -201,7 +204,10 @@ export class Workers {
     });
     this.#processes.set(process.id, process);
     replication.add(process.id, (message) => process.send(message));
-    process.send({ type: "start", settings: { ...settings, exposes, idPrefix } });
+    process.send({
+      type: "start",
+      settings: { ...settings, exposes, ownAddresses: this.#options.ownAddresses(), idPrefix },
+    });
     return process;
   }
 

@@ -1,5 +1,6 @@
 /** The messages between the primary and a worker, over the worker's IPC channel. */
 import type { EngineLimits, ForwardedPath } from "../engine/engine.ts";
+import type { OwnAddress } from "../own-addresses.ts";
 import type { Delta, OutOfService, Snapshot } from "./change.ts";
 import type { Exposure } from "./exposure.ts";
 
@@ -13,6 +14,8 @@ export interface WorkerSettings {
   readonly accessLog: string | null;
   /** Proxies that are believed about their clients: addresses or CIDR blocks. Default none. */
   readonly trustedProxies: readonly string[];
+  /** Where no peer may be. */
+  readonly ownAddresses: readonly OwnAddress[];
   /** What each of its listeners exposes, in their order; see `listeningDescriptors`. */
   readonly exposes: readonly Exposure[];
   readonly script: {

@@ -8,6 +8,7 @@ import type { Descriptors, Engine } from "../engine/engine.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import { createLogger, type Log } from "../observability/logger.ts";
 import { outputWritten, standardOutput } from "../observability/standard-output.ts";
+import { OwnAddresses } from "../own-addresses.ts";
 import { Router } from "../routing/index.ts";
 import { createSandbox, type Sandbox } from "../sandbox/index.ts";
 import {
@@ -61,6 +62,7 @@ class Worker {
   readonly #droppedHeaderLog: DroppedHeaderLog;
   readonly #gateway: Gateway;
   readonly #engine: Engine;
+  readonly #ownAddresses: OwnAddresses;
   #isListening = false;
   #isDraining = false;
   #residentBytes = 0;
@@ -96,12 +98,14 @@ class Worker {
       watchTimeoutMs: settings.watchTimeoutMs,
       askForService: (service) => send({ type: "watch", service }),
     });
+    this.#ownAddresses = new OwnAddresses(settings.ownAddresses);
     this.#engine = createEngine(settings.engine, {
       handler: this.#gateway,
       limits: settings.limits,
       forwardedPath: settings.forwardedPath ?? "normal",
       idPrefix: settings.idPrefix,
       trusts: trustedProxies(settings.trustedProxies),
+      forbids: (address, port) => this.#ownAddresses.find(address, port),
       onError: (error) => this.#gateway.onError(error),
       now,
       ...this.#descriptors(),
@@ -168,6 +172,7 @@ class Worker {
 
   async #listen(): Promise<void> {
     this.#isListening = true;
+    await this.#ownAddresses.start();
     const addresses: ListeningAddress[] = [];
     let listener = 0;
     try {

@@ -110,6 +110,34 @@ for (const kind of consulKinds())
       expect((await fetch(`${scene.consul.url}${path}`)).status).to.equal(404);
     });
 
+    it("the admin API and Consul's API behind no name: their servers are left out, with a warning", async () => {
+      const { writes, gateway } = scene;
+      const good = await scene.origin("good");
+      const { adminPort } = gateway;
+      for (const [name, port] of [
+        ["admin", adminPort],
+        ["api", scene.consul.port],
+      ] as const) {
+        await writes.register({ id: `${name}-own`, name, port, tags: ["sluice"] });
+        await writes.register({ id: `${name}-good`, name, port: good.port, tags: ["sluice"] });
+        scene.later(() => Promise.all([`${name}-own`, `${name}-good`].map(writes.deregister)));
+        const servers = ["127.0.0.1", "localhost", "0x7f.1"].map((host) => ({ host, port }));
+        await writes.put(`upstreams/${name}.example`, { servers: [...servers, good.server] });
+        scene.later(() => writes.remove(`upstreams/${name}.example`));
+        await becomes(name, [200, 200]);
+        const { warnings } = await gateway.statusWhen("both keys are warned of", (status) =>
+          [`service ${name}`, `sluice/upstreams/${name}.example`].every((key) =>
+            status.warnings.some((one) => one.key === key && one.warning.includes("is left out")),
+          ),
+        );
+        expect(warnings.filter(({ key }) => key.includes(`${name}.example`))).to.have.length(2);
+        for (const host of [name, `${name}.example`])
+          for (let at = 0; at < 12; at += 1)
+            for (const answer of await both({ host, path: "/status" }))
+              expect(echoOf(answer).origin, host).to.equal("good");
+      }
+    });
+
     it("a script under any spelling of a service guards all of them, and its tags", async () => {
       await register("vault", "sluice", "v2");
       const all = [

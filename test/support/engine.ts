@@ -41,6 +41,7 @@ export interface GatewayOptions {
   /** Each runs after the test handler's own phase; `onPick` replaces it. */
   readonly hooks?: Partial<Handler<TestContext>>;
   readonly trusts?: (clientAddress: string) => boolean;
+  readonly forbids?: (address: string, port: number) => string | null;
   readonly forwardedPath?: "normal" | "raw";
   readonly engine?: (options: EngineOptions<TestContext>) => Engine;
 }
@@ -88,6 +89,7 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
     onError: (error) => handlerErrors.push(error),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.trusts === undefined ? {} : { trusts: options.trusts }),
+    ...(options.forbids === undefined ? {} : { forbids: options.forbids }),
     ...(options.forwardedPath === undefined ? {} : { forwardedPath: options.forwardedPath }),
   });
   const address = await engine.listen({ host: "127.0.0.1", port: 0 });

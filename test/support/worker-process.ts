@@ -12,6 +12,7 @@ export const plainWorkerSettings: WorkerSettings = {
   limits: {},
   accessLog: null,
   trustedProxies: [],
+  ownAddresses: [],
   exposes: ["all"],
   script: { memoryMb: 16, callTimeoutMs: 10, maxIsolates: 200 },
   watchTimeoutMs: 1_000,

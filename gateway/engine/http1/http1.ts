@@ -34,6 +34,7 @@ export class Http1Engine<C> implements Engine {
   readonly limits: EngineLimits;
   readonly forwardedPath: ForwardedPath;
   readonly onError: (error: unknown) => void;
+  readonly forbids: (address: string, port: number) => string | null;
   readonly now: () => number;
   /** Coarse time for deadlines, in ms: moved by the sweep, so that setting one costs nothing. */
   clock: number;
@@ -67,6 +68,7 @@ export class Http1Engine<C> implements Engine {
     this.limits = { ...defaultLimits, ...options.limits };
     this.forwardedPath = options.forwardedPath ?? "normal";
     this.onError = options.onError;
+    this.forbids = options.forbids ?? (() => null);
     this.now = options.now ?? (() => performance.now());
     this.clock = this.now();
     this.dateLine = dateLine();

@@ -2,11 +2,12 @@
  * One connection to a peer: sends requests, one after the other, and reads their answers. It tells its
  * exchange what arrives; which exchange that is, and what becomes of failures, is not decided here.
  */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { PeerFailure } from "../engine.ts";
 import { connectFailure } from "../failures.ts";
 import { isOffered } from "../grammar.ts";
 import type { Peer } from "../peer.ts";
+import { connectTo } from "../peer-socket.ts";
 import { ChunkedDecoder } from "./chunked.ts";
 import type { Http1Exchange } from "./exchange.ts";
 import type { Http1Engine } from "./http1.ts";
@@ -58,7 +59,7 @@ export class PeerConnection<C> {
     this.#ticket = ticket;
     this.deadline = engine.clock + connectTimeoutMs;
     engine.addPeerConnection(this);
-    const socket = connect({ host: peer.host, port: peer.port, noDelay: true });
+    const socket = connectTo(peer, engine.forbids);
     this.#socket = socket;
     this.#reading = new Reading(socket);
     socket.on("connect", () => this.#onConnect());
@@ -196,6 +197,8 @@ export class PeerConnection<C> {
   }
 
   #onConnect(): void {
+    // It reached a place where no peer may be.
+    if (this.isClosing) return;
     this.#stage = "idle";
     this.#pool.onConnected(this);
   }

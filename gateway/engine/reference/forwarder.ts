@@ -200,6 +200,8 @@ export class Try {
   }
 
   #onConnect(): void {
+    // It reached a place where no peer may be.
+    if (this.#socket?.destroyed) return;
     this.#isConnected = true;
     if (this.#stage === "head") this.#events.onConnected();
   }

@@ -3,7 +3,7 @@
  * that wait until there may be another.
  */
 import { Agent } from "node:http";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { EngineLimits } from "../engine.ts";
 import type { Peer } from "../peer.ts";
 
@@ -20,8 +20,7 @@ export class PeerPool {
   #busy = 0;
   #waiting: { readonly waiter: Waiter; readonly deadline: number }[] = [];
 
-  /** `onSocket` is told of each connection that is made. */
-  constructor(peer: Peer, limits: EngineLimits, onSocket: (socket: Socket) => void) {
+  constructor(peer: Peer, limits: EngineLimits, connect: () => Socket) {
     this.#limits = limits;
     const agent = new Agent({
       keepAlive: true,
@@ -32,14 +31,13 @@ export class PeerPool {
     const keep = agent.keepSocketAlive.bind(agent);
     const reuse = agent.reuseSocket.bind(agent);
     agent.createConnection = () => {
-      const socket = connect({ host: peer.host, port: peer.port, noDelay: true });
+      const socket = connect();
       // A head with `Expect` is written without naming an encoding, which then would be UTF-8.
       socket.setDefaultEncoding("latin1");
       // Bytes that no request asked for: nobody can tell what they belong to.
       socket.on("data", () => {
         if (this.#idle.has(socket)) socket.destroy();
       });
-      onSocket(socket);
       return socket;
     };
     agent.keepSocketAlive = (socket) => {

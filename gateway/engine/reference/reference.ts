@@ -18,6 +18,7 @@ import {
 } from "../engine.ts";
 import { plainAddress } from "../forwarding.ts";
 import type { Peer } from "../peer.ts";
+import { connectTo } from "../peer-socket.ts";
 import { ClientSession } from "./client-session.ts";
 import { Forwarder } from "./forwarder.ts";
 import { PeerPool, type Waiter } from "./peer-pool.ts";
@@ -32,6 +33,7 @@ export class ReferenceEngine<C> implements Engine {
   readonly limits: EngineLimits;
   readonly forwardedPath: ForwardedPath;
   readonly onError: (error: unknown) => void;
+  readonly forbids: (address: string, port: number) => string | null;
   readonly now: () => number;
   readonly forwarder: Forwarder;
   /** Coarse time for deadlines, in ms. */
@@ -64,6 +66,7 @@ export class ReferenceEngine<C> implements Engine {
     this.limits = { ...defaultLimits, ...options.limits };
     this.forwardedPath = options.forwardedPath ?? "normal";
     this.onError = options.onError;
+    this.forbids = options.forbids ?? (() => null);
     this.now = options.now ?? (() => performance.now());
     this.clock = this.now();
     this.forwarder = new Forwarder(this.limits);
@@ -150,7 +153,7 @@ export class ReferenceEngine<C> implements Engine {
   poolOf(peer: Peer): PeerPool {
     let pool = this.#pools.get(peer);
     if (pool === undefined) {
-      const made = new PeerPool(peer, this.limits, (socket) => this.#addPeerSocket(socket, made));
+      const made = new PeerPool(peer, this.limits, () => this.#connect(peer, made));
       pool = made;
       this.#pools.set(peer, pool);
     }
@@ -239,12 +242,14 @@ export class ReferenceEngine<C> implements Engine {
     return count;
   }
 
-  #addPeerSocket(socket: Socket, pool: PeerPool): void {
+  #connect(peer: Peer, pool: PeerPool): Socket {
+    const socket = connectTo(peer, this.forbids);
     this.#peerSockets.set(socket, pool);
     socket.on("close", () => {
       this.#peerSockets.delete(socket);
       if (this.#drained !== null) this.#settleDrain();
     });
+    return socket;
   }
 
   #onSweep(): void {

@@ -1,0 +1,77 @@
+/**
+ * Leaves out of what Consul has the servers that are no peers, since the gateway's own admin API or Consul's is
+ * there, and keeps for each key what was left out.
+ */
+import type { OwnAddresses } from "../own-addresses.ts";
+import { formatAddress } from "../settings-values.ts";
+import type { Change, Instance, Level } from "../state/index.ts";
+import type { Warning } from "./warnings.ts";
+
+type Found = Omit<Warning, "since">;
+
+export class PeerGuard {
+  readonly #own: Pick<OwnAddresses, "find">;
+  readonly #prefix: string;
+  /** By kind and key. */
+  readonly #found = new Map<string, readonly Found[]>();
+
+  /** `prefix`: of all keys in Consul. */
+  constructor(own: Pick<OwnAddresses, "find">, prefix: string) {
+    this.#own = own;
+    this.#prefix = prefix;
+  }
+
+  /** The changes without such servers; the same ones where there are none. */
+  pass(changes: readonly Change[]): readonly Change[] {
+    return changes.map((change) => {
+      if (change.kind === "service") return this.#passService(change.key, change.value) ?? change;
+      if (change.kind !== "upstream") return change;
+      const { key, value } = change;
+      const found: Found[] = [];
+      const levels = value?.levels.map((level) => this.#passLevel(key, level, found)) ?? [];
+      this.#keep(`upstream/${key}`, found);
+      return value === null || found.length === 0
+        ? change
+        : { ...change, value: { ...value, levels } };
+    });
+  }
+
+  warnings(): readonly Found[] {
+    return [...this.#found.values()].flat();
+  }
+
+  #passService(key: string, instances: readonly Instance[] | null): Change | null {
+    const found: Found[] = [];
+    const value = (instances ?? []).filter(({ id, address, port }) => {
+      const what = this.#own.find(address, port);
+      const where = formatAddress({ host: address, port });
+      if (what !== null)
+        found.push({
+          key: `service ${key}`,
+          warning: `instance ${id} at ${where}: ${isNoPeer(what)}`,
+        });
+      return what === null;
+    });
+    this.#keep(`service/${key}`, found);
+    return found.length === 0 ? null : { kind: "service", key, value };
+  }
+
+  #passLevel(name: string, level: Level, found: Found[]): Level {
+    const servers = level.servers.filter(({ host, port }) => {
+      const what = this.#own.find(host, port);
+      const warning = `server ${formatAddress({ host, port })}: ${isNoPeer(what ?? "")}`;
+      if (what !== null) found.push({ key: `${this.#prefix}upstreams/${name}`, warning });
+      return what === null;
+    });
+    return servers.length === level.servers.length ? level : { ...level, servers };
+  }
+
+  #keep(id: string, found: readonly Found[]): void {
+    if (found.length === 0) this.#found.delete(id);
+    else this.#found.set(id, found);
+  }
+}
+
+function isNoPeer(what: string): string {
+  return `is left out, since ${what} is there`;
+}
