@@ -114,6 +114,11 @@ describe("commands", () => {
       );
     });
 
+    it("takes the variable of whoever started it for no setting", async () => {
+      const env = { SLUICE_ADMIN: "127.0.0.1:1", SLUICE_STARTER: "1" };
+      expect((await sluice(["status"], env)).stderr).to.contain("no gateway answers");
+    });
+
     it("says so when something else answers there", async () => {
       const server = createServer((_request, response) => response.end("hello"));
       server.listen(0, "127.0.0.1");

@@ -5,7 +5,7 @@
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
 import { type Command, CommanderError, Option, program } from "commander";
-import { endWithStarter } from "./commands/starter.ts";
+import { endWithStarter, takeLauncher } from "./commands/starter.ts";
 import { outputWritten } from "./observability/standard-output.ts";
 import { type SettingNames, settingNames } from "./settings.ts";
 
@@ -16,6 +16,8 @@ process.on("SIGUSR1", () => {});
 // takes twice as long to start and keeps 30 MB more, for the stripper of types alone.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("../.cache/compile", import.meta.url));
 enableCompileCache(process.env.NODE_COMPILE_CACHE);
+
+const launcher = takeLauncher(process.env);
 
 /** Why what was printed did not arrive. */
 let outputError: NodeJS.ErrnoException | null = null;
@@ -79,7 +81,7 @@ function running(run: (flags: Flags) => Promise<number>) {
 function serving(run: (flags: Flags) => Promise<number>) {
   return async (flags: Flags) => {
     lastLinesMs = 1_000;
-    endWithStarter(process.env);
+    endWithStarter(launcher, process.env);
     await running(run)(flags);
   };
 }

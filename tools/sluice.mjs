@@ -3,14 +3,12 @@
 // Node 26. Plain JavaScript for any Node from 20 on: it runs before Node 26 is there.
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
-import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { neededMajor } from "./node-binary.mjs";
 import { setUp } from "./setup.mjs";
 
 // Node has followed the symlink that npm makes for a command.
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const cli = join(root, "gateway", "cli.ts");
+const cli = fileURLToPath(new URL("../gateway/cli.ts", import.meta.url));
 const passedOn = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT"];
 
 function complain(message) {

@@ -9,11 +9,15 @@ import { readFileSync } from "node:fs";
 const launcherVariable = "SLUICE_STARTER";
 const pollMs = 500;
 
-/** Ends the process as SIGTERM does when a starter is gone. Does nothing where there is none. */
-export function endWithStarter(env: NodeJS.ProcessEnv): void {
+/** The process id of `tools/sluice.mjs`, `NaN` without it. Its variable is no setting, so it is taken out. */
+export function takeLauncher(env: NodeJS.ProcessEnv): number {
   const launcher = Number(env[launcherVariable] ?? Number.NaN);
-  // No setting, and no business of what is started from here.
   delete env[launcherVariable];
+  return launcher;
+}
+
+/** Ends the process as SIGTERM does when a starter is gone. Does nothing where there is none. */
+export function endWithStarter(launcher: number, env: NodeJS.ProcessEnv): void {
   const starters = startersOf(launcher, env.npm_command !== undefined);
   if (starters.length === 0) return;
   const timer = setInterval(() => {
