@@ -5,16 +5,17 @@
 import type { Exchange } from "../engine/engine.ts";
 import type { ScriptReport, Source } from "../state/index.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
+import type { Journal } from "./journal.ts";
 import { decidesByPath, type Match, matchEverything, matchesExchange } from "./match.ts";
 import { applyToRequest, applyToResponse, type LogLine, readOutput } from "./output.ts";
 import type { ProcessorTime } from "./processor-time.ts";
 import { Rest, restMs } from "./rest.ts";
-import type { Script, ScriptLog, Steering } from "./sandbox.ts";
+import type { Script, Steering } from "./sandbox.ts";
 import type { Arguments, ScriptIsolate, Settings } from "./script-isolate.ts";
 
 /** What a script needs of the sandbox that it belongs to. */
 export interface ScriptHousing {
-  readonly log: ScriptLog;
+  readonly journal: Journal;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** The limit of a call. */
@@ -271,7 +272,7 @@ export class HostedScript implements Script {
 
   #logLines(lines: readonly LogLine[]): void {
     for (const { level, text } of lines) {
-      this.#housing.log(level, this.host, this.version, printable(text));
+      this.#housing.journal.said(level, this.host, this.version, text);
     }
   }
 
@@ -289,7 +290,7 @@ export class HostedScript implements Script {
     }
     this.#errors += 1;
     this.#lastError = message;
-    this.#housing.log("error", this.host, this.version, message);
+    this.#housing.journal.failed(this.host, this.version, message);
     this.#closeEnded();
   }
 }

@@ -7,6 +7,7 @@ import type { Exchange } from "../engine/engine.ts";
 import { HostIndex, type ScriptReport, SiteNames, type Source } from "../state/index.ts";
 import { type Blank, createBlank } from "./blank.ts";
 import { HostedScript, type ScriptHousing } from "./hosted-script.ts";
+import { Journal } from "./journal.ts";
 import { defaultSandboxLimits } from "./limits.ts";
 import { ProcessorTime, threadProcessorMs } from "./processor-time.ts";
 import type { Sandbox, SandboxLimits, Script, ScriptLog, ScriptTables } from "./sandbox.ts";
@@ -17,6 +18,8 @@ import { Supervisor } from "./supervisor.ts";
 export interface SandboxOptions {
   readonly limits?: SandboxLimits;
   readonly log: ScriptLog;
+  /** What scripts log below this level is dropped. Default `trace`: nothing. */
+  readonly logLevel?: string;
   /** Monotonic milliseconds. Default `performance.now`. */
   readonly now?: () => number;
   /** Milliseconds of processor time that this thread has had. Default: as the system counts them. */
@@ -57,6 +60,7 @@ export class IsolateSandbox implements Sandbox {
   readonly #limits: Required<SandboxLimits>;
   readonly #now: () => number;
   readonly #supervisor: Supervisor;
+  readonly #journal: Journal;
   readonly #housing: ScriptHousing;
   readonly #blank: Blank = createBlank();
   #tables = emptyTables;
@@ -84,8 +88,9 @@ export class IsolateSandbox implements Sandbox {
       onGuardLost: (message) =>
         options.log("error", "", "", `the guard against stalled scripts has ended: ${message}`),
     });
+    this.#journal = new Journal(options.log, options.logLevel ?? "trace");
     this.#housing = {
-      log: options.log,
+      journal: this.#journal,
       now,
       callTimeoutMs: this.#limits.callTimeoutMs,
       processorTime: new ProcessorTime(options.processorMs ?? threadProcessorMs),
@@ -163,6 +168,7 @@ export class IsolateSandbox implements Sandbox {
 
   dispose(): void {
     clearInterval(this.#sweeps);
+    this.#journal.close();
     for (const script of this.#open) script.putAway();
     this.#open.clear();
     this.#scripts.clear();

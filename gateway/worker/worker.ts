@@ -78,6 +78,7 @@ class Worker {
       limits: settings.script,
       lastWordsDescriptor,
       log: (level, host, version, message) => this.#log[level]({ script: host, version }, message),
+      logLevel: settings.logLevel,
     });
     this.#accessLog =
       settings.accessLog === null
