@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
 import { type LastWords, lastWordsDescriptor } from "../state/index.ts";
-import { hearLastWords } from "./last-words.ts";
+import { type Hearing, hearLastWords } from "./last-words.ts";
 
 const out = { reason: "it hangs", methods: null, paths: ["/a"], onError: "deny" } as const;
 const words: LastWords = { host: "a.example.com", version: "1".repeat(64), out };
@@ -14,7 +14,7 @@ describe("the last words of a worker", () => {
   let troubles: string[];
 
   /** A process that writes these lines, then runs `end`. */
-  function run(lines: readonly unknown[], end: string): void {
+  function run(lines: readonly unknown[], end: string): Hearing {
     const text = lines
       .map((line) => `${typeof line === "string" ? line : JSON.stringify(line)}\n`)
       .join("");
@@ -24,7 +24,7 @@ describe("the last words of a worker", () => {
     });
     heard = [];
     troubles = [];
-    hearLastWords(
+    return hearLastWords(
       child,
       (said) => heard.push(said),
       (message) => troubles.push(message),
@@ -55,6 +55,15 @@ describe("the last words of a worker", () => {
     run([{ inside: words }], "process.exit(1)");
     await once(child, "close");
     expect(heard).to.deep.equal([]);
+  });
+
+  it("name the script that it was in when it was killed for saying nothing", async () => {
+    const hearing = run([{ inside: words }, "?"], "setInterval(() => {}, 1000)");
+    await until("all is heard", () => troubles.length > 0);
+    hearing.blame("it said nothing");
+    child.kill("SIGKILL");
+    await once(child, "close");
+    expect(heard).to.deep.equal([{ ...words, out: { ...out, reason: "it said nothing" } }]);
   });
 
   it("name no script when it was killed from here", async () => {

@@ -31,18 +31,30 @@ const crashes: readonly unknown[] = [
   "SIGKILL",
 ];
 
+/** What is heard of one worker. */
+export interface Hearing {
+  /** The worker is about to be killed for this reason: the script that it is in is to blame. */
+  blame(reason: string): void;
+}
+
 /**
  * Calls back for a worker that says which script it cannot get out of, and for one that crashes in a
- * script; what is none of ours is told to `onTrouble`.
+ * script or is killed for it; what is none of ours is told to `onTrouble`.
  */
 export function hearLastWords(
   child: ChildProcess,
   onWords: (words: LastWords) => void,
   onTrouble: (message: string) => void,
-): void {
-  const pipe = child.stdio[lastWordsDescriptor];
-  if (!(pipe instanceof Readable)) return;
+): Hearing {
   let inside: LastWords | null = null;
+  let blamed: string | null = null;
+  const hearing = {
+    blame: (reason: string) => {
+      blamed = reason;
+    },
+  };
+  const pipe = child.stdio[lastWordsDescriptor];
+  if (!(pipe instanceof Readable)) return hearing;
   // A worker that is killed may reset it.
   pipe.on("error", (error: Error) => onTrouble(error.message));
   createInterface({ input: pipe }).on("line", (text) => {
@@ -56,11 +68,13 @@ export function hearLastWords(
   });
   // Not `exit`: what it wrote may come after that.
   child.once("close", (_code: number | null, signal: NodeJS.Signals | null) => {
+    if (inside === null) return;
     // One that was killed by us did not crash.
-    if (inside === null || child.killed || !crashes.includes(signal)) return;
-    const reason = `a worker was ended by ${signal} while it was in it`;
+    if (blamed === null && (child.killed || !crashes.includes(signal))) return;
+    const reason = blamed ?? `a worker was ended by ${signal} while it was in it`;
     onWords({ ...inside, out: { ...inside.out, reason } });
   });
+  return hearing;
 }
 
 function parsed(text: string): unknown {

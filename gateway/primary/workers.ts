@@ -14,7 +14,7 @@ import {
 } from "../state/index.ts";
 import { type BoundListener, cannotListen } from "./addresses.ts";
 import type { Clock } from "./clock.ts";
-import { hearLastWords } from "./last-words.ts";
+import { type Hearing, hearLastWords } from "./last-words.ts";
 import { ListeningHandles } from "./listening-handles.ts";
 import type { Replication } from "./replication.ts";
 import { ScriptCounters } from "./script-counters.ts";
@@ -91,6 +91,7 @@ export class Workers {
   /** Of every worker that there was. */
   readonly scriptCounters = new ScriptCounters();
   readonly #processes = new Map<number, WorkerProcess>();
+  readonly #hearings = new WeakMap<WorkerProcess, Hearing>();
   /** Deaths in a row within a second of the start, by place. */
   readonly #quickDeaths = new Map<number, number>();
   readonly #backoffs = new Map<number, () => void>();
@@ -190,7 +191,7 @@ export class Workers {
     const id = this.#lastId;
     const child = this.#forkChild();
     const idPrefix = `${idLetters}${id}`;
-    hearLastWords(child, this.#options.onStalled, (reason) =>
+    const hearing = hearLastWords(child, this.#options.onStalled, (reason) =>
       this.#options.log.warn({ worker: id, workerPid: child.pid, reason }, "last words are lost"),
     );
     const process = new WorkerProcess({
@@ -203,6 +204,7 @@ export class Workers {
       onExit: (ended, how) => this.#replace(ended, how),
     });
     this.#processes.set(process.id, process);
+    this.#hearings.set(process, hearing);
     replication.add(process.id, (message) => process.send(message));
     process.send({
       type: "start",
@@ -362,6 +364,9 @@ export class Workers {
         { worker: process.id, workerPid: process.pid, silentMs },
         `worker ${process.id} (pid ${process.pid}) said nothing for ${silentMs} ms and is killed`,
       );
+      this.#hearings
+        .get(process)
+        ?.blame(`a worker said nothing for ${silentMs} ms while it was in it`);
       process.kill();
     }
   }

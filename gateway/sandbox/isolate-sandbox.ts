@@ -86,7 +86,12 @@ export class IsolateSandbox implements Sandbox {
       stallMs: options.stallMs ?? defaultStallMs,
       lastWordsDescriptor: options.lastWordsDescriptor ?? null,
       onGuardLost: (message) =>
-        options.log("error", "", "", `the guard against stalled scripts has ended: ${message}`),
+        options.log(
+          "error",
+          "",
+          "",
+          `the guard against stalled scripts has ended and is started anew: ${message}`,
+        ),
     });
     this.#journal = new Journal(options.log, options.logLevel ?? "trace");
     this.#housing = {

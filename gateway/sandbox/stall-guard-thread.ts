@@ -5,7 +5,7 @@
 import { writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import type { InsideWords, LastWords } from "../state/index.ts";
-import type { GuardedScript, StallGuardOptions } from "./stall-guard.ts";
+import type { GuardedScript, GuardNews, StallGuardOptions } from "./stall-guard.ts";
 
 const { inside, stallMs, lastWordsDescriptor } = workerData as StallGuardOptions & {
   readonly inside: Int32Array;
@@ -13,14 +13,22 @@ const { inside, stallMs, lastWordsDescriptor } = workerData as StallGuardOptions
 const looks = 40;
 /** Rather a call too many than a crash that nobody knows the reason of. */
 const looksUntilSaid = 2;
-const scripts = new Map<number, GuardedScript>();
+/** What is known of each isolate that there is, as JSON. */
+const scripts = new Map<number, SharedArrayBuffer>();
 let seenStay = 0;
 let seenTimes = 0;
 let isSaid = false;
 
-parentPort?.on("message", ({ number, script }: { number: number; script: GuardedScript }) => {
-  scripts.set(number, script);
+parentPort?.on("message", ({ number, words }: GuardNews) => {
+  if (words === null) scripts.delete(number);
+  else scripts.set(number, words);
 });
+
+function scriptOf(number: number): GuardedScript | undefined {
+  const words = scripts.get(number);
+  if (words === undefined) return undefined;
+  return JSON.parse(Buffer.from(words).toString()) as GuardedScript;
+}
 
 setInterval(() => {
   const number = Atomics.load(inside, 0);
@@ -34,12 +42,13 @@ setInterval(() => {
   }
   // Counting looks, not time: a process that was suspended as a whole has not stalled.
   seenTimes += 1;
-  const script = scripts.get(Math.abs(number));
-  if (seenTimes === looksUntilSaid && script !== undefined) {
-    isSaid = true;
-    say({ inside: wordsOf(script) });
+  if (seenTimes !== looksUntilSaid && seenTimes < looks) return;
+  const script = scriptOf(Math.abs(number));
+  if (seenTimes < looks) {
+    isSaid = script !== undefined;
+    if (script !== undefined) say({ inside: wordsOf(script) });
+    return;
   }
-  if (seenTimes < looks) return;
   const record = {
     name: "sluice-sandbox",
     pid: process.pid,

@@ -3,12 +3,20 @@ import { once } from "node:events";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
+import { createStallGuard } from "./stall-guard.ts";
+import { Stays } from "./stays.ts";
 
 const stallMs = 1_000;
 /** V8 lists the properties of a long text in one go, which takes it many seconds. */
 const stuck = `let long = "x"; while (long.length < 2 ** 24) long += long; ({ ...long });
   export default () => {};`;
 const children = new Set<ChildProcess>();
+/** Only in its second call. */
+const stuckLater = `let calls = 0;
+  export default () => {
+    if (++calls < 2) return;
+    let long = "x"; while (long.length < 2 ** 24) long += long; ({ ...long });
+  };`;
 
 interface Run {
   readonly signal: string | null;
@@ -19,7 +27,7 @@ interface Run {
 }
 
 /** Runs a script in a process of its own, as a worker would. @param crash ends it when it says something. */
-async function run(script: string, crash?: NodeJS.Signals): Promise<Run> {
+async function run(script: string, crash?: NodeJS.Signals, before = ""): Promise<Run> {
   const child = spawn(process.execPath, ["--input-type=module-typescript"], {
     cwd: fileURLToPath(new URL(".", import.meta.url)),
     stdio: ["pipe", "pipe", "pipe", "pipe"],
@@ -46,6 +54,7 @@ async function run(script: string, crash?: NodeJS.Signals): Promise<Run> {
       stallMs: ${stallMs},
       lastWordsDescriptor: 3,
     });
+    ${before}
     const { exchange } = bench.request();
     process.stdout.write(String(exchange.status));`);
   const [, signal] = (await once(child, "close")) as [number | null, string | null];
@@ -80,13 +89,58 @@ describe("the stall guard", () => {
     expect(words[0]).to.have.nested.include({ "inside.host": "a.example.com" });
   });
 
+  it("is started anew when its thread ends, knows what it knew, and says so", async () => {
+    const before = `
+      const threads = [];
+      process.on("worker", (thread) => threads.push(thread));
+      bench.sandbox.apply(tables({ "a.example.com": ${JSON.stringify(stuckLater)} }));
+      bench.request();
+      const wait = () => new Promise((resolve) => setTimeout(resolve, 10));
+      while (threads.length < 1) await wait();
+      await threads[0].terminate();
+      while (threads.length < 2) await wait();
+      process.stdout.write(JSON.stringify(bench.logs.map(({ message }) => message)));`;
+    const { signal, out, words } = await run("export default () => {};", undefined, before);
+    expect(signal).to.equal("SIGKILL");
+    expect(out).to.match(/the guard against stalled scripts has ended and is started anew/);
+    expect(words.at(-1)).to.include({ host: "a.example.com" });
+  });
+
   it("takes the name back when the script returns after all", async () => {
     // Loading may take ten times as long as a call.
     const late =
       "const until = Date.now() + 300; while (Date.now() < until); export default () => deny(403);";
-    const { signal, out, words } = await run(late);
+    // More than once: the thread that looks may not have started yet.
+    const before = `for (let at = 0; at < 5; at += 1) {
+      bench.sandbox.apply(tables({ "a.example.com": ${JSON.stringify(late)} + "//" + at }));
+      bench.request();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }`;
+    const { signal, out, words } = await run(late, undefined, before);
     expect({ signal, out }).to.deep.equal({ signal: null, out: "403" });
     expect(words.at(-1)).to.deep.equal({ inside: null });
+  });
+
+  it("forgets an isolate that is gone", () => {
+    const guard = createStallGuard(
+      new Stays(),
+      { stallMs: 60_000, lastWordsDescriptor: null },
+      (message) => expect.fail(message),
+    );
+    const script = {
+      host: "a",
+      version: "1",
+      methods: null,
+      paths: ["/a"],
+      onError: "deny",
+    } as const;
+    for (let number = 1; number <= 1_000; number += 1) {
+      guard.name(number, script);
+      guard.name(number, { ...script, paths: null });
+      if (number > 1) guard.forget(number - 1);
+      expect(guard.known).to.equal(1);
+    }
+    guard.dispose();
   });
 
   it("leaves a process alone whose scripts return, and does not keep it alive", async () => {

@@ -15,7 +15,7 @@ import { Watchdog } from "./watchdog.ts";
 export interface SupervisorOptions extends StallGuardOptions {
   /** For a call. */
   readonly limitMs: number;
-  /** Told why nothing is guarded against stalls any more. */
+  /** Told why nothing is guarded against stalls for the moment. */
   readonly onGuardLost: (message: string) => void;
 }
 
@@ -56,6 +56,7 @@ export class Supervisor {
   /** The isolate is gone. */
   forget(number: number): void {
     this.#watchdog.release(number);
+    this.#guard.forget(number);
   }
 
   /** @param isTimed whether the stay has a timer of its own: the watchdog leaves it alone. */
