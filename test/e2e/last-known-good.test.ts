@@ -63,7 +63,9 @@ for (const kind of consulKinds())
       const gateway = launch(directory);
       await gateway.ready();
       from("home")(await gateway.request({ host: homeHost }));
-      from("service")(await gateway.request({ host: "kept.service.consul" }));
+      // Which datacenter is the own one is part of the state.
+      for (const host of ["kept.service.consul", "kept.service.dc1.consul"])
+        from("service")(await gateway.request({ host }));
       expect((await gateway.request({ host: "scripted.example" })).status).to.equal(418);
       const status = await gateway.statusWhen(
         "it says that Consul does not answer",

@@ -76,6 +76,32 @@ for (const kind of consulKinds())
       expect(again.status).to.equal(0);
     });
 
+    it("take a service by any of its names: the script is one, wherever its key is", async () => {
+      const site = "cmdsite";
+      const long = `${site}.service.consul`;
+      const own = `${site}.service.dc1.consul`;
+      const pushed = await push(own, says("one"));
+      expect(pushed.stdout).to.contain(`scripts/${site} is written as version`);
+      expect(pushed.status).to.equal(0);
+      for (const host of [site, long, own]) await answers(host, "one");
+      for (const name of [site, long, own, `_${site}._tcp.service.consul`])
+        expect((await script("show", name)).stdout).to.contain("one");
+      const tagged = await push(`v1.${long}`, says("two"));
+      expect(tagged.stderr).to.contain("has a tag of a service");
+      expect((await script("remove", long)).status).to.equal(0);
+      // An operator who wrote the key himself spelt it otherwise.
+      await scene.writes.put(`scripts/${long}`, says("curl"));
+      const again = await push(site, says("two"));
+      expect(again.status).to.equal(0);
+      for (const host of [site, long, own]) await answers(host, "two");
+      const { stdout } = await script("list");
+      expect(stdout.split("\n").filter((line) => line.includes(site))).to.have.lengthOf(1);
+      const removed = await script("remove", own);
+      expect(removed.status).to.equal(0);
+      for (const gateway of gateways)
+        expect((await gateway.request({ host: site })).status).to.equal(404);
+    });
+
     it("push refuses a script whose tests fail, and writes nothing", async () => {
       const host = newHost();
       const { status, stdout } = await push(host, tested("one", "two"));

@@ -39,6 +39,8 @@ export interface ConsulKind {
 export interface RealConsulOptions {
   /** Merged over the configuration file, for example `{ acl: { enabled: true } }`. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Where it meets the servers of other datacenters. Default: nowhere. */
+  readonly wanPort?: number;
   /** The token that asks whether Consul is ready; needed when `config` switches ACLs on. */
   readonly token?: string;
 }
@@ -80,7 +82,15 @@ export async function startRealConsul(options: RealConsulOptions = {}): Promise<
     bind_addr: "127.0.0.1",
     client_addr: "127.0.0.1",
     node_name: "test-node",
-    ports: { http, server, serf_lan: serf, serf_wan: -1, dns: -1, https: -1, grpc: -1 },
+    ports: {
+      http,
+      server,
+      serf_lan: serf,
+      serf_wan: options.wanPort ?? -1,
+      dns: -1,
+      https: -1,
+      grpc: -1,
+    },
     performance: { raft_multiplier: 1 },
     disable_update_check: true,
     ...options.config,
@@ -91,6 +101,26 @@ export async function startRealConsul(options: RealConsulOptions = {}): Promise<
     ["agent", "-config-file", file, "-data-dir", dataDir, "-log-level", "warn"],
   ];
   return TestProcess.start({ kind: "real", port: http, directory, commandLine, ...options });
+}
+
+/** Two real ones, `dc1` and `dc2`, that know each other; neither is ready before it can ask the other. */
+export async function startTwoDatacenters(): Promise<readonly [TestConsul, TestConsul]> {
+  const [one, two] = await freePorts(2);
+  const start = (datacenter: string, wanPort: number, other: number) => {
+    const retry_join_wan = [`127.0.0.1:${other}`];
+    const config = { datacenter, retry_join_wan, retry_interval_wan: "1s" };
+    return startRealConsul({ wanPort, config });
+  };
+  const both = await Promise.all([start("dc1", one, two), start("dc2", two, one)]);
+  const [first, second] = both;
+  const ask = (consul: TestConsul, datacenter: string) =>
+    fetch(`${consul.url}/v1/catalog/services?dc=${datacenter}`).then(({ ok }) => ok);
+  const deadline = Date.now() + startTimeoutMs;
+  while (!((await ask(first, "dc2")) && (await ask(second, "dc1")))) {
+    if (Date.now() > deadline) throw new Error("the datacenters do not find each other");
+    await sleep(50);
+  }
+  return both;
 }
 
 /** The embedded agent as `sluice agent`, with its own data directory. */
@@ -231,6 +261,7 @@ async function isReady(url: string, token: string): Promise<boolean> {
 
 /** Ports that nobody listens on right now; they are all held until the last one is found. */
 async function freePorts(count: 1): Promise<[number]>;
+async function freePorts(count: 2): Promise<[number, number]>;
 async function freePorts(count: 3): Promise<[number, number, number]>;
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
