@@ -7,8 +7,9 @@ import { encodedSlash, errorAnswer } from "../engine/answers.ts";
 import type { Answer } from "../engine/engine.ts";
 import { RequestTarget as Target } from "../engine/request-target.ts";
 import type { Json } from "../state/index.ts";
+import { placeOfCase } from "./case-place.ts";
 import type { Case, ExpectedAnswer, ExpectedHeaders, Outcome } from "./cases.ts";
-import { explain, faultAt, isTimeout, positionAt, printable, ScriptError } from "./faults.ts";
+import { explain, faultAt, isTimeout, printable, ScriptError } from "./faults.ts";
 import type { Loaded } from "./loading.ts";
 import { decidesByPath, matchesExchange } from "./match.ts";
 import { applyToRequest, applyToResponse, type RequestTarget, readOutput } from "./output.ts";
@@ -39,8 +40,9 @@ export async function runCases(
     options.onCase(one.name, at + 1);
     const actual = await run(one, options);
     if ("key" in actual) {
+      const place = actual.line === 0 ? { key: options.key, ...placeOf(one, at, options) } : {};
       const message = printable(`test "${one.name}": ${actual.message}`);
-      return { ...actual, message, test: failed(one, { error: actual.message }) };
+      return { ...actual, ...place, message, test: failed(one, { error: actual.message }) };
     }
     const { outcome, responseHeaders } = actual;
     const differs =
@@ -51,7 +53,7 @@ export async function runCases(
     const message = `test "${one.name}": expected ${test.expected}, got ${test.actual}`;
     return {
       key: options.key,
-      ...placeOf(one.name, options.text),
+      ...placeOf(one, at, options),
       message: printable(message),
       test,
     };
@@ -290,11 +292,6 @@ function failed(one: Case, actual: unknown): { name: string; expected: string; a
   };
 }
 
-/** Where the case's name stands in the source; nowhere when it is made up there. */
-function placeOf(name: string, text: string): { readonly line: number; readonly column: number } {
-  for (const quote of ['"', "'", "`"]) {
-    const index = text.indexOf(`${quote}${name}${quote}`);
-    if (index !== -1) return positionAt(text, index);
-  }
-  return { line: 0, column: 0 };
+function placeOf({ name }: Case, at: number, { text, loaded: { syntax } }: CaseRunOptions) {
+  return placeOfCase({ at, name, text, syntax });
 }

@@ -127,6 +127,32 @@ describe("the tests of a script", () => {
     one.sandbox.dispose();
   });
 
+  const unnamed = (cases: string) => check(`[\n  { expect: { pass: true } },\n  ${cases}\n]`);
+  const line = rule.split("\n").length + 2;
+  it("name the place of a case that has no name, also where the script runs out of time in it", async () => {
+    const other = await unnamed(`  { request: { path: "/old" }, expect: { deny: 403 } }`);
+    expect(other).to.deep.include({ line, column: 5 });
+    expect(other?.message).to.contain('test "case 2": expected');
+    const looped = await unnamed(`{ request: { path: "/loop" }, expect: { deny: 403 } }`);
+    expect(looped).to.deep.include({ key: "scripts/a.example.com" });
+    expect(looped?.line).to.be.above(0);
+    const unreadable = await unnamed(`{ request: { path: "old" }, expect: { deny: 403 } }`);
+    expect(unreadable).to.deep.include({ line, column: 3 });
+  });
+
+  it("name the place of all tests where a case is not written out among them", async () => {
+    for (const cases of ["[1].map(() => ({ expect: { deny: 403 } }))", "[...[{ expect: 1 }]]"]) {
+      expect(await check(cases), cases).to.deep.include({ line: line - 2, column: 14 });
+    }
+    const { fault } = await examineScript(
+      "a.example.com",
+      tables(`${rule}export { tests } from "modules/cases";`, {
+        cases: "export const tests = [{ expect: { deny: 403 } }];",
+      }),
+    );
+    expect(fault).to.deep.include({ line: line - 2, column: 10 });
+  });
+
   it("do not run the script for a request that does not match", async () => {
     const text = `export const match = { methods: ["DELETE"] };
       export default () => deny(403);

@@ -60,16 +60,34 @@ const example = '{ name: "...", request: { method: "GET", path: "/" }, expect: {
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/;
 const oneLine = /^[^\r\n\0]*$/;
 
+/** A case that cannot be read. */
+export class CaseError extends TypeError {
+  /** Of the case, from 0. */
+  readonly index: number;
+
+  constructor(index: number, message: string) {
+    super(message);
+    this.index = index;
+  }
+}
+
 /**
  * @param host asked for by a case that names none.
- * @throws TypeError that names the case and the field.
+ * @throws TypeError that names the case and the field; a CaseError where it is one case's.
  */
 export function parseCases(value: unknown, host: string): readonly Case[] {
   if (value === null || value === undefined) return [];
   if (!Array.isArray(value) || value.length > maxCases) {
     throw new TypeError(`tests must be a list of at most ${maxCases} cases: [${example}]`);
   }
-  return value.map((item: unknown, index) => parseCase(item, index, host));
+  return value.map((item: unknown, index) => {
+    try {
+      return parseCase(item, index, host);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      throw new CaseError(index, error.message);
+    }
+  });
 }
 
 function parseCase(value: unknown, index: number, host: string): Case {

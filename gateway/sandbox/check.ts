@@ -5,11 +5,13 @@
 import ivm from "isolated-vm";
 import { type Blank, createBlank } from "./blank.ts";
 import { Budget, OverBudget } from "./budget.ts";
+import { placeOfCase } from "./case-place.ts";
 import { runCases } from "./case-run.ts";
-import { parseCases } from "./cases.ts";
+import { CaseError, parseCases } from "./cases.ts";
 import { faultOf, printable, ScriptError } from "./faults.ts";
 import { defaultSandboxLimits, loadTimeoutFactor } from "./limits.ts";
-import { loadLater } from "./loading.ts";
+import type { Part } from "./linking.ts";
+import { type Loaded, loadLater } from "./loading.ts";
 import type { Examination, SandboxLimits, ScriptFault, ScriptTables } from "./sandbox.ts";
 import { SyntaxReader } from "./syntax.ts";
 
@@ -91,7 +93,7 @@ export async function examineWithin(
       reader: tools.reader,
     });
     const loaded = await budget.hold(before(deadlineMs(limits), loading, key));
-    const cases = readCases(loaded.tests, host, key);
+    const cases = readCases(loaded, host, { key, text });
     const onCase = (name: string, number: number) =>
       budget.step(
         `: test "${printable(name)}", ${number} of ${cases.length}, is not reached in time`,
@@ -139,12 +141,13 @@ function refused(fault: ScriptFault): Examined {
   return { examination: { fault, declared: null, passed: 0 }, isOver: false, isStuck: false };
 }
 
-function readCases(value: unknown, host: string, key: string) {
+function readCases({ tests, syntax }: Loaded, host: string, { key, text }: Part) {
   try {
-    return parseCases(value, host);
+    return parseCases(tests, host);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    throw new ScriptError({ key, line: 0, column: 0, message });
+    const at = error instanceof CaseError ? error.index : null;
+    throw new ScriptError({ key, ...placeOfCase({ at, name: "", text, syntax }), message });
   }
 }
 

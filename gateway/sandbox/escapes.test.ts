@@ -151,7 +151,7 @@ const refused: Readonly<Record<string, readonly [body: string, error: RegExp]>> 
   ],
   "CR LF in a redirect": [
     String.raw`return redirect("/\r\nset-cookie: a=b")`,
-    /header location has a character/,
+    /redirect: .* has a control character/,
   ],
   "CR LF in a path": [String.raw`request.path = "/a\r\nx: y"`, /request.path: .* is not allowed/],
   "CR LF in a host": [String.raw`request.host = "a\r\nx: y"`, /request.host: .* is not allowed/],

@@ -50,6 +50,7 @@ export class HostedScript implements Script {
   #isolate: ScriptIsolate | null = null;
   /** Known from the first load on, also while there is no isolate. */
   #match: Match | null = null;
+  #hasOnRequest = true;
   #hasOnResponse = false;
   #skipsOnError = false;
   #loadError: ScriptError | null = null;
@@ -113,6 +114,7 @@ export class HostedScript implements Script {
   }
 
   onRequest(exchange: Exchange<unknown>, steering: Steering): void {
+    if (!this.#hasOnRequest) return;
     this.#calls += 1;
     try {
       const text = this.#call("onRequest", [asText(exchange)]);
@@ -188,6 +190,7 @@ export class HostedScript implements Script {
       }
       this.#loadError = null;
       this.#match = this.#isolate.match;
+      this.#hasOnRequest = this.#isolate.hasOnRequest;
       this.#hasOnResponse = this.#isolate.hasOnResponse;
       this.#skipsOnError = this.#isolate.declared.onError === "skip";
       this.#logLines(this.#isolate.loadLogs);

@@ -36,11 +36,15 @@ export interface Entry {
 export interface Loaded {
   readonly entry: Entry;
   readonly match: Match;
+  /** Whether it has a default export. */
+  readonly hasOnRequest: boolean;
   readonly hasOnResponse: boolean;
   readonly declared: Declared;
   /** `export const tests` as data, not looked at; `null` when there are none or they are not wanted. */
   readonly tests: unknown;
   readonly logs: readonly LogLine[];
+  /** What was read of the script's own text; `null` where it was not wanted. */
+  readonly syntax: Syntax | null;
 }
 
 export interface LoadOptions {
@@ -123,7 +127,7 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
     () => entry.replaceSettings.apply(undefined, [options.settings]),
   );
 
-  const { main, resolve, parts } = yield* compileAll(options);
+  const { main, resolve, parts, syntax } = yield* compileAll(options);
   try {
     yield* step(
       () => main.instantiateSync(context, resolve),
@@ -142,7 +146,7 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
     () => register.applySync(undefined, [namespace, options.reader ? 1 : 0], limit),
     () => register.apply(undefined, [namespace, options.reader ? 1 : 0], limit),
   );
-  return { entry, ...readExports(options.key, String(output)) };
+  return { entry, syntax, ...readExports(options.key, String(output)) };
 }
 
 /** Compiles the script and everything that it imports. */
@@ -152,6 +156,7 @@ function* compileAll(options: LoadOptions): Generator<
     readonly main: ivm.Module;
     readonly resolve: (specifier: string, importer: ivm.Module) => ivm.Module;
     readonly parts: Iterable<Part>;
+    readonly syntax: Syntax | null;
   },
   void
 > {
@@ -191,10 +196,15 @@ function* compileAll(options: LoadOptions): Generator<
     if (module === undefined) throw new Error(`${key} was not compiled`);
     return module;
   };
-  return { main: moduleOf(start.key), resolve: moduleOf, parts: parts.values() };
+  return {
+    main: moduleOf(start.key),
+    resolve: moduleOf,
+    parts: parts.values(),
+    syntax: script ?? null,
+  };
 }
 
-function readExports(key: string, text: string): Omit<Loaded, "entry"> {
+function readExports(key: string, text: string): Omit<Loaded, "entry" | "syntax"> {
   const { logs, error, rest } = readOutput(text);
   if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
   try {
@@ -203,7 +213,8 @@ function readExports(key: string, text: string): Omit<Loaded, "entry"> {
     );
     return {
       match: parseMatch(match),
-      hasOnResponse: rest.startsWith("Y"),
+      hasOnRequest: !rest.startsWith("R"),
+      hasOnResponse: !rest.startsWith("N"),
       declared: parseDeclared({ onError, rollout, schedule, takeBack }),
       tests,
       logs,

@@ -119,6 +119,45 @@ describe("a script", () => {
     expect(answer("/other")).to.equal(null);
   });
 
+  it("redirects with what is not ASCII escaped, and nowhere where no address is given", () => {
+    const one = bench(
+      tables(`export default ({ headers }) => {
+        const to = { none: undefined, empty: "", blank: "  ", half: "/\\ud800x", tab: "/\\tx", line: "/\\nx" };
+        const name = headers.get("x-to");
+        return redirect(name in to ? to[name] : name);
+      };`),
+    );
+    const answer = (to: string) => one.request({ headers: [["x-to", to]] }).exchange.answered;
+    const location = (to: string) => answer(to)?.headers?.location;
+    expect(location("/käse?ü=%C3%A4&b=c#ÿ%")).to.deep.equal([
+      "/k%C3%A4se?%C3%BC=%C3%A4&b=c#%C3%BF%",
+    ]);
+    const missing = /TypeError: redirect: the address is missing: redirect\("https:/;
+    const wrong = {
+      none: missing,
+      empty: missing,
+      blank: missing,
+      half: /has half of a character/,
+    };
+    const control = /has a control character/;
+    for (const [to, error] of Object.entries({ ...wrong, tab: control, line: control })) {
+      expect(answer(to), to).to.equal(null);
+      expect(one.report().lastError, to).to.match(error);
+    }
+  });
+
+  it("may have to do with answers only", () => {
+    const one = bench(
+      tables(`export function onResponse({ headers }) { headers.set("x-a", "b"); }`),
+    );
+    const { exchange } = one.request();
+    exchange.respond(200, []);
+    expect([exchange.answered, exchange.failure]).to.deep.equal([null, null]);
+    one.sandbox.find("a.example.com")?.onResponse(exchange);
+    expect(exchange.responseHeader("x-a")).to.equal("b");
+    expect(one.report()).to.include({ calls: 1, errors: 0 });
+  });
+
   it("may leave out what the gateway tells of the client, in any case, but not write it", () => {
     const one = bench(
       tables(`export default function ({ headers, query }) {

@@ -53,7 +53,7 @@ export interface Script {
   /** Whether `match` looks at the path; known when `matches` has been asked. */
   readonly matchesByPath: boolean;
   /**
-   * Runs the default export. Changes the exchange, answers it, or leaves it. A script that throws,
+   * Runs the default export, if there is one. Changes the exchange, answers it, or leaves it. A script that throws,
    * times out or returns what is not allowed ends the exchange with 500 `script_error` (unless it says
    * `onError = "skip"`) and is counted.
    */

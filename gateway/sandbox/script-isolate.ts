@@ -36,6 +36,7 @@ export type Arguments = (string | number)[];
 
 export class ScriptIsolate {
   readonly match: Match;
+  readonly hasOnRequest: boolean;
   readonly hasOnResponse: boolean;
   readonly declared: Declared;
   /** What the script logged while it was evaluated. */
@@ -91,6 +92,7 @@ export class ScriptIsolate {
     });
     this.#entry = loaded.entry;
     this.match = loaded.match;
+    this.hasOnRequest = loaded.hasOnRequest;
     this.hasOnResponse = loaded.hasOnResponse;
     this.declared = loaded.declared;
     this.loadLogs = loaded.logs;

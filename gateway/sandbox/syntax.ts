@@ -5,6 +5,7 @@
  * stand. For the process that examines sources: a parser costs more than a worker has, and may be led to run long.
  */
 import { type AnyNode, type Program, parse } from "acorn";
+import { maxCases } from "./cases.ts";
 import { refusalOfExport } from "./export-names.ts";
 
 /** What is remembered of sources takes about as much memory as their texts. */
@@ -24,6 +25,8 @@ export interface Syntax {
   readonly exports: ReadonlyMap<string, number>;
   /** What it exports as a whole, `export * from`, by specifier. */
   readonly wholes: ReadonlyMap<string, number>;
+  /** Where each of its `tests` begins and ends, as far as it writes them out as a list. */
+  readonly cases: readonly (readonly [number, number])[];
 }
 
 /** Reads sources, and remembers what it found in the last ones: many scripts share a large module. */
@@ -75,13 +78,13 @@ export function strangeExport(
 function readSyntax(text: string): Syntax {
   try {
     const program = parse(text, { ecmaVersion: "latest", sourceType: "module" });
-    return { problem: refusedIn(program), ...exportsOf(program) };
+    return { problem: refusedIn(program), ...exportsOf(program), cases: casesOf(program) };
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     const index = "pos" in error ? Number(error.pos) : 0;
     const end = error.message.lastIndexOf(" (");
     const message = `SyntaxError: ${end === -1 ? error.message : error.message.slice(0, end)}`;
-    return { problem: { index, message }, exports: new Map(), wholes: new Map() };
+    return { problem: { index, message }, exports: new Map(), wholes: new Map(), cases: [] };
   }
 }
 
@@ -108,6 +111,26 @@ function exportsOf(program: Program): Pick<Syntax, "exports" | "wholes"> {
     else exports.set(nameOf(exported), exported.start);
   }
   return { exports, wholes };
+}
+
+function casesOf(program: Program): readonly (readonly [number, number])[] {
+  for (const statement of program.body) {
+    if (statement.type !== "ExportNamedDeclaration") continue;
+    if (statement.declaration?.type !== "VariableDeclaration") continue;
+    for (const { id, init } of statement.declaration.declarations) {
+      if (id.type !== "Identifier" || id.name !== "tests") continue;
+      if (init?.type !== "ArrayExpression") return [];
+      const { elements } = init;
+      // Behind a spread nobody knows which is which.
+      const end = elements.findIndex((one) => one === null || one.type === "SpreadElement");
+      const known = end === -1 ? elements : elements.slice(0, end);
+      return known
+        .filter((one) => one !== null)
+        .slice(0, maxCases)
+        .map((one) => [one.start, one.end]);
+    }
+  }
+  return [];
 }
 
 /** The first of the program's nodes, in the order of the text, that a script may not have. */

@@ -4,7 +4,7 @@ import { deleteWhatIsNotAllowed, pruneReplaced } from "./allowed.js";
 import { beginning, boundProperties } from "./bounds.js";
 import { boundNewPatterns } from "./bounds-of-patterns.js";
 import { cryptoGlobal } from "./crypto.js";
-import { changesOfHeaders, headerName, headerValue } from "./headers.js";
+import { changesOfHeaders, headerName, headerValue, locationValue } from "./headers.js";
 import { jsonOf, startOfJson } from "./json.js";
 import {
   config,
@@ -102,7 +102,7 @@ const globals = {
     return new Verdict("respond", status ?? 200, answerHeaders(headers), body, 200, 599);
   },
   redirect: (location, status = 302) => {
-    const line = `Alocation:${headerValue("location", location)}\n`;
+    const line = `Alocation:${locationValue(location)}\n`;
     return new Verdict("redirect", status, line, "", 300, 399);
   },
   log: freeze({
@@ -162,6 +162,8 @@ function describe(value) {
 }
 
 let handle;
+/** For a script that has to do with answers only. */
+const leave = () => {};
 let handleResponse;
 const plainFunction = getPrototypeOf(() => {});
 
@@ -179,13 +181,15 @@ function declared(name, value, most) {
 }
 
 /**
- * Takes the script's exports. Returns whether it has `onResponse` and a list of what it declares as
- * data, `tests` only when they are wanted; or a failure.
+ * Takes the script's exports. Returns whether it has `onResponse`, and nothing else (`R`) or a default export
+ * too (`Y`), or only that (`N`), and a list of what it declares as data, `tests` only when they are wanted; or a
+ * failure.
  */
 function load(namespace, wantsTests) {
   try {
     const { default: handler, onResponse, match, onError, rollout, schedule, takeBack } = namespace;
-    if (!isPlainFunction(handler)) {
+    const isForAnswers = handler === undefined && onResponse !== undefined;
+    if (!isForAnswers && !isPlainFunction(handler)) {
       throw new PlainTypeError(
         "the default export must be a function: export default function (request) { ... }",
       );
@@ -193,12 +197,12 @@ function load(namespace, wantsTests) {
     if (onResponse !== undefined && !isPlainFunction(onResponse)) {
       throw new PlainTypeError("onResponse must be a function");
     }
-    handle = handler;
+    handle = handler ?? leave;
     handleResponse = onResponse;
     const tests = wantsTests ? declared("tests", namespace.tests, 262_144) : "null";
     const own = `${declared("onError", onError, 1_024)},${declared("rollout", rollout, 4_096)},${declared("schedule", schedule, 4_096)},${declared("takeBack", takeBack, 1_024)}`;
     const list = `${declared("match", match, 65_536)},${tests},${own}`;
-    return `${logged}${onResponse === undefined ? "N" : "Y"}[${list}]`;
+    return `${logged}${isForAnswers ? "R" : onResponse === undefined ? "N" : "Y"}[${list}]`;
   } catch (error) {
     return failure(error);
   }

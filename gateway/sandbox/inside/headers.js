@@ -3,6 +3,7 @@
 import {
   charCodeAt,
   config,
+  encodeUri,
   exec,
   freeze,
   indexOf,
@@ -100,6 +101,49 @@ export function headerValue(name, value) {
     throw new PlainTypeError(`the value of the header ${name} ${why}`);
   }
   return trimmed(text, 0, text.length);
+}
+
+/** Where an answer sends its client: what is not ASCII becomes escapes, as `encodeURI` has them. */
+export function locationValue(location) {
+  const given = location === undefined || location === null ? "" : toText(location);
+  if (given.length > config.maxHeaderBytes) {
+    throw new PlainTypeError(
+      `redirect: the address is longer than ${config.maxHeaderBytes} characters`,
+    );
+  }
+  const text = trimmed(given, 0, given.length);
+  if (text === "") {
+    throw new PlainTypeError(
+      'redirect: the address is missing: redirect("https://www.example.com/")',
+    );
+  }
+  return headerValue("location", withoutForeign(text));
+}
+
+function withoutForeign(text) {
+  let ascii = "";
+  let from = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = charCodeAt(text, at);
+    if (code < 32 || code === 127) {
+      throw new PlainTypeError(`redirect: ${quoted(text)} has a control character`);
+    }
+    if (code < 128) continue;
+    let to = at + 1;
+    while (to < text.length && charCodeAt(text, to) > 127) to++;
+    ascii += slice(text, from, at) + escaped(slice(text, at, to));
+    from = to;
+    at = to - 1;
+  }
+  return ascii + slice(text, from);
+}
+
+function escaped(text) {
+  try {
+    return encodeUri(text);
+  } catch {
+    throw new PlainTypeError(`redirect: ${quoted(text)} has half of a character`);
+  }
 }
 
 /** All values of `name`, which is in lower case, joined as RFC 9110 section 5.3 allows; or `null`. */

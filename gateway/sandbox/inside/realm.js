@@ -23,6 +23,7 @@ export const isFiniteNumber = Number.isFinite;
 export const toText = String;
 export const fromCharCode = String.fromCharCode;
 export const parseJson = JSON.parse;
+export const encodeUri = encodeURI;
 /** Only for texts and for what the gateway's own code made: it goes through all of a value in one go. */
 export const toJson = JSON.stringify;
 export const PlainTypeError = TypeError;
