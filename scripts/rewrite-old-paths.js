@@ -12,9 +12,10 @@ export default function (request) {
   for (const [before, after] of moved) {
     if (request.path !== before && !request.path.startsWith(`${before}/`)) continue;
     const path = after + request.path.slice(before.length);
-    if (request.headers.get("accept")?.includes("text/html")) {
-      return redirect(request.query === "" ? path : `${path}?${request.query}`, 308);
-    }
+    const address = request.query === "" ? path : `${path}?${request.query}`;
+    // The new path may be longer than the old one.
+    if (address.length > 8192) return deny(414, "the address is too long\n");
+    if (request.headers.get("accept")?.includes("text/html")) return redirect(address, 308);
     request.path = path;
     return;
   }
@@ -31,6 +32,12 @@ export const tests = [
     name: "browsers are sent to it",
     request: { path: "/help/a?b=c", headers: { accept: "text/html" } },
     expect: { redirect: { location: "/docs/a?b=c", status: 308 } },
+  },
+  {
+    name: "an address that gets too long is refused",
+    settings: { old_paths: { "/a": "/b/c" } },
+    request: { path: `/a/${"a".repeat(8189)}` },
+    expect: { deny: 414 },
   },
   {
     name: "only whole segments count",
