@@ -72,10 +72,10 @@ export function contentOf(answer: Answer): string | Buffer {
   return answer.status === 205 ? "" : (answer.body ?? "");
 }
 
-/** The whole answer to what never became an exchange. */
-export function refusalText(refusal: Refusal, dateLine: string): string {
+/** The whole answer to what never became an exchange. To HEAD it has no body (RFC 9110 section 9.3.2). */
+export function refusalText(refusal: Refusal, dateLine: string, isHead: boolean): string {
   const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
   const body = answer.body ?? "";
   const allow = refusal.status === 405 ? `Allow: ${allowedMethods}\r\n` : "";
-  return `HTTP/1.1 ${statusLine(refusal.status)}${dateLine}${allow}${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
+  return `HTTP/1.1 ${statusLine(refusal.status)}${dateLine}${allow}${answerFields(answer)}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${isHead ? "" : body}`;
 }

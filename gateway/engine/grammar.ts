@@ -66,25 +66,42 @@ export interface Refusal {
 
 /** Finds out what is wrong with a request head that `requestHead` did not match. Not for the hot path. */
 export function explainRequestHead(head: string): Refusal {
-  const lines = head.split("\r\n");
-  const first = lines[0] ?? "";
   if (hasBareLineEnd(head)) return refuse("bad_line_end", "a line does not end with CR LF");
-  if (!requestLine.test(first)) {
-    if (otherVersion.test(first)) {
-      const message = "only HTTP/1.0 and HTTP/1.1 are spoken here";
-      return { status: 505, code: "bad_version", message };
+  const lines = head.split("\r\n");
+  const message = "the request head is malformed";
+  return explainRequestLines(lines, 0) ?? refuse("bad_request", message);
+}
+
+/**
+ * What is wrong with one of `lines`, up to an empty one, which have no line ends in them; `null` for nothing.
+ * `index`: that of the first in its head, where the request line has 0.
+ */
+export function explainRequestLines(lines: readonly string[], index: number): Refusal | null {
+  for (const [n, line] of lines.entries()) {
+    const at = index + n;
+    if (at === 0) {
+      const refusal = explainRequestLine(line);
+      if (refusal !== null) return refusal;
+    } else if (line === "") {
+      return null;
+    } else if (line.startsWith(" ") || line.startsWith("\t")) {
+      return refuse("folded_header", `header line ${at} is folded`);
+    } else if (!fieldLine.test(line)) {
+      return refuse("bad_header", `header line ${at} is malformed`);
     }
-    return refuse("bad_request_line", "the request line is malformed");
   }
-  for (let index = 1; index < lines.length; index += 1) {
-    const line = lines[index] ?? "";
-    if (line === "") break;
-    if (line.startsWith(" ") || line.startsWith("\t")) {
-      return refuse("folded_header", `header line ${index} is folded`);
-    }
-    if (!fieldLine.test(line)) return refuse("bad_header", `header line ${index} is malformed`);
-  }
-  return refuse("bad_request", "the request head is malformed");
+  return null;
+}
+
+/** What is wrong with the grammar of a request line; `null` for nothing. */
+export function explainRequestLine(line: string): Refusal | null {
+  if (requestLine.test(line)) return null;
+  if (!otherVersion.test(line)) return refuse("bad_request_line", "the request line is malformed");
+  return {
+    status: 505,
+    code: "bad_version",
+    message: "only HTTP/1.0 and HTTP/1.1 are spoken here",
+  };
 }
 
 export function refuse(code: string, message: string): Refusal {

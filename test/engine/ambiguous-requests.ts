@@ -200,6 +200,8 @@ const lineEnds: AmbiguousRequest[] = [
   ["a bare LF in the target", line("GET /a\nb HTTP/1.1")],
   ["a bare LF before the request", `\n${get("X: y")}`],
   ["a bare CR before the request", `\r${get("X: y")}`],
+  ["a bare CR behind an empty line", `\r\n\r${get("X: y")}`],
+  ["a bare LF behind an empty line", `\r\n\n${get("X: y")}`],
   ["LF CR for CR LF", `GET / HTTP/1.1\n\r${HOST}\n\r\n\r`],
 ].map(([name = "", bytes = ""]) => ({ name, bytes }));
 
@@ -227,6 +229,10 @@ const requestLines: AmbiguousRequest[] = (
   [
     ["no version", "GET /"],
     ["nothing but a method", "GET"],
+    ["RTSP by name", "GET / RTSP/1.0"],
+    ["ICE by name", "GET / ICE/1.0"],
+    ["RTSP's own method and version", "DESCRIBE / RTSP/1.0"],
+    ["RTSP 1.1", "GET / RTSP/1.1"],
     ["HTTP/0.9 by name", "GET / HTTP/0.9", 505],
     ["HTTP/1.2", "GET / HTTP/1.2", 505],
     ["HTTP/2.0", "GET / HTTP/2.0", 505],

@@ -4,8 +4,8 @@
  */
 import type { IncomingMessage } from "node:http";
 import { expect } from "chai";
+import { ChunkedDecoder } from "../../gateway/engine/chunked.ts";
 import { defaultLimits } from "../../gateway/engine/engine.ts";
-import { ChunkedDecoder } from "../../gateway/engine/http1/chunked.ts";
 import { RequestHead } from "../../gateway/engine/http1/request-head.ts";
 import { ResponseHead } from "../../gateway/engine/http1/response-head.ts";
 import { HeaderList } from "../../gateway/engine/reference/header-list.ts";

@@ -3,9 +3,9 @@
  * framing of its body, its end, or the upgrade that takes its place. Tries that bring none are not seen here.
  */
 import { answerFields, contentOf, statusLine } from "../answers.ts";
+import type { ChunkSink } from "../chunked.ts";
 import type { Answer } from "../engine.ts";
 import { answerTrailer } from "../trailer.ts";
-import type { ChunkSink } from "./chunked.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { Http1Exchange } from "./exchange.ts";
 import type { Http1Engine } from "./http1.ts";

@@ -4,9 +4,9 @@
  */
 import type { Socket } from "node:net";
 import { refusalText } from "../answers.ts";
+import { ChunkedDecoder, type ChunkSink } from "../chunked.ts";
 import type { Refusal } from "../grammar.ts";
 import { oddTrailerNames } from "../trailer.ts";
-import { ChunkedDecoder, type ChunkSink } from "./chunked.ts";
 import { Http1Exchange } from "./exchange.ts";
 import type { Http1Engine } from "./http1.ts";
 import type { ClientOrigin } from "./outgoing-heads.ts";
@@ -130,10 +130,10 @@ export class ClientConnection<C> implements ClientOrigin {
     this.#socket.destroy();
   }
 
-  /** Answers what never became an exchange, and closes. */
-  refuse(refusal: Refusal): void {
+  /** Answers what never became an exchange, and closes. `isHead`: it was, or begins as, a HEAD request. */
+  refuse(refusal: Refusal, isHead = false): void {
     this.#engine.countRefused(refusal.code);
-    this.write(refusalText(refusal, this.#engine.dateLine));
+    this.write(refusalText(refusal, this.#engine.dateLine, isHead));
     this.#close();
   }
 
@@ -188,11 +188,14 @@ export class ClientConnection<C> implements ClientOrigin {
         this.#close();
         break;
       case "head":
-        this.refuse({
-          status: 408,
-          code: "head_timeout",
-          message: `no whole request head within ${limits.headTimeoutMs} ms`,
-        });
+        this.refuse(
+          {
+            status: 408,
+            code: "head_timeout",
+            message: `no whole request head within ${limits.headTimeoutMs} ms`,
+          },
+          this.#reader.isHead,
+        );
         break;
       case "exchange":
         if (this.#isBodyDone) {
@@ -300,7 +303,7 @@ export class ClientConnection<C> implements ClientOrigin {
     if (head.oddNames > 0) this.#engine.droppedHeaders += head.oddNames;
     const refusal = found === "whole" ? this.#checkLength(head) : found;
     if (refusal !== null) {
-      this.refuse(refusal);
+      this.refuse(refusal, found === "whole" ? head.method === "HEAD" : this.#reader.isHead);
       return false;
     }
     this.#stage = "exchange";

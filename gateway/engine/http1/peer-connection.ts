@@ -3,12 +3,12 @@
  * exchange what arrives; which exchange that is, and what becomes of failures, is not decided here.
  */
 import type { Socket } from "node:net";
+import { ChunkedDecoder } from "../chunked.ts";
 import type { PeerFailure } from "../engine.ts";
 import { connectFailure } from "../failures.ts";
 import { isOffered } from "../grammar.ts";
 import type { Peer } from "../peer.ts";
 import { connectTo } from "../peer-socket.ts";
-import { ChunkedDecoder } from "./chunked.ts";
 import type { Http1Exchange } from "./exchange.ts";
 import type { Http1Engine } from "./http1.ts";
 import type { Pool } from "./pool.ts";

@@ -18,6 +18,7 @@ import {
   requestHead,
 } from "../grammar.ts";
 import { checkEscapes } from "../path.ts";
+import { absoluteForm, connectRefusal } from "../request-line.ts";
 import { FieldLines } from "./field-lines.ts";
 
 const digits = /^[0-9]{1,15}$/;
@@ -303,16 +304,13 @@ export class RequestHead implements Said {
 
   /** RFC 9112 section 3.2. */
   #settleAuthority(host: string | null): Refusal | null {
-    if (this.method === "CONNECT") {
-      return { status: 405, code: "no_connect", message: "CONNECT is not served here" };
-    }
+    if (this.method === "CONNECT") return connectRefusal;
     if (host === null) return refuse("no_host", "the request has no Host header");
     if (this.target.charCodeAt(0) !== 47) {
       if (this.target === "*") {
         if (this.method !== "OPTIONS") return refuse("bad_target", "only OPTIONS may ask for *");
       } else {
-        // Over a plain connection nobody asks for `https` (RFC 9110 section 7.4).
-        const absolute = /^http:\/\/([^/?]*)([/?].*)?$/i.exec(this.target);
+        const absolute = absoluteForm.exec(this.target);
         if (absolute === null) return refuse("bad_target", "the request target is malformed");
         // The authority of the target outranks Host, which must be valid (RFC 9112 section 3.2.2).
         if (!isAuthority(host)) return refuse("bad_host", "the host is malformed");

@@ -3,10 +3,12 @@
  * refuses at once what can no longer become a head.
  */
 import type { EngineLimits } from "../engine.ts";
-import { hasBareLineEnd, type Refusal, refuse } from "../grammar.ts";
+import { explainRequestLines, hasBareLineEnd, type Refusal, refuse } from "../grammar.ts";
+import { refuseLine } from "../request-line.ts";
 import type { RequestHead } from "./request-head.ts";
 
 const headEnd = "\r\n\r\n";
+const headMethod = "HEAD ";
 /** Up to here a chunk is decoded whole to look for the head's end. */
 const wholeTextBytes = 4_096;
 /** Method and version around a target: a little more than the target may have. */
@@ -20,8 +22,13 @@ export type Found = "whole" | "partial" | "nothing" | Refusal;
 export class RequestReader {
   /** Bytes that were not read yet. */
   pending: Buffer | null = null;
+  /** Whether the head that was refused, or that has begun, is that of a HEAD request. */
+  isHead = false;
   /** How much of `pending` is known to hold no end of a head. */
   #scanned = 0;
+  /** How much of it is lines that have been looked at, and how many. */
+  #checked = 0;
+  #checkedLines = 0;
 
   add(chunk: Buffer): void {
     this.pending = this.pending === null ? chunk : Buffer.concat([this.pending, chunk]);
@@ -62,8 +69,13 @@ export class RequestReader {
     if (end === -1 || end + 4 > limits.maxHeadBytes) return this.#judgePartial(buffer, limits);
     end += 4;
     this.#scanned = 0;
+    this.#checked = 0;
+    this.#checkedLines = 0;
     this.pending = buffer.length > end ? buffer.subarray(end) : null;
-    return head.read(text, end, limits) ?? "whole";
+    const refusal = head.read(text, end, limits);
+    if (refusal === null) return "whole";
+    this.isHead = text.startsWith(headMethod);
+    return refusal;
   }
 
   /** Empty lines before a request line are skipped (RFC 9112 section 2.2). */
@@ -78,6 +90,7 @@ export class RequestReader {
 
   #judgePartial(buffer: Buffer, limits: EngineLimits): Found {
     const { length } = buffer;
+    this.isHead = buffer.toString("latin1", 0, headMethod.length) === headMethod;
     // Half of an empty line before a request: nothing has begun.
     if (length === 1 && buffer[0] === 13) return "nothing";
     const lineEnd = buffer.indexOf("\r\n");
@@ -99,6 +112,18 @@ export class RequestReader {
     }
     if (hasBareLineEnd(text)) return refuse("bad_line_end", "a line does not end with CR LF");
     this.#scanned = length;
-    return "partial";
+    return this.#checkLines(buffer) ?? "partial";
+  }
+
+  /** A line that is finished and malformed is refused though the head is not whole. */
+  #checkLines(buffer: Buffer): Refusal | null {
+    const end = buffer.lastIndexOf("\r\n");
+    if (end < this.#checked) return null;
+    const lines = buffer.toString("latin1", this.#checked, end).split("\r\n");
+    const first = this.#checkedLines === 0 ? refuseLine(lines[0] ?? "") : null;
+    const refusal = first ?? explainRequestLines(lines, this.#checkedLines);
+    this.#checked = end + 2;
+    this.#checkedLines += lines.length;
+    return refusal;
   }
 }

@@ -30,6 +30,8 @@ export class AnswerPlan {
     const headers = new HeaderList("response", message.rawHeaders);
     const status = message.statusCode ?? 0;
     if (status < 100 || status > 599) return "the answer's status is out of range";
+    // One without `Upgrade`: `node:http` takes it for a final answer.
+    if (status === 101) return "101 to a protocol that was not offered";
     if (message.httpVersion !== "1.0" && message.httpVersion !== "1.1") {
       return "the answer's version is not HTTP/1.0 or HTTP/1.1";
     }

@@ -12,11 +12,18 @@ import { ReferenceExchange } from "./exchange.ts";
 import { parserRefusal } from "./parser-refusal.ts";
 import type { ReferenceEngine } from "./reference.ts";
 import { headTooLarge, planRequest } from "./request-plan.ts";
+import { RequestWatch } from "./request-watch.ts";
 
 /** How long a refused client may go on sending before the connection is cut, so that it can read why. */
 const lingerMs = 5_000;
 /** Requests that are read ahead of their turn; then the client is not read. */
 const maxAhead = 16;
+
+interface Refused {
+  readonly refusal: Refusal;
+  /** Of a HEAD request: it is answered without a body. */
+  readonly isHead: boolean;
+}
 
 interface Arrived {
   readonly request: IncomingMessage;
@@ -34,7 +41,7 @@ export class ClientSession<C> {
   keepAlive = true;
   readonly #engine: ReferenceEngine<C>;
   readonly #socket: Socket;
-  #queue: (Arrived | Refusal)[] = [];
+  #queue: (Arrived | Refused)[] = [];
   /** Whether it counts as a connection of the gateway's. */
   isAdmitted = true;
   #stage: "idle" | "head" | "busy" | "closing" | "closed" = "idle";
@@ -46,6 +53,9 @@ export class ClientSession<C> {
   #readBefore = 0;
   #unsentBefore = 0;
   readonly #ahead: BytesAhead;
+  #watch: RequestWatch;
+  readonly #beforeParser = (bytes: Buffer) => this.#watch.onBytes(bytes);
+  readonly #afterParser = () => this.#onWatched();
 
   /** `trusts`: of a trusted proxy's connection, which others are trusted. */
   constructor(
@@ -58,6 +68,7 @@ export class ClientSession<C> {
     this.#engine = engine;
     this.#socket = socket;
     this.#ahead = new BytesAhead(socket);
+    this.#watch = new RequestWatch(engine.limits.maxHeadBytes);
     this.address = address;
     this.listener = listener;
     this.proxy = trusts === null ? null : { address, trusts };
@@ -83,22 +94,32 @@ export class ClientSession<C> {
     this.#socket.once("drain", resume);
   }
 
+  /** `node:http` has begun to read the socket: what it is about to read is looked at before. */
+  watch(): void {
+    this.#watch = new RequestWatch(this.#engine.limits.maxHeadBytes);
+    this.#socket.prependListener("data", this.#beforeParser);
+    this.#socket.on("data", this.#afterParser);
+  }
+
   onRequest(request: IncomingMessage, response: ServerResponse): void {
-    this.#enqueue({ request, response });
+    if (this.#watch.onArrival()) this.#enqueue({ request, response });
+    else request.resume();
   }
 
   onUpgrade(request: IncomingMessage, head: Buffer): void {
+    this.#unwatch();
     this.#ahead.begin(head);
-    this.#enqueue({ request, response: null });
+    if (this.#watch.onArrival()) this.#enqueue({ request, response: null });
+    else this.#onWatched();
   }
 
-  onRefused(refusal: Refusal): void {
-    this.#enqueue(refusal);
+  onRefused(refusal: Refusal, { method }: IncomingMessage): void {
+    if (this.#watch.onArrival()) this.#enqueue({ refusal, isHead: method === "HEAD" });
   }
 
   /** `node:http`'s parser, or its socket, failed. */
   onError(error: Error & { readonly code?: string }): void {
-    const refusal = parserRefusal(error);
+    const refusal = this.#watch.refusal ?? parserRefusal(error);
     if (refusal === null) {
       this.destroy();
       return;
@@ -107,18 +128,18 @@ export class ClientSession<C> {
     this.#broken = refusal;
     const last = this.#queue.at(-1);
     if (last === undefined && this.#active?.isReadingBody === true) this.#breakBody(this.#active);
-    else if (last === undefined || "status" in last || last.request.complete) {
-      this.#enqueue(refusal);
+    else if (last === undefined || "refusal" in last || last.request.complete) {
+      this.#enqueue({ refusal, isHead: this.#watch.isHead });
     }
   }
 
   /** Refuses the connection as a whole. */
-  refuse(refusal: Refusal): void {
+  refuse(refusal: Refusal, isHead = false): void {
     if (this.#stage === "closing" || this.#stage === "closed") return;
     this.isAdmitted = false;
     this.#engine.countRefused(refusal.code);
     const dateLine = `Date: ${new Date().toUTCString()}\r\n`;
-    this.#socket.end(refusalText(refusal, dateLine), "latin1");
+    this.#socket.end(refusalText(refusal, dateLine, isHead), "latin1");
     this.#linger();
   }
 
@@ -177,7 +198,7 @@ export class ClientSession<C> {
       // `node:http` counts names and values only.
       const { maxHeadBytes } = this.#engine.limits;
       if (this.#socket.bytesRead - this.#readBefore > maxHeadBytes) {
-        this.refuse(headTooLarge(maxHeadBytes));
+        this.refuse(headTooLarge(maxHeadBytes), this.#watch.isHead);
         return;
       }
     }
@@ -191,7 +212,7 @@ export class ClientSession<C> {
     } else if (this.#stage === "head") {
       const { headTimeoutMs } = this.#engine.limits;
       const message = `no whole request head within ${headTimeoutMs} ms`;
-      this.refuse({ status: 408, code: "head_timeout", message });
+      this.refuse({ status: 408, code: "head_timeout", message }, this.#watch.isHead);
     } else if (this.#stage === "busy" && this.unsent < this.#unsentBefore) {
       this.#awaitProgress();
     } else {
@@ -199,10 +220,24 @@ export class ClientSession<C> {
     }
   }
 
-  #enqueue(entry: Arrived | Refusal): void {
+  #unwatch(): void {
+    this.#watch.stop();
+    this.#socket.off("data", this.#beforeParser);
+    this.#socket.off("data", this.#afterParser);
+  }
+
+  /** The requests before the one that is refused have arrived. */
+  #onWatched(): void {
+    const { refusal, isHead } = this.#watch;
+    if (refusal === null || this.#broken !== null) return;
+    this.#broken = refusal;
+    this.#enqueue({ refusal, isHead });
+  }
+
+  #enqueue(entry: Arrived | Refused): void {
     if (this.#stage === "closing" || this.#stage === "closed") {
       // What nobody reads would stop the rest, and with it the client's close.
-      if (!("status" in entry)) entry.request.resume();
+      if (!("refusal" in entry)) entry.request.resume();
       return;
     }
     this.#queue.push(entry);
@@ -220,8 +255,8 @@ export class ClientSession<C> {
       return;
     }
     if (this.#queue.length === 0) this.#socket.resume();
-    if ("status" in entry) {
-      this.refuse(entry);
+    if ("refusal" in entry) {
+      this.refuse(entry.refusal, entry.isHead);
       return;
     }
     this.#start(entry);
@@ -234,7 +269,7 @@ export class ClientSession<C> {
     );
     if ("refusal" in outcome) {
       request.resume();
-      this.refuse(outcome.refusal);
+      this.refuse(outcome.refusal, request.method === "HEAD");
       return;
     }
     this.#stage = "busy";
@@ -271,6 +306,7 @@ export class ClientSession<C> {
         // No upgrade after all: `node:http` reads on from where it stopped.
         this.#ahead.giveBack();
         this.#engine.attach(this.#socket);
+        this.watch();
         this.#socket.resume();
       } else {
         this.#socket.end();

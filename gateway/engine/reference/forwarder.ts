@@ -11,6 +11,9 @@ import { connectFailure } from "../failures.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerPool } from "./peer-pool.ts";
 
+/** What the first bytes of every answer are. */
+const answerStart = "HTTP/1.";
+
 /** What is sent, complete: the library and `node:http` are to add nothing of their own. */
 export interface Outgoing {
   readonly target: string;
@@ -156,6 +159,7 @@ export class Try {
       this.#stage = "over";
       this.#events.onSwitched(answer, upgraded, first);
     });
+    this.#watchStart(socket);
     request.on("finish", () => {
       if (this.#stage !== "over") this.#events.onSent();
     });
@@ -197,6 +201,20 @@ export class Try {
     } else {
       this.fail(connectFailure(key, error));
     }
+  }
+
+  /** `node:http` skips line ends before a status line, and takes the versions of other protocols. */
+  #watchStart(socket: Socket): void {
+    let start = "";
+    const onBytes = (bytes: Buffer) => {
+      start += bytes.toString("latin1", 0, answerStart.length - start.length);
+      if (!answerStart.startsWith(start)) {
+        const message = `${this.#peer.key}: no answer of HTTP/1.0 or HTTP/1.1`;
+        this.fail({ code: "bad_response", message });
+      }
+      if (start.length === answerStart.length) socket.off("data", onBytes);
+    };
+    socket.prependListener("data", onBytes);
   }
 
   #onConnect(): void {

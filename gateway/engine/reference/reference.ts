@@ -19,10 +19,11 @@ import {
 import { plainAddress } from "../forwarding.ts";
 import type { Peer } from "../peer.ts";
 import { connectTo } from "../peer-socket.ts";
+import { connectRefusal } from "../request-line.ts";
 import { ClientSession } from "./client-session.ts";
 import { Forwarder } from "./forwarder.ts";
 import { PeerPool, type Waiter } from "./peer-pool.ts";
-import { asksForUpgrade, connectRefusal, expectationRefusal } from "./request-plan.ts";
+import { asksForUpgrade, expectationRefusal } from "./request-plan.ts";
 
 const sweepMs = 100;
 /** While draining, a kept connection may bring one more request within this time. */
@@ -198,10 +199,10 @@ export class ReferenceEngine<C> implements Engine {
     );
     http.on("checkExpectation", (request) => {
       request.resume();
-      find(request.socket)?.onRefused(expectationRefusal);
+      find(request.socket)?.onRefused(expectationRefusal, request);
     });
     http.on("upgrade", (request, socket, head) => find(socket)?.onUpgrade(request, head));
-    http.on("connect", (_request, socket) => find(socket)?.onRefused(connectRefusal));
+    http.on("connect", (request, socket) => find(socket)?.onRefused(connectRefusal, request));
     http.on("clientError", (error: NodeJS.ErrnoException, socket) => find(socket)?.onError(error));
     return http;
   }
@@ -229,6 +230,7 @@ export class ReferenceEngine<C> implements Engine {
       session.refuse({ status: 503, code: "too_many_from_address", message });
     } else {
       this.attach(socket);
+      session.watch();
     }
     this.#acceptor.settle(this.clock);
   }

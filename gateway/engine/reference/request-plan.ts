@@ -182,13 +182,6 @@ function readTarget(
   return checkEscapes(target) ?? { target, authority };
 }
 
-/** CONNECT asks for a tunnel to anywhere: not here. */
-export const connectRefusal: Refusal = {
-  status: 405,
-  code: "no_connect",
-  message: "CONNECT is not served here",
-};
-
 export const expectationRefusal: Refusal = {
   ...refuse("bad_expectation", "only 100-continue is met"),
   status: 417,

@@ -2,7 +2,7 @@
  * Decodes a chunked body (RFC 9112 section 7.1), strictly: what is not exactly a chunk is an error.
  * Extensions are bounded and dropped; the trailer section is checked and kept as text.
  */
-import { hasBareLineEnd, isToken, trailerSection } from "../grammar.ts";
+import { hasBareLineEnd, isToken, trailerSection } from "./grammar.ts";
 
 const maxExtensionBytes = 256;
 const maxTrailerBytes = 8_192;

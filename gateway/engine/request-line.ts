@@ -1,0 +1,32 @@
+/** What a request line says is wrong by itself, before the rest of its head has come. */
+import { isAuthority } from "./authority.ts";
+import { explainRequestLine, type Refusal, refuse } from "./grammar.ts";
+import { checkEscapes } from "./path.ts";
+
+/**
+ * A target in absolute form: its authority, and the rest. Over a plain connection nobody asks for `https`
+ * (RFC 9110 section 7.4).
+ */
+export const absoluteForm = /^http:\/\/([^/?]*)([/?].*)?$/i;
+
+/** CONNECT asks for a tunnel to anywhere: not here. */
+export const connectRefusal: Refusal = {
+  status: 405,
+  code: "no_connect",
+  message: "CONNECT is not served here",
+};
+
+/** Why a request with this line is refused whatever follows; `null` when that depends on the rest. */
+export function refuseLine(line: string): Refusal | null {
+  const refusal = explainRequestLine(line);
+  if (refusal !== null) return refusal;
+  const [method = "", target = ""] = line.split(" ", 2);
+  if (method === "CONNECT") return connectRefusal;
+  if (target.startsWith("/")) return checkEscapes(target);
+  if (target === "*") {
+    return method === "OPTIONS" ? null : refuse("bad_target", "only OPTIONS may ask for *");
+  }
+  const [, authority, rest = ""] = absoluteForm.exec(target) ?? [];
+  if (authority === undefined) return refuse("bad_target", "the request target is malformed");
+  return isAuthority(authority) ? checkEscapes(rest) : refuse("bad_host", "the host is malformed");
+}
