@@ -94,7 +94,7 @@ function findSuperLinear({ expression }: Found): string | null {
       const growth = growthOf((size) => {
         const text = attack(size);
         return () => use(text);
-      });
+      }, probeSize * 3);
       if (growth > mostGrowth) {
         return `${JSON.stringify(attack(12))}... takes ${growth.toFixed(1)} times as long at 4 times the length`;
       }

@@ -34,6 +34,11 @@ export class ChunkedDecoder {
   /** Whether the name of the extension has begun. */
   #isNamed = false;
   #trailer = "";
+  /** What came of the trailer section so far: joined when it is whole. */
+  #trailerPieces: string[] = [];
+  #trailerLength = 0;
+  /** Its last three characters. */
+  #trailerTail = "";
   /** What is wrong with the body; empty while nothing is. */
   error = "";
 
@@ -43,6 +48,11 @@ export class ChunkedDecoder {
     this.#digits = 0;
     this.#extensionBytes = 0;
     this.#trailer = "";
+    if (this.#trailerLength > 0) {
+      this.#trailerPieces = [];
+      this.#trailerLength = 0;
+      this.#trailerTail = "";
+    }
     this.error = "";
   }
 
@@ -140,28 +150,31 @@ export class ChunkedDecoder {
   }
 
   #readTrailer(buffer: Buffer, offset: number): number {
-    const before = this.#trailer.length;
     const piece = buffer.toString(
       "latin1",
       offset,
       Math.min(buffer.length, offset + maxTrailerBytes + 1),
     );
-    this.#trailer += piece;
+    const before = this.#trailerLength;
+    this.#trailerPieces.push(piece);
+    this.#trailerLength += piece.length;
     // What was looked at before is not looked at again, but for the end that may begin in it.
-    const seen = Math.max(0, before - 3);
-    const near = this.#trailer.slice(this.#trailer[seen] === "\n" && seen > 0 ? seen + 1 : seen);
+    const near = this.#trailerTail + piece;
+    const nearStart = before - this.#trailerTail.length;
+    this.#trailerTail = near.slice(-3);
+    const isEmpty = nearStart === 0 && near.startsWith("\r\n");
     const found = near.indexOf("\r\n\r\n");
-    const isEmpty = this.#trailer.startsWith("\r\n");
-    const end = isEmpty ? 0 : found + 2 + this.#trailer.length - near.length;
     if (!isEmpty && found === -1) {
-      if (this.#trailer.length > maxTrailerBytes) this.error = "the trailer section is too long";
-      else if (hasBareLineEnd(near) || /\r\n[\t ]/.test(near))
+      // The LF of a line end whose CR was looked at before.
+      const lines = nearStart > 0 && near.startsWith("\n") ? near.slice(1) : near;
+      if (this.#trailerLength > maxTrailerBytes) this.error = "the trailer section is too long";
+      else if (hasBareLineEnd(lines) || /\r\n[\t ]/.test(lines))
         this.error = "a malformed trailer section";
       return buffer.length;
     }
-    const length = end + 2;
+    const length = isEmpty ? 2 : nearStart + found + 4;
     if (length > maxTrailerBytes) this.error = "the trailer section is too long";
-    this.#trailer = this.#trailer.slice(0, length);
+    this.#trailer = this.#trailerPieces.join("").slice(0, length);
     trailerSection.lastIndex = 0;
     if (!trailerSection.test(this.#trailer) || trailerSection.lastIndex !== length) {
       this.error = "a malformed trailer section";

@@ -5,6 +5,10 @@
 
 /** The gateway refuses, with this code, what `node:http` takes. */
 export const stricter: Readonly<Record<string, string>> = {
+  400: "a HEAD that is refused for one of these reasons has no body that says which",
+  417: "the same",
+  501: "the same",
+  505: "the same",
   bad_coding: "a coding that the gateway does not read would be lost; any is wrong in HTTP/1.0",
   bad_expectation: "an expectation that nobody meets is answered, not passed on (RFC 9110, 10.1.1)",
   bad_host: "a host that is no authority cannot be routed by",

@@ -96,7 +96,11 @@ export class Ways {
     }
     const served = this.#served[way].get(from) ?? methods;
     this.#served[way].delete(from);
-    const { answers, violation } = read(received, served, { isCut: false });
+    let { answers, violation } = read(received, served, { isCut: false });
+    if (violation !== "") {
+      // What was refused before it was a request may have been HEAD.
+      ({ answers, violation } = read(received, [...served, "HEAD"], { isCut: false }));
+    }
     const last = answers.at(-1);
     const code = /^[0-9]{3} ([a-z_]+): /.exec(last?.body ?? "")?.[1] ?? "";
     // No body says why when it was HEAD that was refused.

@@ -5,19 +5,30 @@
 
 /** Between linear (4) and quadratic (16), nearer to neither for the noise of a busy machine. */
 export const mostGrowth = 10;
-/** A measurement that is shorter than this says more about the clock than about the call. */
-const enoughMs = 1;
-const maxSize = 1_000_000;
+/**
+ * Long enough for the clock, and short enough that some measurements fit between two turns of whatever else a
+ * busy machine runs.
+ */
+const enoughMs = 0.2;
 
-/** How much longer `call` takes for four times the size; the least of several measurements. */
-export function growthOf(call: (size: number) => () => unknown, startSize = 1_000): number {
-  let size = startSize;
-  while (size < maxSize && fastest(call(size), 1) < enoughMs) size *= 2;
-  let least = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < 6 && least > mostGrowth; round += 1) {
-    least = Math.min(least, fastest(call(size * 4), 3) / fastest(call(size), 3));
+/** How much longer `call` takes for four times the size, by the fastest of many calls of each. */
+export function growthOf(call: (size: number) => () => unknown, size = 10_000): number {
+  const small = call(size);
+  const large = call(size * 4);
+  let times = 1;
+  while (fastest(repeated(small, times), 3) < enoughMs) times *= 2;
+  let [smallMs, largeMs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+  for (let round = 0; round < 12 && !(largeMs / smallMs <= mostGrowth); round += 1) {
+    smallMs = Math.min(smallMs, fastest(repeated(small, times), 4));
+    largeMs = Math.min(largeMs, fastest(repeated(large, times), 4));
   }
-  return least;
+  return largeMs / smallMs;
+}
+
+function repeated(call: () => unknown, times: number): () => void {
+  return () => {
+    for (let n = 0; n < times; n += 1) call();
+  };
 }
 
 /** Milliseconds of the fastest of `rounds` calls: what else the machine did makes the others longer. */
