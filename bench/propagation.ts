@@ -30,7 +30,7 @@ await runToEnd(async (later) => {
   second = await EchoOrigin.start("second");
   later(() => second.close());
 
-  await parts.start();
+  await parts.start(["--expose", "all"]);
   const workers = await parts.workers();
   const rows = [
     row(

@@ -44,7 +44,8 @@ export class Documents {
 
   /** The document that is named as a service is, however either is spelt. */
   ofSite(site: string): Documented | undefined {
-    return this.#documents.get(site) ?? this.#spelled.get(site);
+    const own = this.#documents.get(site);
+    return own !== undefined || this.#spelled.size === 0 ? own : this.#spelled.get(site);
   }
 
   *all(): Generator<Documented> {
