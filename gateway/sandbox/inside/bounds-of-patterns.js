@@ -14,6 +14,8 @@ import {
 
 const symbols = ["match", "matchAll", "replace", "search", "split"];
 const maxPattern = 8_192;
+/** With these flags a class stands for all that differs from it in case only, in all alphabets. */
+const maxFolded = 1_024;
 const PlainRegExp = RegExp;
 const patterns = PlainRegExp.prototype;
 const sourceOf = getOwnPropertyDescriptor(patterns, "source").get;
@@ -44,12 +46,20 @@ export function patternText(value, label) {
   return source;
 }
 
+function isFolded(flags) {
+  if (flags === undefined || indexOf(flags, "i") === -1) return false;
+  return indexOf(flags, "u") !== -1 || indexOf(flags, "v") !== -1;
+}
+
 function BoundedRegExp(pattern, flags) {
   // What is no text becomes one here, so that it is the text that was looked at which is compiled.
   const source =
     pattern === undefined || isPattern(pattern) ? pattern : patternText(pattern, "RegExp");
   const wanted = flags === undefined ? flags : textOf(flags, "RegExp");
   if (wanted !== undefined && wanted.length > 16) refuse("RegExp", "flags that there are");
+  if (typeof source === "string" && source.length > maxFolded && isFolded(wanted)) {
+    refuse("RegExp", "patterns of at most 1,024 characters with the flags i and u or v");
+  }
   return apply(PlainRegExp, undefined, [source, wanted]);
 }
 defineProperty(BoundedRegExp, "name", { value: "RegExp" });
