@@ -252,7 +252,7 @@ function here(file: string): string {
 }
 
 async function whenAnswering(started: Started, port: number): Promise<Running> {
-  await started.answers(`http://127.0.0.1:${port}/small`);
+  await started.answers(`http://127.0.0.1:${port}/small`, host);
   return { port, pid: started.pid };
 }
 

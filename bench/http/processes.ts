@@ -16,8 +16,8 @@ export interface Started {
   readonly pid: number;
   /** Resolves to the first line on standard output that matches; rejects when the process ends before. */
   line(pattern: RegExp): Promise<RegExpExecArray>;
-  /** Resolves when `url` answers with 200; rejects when the process ends or 15 seconds have passed. */
-  answers(url: string): Promise<void>;
+  /** Resolves when `url`, asked for the host `name` or its own, answers with 200; rejects when the process ends or 15 seconds have passed. */
+  answers(url: string, name?: string): Promise<void>;
 }
 
 /** The Host of all requests. */
@@ -53,9 +53,9 @@ export class Processes {
           await sleep(10);
         }
       },
-      async answers(url) {
+      async answers(url, name) {
         const deadline = performance.now() + answerMs;
-        for (let outcome = await ask(url); outcome !== 200; outcome = await ask(url)) {
+        for (let outcome = await ask(url, name); outcome !== 200; outcome = await ask(url, name)) {
           if (!isRunning(child)) throw ended();
           if (performance.now() > deadline) throw new Error(`${url} does not answer: ${outcome}`);
           await sleep(20);
@@ -114,10 +114,11 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** The status of the answer to a GET that names the benchmark's host, or why there is none. */
-function ask(url: string): Promise<number | string> {
+/** The status of the answer to a GET for the host `name`, by default the URL's, or why there is none. */
+function ask(url: string, name: string | undefined): Promise<number | string> {
+  const headers = name === undefined ? {} : { host: name };
   return new Promise((resolve) => {
-    const request = get(url, { agent: false, headers: { host }, timeout: 1_000 }, (response) => {
+    const request = get(url, { agent: false, headers, timeout: 1_000 }, (response) => {
       response.resume();
       response.once("close", () => resolve(response.statusCode ?? 0));
     });
