@@ -1,5 +1,6 @@
 /** A whole gateway for the measurements of scripts: an embedded agent, a host for each script, one origin. */
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { freePort, type Processes } from "../http/processes.ts";
 
@@ -13,6 +14,8 @@ export interface GatewayUnderTest {
   readonly workers: number;
   /** The script of each host; `null`: none. All are forwarded to the origin. */
   readonly hosts: Readonly<Record<string, string | null>>;
+  /** Whether to resolve as soon as it serves anybody. Default: when every script was looked at. */
+  readonly isEager?: boolean;
   /** Flags of `sluice start` beyond the addresses. */
   readonly flags?: readonly string[];
 }
@@ -23,11 +26,13 @@ export interface RunningGateway {
   readonly admin: string;
   /** Of the primary. */
   readonly pid: number;
+  /** By `performance.now()`. */
+  readonly startedAtMs: number;
 }
 
 const cli = fileURLToPath(new URL("../../gateway/cli.ts", import.meta.url));
 
-/** Starts the agent and the gateway. Resolves when every host's script has been let through. */
+/** Starts the agent and the gateway. */
 export async function startGateway(given: GatewayUnderTest): Promise<RunningGateway> {
   const { processes, directory, originPort } = given;
   const [consulPort, port, adminPort] = [await freePort(), await freePort(), await freePort()];
@@ -47,11 +52,20 @@ export async function startGateway(given: GatewayUnderTest): Promise<RunningGate
     await put(`upstreams/${host}`, upstream);
     if (script !== null) await put(`scripts/${host}`, script);
   }
+  const startedAtMs = performance.now();
   const started = processes.start(given.core, [
     ...[process.execPath, cli, "start", "--workers", String(given.workers), "--consul", consul],
     ...["--http", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${adminPort}`],
     ...["--log-level", "fatal", ...(given.flags ?? [])],
   ]);
   await started.answers(`${admin}/readyz`);
-  return { port, admin, pid: started.pid };
+  while (!given.isEager && (await isExamining(admin))) await setTimeout(100);
+  return { port, admin, pid: started.pid, startedAtMs };
+}
+
+/** Whether any host is without its script for the time being. */
+export async function isExamining(admin: string): Promise<boolean> {
+  const status = await (await fetch(`${admin}/status`)).json();
+  const { scripts } = status as { scripts: readonly { outOfService: string | null }[] };
+  return scripts.some(({ outOfService }) => outOfService === "not examined yet");
 }

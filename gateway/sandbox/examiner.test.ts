@@ -29,7 +29,7 @@ function children(): readonly string[] {
 }
 
 describe("an examiner", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let examiner: Examiner;
   beforeEach(() => {
     examiner = new Examiner({ ...defaultSandboxLimits, callTimeoutMs: 2 });
@@ -87,8 +87,8 @@ describe("an examiner", function () {
     slow.close();
   });
 
-  /** 200 cases, each of which runs for 40 ms and passes. */
-  const slowRule = `export default () => { for (const end = Date.now() + 40; Date.now() < end; ); };
+  /** 200 cases, each of which runs for 60 ms and passes. */
+  const slowRule = `export default () => { for (const end = Date.now() + 60; Date.now() < end; ); };
     export const tests = Array.from({ length: 200 }, (_, at) => ({ name: "case " + at, expect: { pass: true } }));`;
 
   for (const helps of [true, false])

@@ -468,7 +468,7 @@ for (const kind of consulKinds())
         );
         expect(stdout.match(/^ {4}actual {4}\{"respond":.*"body":"one".*$/gm)).to.have.lengthOf(2);
         expect(stdout.match(/ has 5 % until /g)).to.have.lengthOf(2);
-        expect(stdout).to.match(new RegExp(`refused: sluice/scripts/${other}:1:\\d+ since`));
+        expect(stdout).to.match(new RegExp(`refused: sluice/scripts/${other}:\\d+:\\d+ since`));
       });
       await scene.writes.remove(`scripts/${other}`);
     });
