@@ -14,11 +14,20 @@ function ownText(self, label) {
   return self === null || self === undefined ? self : textOf(self, label);
 }
 
+/** Texts so short, whatever is done with them, are nearly all there are. */
+const shortText = 4_096;
+const areShort = (text, wanted) =>
+  typeof text === "string" &&
+  typeof wanted === "string" &&
+  text.length <= shortText &&
+  wanted.length <= shortText;
+
 /** For what goes through its own text once; its values are numbers. */
 const onOwnText = (method, label) =>
   ({
     [label](first, second) {
-      const text = ownText(this, label);
+      const isShort = typeof this === "string" && this.length <= shortText;
+      const text = isShort ? this : ownText(this, label);
       if (second !== undefined) return apply(method, text, [first, second]);
       return first === undefined ? apply(method, text, []) : apply(method, text, [first]);
     },
@@ -33,6 +42,7 @@ function boundSearch(text, wanted, label) {
 const onSearch = (method, label) =>
   ({
     [label](wanted, from) {
+      if (areShort(this, wanted)) return apply(method, this, [wanted, from]);
       const text = ownText(this, label);
       // The built-in refuses a pattern.
       if (isPlainPattern(wanted) || typeof text !== "string") return apply(method, text, [wanted]);
@@ -65,6 +75,7 @@ function byPatternText(method, text, wanted, _, label) {
   return apply(method, text, wanted === undefined ? [] : [patternText(wanted, label)]);
 }
 function bySeparator(method, text, wanted, limit, label) {
+  if (areShort(text, wanted)) return apply(method, text, [wanted, limit]);
   if (wanted === undefined) return apply(method, text, [wanted, limit]);
   const separator = textOf(wanted, label);
   boundSearch(text, separator, label);
