@@ -2,11 +2,12 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect } from "chai";
+import { createEngine } from "../../gateway/worker/engine-choice.ts";
 import { openClient } from "../support/client.ts";
 import { describeEngines } from "../support/engines.ts";
 import { ok, requestBytes, TestGateway, until } from "../support/http.ts";
 
-describeEngines("several listeners", (bench) => {
+describeEngines("several listeners", (bench, kind) => {
   it("shows each exchange the listener of its connection, request after request", async () => {
     const origin = await bench.origin(ok());
     const seen: number[] = [];
@@ -22,6 +23,27 @@ describeEngines("several listeners", (bench) => {
     }
     expect(seen).to.deep.equal([0, 1, 0, 1]);
     expect(gateway.engine.stats().clientConnections).to.equal(2);
+  });
+
+  it("counts deadlines from when it listens, however long before it was made", async () => {
+    const origin = await bench.origin(ok());
+    let passedMs = 0;
+    let looks = 0;
+    const now = () => {
+      looks += 1;
+      return performance.now() + passedMs;
+    };
+    const gateway = await bench.gateway(origin, {
+      engine(options) {
+        const engine = createEngine(kind, { ...options, now });
+        passedMs = 3_600_000;
+        return engine;
+      },
+    });
+    const client = await bench.client(gateway);
+    const before = looks;
+    await until("deadlines were looked at", () => looks > before + 1);
+    expect((await client.request(requestBytes("GET /"))).status).to.equal(200);
   });
 
   it("drains all of them: what runs finishes on each, and none accepts any more", async () => {

@@ -87,6 +87,8 @@ export class ReferenceEngine<C> implements Engine {
   }
 
   async listen(where: ListenOptions | Inherited | Reopened, listener = 0): Promise<AddressInfo> {
+    // The sweep has not moved it yet, and the first connections' deadlines begin with it.
+    this.clock = this.now();
     const address = await this.#acceptor.listen(where, listener);
     this.#sweep ??= setInterval(() => this.#onSweep(), sweepMs);
     return address;
