@@ -6,6 +6,7 @@ import type { Exchange } from "../engine/engine.ts";
 import type { ScriptReport, Source } from "../state/index.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
 import type { Journal } from "./journal.ts";
+import { loadTimeoutFactor } from "./limits.ts";
 import { decidesByPath, type Match, matchEverything, matchesExchange } from "./match.ts";
 import { applyToRequest, applyToResponse, type LogLine, readOutput } from "./output.ts";
 import type { ProcessorTime } from "./processor-time.ts";
@@ -22,8 +23,12 @@ export interface ScriptHousing {
   readonly callTimeoutMs: number;
   readonly processorTime: ProcessorTime;
   settings(): Settings;
-  /** Makes an isolate and may put another one away. @throws ScriptError */
-  open(script: HostedScript): ScriptIsolate;
+  /**
+   * Makes an isolate and may put another one away.
+   * @param isPatient whether the clock on the wall is of no interest.
+   * @throws ScriptError
+   */
+  open(script: HostedScript, isPatient: boolean): ScriptIsolate;
   /** The isolate cannot be used any more. */
   close(script: HostedScript): void;
   /** A number that grows with each use of any isolate. */
@@ -32,9 +37,7 @@ export interface ScriptHousing {
 
 /** A script that did not load is tried again after this time: memory may have been short. */
 const retryLoadMs = 5_000;
-/** A call that timed out twice means it: there are no second tries for a while. */
-const noSecondTryForMs = 1_000;
-/** A call that had the processor for this part of its limit ran out of time by itself. */
+/** What had the processor for this part of its limit ran out of time by itself. */
 const ownPart = 0.75;
 /** A call that fails sooner, as part of its limit, costs its worker nothing to speak of. */
 const cheapPart = 0.1;
@@ -58,7 +61,6 @@ export class HostedScript implements Script {
   #isRetired = false;
   #isSuspect = false;
   #suspectUntilMs = 0;
-  #noTryBeforeMs = 0;
   readonly #rest: Rest;
   /** When what is called now began, the making of an isolate included. */
   #startedMs = 0;
@@ -179,7 +181,7 @@ export class HostedScript implements Script {
       const startedMs = now();
       if (this.#loadError !== null && startedMs < this.#retryAtMs) throw this.#loadError;
       try {
-        this.#isolate = this.#housing.open(this);
+        this.#isolate = this.#make(startedMs);
       } catch (error) {
         if (error instanceof ScriptError) {
           this.#loadError = error;
@@ -224,9 +226,31 @@ export class HostedScript implements Script {
     const openMs = now();
     this.#openingMs = openMs - this.#startedMs;
     processorTime.mark(openMs);
-    const text = isolate[name](values, settings, true);
-    this.#noTryBeforeMs = 0;
-    return text;
+    try {
+      // Not by a timer, which would count what else the machine does.
+      return isolate[name](values, settings, false);
+    } catch (error) {
+      if (error instanceof CutError && error.cut === "time") this.#suspect();
+      throw error;
+    }
+  }
+
+  #make(nowMs: number): ScriptIsolate {
+    const { processorTime } = this.#housing;
+    processorTime.mark(nowMs);
+    try {
+      return this.#housing.open(this, false);
+    } catch (error) {
+      const isLate = error instanceof CutError && error.cut === "time";
+      if (!isLate || this.#hadItsTime(loadTimeoutFactor)) throw error;
+    }
+    return this.#housing.open(this, true);
+  }
+
+  /** Whether what ran out of time had the processor meanwhile. @param factor of the limit of a call. */
+  #hadItsTime(factor: number): boolean {
+    const { callTimeoutMs, processorTime } = this.#housing;
+    return processorTime.sinceMark() >= ownPart * factor * callTimeoutMs;
   }
 
   #resting(): ScriptError {
@@ -239,22 +263,19 @@ export class HostedScript implements Script {
     return this.#isSuspect;
   }
 
-  /**
-   * A call that ran out of its time while a busy machine ran something else is tried once more, but a
-   * script that loops stalls nobody for longer.
-   */
+  #suspect(): void {
+    this.#isSuspect = true;
+    this.#suspectUntilMs = this.#housing.now() + suspectForMs;
+  }
+
+  /** A call that ran out of its time while a busy machine ran something else is tried once more. */
   #mayTryAgain({ cut }: CutError): boolean {
     // The watchdog was late: the call that it meant had just returned.
     if (cut === "gone") return true;
     if (cut !== "time") return false;
-    const { now, callTimeoutMs, processorTime } = this.#housing;
-    const nowMs = now();
-    this.#isSuspect = true;
-    this.#suspectUntilMs = nowMs + suspectForMs;
-    if (nowMs < this.#noTryBeforeMs) return false;
-    if (processorTime.sinceMark() >= ownPart * callTimeoutMs) return false;
-    this.#noTryBeforeMs = nowMs + noSecondTryForMs;
-    return true;
+    if (!this.#hadItsTime(1)) return true;
+    this.#suspect();
+    return false;
   }
 
   #closeEnded(): void {

@@ -100,7 +100,7 @@ export class IsolateSandbox implements Sandbox {
       callTimeoutMs: this.#limits.callTimeoutMs,
       processorTime: new ProcessorTime(options.processorMs ?? threadProcessorMs),
       settings: () => this.#settings,
-      open: (script) => this.#openIsolate(script),
+      open: (script, isPatient) => this.#openIsolate(script, isPatient),
       close: (script) => this.#open.delete(script),
       tick: () => {
         this.#ticks += 1;
@@ -114,6 +114,11 @@ export class IsolateSandbox implements Sandbox {
   /** How many isolates there are now. */
   get isolates(): number {
     return this.#open.size;
+  }
+
+  /** Whether calls are judged by processor time already: the thread that counts it takes a while to start. */
+  get countsProcessorTime(): boolean {
+    return this.#supervisor.countsProcessorTime;
   }
 
   apply(tables: ScriptTables): void {
@@ -217,7 +222,7 @@ export class IsolateSandbox implements Sandbox {
     return true;
   }
 
-  #openIsolate(script: HostedScript): ScriptIsolate {
+  #openIsolate(script: HostedScript, isPatient: boolean): ScriptIsolate {
     while (this.#open.size >= this.#limits.maxIsolates) this.#putAwayLeastUsed();
     const { host, source } = script;
     const { memoryMb, callTimeoutMs } = this.#limits;
@@ -232,6 +237,7 @@ export class IsolateSandbox implements Sandbox {
       memoryMb,
       callTimeoutMs,
       supervisor: this.#supervisor,
+      isPatient,
       onImport: (name) => script.imports.set(name, modules.get(name)?.version ?? null),
     });
     this.#open.add(script);

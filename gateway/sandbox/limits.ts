@@ -10,6 +10,9 @@ export const defaultSandboxLimits = {
 /** Evaluating a script's top level may take this many times as long as a call. */
 export const loadTimeoutFactor = 10;
 
+/** Limits of time are processor time; on the wall this many times as much may pass, as a guard. */
+export const wallFactor = 10;
+
 /** Bounds on what one call brings out. Lengths are in characters inside the isolate, bytes outside. */
 export const outputLimits = {
   maxBodyBytes: 1_048_576,

@@ -4,7 +4,7 @@ import type { Source } from "../state/index.ts";
 import type { Blank } from "./blank.ts";
 import type { Declared } from "./declared.ts";
 import { CutError, cutOf, explain, faultAt, faultOf, ScriptError } from "./faults.ts";
-import { loadTimeoutFactor } from "./limits.ts";
+import { loadTimeoutFactor, wallFactor } from "./limits.ts";
 import { type Entry, type Loaded, loadNow } from "./loading.ts";
 import type { Match } from "./match.ts";
 import type { LogLine } from "./output.ts";
@@ -21,6 +21,8 @@ export interface ScriptIsolateOptions {
   readonly callTimeoutMs: number;
   readonly supervisor: Supervisor;
   readonly onImport: (name: string) => void;
+  /** Loading may take the limit of the processor, but on the wall much more: the machine is known to be busy. */
+  readonly isPatient: boolean;
 }
 
 /** The settings that scripts read. */
@@ -51,7 +53,7 @@ export class ScriptIsolate {
   readonly #limit: { readonly timeout: number };
   #settingsVersion: number;
 
-  /** @throws ScriptError when the script does not load. */
+  /** @throws ScriptError when the script does not load, a CutError when it was cut short. */
   constructor(options: ScriptIsolateOptions) {
     const { host, source, supervisor } = options;
     this.#key = `scripts/${host}`;
@@ -73,12 +75,14 @@ export class ScriptIsolate {
         text: source.text,
         modules: options.modules,
         settings: options.settings.json,
-        timeoutMs,
+        timeoutMs: options.isPatient ? wallFactor * timeoutMs : timeoutMs,
         onImport: options.onImport,
       });
     } catch (error) {
       this.dispose();
-      throw new ScriptError(faultOf(this.#key, error, timeoutMs));
+      const fault = faultOf(this.#key, error, timeoutMs);
+      const cut = error instanceof Error ? cutOf(error) : null;
+      throw cut === null ? new ScriptError(fault) : new CutError(fault, cut);
     } finally {
       supervisor.leave();
     }

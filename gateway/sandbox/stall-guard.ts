@@ -116,6 +116,7 @@ class ThreadStallGuard implements StallGuard {
       // It was disposed of.
       if (this.#thread !== thread) return;
       this.#thread = null;
+      this.#stays.endAnswers();
       this.#onFailure(reason);
       this.#restart = setTimeout(() => {
         this.#restart = null;

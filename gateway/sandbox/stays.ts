@@ -1,15 +1,30 @@
 /**
  * What this thread is doing, for the threads that watch it: which isolate it is inside of (negative
  * when the watchdog need not look) and how often it went into one. Written around every call, so it
- * is two stores and nothing else.
+ * is two stores and nothing else. What the watching threads ask each other about it is here too.
  */
 
 const numberCell = 0;
 const countCell = 1;
 
+/**
+ * The watchdog asks how much processor time the thread has had, since code in an isolate cannot read it,
+ * and the stall guard's thread answers.
+ */
+export const questions = {
+  /** 1 when there is somebody who answers. */
+  answersCell: 2,
+  /** A counter of questions, and the last one that is answered. */
+  askedCell: 3,
+  answeredCell: 4,
+  /** The answer: the processor time in units of 10 microseconds, modulo 2^32. */
+  ranCell: 5,
+  unitsPerMs: 100,
+} as const;
+
 export class Stays {
-  /** The number of the isolate that the thread is inside of (0: none), and a counter of stays. */
-  readonly cells = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
+  /** The number of the isolate that the thread is inside of (0: none), a counter of stays, and the questions. */
+  readonly cells = new Int32Array(new SharedArrayBuffer(6 * Int32Array.BYTES_PER_ELEMENT));
   #lastNumber = 0;
 
   /** A number for an isolate, not given before. */
@@ -25,5 +40,14 @@ export class Stays {
 
   end(): void {
     Atomics.store(this.cells, numberCell, 0);
+  }
+
+  get hasAnswers(): boolean {
+    return Atomics.load(this.cells, questions.answersCell) === 1;
+  }
+
+  /** Nobody answers questions any more. */
+  endAnswers(): void {
+    Atomics.store(this.cells, questions.answersCell, 0);
   }
 }

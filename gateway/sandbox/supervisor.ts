@@ -35,6 +35,11 @@ export class Supervisor {
     this.#guard.start();
   }
 
+  /** False while the guard's thread starts, and where the system does not count: the wall's clock judges then. */
+  get countsProcessorTime(): boolean {
+    return this.#stays.hasAnswers;
+  }
+
   /** A number for an isolate that is about to be made. */
   announce(host: string, version: string): number {
     const number = this.#stays.next();

@@ -1,11 +1,12 @@
 /**
  * Ends calls that run too long. A time limit of isolated-vm's own starts a timer for every call, which
  * costs as much as the call itself; here one thread looks, a few times within the limit, whether the
- * process is still inside the same call, and disposes of that isolate if it is. It cannot end what V8
- * does not interrupt: that is the stall guard's.
+ * process is still inside the same call, and disposes of that isolate if it is and has had the processor
+ * for so long. It cannot end what V8 does not interrupt: that is the stall guard's.
  */
 import ivm from "isolated-vm";
-import type { Stays } from "./stays.ts";
+import { wallFactor } from "./limits.ts";
+import { questions, type Stays } from "./stays.ts";
 
 /**
  * The code of the thread: an isolate of its own, run off the main thread, since only an isolate can
@@ -14,7 +15,16 @@ import type { Stays } from "./stays.ts";
 const code = `
   const stays = new Int32Array($0);
   const control = new Int32Array($1);
+  const { answersCell, askedCell, answeredCell, ranCell, unitsPerMs } = JSON.parse($2);
   const wards = new Map();
+  // What the thread has had of the processor; null when nobody says so in time.
+  const ask = (patienceMs) => {
+    const asked = (Atomics.add(stays, askedCell, 1) + 1) | 0;
+    Atomics.notify(stays, askedCell);
+    const answered = Atomics.load(stays, answeredCell);
+    if (answered !== asked) Atomics.wait(stays, answeredCell, answered, patienceMs);
+    return Atomics.load(stays, answeredCell) === asked ? Atomics.load(stays, ranCell) : null;
+  };
   return {
     exchange(number, isolate, looks, gone) {
       for (const each of gone.split(" ")) wards.delete(Number(each));
@@ -22,9 +32,10 @@ const code = `
     },
     // For its caller to wait until watch has returned: an isolate does one thing at a time.
     idle() {},
-    watch(tickMs, quietLooks) {
+    watch(tickMs, quietLooks, wallFactor) {
       let seen = -1;
       let times = 0;
+      let ranBefore = null;
       for (;;) {
         if (Atomics.load(control, 0) === 1) return;
         if (times >= quietLooks && Atomics.load(stays, 0) === 0) {
@@ -39,12 +50,24 @@ const code = `
         if (stay !== seen) {
           seen = stay;
           times = 0;
+          ranBefore = null;
           continue;
         }
         // Looks are counted, not time: a process that had to wait for its turn has not run too long.
         times += 1;
         const ward = wards.get(number);
-        if (ward === undefined || times < ward.looks) continue;
+        if (ward === undefined) continue;
+        // A thread that had to wait for its turn while this one looked has not run too long either.
+        if (ranBefore === null && Atomics.load(stays, answersCell) === 1) {
+          ranBefore = ask(tickMs);
+        }
+        if (times < ward.looks) continue;
+        if (times < wallFactor * ward.looks && Atomics.load(stays, answersCell) === 1) {
+          const ran = ranBefore === null ? null : ask(tickMs);
+          if (ran === null) continue;
+          const ranMs = ((ran - ranBefore) | 0) / unitsPerMs;
+          if (ranMs < (ward.looks - 1) * tickMs) continue;
+        }
         ward.isolate.dispose();
         wards.delete(number);
       }
@@ -70,7 +93,10 @@ export class Watchdog {
   #thread: { isolate: ivm.Isolate; exchange: Entry; idle: Entry; watch: Entry } | null = null;
   #gone = "";
 
-  /** A call is ended between `limitMs` and a quarter more after its start, on a machine that has the time. */
+  /**
+   * A call is ended when it has had the processor for between `limitMs` and a quarter more; for so long on
+   * the wall where nobody counts processor time.
+   */
   constructor(stays: Stays, limitMs: number) {
     this.#stays = stays;
     this.#tickMs = Math.min(maxTickMs, Math.max(minTickMs, limitMs / looksPerLimit));
@@ -118,7 +144,7 @@ export class Watchdog {
   #watch(): void {
     Atomics.store(this.#control, 1, 0);
     const quietLooks = Math.ceil(quietMs / this.#tickMs);
-    this.#thread?.watch.applyIgnored(undefined, [this.#tickMs, quietLooks]);
+    this.#thread?.watch.applyIgnored(undefined, [this.#tickMs, quietLooks, wallFactor]);
   }
 
   /** Waits, some microseconds, until the thread has stopped. */
@@ -136,7 +162,8 @@ export class Watchdog {
     const shared = [this.#stays.cells.buffer, this.#control.buffer].map((buffer) =>
       new ivm.ExternalCopy(buffer).copyInto(),
     );
-    const inside: ivm.Reference<Record<string, unknown>> = context.evalClosureSync(code, shared, {
+    const values = [...shared, JSON.stringify(questions)];
+    const inside: ivm.Reference<Record<string, unknown>> = context.evalClosureSync(code, values, {
       result: { reference: true },
     });
     const entry = (name: string): Entry => inside.getSync(name, { reference: true });
