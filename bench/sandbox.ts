@@ -79,7 +79,7 @@ const pool = Array.from({ length: calls }, () => new TestExchange({ path: "/a/b"
 for (const { name, host } of hosts) {
   const script = sandbox.find(host);
   if (script === null) throw new Error(`${host}: not found`);
-  const steering: Steering = { upstream: "", hashKey: "" };
+  const steering: Steering = { upstream: "", hashKey: "", headers: "" };
   let next = 0;
   row(name, () => {
     const exchange = pool[next % calls];
@@ -157,7 +157,9 @@ fresh.apply({
 const before = process.memoryUsage.rss();
 const start = performance.now();
 for (const name of names) {
-  fresh.find(name)?.onRequest(new TestExchange({ headers }), { upstream: "", hashKey: "" });
+  fresh
+    .find(name)
+    ?.onRequest(new TestExchange({ headers }), { upstream: "", hashKey: "", headers: "" });
 }
 console.log(((performance.now() - start) / count).toFixed(2).padStart(7));
 const each = (process.memoryUsage.rss() - before) / count / 1_048_576;

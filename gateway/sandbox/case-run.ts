@@ -88,7 +88,7 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
   const { entry, match } = loaded;
   const all = JSON.stringify({ ...Object.fromEntries(settings), ...one.settings });
   const target = new CaseRequest(one);
-  const steering = { upstream: "", hashKey: "" };
+  const steering = { upstream: "", hashKey: "", headers: "" };
   try {
     await call(entry.replaceSettings, [all], timeoutMs);
     const isWanted = matchesExchange(match, { method: one.request.method, path: target.path });
@@ -117,9 +117,10 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
       return { outcome: answeredBy(target.answered), responseHeaders };
     }
     const { path, query, authority: host } = target;
+    const { upstream, hashKey } = steering;
     const own = Object.fromEntries(target.headers);
     return {
-      outcome: { pass: true, path, query, host, ...steering, headers: own },
+      outcome: { pass: true, path, query, host, upstream, hashKey, headers: own },
       responseHeaders,
     };
   } catch (error) {

@@ -243,7 +243,7 @@ describe("a hostile script", () => {
         message: `the rewrite script of ${host} failed`,
       });
       expect(exchange.answered).to.equal(null);
-      expect(steering).to.deep.equal({ upstream: "", hashKey: "" });
+      expect(steering).to.include({ upstream: "", hashKey: "" });
       expect(bench.request({ authority: "good.example.com" }).exchange.status).to.equal(403);
     });
   }

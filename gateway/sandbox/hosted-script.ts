@@ -8,7 +8,13 @@ import { CutError, describeFault, faultAt, printable, ScriptError } from "./faul
 import type { Journal } from "./journal.ts";
 import { loadTimeoutFactor } from "./limits.ts";
 import { decidesByPath, type Match, matchEverything, matchesExchange } from "./match.ts";
-import { applyToRequest, applyToResponse, type LogLine, readOutput } from "./output.ts";
+import {
+  applyToRequest,
+  applyToResponse,
+  headersAfter,
+  type LogLine,
+  readOutput,
+} from "./output.ts";
 import type { ProcessorTime } from "./processor-time.ts";
 import { Rest, restMs } from "./rest.ts";
 import type { Script, Steering } from "./sandbox.ts";
@@ -118,10 +124,19 @@ export class HostedScript implements Script {
   onRequest(exchange: Exchange<unknown>, steering: Steering): void {
     if (!this.#hasOnRequest) return;
     this.#calls += 1;
+    // Of a script that ran before on this request, for the host that was asked for.
+    const { upstream, hashKey, headers } = steering;
+    const { host } = exchange;
     try {
-      const text = this.#call("onRequest", [asText(exchange)]);
+      const given = asText(exchange, headers === "" ? exchange.rawHeaders : headers);
+      const text = this.#call("onRequest", [given]);
       if (text === "") return;
-      applyToRequest(this.#read(text), exchange, steering);
+      const changes = this.#read(text);
+      applyToRequest(changes, exchange, steering);
+      if (exchange.host !== host) {
+        const before = headers === "" ? exchange.rawHeaders : headers;
+        steering.headers = headersAfter(before, changes, exchange.authority);
+      }
     } catch (error) {
       if (this.source.isUnexamined) {
         const message = `the rewrite script of ${this.host} is being examined`;
@@ -129,8 +144,8 @@ export class HostedScript implements Script {
         return;
       }
       this.#failed(error);
-      steering.upstream = "";
-      steering.hashKey = "";
+      steering.upstream = upstream;
+      steering.hashKey = hashKey;
       if (this.#skipsOnError) return;
       exchange.fail(500, "script_error", `the rewrite script of ${this.host} failed`);
     }
@@ -142,11 +157,20 @@ export class HostedScript implements Script {
     this.#calls += 1;
     try {
       const { status, rawResponseHeaders } = exchange;
-      const text = this.#call("onResponse", [status, rawResponseHeaders, asText(exchange)]);
+      const text = this.#call("onResponse", [
+        status,
+        rawResponseHeaders,
+        asText(exchange, exchange.rawHeaders),
+      ]);
       if (text !== "") applyToResponse(this.#read(text), exchange);
     } catch (error) {
       this.#failed(error);
     }
+  }
+
+  refuseRewrite(exchange: Exchange<unknown>, message: string): void {
+    this.#record(`scripts/${this.host}: ${message}`);
+    exchange.fail(508, "rewrite_loop", message);
   }
 
   report(): ScriptReport {
@@ -312,10 +336,14 @@ export class HostedScript implements Script {
       const ranMs = this.#openingMs + this.#housing.processorTime.sinceMark();
       this.#rest.owe(nowMs, Math.min(tookMs, ranMs));
     }
+    this.#record(message);
+    this.#closeEnded();
+  }
+
+  #record(message: string): void {
     this.#errors += 1;
     this.#lastError = message;
     this.#housing.journal.failed(this.host, this.version, message);
-    this.#closeEnded();
   }
 }
 
@@ -323,9 +351,9 @@ export class HostedScript implements Script {
  * The request as one string: a string of its own for each field costs more to bring into an isolate
  * than taking this one apart there. The grammar of heads keeps line feeds out of every field.
  */
-function asText(exchange: Exchange<unknown>): string {
-  const { method, scheme, host, path, query, clientAddress, id, rawHeaders } = exchange;
+function asText(exchange: Exchange<unknown>, headers: string): string {
+  const { method, scheme, host, path, query, clientAddress, id } = exchange;
   // Mostly the two are the same.
   const raw = exchange.rawPath === path ? "" : exchange.rawPath;
-  return `${method}\n${scheme}\n${host}\n${path}\n${raw}\n${query}\n${clientAddress}\n${id}\n${rawHeaders}`;
+  return `${method}\n${scheme}\n${host}\n${path}\n${raw}\n${query}\n${clientAddress}\n${id}\n${headers}`;
 }

@@ -123,6 +123,22 @@ export function applyToRequest(text: string, exchange: RequestTarget, steering: 
   }
 }
 
+/** The header lines of a request with a script's changes, which were put into effect, and its new host. */
+export function headersAfter(before: string, changes: string, authority: string): string {
+  const values = new Map<string, string | null>([["host", authority]]);
+  for (const line of changes.split("\n")) {
+    if (line.startsWith("D")) values.set(line.slice(1), null);
+    if (!line.startsWith("S")) continue;
+    const { name, content } = field(line.slice(1));
+    values.set(name, content);
+  }
+  const kept = before.split("\r\n").filter((line) => {
+    return !values.has(line.slice(0, Math.max(line.indexOf(":"), 0)).toLowerCase());
+  });
+  for (const [name, value] of values) if (value !== null) kept.push(`${name}: ${value}`);
+  return kept.join("\r\n");
+}
+
 /**
  * Puts a script's changes of an answer's headers into effect.
  * @throws TypeError that names the header; nothing has been changed then.

@@ -83,7 +83,7 @@ describe("a script", () => {
     });
     expect(one.report().lastError).to.equal(null);
     expect(exchange).to.include({ path: "/new/x", query: "a=1", authority: "b.example.com:81" });
-    expect(steering).to.deep.equal({ upstream: "thumb-v2", hashKey: "user é" });
+    expect(steering).to.include({ upstream: "thumb-v2", hashKey: "user é" });
     expect(exchange.header("x-one")).to.equal("2");
     expect(exchange.header("x-list")).to.equal("a, b");
     expect(exchange.header("cookie")).to.equal("a=b; c=d");

@@ -46,6 +46,7 @@ export interface SandboxLimits {
 
 /** One host's script, ready to run in this process. */
 export interface Script {
+  /** What it is kept under: a host or `*.domain`. */
   readonly host: string;
   readonly version: string;
   /** Runs on this request? From `export const match`, outside the isolate. */
@@ -62,6 +63,8 @@ export interface Script {
   readonly hasOnResponse: boolean;
   /** May change the answer's headers. An error is counted and logged; the answer goes out unchanged. */
   onResponse(exchange: Exchange<unknown>): void;
+  /** The host that it gave the request leads nowhere: ends the exchange with 508 and is counted as its error. */
+  refuseRewrite(exchange: Exchange<unknown>, message: string): void;
 }
 
 /** What a script decides about routing; filled by `onRequest`. */
@@ -70,6 +73,11 @@ export interface Steering {
   upstream: string;
   /** The same text goes to the same peer; empty: peers take turns. */
   hashKey: string;
+  /**
+   * The header lines as a script left them that gave the request another host, for the script of that one; empty: as
+   * the client sent them.
+   */
+  headers: string;
 }
 
 /** Called for each `log.*` of a script, and for each error. */

@@ -48,7 +48,7 @@ export class Bench {
   /** Sends a request through the script of its host, as a worker does. */
   request(request: TestRequest = {}): { exchange: TestExchange; steering: Steering } {
     const exchange = new TestExchange(request);
-    const steering: Steering = { upstream: "", hashKey: "" };
+    const steering: Steering = { upstream: "", hashKey: "", headers: "" };
     const script = this.sandbox.find(exchange.host);
     if (script?.matches(exchange)) script.onRequest(exchange, steering);
     return { exchange, steering };

@@ -49,7 +49,9 @@ describe("a version on trial", () => {
 
   const bodyFor = (one: Bench, user: string, at = host): unknown => {
     const exchange = new TestExchange({ authority: at, headers: [["X-User", user]] });
-    one.sandbox.scriptFor(exchange)?.onRequest(exchange, { upstream: "", hashKey: "" });
+    one.sandbox
+      .scriptFor(exchange)
+      ?.onRequest(exchange, { upstream: "", hashKey: "", headers: "" });
     return String(exchange.answered?.body ?? "").replace(/ \d+$/, "");
   };
   const users = Array.from({ length: 400 }, (_, at) => `user-${at}`);

@@ -18,6 +18,8 @@ import { WaitingRoom } from "./waiting-room.ts";
 export interface RequestContext extends Steering {
   /** The script of the host that was asked for, when it runs on this request. */
   readonly script: Script | null;
+  /** Those of the hosts that scripts gave the request, in the order in which they ran; `null`: none. */
+  later: Script[] | null;
   upstream: string;
   hashKey: string;
   /** Where it goes; `null` before `route` and when nothing serves it. */
@@ -45,6 +47,9 @@ export interface GatewayOptions {
 const waitingCapacity = 10_000;
 /** The same for the first catalog of a datacenter: few, since strangers can ask for any name there. */
 const catalogCapacity = 100;
+
+/** How often scripts may give one request another host that has a script as well. */
+const mostRewrites = 5;
 
 export class Gateway implements Handler<RequestContext> {
   /** The routes of the current version; the replica's owner swaps it. */
@@ -88,14 +93,23 @@ export class Gateway implements Handler<RequestContext> {
   onRequest(exchange: Exchange<RequestContext>): void {
     let context = exchange.context;
     if (context === null) {
+      const { host } = exchange;
       const script = this.#sandbox.scriptFor(exchange);
       const isWanted = script?.matches(exchange) === true;
       if (exchange.hasEncodedSlash && this.#refusesSlash(exchange, script)) return;
-      context = { script: isWanted ? script : null, upstream: "", hashKey: "", route: null };
+      context = {
+        script: isWanted ? script : null,
+        later: null,
+        upstream: "",
+        hashKey: "",
+        headers: "",
+        route: null,
+      };
       exchange.context = context;
       if (context.script !== null) {
         context.script.onRequest(exchange, context);
         if (exchange.status !== 0) return;
+        if (exchange.host !== host && !this.#follow(exchange, context, context.script)) return;
       }
     }
     this.#route(exchange, context);
@@ -125,6 +139,11 @@ export class Gateway implements Handler<RequestContext> {
     const context = exchange.context;
     if (context === null) return;
     if (exchange.peer !== null) context.route?.succeeded(exchange.peer);
+    // The other way round than the requests: what the client sees is up to the host that it asked for.
+    const { later } = context;
+    if (later !== null) {
+      for (let at = later.length - 1; at >= 0; at -= 1) later[at]?.onResponse(exchange);
+    }
     if (context.script?.hasOnResponse) context.script.onResponse(exchange);
   }
 
@@ -160,6 +179,36 @@ export class Gateway implements Handler<RequestContext> {
     const { status, code, message } = encodedSlash;
     exchange.fail(status, code, message);
     return true;
+  }
+
+  /**
+   * A script gave the request another host: the rules of that one hold too, so its script runs, and so on. A
+   * script that covers both hosts has decided already. Returns false when the exchange has ended.
+   */
+  #follow(exchange: Exchange<RequestContext>, context: RequestContext, first: Script): boolean {
+    const later: Script[] = [];
+    context.later = later;
+    for (let last = first; ; ) {
+      const { host } = exchange;
+      const next = this.#sandbox.scriptFor(exchange);
+      if (next === null || next.host === last.host) return true;
+      const isWanted = next.matches(exchange);
+      if (exchange.hasEncodedSlash && this.#refusesSlash(exchange, next)) return false;
+      if (!isWanted) return true;
+      if (next.host === first.host || later.some((one) => one.host === next.host)) {
+        last.refuseRewrite(exchange, `its host is rewritten in a circle, back to ${host}`);
+        return false;
+      }
+      if (later.length === mostRewrites) {
+        last.refuseRewrite(exchange, `its host is rewritten more than ${mostRewrites} times`);
+        return false;
+      }
+      later.push(next);
+      next.onRequest(exchange, context);
+      if (exchange.status !== 0) return false;
+      if (exchange.host === host) return true;
+      last = next;
+    }
   }
 
   #route(exchange: Exchange<RequestContext>, context: RequestContext): void {

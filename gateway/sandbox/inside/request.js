@@ -158,11 +158,12 @@ export class Request {
 
   static {
     changesOfRequest = (request) => {
-      let lines = request.#headers === null ? "" : changesOfHeaders(request.#headers);
+      // What may yet be refused comes first, so that nothing has been changed then.
+      let lines = request.#upstream === "" ? "" : `U${request.#upstream}\n`;
+      if (request.#isHostSet) lines += `H${request.#host}\n`;
+      if (request.#headers !== null) lines += changesOfHeaders(request.#headers);
       if (request.#isPathSet) lines += `P${request.#path}\n`;
       if (request.#isQuerySet) lines += `Q${request.#query}\n`;
-      if (request.#isHostSet) lines += `H${request.#host}\n`;
-      if (request.#upstream !== "") lines += `U${request.#upstream}\n`;
       if (request.#hashKey !== "") lines += `K${request.#hashKey}\n`;
       return lines;
     };
