@@ -5,6 +5,7 @@
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
 import { type Command, CommanderError, Option, program } from "commander";
+import { printableLine, printableText } from "./commands/printable.ts";
 import { endWithStarter, takeLauncher } from "./commands/starter.ts";
 import { outputWritten } from "./observability/standard-output.ts";
 import { type SettingNames, settingNames } from "./settings.ts";
@@ -27,11 +28,14 @@ process.stdout.on("error", (error) => {
 // There is nobody left to tell.
 process.stderr.on("error", () => {});
 
-const print = (line: string) => void process.stdout.write(`${line}\n`);
+const print = (line: string) => void process.stdout.write(`${printableLine(line)}\n`);
+/** A text with lines of its own: for a program to the letter, for a terminal without what would steer it. */
+const printText = (text: string) =>
+  void process.stdout.write(`${process.stdout.isTTY ? printableText(text) : text}\n`);
 
 /** Messages are one line each, and say who speaks. */
 function complain(message: string): void {
-  console.error(`sluice: ${oneLine(message)}`);
+  console.error(`sluice: ${printableLine(oneLine(message))}`);
 }
 
 function oneLine(message: string): string {
@@ -200,7 +204,7 @@ asking(program.command("status"))
   .action(
     running(async (flags) => {
       const { showStatus } = await import("./commands/status.ts");
-      return showStatus(flags, process.env, print);
+      return showStatus(flags, process.env, { print, printText });
     }),
   );
 
@@ -236,7 +240,7 @@ function scriptCommand(usage: string, description: string): Command {
     const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
     return running(async (flags) => {
       const { runScript } = await import("./commands/script.ts");
-      return runScript(command.name(), args, flags, process.env, print);
+      return runScript(command.name(), args, flags, process.env, { print, printText });
     })(command.opts());
   });
 }

@@ -20,22 +20,21 @@ import { SiteNames } from "../state/index.ts";
 import { AdminClient } from "./admin-client.ts";
 import { CommandError, readFlag } from "./command-error.ts";
 import { everywhere, registeredGateways, statusOf } from "./everywhere.ts";
+import type { Output } from "./printable.ts";
 import { historyLines, listLines, statusLines, whereLines } from "./script-print.ts";
 
 const datacenterTimeoutMs = 3_000;
 
 type Flags = Readonly<Record<string, unknown>>;
-type Print = (line: string) => void;
 
 /** What a subcommand works with. */
-interface Desk {
+interface Desk extends Output {
   readonly operations: Operations;
   readonly store: LifeStore;
   readonly client: AdminClient;
   readonly prefix: string;
   readonly flags: Flags;
   readonly by: string;
-  readonly print: Print;
 }
 
 type Subcommand = (desk: Desk, args: readonly string[]) => Promise<number>;
@@ -57,8 +56,9 @@ export async function runScript(
   args: readonly string[],
   flags: Flags,
   env: Readonly<Record<string, string | undefined>>,
-  print: Print,
+  output: Output,
 ): Promise<number> {
+  const { print } = output;
   const subcommand = subcommands[name];
   if (subcommand === undefined) throw new CommandError(`script ${name} is not known`);
   const settings = await settingsOf(flags, env);
@@ -78,7 +78,7 @@ export async function runScript(
   const operations = new Operations({ store, examine, now: Date.now });
   const by = flags.by === undefined ? whoami() : readFlag("--by", text(), flags.by);
   try {
-    return await subcommand({ operations, store, client, prefix, flags, by, print }, args);
+    return await subcommand({ operations, store, client, prefix, flags, by, ...output }, args);
   } catch (error) {
     if (!(error instanceof SourceRefused)) throw error;
     explain(error, print);
@@ -129,13 +129,13 @@ async function list(desk: Desk): Promise<number> {
 }
 
 async function show(desk: Desk, args: readonly string[]): Promise<number> {
-  const { operations, flags, print } = desk;
+  const { operations, flags, printText } = desk;
   const subject = subjectOfName(args, desk);
   const { text: source } =
     typeof flags.version === "string"
       ? await operations.version(subject, flags.version)
       : await operations.show(subject);
-  print(source.replace(/\n$/, ""));
+  printText(source.replace(/\n$/, ""));
   return 0;
 }
 
@@ -201,7 +201,7 @@ async function waitFor(desk: Desk, subject: Subject, version: string | null): Pr
   return where.every(({ isGood }) => isGood) ? 0 : 1;
 }
 
-function explain({ message, fault }: SourceRefused, print: Print): void {
+function explain({ message, fault }: SourceRefused, print: Output["print"]): void {
   print(`refused: ${message}`);
   if (fault.test === undefined) return;
   print(`  test      ${fault.test.name}`);

@@ -2,16 +2,17 @@
 import type { Status } from "../primary/index.ts";
 import { loadSettings } from "../settings.ts";
 import { AdminClient } from "./admin-client.ts";
+import type { Output } from "./printable.ts";
 import { table } from "./table.ts";
 
 export async function showStatus(
   flags: Readonly<Record<string, unknown>>,
   env: Readonly<Record<string, string | undefined>>,
-  print: (line: string) => void,
+  { print, printText }: Output,
 ): Promise<number> {
   const settings = await loadSettings(flags, env);
   const body = await (await AdminClient.create(settings, env)).status();
-  if (flags.json === true) print(body.trimEnd());
+  if (flags.json === true) printText(body.trimEnd());
   // The gateway that answers may be another version than this one; its shape is taken as it comes.
   else for (const line of describe(JSON.parse(body) as Status)) print(line);
   return 0;

@@ -119,6 +119,19 @@ for (const kind of consulKinds())
       );
     });
 
+    it("who wrote a version cannot steer the terminal of whoever reads its history", async () => {
+      const host = "steered.example";
+      const at = "2026-01-01T00:00:00.000Z";
+      const by = "\u001b[2Jada\nok\u009b31m\u202e";
+      const entry = { version: digits, at, by, outcome: "live", since: at, detail: by };
+      await scene.writes.put(`history/scripts/${host}`, { versions: [entry] });
+      const { consul } = scene;
+      const shown = await runSluice(["script", "history", host, "--consul", consul.url]);
+      expect(shown.status, shown.stderr).to.equal(0);
+      expect(shown.stdout).to.contain("\\u001b[2Jada\\nok\\u009b31m\\u202e");
+      expect(shown.stdout.trimEnd().split("\n")).to.have.lengthOf(2);
+    });
+
     it("keys that are no gateways' are named by a push, which does not wait for them", async () => {
       const [running] = JSON.parse(
         await (await fetch(`${scene.consul.url}/v1/kv/sluice/gateways/?keys`)).text(),

@@ -1,0 +1,33 @@
+/**
+ * Text as it may be shown on a terminal. Names, reasons and sources come out of Consul, where others than
+ * the operator write: none of them may move the cursor, colour what follows, or look like a line of its own.
+ */
+
+/** Where a command says what it has to say. */
+export interface Output {
+  /** One line. */
+  readonly print: (line: string) => void;
+  /** A text with lines of its own, which a program may want to the letter. */
+  readonly printText: (text: string) => void;
+}
+
+/** Controls, and marks that show text in another order than it has or not at all. */
+const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/gu;
+
+/** One line: whatever cannot be seen is written as an escape of JavaScript's. */
+export function printableLine(text: string): string {
+  return text.replaceAll(unprintable, escaped);
+}
+
+/** The same of a text with lines of its own, as a source is. */
+export function printableText(text: string): string {
+  return text.replaceAll(unprintable, (character) =>
+    character === "\n" || character === "\t" ? character : escaped(character),
+  );
+}
+
+function escaped(character: string): string {
+  if (character === "\n") return "\\n";
+  if (character === "\t") return "\\t";
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
