@@ -164,15 +164,23 @@ interface SluiceRollout {
   readonly by?: string;
 }
 
-/** `export const takeBack`: a version that passes both in the window is taken back to the one before. */
-interface SluiceTakeBack {
-  /** Default 5. */
-  readonly errors?: number;
-  /** More than this part of the calls. Default 1. */
-  readonly percent?: number;
-  /** The window, at most 600. Default 10. */
-  readonly seconds?: number;
-}
+/** `export const takeBack`: a version that passes all of these is taken back to the one before; `false`: never. */
+type SluiceTakeBack =
+  | false
+  | {
+      /** Default 5. */
+      readonly errors?: number;
+      /** More than this part of the calls. Default 1. */
+      readonly percent?: number;
+      /** The window, at most 600. Default 10. */
+      readonly seconds?: number;
+      /** From so many clients, at most 16, or all that there are. Default 3. */
+      readonly clients?: number;
+      /** For how long after it has all requests: `"30m"`, `"2d"`. Default `"1h"`. */
+      readonly probation?: string;
+      /** Also to a version that lets pass what this one fails on. Default false. */
+      readonly open?: boolean;
+    };
 
 /** `export const schedule`: live from each moment that `from` names to the next that `to` names. */
 interface SluiceSchedule {

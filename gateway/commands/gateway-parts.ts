@@ -27,6 +27,7 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
   return {
     workerEntry: worker,
     examine: (host, tables, isWanted) => examiner.examine(host, tables, isWanted),
+    replay: (host, tables, requests) => examiner.replay(host, tables, requests),
     consul: {
       url: consul.url,
       reach: () => reach(consul),

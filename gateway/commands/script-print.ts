@@ -48,9 +48,7 @@ export function statusLines(gateway: Gateway, status: Status, prefix: string): r
     const states = [
       ...(outOfService === null ? [version === null ? "no version is live" : "live"] : []),
       ...(outOfService === null ? [] : [`out of service: ${outOfService}`]),
-      ...(life.failing === null
-        ? []
-        : [`fails too often (${life.failing}), with no version to take it back to`]),
+      ...(life.failing === null ? [] : [`fails too often (${life.failing})`]),
       ...(trial === null || life.rollout === null
         ? []
         : [

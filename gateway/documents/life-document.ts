@@ -12,33 +12,36 @@ const time = z.iso.datetime().transform((text) => Date.parse(text));
 const texts = z.array(z.string().max(8_192)).max(1_000).nullable();
 const stalled = z.object({ methods: texts, paths: texts, onError: z.enum(["deny", "skip"]) });
 
-const lifeSchema = z.object({
-  revision: z.int().min(0),
-  index: z.int().min(0),
-  live: version.nullable(),
-  before: version.nullable(),
-  next: z
-    .object({
-      version,
-      startedAt: time,
-      percent: z.number().gt(0).max(100),
-      stepsMs: z.array(z.int().min(1).max(maxStepMs)).min(1).max(maxRolloutSteps),
-      by: z
-        .string()
-        .regex(/^[!#$%&'*+.^_`|~0-9a-z-]{1,256}$/, "is not the name of a header in lower case")
-        .nullable(),
-    })
-    .nullable(),
-  takenBack: z
-    .array(
-      z
-        .object({ version, at: time, reason: z.string().max(1_000), stalled: stalled.optional() })
-        .transform(({ stalled: what, ...one }) =>
-          what === undefined ? one : { ...one, stalled: what },
-        ),
-    )
-    .max(100),
-});
+const lifeSchema = z
+  .object({
+    revision: z.int().min(0),
+    index: z.int().min(0),
+    live: version.nullable(),
+    liveSince: time.optional(),
+    before: version.nullable(),
+    next: z
+      .object({
+        version,
+        startedAt: time,
+        percent: z.number().gt(0).max(100),
+        stepsMs: z.array(z.int().min(1).max(maxStepMs)).min(1).max(maxRolloutSteps),
+        by: z
+          .string()
+          .regex(/^[!#$%&'*+.^_`|~0-9a-z-]{1,256}$/, "is not the name of a header in lower case")
+          .nullable(),
+      })
+      .nullable(),
+    takenBack: z
+      .array(
+        z
+          .object({ version, at: time, reason: z.string().max(1_000), stalled: stalled.optional() })
+          .transform(({ stalled: what, ...one }) =>
+            what === undefined ? one : { ...one, stalled: what },
+          ),
+      )
+      .max(100),
+  })
+  .transform(({ liveSince, ...life }) => (liveSince === undefined ? life : { ...life, liveSince }));
 
 /**
  * Reads the text of `live/<host>`; `key` is the whole key, with its ModifyIndex. The source that was
@@ -52,10 +55,11 @@ export function parseLifeDocument(key: string, text: string, modifyIndex: number
 
 /** The text of a life document; times are ISO 8601, for people. */
 export function formatLifeDocument(life: LifeDocument): string {
-  const { next, takenBack } = life;
+  const { liveSince, next, takenBack } = life;
   const iso = (ms: number) => new Date(ms).toISOString();
   return JSON.stringify({
     ...life,
+    ...(liveSince === undefined ? {} : { liveSince: iso(liveSince) }),
     next: next === null ? null : { ...next, startedAt: iso(next.startedAt) },
     takenBack: takenBack.map((one) => ({ ...one, at: iso(one.at) })),
   });

@@ -36,19 +36,23 @@ export function accept(
     const { percent, stepsMs, by } = rollout;
     return step(life, { index, next: { version, startedAt: nowMs, percent, stepsMs, by } });
   }
-  return step(life, { index, live: version, before: goodLive(life), next: null });
+  const before = goodLive(life);
+  return step(life, { index, live: version, liveSince: nowMs, before, next: null });
 }
 
 /**
  * A version fails. One that stalled a worker stays `live` where there is nothing to go back to, and is
  * out of service. The same object when it cannot be, or has been, taken back.
+ * @param mayGoBack whether the version before it may serve in its place.
  */
-export function takeBack(life: LifeDocument, failed: TakenBack): LifeDocument {
+export function takeBack(life: LifeDocument, failed: TakenBack, mayGoBack = true): LifeDocument {
   const { version } = failed;
   const takenBack = [failed, ...life.takenBack].slice(0, maxTakenBack);
   if (life.next?.version === version) return step(life, { next: null, takenBack });
   if (life.live !== version || isTakenBack(life, version)) return life;
-  if (life.before !== null) return step(life, { live: life.before, before: null, takenBack });
+  if (life.before !== null && mayGoBack) {
+    return step(life, { live: life.before, liveSince: failed.at, before: null, takenBack });
+  }
   return failed.stalled === undefined ? life : step(life, { takenBack });
 }
 
@@ -66,7 +70,7 @@ export function mend(life: LifeDocument, version: string, atMs: number): LifeDoc
 export function widen(life: LifeDocument, nowMs: number): LifeDocument {
   const { next } = life;
   if (next === null || shareOf(next, nowMs) < wholeShare) return life;
-  return step(life, { live: next.version, before: goodLive(life), next: null });
+  return step(life, { live: next.version, liveSince: nowMs, before: goodLive(life), next: null });
 }
 
 /** The script was removed. What was taken back stays known, but for what was out of service with it. */

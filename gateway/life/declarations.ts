@@ -4,10 +4,11 @@
  */
 import {
   type Declared,
-  defaultThreshold,
+  defaultTakeBack,
   type ExamineScript,
   ModuleGraph,
-  type Threshold,
+  type ScriptTables,
+  type TakeBackRule,
 } from "../sandbox/index.ts";
 import type { Json, Source, Tables } from "../state/index.ts";
 
@@ -15,7 +16,8 @@ const plain: Declared = {
   onError: "deny",
   rollout: null,
   schedule: null,
-  takeBack: defaultThreshold,
+  takeBack: defaultTakeBack,
+  canRefuse: true,
 };
 
 export class Declarations {
@@ -74,8 +76,25 @@ export class Declarations {
     return this.#declared.get(version)?.schedule ?? null;
   }
 
-  thresholdOf(version: string): Threshold {
-    return this.#declared.get(version)?.takeBack ?? defaultThreshold;
+  takeBackOf(version: string): TakeBackRule {
+    return this.#declared.get(version)?.takeBack ?? defaultTakeBack;
+  }
+
+  /** Whether a version can end a request by itself; `null`: not known. */
+  canRefuse(version: string): boolean | null {
+    return this.#declared.get(version)?.canRefuse ?? null;
+  }
+
+  /** Whether requests on which a version fails may be let through, as the version says. */
+  mayOpen(version: string): boolean {
+    const declared = this.#declared.get(version);
+    return declared !== undefined && (declared.onError === "skip" || declared.takeBack.mayOpen);
+  }
+
+  /** A source with the modules and settings that serve now. */
+  tablesOf(host: string, source: Source): ScriptTables {
+    const script = new Map([[host, source]]);
+    return { script, module: this.#modules.modules, setting: this.#settings };
   }
 
   /**
@@ -83,11 +102,8 @@ export class Declarations {
    * cannot serve, or `null`.
    */
   async examine(host: string, version: string, text: string): Promise<string | null> {
-    const { fault, declared } = await this.#examine(host, {
-      script: new Map([[host, { text, version, modifyIndex: 0 }]]),
-      module: this.#modules.modules,
-      setting: this.#settings,
-    });
+    const tables = this.tablesOf(host, { text, version, modifyIndex: 0 });
+    const { fault, declared } = await this.#examine(host, tables);
     if (declared !== null) this.learn(version, declared);
     return fault === null || fault.test !== undefined ? null : fault.message;
   }

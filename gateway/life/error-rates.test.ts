@@ -55,12 +55,63 @@ describe("the error rates of scripts", () => {
   });
 
   it("pass the threshold that the version has declared", () => {
-    const strict = { minErrors: 1, maxErrorShare: 0, windowMs: 60_000 };
-    const lax = { minErrors: 100, maxErrorShare: 0.5, windowMs: 1_000 };
+    const strict = { minErrors: 1, maxErrorShare: 0, windowMs: 60_000, minClients: 1 };
+    const lax = { minErrors: 100, maxErrorShare: 0.5, windowMs: 1_000, minClients: 1 };
     const rates = new ErrorRates((version) => (version === "v1" ? strict : lax));
     rates.take(0, [report(1, 99, 1), report(1, 99, 99, "v2")]);
     rates.take(50_000, [report(1, 100, 1), report(1, 150, 150, "v2")]);
     expect(failing(rates)).to.deep.equal(["v1 1/100"]);
+  });
+
+  const from = (
+    worker: number,
+    errors: number,
+    clients: readonly (readonly [string, number])[],
+    callers: readonly string[] = [],
+  ): WorkerScriptReport => {
+    const sample = (error: number) => ({ error, request: `request ${error}`, response: null });
+    const samples = errors > 0 ? [sample(errors)] : [];
+    return { ...report(worker, 2 * errors, errors), failed: { clients, callers, samples } };
+  };
+
+  it("do not pass it by one of many clients, and do by three, or by all that there are", () => {
+    const many = ["a", "b", "c", "d"];
+    const rates = new ErrorRates();
+    rates.take(0, [from(1, 6, [["a", 6]], many), from(2, 5, [["b", 2]], many)]);
+    expect(failing(rates), "two").to.deep.equal([]);
+    const two = new ErrorRates();
+    two.take(0, [from(1, 6, [["a", 6]], ["a"]), from(2, 5, [["b", 2]], ["b"])]);
+    expect(failing(two), "all").to.deep.equal(["v1 11/22"]);
+    const third = [
+      from(1, 6, [["a", 6]], many),
+      from(
+        2,
+        7,
+        [
+          ["b", 2],
+          ["c", 7],
+        ],
+        many,
+      ),
+    ];
+    rates.take(1_000, third);
+    expect(failing(rates), "three").to.deep.equal(["v1 13/26"]);
+    expect(rates.failing()[0]?.samples.map(({ request }) => request)).to.deep.equal([
+      "request 7",
+      "request 5",
+      "request 6",
+    ]);
+  });
+
+  it("know a client that failed only within the window, and no error twice", () => {
+    const many = ["a", "b", "c"];
+    const rates = new ErrorRates();
+    const told = [["a", 1] as const, ["b", 2] as const];
+    rates.take(0, [from(1, 2, told, many)]);
+    rates.take(9_000, [from(1, 8, [...told, ["c", 8]], many)]);
+    expect(failing(rates)).to.deep.equal(["v1 8/16"]);
+    rates.take(11_000, [from(1, 8, [...told, ["c", 8]], many)]);
+    expect(failing(rates), "c alone").to.deep.equal([]);
   });
 
   it("are of each version by itself", () => {

@@ -11,8 +11,14 @@ interface Mended {
   readonly atMs: number;
 }
 
+interface Failure {
+  readonly failed: TakenBack;
+  /** Whether the version before it may serve in its place. */
+  readonly mayGoBack: boolean;
+}
+
 export class Findings {
-  #failures: readonly TakenBack[] = [];
+  #failures: readonly Failure[] = [];
   #mended: readonly Mended[] = [];
 
   get isEmpty(): boolean {
@@ -20,15 +26,15 @@ export class Findings {
   }
 
   failureOf(version: string): TakenBack | undefined {
-    return this.#failures.find((one) => one.version === version);
+    return this.#failures.find(({ failed }) => failed.version === version)?.failed;
   }
 
-  fail(failed: TakenBack): void {
-    this.#failures = [...this.#failures, failed];
+  fail(failed: TakenBack, mayGoBack: boolean): void {
+    this.#failures = [...this.#failures, { failed, mayGoBack }];
   }
 
   mend(version: string, atMs: number): void {
-    this.#failures = this.#failures.filter((one) => one.version !== version);
+    this.#failures = this.#failures.filter(({ failed }) => failed.version !== version);
     this.#mended = [...this.#mended.filter((one) => one.version !== version), { version, atMs }];
   }
 
@@ -41,7 +47,7 @@ export class Findings {
   apply(life: LifeDocument): LifeDocument {
     let next = life;
     for (const { version, atMs } of this.#mended) next = mend(next, version, atMs);
-    for (const failed of this.#failures) next = takeBack(next, failed);
+    for (const { failed, mayGoBack } of this.#failures) next = takeBack(next, failed, mayGoBack);
     return next;
   }
 
@@ -53,7 +59,7 @@ export class Findings {
     this.#mended = this.#mended.filter(
       ({ version, atMs }) => life !== null && mend(life, version, atMs) !== life,
     );
-    this.#failures = this.#failures.filter(({ version }) => {
+    this.#failures = this.#failures.filter(({ failed: { version } }) => {
       if (![life?.live, life?.next?.version, accepted].includes(version)) return false;
       return !isTakenBack(life, version) || this.#mended.some((one) => one.version === version);
     });

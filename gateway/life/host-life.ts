@@ -4,7 +4,7 @@
  */
 import { imports, type Rollout, type Schedule } from "../sandbox/index.ts";
 import type { Change, LifeDocument, OutOfService, Source, TakenBack } from "../state/index.ts";
-import { accept, beginning, stallOf, takeBack, widen } from "./agreement.ts";
+import { accept, beginning, isTakenBack, stallOf, takeBack, widen } from "./agreement.ts";
 import { Fetches } from "./fetches.ts";
 import { Findings } from "./findings.ts";
 import { type Window, windowAt } from "./schedule.ts";
@@ -12,6 +12,16 @@ import { type Served, Service, type Wanted } from "./service.ts";
 
 /** How long a source may be older than what was decided for before that is looked into. */
 const doubtMs = 5_000;
+
+/** What would serve in the place of a version. */
+export interface WayBack {
+  /** The version before it; `null`: none. */
+  readonly to: string | null;
+  /** It has a share of the requests. */
+  readonly isTrial: boolean;
+  /** When it came to all requests, in milliseconds since the epoch; `null` when that is not known. */
+  readonly sinceMs: number | null;
+}
 
 export class HostLife {
   #closedUntil: number | null = null;
@@ -26,8 +36,12 @@ export class HostLife {
   readonly fetches = new Fetches();
   readonly #windows = new Map<string, Window>();
   readonly #findings = new Findings();
-  /** A version that fails too often with nothing to go back to; `reason`: as long as it does. */
-  #hopeless: { readonly version: string; readonly reason: string | null } | null = null;
+  /** A version that fails too often and is not taken back; `reason`: as long as it does. */
+  #staying: {
+    readonly version: string;
+    readonly why: string;
+    readonly reason: string | null;
+  } | null = null;
   #doubtSinceMs: number | null = null;
   #isInDoubt = false;
   #isWriting = false;
@@ -112,35 +126,50 @@ export class HostLife {
     this.#findings.heard(life, this.#accepted?.version ?? null);
   }
 
+  /** What would serve in the place of this version; `null` when it does not serve, or is known to have failed. */
+  wayBack(version: string, nowMs: number): WayBack | null {
+    if (this.#findings.failureOf(version) !== undefined) return null;
+    const life = this.desired(null, nowMs);
+    if (life === null) return null;
+    if (life.next?.version === version) return { to: life.live, isTrial: true, sinceMs: null };
+    if (life.live !== version) return null;
+    const to = isTakenBack(life, version) ? null : life.before;
+    return { to, isTrial: false, sinceMs: life.liveSince ?? null };
+  }
+
   /**
-   * A version fails too often on this gateway, or stalled a worker. Returns what follows from it: it will
-   * be taken back, that was known, or there is nothing to take it back to.
+   * A version is to be taken back, or stalled a worker.
+   * @param mayGoBack whether the version before it may serve in its place.
    */
-  fail(failed: TakenBack): "new" | "known" | "hopeless" {
+  fail(failed: TakenBack, mayGoBack: boolean): void {
     const { version, at, stalled } = failed;
-    if (this.#findings.failureOf(version) !== undefined) return "known";
+    if (this.#findings.failureOf(version) !== undefined) return;
     // What to go back to is not known without Consul; that it must not run is.
     const isAlone = this.isUnknown && stalled !== undefined && this.service.serves(version);
     const life = this.desired(null, at);
-    if (!isAlone && (life === null || takeBack(life, failed) === life)) {
-      if (life?.live !== version || stalled !== undefined) return "known";
-      const isNews = this.#hopeless?.version !== version;
-      this.#hopeless = { version, reason: failed.reason };
-      return isNews ? "hopeless" : "known";
-    }
-    this.#findings.fail(failed);
-    return "new";
+    if (!isAlone && (life === null || takeBack(life, failed, mayGoBack) === life)) return;
+    this.#findings.fail(failed, mayGoBack);
+  }
+
+  /** A version fails too often and is not taken back. Returns whether that is news. */
+  stays(version: string, why: string, reason: string): boolean {
+    const isNews = this.#staying?.version !== version || this.#staying.why !== why;
+    this.#staying = { version, why, reason };
+    return isNews;
   }
 
   /** Which versions fail too often now. */
   failsNow(versions: ReadonlySet<string>): void {
-    if (this.#hopeless === null || versions.has(this.#hopeless.version)) return;
-    this.#hopeless = { version: this.#hopeless.version, reason: null };
+    if (this.#staying === null || versions.has(this.#staying.version)) return;
+    this.#staying = { ...this.#staying, reason: null };
   }
 
-  /** Why the version that is live was to be taken back, while there is nothing to take it back to. */
-  hopeless(live: string | null): string | null {
-    return this.#hopeless?.version === live ? this.#hopeless.reason : null;
+  /** How the version that is live, or has a share, fails, and why it stays all the same. */
+  failing(agreed: LifeDocument | null): string | null {
+    const { version = null, why = "", reason = null } = this.#staying ?? {};
+    if (reason === null || agreed === null) return null;
+    if (version === agreed.live) return `${reason}; ${why}`;
+    return version === agreed.next?.version ? `in its rollout: ${reason}; ${why}` : null;
   }
 
   /**

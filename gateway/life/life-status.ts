@@ -18,7 +18,7 @@ export interface LifeStatus {
     readonly at: string;
     readonly reason: string;
   }[];
-  /** Why what is live should have been taken back; there is no version to take it back to. */
+  /** How a version fails that is not taken back, and why it is not. */
   readonly failing: string | null;
   /** A schedule keeps it out of service until then. */
   readonly closedUntil: string | null;

@@ -4,11 +4,11 @@
  * what this one finds. Keeps nothing of its own: what is agreed on is in Consul.
  */
 import type { Log } from "../observability/logger.ts";
-import type { Declared, ExamineScript } from "../sandbox/index.ts";
+import type { Declared, ExamineScript, ReplayScript } from "../sandbox/index.ts";
 import type { Change, LastWords, LifeDocument, Source, Tables } from "../state/index.ts";
 import { isTakenBack, remove, shareOf } from "./agreement.ts";
 import { Declarations } from "./declarations.ts";
-import { ErrorRates, type WorkerScriptReport } from "./error-rates.ts";
+import type { WorkerScriptReport } from "./error-rates.ts";
 import { HostLife } from "./host-life.ts";
 import type { Subject } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
@@ -17,11 +17,13 @@ import { Retention } from "./retention.ts";
 import { Scribe } from "./scribe.ts";
 import { nothingServed, type Served, type Wanted } from "./service.ts";
 import type { LifeStore } from "./store.ts";
+import { TakeBacks } from "./take-backs.ts";
 
 export interface LivesOptions {
   /** Takes what goes into service. */
   readonly pass: (changes: readonly Change[]) => void;
   readonly examine: ExamineScript;
+  readonly replay: ReplayScript;
   readonly store: LifeStore;
   readonly clock: {
     now(): number;
@@ -50,7 +52,7 @@ export class Lives {
   readonly #options: LivesOptions;
   readonly #hosts = new Map<string, HostLife>();
   readonly #declared: Declarations;
-  readonly #rates: ErrorRates;
+  readonly #takeBacks: TakeBacks;
   /** Sources that are brought and examined. A slow one must not keep others: who examines has an order of its own. */
   readonly #fetches = new Lanes(64);
   readonly #scribe: Scribe;
@@ -66,7 +68,12 @@ export class Lives {
     this.#retention = new Retention(options);
     const { live, examine } = options;
     this.#declared = new Declarations(examine, live);
-    this.#rates = new ErrorRates((version) => this.#declared.thresholdOf(version));
+    this.#takeBacks = new TakeBacks({
+      ...options,
+      declared: this.#declared,
+      lifeOf: (host) => this.#hosts.get(host),
+      onFound: (host) => this.#pass(this.#settle(host)),
+    });
     for (const host of new Set(
       [live.script, live.trial, live.closed].flatMap((all) => [...all.keys()]),
     )) {
@@ -129,13 +136,11 @@ export class Lives {
 
   /** A worker could not get out of a script: it runs nowhere from now on. */
   stalled({ host, version, out }: LastWords): void {
-    const slot = this.#hosts.get(host);
-    if (slot === undefined) return;
     const { reason, ...what } = out;
     const isLong = JSON.stringify(what).length > maxStalledLength;
     const stalled = isLong ? { ...what, methods: null, paths: null } : what;
-    slot.fail({ version, at: this.#options.clock.now(), reason, stalled });
-    this.#pass(this.#settle(host));
+    const at = this.#options.clock.now();
+    this.#takeBacks.stalled(host, { version, at, reason, stalled });
   }
 
   /** From now on versions go into service: before, what the gateways agree on may not be known yet. */
@@ -155,7 +160,12 @@ export class Lives {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancelTick?.();
-    await Promise.all([this.#fetches.close(), this.#scribe.close(), this.#retention.stop()]);
+    await Promise.all([
+      this.#fetches.close(),
+      this.#scribe.close(),
+      this.#retention.stop(),
+      this.#takeBacks.close(),
+    ]);
   }
 
   /** Versions that serve a host, or wait to, beside the accepted one: modules must not break them. */
@@ -180,7 +190,7 @@ export class Lives {
     const slot = this.#hosts.get(host) ?? new HostLife();
     const agreed = slot.desired(this.#declared.rolloutOf(slot.accepted), nowMs);
     const accepted = slot.accepted?.version ?? null;
-    const failing = slot.hopeless(agreed?.live ?? null);
+    const failing = slot.failing(agreed);
     return describeLife({ accepted, agreed, failing, closedUntil: slot.closedUntil }, nowMs);
   }
 
@@ -324,21 +334,7 @@ export class Lives {
   #tick(): void {
     if (this.#isStopped) return;
     const nowMs = this.#options.clock.now();
-    this.#rates.take(nowMs, this.#options.reports());
-    const allFailing = this.#rates.failing();
-    const failingNow = new Set(allFailing.map(({ version }) => version));
-    for (const slot of this.#hosts.values()) slot.failsNow(failingNow);
-    for (const failing of allFailing) {
-      const { host, version, calls, errors, lastError } = failing;
-      const last = lastError === null ? "" : `, the last: ${lastError}`;
-      const reason = `${errors} errors in ${calls} calls${last}`;
-      if (this.#host(host).fail({ version, at: nowMs, reason }) !== "hopeless") continue;
-      const key = this.#options.store.keys.source(`scripts/${host}`);
-      this.#options.log.warn(
-        { key, version, reason },
-        `${key} fails too often and there is no version to take it back to: ${reason}`,
-      );
-    }
+    this.#takeBacks.look(nowMs, this.#options.reports(), this.#hosts.values());
     const changes: Change[] = [];
     for (const [host, slot] of this.#hosts) {
       if (slot.needsLook(nowMs)) changes.push(...this.#settle(host));

@@ -88,7 +88,7 @@ export class Scribe {
       if (to === version) {
         log.error(
           { key, version, reason },
-          `${key} version ${version.slice(0, 12)} is out of service, and there is no version to take it back to: ${reason}`,
+          `${key} version ${version.slice(0, 12)} is out of service, and there is no version ${life.before === null ? "" : "that refuses what it may refuse "}to take it back to: ${reason}`,
         );
         continue;
       }

@@ -1,6 +1,6 @@
 /** What the primary is given by whoever starts it: the rooms behind it, as it sees them. */
 import type { Kv } from "../life/index.ts";
-import type { ExamineScript } from "../sandbox/index.ts";
+import type { ExamineScript, ReplayScript } from "../sandbox/index.ts";
 import type { Change, Tables } from "../state/index.ts";
 import type { SourcesStatus } from "./status.ts";
 
@@ -22,6 +22,7 @@ export interface PrimaryParts {
   /** The module that a worker process runs. */
   readonly workerEntry: string;
   readonly examine: ExamineScript;
+  readonly replay: ReplayScript;
   readonly createSources: (options: {
     readonly emit: (changes: readonly Change[]) => void;
     /** The state that is served already, out of a snapshot. */

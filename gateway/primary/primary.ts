@@ -264,6 +264,7 @@ export class Primary {
     const operations = new Operations({ store, examine, now: () => clock.now() });
     const { gate, lives, unexamined } = createScriptLife({
       examine: new Verdicts().remember(examine),
+      replay: this.#parts.replay,
       store,
       name: this.#name,
       live: state.tables,

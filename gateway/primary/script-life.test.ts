@@ -11,7 +11,7 @@ import { ScriptNode } from "./fixtures/script-node.ts";
 
 const prefix = "sluice/";
 const rule = (name: string, more = "") =>
-  `export default () => respond({ body: "${name}" });${more}`;
+  `export default (request) => { request.hashKey = "${name}"; };${more}`;
 
 for (const kind of consulKinds())
   describe(`scripts on their way into service with ${kind.name}`, function () {
@@ -398,7 +398,9 @@ for (const kind of consulKinds())
       await bring(host, rule("only"), [node]);
       node.reports = failures(host, rule("only"));
       clock.advance(1_000);
-      expect(node.status(host).failing).to.equal("6 errors in 10 calls, the last: Error: no");
+      expect(node.status(host).failing).to.equal(
+        "6 errors in 10 calls, the last: Error: no; there is no version to take it back to",
+      );
       expect(live(node, host)).to.equal(rule("only"));
       clock.advance(20_000);
       expect(node.status(host).failing).to.equal(null);

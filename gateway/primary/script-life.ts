@@ -4,7 +4,7 @@
  */
 import { type LifeStore, Lives, type Subject, type WorkerScriptReport } from "../life/index.ts";
 import type { Log } from "../observability/logger.ts";
-import type { CheckScript, ExamineScript } from "../sandbox/index.ts";
+import type { CheckScript, ExamineScript, ReplayScript } from "../sandbox/index.ts";
 import type { Change, Source, Tables } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
 import { ScriptGate } from "./scripts.ts";
@@ -13,6 +13,7 @@ import { Unexamined } from "./unexamined.ts";
 export interface ScriptLifeOptions {
   /** With the schedule's reading. */
   readonly examine: ExamineScript;
+  readonly replay: ReplayScript;
   readonly store: LifeStore;
   /** Names this gateway in the history of scripts. */
   readonly name: string;
@@ -41,7 +42,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
   readonly lives: Lives;
   readonly unexamined: Unexamined;
 } {
-  const { examine, store, name, live, reports, clock, log, prefix } = options;
+  const { examine, replay, store, name, live, reports, clock, log, prefix } = options;
   const unexamined = new Unexamined({
     tables: live,
     pass: (changes) => pass(changes),
@@ -55,6 +56,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
   const lives = new Lives({
     pass,
     examine,
+    replay,
     store,
     clock,
     log,

@@ -90,20 +90,20 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
   const target = new CaseRequest(one);
   const steering = { upstream: "", hashKey: "", headers: "" };
   try {
-    await call(entry.replaceSettings, [all], timeoutMs);
+    await callWithin(entry.replaceSettings, [all], timeoutMs);
     const isWanted = matchesExchange(match, { method: one.request.method, path: target.path });
     // As a gateway does where no host document says otherwise.
     if (target.hasEncodedSlash && decidesByPath(match)) target.answer(encodedSlashAnswer);
     else if (isWanted) {
-      const text = await call(entry.onRequest, [target.asText()], timeoutMs);
-      applyToRequest(read(key, text), target, steering);
+      const text = await callWithin(entry.onRequest, [target.asText()], timeoutMs);
+      applyToRequest(readResult(key, text), target, steering);
     }
     const { response } = one;
     const headers = lowerCase(response?.headers ?? {});
     if (response !== null && target.answered === null && isWanted && loaded.hasOnResponse) {
       const values = [response.status, rawHeaders(response.headers), target.asText()];
-      const text = await call(entry.onResponse, values, timeoutMs);
-      applyToResponse(read(key, text), {
+      const text = await callWithin(entry.onResponse, values, timeoutMs);
+      applyToResponse(readResult(key, text), {
         setResponseHeader: (name, value) => headers.set(name, value),
         addResponseHeader: (name, value) => {
           const before = headers.get(name);
@@ -134,7 +134,7 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
  * A timer counts what else a busy machine does, too: a call that hardly had the processor is tried again with
  * a longer one. This process examines one source at a time, so its processor time is the script's.
  */
-async function call(
+export async function callWithin(
   entry: ivm.Reference<unknown>,
   values: readonly (string | number)[],
   limitMs: number,
@@ -153,7 +153,7 @@ async function call(
 }
 
 /** @throws ScriptError when the script threw. */
-function read(key: string, text: string): string {
+export function readResult(key: string, text: string): string {
   const { error, rest } = readOutput(text);
   if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
   return rest;

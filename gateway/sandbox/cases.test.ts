@@ -191,6 +191,15 @@ describe("the tests of a script", () => {
 });
 
 describe("what a script declares", () => {
+  const byDefault = {
+    minErrors: 5,
+    maxErrorShare: 0.01,
+    windowMs: 10_000,
+    minClients: 3,
+    isOn: true,
+    probationMs: 3_600_000,
+    mayOpen: false,
+  };
   const declare = (text: string) =>
     examineScript("a.example.com", tables(`export default () => {}; ${text}`));
 
@@ -203,20 +212,59 @@ describe("what a script declares", () => {
       onError: "skip",
       rollout: { percent: 5, stepsMs: [600_000, 3_600_000, 30_000], by: "x-user" },
       schedule: { from: "0 2 * * *", to: "0 4 * * *", timezone: "Asia/Shanghai" },
-      takeBack: { minErrors: 50, maxErrorShare: 0.05, windowMs: 10_000 },
+      takeBack: { ...byDefault, minErrors: 50, maxErrorShare: 0.05 },
+      canRefuse: false,
     });
     expect((await declare("")).declared).to.deep.equal({
       onError: "deny",
       rollout: null,
       schedule: null,
-      takeBack: { minErrors: 5, maxErrorShare: 0.01, windowMs: 10_000 },
+      takeBack: byDefault,
+      canRefuse: false,
     });
+    const { declared: own } = await declare(
+      'export const takeBack = { seconds: 20, clients: 1, probation: "2d", open: true };',
+    );
+    const rule = { windowMs: 20_000, minClients: 1, probationMs: 172_800_000, mayOpen: true };
+    expect(own?.takeBack).to.deep.equal({ ...byDefault, ...rule });
+    const { declared: off } = await declare("export const takeBack = false;");
+    expect(off?.takeBack).to.deep.equal({ ...byDefault, isOn: false });
+  });
+
+  it("goes with whether it can refuse a request, by itself or by a module", async () => {
+    const can = async (text: string, modules = {}) =>
+      (await examineScript("a.example.com", tables(text, modules))).declared?.canRefuse;
+    for (const text of [
+      "export default () => deny(403);",
+      "export default () => { const no = redirect; return no('/'); };",
+      "export default () => globalThis['de' + 'ny'](403);",
+      "const verdicts = { respond }; export default () => verdicts.respond();",
+    ]) {
+      expect(await can(text), text).to.equal(true);
+    }
+    for (const text of [
+      "export default (request) => { request.path = '/deny'; }; // deny",
+      `const all = { deny: 1 }; class A { redirect() { return all.deny; } }
+        export default () => { new A().redirect(); };
+        export const tests = [{ request: { method: "GET" }, expect: { pass: true } }];`,
+    ]) {
+      expect(await can(text), text).to.equal(false);
+    }
+    const importing = 'import { no } from "modules/no"; export default () => no();';
+    const through = 'export { no } from "modules/deep";';
+    const modules = { no: through, deep: "export const no = () => deny(403);" };
+    expect(await can(importing, modules)).to.equal(true);
   });
 
   const wrong: Readonly<Record<string, string>> = {
     'onError = "ignore"': 'onError must be "deny" or "skip"',
     "takeBack = { errors: 0 }": "takeBack.errors must be a number from 1 to 1000000",
-    "takeBack = false": "takeBack must be an object",
+    "takeBack = true": "takeBack must be an object",
+    "takeBack = { clients: 17 }": "takeBack.clients must be a number from 1 to 16",
+    "takeBack = { probation: 5 }":
+      'takeBack.probation must be a duration like "30s", "10m" or "1h"',
+    'takeBack = { probation: "400d" }': "takeBack.probation must be a year at most",
+    'takeBack = { open: "yes" }': "takeBack.open must be true or false",
     "rollout = 5": "rollout must be an object",
     'rollout = { percent: 0, steps: ["1m"] }': "rollout.percent must be a number above 0",
     "rollout = { percent: 5, steps: [] }": "rollout.steps must be a list",

@@ -3,6 +3,7 @@
  * live: loads it and runs the cases of its `tests`. Runs no request.
  */
 import ivm from "isolated-vm";
+import type { FailedRequest } from "../state/index.ts";
 import { type Blank, createBlank } from "./blank.ts";
 import { Budget, OverBudget } from "./budget.ts";
 import { placeOfCase } from "./case-place.ts";
@@ -12,6 +13,7 @@ import { faultOf, printable, ScriptError } from "./faults.ts";
 import { defaultSandboxLimits, loadTimeoutFactor } from "./limits.ts";
 import type { Part } from "./linking.ts";
 import { type Loaded, loadLater } from "./loading.ts";
+import { replayAll } from "./replay.ts";
 import type { Examination, SandboxLimits, ScriptFault, ScriptTables } from "./sandbox.ts";
 import { SyntaxReader } from "./syntax.ts";
 
@@ -69,9 +71,11 @@ export async function examineWithin(
     readonly tables: ScriptTables;
     readonly limits: SandboxLimits;
     readonly tools: ExaminerTools;
+    /** It is called with these instead of its tests. */
+    readonly requests?: readonly FailedRequest[];
   },
 ): Promise<Examined> {
-  const { host, tables, limits, tools } = given;
+  const { host, tables, limits, tools, requests } = given;
   const key = `scripts/${host}`;
   const source = tables.script.get(host);
   if (source === undefined) {
@@ -93,6 +97,14 @@ export async function examineWithin(
       reader: tools.reader,
     });
     const loaded = await budget.hold(before(deadlineMs(limits), loading, key));
+    if (requests !== undefined) {
+      const onRequest = (number: number) =>
+        budget.step(`: request ${number} is not reached in time`);
+      const replaying = replayAll(requests, { loaded, key, timeoutMs: callTimeoutMs, onRequest });
+      const replayed = await budget.hold(replaying);
+      const examination = { fault: null, declared: loaded.declared, passed: 0, replayed };
+      return { examination, isOver: false, isStuck: false };
+    }
     const cases = readCases(loaded, host, { key, text });
     const onCase = (name: string, number: number) =>
       budget.step(

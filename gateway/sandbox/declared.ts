@@ -23,7 +23,7 @@ export interface Schedule {
   readonly timezone: string | null;
 }
 
-/** `export const takeBack`: a version that fails more often is taken back. Both must be passed. */
+/** How often a version must fail to be taken back. All must be passed. */
 export interface Threshold {
   /** Errors in the window. Default 5. */
   readonly minErrors: number;
@@ -31,6 +31,18 @@ export interface Threshold {
   readonly maxErrorShare: number;
   /** Default 10000. */
   readonly windowMs: number;
+  /** Clients whose requests fail, or all that call it where they are fewer. Default 3. */
+  readonly minClients: number;
+}
+
+/** `export const takeBack`. */
+export interface TakeBackRule extends Threshold {
+  /** False for `takeBack = false`. Default true. */
+  readonly isOn: boolean;
+  /** For how long after it has all requests a version may be taken back. Default an hour. */
+  readonly probationMs: number;
+  /** Also to a version that lets pass what this one fails on. Default false. */
+  readonly mayOpen: boolean;
 }
 
 export interface Declared {
@@ -38,10 +50,22 @@ export interface Declared {
   readonly onError: "deny" | "skip";
   readonly rollout: Rollout | null;
   readonly schedule: Schedule | null;
-  readonly takeBack: Threshold;
+  readonly takeBack: TakeBackRule;
+  /** Whether it, or a module that it imports, names what can end a request. True where nobody looked. */
+  readonly canRefuse: boolean;
 }
 
-export const defaultThreshold: Threshold = { minErrors: 5, maxErrorShare: 0.01, windowMs: 10_000 };
+export const defaultTakeBack: TakeBackRule = {
+  minErrors: 5,
+  maxErrorShare: 0.01,
+  windowMs: 10_000,
+  minClients: 3,
+  isOn: true,
+  probationMs: 3_600_000,
+  mayOpen: false,
+};
+/** Workers tell no more clients apart. */
+const maxClients = 16;
 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/;
 const duration = /^(\d{1,6})(ms|s|m|h|d)$/;
@@ -56,8 +80,9 @@ export function parseDeclared(values: {
   readonly rollout: unknown;
   readonly schedule: unknown;
   readonly takeBack: unknown;
+  readonly canRefuse: boolean;
 }): Declared {
-  const { onError } = values;
+  const { onError, canRefuse } = values;
   if (onError !== null && onError !== "deny" && onError !== "skip") {
     throw new TypeError('onError must be "deny" or "skip"');
   }
@@ -65,7 +90,8 @@ export function parseDeclared(values: {
     onError: onError ?? "deny",
     rollout: values.rollout === null ? null : parseRollout(values.rollout),
     schedule: values.schedule === null ? null : parseSchedule(values.schedule),
-    takeBack: values.takeBack === null ? defaultThreshold : parseThreshold(values.takeBack),
+    takeBack: values.takeBack === null ? defaultTakeBack : parseTakeBack(values.takeBack),
+    canRefuse,
   };
 }
 
@@ -86,11 +112,15 @@ function parseRollout(value: unknown): Rollout {
 }
 
 function parseStep(step: unknown, index: number): number {
-  const [, amount = "", unit = ""] = (typeof step === "string" && duration.exec(step)) || [];
+  return parseDuration(`rollout.steps[${index}]`, step);
+}
+
+function parseDuration(what: string, value: unknown): number {
+  const [, amount = "", unit = ""] = (typeof value === "string" && duration.exec(value)) || [];
   const ms = Number(amount) * (unitMs[unit as keyof typeof unitMs] ?? 0);
-  if (ms > maxStepMs) throw new TypeError(`rollout.steps[${index}] must be a year at most`);
+  if (ms > maxStepMs) throw new TypeError(`${what} must be a year at most`);
   if (ms > 0) return ms;
-  throw new TypeError(`rollout.steps[${index}] must be a duration like "30s", "10m" or "1h"`);
+  throw new TypeError(`${what} must be a duration like "30s", "10m" or "1h"`);
 }
 
 function parseSchedule(value: unknown): Schedule {
@@ -106,15 +136,24 @@ function parseSchedule(value: unknown): Schedule {
   return { from: String(from).trim(), to: String(to).trim(), timezone: timezone ?? null };
 }
 
-function parseThreshold(value: unknown): Threshold {
-  const example = "{ errors: 5, percent: 1, seconds: 10 }";
-  const given = fields("takeBack", value, ["errors", "percent", "seconds"], example);
-  const { minErrors, maxErrorShare, windowMs } = defaultThreshold;
+function parseTakeBack(value: unknown): TakeBackRule {
+  if (value === false) return { ...defaultTakeBack, isOn: false };
+  const example = 'false or { errors: 5, percent: 1, seconds: 10, clients: 3, probation: "1h" }';
+  const names = ["errors", "percent", "seconds", "clients", "probation", "open"] as const;
+  const given = fields("takeBack", value, names, example);
+  const { minErrors, maxErrorShare, windowMs, minClients, probationMs, mayOpen } = defaultTakeBack;
   const { errors = minErrors, percent = maxErrorShare * 100, seconds = windowMs / 1_000 } = given;
+  const { clients = minClients, probation, open = mayOpen } = given;
+  if (typeof open !== "boolean") throw new TypeError("takeBack.open must be true or false");
   return {
     minErrors: within("takeBack.errors", errors, 1, 1_000_000),
     maxErrorShare: within("takeBack.percent", percent, 0, 100) / 100,
     windowMs: within("takeBack.seconds", seconds, 1, 600) * 1_000,
+    minClients: within("takeBack.clients", clients, 1, maxClients),
+    isOn: true,
+    probationMs:
+      probation === undefined ? probationMs : parseDuration("takeBack.probation", probation),
+    mayOpen: open,
   };
 }
 

@@ -1,4 +1,5 @@
 /** The process of an `ExaminerLane`: examines the sources that it is sent, one after the other. */
+import type { FailedRequest } from "../state/index.ts";
 import { createExaminerTools, type Examined, examineWithin } from "./check.ts";
 import type { SandboxLimits, ScriptTables } from "./sandbox.ts";
 
@@ -7,6 +8,8 @@ export interface ToExaminer {
   readonly tables: ScriptTables;
   readonly limits: SandboxLimits;
   readonly budgetMs: number;
+  /** Requests to be tried instead of the script's tests. */
+  readonly requests?: readonly FailedRequest[];
 }
 
 /** The first message says that the process has started; each other one answers what it was sent. */
@@ -18,8 +21,8 @@ function say(message: FromExaminer): void {
   process.send?.(message);
 }
 
-async function answer({ host, tables, limits, budgetMs }: ToExaminer): Promise<void> {
-  say(await examineWithin(budgetMs, { host, tables, limits, tools }));
+async function answer({ budgetMs, ...what }: ToExaminer): Promise<void> {
+  say(await examineWithin(budgetMs, { ...what, tools }));
 }
 
 process.on("message", (message: ToExaminer) => void answer(message));

@@ -4,7 +4,8 @@ import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
 import { Examiner } from "./examiner.ts";
 import { defaultSandboxLimits } from "./limits.ts";
-import { tables } from "./test-sandbox.ts";
+import type { ScriptTables } from "./sandbox.ts";
+import { Bench, tables } from "./test-sandbox.ts";
 
 const host = "a.example.com";
 /** What a top level throws is looked at by isolated-vm itself, when the time limit is over. */
@@ -55,6 +56,54 @@ describe("an examiner", function () {
     const text = 'import { a } from "modules/a"; export default () => deny(a + settings.b);';
     const given = tables(text, { a: "export const a = 1;" }, { b: 402 });
     expect(await examiner.check(host, given)).to.equal(null);
+  });
+
+  it("tries requests that failed in a worker against any version, and says what became of each", async () => {
+    const failing = tables(`export default function (request) {
+        if (request.path.startsWith("/bad")) request.path = request.path + settings.suffix;
+      }
+      export function onResponse(response) { response.headers.set("x-a", settings.bad); }`);
+    const given = (text: string) => tables(text, { no: "export const no = () => deny(400);" });
+    const withSettings = {
+      ...failing,
+      setting: new Map([
+        ["suffix", " "],
+        ["bad", "\n"],
+      ]),
+    };
+    const bench = new Bench(withSettings);
+    const client = {
+      path: "/bad",
+      query: "a=b",
+      headers: [["x-long", "y".repeat(20_000)]],
+    } as const;
+    bench.request(client);
+    const first = bench.report().failed?.samples ?? [];
+    const { exchange } = bench.request({ path: "/good" });
+    exchange.respond(200, []);
+    bench.sandbox.find(host)?.onResponse(exchange);
+    const samples = [...first, ...(bench.report().failed?.samples ?? [])];
+    bench.sandbox.dispose();
+    expect(samples.map(({ request }) => request.split("\n")[3])).to.deep.equal(["/bad", "/good"]);
+    const replay = (tried: ScriptTables) => examiner.replay(host, tried, samples);
+    expect(await replay(withSettings)).to.deep.equal(["failed", "failed"]);
+    expect(await replay(given("export default () => {};"))).to.deep.equal(["passed", "passed"]);
+    const refuses = `import { no } from "modules/no";
+      export default ({ path, query }) => path === "/bad" && query === "a=b" ? no() : undefined;
+      export const onResponse = () => {};
+      export const tests = [{ expect: { deny: 400 } }];`;
+    expect(await replay(given(refuses)), "its tests do not run").to.deep.equal([
+      "answered",
+      "passed",
+    ]);
+    const other = `export const match = { paths: ["/x"] }; export default () => deny(400);`;
+    expect(await replay(given(other))).to.deep.equal(["passed", "passed"]);
+    expect(await replay(given("export default () => { for (;;); };"))).to.deep.equal([
+      "failed",
+      "passed",
+    ]);
+    expect(await replay(given("export default 1;"))).to.equal(null);
+    expect(await replay(given(unendable))).to.equal(null);
   });
 
   it("is rid of a script that nothing can end, and examines the next", async () => {

@@ -4,13 +4,20 @@
  * process, makes nobody wait but others like it. Keys take turns in both.
  */
 import { availableParallelism } from "node:os";
+import type { FailedRequest } from "../state/index.ts";
 import { budgetMs, loadTimeoutMs } from "./check.ts";
 import { ExaminerLane } from "./examiner-lane.ts";
 import type { ToExaminer } from "./examiner-process.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { tooManyModules } from "./linking.ts";
 import { modulesFor } from "./module-graph.ts";
-import type { Examination, SandboxLimits, ScriptFault, ScriptTables } from "./sandbox.ts";
+import type {
+  Examination,
+  ReplayOutcome,
+  SandboxLimits,
+  ScriptFault,
+  ScriptTables,
+} from "./sandbox.ts";
 
 /** Of processor time, for a first try: a good script takes about ten. */
 const quickMs = 100;
@@ -57,6 +64,24 @@ export class Examiner {
     tables: ScriptTables,
     isWanted: () => boolean = () => true,
   ): Promise<Examination> {
+    return this.#ask(host, tables, isWanted);
+  }
+
+  /** Calls a script with requests that failed, instead of its tests: a `ReplayScript`. */
+  async replay(
+    host: string,
+    tables: ScriptTables,
+    requests: readonly FailedRequest[],
+  ): Promise<readonly ReplayOutcome[] | null> {
+    return (await this.#ask(host, tables, () => true, requests)).replayed ?? null;
+  }
+
+  #ask(
+    host: string,
+    tables: ScriptTables,
+    isWanted: () => boolean,
+    requests?: readonly FailedRequest[],
+  ): Promise<Examination> {
     const source = tables.script.get(host);
     const script = new Map(source === undefined ? [] : [[host, source]]);
     const module = source === undefined ? new Map() : modulesFor(source, tables.module);
@@ -68,6 +93,7 @@ export class Examiner {
       tables: { script, module, setting: tables.setting },
       limits: this.#limits,
       budgetMs: quickMs,
+      ...(requests === undefined ? {} : { requests }),
     };
     const queue = this.#slowHosts.has(host) ? this.#slow : this.#quick;
     queue.add(host, { message, isWanted, resolve });

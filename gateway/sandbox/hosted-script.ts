@@ -4,6 +4,7 @@
  */
 import type { Exchange } from "../engine/engine.ts";
 import type { ScriptReport, Source } from "../state/index.ts";
+import { Failures } from "./failures.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
 import type { Journal } from "./journal.ts";
 import { loadTimeoutFactor } from "./limits.ts";
@@ -16,6 +17,7 @@ import {
   readOutput,
 } from "./output.ts";
 import type { ProcessorTime } from "./processor-time.ts";
+import { requestText } from "./request-text.ts";
 import { Rest, restMs } from "./rest.ts";
 import type { Script, Steering } from "./sandbox.ts";
 import type { Arguments, ScriptIsolate, Settings } from "./script-isolate.ts";
@@ -75,6 +77,7 @@ export class HostedScript implements Script {
   #calls = 0;
   #errors = 0;
   #lastError: string | null = null;
+  readonly #failures = new Failures();
 
   constructor(host: string, source: Source, housing: ScriptHousing) {
     this.host = host;
@@ -123,12 +126,12 @@ export class HostedScript implements Script {
 
   onRequest(exchange: Exchange<unknown>, steering: Steering): void {
     if (!this.#hasOnRequest) return;
-    this.#calls += 1;
+    this.#count(exchange);
     // Of a script that ran before on this request, for the host that was asked for.
     const { upstream, hashKey, headers } = steering;
     const { host } = exchange;
+    const given = requestText(exchange, headers === "" ? exchange.rawHeaders : headers);
     try {
-      const given = asText(exchange, headers === "" ? exchange.rawHeaders : headers);
       const text = this.#call("onRequest", [given]);
       if (text === "") return;
       const changes = this.#read(text);
@@ -144,6 +147,7 @@ export class HostedScript implements Script {
         return;
       }
       this.#failed(error);
+      this.#failures.failed(this.#errors, exchange.clientAddress, given, null);
       steering.upstream = upstream;
       steering.hashKey = hashKey;
       if (this.#skipsOnError) return;
@@ -154,32 +158,42 @@ export class HostedScript implements Script {
   onResponse(exchange: Exchange<unknown>): void {
     // The second: an exchange outlived the version of its script.
     if (!this.#hasOnResponse || (this.#isRetired && this.#isolate === null)) return;
-    this.#calls += 1;
+    this.#count(exchange);
+    const { status, rawResponseHeaders: rawHeaders } = exchange;
+    const request = requestText(exchange, exchange.rawHeaders);
     try {
-      const { status, rawResponseHeaders } = exchange;
-      const text = this.#call("onResponse", [
-        status,
-        rawResponseHeaders,
-        asText(exchange, exchange.rawHeaders),
-      ]);
+      const text = this.#call("onResponse", [status, rawHeaders, request]);
       if (text !== "") applyToResponse(this.#read(text), exchange);
     } catch (error) {
       this.#failed(error);
+      const answer = { status, rawHeaders };
+      this.#failures.failed(this.#errors, exchange.clientAddress, request, answer);
+    }
+  }
+
+  #count(exchange: Exchange<unknown>): void {
+    this.#calls += 1;
+    if (this.#calls >= this.#failures.nextLook) {
+      this.#failures.look(this.#calls, exchange.clientAddress);
     }
   }
 
   refuseRewrite(exchange: Exchange<unknown>, message: string): void {
     this.#record(`scripts/${this.host}: ${message}`);
+    const request = requestText(exchange, exchange.rawHeaders);
+    this.#failures.failed(this.#errors, exchange.clientAddress, request, null);
     exchange.fail(508, "rewrite_loop", message);
   }
 
   report(): ScriptReport {
+    const failed = this.#failures.report(this.#calls);
     return {
       host: this.host,
       version: this.version,
       calls: this.#calls,
       errors: this.#errors,
       lastError: this.#lastError,
+      ...(failed === null ? {} : { failed }),
     };
   }
 
@@ -345,15 +359,4 @@ export class HostedScript implements Script {
     this.#lastError = message;
     this.#housing.journal.failed(this.host, this.version, message);
   }
-}
-
-/**
- * The request as one string: a string of its own for each field costs more to bring into an isolate
- * than taking this one apart there. The grammar of heads keeps line feeds out of every field.
- */
-function asText(exchange: Exchange<unknown>, headers: string): string {
-  const { method, scheme, host, path, query, clientAddress, id } = exchange;
-  // Mostly the two are the same.
-  const raw = exchange.rawPath === path ? "" : exchange.rawPath;
-  return `${method}\n${scheme}\n${host}\n${path}\n${raw}\n${query}\n${clientAddress}\n${id}\n${headers}`;
 }

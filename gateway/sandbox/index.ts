@@ -7,8 +7,8 @@ import { IsolateSandbox, type SandboxOptions } from "./isolate-sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 export { checkScript, examineScript } from "./check.ts";
-export type { Declared, Rollout, Schedule, Threshold } from "./declared.ts";
-export { defaultThreshold } from "./declared.ts";
+export type { Declared, Rollout, Schedule, TakeBackRule, Threshold } from "./declared.ts";
+export { defaultTakeBack } from "./declared.ts";
 export { Examiner } from "./examiner.ts";
 export { describeFault } from "./faults.ts";
 export type { SandboxOptions } from "./isolate-sandbox.ts";
@@ -19,6 +19,8 @@ export type {
   Examination,
   ExamineScript,
   FailedCase,
+  ReplayOutcome,
+  ReplayScript,
   Sandbox,
   SandboxLimits,
   Script,

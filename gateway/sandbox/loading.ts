@@ -127,7 +127,7 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
     () => entry.replaceSettings.apply(undefined, [options.settings]),
   );
 
-  const { main, resolve, parts, syntax } = yield* compileAll(options);
+  const { main, resolve, parts, syntax, canRefuse } = yield* compileAll(options);
   try {
     yield* step(
       () => main.instantiateSync(context, resolve),
@@ -146,7 +146,7 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
     () => register.applySync(undefined, [namespace, options.reader ? 1 : 0], limit),
     () => register.apply(undefined, [namespace, options.reader ? 1 : 0], limit),
   );
-  return { entry, syntax, ...readExports(options.key, String(output)) };
+  return { entry, syntax, ...readExports(options.key, String(output), canRefuse) };
 }
 
 /** Compiles the script and everything that it imports. */
@@ -157,6 +157,7 @@ function* compileAll(options: LoadOptions): Generator<
     readonly resolve: (specifier: string, importer: ivm.Module) => ivm.Module;
     readonly parts: Iterable<Part>;
     readonly syntax: Syntax | null;
+    readonly canRefuse: boolean;
   },
   void
 > {
@@ -201,10 +202,15 @@ function* compileAll(options: LoadOptions): Generator<
     resolve: moduleOf,
     parts: parts.values(),
     syntax: script ?? null,
+    canRefuse: syntaxes.size === 0 || [...syntaxes.values()].some(({ refuses }) => refuses),
   };
 }
 
-function readExports(key: string, text: string): Omit<Loaded, "entry" | "syntax"> {
+function readExports(
+  key: string,
+  text: string,
+  canRefuse: boolean,
+): Omit<Loaded, "entry" | "syntax"> {
   const { logs, error, rest } = readOutput(text);
   if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
   try {
@@ -215,7 +221,7 @@ function readExports(key: string, text: string): Omit<Loaded, "entry" | "syntax"
       match: parseMatch(match),
       hasOnRequest: !rest.startsWith("R"),
       hasOnResponse: !rest.startsWith("N"),
-      declared: parseDeclared({ onError, rollout, schedule, takeBack }),
+      declared: parseDeclared({ onError, rollout, schedule, takeBack, canRefuse }),
       tests,
       logs,
     };

@@ -3,7 +3,14 @@
  * types only; what runs inside an isolate never touches an object of the gateway's.
  */
 import type { Exchange } from "../engine/engine.ts";
-import type { Json, ScriptReport, SiteNames, Source, Trial } from "../state/index.ts";
+import type {
+  FailedRequest,
+  Json,
+  ScriptReport,
+  SiteNames,
+  Source,
+  Trial,
+} from "../state/index.ts";
 import type { Declared } from "./declared.ts";
 
 /** Where a script is wrong. Lines and columns count from 1; 0 when unknown. */
@@ -111,7 +118,22 @@ export interface Examination {
   readonly declared: Declared | null;
   /** How many cases of its `tests` passed. */
   readonly passed: number;
+  /** What became of the requests that it was called with instead of its tests. */
+  readonly replayed?: readonly ReplayOutcome[];
 }
+
+/** What a version does with a request: lets it go on, answers it, or fails. */
+export type ReplayOutcome = "passed" | "answered" | "failed";
+
+/**
+ * Calls a script of these tables with requests on which some version failed, where it does no harm. Resolves
+ * to what became of the first of them, in their order; `null` when it does not load or takes too long. Does not reject.
+ */
+export type ReplayScript = (
+  host: string,
+  tables: ScriptTables,
+  requests: readonly FailedRequest[],
+) => Promise<readonly ReplayOutcome[] | null>;
 
 /**
  * Compiles and evaluates a script with its modules in a throw-away isolate and runs the cases of its

@@ -27,7 +27,12 @@ export interface Syntax {
   readonly wholes: ReadonlyMap<string, number>;
   /** Where each of its `tests` begins and ends, as far as it writes them out as a list. */
   readonly cases: readonly (readonly [number, number])[];
+  /** Whether it names something that can end a request. */
+  readonly refuses: boolean;
 }
+
+/** By these, or by all globals in one, a script can end a request. */
+const verdicts: ReadonlySet<string> = new Set(["deny", "respond", "redirect", "globalThis"]);
 
 /** Reads sources, and remembers what it found in the last ones: many scripts share a large module. */
 export class SyntaxReader {
@@ -78,13 +83,14 @@ export function strangeExport(
 function readSyntax(text: string): Syntax {
   try {
     const program = parse(text, { ecmaVersion: "latest", sourceType: "module" });
-    return { problem: refusedIn(program), ...exportsOf(program), cases: casesOf(program) };
+    return { ...findIn(program), ...exportsOf(program), cases: casesOf(program) };
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     const index = "pos" in error ? Number(error.pos) : 0;
     const end = error.message.lastIndexOf(" (");
     const message = `SyntaxError: ${end === -1 ? error.message : error.message.slice(0, end)}`;
-    return { problem: { index, message }, exports: new Map(), wholes: new Map(), cases: [] };
+    const problem = { index, message };
+    return { problem, exports: new Map(), wholes: new Map(), cases: [], refuses: true };
   }
 }
 
@@ -133,9 +139,10 @@ function casesOf(program: Program): readonly (readonly [number, number])[] {
   return [];
 }
 
-/** The first of the program's nodes, in the order of the text, that a script may not have. */
-function refusedIn(program: Program): Found | null {
+/** `problem`: the first of the program's nodes, in the order of the text, that a script may not have. */
+function findIn(program: Program): Pick<Syntax, "problem" | "refuses"> {
   let first: Found | null = null;
+  let refuses = false;
   // Without recursion: what the parser could nest must not be too deep for this.
   const open: AnyNode[] = [program];
   for (let node = open.pop(); node !== undefined; node = open.pop()) {
@@ -143,12 +150,31 @@ function refusedIn(program: Program): Found | null {
     if (message !== null && (first === null || node.start < first.index)) {
       first = { index: node.start, message };
     }
+    if (node.type === "Identifier" && verdicts.has(node.name)) refuses = true;
+    const name = nameOnly(node);
     for (const value of Object.values(node)) {
+      // What is called so: `expect: { deny: 403 }` refuses nothing.
+      if (value === name) continue;
       if (Array.isArray(value)) for (const each of value) if (isNode(each)) open.push(each);
       if (isNode(value)) open.push(value);
     }
   }
-  return first;
+  return { problem: first, refuses };
+}
+
+/** The part of a node that only names a property; `null` when it has none. */
+function nameOnly(node: AnyNode): AnyNode | null {
+  switch (node.type) {
+    case "MemberExpression":
+      return node.computed ? null : node.property;
+    case "Property":
+      return node.computed || node.shorthand ? null : node.key;
+    case "MethodDefinition":
+    case "PropertyDefinition":
+      return node.computed ? null : node.key;
+    default:
+      return null;
+  }
 }
 
 function isNode(value: unknown): value is AnyNode {

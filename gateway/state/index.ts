@@ -32,6 +32,8 @@ export { HostIndex } from "./host-index.ts";
 export type { Closed, LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
 export { maxRolloutSteps, maxStepMs } from "./life.ts";
 export type {
+  FailedRequest,
+  FailureEvidence,
   InsideWords,
   LastWords,
   ListeningAddress,

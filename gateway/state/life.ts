@@ -36,6 +36,8 @@ export interface LifeDocument {
   readonly index: number;
   /** What gets the requests; `null`: no script. */
   readonly live: string | null;
+  /** When it came to all requests, in milliseconds since the epoch. Not known of what earlier gateways wrote. */
+  readonly liveSince?: number;
   /** What was live before it, to be taken back to; `null` when there is none. */
   readonly before: string | null;
   readonly next: NextVersion | null;

@@ -106,6 +106,27 @@ export interface ScriptReport {
   readonly calls: number;
   readonly errors: number;
   readonly lastError: string | null;
+  /** Only when something failed of late. Stays in memory: it has what clients sent. */
+  readonly failed?: FailureEvidence;
+}
+
+/** Whose calls of a version failed in a worker. Clients are addresses, IPv6 ones by their /64. */
+export interface FailureEvidence {
+  /** With the number of the last error of each, counted as `errors` is. */
+  readonly clients: readonly (readonly [client: string, error: number])[];
+  /** Some of those that called it lately, whatever came of it. */
+  readonly callers: readonly string[];
+  readonly samples: readonly FailedRequest[];
+}
+
+/** A request on which a version failed. */
+export interface FailedRequest {
+  /** The number of the error. */
+  readonly error: number;
+  /** As the script saw it: method, scheme, host, path, raw path, query, client, id, a line each, and headers. */
+  readonly request: string;
+  /** The answer on which `onResponse` failed; `null`: the request failed. */
+  readonly response: { readonly status: number; readonly rawHeaders: string } | null;
 }
 
 export interface WorkerReport {

@@ -206,7 +206,7 @@ for (const kind of consulKinds())
       const domain = `wild${newHost()}`;
       const [gateway] = gateways;
       if (gateway === undefined) throw new Error("two gateways");
-      await put(`*.${domain}`, failsAt("one"));
+      await put(`*.${domain}`, says("one"));
       await everywhere("the first is live", `a.${domain}`, says200("one"));
       await put(`*.${domain}`, failsAt("two"));
       await everywhere("the second is live", `b.${domain}`, says200("two"));
@@ -220,7 +220,7 @@ for (const kind of consulKinds())
     it("a version that fails is taken back on both gateways, once, and is not tried again", async () => {
       const host = newHost();
       const key_ = `sluice/scripts/${host}`;
-      await put(host, failsAt("one"));
+      await put(host, says("one"));
       await everywhere("the first is live", host, says200("one"));
       await put(host, failsAt("two"));
       await everywhere("the second is live", host, says200("two"));
@@ -356,6 +356,105 @@ for (const kind of consulKinds())
       const { stdout } = await runSluice(["script", "status", "--consul", scene.consul.url]);
       expect(stdout).to.match(new RegExp(`${host} .* fails too often \\(6 errors in \\d+ calls`));
       says200("only")(await ask(gateway, host));
+    });
+
+    /** Lets pass whoever brings a token. */
+    const loose = `export default function ({ headers }) {
+      if (!headers.has("authorization")) return deny(401);
+    }`;
+    /** Reads the token, and fails where it cannot. */
+    const guard = (more = "") => `${more}
+      export default function ({ headers }) {
+        const [, claims] = (headers.get("authorization") ?? "").split(".");
+        if (JSON.parse(crypto.base64Decode(claims)).role !== "admin") return deny(403);
+      }`;
+    const bearer = (claims: string) => `Bearer e30=.${btoa(claims)}.c2lnbmVk`;
+    const asks = async (gateway: TestGateway, host: string, token: string, from = "127.0.0.1") => {
+      const agent = new Agent({ localAddress: from });
+      const headers = { authorization: token };
+      return (await gateway.request({ host, headers, agent })).status;
+    };
+    const admin = bearer(`{"role":"admin"}`);
+    const malformed = "Bearer malformed";
+    /** The guard after the version that lets more pass, on both gateways. */
+    async function guarded(more = ""): Promise<string> {
+      const host = newHost();
+      await scene.writes.put(`hosts/${host}`, { paths: { "/": "home" } });
+      for (const [text, status] of [
+        [loose, 200],
+        [guard(more), 403],
+      ] as const) {
+        await put(host, text);
+        for (const gateway of gateways) {
+          await eventually("it is live", async () =>
+            expect(await asks(gateway, host, bearer("{}"))).to.equal(status),
+          );
+        }
+      }
+      return host;
+    }
+
+    for (const [who, addresses] of [
+      ["one client", ["127.0.0.1"]],
+      ["three clients", ["127.0.0.2", "127.0.0.3", "127.0.0.4"]],
+    ] as const)
+      it(`a rule that reads tokens stays on both gateways when ${who} send what is none`, async () => {
+        const host = await guarded();
+        const [gateway] = gateways;
+        if (gateway === undefined) throw new Error("two gateways");
+        for (let each = 0; each < 6; each += 1) {
+          const from = addresses[each % addresses.length];
+          expect(await asks(gateway, host, malformed, from)).to.equal(500);
+        }
+        const told = () =>
+          gateway.records.filter(
+            ({ key: of, msg }) =>
+              of === `sluice/scripts/${host}` && /fails too often and stays/.test(msg),
+          );
+        await eventually("it is said", async () => expect(told()).to.have.lengthOf(1));
+        expect(told()[0]?.msg).to.contain("the version before it lets pass what it fails on");
+        const { failing } = (await statusOf(gateway, host))?.life ?? {};
+        expect(failing).to.match(/errors in \d+ calls.*lets pass what it fails on/);
+        const { stdout } = await runSluice(["script", "status", "--consul", scene.consul.url]);
+        expect(stdout).to.match(new RegExp(`${host} .* fails too often \\(.*lets pass what it`));
+        for (const each of gateways) {
+          expect(await asks(each, host, malformed)).to.equal(500);
+          expect(await asks(each, host, bearer("{}"))).to.equal(403);
+          expect(await asks(each, host, admin)).to.equal(200);
+        }
+        expect((await outcomes(host))[0]).to.equal("live");
+        const shown = JSON.stringify(await gateway.status());
+        expect(shown, "nothing that clients sent").to.not.contain(malformed);
+      });
+
+    it("a rule that reads tokens is taken back to a looser one where it says so", async () => {
+      const host = await guarded("export const takeBack = { open: true };");
+      const [gateway] = gateways;
+      if (gateway === undefined) throw new Error("two gateways");
+      for (let each = 0; each < 6; each += 1) await asks(gateway, host, malformed);
+      for (const each of gateways) {
+        await eventually("the looser one is live", async () =>
+          expect(await asks(each, host, malformed)).to.equal(200),
+        );
+      }
+    });
+
+    it("a rewriting rule that fails for everybody is taken back on both gateways, though one address asks", async () => {
+      const host = newHost();
+      await scene.writes.put(`hosts/${host}`, { paths: { "/": "home" } });
+      const rewrite = (path: string) =>
+        `export default (request) => { request.path = ${path} + request.path; };`;
+      await put(host, rewrite('"/v1"'));
+      await everywhere("the first is live", host, ({ status }) => expect(status).to.equal(200));
+      await put(host, rewrite("request.undefined.value"));
+      await everywhere("the second is live", host, ({ status }) => expect(status).to.equal(500));
+      const [gateway] = gateways;
+      if (gateway === undefined) throw new Error("two gateways");
+      for (let each = 0; each < 6; each += 1) await ask(gateway, host);
+      await everywhere("the first is live again", host, ({ status }) =>
+        expect(status).to.equal(200),
+      );
+      expect((await outcomes(host)).slice(0, 2)).to.deep.equal(["live", "taken back"]);
     });
 
     it("an agreement that was imported from another Consul stops no new version", async () => {

@@ -1,0 +1,108 @@
+/**
+ * Calls a version with requests that failed, in the isolate that it was loaded into, and says what became of
+ * each. For the process that examines sources; nothing of it reaches a client or an origin.
+ */
+import { RequestTarget as Target } from "../engine/request-target.ts";
+import type { FailedRequest } from "../state/index.ts";
+import { callWithin, readResult } from "./case-run.ts";
+import type { Loaded } from "./loading.ts";
+import { matchesExchange } from "./match.ts";
+import { applyToRequest, applyToResponse, type RequestTarget } from "./output.ts";
+import { readRequestText } from "./request-text.ts";
+import type { ReplayOutcome } from "./sandbox.ts";
+
+/** So many requests are tried. */
+export const maxReplayed = 4;
+
+export interface ReplayOptions {
+  readonly loaded: Loaded;
+  readonly key: string;
+  /** Told before each request, which count from 1; what it throws ends the replay. */
+  readonly onRequest: (number: number) => void;
+  /** Of one call: the limit that the script will run with. */
+  readonly timeoutMs: number;
+}
+
+export async function replayAll(
+  requests: readonly FailedRequest[],
+  options: ReplayOptions,
+): Promise<readonly ReplayOutcome[]> {
+  const outcomes: ReplayOutcome[] = [];
+  for (const request of requests.slice(0, maxReplayed)) {
+    options.onRequest(outcomes.length + 1);
+    outcomes.push(await replay(request, options));
+  }
+  return outcomes;
+}
+
+async function replay(failed: FailedRequest, options: ReplayOptions): Promise<ReplayOutcome> {
+  const { loaded, key, timeoutMs } = options;
+  const { request, response } = failed;
+  const { entry, match, hasOnRequest, hasOnResponse } = loaded;
+  try {
+    if (response !== null) {
+      if (!hasOnResponse) return "passed";
+      const { status, rawHeaders } = response;
+      const text = await callWithin(entry.onResponse, [status, rawHeaders, request], timeoutMs);
+      applyToResponse(readResult(key, text), unseen);
+      return "passed";
+    }
+    const { method, path, host, target } = readRequestText(request);
+    if (!hasOnRequest || !matchesExchange(match, { method, path })) return "passed";
+    const replayed = new Replayed(target, host);
+    const text = await callWithin(entry.onRequest, [request], timeoutMs);
+    applyToRequest(readResult(key, text), replayed, { upstream: "", hashKey: "", headers: "" });
+    return replayed.isAnswered ? "answered" : "passed";
+  } catch (error) {
+    if (error instanceof Error) return "failed";
+    throw error;
+  }
+}
+
+const unseen = {
+  setResponseHeader: () => {},
+  addResponseHeader: () => {},
+  removeResponseHeader: () => {},
+};
+
+/** As much of a request as a script may change, which checks what it is given as an exchange does. */
+class Replayed implements RequestTarget {
+  isAnswered = false;
+  readonly #target = new Target("normal");
+
+  constructor(target: string, host: string) {
+    this.#target.begin(target, host);
+  }
+
+  get path(): string {
+    return this.#target.path;
+  }
+
+  set path(value: string) {
+    this.#target.path = value;
+  }
+
+  get query(): string {
+    return this.#target.query;
+  }
+
+  set query(value: string) {
+    this.#target.query = value;
+  }
+
+  get authority(): string {
+    return this.#target.authority;
+  }
+
+  set authority(value: string) {
+    this.#target.authority = value;
+  }
+
+  setHeader(): void {}
+
+  removeHeader(): void {}
+
+  answer(): void {
+    this.isAnswered = true;
+  }
+}
