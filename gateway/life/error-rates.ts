@@ -35,6 +35,8 @@ interface Track {
 /** More than any threshold needs. */
 const maxClients = 64;
 const maxSamples = 4;
+/** Of all versions: each has up to 40 kB. */
+const maxAllSamples = 400;
 
 export class ErrorRates {
   readonly #thresholdOf: (version: string) => Threshold;
@@ -74,6 +76,11 @@ export class ErrorRates {
       track.samples = track.samples.filter(({ atMs }) => !isOver(atMs));
     }
     this.#tracks = tracks;
+    let left = maxAllSamples;
+    for (const track of tracks.values()) {
+      if (track.samples.length > left) track.samples = track.samples.slice(0, left);
+      left -= track.samples.length;
+    }
   }
 
   /** Those beyond the threshold, in the window up to the last `take`. */

@@ -13,6 +13,17 @@ import { type Served, Service, type Wanted } from "./service.ts";
 /** How long a source may be older than what was decided for before that is looked into. */
 const doubtMs = 5_000;
 
+/** The one that is live, one on trial, and what was either just before. */
+const maxStaying = 4;
+
+interface Staying {
+  readonly why: string;
+  /** Each reason to stay is news once. */
+  readonly said: Set<string>;
+  /** How it fails, as long as it does. */
+  readonly reason: string | null;
+}
+
 /** What would serve in the place of a version. */
 export interface WayBack {
   /** The version before it; `null`: none. */
@@ -36,12 +47,8 @@ export class HostLife {
   readonly fetches = new Fetches();
   readonly #windows = new Map<string, Window>();
   readonly #findings = new Findings();
-  /** A version that fails too often and is not taken back; `reason`: as long as it does. */
-  #staying: {
-    readonly version: string;
-    readonly why: string;
-    readonly reason: string | null;
-  } | null = null;
+  /** Versions that fail too often and are not taken back, the one that was found last at the end. */
+  readonly #staying = new Map<string, Staying>();
   #doubtSinceMs: number | null = null;
   #isInDoubt = false;
   #isWriting = false;
@@ -153,23 +160,31 @@ export class HostLife {
 
   /** A version fails too often and is not taken back. Returns whether that is news. */
   stays(version: string, why: string, reason: string): boolean {
-    const isNews = this.#staying?.version !== version || this.#staying.why !== why;
-    this.#staying = { version, why, reason };
+    const said = this.#staying.get(version)?.said ?? new Set();
+    const isNews = !said.has(why);
+    this.#staying.delete(version);
+    this.#staying.set(version, { why, reason, said: said.add(why) });
+    for (const oldest of this.#staying.keys()) {
+      if (this.#staying.size <= maxStaying) break;
+      this.#staying.delete(oldest);
+    }
     return isNews;
   }
 
   /** Which versions fail too often now. */
   failsNow(versions: ReadonlySet<string>): void {
-    if (this.#staying === null || versions.has(this.#staying.version)) return;
-    this.#staying = { ...this.#staying, reason: null };
+    for (const [version, staying] of this.#staying) {
+      if (!versions.has(version)) this.#staying.set(version, { ...staying, reason: null });
+    }
   }
 
   /** How the version that is live, or has a share, fails, and why it stays all the same. */
   failing(agreed: LifeDocument | null): string | null {
-    const { version = null, why = "", reason = null } = this.#staying ?? {};
-    if (reason === null || agreed === null) return null;
-    if (version === agreed.live) return `${reason}; ${why}`;
-    return version === agreed.next?.version ? `in its rollout: ${reason}; ${why}` : null;
+    const say = (version: string | null | undefined, where: string) => {
+      const { why = "", reason = null } = this.#staying.get(version ?? "") ?? {};
+      return reason === null ? null : `${where}${reason}; ${why}`;
+    };
+    return say(agreed?.live, "") ?? say(agreed?.next?.version, "in its rollout: ");
   }
 
   /**

@@ -24,7 +24,10 @@ export function reasonToStay({ mustRefuse, failing, before }: Comparison): strin
   }
   if (!mustRefuse) return null;
   if (before.includes("passed")) return "the version before it lets pass what it fails on";
-  return isShown ? null : incomparable;
+  if (!isShown) return incomparable;
+  // They would get no further, and others perhaps would.
+  const isNoUse = concerned.every((outcome) => outcome === "failed" || outcome === "refused");
+  return isNoUse ? "the version before it refuses what it fails on" : null;
 }
 
 const incomparable =

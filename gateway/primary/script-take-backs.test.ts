@@ -125,10 +125,31 @@ for (const kind of consulKinds())
         });
       });
 
-    it("a rule that refuses is taken back to a version that refuses what it fails on", async () => {
-      const strict = `export default ({ path }) => path === "/bad" ? deny(400) : undefined;`;
-      const { host, a } = await failSecond(strict, guard());
-      await eventually("it is taken back", async () => expect(live(a, host)).to.equal(strict));
+    const atBad = (verdict: string) =>
+      `export default ({ path }) => path === "/bad" ? ${verdict} : undefined;`;
+
+    it("a rule that refuses is taken back to a version that answers what it fails on", async () => {
+      const before = atBad('redirect("/good")');
+      const { host, a } = await failSecond(before, guard());
+      await eventually("it is taken back", async () => expect(live(a, host)).to.equal(before));
+    });
+
+    it("a rule that refuses stays where the version before refuses what it fails on, and perhaps less", async () => {
+      const { host, a } = await failSecond(atBad("deny(400)"), guard());
+      await saysStays(a, "the version before it refuses what it fails on");
+      expect(live(a, host)).to.equal(guard());
+    });
+
+    it("a version on trial and the one that is live may fail side by side, and each is said once", async () => {
+      const host = newHost();
+      const node = newNode("a");
+      const texts = [guard(), guard(`export const rollout = { percent: 5, steps: ["10m"] };`)];
+      for (const text of texts) await bring(host, text, [node]);
+      node.reports = texts.flatMap((text) => failures(host, text));
+      for (let each = 0; each < 5; each += 1) clock.advance(1_000);
+      const said = node.lines.filter((line) => /fails too often and stays/.test(line));
+      expect(said).to.have.lengthOf(2);
+      expect(node.status(host).failing).to.match(/^6 errors .*no version to take it back to$/);
     });
 
     it("a version is not taken back for requests on which the version before fails too", async () => {

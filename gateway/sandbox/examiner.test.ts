@@ -93,11 +93,13 @@ describe("an examiner", function () {
       export const onResponse = () => {};
       export const tests = [{ expect: { deny: 400 } }];`;
     expect(await replay(given(refuses)), "its tests do not run").to.deep.equal([
-      "answered",
+      "refused",
       "passed",
     ]);
     const other = `export const match = { paths: ["/x"] }; export default () => deny(400);`;
     expect(await replay(given(other))).to.deep.equal(["passed", "passed"]);
+    const answers = `export default ({ path }) => path === "/bad" ? redirect("/") : respond({});`;
+    expect((await replay(given(answers)))?.[0]).to.equal("answered");
     expect(await replay(given("export default () => { for (;;); };"))).to.deep.equal([
       "failed",
       "passed",

@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { Failures, networkOf } from "./failures.ts";
+import type { ScriptReport } from "../state/index.ts";
+import { Failures, networkOf, SampleBudget } from "./failures.ts";
 
 const request = (path: string, headers = "host: a") =>
   `GET\nhttp\na\n${path}\n\n\n192.0.2.1\nid\n${headers}`;
@@ -64,6 +65,30 @@ describe("the failures of a script in a worker", () => {
     expect(samples).to.have.lengthOf(2);
     expect(JSON.stringify(samples).length).to.be.below(2 * 2 * 20_000);
     expect(samples[0]?.request).to.match(/\r\nx-\d+: y$/);
+  });
+
+  it("are told with no more samples than one report may have, those of others the next time", () => {
+    const reports = Array.from({ length: 100 }, (_, at): ScriptReport => {
+      const failures = new Failures();
+      failures.failed(1, "a", request("/", "x: y\r\n".repeat(2_600)), null);
+      const counts = { calls: 1, errors: 1, lastError: "no" };
+      const failed = failures.report(1);
+      if (failed === null) throw new Error("it failed");
+      return { host: `h${at}`, version: "v", ...counts, failed };
+    });
+    const budget = new SampleBudget();
+    const told = new Set<string>();
+    for (let each = 0; each < 100; each += 1) {
+      const within = budget.within(reports);
+      expect(within).to.have.lengthOf(100);
+      expect(JSON.stringify(within).length).to.be.below(1_500_000);
+      for (const { host, failed } of within) {
+        expect(failed?.clients).to.have.lengthOf(1);
+        if (failed?.samples.length) told.add(host);
+      }
+    }
+    expect(told.size).to.equal(100);
+    expect(budget.within(reports.slice(0, 3))).to.deep.equal(reports.slice(0, 3));
   });
 
   it("are told with who calls, of which a busy script's calls are looked at now and then", () => {

@@ -2,7 +2,7 @@
  * Whose calls of one version fail in this worker, and a few of the requests, so that the primary can tell a broken
  * version from a client that breaks it. Bounded in all that it keeps; a call that does not fail costs a comparison.
  */
-import type { FailedRequest, FailureEvidence } from "../state/index.ts";
+import type { FailedRequest, FailureEvidence, ScriptReport } from "../state/index.ts";
 import { keptHeaders, keptText } from "./request-text.ts";
 
 /** Clients that are told apart: more than any version needs to be taken back. */
@@ -84,6 +84,35 @@ export class Failures {
       this.#samples = [];
     }
     return evidence;
+  }
+}
+
+/** What all samples of one report may have together, in characters. */
+const maxReported = 1_048_576;
+
+/** Takes samples out of reports that would be too long with them, in another order each time. */
+export class SampleBudget {
+  #turn = 0;
+
+  within(reports: readonly ScriptReport[]): readonly ScriptReport[] {
+    const failing = reports.filter(({ failed }) => failed !== undefined);
+    if (failing.length === 0) return reports;
+    this.#turn += 1;
+    const first = this.#turn % failing.length;
+    const left = new Set<ScriptReport>();
+    let room = maxReported;
+    for (const report of [...failing.slice(first), ...failing.slice(0, first)]) {
+      for (const { request, response } of report.failed?.samples ?? []) {
+        room -= request.length + (response?.rawHeaders.length ?? 0);
+      }
+      if (room < 0) left.add(report);
+    }
+    if (left.size === 0) return reports;
+    return reports.map((report) =>
+      report.failed !== undefined && left.has(report)
+        ? { ...report, failed: { ...report.failed, samples: [] } }
+        : report,
+    );
   }
 }
 

@@ -6,6 +6,7 @@
 import type { Exchange } from "../engine/engine.ts";
 import { HostIndex, type ScriptReport, SiteNames, type Source } from "../state/index.ts";
 import { type Blank, createBlank } from "./blank.ts";
+import { SampleBudget } from "./failures.ts";
 import { HostedScript, type ScriptHousing } from "./hosted-script.ts";
 import { Journal } from "./journal.ts";
 import { defaultSandboxLimits } from "./limits.ts";
@@ -72,6 +73,7 @@ export class IsolateSandbox implements Sandbox {
   /** Scripts that have an isolate, retired ones included. */
   readonly #open = new Set<HostedScript>();
   readonly #retired: { readonly script: HostedScript; readonly untilMs: number }[] = [];
+  readonly #samples = new SampleBudget();
   #ticks = 0;
   /** What `#ticks` was when idle isolates were looked for, the last time and the time before. */
   #ticksSeen: readonly [number, number] = [0, 0];
@@ -173,7 +175,7 @@ export class IsolateSandbox implements Sandbox {
   }
 
   reports(): readonly ScriptReport[] {
-    return Array.from(this.#all(), (script) => script.report());
+    return this.#samples.within(Array.from(this.#all(), (script) => script.report()));
   }
 
   dispose(): void {

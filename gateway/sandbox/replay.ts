@@ -2,6 +2,7 @@
  * Calls a version with requests that failed, in the isolate that it was loaded into, and says what became of
  * each. For the process that examines sources; nothing of it reaches a client or an origin.
  */
+import type { Answer } from "../engine/engine.ts";
 import { RequestTarget as Target } from "../engine/request-target.ts";
 import type { FailedRequest } from "../state/index.ts";
 import { callWithin, readResult } from "./case-run.ts";
@@ -52,7 +53,8 @@ async function replay(failed: FailedRequest, options: ReplayOptions): Promise<Re
     const replayed = new Replayed(target, host);
     const text = await callWithin(entry.onRequest, [request], timeoutMs);
     applyToRequest(readResult(key, text), replayed, { upstream: "", hashKey: "", headers: "" });
-    return replayed.isAnswered ? "answered" : "passed";
+    if (replayed.status === 0) return "passed";
+    return replayed.status < 400 ? "answered" : "refused";
   } catch (error) {
     if (error instanceof Error) return "failed";
     throw error;
@@ -67,7 +69,8 @@ const unseen = {
 
 /** As much of a request as a script may change, which checks what it is given as an exchange does. */
 class Replayed implements RequestTarget {
-  isAnswered = false;
+  /** Of its answer; 0 without one. */
+  status = 0;
   readonly #target = new Target("normal");
 
   constructor(target: string, host: string) {
@@ -102,7 +105,7 @@ class Replayed implements RequestTarget {
 
   removeHeader(): void {}
 
-  answer(): void {
-    this.isAnswered = true;
+  answer({ status }: Answer): void {
+    this.status = status;
   }
 }

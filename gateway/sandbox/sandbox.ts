@@ -122,8 +122,8 @@ export interface Examination {
   readonly replayed?: readonly ReplayOutcome[];
 }
 
-/** What a version does with a request: lets it go on, answers it, or fails. */
-export type ReplayOutcome = "passed" | "answered" | "failed";
+/** What a version does with a request: lets it go on, answers it, refuses it (400 and more), or fails. */
+export type ReplayOutcome = "passed" | "answered" | "refused" | "failed";
 
 /**
  * Calls a script of these tables with requests on which some version failed, where it does no harm. Resolves
