@@ -203,6 +203,13 @@ describe("the client of Consul", () => {
       code: "timeout",
       message: `Consul at ${server.url} does not answer: no answer to /v1/catalog/services within 50 ms`,
     });
+    // A caller's deadline for several reads in a row: the first hangs, the second begins after it.
+    const signal = AbortSignal.timeout(50);
+    for (let read = 0; read < 2; read += 1)
+      expect(await failure({ ...catalog, signal })).to.include({
+        code: "timeout",
+        message: `Consul at ${server.url} does not answer: no answer to /v1/catalog/services in time`,
+      });
     const call = await consul.api.kv.get({ key: "a", timeout: 50 } as never).catch((e) => e);
     expect(describeConsulError(call)).to.match(/^Consul does not answer: .*timed out/);
   });

@@ -22,7 +22,10 @@ export interface Query {
   readonly waitMs?: number;
   /** Whether a 404 is an answer (no such key), with `null` as its body. Default false. */
   readonly emptyWhenMissing?: boolean;
-  /** Ends the query: its connection is closed and the promise is rejected. */
+  /**
+   * Ends the query: its connection is closed and the promise is rejected. Aborted with a `TimeoutError`, as
+   * by `AbortSignal.timeout`, it says that Consul does not answer.
+   */
   readonly signal?: AbortSignal;
   /** The whole answer must be there by then. Default: never; a blocking query has a deadline of its caller's. */
   readonly withinMs?: number;
@@ -75,7 +78,11 @@ export class ConsulClient {
     const { withinMs } = query;
     const deadline = withinMs === undefined ? null : AbortSignal.timeout(withinMs);
     const signal = signalOf(query.signal, deadline);
-    if (signal?.aborted) throw new ConsulError("aborted", `${where}: taken back`);
+    const ended = (cause?: unknown) =>
+      isLate(signal)
+        ? this.#timeout(endpoint, deadline?.aborted ? `within ${withinMs} ms` : "in time", cause)
+        : new ConsulError("aborted", `${where}: taken back`, 0, cause);
+    if (signal?.aborted) throw ended();
     const context = new EventEmitter();
     const onAbort = () => context.emit("cancel");
     signal?.addEventListener("abort", onAbort, { once: true });
@@ -83,18 +90,18 @@ export class ConsulClient {
     try {
       response = await this.#transport._get(requestOf(query, context), takeAnyStatus);
     } catch (error) {
-      if (deadline?.aborted && !query.signal?.aborted) {
-        const waited = `no answer to ${endpoint} within ${withinMs} ms`;
-        const text = `Consul at ${this.url} does not answer: ${waited}`;
-        throw new ConsulError("timeout", text, 0, error);
-      }
-      if (signal?.aborted) throw new ConsulError("aborted", `${where}: taken back`, 0, error);
+      if (signal?.aborted) throw ended(error);
       const reason = error instanceof Error ? describeSocketError(error) : String(error);
       throw new ConsulError("unreachable", `${where}: ${reason}`, 0, error);
     } finally {
       signal?.removeEventListener("abort", onAbort);
     }
     return readAnswer(this.url, endpoint, response, query);
+  }
+
+  #timeout(endpoint: string, within: string, cause: unknown): ConsulError {
+    const text = `Consul at ${this.url} does not answer: no answer to ${endpoint} ${within}`;
+    return new ConsulError("timeout", text, 0, cause);
   }
 
   /** Closes the connections; the client can still be used. */
@@ -143,6 +150,12 @@ function signalOf(
 ): AbortSignal | undefined {
   if (deadline === null) return given;
   return given === undefined ? deadline : AbortSignal.any([given, deadline]);
+}
+
+/** Ended by a deadline, this read's or its caller's, and not because nobody wants the answer any more. */
+function isLate(signal: AbortSignal | undefined): boolean {
+  const reason: unknown = signal?.aborted ? signal.reason : null;
+  return reason instanceof DOMException && reason.name === "TimeoutError";
 }
 
 function requestOf(query: Query, context: EventEmitter): object {

@@ -66,7 +66,7 @@ export class Datacenters {
 
   async #learn(): Promise<void> {
     const { consul, log, emit, onOwn } = this.#options;
-    const own = await readOwnDatacenter(consul, this.#signal());
+    const own = await this.#inTime((signal) => readOwnDatacenter(consul, signal));
     if (own === null)
       log.warn(
         {},
@@ -88,7 +88,8 @@ export class Datacenters {
     const { consul, clock, log, emit } = this.#options;
     try {
       const changes: Change[] = [];
-      for (const name of await readDatacenters(consul, this.#signal())) {
+      const names = await this.#inTime((signal) => readDatacenters(consul, signal));
+      for (const name of names) {
         if (!this.#known.has(name))
           changes.push(...this.#set(name, { own: false, catalog: false }));
       }
@@ -107,8 +108,16 @@ export class Datacenters {
     return [{ kind: "datacenter", key, value }];
   }
 
-  #signal(): AbortSignal {
-    return AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(deadlineMs)]);
+  async #inTime<T>(read: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const attempt = new AbortController();
+    const cancel = this.#options.clock.after(deadlineMs, () =>
+      attempt.abort(new DOMException("Consul took too long", "TimeoutError")),
+    );
+    try {
+      return await read(AbortSignal.any([this.#stopping.signal, attempt.signal]));
+    } finally {
+      cancel();
+    }
   }
 }
 

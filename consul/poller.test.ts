@@ -64,11 +64,15 @@ describe("a poller", () => {
 
   it("has few queries under way at once, and gives up those that hang", async () => {
     const aborted: string[] = [];
+    const late: string[] = [];
     open(
       (key, signal) =>
         new Promise((_, reject) =>
           signal.addEventListener("abort", () => {
             aborted.push(key);
+            // Whoever polls tells a Consul that hangs from an answer that nobody wants any more.
+            if (signal.reason instanceof DOMException && signal.reason.name === "TimeoutError")
+              late.push(key);
             reject(new Error("gone"));
           }),
         ),
@@ -78,8 +82,10 @@ describe("a poller", () => {
     expect(asked).to.have.length(8);
     await pass(9_100);
     expect(aborted).to.contain("k0");
+    expect(late).to.contain("k0");
     poller.remove("k7");
     expect(aborted).to.contain("k7");
+    expect(late).not.to.contain("k7");
   });
 
   it("slows down while Consul fails", async () => {

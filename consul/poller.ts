@@ -96,7 +96,9 @@ export class Poller {
     this.#keys.set(key, now);
     const attempt = new AbortController();
     const abort = () => attempt.abort();
-    const cancel = this.#options.clock.after(this.#options.deadlineMs ?? 10_000, abort);
+    const cancel = this.#options.clock.after(this.#options.deadlineMs ?? 10_000, () =>
+      attempt.abort(new DOMException("The poll took too long", "TimeoutError")),
+    );
     const end = this.#ask(key, attempt.signal).finally(() => {
       cancel();
       this.#underWay.delete(key);

@@ -353,6 +353,20 @@ for (const kind of consulKinds())
       expect(heldKeys()).to.include.members(["host a.example", "host b.example", "service thumb"]);
     });
 
+    it("say of a Consul that hangs from the start that it does not answer", async () => {
+      consul.suspend();
+      try {
+        seen = observe(consul.url, { clock: fastClock(40) });
+        await until("it is stale", () => seen.sources.status().stale !== null);
+        expect(seen.sources.status().stale?.error).to.equal(
+          `Consul at ${consul.url} does not answer: no answer to /v1/agent/self in time`,
+        );
+      } finally {
+        consul.resume();
+      }
+      await answersAgain();
+    });
+
     it("notice a Consul that hangs, and take up again when it goes on", async () => {
       await operator.put("hosts/a.example", toWeb);
       // Its deadlines of a minute pass in a second or two.

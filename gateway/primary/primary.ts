@@ -399,7 +399,7 @@ export class Primary {
     const { stale, blind } = running.sources.status();
     if (running.replication.isOpen) return running.workers.notReady() ?? blind;
     return stale === null
-      ? "Consul's first answers are not complete"
+      ? `the first answers of Consul at ${this.#parts.consul.url} are not complete`
       : `Consul has not answered: ${stale.error}`;
   }
 
