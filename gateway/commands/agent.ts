@@ -1,8 +1,9 @@
 /** `sluice agent`: the embedded Consul-compatible agent as a process of its own. */
 import { startAgent } from "../../consul/embedded/index.ts";
 import { createLogger } from "../observability/logger.ts";
+import { cannotListen } from "../primary/index.ts";
 import { address, hosts, networks, oneOf, text } from "../settings-values.ts";
-import { readFlag } from "./command-error.ts";
+import { CommandError, readFlag } from "./command-error.ts";
 import { runPart } from "./run-part.ts";
 
 export async function runAgent(flags: Readonly<Record<string, unknown>>): Promise<number> {
@@ -22,5 +23,11 @@ export async function runAgent(flags: Readonly<Record<string, unknown>>): Promis
       : { checkAddresses: readFlag("--check-addresses", networks(), flags.checkAddresses) };
   const log = createLogger({ name: "sluice-agent", level });
   const options = { host, port, datacenter, log, ...dataDir, ...names, ...reach };
-  return runPart(() => startAgent(options), log);
+  const start = () =>
+    startAgent(options).catch((error: unknown) => {
+      if (!(error instanceof Error && "syscall" in error && error.syscall === "listen"))
+        throw error;
+      throw new CommandError(cannotListen("--http", { host, port }, error));
+    });
+  return runPart(start, log);
 }

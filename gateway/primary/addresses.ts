@@ -32,6 +32,35 @@ export interface BoundListener extends Listener {
 }
 
 /**
+ * Throws a `StartError` for two settings that want one port of one address: sockets that do not listen yet may share
+ * it, so that the system would blame another process, and later.
+ */
+export async function refuseSharedAddresses(
+  places: readonly Pick<Listener, "flag" | "address">[],
+): Promise<void> {
+  const before: { readonly flag: string; readonly host: string; readonly port: number }[] = [];
+  for (const { flag, address } of places) {
+    const { address: host } = await lookup(address.host).catch((error: unknown) => {
+      throw new StartError(cannotListen(flag, address, error as NodeJS.ErrnoException));
+    });
+    const { port } = address;
+    const other = before.find((one) => one.port === port && port !== 0 && overlap(one.host, host));
+    if (other !== undefined) {
+      throw new StartError(
+        `${flag} ${formatAddress(address)}: ${other.flag} listens there; name another address`,
+      );
+    }
+    before.push({ flag, host, port });
+  }
+}
+
+/** Of IP addresses: the one that stands for all of them takes what the others want. */
+function overlap(one: string, other: string): boolean {
+  if (one === other || one === "::" || other === "::") return true;
+  return isIP(one) === isIP(other) && (one === "0.0.0.0" || other === "0.0.0.0");
+}
+
+/**
  * Binds the addresses that workers accept on, without accepting: connections are refused until the first
  * worker listens. Throws a `StartError`; then none is left bound.
  */
@@ -105,9 +134,10 @@ export async function listenAdmin(
 /** In one line for the operator. */
 export function cannotListen(flag: string, address: Address, error: SocketError): string {
   const reasons: Readonly<Record<string, string>> = {
-    EADDRINUSE: "another process listens there already",
-    EACCES: "this user may not listen there",
-    EADDRNOTAVAIL: "this machine does not have that address",
+    EADDRINUSE: "another process listens there already; end it, or name another address",
+    EACCES: "this user may not listen there; name a port from 1024 on, or give it the right",
+    EADDRNOTAVAIL:
+      "this machine does not have that address; name one of its own, or 0.0.0.0 for all",
     ENOTFOUND: "no address has that name",
   };
   const reason = reasons[error.code ?? ""] ?? error.message;

@@ -1,5 +1,5 @@
 /** The door of the primary room: the control plane, and what it shows of itself. */
-export { StartError } from "./addresses.ts";
+export { cannotListen, StartError } from "./addresses.ts";
 export type { AdminAccess, AdminTls } from "./admin/access.ts";
 export { systemClock } from "./clock.ts";
 export type { PrimaryParts, Sources } from "./parts.ts";

@@ -239,7 +239,7 @@ describe("primary", function () {
       const primary = run({ flags: { [flag]: `127.0.0.1:${port}` } });
       expect(await primary.exit).to.equal(1);
       expect(primary.output).to.equal(
-        `sluice: --${flag} 127.0.0.1:${port}: another process listens there already\n`,
+        `sluice: --${flag} 127.0.0.1:${port}: another process listens there already; end it, or name another address\n`,
       );
     }
     await new Promise((resolve) => blocker.close(resolve));
@@ -258,6 +258,27 @@ describe("primary", function () {
     expect(primary.output).to.contain(
       `the gateway cannot serve: --http 127.0.0.1:${port}: another process listens there already`,
     );
+  });
+
+  it("names the setting when two of its own want one port, whose address stands for another's, too", async () => {
+    const held = new BoundSocket({ host: "127.0.0.1", port: 0 });
+    const { port } = held.address();
+    held.close();
+    const cases = [
+      [{ http: `127.0.0.1:${port}`, internal: `localhost:${port}` }, "internal", "http"],
+      [{ http: `127.0.0.1:${port}`, internal: `:${port}` }, "internal", "http"],
+      [{ http: `:${port}`, admin: `127.0.0.1:${port}` }, "admin", "http"],
+      [{ internal: `[::]:${port}`, admin: `127.0.0.1:${port}` }, "admin", "internal"],
+    ] as const;
+    for (const [flags, flag, other] of cases) {
+      const primary = run({ flags });
+      expect(await primary.exit).to.equal(1);
+      expect(primary.output).to.match(
+        new RegExp(
+          `^sluice: --${flag} \\S+:${port}: --${other} listens there; name another address\n$`,
+        ),
+      );
+    }
   });
 
   it("exits with 1 when workers cannot start at all", async () => {

@@ -20,6 +20,7 @@ import {
   closeListeners,
   listenAdmin,
   listenersOf,
+  refuseSharedAddresses,
   StartError,
 } from "./addresses.ts";
 import type { AdminAccess } from "./admin/access.ts";
@@ -95,11 +96,13 @@ export class Primary {
   /** Resolves when the control plane runs; workers come up after that. Throws a `StartError`. */
   async start(): Promise<{ readonly admin: Address }> {
     const { admin } = this.#settings;
+    const wanted = listenersOf(this.#settings);
+    await refuseSharedAddresses([...wanted, { flag: "--admin", address: admin }]);
     const place = await adminPlace(admin, this.#access);
     const file = this.#snapshotFile();
     const loaded = (await file?.load()) ?? null;
     await this.#lookForConsul(loaded);
-    const listeners = await bindListeners(listenersOf(this.#settings));
+    const listeners = await bindListeners(wanted);
     const running = this.#assemble(file, loaded, listeners, place);
     const address = await listenAdmin(running.admin, place).catch((error: unknown) => {
       closeListeners(listeners);

@@ -162,8 +162,10 @@ for (const kind of consulKinds())
         ["--http", ["--http", `127.0.0.1:${port}`, "--admin", free]],
         ["--http", ["--http", `127.0.0.1:${gateway.httpPort}`, "--admin", free]],
         ["--internal", ["--http", free, "--internal", `127.0.0.1:${port}`, "--admin", free]],
+        ["--http", null],
       ] as const) {
-        const { status, stderr } = await runSluice([...start, ...args]);
+        const agent = ["agent", "--http", `127.0.0.1:${port}`];
+        const { status, stderr } = await runSluice(args === null ? agent : [...start, ...args]);
         expect(status).to.equal(1);
         expect(stderr).to.match(/^sluice: [^\n]+\n$/);
         expect(stderr).to.match(
