@@ -7,6 +7,7 @@ import { constants } from "node:fs";
 import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
+import { describeFileError } from "./file-errors.ts";
 import { SettingsError } from "./settings.ts";
 import { type AdminSettings, tokenVariable } from "./settings-admin.ts";
 
@@ -25,7 +26,9 @@ export async function givenToken({ token, tokenFile }: AdminSettings): Promise<s
   if (token !== null) return checked(tokenVariable, token);
   if (tokenFile === null) return null;
   const text = await readFile(tokenFile, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw new SettingsError(`--admin-token-file: ${tokenFile} cannot be read: ${reasonOf(error)}`);
+    throw new SettingsError(
+      `--admin-token-file: ${tokenFile} cannot be read: ${describeFileError(error)}`,
+    );
   });
   return checked(`--admin-token-file: ${tokenFile}`, text.trim());
 }
@@ -62,7 +65,7 @@ export async function keepToken(dataDir: string): Promise<string> {
     const other = codeOf(error) === "EEXIST" ? await readOwn(path) : null;
     if (other !== null) return other;
     if (error instanceof SettingsError) throw error;
-    throw new SettingsError(`--data-dir: ${path} cannot be used: ${reasonOf(error)}`);
+    throw new SettingsError(`--data-dir: ${path} cannot be used: ${describeFileError(error)}`);
   }
 }
 
@@ -77,14 +80,23 @@ export async function takeTokenAway(path: string, token: string): Promise<void> 
   if (left === token) await rm(path, { force: true }).catch(() => {});
 }
 
-/** What a gateway of this machine has made, for a command; `null`: nothing that this user may read. */
-export async function findToken(
+/** Where a command looks for what a gateway of this machine has made, in this order. */
+export function tokenPlaces(
   adminPort: number,
   dataDir: string | null,
   env: Environment,
-): Promise<string | null> {
-  const kept = dataDir === null ? null : await readOwn(keptTokenFile(dataDir)).catch(refusedOnly);
-  return kept ?? (await readOwn(runtimeTokenFile(adminPort, env)).catch(refusedOnly));
+): readonly string[] {
+  const left = runtimeTokenFile(adminPort, env);
+  return dataDir === null ? [left] : [keptTokenFile(dataDir), left];
+}
+
+/** The first that is there; `null`: nothing that this user may read. Throws a `SettingsError`. */
+export async function findToken(places: readonly string[]): Promise<string | null> {
+  for (const place of places) {
+    const token = await readOwn(place).catch(refusedOnly);
+    if (token !== null) return token;
+  }
+  return null;
 }
 
 /** A file that this user may not read holds nothing for it; one that others may read is refused aloud. */
@@ -150,8 +162,4 @@ function checked(where: string, token: string): string {
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && "code" in error ? error.code : undefined;
-}
-
-function reasonOf(error: unknown): string {
-  return String(codeOf(error) ?? (error instanceof Error ? error.message : error));
 }

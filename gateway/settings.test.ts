@@ -177,7 +177,7 @@ describe("settings", () => {
     expect(await errorOf({ config: file })).to.match(/: is not JSON: [^\n]+$/);
     const missing = join(directory, "missing.json");
     expect(await errorOf({ config: missing })).to.equal(
-      `--config: ${missing} cannot be read: ENOENT`,
+      `--config: ${missing} cannot be read: there is no such file or directory (ENOENT)`,
     );
   });
 

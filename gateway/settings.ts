@@ -3,10 +3,12 @@
  * defaults, the checks and the words for `--help` and `docs/settings.md`. Reads neither argv nor the
  * process's environment by itself.
  */
+
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import type { EngineLimits } from "./engine/engine.ts";
+import { describeFileError } from "./file-errors.ts";
 import {
   type AdminSettings,
   adminDefinitions,
@@ -353,7 +355,7 @@ function checkVariables(env: Readonly<Record<string, string | undefined>>): void
 
 async function readSettingsFile(path: string): Promise<Readonly<Record<string, unknown>>> {
   const content = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw new SettingsError(`--config: ${path} cannot be read: ${error.code ?? error.message}`);
+    throw new SettingsError(`--config: ${path} cannot be read: ${describeFileError(error)}`);
   });
   let document: unknown;
   try {

@@ -1,7 +1,9 @@
 /** What `sluice start` asks of whoever uses its admin API: a token, certificates, or both. */
+
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import { givenToken, keepToken, makeToken } from "../admin-token.ts";
+import { describeFileError } from "../file-errors.ts";
 import type { AdminAccess, AdminTls } from "../primary/index.ts";
 import { type Settings, SettingsError } from "../settings.ts";
 import type { AdminSettings } from "../settings-admin.ts";
@@ -40,6 +42,6 @@ async function readTls({ cert, key, clientCa }: AdminSettings): Promise<AdminTls
 
 export async function readPem(flag: string, path: string): Promise<string> {
   return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw new SettingsError(`${flag}: ${path} cannot be read: ${error.code ?? error.message}`);
+    throw new SettingsError(`${flag}: ${path} cannot be read: ${describeFileError(error)}`);
   });
 }

@@ -6,7 +6,7 @@
 import { once } from "node:events";
 import http from "node:http";
 import https from "node:https";
-import { findToken, givenToken } from "../admin-token.ts";
+import { findToken, givenToken, tokenPlaces } from "../admin-token.ts";
 import { HostList, isLoopback } from "../foreign-requests.ts";
 import type { Settings } from "../settings.ts";
 import { clientVariables } from "../settings-admin.ts";
@@ -70,7 +70,9 @@ export class AdminClient {
 
   /** The JSON of `/status` of the gateway that the operator named. Throws a `CommandError`. */
   status(): Promise<string> {
-    return this.#statusAt(this.#settings.admin, this.#isTls, () => this.#ownToken());
+    const { admin } = this.#settings;
+    const explain = (url: string, sent: string | null) => this.#unauthorized(url, sent);
+    return this.#statusAt(admin, this.#isTls, () => this.#ownToken(), explain);
   }
 
   /** The same of a gateway that only Consul names. */
@@ -89,26 +91,52 @@ export class AdminClient {
 
   /** A write to the gateway that the operator named. Throws a `CommandError` when none answers. */
   async write(method: "POST", path: string): Promise<AdminAnswer> {
+    const { admin } = this.#settings;
     const token = await this.#ownToken();
-    return ask(this.#settings.admin, { method, path, isTls: this.#isTls, token }, this.#tls);
+    const answer = await ask(admin, { method, path, isTls: this.#isTls, token }, this.#tls);
+    if (answer.status === 401) throw this.#unauthorized(urlOf(admin, path, this.#isTls), token);
+    return answer;
   }
 
   get #isTls(): boolean {
     return this.#tls.ca !== undefined || this.#settings.adminAccess.cert !== null;
   }
 
-  /** What a gateway has made is for this machine alone. */
   async #ownToken(): Promise<string | null> {
+    return this.#given ?? (await findToken(this.#places));
+  }
+
+  /** What a gateway has made is for this machine alone. */
+  get #places(): readonly string[] {
     const { host, port } = reachable(this.#settings.admin);
-    if (this.#given !== null) return this.#given;
-    if (host !== "localhost" && !isLoopback(host)) return null;
-    return findToken(port, this.#settings.dataDir, this.#env);
+    if (host !== "localhost" && !isLoopback(host)) return [];
+    return tokenPlaces(port, this.#settings.dataDir, this.#env);
+  }
+
+  /** With what was sent: nothing, what the operator gave, or what was found. */
+  #unauthorized(url: string, sent: string | null): Unauthorized {
+    const give = "give it with --admin-token-file or SLUICE_ADMIN_TOKEN";
+    const refused = `${url} answers 401: `;
+    if (sent !== null) {
+      const origin = this.#given === null ? `found in ${this.#places.join(" or ")}` : "given";
+      return new Unauthorized(
+        `${refused}the token that was ${origin} is not this gateway's; ${give}`,
+      );
+    }
+    const places = this.#places.join(" or ");
+    const looked =
+      places === ""
+        ? "only a gateway on this machine leaves its token for commands"
+        : `this user finds none in ${places}; run the command as the gateway's user`;
+    return new Unauthorized(`${refused}it needs the gateway's token, and ${looked}, or ${give}`);
   }
 
   async #statusAt(
     admin: Address,
     isTls: boolean,
     findOwn: () => Promise<string | null>,
+    explain = (refused: string, _sent: string | null) =>
+      new Unauthorized(`${refused} answers 401: it needs the gateway's token`),
   ): Promise<string> {
     const question = { method: "GET", path: "/status", isTls } as const;
     // On loopback reads are open; a token that nobody asks for stays here.
@@ -117,7 +145,7 @@ export class AdminClient {
     const answer = token === null ? open : await ask(admin, { ...question, token }, this.#tls);
     const { status, type, body } = answer;
     const url = urlOf(admin, "/status", isTls);
-    if (status === 401) throw new Unauthorized(`${url} answers 401: it needs the gateway's token`);
+    if (status === 401) throw explain(url, token);
     if (status !== 200 || !type.startsWith("application/json")) {
       throw new CommandError(`${url} answers ${status} and is no gateway's status`);
     }

@@ -1,8 +1,10 @@
 /** `sluice script ...`: what an operator does with rewrite scripts, by way of Consul. */
+
 import { readFile } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
 import { resolveConsulAddress } from "../../consul/environment.ts";
 import { ConsulClient, ConsulError, KvStore, readOwnDatacenter } from "../../consul/index.ts";
+import { describeFileError } from "../file-errors.ts";
 import {
   eraseTypes,
   LifeStore,
@@ -211,7 +213,7 @@ function explain({ message, fault }: SourceRefused, print: Output["print"]): voi
 
 async function readSource(subject: Subject, file: string): Promise<string> {
   const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw new CommandError(`${file} cannot be read: ${error.code ?? error.message}`);
+    throw new CommandError(`${file} cannot be read: ${describeFileError(error)}`);
   });
   const source = sourceText(subject, bytes);
   return /\.[mc]?ts$/.test(file) ? eraseTypes(subject, source) : source;

@@ -271,7 +271,7 @@ for (const kind of consulKinds())
         const to = ["--host", "wrong.example"];
         const at = "refused: scripts/wrong.example";
         expect(await wrong("push", join(folder, "none.js"), ...to)).to.match(
-          /^sluice: .*none\.js cannot be read: ENOENT\n$/,
+          /^sluice: .*none\.js cannot be read: there is no such file or directory \(ENOENT\)\n$/,
         );
         expect(await wrong("push", file("empty.js", "\n"), ...to)).to.equal(`${at}: it is empty\n`);
         const bytes = Buffer.concat([Buffer.from(says("x")), Buffer.from([0xff])]);
