@@ -6,7 +6,6 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { Agent, get } from "node:http";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -15,6 +14,7 @@ import { Processes, workersOf } from "./http/processes.ts";
 import { machine } from "./http/report.ts";
 import { attacks, longTexts, scriptOf, stalls } from "./scripts/attacks.ts";
 import { startGateway } from "./scripts/gateway.ts";
+import { type Answer, SteadyClient } from "./scripts/steady-client.ts";
 
 const { values } = parseArgs({ options: { seconds: { type: "string", default: "6" } } });
 const seconds = Number(values.seconds);
@@ -26,36 +26,9 @@ const attackRate = 50;
 
 const processes = new Processes();
 const directory = await mkdtemp(join(tmpdir(), "sluice-bench-"));
-const agent = new Agent({ keepAlive: true });
-
-interface Answer {
-  readonly status: number;
-  readonly ms: number;
-  /** Milliseconds from the start of the load to the request. */
-  readonly atMs: number;
-}
-
-function ask(port: number, host: string, atMs: number): Promise<Answer> {
-  const start = performance.now();
-  return new Promise((resolve) => {
-    const end = (status: number) => resolve({ status, ms: performance.now() - start, atMs });
-    get({ port, path: "/small", headers: { host }, agent }, (response) => {
-      response.resume().once("end", () => end(response.statusCode ?? 0));
-    }).once("error", () => end(0));
-  });
-}
-
-/** Asks at a steady rate, whether answers come or not, so that a wait shows in every request it hit. */
-async function load(port: number, host: string, rate: number): Promise<readonly Answer[]> {
-  const all: Promise<Answer>[] = [];
-  const start = performance.now();
-  while (performance.now() - start < seconds * 1_000) {
-    const atMs = performance.now() - start;
-    while (all.length < (atMs / 1_000) * rate) all.push(ask(port, host, atMs));
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  return Promise.all(all);
-}
+const client = new SteadyClient();
+const load = (port: number, host: string, rate: number) =>
+  client.load({ port, host, rate, seconds });
 
 /** The kernel counts a process's most resident memory; it begins anew from what it is now. */
 function forgetPeaks(pid: number): void {
@@ -128,7 +101,7 @@ try {
   const lost = before.filter((pid) => !workersOf(gateway.pid).includes(pid));
   console.log(`workers that ended: ${lost.length}`);
 } finally {
-  agent.destroy();
+  client.close();
   await processes.stop();
   await rm(directory, { recursive: true, force: true });
 }

@@ -18,9 +18,9 @@ import {
 } from "./output.ts";
 import type { ProcessorTime } from "./processor-time.ts";
 import { requestText } from "./request-text.ts";
-import { Rest, restMs } from "./rest.ts";
 import type { Script, Steering } from "./sandbox.ts";
 import type { Arguments, ScriptIsolate, Settings } from "./script-isolate.ts";
+import { ScriptTime, type Took, type Wait, type WorkerTime } from "./script-time.ts";
 
 /** What a script needs of the sandbox that it belongs to. */
 export interface ScriptHousing {
@@ -30,6 +30,7 @@ export interface ScriptHousing {
   /** The limit of a call. */
   readonly callTimeoutMs: number;
   readonly processorTime: ProcessorTime;
+  readonly workerTime: WorkerTime;
   settings(): Settings;
   /**
    * Makes an isolate and may put another one away.
@@ -47,10 +48,25 @@ export interface ScriptHousing {
 const retryLoadMs = 5_000;
 /** What had the processor for this part of its limit ran out of time by itself. */
 const ownPart = 0.75;
-/** A call that fails sooner, as part of its limit, costs its worker nothing to speak of. */
-const cheapPart = 0.1;
 /** How long a script that ran out of time is given a limit that costs more and spares its isolate. */
 const suspectForMs = 60_000;
+const exactFromMs = 0.25;
+
+const waits: Readonly<Record<Wait, string>> = {
+  debts: "is not called for a while: calls that failed took too much time",
+  newcomers: "is not called yet: other scripts that had not been called before took too much time",
+  share: "is not called for a while: its calls take long, and scripts take too much time together",
+};
+
+/** The script was not called. */
+class WaitError extends ScriptError {
+  readonly wait: Wait;
+
+  constructor(host: string, wait: Wait) {
+    super({ key: `scripts/${host}`, line: 0, column: 0, message: waits[wait] });
+    this.wait = wait;
+  }
+}
 
 export class HostedScript implements Script {
   readonly host: string;
@@ -69,11 +85,9 @@ export class HostedScript implements Script {
   #isRetired = false;
   #isSuspect = false;
   #suspectUntilMs = 0;
-  readonly #rest: Rest;
-  /** When what is called now began, the making of an isolate included. */
+  readonly #time: ScriptTime;
+  /** When what is called now began. */
   #startedMs = 0;
-  /** Of it, the making of the isolate. */
-  #openingMs = 0;
   #calls = 0;
   #errors = 0;
   #lastError: string | null = null;
@@ -90,7 +104,7 @@ export class HostedScript implements Script {
     }
     if (source.isUnexamined) this.#match = matchEverything;
     this.#housing = housing;
-    this.#rest = new Rest(housing.callTimeoutMs);
+    this.#time = new ScriptTime(housing.workerTime);
   }
 
   get version(): string {
@@ -103,6 +117,10 @@ export class HostedScript implements Script {
 
   get isolate(): ScriptIsolate | null {
     return this.#isolate;
+  }
+
+  get isHeavy(): boolean {
+    return this.#time.isHeavy;
   }
 
   matches(exchange: Exchange<unknown>): boolean {
@@ -133,21 +151,24 @@ export class HostedScript implements Script {
     const given = requestText(exchange, headers === "" ? exchange.rawHeaders : headers);
     try {
       const text = this.#call("onRequest", [given]);
-      if (text === "") return;
-      const changes = this.#read(text);
-      applyToRequest(changes, exchange, steering);
-      if (exchange.host !== host) {
-        const before = headers === "" ? exchange.rawHeaders : headers;
-        steering.headers = headersAfter(before, changes, exchange.authority);
+      if (text !== "") {
+        const changes = this.#read(text);
+        applyToRequest(changes, exchange, steering);
+        if (exchange.host !== host) {
+          const before = headers === "" ? exchange.rawHeaders : headers;
+          steering.headers = headersAfter(before, changes, exchange.authority);
+        }
       }
+      if (this.#time.isNextMeasured()) this.#time.returned(this.#tookSince(this.#startedMs));
     } catch (error) {
       if (this.source.isUnexamined) {
         const message = `the rewrite script of ${this.host} is being examined`;
         exchange.fail(503, "script_not_examined", message);
         return;
       }
-      this.#failed(error);
-      this.#failures.failed(this.#errors, exchange.clientAddress, given, null);
+      if (this.#failed(error)) {
+        this.#failures.failed(this.#errors, exchange.clientAddress, given, null);
+      }
       steering.upstream = upstream;
       steering.hashKey = hashKey;
       if (this.#skipsOnError) return;
@@ -164,8 +185,9 @@ export class HostedScript implements Script {
     try {
       const text = this.#call("onResponse", [status, rawHeaders, request]);
       if (text !== "") applyToResponse(this.#read(text), exchange);
+      if (this.#time.isNextMeasured()) this.#time.returned(this.#tookSince(this.#startedMs));
     } catch (error) {
-      this.#failed(error);
+      if (!this.#failed(error)) return;
       const answer = { status, rawHeaders };
       this.#failures.failed(this.#errors, exchange.clientAddress, request, answer);
     }
@@ -179,7 +201,7 @@ export class HostedScript implements Script {
   }
 
   refuseRewrite(exchange: Exchange<unknown>, message: string): void {
-    this.#record(`scripts/${this.host}: ${message}`);
+    this.#record(`scripts/${this.host}: ${message}`, true);
     const request = requestText(exchange, exchange.rawHeaders);
     this.#failures.failed(this.#errors, exchange.clientAddress, request, null);
     exchange.fail(508, "rewrite_loop", message);
@@ -218,16 +240,20 @@ export class HostedScript implements Script {
       }
       const startedMs = now();
       if (this.#loadError !== null && startedMs < this.#retryAtMs) throw this.#loadError;
+      const wait = this.#time.wait(startedMs);
+      if (wait !== null) throw new WaitError(this.host, wait);
       try {
         this.#isolate = this.#make(startedMs);
       } catch (error) {
         if (error instanceof ScriptError) {
+          const took = this.#tookSince(startedMs);
           this.#loadError = error;
-          const endedMs = now();
-          this.#retryAtMs = endedMs + Math.max(retryLoadMs, restMs(endedMs - startedMs));
+          this.#retryAtMs = took.endedMs + retryLoadMs;
+          this.#time.failedToLoad(took);
         }
         throw error;
       }
+      this.#time.made(this.#tookSince(startedMs));
       this.#loadError = null;
       this.#match = this.#isolate.match;
       this.#hasOnRequest = this.#isolate.hasOnRequest;
@@ -243,27 +269,23 @@ export class HostedScript implements Script {
   #call(name: "onRequest" | "onResponse", values: Arguments): string {
     const { now, processorTime } = this.#housing;
     this.#startedMs = now();
-    if (this.#rest.wasEver && this.#rest.isNow(this.#startedMs)) throw this.#resting();
+    const wait = this.#time.wait(this.#startedMs);
+    if (wait !== null) throw new WaitError(this.host, wait);
     const settings = this.#housing.settings();
     const isTimed = this.#isSuspect && this.#isStillSuspect();
-    const wasOpen = this.#isolate !== null;
     try {
-      this.#openingMs = 0;
-      const isolate = this.#open();
-      const openMs = wasOpen ? this.#startedMs : now();
-      this.#openingMs = openMs - this.#startedMs;
-      processorTime.mark(openMs);
+      const isolate = this.#opened();
+      processorTime.mark(this.#startedMs);
       return isolate[name](values, settings, isTimed);
     } catch (error) {
+      if (error === this.#loadError) throw error;
       if (!(error instanceof CutError) || !this.#mayTryAgain(error)) throw error;
     }
     this.#closeEnded();
-    // The time before was the machine's, not the script's.
+    this.#time.tried(this.#tookSince(this.#startedMs));
     this.#startedMs = now();
-    const isolate = this.#open();
-    const openMs = now();
-    this.#openingMs = openMs - this.#startedMs;
-    processorTime.mark(openMs);
+    const isolate = this.#opened();
+    processorTime.mark(this.#startedMs);
     try {
       // Not by a timer, which would count what else the machine does.
       return isolate[name](values, settings, false);
@@ -271,6 +293,14 @@ export class HostedScript implements Script {
       if (error instanceof CutError && error.cut === "time") this.#suspect();
       throw error;
     }
+  }
+
+  /** A call begins when there is an isolate for it. */
+  #opened(): ScriptIsolate {
+    const wasOpen = this.#isolate !== null;
+    const isolate = this.#open();
+    if (!wasOpen) this.#startedMs = this.#housing.now();
+    return isolate;
   }
 
   #make(nowMs: number): ScriptIsolate {
@@ -291,11 +321,6 @@ export class HostedScript implements Script {
     return processorTime.sinceMark() >= ownPart * factor * callTimeoutMs;
   }
 
-  #resting(): ScriptError {
-    const message = "is not called for a while: calls that failed took too much time";
-    return new ScriptError({ key: `scripts/${this.host}`, line: 0, column: 0, message });
-  }
-
   #isStillSuspect(): boolean {
     this.#isSuspect = this.#housing.now() < this.#suspectUntilMs;
     return this.#isSuspect;
@@ -314,6 +339,14 @@ export class HostedScript implements Script {
     if (!this.#hadItsTime(1)) return true;
     this.#suspect();
     return false;
+  }
+
+  #tookSince(startedMs: number): Took {
+    const endedMs = this.#housing.now();
+    const wallMs = endedMs - startedMs;
+    // For less, the clock on the wall is exact enough.
+    if (wallMs < exactFromMs) return { endedMs, wallMs, ranMs: wallMs };
+    return { endedMs, wallMs, ranMs: Math.min(wallMs, this.#housing.processorTime.sinceMark()) };
   }
 
   #closeEnded(): void {
@@ -338,24 +371,25 @@ export class HostedScript implements Script {
     }
   }
 
-  #failed(error: unknown): void {
+  /** Whether that counts as an error of this version. */
+  #failed(error: unknown): boolean {
     const message =
       error instanceof ScriptError
         ? describeFault(error.fault)
         : `scripts/${this.host}: ${printable(error instanceof Error ? error.message : String(error))}`;
-    const nowMs = this.#housing.now();
-    const tookMs = nowMs - this.#startedMs;
-    if (tookMs >= cheapPart * this.#housing.callTimeoutMs) {
-      // What a busy machine ran in between is not the script's to pay.
-      const ranMs = this.#openingMs + this.#housing.processorTime.sinceMark();
-      this.#rest.owe(nowMs, Math.min(tookMs, ranMs));
-    }
-    this.#record(message);
+    // What others took says nothing against this version.
+    const isItsOwn = !(error instanceof WaitError) || error.wait === "debts";
+    this.#record(message, isItsOwn);
     this.#closeEnded();
+    // Otherwise nothing ran.
+    if (!(error instanceof WaitError) && error !== this.#loadError) {
+      this.#time.failed(this.#tookSince(this.#startedMs));
+    }
+    return isItsOwn;
   }
 
-  #record(message: string): void {
-    this.#errors += 1;
+  #record(message: string, isItsOwn: boolean): void {
+    if (isItsOwn) this.#errors += 1;
     this.#lastError = message;
     this.#housing.journal.failed(this.host, this.version, message);
   }

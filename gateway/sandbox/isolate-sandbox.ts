@@ -13,6 +13,7 @@ import { defaultSandboxLimits } from "./limits.ts";
 import { ProcessorTime, threadProcessorMs } from "./processor-time.ts";
 import type { Sandbox, SandboxLimits, Script, ScriptLog, ScriptTables } from "./sandbox.ts";
 import { ScriptIsolate, type Settings } from "./script-isolate.ts";
+import { WorkerTime } from "./script-time.ts";
 import { isInShare, seedOf } from "./share.ts";
 import { Supervisor } from "./supervisor.ts";
 
@@ -62,6 +63,7 @@ export class IsolateSandbox implements Sandbox {
   readonly #now: () => number;
   readonly #supervisor: Supervisor;
   readonly #journal: Journal;
+  readonly #workerTime: WorkerTime;
   readonly #housing: ScriptHousing;
   readonly #blank: Blank = createBlank();
   #tables = emptyTables;
@@ -96,10 +98,12 @@ export class IsolateSandbox implements Sandbox {
         ),
     });
     this.#journal = new Journal(options.log, options.logLevel ?? "trace");
+    this.#workerTime = new WorkerTime(this.#limits.callTimeoutMs);
     this.#housing = {
       journal: this.#journal,
       now,
       callTimeoutMs: this.#limits.callTimeoutMs,
+      workerTime: this.#workerTime,
       processorTime: new ProcessorTime(options.processorMs ?? threadProcessorMs),
       settings: () => this.#settings,
       open: (script, isPatient) => this.#openIsolate(script, isPatient),
@@ -167,10 +171,13 @@ export class IsolateSandbox implements Sandbox {
     let hosted = this.#index.find(site === null ? host : site.site, full);
     for (; hosted !== null; hosted = this.#next(full, hosted)) {
       const { trial, script } = hosted;
-      if (trial !== null && isTried(trial, exchange)) return trial.script;
+      const found = trial !== null && isTried(trial, exchange) ? trial.script : script;
       // Where there is no version before it, the rest of the requests is left to a wildcard's script.
-      if (script !== null) return script;
+      if (found === null) continue;
+      if (!found.isHeavy) this.#workerTime.loopShare.sawOther();
+      return found;
     }
+    this.#workerTime.loopShare.sawOther();
     return null;
   }
 

@@ -1,0 +1,87 @@
+/**
+ * How much of a worker's time scripts may take whose calls are heavy, when others want it too: half. Beyond it
+ * those that took most lately wait first. Scripts whose calls are quick are not counted here.
+ */
+
+const share = 1 / 2;
+/** How fast it is forgotten what a script took: half of it after so long. */
+const halfLifeMs = 1_000;
+
+/** What one script took lately; `LoopShare` keeps it. */
+export class Use {
+  ms = 0;
+  atMs = 0;
+  /** The period in which it was last counted. */
+  period = -1;
+}
+
+export class LoopShare {
+  readonly #burstMs: number;
+  /** What heavy calls may take now; less than nothing when they took too much. */
+  #balanceMs: number;
+  #atMs = 0;
+  readonly #all = new Use();
+  #period = 0;
+  /** How many scripts were heavy in this period, and in the one before. */
+  #users = 0;
+  #usersBefore = 0;
+  #hasOthers = false;
+  #hadOthers = false;
+
+  /** @param burstMs what they may take at a stretch. */
+  constructor(burstMs: number) {
+    this.#burstMs = burstMs;
+    this.#balanceMs = burstMs;
+  }
+
+  /** A request came that no heavy script has a part in. */
+  sawOther(): void {
+    this.#hasOthers = true;
+  }
+
+  /** Whether all may run; when not, `mayRun` says who. */
+  get isCalm(): boolean {
+    return this.#balanceMs >= 0;
+  }
+
+  take(use: Use, nowMs: number, tookMs: number): void {
+    this.#advance(nowMs);
+    this.#balanceMs = Math.max(-2 * this.#burstMs, this.#balanceMs - tookMs);
+    fade(use, nowMs);
+    fade(this.#all, nowMs);
+    use.ms += tookMs;
+    this.#all.ms += tookMs;
+    if (use.period === this.#period) return;
+    use.period = this.#period;
+    this.#users += 1;
+  }
+
+  mayRun(use: Use, nowMs: number): boolean {
+    this.#advance(nowMs);
+    if (this.#balanceMs >= 0) return true;
+    const users = Math.max(1, this.#users, this.#usersBefore);
+    if (users === 1 && !this.#hasOthers && !this.#hadOthers) return true;
+    if (this.#balanceMs < -this.#burstMs) return false;
+    fade(use, nowMs);
+    fade(this.#all, nowMs);
+    return use.ms < this.#all.ms / users;
+  }
+
+  #advance(nowMs: number): void {
+    this.#balanceMs += (nowMs - this.#atMs) * share;
+    this.#balanceMs = Math.min(this.#burstMs, this.#balanceMs);
+    this.#atMs = nowMs;
+    const period = Math.floor(nowMs / halfLifeMs);
+    if (period === this.#period) return;
+    this.#period = period;
+    this.#usersBefore = this.#users;
+    this.#users = 0;
+    this.#hadOthers = this.#hasOthers;
+    this.#hasOthers = false;
+  }
+}
+
+function fade(use: Use, nowMs: number): void {
+  use.ms *= 0.5 ** ((nowMs - use.atMs) / halfLifeMs);
+  use.atMs = nowMs;
+}
