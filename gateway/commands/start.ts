@@ -1,9 +1,11 @@
 /** `sluice start`: the gateway, with the real parts. */
 import { resolveConsulAddress } from "../../consul/environment.ts";
 import { keptTokenFile, leaveToken, runtimeTokenFile, takeTokenAway } from "../admin-token.ts";
+import { describeFileError } from "../file-errors.ts";
+import { findMistake } from "../observability/access-log.ts";
 import { createLogger, type Log } from "../observability/logger.ts";
 import { Primary, runUntilSignal, systemClock } from "../primary/index.ts";
-import { loadSettings } from "../settings.ts";
+import { loadSettings, SettingsError } from "../settings.ts";
 import { adminAccess } from "./admin-access.ts";
 import { gatewayParts } from "./gateway-parts.ts";
 
@@ -14,6 +16,12 @@ export async function runStart(
   env: Environment,
 ): Promise<number> {
   const settings = await loadSettings(flags, env);
+  const { accessLog } = settings;
+  const mistake = accessLog === null ? null : await findMistake(accessLog);
+  if (mistake !== null) {
+    const reason = describeFileError(mistake);
+    throw new SettingsError(`--access-log: ${accessLog} cannot be written: ${reason}`);
+  }
   const access = await adminAccess(settings);
   const { url } = settings.consul;
   const address = resolveConsulAddress(url === null ? {} : { url }, env);

@@ -1,10 +1,11 @@
+import { execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Exchange } from "../engine/engine.ts";
 import { Peer } from "../engine/peer.ts";
-import { AccessLog } from "./access-log.ts";
+import { AccessLog, findMistake } from "./access-log.ts";
 
 /** What the log reads of an exchange; the whole path is driven in the end-to-end suite. */
 function exchange(parts: Partial<Exchange<unknown>>): Exchange<unknown> {
@@ -98,5 +99,16 @@ describe("access log", () => {
     log.record(exchange({}), "web");
     await log.close();
     expect(troubles.join()).to.match(/access log: ENOENT.*missing/);
+  });
+
+  it("tells a target that is a mistake from one that only cannot be written now", async () => {
+    expect(await findMistake("-")).to.equal(null);
+    expect(await findMistake(join(directory, "new.log"))).to.equal(null);
+    expect(await findMistake(directory)).to.have.property("code", "EISDIR");
+    expect(await findMistake(join(directory, "no", "new.log"))).to.have.property("code", "ENOENT");
+    expect(await findMistake("/dev/full")).to.equal(null);
+    const pipe = join(directory, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    expect(await findMistake(pipe), "a named pipe that nobody reads yet").to.equal(null);
   });
 });

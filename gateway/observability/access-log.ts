@@ -3,7 +3,8 @@
  * are put together by hand and written in batches. Does not rotate files: it opens its file anew when it
  * is told that somebody did.
  */
-import { createWriteStream, open } from "node:fs";
+import { constants, createWriteStream, open } from "node:fs";
+import { open as openFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { Writable } from "node:stream";
 import type { Exchange } from "../engine/engine.ts";
@@ -24,6 +25,23 @@ const needsEscape = /["\\\x80-\xff]/;
 const beyondAscii = /[\x80-\xff]/g;
 /** `.000` to `.999`: `toFixed` takes longer than all the rest of a record's numbers. */
 const thousandths = Array.from({ length: 1_000 }, (_, at) => `.${String(at).padStart(3, "0")}`);
+
+/** A mistake in the setting. A disk that is full or broken is none: the gateway serves, and says so as it writes. */
+const mistakes: ReadonlySet<unknown> = new Set(["ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM"]);
+
+/** Resolves to the error when `target` can never be a log because it is none or not this user's; else to `null`. */
+export async function findMistake(target: string): Promise<Error | null> {
+  if (target === "-") return null;
+  // Not to wait for the reader of a named pipe.
+  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+  try {
+    await (await openFile(target, flags)).close();
+    return null;
+  } catch (error) {
+    const isMistake = error instanceof Error && "code" in error && mistakes.has(error.code);
+    return isMistake ? error : null;
+  }
+}
 
 export interface AccessLogOptions {
   /** `-` for standard output, otherwise a file that is appended to. */

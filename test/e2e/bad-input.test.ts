@@ -195,6 +195,11 @@ describe("a start that cannot be", function () {
     [["start", "--http", "127.0.0.1:70000"], /--http: .*port above 65535/],
     [["start", "--workers", "0"], /--workers: .*whole number from 1/],
     [["start", "--config", "/nonexistent/sluice.json"], /--config: \/nonexistent.*cannot be read/],
+    [
+      ["start", "--access-log", "/nonexistent/access.log"],
+      /^sluice: --access-log: \/nonexistent\/access\.log cannot be written: there is no such file/,
+    ],
+    [["start", "--access-log", "/"], /^sluice: --access-log: \/ cannot be .*: it is a directory/],
   ];
   for (const [args, says] of cases)
     it(`${args.join(" ")}: one line, status 1`, async () => {
