@@ -235,7 +235,9 @@ for (const kind of consulKinds())
           records.filter(({ key: of, msg }) => of === key_ && /is taken back/.test(msg)),
         );
       await eventually("it is said", async () => expect(told()).to.have.lengthOf(1));
-      expect(told()[0]?.msg).to.contain("6 errors in ").and.contain("two is broken");
+      expect(told()[0]?.msg)
+        .to.match(/[56] errors in \d+ calls/)
+        .and.contain("two is broken");
       const history = await historyOf(host);
       expect(history.map(({ outcome }) => outcome)).to.deep.equal([
         "live",
@@ -255,7 +257,7 @@ for (const kind of consulKinds())
       const flags = ["--host", host, "--consul", scene.consul.url];
       const pushed = await runSluice(["script", "push", path, ...flags]);
       expect(pushed.status).to.equal(1);
-      expect(pushed.stdout).to.match(/^refused: .*: this version was taken back \(6 errors/);
+      expect(pushed.stdout).to.match(/^refused: .*: this version was taken back \([56] errors/);
       const again = await start();
       scene.later(() => again.stop());
       says200("one")(await ask(again, host));
