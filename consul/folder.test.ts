@@ -43,6 +43,25 @@ function open(previous?: ConstructorParameters<typeof Folder<"host">>[0]["previo
 }
 
 describe("a folder of keys", () => {
+  it("refuses by key what names another tenant's upstream, and keeps what was good", () => {
+    const keep = () => {};
+    const folder = new Folder({
+      kind: "host",
+      prefix: "sluice/hosts/",
+      clock: new ManualClock(),
+      log: { debug: keep, info: keep, warn: keep },
+      sites: () => new SiteNames("dc1"),
+      foreignIn: (kind, name, value) =>
+        kind === "host" && JSON.stringify(value).includes("api") ? `${name} may not` : null,
+    });
+    const event = { index: 1, filtered: false, backwards: false, afterError: false };
+    const first = folder.apply({ ...event, value: [item("a", toWeb, 1), item("b", toApi, 1)] });
+    expect(first.map(({ key }) => key)).to.deep.equal(["a"]);
+    expect(folder.apply({ ...event, value: [item("a", toApi, 2)] })).to.deep.equal([]);
+    expect(folder.values.get("a")?.paths[0]?.shares[0]?.upstream).to.equal("web");
+    expect(folder.refused().map(({ error }) => error)).to.deep.equal(["sluice/hosts/a: a may not"]);
+  });
+
   it("emits only the keys whose ModifyIndex changed", () => {
     const { apply } = open();
     expect(apply([item("a", toWeb, 1), item("b", toWeb, 2)])).to.deep.equal(["a", "b"]);

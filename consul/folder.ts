@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import {
   DocumentError,
   type DocumentKind,
+  type FindForeign,
   maxDocumentBytes,
   parseEntryName,
   parseHostDocument,
@@ -66,6 +67,8 @@ export interface FolderOptions<K extends DocumentKind> {
   readonly log: Log;
   /** Which host is which site; the same from the first answer on. */
   readonly sites: () => SiteNames;
+  /** Finds what a document names and its tenant may not use. Default: nothing. */
+  readonly foreignIn?: FindForeign | undefined;
   /** The last known good values. */
   readonly previous?: ReadonlyMap<string, Entries[K]> | undefined;
 }
@@ -136,7 +139,10 @@ export class Folder<K extends DocumentKind> {
   #take(name: string, item: KvItem, changes: Change[]): void {
     try {
       const text = decodeText(item);
+      const { kind, foreignIn } = this.#options;
       const value = this.#reader.read(item.key, text, item.modifyIndex);
+      const foreign = foreignIn?.(kind, name, value) ?? null;
+      if (foreign !== null) throw new DocumentError("foreign", item.key, foreign);
       this.#values.set(name, value);
       this.#refused.delete(item.key);
       changes.push(this.#reader.change(name, value));

@@ -3,7 +3,7 @@
  * of keys and the services in use. Makes no versions and knows no worker.
  */
 
-import { type DocumentKind, folders } from "../gateway/documents/index.ts";
+import { type DocumentKind, type FindForeign, folders } from "../gateway/documents/index.ts";
 import {
   type Change,
   type HostDocument,
@@ -35,6 +35,8 @@ export interface ConsulSourcesOptions {
    * a registrator and an operator's curl may share the address.
    */
   readonly maxServiceWatches?: number;
+  /** Finds what a document names and its tenant may not use; it is refused then. Default: nothing. */
+  readonly foreignIn?: FindForeign;
   /** How long Consul holds a query back. Default 60000. */
   readonly waitMs?: number;
   /** Default: the machine's. */
@@ -208,13 +210,14 @@ export class ConsulSources {
   }
 
   #folder<K extends DocumentKind>(kind: K): Folder<K> {
-    const { prefix, log, previous } = this.#options;
+    const { prefix, log, previous, foreignIn } = this.#options;
     return new Folder({
       kind,
       prefix: `${prefix}${folders[kind]}`,
       clock: this.#clock,
       log,
       sites: () => this.#sites,
+      foreignIn,
       previous: previous?.[kind],
     });
   }

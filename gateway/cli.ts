@@ -222,7 +222,7 @@ const script = program
   .description("rewrite scripts: push, test, list, show, history, rollback, remove, status");
 
 /** What a command that examines a source shares with the gateways that will run it. */
-const limitFields: ReadonlySet<string> = new Set(["scriptMemory", "scriptTimeout"]);
+const limitFields: ReadonlySet<string> = new Set(["scriptMemory", "scriptTimeout", "tenants"]);
 const placeFields: ReadonlySet<string> = new Set([
   ...["consul", "prefix", "config"],
   ...["adminTokenFile", "adminHosts"],

@@ -53,6 +53,7 @@ describe("settings", () => {
       watchTimeoutMs: 2000,
       maxServiceWatches: 100,
       script: { memoryMb: 16, callTimeoutMs: 10, maxIsolates: 200 },
+      tenants: null,
       limits: defaultLimits,
       warnings: [],
     });

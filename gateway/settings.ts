@@ -16,6 +16,7 @@ import {
   tokenVariable,
 } from "./settings-admin.ts";
 import { type Definition, engineLimits, limitDefinitions } from "./settings-limits.ts";
+import { tenantDefinitions } from "./settings-tenants.ts";
 import {
   type Address,
   address,
@@ -27,7 +28,7 @@ import {
   oneOf,
   text,
 } from "./settings-values.ts";
-import { type Exposure, exposures } from "./state/index.ts";
+import { type Exposure, exposures, type TenantPolicy } from "./state/index.ts";
 
 /** The key is the field in the file; the flag and the variable are made from it. */
 const table = {
@@ -158,6 +159,7 @@ const table = {
     fallback: "10ms",
     schema: duration(),
   },
+  ...tenantDefinitions,
   ...limitDefinitions,
 } as const satisfies Readonly<Record<string, Definition>>;
 
@@ -200,6 +202,8 @@ export interface Settings {
     readonly callTimeoutMs: number;
     readonly maxIsolates: number;
   };
+  /** Who may use what; `null`: there is one tenant. */
+  readonly tenants: TenantPolicy | null;
   readonly limits: EngineLimits;
   /** What was set and has no effect. */
   readonly warnings: readonly SettingWarning[];
@@ -314,6 +318,7 @@ export async function loadSettings(
       callTimeoutMs: get("scriptTimeout"),
       maxIsolates: get("scriptIsolates"),
     },
+    tenants: get("tenants"),
     limits: engineLimits(get),
     warnings: findWarnings(read, env),
   };

@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import type { ConsulAddress } from "../../consul/environment.ts";
 import { ConsulClient, ConsulError, ConsulSources, KvStore, Presence } from "../../consul/index.ts";
+import { foreignIn } from "../documents/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { PrimaryParts } from "../primary/index.ts";
 import { defaultSandboxLimits, Examiner } from "../sandbox/index.ts";
@@ -23,7 +24,8 @@ export interface GatewayPartsOptions {
 export function gatewayParts({ settings, address, log, clock }: GatewayPartsOptions): PrimaryParts {
   const consul = new ConsulClient(address);
   // A script must load within the limits that it will run with.
-  const examiner = new Examiner({ ...defaultSandboxLimits, ...settings.script });
+  const { tenants } = settings;
+  const examiner = new Examiner({ ...defaultSandboxLimits, ...settings.script }, { tenants });
   return {
     workerEntry: worker,
     examine: (host, tables, isWanted) => examiner.examine(host, tables, isWanted),
@@ -39,6 +41,7 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
       new ConsulSources({
         consul,
         prefix: settings.prefix,
+        foreignIn: foreignIn(tenants),
         maxServiceWatches: settings.maxServiceWatches,
         log,
         clock,

@@ -64,11 +64,11 @@ export async function runScript(
   const subcommand = subcommands[name];
   if (subcommand === undefined) throw new CommandError(`script ${name} is not known`);
   const settings = await settingsOf(flags, env);
-  const { consul: named, prefix, script } = settings;
+  const { consul: named, prefix, script, tenants } = settings;
   const client = await AdminClient.create(settings, env);
   const address = resolveConsulAddress(named.url === null ? {} : { url: named.url }, env);
   const consul = new ConsulClient(address);
-  const examiner = new Examiner({ ...defaultSandboxLimits, ...script });
+  const examiner = new Examiner({ ...defaultSandboxLimits, ...script }, { tenants });
   const sites = new SiteNames(await askOwnDatacenter(consul));
   const store = new LifeStore({
     kv: new KvStore(consul),
@@ -93,9 +93,10 @@ export async function runScript(
 
 /** As `sluice start` would have them here: a source is held to what the gateways hold it to. */
 function settingsOf(flags: Flags, env: Readonly<Record<string, string | undefined>>) {
-  const { config, consul, prefix, scriptMemory, scriptTimeout, adminTokenFile, adminHosts } = flags;
+  const { config, consul, prefix, scriptMemory, scriptTimeout, tenants } = flags;
+  const { adminTokenFile, adminHosts } = flags;
   return loadSettings(
-    { config, consul, prefix, scriptMemory, scriptTimeout, adminTokenFile, adminHosts },
+    { config, consul, prefix, scriptMemory, scriptTimeout, tenants, adminTokenFile, adminHosts },
     env,
   );
 }

@@ -1,6 +1,7 @@
 /** `sluice status`: asks a running gateway's admin API and sets its answer for people. */
 import type { Status } from "../primary/index.ts";
 import { loadSettings } from "../settings.ts";
+import type { TenantNames } from "../state/index.ts";
 import { AdminClient } from "./admin-client.ts";
 import type { Output } from "./printable.ts";
 import { table } from "./table.ts";
@@ -53,6 +54,7 @@ export function describe(status: Status): string[] {
       worker.idPrefix,
     ]),
   ]);
+  section("tenants", tenantRows(status.tenants ?? null));
   const scripts = status.scripts.map((script) => [
     script.host,
     script.version?.slice(0, 12) ?? "-",
@@ -92,6 +94,20 @@ export function describe(status: Status): string[] {
 
 function place(refusal: Status["refused"][number]): string {
   return "line" in refusal && refusal.line > 0 ? `${refusal.line}:${refusal.column}` : "";
+}
+
+/** The names that each has: the operator reads the policy in the words that it was written in. */
+function tenantRows(policy: Status["tenants"]): string[][] {
+  if (policy === null) return [];
+  const row = (tenant: string, { hosts, modules, settings, upstreams }: TenantNames) => [
+    tenant,
+    ...[hosts, modules, settings, upstreams].map((names) => names.join(" ")),
+  ];
+  return [
+    ["tenant", "hosts", "modules", "settings", "upstreams"],
+    ...Object.entries(policy.tenants).map(([tenant, names]) => row(tenant, names)),
+    row("shared", policy.shared),
+  ];
 }
 
 function duration(ms: number): string {

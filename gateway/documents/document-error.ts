@@ -8,7 +8,9 @@ export type DocumentErrorCode =
   /** Not JSON, or not UTF-8. */
   | "bad_json"
   /** JSON, but not what the schema asks for. */
-  | "bad_document";
+  | "bad_document"
+  /** It names what is another tenant's. */
+  | "foreign";
 
 /** `message` is one line that starts with the key and says which field is wrong, and how. */
 export class DocumentError extends Error {
@@ -16,10 +18,13 @@ export class DocumentError extends Error {
   readonly code: DocumentErrorCode;
   /** The key in KV, with its prefix. */
   readonly key: string;
+  /** `message` without the key. */
+  readonly problem: string;
 
   constructor(code: DocumentErrorCode, key: string, problem: string) {
     super(`${key}: ${problem}`);
     this.code = code;
     this.key = key;
+    this.problem = problem;
   }
 }

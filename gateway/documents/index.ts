@@ -11,4 +11,5 @@ export { parseHostDocument } from "./host-document.ts";
 export { documentSchemas } from "./json-schema.ts";
 export { formatLifeDocument, parseLifeDocument } from "./life-document.ts";
 export { parseSetting } from "./setting.ts";
+export { type FindForeign, foreignIn } from "./tenancy.ts";
 export { parseUpstreamDocument } from "./upstream-document.ts";

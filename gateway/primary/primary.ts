@@ -37,6 +37,7 @@ import type { ScriptGate } from "./scripts.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import { State, tablesFrom } from "./state.ts";
 import { describeRefusal, describeScripts, type Status } from "./status.ts";
+import { withoutForeign } from "./tenancy.ts";
 import { type Unexamined, withoutUnexamined } from "./unexamined.ts";
 import { Warnings } from "./warnings.ts";
 import { Workers } from "./workers.ts";
@@ -228,7 +229,9 @@ export class Primary {
       clock: this.#clock,
       log: this.#log,
     };
-    const previous = loaded === null ? null : tablesFrom(bySite(loaded.changes));
+    const { tenants } = settings;
+    const previous =
+      loaded === null ? null : tablesFrom(withoutForeign(bySite(loaded.changes), tenants));
     const state = new State({
       boot: this.#boot,
       ...(previous === null ? {} : { tables: previous }),
@@ -271,6 +274,7 @@ export class Primary {
       store,
       name: this.#name,
       live: state.tables,
+      tenants,
       pass: (changes) => batcher.add(changes),
       reports: () => workers.scriptReports(),
       clock,
@@ -292,6 +296,7 @@ export class Primary {
         accessLog: settings.accessLog,
         trustedProxies: settings.trustedProxies,
         script: settings.script,
+        tenants: settings.tenants,
         watchTimeoutMs: settings.watchTimeoutMs,
         logLevel: settings.logLevel,
       },
@@ -425,7 +430,9 @@ export class Primary {
         (host, version) => workers.scriptCounters.of(host, version),
         (host) => gate.loadedAt(host),
         lives,
+        this.#settings.tenants,
       ),
+      tenants: this.#settings.tenants,
       modules: Array.from(state.tables.module, ([name, { version }]) => ({ name, version })),
       refused: [...source.refused, ...gate.refused().map(describeRefusal)],
       warnings: running.warnings.list(),

@@ -5,9 +5,10 @@
 import { type LifeStore, Lives, type Subject, type WorkerScriptReport } from "../life/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { CheckScript, ExamineScript, ReplayScript } from "../sandbox/index.ts";
-import type { Change, Source, Tables } from "../state/index.ts";
+import type { Change, Source, Tables, TenantPolicy } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
 import { ScriptGate } from "./scripts.ts";
+import { withoutForeignImports } from "./tenancy.ts";
 import { Unexamined } from "./unexamined.ts";
 
 export interface ScriptLifeOptions {
@@ -18,6 +19,8 @@ export interface ScriptLifeOptions {
   /** Names this gateway in the history of scripts. */
   readonly name: string;
   readonly live: Tables;
+  /** Who may use what. Default, or `null`: there is one tenant. */
+  readonly tenants?: TenantPolicy | null;
   readonly pass: (changes: readonly Change[]) => void;
   readonly reports: () => readonly WorkerScriptReport[];
   readonly clock: Clock;
@@ -76,7 +79,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
   const gate = new ScriptGate({
     check,
     pass: (changes) => lives.take(changes),
-    live: withClosed(live),
+    live: withoutForeignImports(withClosed(live), options.tenants ?? null),
     clock,
     log,
     prefix,

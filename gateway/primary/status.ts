@@ -2,7 +2,7 @@
 import type { ConsulSourcesStatus } from "../../consul/index.ts";
 import type { LifeStatus } from "../life/index.ts";
 import type { FailedCase } from "../sandbox/sandbox.ts";
-import type { ScriptReport, Tables } from "../state/index.ts";
+import { type ScriptReport, type Tables, type TenantPolicy, Tenants } from "../state/index.ts";
 import type { ScriptCount } from "./script-counters.ts";
 import type { Refusal } from "./scripts.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
@@ -37,6 +37,8 @@ export interface ScriptStatus extends Omit<ScriptReport, "version" | "failed"> {
   readonly loadedAt: string | null;
   /** Why it is not run although it is `version`; `null`: it is run. */
   readonly outOfService: string | null;
+  /** Not there where there is one tenant. */
+  readonly tenant?: string;
   /** A version that has a share of the requests. */
   readonly trial: VersionStatus | null;
   readonly life: LifeStatus;
@@ -54,6 +56,8 @@ export interface Status {
   readonly services: { readonly inUse: number; readonly polled: number };
   readonly workers: readonly WorkerStatus[];
   readonly scripts: readonly ScriptStatus[];
+  /** Who may use what; `null`: there is one tenant. */
+  readonly tenants: TenantPolicy | null;
   readonly modules: readonly { readonly name: string; readonly version: string }[];
   readonly refused: readonly (RefusedValue | RefusedScript)[];
   /** What is accepted and has no effect, or names what is not there. */
@@ -70,7 +74,9 @@ export function describeScripts(
   countOf: (host: string, version: string) => ScriptCount,
   loadedAt: (host: string) => number | null,
   lives: { hosts(): Iterable<string>; status(host: string): LifeStatus },
+  policy: TenantPolicy | null = null,
 ): ScriptStatus[] {
+  const tenants = policy === null ? null : new Tenants(policy);
   const of = (host: string, version: string): VersionStatus => ({
     version,
     ...countOf(host, version),
@@ -90,6 +96,7 @@ export function describeScripts(
       host,
       ...counters,
       version,
+      ...(tenants === null ? {} : { tenant: tenants.ownerOf("hosts", host) }),
       outOfService: source?.isUnexamined
         ? "not examined yet"
         : (source?.outOfService?.reason ?? null),

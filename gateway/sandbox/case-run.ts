@@ -6,7 +6,7 @@ import type ivm from "isolated-vm";
 import { encodedSlash, errorAnswer } from "../engine/answers.ts";
 import type { Answer } from "../engine/engine.ts";
 import { RequestTarget as Target } from "../engine/request-target.ts";
-import type { Json } from "../state/index.ts";
+import type { Border, Json } from "../state/index.ts";
 import { placeOfCase } from "./case-place.ts";
 import type { Case, ExpectedAnswer, ExpectedHeaders, Outcome } from "./cases.ts";
 import { explain, faultAt, isTimeout, printable, ScriptError } from "./faults.ts";
@@ -21,6 +21,8 @@ export interface CaseRunOptions {
   readonly key: string;
   readonly text: string;
   readonly settings: ReadonlyMap<string, Json>;
+  /** What the script is held to; `null` where there is one tenant. */
+  readonly border: Border | null;
   /** Told of each case before it runs; what it throws ends the run. Cases count from 1. */
   readonly onCase: (name: string, number: number) => void;
   /** Of one call: the limit that the script will run with. */
@@ -96,7 +98,7 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
     if (target.hasEncodedSlash && decidesByPath(match)) target.answer(encodedSlashAnswer);
     else if (isWanted) {
       const text = await callWithin(entry.onRequest, [target.asText()], timeoutMs);
-      applyToRequest(readResult(key, text), target, steering);
+      applyToRequest(readResult(key, text), target, steering, options.border);
     }
     const { response } = one;
     const headers = lowerCase(response?.headers ?? {});

@@ -3,7 +3,7 @@
  * live: loads it and runs the cases of its `tests`. Runs no request.
  */
 import ivm from "isolated-vm";
-import type { FailedRequest } from "../state/index.ts";
+import { type Border, type FailedRequest, type TenantPolicy, Tenants } from "../state/index.ts";
 import { type Blank, createBlank } from "./blank.ts";
 import { Budget, OverBudget } from "./budget.ts";
 import { placeOfCase } from "./case-place.ts";
@@ -73,6 +73,8 @@ export async function examineWithin(
     readonly tools: ExaminerTools;
     /** It is called with these instead of its tests. */
     readonly requests?: readonly FailedRequest[];
+    /** Who may use what. Default, or `null`: everybody everything. */
+    readonly tenants?: TenantPolicy | null;
   },
 ): Promise<Examined> {
   const { host, tables, limits, tools, requests } = given;
@@ -83,6 +85,8 @@ export async function examineWithin(
   }
   const { text } = source;
   const { callTimeoutMs } = limits;
+  const border = given.tenants ? borderOf(key, given.tenants) : null;
+  const settings = border?.tenants.settingsOf(border.tenant, tables.setting) ?? tables.setting;
   const timeoutMs = loadTimeoutMs(limits);
   const budget = new Budget(budgetMs, timeoutMs);
   const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb, snapshot: tools.blank });
@@ -92,7 +96,8 @@ export async function examineWithin(
       key,
       text,
       modules: tables.module,
-      settings: JSON.stringify(Object.fromEntries(tables.setting)),
+      settings: JSON.stringify(Object.fromEntries(settings)),
+      tenants: border?.tenants ?? null,
       timeoutMs,
       reader: tools.reader,
     });
@@ -100,7 +105,8 @@ export async function examineWithin(
     if (requests !== undefined) {
       const onRequest = (number: number) =>
         budget.step(`: request ${number} is not reached in time`);
-      const replaying = replayAll(requests, { loaded, key, timeoutMs: callTimeoutMs, onRequest });
+      const timeoutMs = callTimeoutMs;
+      const replaying = replayAll(requests, { loaded, key, border, timeoutMs, onRequest });
       const replayed = await budget.hold(replaying);
       const examination = { fault: null, declared: loaded.declared, passed: 0, replayed };
       return { examination, isOver: false, isStuck: false };
@@ -110,12 +116,12 @@ export async function examineWithin(
       budget.step(
         `: test "${printable(name)}", ${number} of ${cases.length}, is not reached in time`,
       );
-    const { setting: settings } = tables;
     const running = runCases(cases, {
       loaded,
       key,
       text,
       settings,
+      border,
       timeoutMs: callTimeoutMs,
       onCase,
     });
@@ -147,6 +153,11 @@ export function loadTimeoutMs({ callTimeoutMs }: SandboxLimits): number {
 /** How long loading may take, whatever a script does meanwhile. */
 function deadlineMs(limits: SandboxLimits): number {
   return loadTimeoutMs(limits) * deadlineFactor;
+}
+
+function borderOf(key: string, policy: TenantPolicy): Border {
+  const tenants = new Tenants(policy);
+  return { tenants, tenant: tenants.ofSource(key) };
 }
 
 function refused(fault: ScriptFault): Examined {

@@ -1,5 +1,5 @@
 /** The process of an `ExaminerLane`: examines the sources that it is sent, one after the other. */
-import type { FailedRequest } from "../state/index.ts";
+import type { FailedRequest, TenantPolicy } from "../state/index.ts";
 import { createExaminerTools, type Examined, examineWithin } from "./check.ts";
 import type { SandboxLimits, ScriptTables } from "./sandbox.ts";
 
@@ -10,6 +10,7 @@ export interface ToExaminer {
   readonly budgetMs: number;
   /** Requests to be tried instead of the script's tests. */
   readonly requests?: readonly FailedRequest[];
+  readonly tenants: TenantPolicy | null;
 }
 
 /** The first message says that the process has started; each other one answers what it was sent. */

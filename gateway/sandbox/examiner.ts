@@ -4,7 +4,7 @@
  * process, makes nobody wait but others like it. Keys take turns in both.
  */
 import { availableParallelism } from "node:os";
-import type { FailedRequest } from "../state/index.ts";
+import type { FailedRequest, TenantPolicy } from "../state/index.ts";
 import { budgetMs, loadTimeoutMs } from "./check.ts";
 import { ExaminerLane } from "./examiner-lane.ts";
 import type { ToExaminer } from "./examiner-process.ts";
@@ -32,6 +32,8 @@ const ended = "it ends the process that examines it, or cannot be ended";
 export interface ExaminerOptions {
   /** Whether the other lane helps out when nothing slow waits. Default: where there are two processors. */
   readonly helps?: boolean;
+  /** Which script may use what. Default, or `null`: each may use all. */
+  readonly tenants?: TenantPolicy | null;
 }
 
 interface Job {
@@ -43,6 +45,7 @@ interface Job {
 export class Examiner {
   readonly #limits: SandboxLimits;
   readonly #helps: boolean;
+  readonly #tenants: TenantPolicy | null;
   readonly #quick = new FairQueue<Job>();
   readonly #slow = new FairQueue<Job>();
   readonly #lanes = { quick: new ExaminerLane(), slow: new ExaminerLane() };
@@ -52,6 +55,7 @@ export class Examiner {
 
   constructor(limits: SandboxLimits, options: ExaminerOptions = {}) {
     this.#limits = limits;
+    this.#tenants = options.tenants ?? null;
     this.#helps = options.helps ?? availableParallelism() > 1;
   }
 
@@ -94,6 +98,7 @@ export class Examiner {
       limits: this.#limits,
       budgetMs: quickMs,
       ...(requests === undefined ? {} : { requests }),
+      tenants: this.#tenants,
     };
     const queue = this.#slowHosts.has(host) ? this.#slow : this.#quick;
     queue.add(host, { message, isWanted, resolve });

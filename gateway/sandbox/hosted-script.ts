@@ -3,7 +3,7 @@
  * for it, may be put away and made again, and its counters stay. Between exchanges and the isolate.
  */
 import type { Exchange } from "../engine/engine.ts";
-import type { ScriptReport, Source } from "../state/index.ts";
+import type { Border, ScriptReport, Source } from "../state/index.ts";
 import { Failures } from "./failures.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
 import type { Journal } from "./journal.ts";
@@ -31,7 +31,10 @@ export interface ScriptHousing {
   readonly callTimeoutMs: number;
   readonly processorTime: ProcessorTime;
   readonly workerTime: WorkerTime;
-  settings(): Settings;
+  /** What the script of a host is held to; `null` where there is one tenant. */
+  borderOf(host: string): Border | null;
+  /** The same object every time. */
+  settingsWithin(border: Border | null): Settings;
   /**
    * Makes an isolate and may put another one away.
    * @param isPatient whether the clock on the wall is of no interest.
@@ -74,6 +77,9 @@ export class HostedScript implements Script {
   /** The version of each module that loading asked for; `null` for one that was not there. */
   readonly imports = new Map<string, string | null>();
   readonly #housing: ScriptHousing;
+  readonly #border: Border | null;
+  /** As its tenant sees them. */
+  readonly settings: Settings;
   #isolate: ScriptIsolate | null = null;
   /** Known from the first load on, also while there is no isolate. */
   #match: Match | null = null;
@@ -105,6 +111,8 @@ export class HostedScript implements Script {
     if (source.isUnexamined) this.#match = matchEverything;
     this.#housing = housing;
     this.#time = new ScriptTime(housing.workerTime);
+    this.#border = housing.borderOf(host);
+    this.settings = housing.settingsWithin(this.#border);
   }
 
   get version(): string {
@@ -153,7 +161,7 @@ export class HostedScript implements Script {
       const text = this.#call("onRequest", [given]);
       if (text !== "") {
         const changes = this.#read(text);
-        applyToRequest(changes, exchange, steering);
+        applyToRequest(changes, exchange, steering, this.#border);
         if (exchange.host !== host) {
           const before = headers === "" ? exchange.rawHeaders : headers;
           steering.headers = headersAfter(before, changes, exchange.authority);
@@ -271,7 +279,7 @@ export class HostedScript implements Script {
     this.#startedMs = now();
     const wait = this.#time.wait(this.#startedMs);
     if (wait !== null) throw new WaitError(this.host, wait);
-    const settings = this.#housing.settings();
+    const { settings } = this;
     const isTimed = this.#isSuspect && this.#isStillSuspect();
     try {
       const isolate = this.#opened();

@@ -11,9 +11,10 @@ export type { Declared, Rollout, Schedule, TakeBackRule, Threshold } from "./dec
 export { defaultTakeBack } from "./declared.ts";
 export { Examiner } from "./examiner.ts";
 export { describeFault } from "./faults.ts";
+export { importsOf } from "./imports.ts";
 export type { SandboxOptions } from "./isolate-sandbox.ts";
 export { defaultSandboxLimits } from "./limits.ts";
-export { Importers, imports, ModuleGraph, needsItself } from "./module-graph.ts";
+export { closureOf, Importers, imports, ModuleGraph, needsItself } from "./module-graph.ts";
 export type {
   CheckScript,
   Examination,

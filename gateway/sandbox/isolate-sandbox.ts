@@ -4,7 +4,16 @@
  * they are asked for.
  */
 import type { Exchange } from "../engine/engine.ts";
-import { HostIndex, type ScriptReport, SiteNames, type Source } from "../state/index.ts";
+import {
+  type Border,
+  defaultTenant,
+  HostIndex,
+  type ScriptReport,
+  SiteNames,
+  type Source,
+  type TenantPolicy,
+  Tenants,
+} from "../state/index.ts";
 import { type Blank, createBlank } from "./blank.ts";
 import { SampleBudget } from "./failures.ts";
 import { HostedScript, type ScriptHousing } from "./hosted-script.ts";
@@ -12,14 +21,17 @@ import { Journal } from "./journal.ts";
 import { defaultSandboxLimits } from "./limits.ts";
 import { ProcessorTime, threadProcessorMs } from "./processor-time.ts";
 import type { Sandbox, SandboxLimits, Script, ScriptLog, ScriptTables } from "./sandbox.ts";
-import { ScriptIsolate, type Settings } from "./script-isolate.ts";
+import { ScriptIsolate } from "./script-isolate.ts";
 import { WorkerTime } from "./script-time.ts";
 import { isInShare, seedOf } from "./share.ts";
 import { Supervisor } from "./supervisor.ts";
+import { TenantSettings } from "./tenant-settings.ts";
 
 export interface SandboxOptions {
   readonly limits?: SandboxLimits;
   readonly log: ScriptLog;
+  /** Which script may use what. Default, or `null`: each may use all. */
+  readonly tenants?: TenantPolicy | null;
   /** What scripts log below this level is dropped. Default `trace`: nothing. */
   readonly logLevel?: string;
   /** Monotonic milliseconds. Default `performance.now`. */
@@ -71,7 +83,8 @@ export class IsolateSandbox implements Sandbox {
   #scripts = new Map<string, HostedScript>();
   #trials = new Map<string, HostedTrial>();
   #index = new HostIndex<Hosted>();
-  #settings: Settings = { version: 0, json: "{}" };
+  readonly #tenants: Tenants | null;
+  readonly #settings: TenantSettings;
   /** Scripts that have an isolate, retired ones included. */
   readonly #open = new Set<HostedScript>();
   readonly #retired: { readonly script: HostedScript; readonly untilMs: number }[] = [];
@@ -99,13 +112,16 @@ export class IsolateSandbox implements Sandbox {
     });
     this.#journal = new Journal(options.log, options.logLevel ?? "trace");
     this.#workerTime = new WorkerTime(this.#limits.callTimeoutMs);
+    this.#tenants = options.tenants ? new Tenants(options.tenants) : null;
+    this.#settings = new TenantSettings(this.#tenants);
     this.#housing = {
       journal: this.#journal,
       now,
       callTimeoutMs: this.#limits.callTimeoutMs,
       workerTime: this.#workerTime,
       processorTime: new ProcessorTime(options.processorMs ?? threadProcessorMs),
-      settings: () => this.#settings,
+      borderOf: (host) => this.#borderOf(host),
+      settingsWithin: (border) => this.#settings.of(border?.tenant ?? defaultTenant),
       open: (script, isPatient) => this.#openIsolate(script, isPatient),
       close: (script) => this.#open.delete(script),
       tick: () => {
@@ -130,7 +146,7 @@ export class IsolateSandbox implements Sandbox {
   apply(tables: ScriptTables): void {
     // Not by the first request, which would wait for it.
     if (tables.script.size + (tables.trial?.size ?? 0) > 0) this.#supervisor.start();
-    if (tables.setting !== this.#tables.setting) this.#takeSettings(tables);
+    this.#settings.take(tables.setting);
     this.#tables = tables;
     this.#sites = tables.sites ?? this.#sites;
     const scripts = new Map<string, HostedScript>();
@@ -196,11 +212,9 @@ export class IsolateSandbox implements Sandbox {
     this.#supervisor.dispose();
   }
 
-  #takeSettings(tables: ScriptTables): void {
-    const json = JSON.stringify(Object.fromEntries(tables.setting));
-    if (json !== this.#settings.json) {
-      this.#settings = { version: this.#settings.version + 1, json };
-    }
+  #borderOf(host: string): Border | null {
+    const tenants = this.#tenants;
+    return tenants === null ? null : { tenants, tenant: tenants.ofSource(`scripts/${host}`) };
   }
 
   /** What covers the host next to `hosted`. */
@@ -241,7 +255,8 @@ export class IsolateSandbox implements Sandbox {
       host,
       source,
       modules,
-      settings: this.#settings,
+      settings: script.settings,
+      tenants: this.#tenants,
       blank: this.#blank,
       memoryMb,
       callTimeoutMs,

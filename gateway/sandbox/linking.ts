@@ -2,7 +2,7 @@
  * Which modules a script is made of: reads import specifiers as keys of KV, and finds what is missing
  * or imports itself. Compiles nothing.
  */
-import type { Source } from "../state/index.ts";
+import type { Source, Tenants } from "../state/index.ts";
 import { positionAt, ScriptError } from "./faults.ts";
 import { importsIn, maxClosure, moduleNameOf } from "./imports.ts";
 
@@ -15,18 +15,22 @@ export interface Part {
 
 /**
  * The module that `specifier` means in `importer`.
- * @throws ScriptError that names the importer, with the place, when there is none.
+ * @throws ScriptError that names the importer, with the place, when there is none, or none for it.
  */
 export function resolveImport(
   importer: Part,
   specifier: string,
   modules: ReadonlyMap<string, Source>,
+  tenants: Tenants | null,
 ): Part {
   const name = moduleNameOf(specifier);
   if (name === null) {
     const message = `import "${specifier}": only "modules/<name>" can be imported`;
     throw importError(importer, specifier, message);
   }
+  // Before it is looked for: nobody learns which modules others have.
+  const refusal = tenants?.refusal(tenants.ofSource(importer.key), "modules", name) ?? null;
+  if (refusal !== null) throw importError(importer, specifier, `import "${specifier}": ${refusal}`);
   const source = modules.get(name);
   if (source === undefined) {
     throw importError(importer, specifier, `import "${specifier}": there is no such key`);

@@ -3,7 +3,7 @@
  * the code inside. Written once as steps, which a worker runs at once and a check on other threads.
  */
 import type ivm from "isolated-vm";
-import type { Source } from "../state/index.ts";
+import type { Source, Tenants } from "../state/index.ts";
 import { takeEntry } from "./blank.ts";
 import { type Declared, parseDeclared } from "./declared.ts";
 import { faultAt, ScriptError } from "./faults.ts";
@@ -54,8 +54,10 @@ export interface LoadOptions {
   readonly key: string;
   readonly text: string;
   readonly modules: ReadonlyMap<string, Source>;
-  /** The KV settings as one JSON object. */
+  /** The KV settings that the script sees, as one JSON object. */
   readonly settings: string;
+  /** Who may import what; `null`: everybody everything. */
+  readonly tenants: Tenants | null;
   readonly timeoutMs: number;
   /**
    * For an examination: the sources are strangers' and are read before anything of them runs, and `tests` is
@@ -161,7 +163,7 @@ function* compileAll(options: LoadOptions): Generator<
   },
   void
 > {
-  const { isolate, modules } = options;
+  const { isolate, modules, tenants } = options;
   const start: Part = { key: options.key, text: options.text };
   const parts = new Map<string, Part>([[start.key, start]]);
   const imports = new Map<string, readonly string[]>();
@@ -185,7 +187,8 @@ function* compileAll(options: LoadOptions): Generator<
     }
     for (const specifier of module.dependencySpecifiers) {
       options.onImport?.(specifier.replace(/^modules\//, ""));
-      if (!parts.has(specifier)) parts.set(specifier, resolveImport(part, specifier, modules));
+      const module = resolveImport(part, specifier, modules, tenants);
+      if (!parts.has(specifier)) parts.set(specifier, module);
     }
   }
   refuseCycles(start, parts, imports);

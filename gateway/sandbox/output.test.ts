@@ -8,7 +8,7 @@ describe("what comes out of an isolate", () => {
   const request = (text: string) => {
     const exchange = new TestExchange();
     const steering: Steering = { upstream: "", hashKey: "", headers: "" };
-    applyToRequest(text, exchange, steering);
+    applyToRequest(text, exchange, steering, null);
     return { exchange, steering };
   };
 
@@ -60,7 +60,7 @@ describe("what comes out of an isolate", () => {
   it("may leave out what the gateway tells of the client", () => {
     for (const name of ["x-forwarded-for", "x-forwarded-proto", "forwarded", "x-real-ip"]) {
       const exchange = new TestExchange({ headers: [[name, "1"]] });
-      applyToRequest(`D${name}\n`, exchange, { upstream: "", hashKey: "", headers: "" });
+      applyToRequest(`D${name}\n`, exchange, { upstream: "", hashKey: "", headers: "" }, null);
       expect(exchange.header(name)).to.equal(undefined);
     }
   });

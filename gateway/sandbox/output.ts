@@ -7,9 +7,10 @@
  * the end.
  */
 
-import { inAscii } from "../engine/authority.ts";
+import { inAscii, isAuthority, normaliseHost } from "../engine/authority.ts";
 import type { Answer, Exchange } from "../engine/engine.ts";
 import { isPath } from "../engine/grammar.ts";
+import type { Border, TenantKind } from "../state/index.ts";
 import { isRemovableHeader, isVouchedHeader, outputLimits } from "./limits.ts";
 import type { Steering } from "./sandbox.ts";
 
@@ -74,9 +75,15 @@ export function readOutput(text: string): Output {
 
 /**
  * Puts a script's changes of a request into effect; a verdict ends the exchange.
+ * @param border what the script is held to; `null` where there is one tenant.
  * @throws TypeError that names what is not allowed. Nothing has been answered then.
  */
-export function applyToRequest(text: string, exchange: RequestTarget, steering: Steering): void {
+export function applyToRequest(
+  text: string,
+  exchange: RequestTarget,
+  steering: Steering,
+  border: Border | null,
+): void {
   let headerCount = 0;
   let headerBytes = 0;
   for (let at = 0; at < text.length; ) {
@@ -105,10 +112,11 @@ export function applyToRequest(text: string, exchange: RequestTarget, steering: 
         exchange.query = checked("request.query", query, value, 8_192);
         break;
       case "H":
-        exchange.authority = inAscii(value);
+        setHost(exchange, inAscii(value), border);
         break;
       case "U":
         steering.upstream = checked("request.upstream", upstreamName, value, 253);
+        if (border !== null) checkBorder("request.upstream", border, "upstreams", value);
         break;
       case "K":
         steering.hashKey = checked("request.hashKey", printable, value, 256);
@@ -121,6 +129,28 @@ export function applyToRequest(text: string, exchange: RequestTarget, steering: 
     }
     at = end + 1;
   }
+}
+
+/** Another host must be the tenant's; the one that was asked for it may keep, whatever its port. */
+function setHost(exchange: RequestTarget, authority: string, border: Border | null): void {
+  if (border !== null && isAuthority(authority)) {
+    const host = normaliseHost(authority);
+    if (host !== normaliseHost(exchange.authority)) {
+      checkBorder("request.host", border, "hosts", host);
+    }
+  }
+  exchange.authority = authority;
+}
+
+/** @throws TypeError */
+function checkBorder(
+  what: string,
+  { tenants, tenant }: Border,
+  kind: TenantKind,
+  name: string,
+): void {
+  const refusal = tenants.refusal(tenant, kind, name);
+  if (refusal !== null) throw new TypeError(`${what}: ${refusal}`);
 }
 
 /** The header lines of a request with a script's changes, which were put into effect, and its new host. */

@@ -4,7 +4,7 @@
  */
 import type { Answer } from "../engine/engine.ts";
 import { RequestTarget as Target } from "../engine/request-target.ts";
-import type { FailedRequest } from "../state/index.ts";
+import type { Border, FailedRequest } from "../state/index.ts";
 import { callWithin, readResult } from "./case-run.ts";
 import type { Loaded } from "./loading.ts";
 import { matchesExchange } from "./match.ts";
@@ -18,6 +18,8 @@ export const maxReplayed = 4;
 export interface ReplayOptions {
   readonly loaded: Loaded;
   readonly key: string;
+  /** What the script is held to; `null` where there is one tenant. */
+  readonly border: Border | null;
   /** Told before each request, which count from 1; what it throws ends the replay. */
   readonly onRequest: (number: number) => void;
   /** Of one call: the limit that the script will run with. */
@@ -52,7 +54,8 @@ async function replay(failed: FailedRequest, options: ReplayOptions): Promise<Re
     if (!hasOnRequest || !matchesExchange(match, { method, path })) return "passed";
     const replayed = new Replayed(target, host);
     const text = await callWithin(entry.onRequest, [request], timeoutMs);
-    applyToRequest(readResult(key, text), replayed, { upstream: "", hashKey: "", headers: "" });
+    const steering = { upstream: "", hashKey: "", headers: "" };
+    applyToRequest(readResult(key, text), replayed, steering, options.border);
     if (replayed.status === 0) return "passed";
     return replayed.status < 400 ? "answered" : "refused";
   } catch (error) {

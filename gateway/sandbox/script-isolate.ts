@@ -1,6 +1,6 @@
 /** One isolate with one script in it: calls in, text out. Knows nothing of exchanges. */
 import ivm from "isolated-vm";
-import type { Source } from "../state/index.ts";
+import type { Source, Tenants } from "../state/index.ts";
 import type { Blank } from "./blank.ts";
 import type { Declared } from "./declared.ts";
 import { CutError, cutOf, explain, faultAt, faultOf, ScriptError } from "./faults.ts";
@@ -16,6 +16,7 @@ export interface ScriptIsolateOptions {
   readonly source: Source;
   readonly modules: ReadonlyMap<string, Source>;
   readonly settings: Settings;
+  readonly tenants: Tenants | null;
   readonly blank: Blank;
   readonly memoryMb: number;
   readonly callTimeoutMs: number;
@@ -75,6 +76,7 @@ export class ScriptIsolate {
         text: source.text,
         modules: options.modules,
         settings: options.settings.json,
+        tenants: options.tenants,
         timeoutMs: options.isPatient ? wallFactor * timeoutMs : timeoutMs,
         onImport: options.onImport,
       });

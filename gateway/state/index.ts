@@ -46,3 +46,11 @@ export type {
 export { descriptorsPerListener, lastWordsDescriptor, listeningDescriptors } from "./messages.ts";
 export { parseServiceName } from "./service-name.ts";
 export { ownDatacenter, type ServiceSite, SiteNames } from "./sites.ts";
+export {
+  type Border,
+  defaultTenant,
+  type TenantKind,
+  type TenantNames,
+  type TenantPolicy,
+  Tenants,
+} from "./tenants.ts";

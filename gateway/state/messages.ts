@@ -3,6 +3,7 @@ import type { EngineLimits, ForwardedPath } from "../engine/engine.ts";
 import type { OwnAddress } from "../own-addresses.ts";
 import type { Delta, OutOfService, Snapshot } from "./change.ts";
 import type { Exposure } from "./exposure.ts";
+import type { TenantPolicy } from "./tenants.ts";
 
 /** What a worker needs of the settings. Times in milliseconds. */
 export interface WorkerSettings {
@@ -23,6 +24,8 @@ export interface WorkerSettings {
     readonly callTimeoutMs: number;
     readonly maxIsolates: number;
   };
+  /** Which script may use what. Default, or `null`: each may use all. */
+  readonly tenants?: TenantPolicy | null;
   /** How long a request for a service that nobody watches yet may wait. Default 2000. */
   readonly watchTimeoutMs: number;
   readonly logLevel: string;

@@ -76,6 +76,7 @@ class Worker {
     this.#book = new PeerBook({ onRetired: (peer) => this.#engine.retire(peer) });
     this.#sandbox = createSandbox({
       limits: settings.script,
+      tenants: settings.tenants ?? null,
       lastWordsDescriptor,
       log: (level, host, version, message) => this.#log[level]({ script: host, version }, message),
       logLevel: settings.logLevel,

@@ -6,7 +6,12 @@ import { createLogger } from "../../gateway/observability/logger.ts";
 import { Router } from "../../gateway/routing/index.ts";
 import { createSandbox, type Sandbox } from "../../gateway/sandbox/index.ts";
 import { source } from "../../gateway/sandbox/test-sandbox.ts";
-import { emptyTables, type Json, type ScriptReport } from "../../gateway/state/index.ts";
+import {
+  emptyTables,
+  type Json,
+  type ScriptReport,
+  type TenantPolicy,
+} from "../../gateway/state/index.ts";
 import { createEngine } from "../../gateway/worker/engine-choice.ts";
 import { FailureLog } from "../../gateway/worker/failure-log.ts";
 import { Gateway } from "../../gateway/worker/gateway.ts";
@@ -26,6 +31,8 @@ export interface RoomsOptions {
   readonly scripts: Named<string>;
   readonly modules?: Named<string>;
   readonly settings?: Named<Json>;
+  /** Default: there is one tenant. */
+  readonly tenants?: TenantPolicy;
 }
 
 export interface RoomsAnswer {
@@ -77,6 +84,7 @@ export class Rooms {
     const sandbox = createSandbox({
       limits: { memoryMb: 16, callTimeoutMs: 1_000 },
       log: () => {},
+      tenants: options.tenants ?? null,
     });
     sandbox.apply(tables);
     let engine: Engine | null = null;

@@ -1,0 +1,44 @@
+/** Whether a document names what is another tenant's: it is refused like one that cannot be read. */
+import type { Entries, TenantPolicy } from "../state/index.ts";
+import { Tenants } from "../state/index.ts";
+import type { DocumentKind } from "./entry-name.ts";
+
+/** `null` for a document that names its own and shared things only; else what is wrong, by field. */
+export type FindForeign = <K extends DocumentKind>(
+  kind: K,
+  name: string,
+  value: Entries[K],
+) => string | null;
+
+/** Finds nothing where there is one tenant. */
+export function foreignIn(policy: TenantPolicy | null): FindForeign {
+  if (policy === null) return () => null;
+  const tenants = new Tenants(policy);
+  return (kind, name, value) => {
+    // TypeScript does not follow from the kind to the value.
+    if (kind === "host") return inHost(tenants, name, value as Entries["host"]);
+    if (kind === "upstream") return inUpstream(tenants, name, value as Entries["upstream"]);
+    return null;
+  };
+}
+
+function inHost(tenants: Tenants, host: string, { paths }: Entries["host"]): string | null {
+  const tenant = tenants.ownerOf("hosts", host);
+  for (const { prefix, shares } of paths) {
+    for (const { upstream } of shares) {
+      const refusal = tenants.refusal(tenant, "upstreams", upstream);
+      if (refusal !== null) return `paths[${JSON.stringify(prefix)}]: ${refusal}`;
+    }
+  }
+  return null;
+}
+
+function inUpstream(
+  tenants: Tenants,
+  name: string,
+  { service }: Entries["upstream"],
+): string | null {
+  if (service === null) return null;
+  const refusal = tenants.refusal(tenants.ownerOf("upstreams", name), "upstreams", service);
+  return refusal === null ? null : `service: ${refusal}`;
+}

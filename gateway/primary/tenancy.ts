@@ -1,0 +1,49 @@
+/**
+ * An earlier state under the policy of now, which may be another one: what it was written under does not count. Gives
+ * back nothing that a tenant may not use any more.
+ */
+import { foreignIn } from "../documents/index.ts";
+import { closureOf, importsOf } from "../sandbox/index.ts";
+import {
+  type Change,
+  type Source,
+  type Tables,
+  type TenantPolicy,
+  Tenants,
+} from "../state/index.ts";
+
+/** Without the documents that name what is another tenant's. */
+export function withoutForeign(
+  changes: readonly Change[],
+  policy: TenantPolicy | null,
+): readonly Change[] {
+  const find = foreignIn(policy);
+  return changes.filter((change) => {
+    if (change.kind === "host" && change.value !== null)
+      return find("host", change.key, change.value) === null;
+    if (change.kind === "upstream" && change.value !== null)
+      return find("upstream", change.key, change.value) === null;
+    return true;
+  });
+}
+
+/**
+ * Without the scripts that import what is another tenant's, so that they are examined again and refused by key.
+ * Meanwhile they stay in the state and fail: a guard that is gone would let everything through.
+ */
+export function withoutForeignImports(tables: Tables, policy: TenantPolicy | null): Tables {
+  if (policy === null) return tables;
+  const tenants = new Tenants(policy);
+  const isForeign = (importer: string, source: Source | undefined) =>
+    source !== undefined &&
+    importsOf(source).modules.some(
+      (name) => tenants.refusal(tenants.ofSource(importer), "modules", name) !== null,
+    );
+  const isGood = (host: string, source: Source) =>
+    !isForeign(`scripts/${host}`, source) &&
+    ![...closureOf([source], tables.module)].some((name) =>
+      isForeign(`modules/${name}`, tables.module.get(name)),
+    );
+  const script = new Map([...tables.script].filter(([host, source]) => isGood(host, source)));
+  return { ...tables, script };
+}
