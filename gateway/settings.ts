@@ -82,7 +82,8 @@ const table = {
   },
   dataDir: {
     argument: "DIR",
-    meaning: "Keeps the last known good state here, to start from while Consul is down.",
+    meaning:
+      "Keeps the last known good state here, to start from while Consul is down. For one gateway alone.",
     fallback: null,
     schema: text(),
   },

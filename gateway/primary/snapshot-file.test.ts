@@ -70,6 +70,26 @@ describe("snapshot file", () => {
     expect(clock.pending).to.equal(0);
   });
 
+  it("says when another gateway writes there, too, once, and until it does so no more", async () => {
+    const [one, other] = [make(), make()];
+    await written(one);
+    clock.advance(5_000);
+    await written(other);
+    expect(lines, "the file of an earlier process is nobody's fault").to.deep.equal([]);
+    for (let turn = 0; turn < 2; turn += 1) {
+      clock.advance(5_000);
+      version += 1;
+      await written(one);
+      clock.advance(5_000);
+      await written(other);
+    }
+    const said = `another gateway writes ${one.path}, too: give each a --data-dir of its own`;
+    expect([one.status().error, other.status().error]).to.deep.equal([said, said]);
+    expect(lines.map((line) => JSON.parse(line).msg)).to.deep.equal([said, said]);
+    await written(other);
+    expect(other.status().error).to.equal(null);
+  });
+
   it("writes what is due when it is closed", async () => {
     const file = make();
     await written(file);

@@ -37,7 +37,7 @@ export interface SnapshotFileStatus {
   /** ISO 8601; `null` before the first write of this process. */
   readonly writtenAt: string | null;
   readonly version: number | null;
-  /** Why the last write failed or the file was not read; `null` when all is well. */
+  /** Why the last write failed or the file was not read, or who else writes it; `null` when all is well. */
   readonly error: string | null;
   /** When the state that this process started from was written; `null` when it did not start from one. */
   readonly loadedFrom: string | null;
@@ -98,6 +98,8 @@ export class SnapshotFile {
   #loadedAt: number | null = null;
   #error: string | null = null;
   #leftAlone: string | null = null;
+  /** The first line of what this process wrote last, by which another's file shows. */
+  #ownHead: string | null = null;
 
   constructor(options: SnapshotFileOptions) {
     this.path = join(options.directory, fileName);
@@ -159,15 +161,24 @@ export class SnapshotFile {
   /** When the file is a newer Sluice's, another is used. That one may have come while this one runs. */
   async #makeWay(): Promise<void> {
     if (this.#leftAlone !== null) return;
-    const format = await formatOf(this.path);
+    const format = formatIn(await firstLine(this.path));
     if (format === null || format <= currentFormat) return;
     this.#leftAlone = this.path;
+    this.#ownHead = null;
     this.path = join(this.#directory, `last-known-good.format-${currentFormat}.snapshot`);
     const what = `${this.#leftAlone} has format ${format}, and this version of Sluice reads ${currentFormat}`;
     this.#log.error(
       { file: this.path, leftAlone: this.#leftAlone },
       `${what}: it is left alone, and ${this.path} is used instead`,
     );
+  }
+
+  /** What to say of a file that is no longer what this process wrote; `null`: it is, or nothing was written yet. */
+  async #findSharing(): Promise<string | null> {
+    if (this.#ownHead === null) return null;
+    const head = await firstLine(this.path);
+    if (head === null || head === this.#ownHead) return null;
+    return `another gateway writes ${this.path}, too: give each a --data-dir of its own`;
   }
 
   /** One write at a time, in order; a failure is kept for the status and logged. */
@@ -178,9 +189,13 @@ export class SnapshotFile {
       const at = this.#clock.now();
       try {
         await this.#makeWay();
-        await writeDurably(this.#directory, this.path, formatSnapshot(snapshot, at));
+        const shared = await this.#findSharing();
+        const content = formatSnapshot(snapshot, at);
+        await writeDurably(this.#directory, this.path, content);
+        this.#ownHead = firstLineIn(content);
         this.#written = { version: snapshot.version, at };
-        this.#error = null;
+        if (shared !== null && this.#error !== shared) this.#log.warn({ file: this.path }, shared);
+        this.#error = shared;
       } catch (error) {
         this.#error = `not written: ${messageOf(error)}`;
         this.#log.error(
@@ -193,18 +208,27 @@ export class SnapshotFile {
   }
 }
 
-/** The format that a file says it has; `null`: there is no file, or it does not say. */
-async function formatOf(path: string): Promise<number | null> {
+/** `null`: there is no file that can be read. */
+async function firstLine(path: string): Promise<string | null> {
   const file = await open(path, "r").catch(() => null);
   if (file === null) return null;
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(maxHeadBytes), 0, maxHeadBytes, 0);
-    const [line = ""] = buffer.toString("utf8", 0, bytesRead).split("\n", 1);
-    const head = z.object({ format: z.number().int() }).safeParse(parseJson(line));
-    return head.success ? head.data.format : null;
+    return firstLineIn(buffer.subarray(0, bytesRead));
   } finally {
     await file.close();
   }
+}
+
+function firstLineIn(bytes: Buffer): string {
+  const [line = ""] = bytes.toString("utf8", 0, maxHeadBytes).split("\n", 1);
+  return line;
+}
+
+/** The format that a file says it has; `null`: it does not say. */
+function formatIn(line: string | null): number | null {
+  const head = z.object({ format: z.number().int() }).safeParse(parseJson(line ?? ""));
+  return head.success ? head.data.format : null;
 }
 
 /** The bytes of a file that holds `snapshot`. */
