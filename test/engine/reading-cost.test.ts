@@ -163,6 +163,24 @@ describe("reading a head takes time in proportion to its length", function () {
     });
   });
 
+  it("chunks of a byte each are passed on together, not one by one", () => {
+    const chunks = "1\r\na\r\n".repeat(1_000);
+    const large = "b".repeat(5_000);
+    const bytes = Buffer.from(
+      `head${chunks}1388\r\n${large}\r\n${chunks}3\r\nbcd\r\n0\r\n\r\nnext`,
+    );
+    const before = Buffer.from(bytes);
+    const pieces: string[] = [];
+    const decoder = new ChunkedDecoder();
+    const end = decoder.decode(bytes, 4, {
+      onChunkData: (buffer, from, to) => pieces.push(buffer.toString("latin1", from, to)),
+    });
+    const small = "a".repeat(1_000);
+    expect(pieces).to.deep.equal([small, large, `${small}bcd`]);
+    expect(bytes.toString("latin1", end)).to.equal("next");
+    expect(bytes.equals(before), "others may read the same bytes").to.equal(true);
+  });
+
   it("a trailer that comes byte by byte", () => {
     const sink = { onChunkData: () => {} };
     const growth = growthOf((size) => {
