@@ -16,6 +16,12 @@ export const connectRefusal: Refusal = {
   message: "CONNECT is not served here",
 };
 
+/** Each option that `Connection` has costs a look at every field; there are no more fields than that. */
+export function tooManyOptions(maxHeaders: number): Refusal {
+  const message = `Connection names more than ${maxHeaders} fields`;
+  return { status: 431, code: "too_many_headers", message };
+}
+
 /** Why a request with this line is refused whatever follows; `null` when that depends on the rest. */
 export function refuseLine(line: string): Refusal | null {
   const refusal = explainRequestLine(line);

@@ -53,6 +53,25 @@ describeEngines("limits", (bench) => {
     expect(origin.connections).to.have.length(0);
   });
 
+  it("a Connection that names more fields than there may be is refused with 431", async () => {
+    const origin = await bench.origin(ok());
+    const gateway = await bench.gateway(origin, { limits: { maxHeaders: 10 } });
+    const named = (count: number) => Array.from({ length: count }, (_, n) => `x-${n}`).join(",");
+    const passing = await bench.client(gateway);
+    const answer = await passing.request(requestBytes("GET /", [`Connection: ${named(10)}`]));
+    expect(answer.status).to.equal(200);
+    for (const lines of [
+      [`Connection: ${named(11)}`],
+      [`Connection: ${named(6)}`, `Connection: ${named(5)}`],
+      [`Connection: ${"close,".repeat(5_000)}`],
+    ]) {
+      const client = await bench.client(gateway);
+      client.send(requestBytes("GET /", lines), "GET");
+      expect((await refused(client)).status).to.equal(431);
+    }
+    expect(origin.requests).to.have.length(1);
+  });
+
   it("a target that is too long is refused with 414", async () => {
     const origin = await bench.origin(ok());
     const gateway = await bench.gateway(origin, { limits: { maxTargetBytes: 100 } });

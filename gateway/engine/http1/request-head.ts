@@ -18,7 +18,7 @@ import {
   requestHead,
 } from "../grammar.ts";
 import { checkEscapes } from "../path.ts";
-import { absoluteForm, connectRefusal } from "../request-line.ts";
+import { absoluteForm, connectRefusal, tooManyOptions } from "../request-line.ts";
 import { FieldLines } from "./field-lines.ts";
 
 const digits = /^[0-9]{1,15}$/;
@@ -243,7 +243,7 @@ export class RequestHead implements Said {
     return (
       this.#settleFraming(coding) ??
       this.#settleAuthority(host) ??
-      this.#settleConnection(connection, upgrade)
+      this.#settleConnection(connection, upgrade, maxHeaders)
     );
   }
 
@@ -327,7 +327,7 @@ export class RequestHead implements Said {
     return this.target.includes("%") ? checkEscapes(this.target) : null;
   }
 
-  #settleConnection(connection: string, upgrade: string): Refusal | null {
+  #settleConnection(connection: string, upgrade: string, maxHeaders: number): Refusal | null {
     this.connection = connection;
     this.keepAlive = this.minor === 1;
     if (connection === "") return null;
@@ -341,6 +341,7 @@ export class RequestHead implements Said {
       return null;
     }
     const names = listElements(connection);
+    if (names.length > maxHeaders) return tooManyOptions(maxHeaders);
     if (names.includes("close")) this.keepAlive = false;
     else if (names.includes("keep-alive")) this.keepAlive = true;
     if (

@@ -9,6 +9,7 @@ import { refusedUpgrades } from "../fields.ts";
 import type { Story, TrustedProxy } from "../forwarding.ts";
 import { listElements, type Refusal, refuse } from "../grammar.ts";
 import { checkEscapes } from "../path.ts";
+import { tooManyOptions } from "../request-line.ts";
 import { HeaderList } from "./header-list.ts";
 import { requestFields } from "./request-fields.ts";
 
@@ -61,6 +62,7 @@ export function planRequest(
   const isChunked = headers.sent("transfer-encoding").length > 0;
   const connection = headers.sent("connection").join(", ");
   const options = listElements(connection);
+  if (options.length > limits.maxHeaders) return { refusal: tooManyOptions(limits.maxHeaders) };
   headers.removeNamedBy(connection);
   return {
     plan: {
