@@ -154,6 +154,8 @@ const schemeWords: ReadonlyMap<string, Story["scheme"]> = new Map([
   ["off", "http"],
   ["on", "https"],
   ["ssl", "https"],
+  ["false", "http"],
+  ["true", "https"],
 ]);
 
 /** Whether a trusted proxy's further field tells the same story, or none that could differ. */

@@ -170,8 +170,8 @@ export class RequestHead implements Said {
             if (!digits.test(value)) return refuse("bad_length", "Content-Length is not a number");
             this.contentLength = Number(value);
             fields.drop(line, next);
-          } else if (colon - line === 9 || colon - line === 16) {
-            // As long as `client-ip` and `cf-connecting-ip`; `cookie` and the like are not.
+          } else if (colon - line === 9 || colon - line > 13) {
+            // As long as `client-ip` and the others; `cookie`, `cache-control` and the like are not.
             this.#readForwarding(text, line, colon, lineEnd);
           }
           break;
@@ -224,10 +224,14 @@ export class RequestHead implements Said {
             isNamed(text, line, colon, "proxy-connection")
           ) {
             fields.drop(line, next);
+          } else if ((text.charCodeAt(line + 3) | 32) === 120) {
+            // `prox...`: `priority` and the like are not.
+            this.#readForwarding(text, line, colon, lineEnd);
           }
           break;
         }
         case 102:
+        case 119:
         case 120:
           this.#readForwarding(text, line, text.indexOf(":", line), lineEnd);
           break;
