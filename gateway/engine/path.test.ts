@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { growthOf, mostGrowth } from "../../test/support/cost.ts";
 import {
+  comparablePath,
   hasBadEscape,
   hasEncodedSlash,
   hasPrefix,
@@ -107,6 +108,40 @@ describe("normalisePrefix", () => {
   it("is in the form in which paths are matched", () => {
     const prefixes = ["/", "/a/", "//a//b/", "/%61dmin", "/a/../b"];
     expect(prefixes.map(normalisePrefix)).to.deep.equal(["", "/a", "/a/b", "/admin", "/b"]);
+  });
+});
+
+describe("comparablePath", () => {
+  it("has what is reserved unescaped, but for what ends a segment, a path or an escape", () => {
+    const pairs = [
+      ["/%40admin", "/@admin"],
+      ["/v1/x%3Adelete", "/v1/x:delete"],
+      ["/%7Ba%7D%5B1%5D", "/{a}[1]"],
+      ["/%21%22%24%26%27%28%29%2A%2B%2C%3B%3C%3D%3E%5E%60%7C", "/!\"$&'()*+,;<=>^`|"],
+    ] as const;
+    for (const [path, comparable] of pairs) {
+      expect(normalisePath(path)).to.equal(path);
+      expect(comparablePath(path), path).to.equal(comparable);
+    }
+    for (const path of [
+      "/a",
+      "/a%2Fb",
+      "/a%5Cb",
+      "/%2540",
+      "/a%3Fb",
+      "/a%23b",
+      "/a%20b",
+      "/%C3%A9",
+    ])
+      expect(comparablePath(path), path).to.equal(path);
+  });
+
+  it("is the form of prefixes, however often they are brought into it", () => {
+    for (const prefix of ["/%40admin", "/@admin/", "/%2540admin"]) {
+      const once = normalisePrefix(prefix);
+      expect(normalisePrefix(once)).to.equal(once);
+    }
+    expect(normalisePrefix("/%40admin/")).to.equal("/@admin");
   });
 });
 

@@ -12,6 +12,8 @@ const suspicious = /[%\\]|\/[/.]/;
 const unevenSegments = /\/(?:\/|\.\.?(?:\/|$))/;
 /** An escape that is none, and one that ends a string elsewhere. */
 const badEscape = /%(?:00|(?![0-9A-Fa-f]{2}))/;
+/** Of a path in normal form: what is printable, and neither ends a path or segment nor is an escape's own sign. */
+const reservedEscape = /%(?:2[1246789A-C]|3[A-E]|40|5[BDE]|60|7[BCD])/g;
 /** Of a path in normal form. */
 const encodedSlash = /\\|%2F|%5C/;
 
@@ -83,13 +85,25 @@ function resolveSegments(path: string): string {
   return `/${kept.join("/")}${isFolder ? "/" : ""}`;
 }
 
-/** A prefix of whole segments as `hasPrefix` takes it: in normal form, without a slash at its end. */
+/**
+ * A path in normal form as prefixes are compared with it: `@`, `:`, `{` and the like stand for themselves whether
+ * they were escaped or not, since origins take `/%40admin` for `/@admin`. The same string when it has no escape.
+ */
+export function comparablePath(path: string): string {
+  return path.includes("%") ? path.replace(reservedEscape, unescaped) : path;
+}
+
+function unescaped(triplet: string): string {
+  return String.fromCharCode(Number.parseInt(triplet.slice(1), 16));
+}
+
+/** A prefix of whole segments as `hasPrefix` takes it: as `comparablePath` has it, without a slash at its end. */
 export function normalisePrefix(prefix: string): string {
-  const path = normalisePath(prefix);
+  const path = comparablePath(normalisePath(prefix));
   return path.endsWith("/") ? path.slice(0, -1) : path;
 }
 
-/** Whether `prefix` (no trailing slash; empty for all) covers `path` by whole segments. */
+/** Whether `prefix` (no trailing slash; empty for all) covers `path`, which is comparable, by whole segments. */
 export function hasPrefix(path: string, prefix: string): boolean {
   if (!path.startsWith(prefix)) return false;
   return (

@@ -1,5 +1,5 @@
 /** A host document ready for requests: which rule covers a path, and which share of it gets a request. */
-import { hasPrefix, normalisePrefix } from "../engine/path.ts";
+import { comparablePath, hasPrefix, normalisePrefix } from "../engine/path.ts";
 import type { HostDocument, PathRule } from "../state/index.ts";
 
 export interface Rule {
@@ -48,10 +48,11 @@ export class HostRules {
     if (this.#catchAll !== null) return this.#catchAll;
     const prefixes = this.#prefixes;
     if (prefixes.length === 0) return null;
+    const asked = comparablePath(path);
     // An indexed loop: an iterator would be an object for each request.
     for (let i = 0; i < prefixes.length; i += 1) {
       const prefix = prefixes[i];
-      if (prefix !== undefined && hasPrefix(path, prefix)) return this.#rules[i] ?? null;
+      if (prefix !== undefined && hasPrefix(asked, prefix)) return this.#rules[i] ?? null;
     }
     return null;
   }

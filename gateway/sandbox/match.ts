@@ -1,10 +1,10 @@
 /** A script's `export const match`: which requests it wants. Decided without entering the isolate. */
 import type { Exchange } from "../engine/engine.ts";
 import { isPath } from "../engine/grammar.ts";
-import { hasPrefix, normalisePrefix } from "../engine/path.ts";
+import { comparablePath, hasPrefix, normalisePrefix } from "../engine/path.ts";
 
 export interface Match {
-  /** Upper case; `null`: every method. */
+  /** Upper case, and stand for any case; `null`: every method. */
   readonly methods: ReadonlySet<string> | null;
   /**
    * Prefixes of whole segments in normal form: `/api` takes `/api` and `/api/x`, not `/apix`. `null`: every
@@ -48,9 +48,12 @@ export function matchesExchange(
   match: Match,
   exchange: Pick<Exchange<unknown>, "method" | "path">,
 ): boolean {
-  if (match.methods !== null && !match.methods.has(exchange.method)) return false;
+  // Methods have a case, but PHP's and Python's frameworks take `delete` for DELETE.
+  const { methods } = match;
+  const { method: asked } = exchange;
+  if (methods !== null && !methods.has(asked) && !methods.has(asked.toUpperCase())) return false;
   if (match.paths === null) return true;
-  const { path } = exchange;
+  const path = comparablePath(exchange.path);
   for (const prefix of match.paths) if (hasPrefix(path, prefix)) return true;
   return false;
 }
