@@ -71,7 +71,7 @@ describe("the error rates of scripts", () => {
   ): WorkerScriptReport => {
     const sample = (error: number) => ({ error, request: `request ${error}`, response: null });
     const samples = errors > 0 ? [sample(errors)] : [];
-    return { ...report(worker, 2 * errors, errors), failed: { clients, callers, samples } };
+    return { ...report(worker, 2 * errors, errors), callers, failed: { clients, samples } };
   };
 
   it("do not pass it by one of many clients, and do by three, or by all that there are", () => {
@@ -101,6 +101,15 @@ describe("the error rates of scripts", () => {
       "request 5",
       "request 6",
     ]);
+  });
+
+  it("know that there are many where the worker of the one that fails sees nobody else", () => {
+    const rates = new ErrorRates();
+    const quiet = { ...report(2, 100, 0), callers: ["b", "c", "d"] };
+    rates.take(0, [from(1, 6, [["a", 6]], ["a"]), quiet]);
+    expect(failing(rates)).to.deep.equal([]);
+    rates.take(11_000, [from(1, 12, [["a", 12]], ["a"]), quiet]);
+    expect(failing(rates), "they are gone").to.deep.equal(["v1 6/12"]);
   });
 
   it("know a client that failed only within the window, and no error twice", () => {

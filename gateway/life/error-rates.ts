@@ -54,7 +54,7 @@ export class ErrorRates {
       const key = `${report.version} ${report.host}`;
       const track = tracks.get(key) ?? this.#tracks.get(key) ?? begin(report);
       tracks.set(key, track);
-      const { worker, calls, errors, failed } = report;
+      const { worker, calls, errors, callers = [], failed } = report;
       const before = track.last.get(worker);
       track.last.set(worker, { calls, errors });
       // Counters that went back began anew: the worker made the script's home again.
@@ -62,6 +62,7 @@ export class ErrorRates {
       const step = { atMs: nowMs, calls: calls - base.calls, errors: errors - base.errors };
       if (step.calls > 0 || step.errors > 0) track.steps.push(step);
       if (step.errors > 0) track.lastError = report.lastError;
+      if (step.calls > 0) for (const client of callers) see(track.callers, client, nowMs);
       if (step.errors > 0 && failed !== undefined) note(track, failed, base.errors, nowMs);
     }
     for (const track of tracks.values()) {
@@ -111,7 +112,6 @@ function note(track: Track, failed: FailureEvidence, known: number, nowMs: numbe
     see(track.clients, client, nowMs);
     see(track.callers, client, nowMs);
   }
-  for (const client of failed.callers) see(track.callers, client, nowMs);
   const fresh = failed.samples
     .filter(({ error }) => error > known)
     .map((request) => ({ atMs: nowMs, request }));

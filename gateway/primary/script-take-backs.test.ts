@@ -77,7 +77,7 @@ for (const kind of consulKinds())
           response: null,
         }));
         const clients = [["192.0.2.1", 6] as const];
-        return { ...report, failed: { clients, callers: ["192.0.2.1"], samples } };
+        return { ...report, callers: ["192.0.2.1"], failed: { clients, samples } };
       });
     /** Fails at /bad; refuses what asks for /secret. */
     const guard = (more = "") => `export default ({ path }) => {

@@ -27,10 +27,10 @@ export interface RefusedScript extends RefusedValue {
 }
 
 /** What the workers that live now report of one version. */
-export type VersionStatus = Omit<ScriptReport, "host" | "failed">;
+export type VersionStatus = Omit<ScriptReport, "host" | "callers" | "failed">;
 
 /** One host's script, summed over all workers that there were. */
-export interface ScriptStatus extends Omit<ScriptReport, "version" | "failed"> {
+export interface ScriptStatus extends Omit<ScriptReport, "version" | "callers" | "failed"> {
   /** What serves all requests that are not in a rollout; `null`: nothing does. */
   readonly version: string | null;
   /** ISO 8601: when it was let through. */

@@ -28,11 +28,11 @@ export class Failures {
   #areOld = false;
   #timesLeft = 0;
 
-  /** Looks at the client of this call; calls count from 1. */
-  look(call: number, client: string): void {
-    this.#callers.add(networkOf(client));
+  /** Looks at the client of this call; calls count from 1. @param most clients that are worth knowing. */
+  look(call: number, client: string, most: number): void {
+    if (this.#callers.size < most) this.#callers.add(networkOf(client));
     this.#looks += 1;
-    if (this.#callers.size >= maxClients) this.nextLook = Number.POSITIVE_INFINITY;
+    if (this.#callers.size >= most) this.nextLook = Number.POSITIVE_INFINITY;
     else this.nextLook = call + (this.#looks < lookClosely ? 1 : sampleEvery);
   }
 
@@ -62,6 +62,11 @@ export class Failures {
     this.#samples = first === undefined ? [sample] : [first, sample];
   }
 
+  /** Some of those that called lately, whatever came of it. */
+  callers(): readonly string[] {
+    return [...this.#callersBefore.union(this.#callers)];
+  }
+
   /** What there is to say; `null` when nothing failed of late. Once a second. */
   report(calls: number): FailureEvidence | null {
     this.nextLook = calls + 1;
@@ -76,7 +81,6 @@ export class Failures {
     this.#areOld = true;
     const evidence = {
       clients: [...this.#clients],
-      callers: [...this.#callersBefore.union(this.#callers)],
       samples: this.#samples.map(({ by: _, ...sample }) => sample),
     };
     if (this.#timesLeft === 0) {

@@ -4,6 +4,7 @@
  */
 import type { Exchange } from "../engine/engine.ts";
 import type { Border, ScriptReport, Source } from "../state/index.ts";
+import { defaultTakeBack } from "./declared.ts";
 import { Failures } from "./failures.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";
 import type { Journal } from "./journal.ts";
@@ -97,6 +98,7 @@ export class HostedScript implements Script {
   #calls = 0;
   #errors = 0;
   #lastError: string | null = null;
+  #minClients = defaultTakeBack.minClients;
   readonly #failures = new Failures();
 
   constructor(host: string, source: Source, housing: ScriptHousing) {
@@ -204,7 +206,7 @@ export class HostedScript implements Script {
   #count(exchange: Exchange<unknown>): void {
     this.#calls += 1;
     if (this.#calls >= this.#failures.nextLook) {
-      this.#failures.look(this.#calls, exchange.clientAddress);
+      this.#failures.look(this.#calls, exchange.clientAddress, this.#minClients);
     }
   }
 
@@ -216,6 +218,7 @@ export class HostedScript implements Script {
   }
 
   report(): ScriptReport {
+    const callers = this.#failures.callers();
     const failed = this.#failures.report(this.#calls);
     return {
       host: this.host,
@@ -223,6 +226,7 @@ export class HostedScript implements Script {
       calls: this.#calls,
       errors: this.#errors,
       lastError: this.#lastError,
+      ...(callers.length === 0 ? {} : { callers }),
       ...(failed === null ? {} : { failed }),
     };
   }
@@ -266,7 +270,9 @@ export class HostedScript implements Script {
       this.#match = this.#isolate.match;
       this.#hasOnRequest = this.#isolate.hasOnRequest;
       this.#hasOnResponse = this.#isolate.hasOnResponse;
-      this.#skipsOnError = this.#isolate.declared.onError === "skip";
+      const { onError, takeBack } = this.#isolate.declared;
+      this.#skipsOnError = onError === "skip";
+      this.#minClients = takeBack.minClients;
       this.#logLines(this.#isolate.loadLogs);
     }
     this.#isolate.lastUsed = tick();

@@ -109,16 +109,16 @@ export interface ScriptReport {
   readonly calls: number;
   readonly errors: number;
   readonly lastError: string | null;
+  /** Some of the clients that called it lately, as many as it takes to tell one among many; addresses, IPv6 ones by their /64. */
+  readonly callers?: readonly string[];
   /** Only when something failed of late. Stays in memory: it has what clients sent. */
   readonly failed?: FailureEvidence;
 }
 
-/** Whose calls of a version failed in a worker. Clients are addresses, IPv6 ones by their /64. */
+/** Whose calls of a version failed in a worker. */
 export interface FailureEvidence {
   /** With the number of the last error of each, counted as `errors` is. */
   readonly clients: readonly (readonly [client: string, error: number])[];
-  /** Some of those that called it lately, whatever came of it. */
-  readonly callers: readonly string[];
   readonly samples: readonly FailedRequest[];
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { stalls } from "../../bench/scripts/attacks.ts";
-import type { History } from "../../gateway/life/index.ts";
+import { type History, versionOf } from "../../gateway/life/index.ts";
 import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
 import { type GatewayAnswer, runSluice, TestGateway } from "../support/gateway.ts";
@@ -71,6 +71,16 @@ for (const kind of consulKinds())
     const outcomes = async (host: string) => (await historyOf(host)).map(({ outcome }) => outcome);
     const statusOf = async (gateway: TestGateway, host: string) =>
       (await gateway.status()).scripts.find((script) => script.host === host);
+
+    /** Until this text is the script in every worker of both. */
+    async function hasEverywhere(host: string, text: string): Promise<void> {
+      for (const gateway of gateways) {
+        await eventually("it is live", async () =>
+          expect((await statusOf(gateway, host))?.version).to.equal(versionOf(text)),
+        );
+        await gateway.caughtUp();
+      }
+    }
 
     it("a version that fails its own tests goes live nowhere, and both gateways say which case", async () => {
       const host = newHost();
@@ -447,7 +457,7 @@ for (const kind of consulKinds())
       const rewrite = (path: string) =>
         `export default (request) => { request.path = ${path} + request.path; };`;
       await put(host, rewrite('"/v1"'));
-      await everywhere("the first is live", host, ({ status }) => expect(status).to.equal(200));
+      await hasEverywhere(host, rewrite('"/v1"'));
       await put(host, rewrite("request.undefined.value"));
       await everywhere("the second is live", host, ({ status }) => expect(status).to.equal(500));
       const [gateway] = gateways;
@@ -457,6 +467,33 @@ for (const kind of consulKinds())
         expect(status).to.equal(200),
       );
       expect((await outcomes(host)).slice(0, 2)).to.deep.equal(["live", "taken back"]);
+    });
+
+    it("a rewriting rule that fails for one of many clients stays", async () => {
+      const host = newHost();
+      await scene.writes.put(`hosts/${host}`, { paths: { "/": "home" } });
+      const rewrite = (word: string) => `export default ({ headers }) => {
+        if (headers.get("authorization") === "${word}") throw new Error("${word}");
+        headers.set("x-word", "${word}");
+      };`;
+      const [gateway] = gateways;
+      if (gateway === undefined) throw new Error("two gateways");
+      for (const word of ["one", "two"]) {
+        await put(host, rewrite(word));
+        await hasEverywhere(host, rewrite(word));
+      }
+      const startedMs = (await gateway.status()).uptimeMs;
+      await eventually("it failed for seconds", async () => {
+        for (const from of [2, 3, 4, 5]) {
+          expect(await asks(gateway, host, "fine", `127.0.0.${from}`)).to.equal(200);
+        }
+        expect(await asks(gateway, host, "two", "127.0.0.9")).to.equal(500);
+        expect((await gateway.status()).uptimeMs).to.be.above(startedMs + 4_000);
+      });
+      expect((await statusOf(gateway, host))?.life).to.deep.include({
+        failing: null,
+        takenBack: [],
+      });
     });
 
     it("an agreement that was imported from another Consul stops no new version", async () => {
