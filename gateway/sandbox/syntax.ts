@@ -154,7 +154,7 @@ function findIn(program: Program): Pick<Syntax, "problem" | "refuses"> {
     const name = nameOnly(node);
     for (const value of Object.values(node)) {
       // What is called so: `expect: { deny: 403 }` refuses nothing.
-      if (value === name) continue;
+      if (value === name && name?.type === "Identifier") continue;
       if (Array.isArray(value)) for (const each of value) if (isNode(each)) open.push(each);
       if (isNode(value)) open.push(value);
     }
