@@ -84,20 +84,25 @@ describe("the time of a script", () => {
         expect(worker.call(good, 0.01, true)).to.equal(true);
         worker.nowMs += 50;
       }
-      expect(stalledMs / 300_000, `${count} hosts`).to.be.below(0.01);
+      // A second at first.
+      expect((stalledMs - 1_300) / 300_000, `${count} hosts`).to.be.below(0.01);
     }
   });
 
-  it("is little for a crowd that loops, and none of it has two calls once much is owed", () => {
+  it("is half for a crowd that loops, and none of it has two calls once much is owed", () => {
     const worker = new Worker();
-    const crowd = Array.from({ length: 1_000 }, () => worker.script());
+    const crowd = Array.from({ length: 1_000 }, () => ({ script: worker.script(), calls: 0 }));
     const beganMs = worker.nowMs;
+    let longestMs = 0;
     while (worker.nowMs < beganMs + 60_000) {
-      for (const script of crowd) worker.call(script, 12, false);
-      worker.nowMs += 50;
+      const startMs = worker.nowMs;
+      for (const one of crowd) if (worker.call(one.script, 12, false)) one.calls += 1;
+      longestMs = Math.max(longestMs, worker.nowMs - startMs);
+      worker.nowMs += 1;
     }
-    // A tenth of a second before much is owed, then one part in two hundred twice.
-    expect(worker.tookMs).to.be.below(120 + 2 * 300 + 24);
+    expect(longestMs, "at a stretch").to.be.below(100);
+    expect(Math.max(...crowd.map(({ calls }) => calls))).to.be.at.most(2);
+    expect(worker.tookMs).to.be.below(1.1 * 1_000 * 12);
   });
 
   it("is left to a quick script when an odd call fails while others owe much", () => {
@@ -112,10 +117,10 @@ describe("the time of a script", () => {
     const worker = new Worker();
     const [first, second, third] = [worker.script(), worker.script(), worker.script()];
     const known = worker.quick();
-    worker.call(first, 300, false);
+    worker.call(first, 1_300, false);
     expect(second.wait(worker.nowMs)).to.equal("newcomers");
     expect(known.wait(worker.nowMs)).to.equal(null);
-    worker.nowMs += 40_000;
+    worker.nowMs += 60_000;
     expect(worker.call(second, 0.5, true)).to.equal(true);
     expect(worker.call(third, 0.5, true)).to.equal(true);
   });
@@ -189,21 +194,30 @@ describe("a script that rests", () => {
 
   it("is not blamed for what others took before it was called at all", () => {
     let laterMs = 0;
-    const bad = Array.from({ length: 40 }, (_, at) => [`bad${at}.example.com`, loop] as const);
+    const bad = Array.from({ length: 40 }, (_, at) => [`bad${at}.example.com`, stall] as const);
     const scripts = { ...Object.fromEntries(bad), "new.example.com": deny };
     const limits = { memoryMb: 16, callTimeoutMs: 5 };
-    const now = () => performance.now() + laterMs;
-    const one = new Bench(tables(scripts), { now, limits });
-    for (const [authority] of bad) one.request({ authority });
+    const one = new Bench(tables(scripts), { now: () => performance.now() + laterMs, limits });
+    const later = bad.find(([authority]) => {
+      one.request({ authority });
+      return one.report(authority).errors === 0;
+    });
+    expect(later, "one of them was not called any more").not.to.equal(undefined);
     const authority = "new.example.com";
     expect(one.request({ authority }).exchange.status).to.equal(500);
     expect(one.report(authority)).to.include({ calls: 1, errors: 0 });
     expect(one.report(authority).lastError).to.match(/is not called yet: other scripts/);
-    laterMs += 60_000;
+    laterMs += 600_000;
     expect(one.request({ authority }).exchange.status).to.equal(403);
     one.sandbox.dispose();
   });
 });
 
-const loop = "export default () => { for (;;); };";
+/** V8 compares in one go, which takes it more than a tenth of a second. */
+const stall = `export default () => {
+  let long = "x";
+  while (long.length < 1e8) long += long;
+  if (long + "a" === "a" + long) return;
+  null.x;
+};`;
 const deny = "export default () => deny(403);";

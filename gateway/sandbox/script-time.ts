@@ -12,6 +12,10 @@ const cheapPart = 0.1;
 const allowance = 2;
 /** In calls at their limit: when all scripts together owe more, only those have an allowance that are quick. */
 const sharedAllowance = 10;
+/** In calls at their limit: what first calls that nothing ended in time may take, for the next to have one. */
+const newcomersAllowance = 100;
+/** A call that takes this many limits was not ended in time. */
+const stallFactor = 2;
 /** In calls at their limit: what heavy scripts take at a stretch. */
 const burst = 2;
 /** A script whose calls take less on average costs no more than the rest of a request does. */
@@ -37,19 +41,35 @@ export interface Took {
 export class WorkerTime {
   readonly limitMs: number;
   readonly debts = new Debts();
-  /** Of scripts whose first call failed late, one after the other: nothing is known of those that come next. */
+  /** Of scripts that stalled in their first call, one after the other: nothing is known of those that come next. */
   readonly newcomers = new Debts();
   readonly newcomer = new Debt();
   readonly loopShare: LoopShare;
+  /** For first calls that fail late and were ended in time. */
+  readonly newcomersShare: LoopShare;
+  readonly newcomersUse = new Use();
 
   /** @param limitMs of a call. */
   constructor(limitMs: number) {
     this.limitMs = limitMs;
     this.loopShare = new LoopShare(burst * limitMs);
+    this.newcomersShare = new LoopShare(burst * limitMs);
   }
 
   get isCalm(): boolean {
-    return this.loopShare.isCalm && this.debts.areNone && this.newcomers.areNone;
+    return this.loopShare.isCalm && this.debts.areNone && this.areNewcomersCalm;
+  }
+
+  get areNewcomersCalm(): boolean {
+    return this.newcomers.areNone && this.newcomersShare.isCalm;
+  }
+
+  mayBegin(nowMs: number): boolean {
+    if (this.areNewcomersCalm) return true;
+    const owedMs = this.newcomers.owedMs(this.newcomer, nowMs);
+    if (owedMs > newcomersAllowance * this.limitMs) return false;
+    this.newcomersShare.sawOther();
+    return this.newcomersShare.mayRun(this.newcomersUse, nowMs);
   }
 }
 
@@ -80,10 +100,7 @@ export class ScriptTime {
     const worker = this.#worker;
     if (worker.isCalm) return null;
     if (this.#rests(nowMs)) return "debts";
-    if (this.#measured === 0) {
-      const owedMs = worker.newcomers.owedMs(worker.newcomer, nowMs);
-      return owedMs > sharedAllowance * worker.limitMs ? "newcomers" : null;
-    }
+    if (this.#measured === 0) return worker.mayBegin(nowMs) ? null : "newcomers";
     return this.isHeavy && !worker.loopShare.mayRun(this.#use, nowMs) ? "share" : null;
   }
 
@@ -119,7 +136,7 @@ export class ScriptTime {
   returned(took: Took): void {
     const allMs = this.#takeExtra(took);
     // V8 did not look at its limit.
-    if (took.ranMs > 2 * this.#worker.limitMs) this.#owe(took.endedMs, allMs);
+    if (took.ranMs > stallFactor * this.#worker.limitMs) this.#owe(took.endedMs, allMs);
     this.#count(took, allMs);
   }
 
@@ -145,9 +162,11 @@ export class ScriptTime {
   }
 
   #owe(nowMs: number, tookMs: number): void {
-    const { debts, newcomers, newcomer } = this.#worker;
+    const { debts, limitMs, newcomers, newcomer, newcomersShare, newcomersUse } = this.#worker;
     debts.owe(this.#debt, nowMs, tookMs);
-    if (this.#measured === 0) newcomers.owe(newcomer, nowMs, tookMs);
+    if (this.#measured > 0) return;
+    if (tookMs > stallFactor * limitMs) newcomers.owe(newcomer, nowMs, tookMs);
+    else newcomersShare.take(newcomersUse, nowMs, tookMs);
   }
 
   #count({ endedMs, wallMs, ranMs }: Took, allMs: number): void {

@@ -110,6 +110,8 @@ describe("hostile scripts", function () {
   });
 
   it("are out of service once one stalled a worker, until the source changes", async () => {
+    // In its workers no script has stalled yet.
+    await scene.start();
     const host = "stall.example";
     const soon = Date.now() + 5_000;
     const text = `export const match = { methods: ["PUT"] };
@@ -138,6 +140,8 @@ describe("hostile scripts", function () {
   });
 
   it("are out of service once a worker crashed in one", async () => {
+    // In its workers no script has stalled yet.
+    await scene.start();
     const host = "crash.example";
     const soon = Date.now() + 5_000;
     const text = `if (Date.now() > ${soon}) { ${stall} }
