@@ -3,11 +3,17 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { findRealConsul, startRealConsul, type TestConsul } from "../support/consul.ts";
+import {
+  consulKinds,
+  findRealConsul,
+  startRealConsul,
+  type TestConsul,
+} from "../support/consul.ts";
 import { type ConsulWrites, writesTo } from "../support/consul-writes.ts";
 import { EchoOrigin } from "../support/echo-origin.ts";
 import { runSluice, TestGateway } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
+import { Scene } from "./scene.ts";
 
 const master = "6d2c2f4e-0000-4000-8000-00000000dddd";
 const root = join(import.meta.dirname, "..", "..");
@@ -237,5 +243,57 @@ if (findRealConsul() !== null)
       expect(Object.keys(tenants?.tenants ?? {})).to.deep.equal(["shop", "search"]);
       const shown = await runSluice(["status", "--admin", `127.0.0.1:${gateway.adminPort}`]);
       expect(shown.stdout).to.match(/search +search-\* search\.example/);
+    });
+  });
+
+for (const kind of consulKinds())
+  describe(`a policy that is new to a data directory, with ${kind.name}`, function () {
+    this.timeout(60_000);
+    const directory = mkdtempSync(join(tmpdir(), "sluice-tenants-"));
+    let scene: Scene;
+    before(async () => {
+      scene = await Scene.open(kind);
+    });
+    after(async () => {
+      await scene?.close();
+      rmSync(directory, { recursive: true });
+    });
+
+    it("holds for what was let in before: documents go, scripts fail and are refused by key", async () => {
+      const flags = ["--data-dir", directory, "--script-timeout", "200ms"];
+      const one = await scene.start({ flags });
+      const { writes } = scene;
+      await writes.put("upstreams/search-web", { servers: [scene.home.server] });
+      await writes.put("hosts/shop-a.example", { paths: { "/": "search-web" } });
+      await writes.put("modules/search-a", 'export const a = "secret";');
+      const steals = says("a", 'import { a } from "modules/search-a";');
+      await writes.put("scripts/shop-b.example", steals);
+      const asked = (host: string) => scene.gateway.request({ host });
+      await eventually("both are served", async () => {
+        expect((await asked("shop-a.example")).status).to.equal(200);
+        expect((await asked("shop-b.example")).body).to.equal("secret");
+      });
+      await one.statusWhen("the state is written", ({ version, snapshotFile }) => {
+        const file = readFileSync(snapshotFile?.path ?? "", "utf8");
+        return version > 0 && file.includes("shop-b.example") && file.includes("shop-a.example");
+      });
+      const policy = { shop: { prefix: "shop-" }, search: { prefix: "search-" } };
+      await scene.start({ flags: [...flags, "--tenants", JSON.stringify(policy)] });
+      await eventually("neither is served", async () => {
+        expect((await asked("shop-a.example")).status).to.equal(404);
+        const { status, body } = await asked("shop-b.example");
+        expect(status).to.equal(500);
+        expect(body).to.not.contain("secret");
+      });
+      const { refused } = await scene.gateway.statusWhen("both are refused", (now) =>
+        ["hosts/shop-a.example", "scripts/shop-b.example"].every((key) =>
+          now.refused.some((found) => found.key === `sluice/${key}`),
+        ),
+      );
+      for (const { error } of refused) expect(error).to.contain("belongs to the tenant search");
+      await writes.put("scripts/shop-b.example", says('"good"'));
+      await eventually("a source that keeps to the policy is", async () =>
+        expect((await asked("shop-b.example")).body).to.equal("good"),
+      );
     });
   });
