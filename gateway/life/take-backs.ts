@@ -32,7 +32,9 @@ export class TakeBacks {
   readonly #options: TakeBacksOptions;
   readonly #rates: ErrorRates;
   /** Comparisons that wait for the process that makes them. */
-  readonly #lanes = new Lanes(2);
+  readonly #comparisons = new Lanes(2);
+  /** What versions can do that may take the place of one that stalls: no comparison may keep that waiting. */
+  readonly #stalls = new Lanes(64);
   /** By version and host, when it may be compared again; infinite while it is being compared. */
   readonly #comparedUntil = new Map<string, number>();
 
@@ -67,7 +69,7 @@ export class TakeBacks {
     if (to === null || !this.#mustRefuse(version)) settle(true);
     else if (declared.canRefuse(to) !== null) settle(declared.canRefuse(to) === true);
     else {
-      this.#lanes.run(async () => {
+      this.#stalls.run(async () => {
         const source = await this.#sourceOf(host, life, to);
         if (source !== null) await declared.learnOf(host, source);
         settle(declared.canRefuse(to) === true);
@@ -75,8 +77,8 @@ export class TakeBacks {
     }
   }
 
-  close(): Promise<void> {
-    return this.#lanes.close();
+  async close(): Promise<void> {
+    await Promise.all([this.#comparisons.close(), this.#stalls.close()]);
   }
 
   #weigh(failing: Failing, nowMs: number): void {
@@ -98,7 +100,7 @@ export class TakeBacks {
     const key = `${version} ${host}`;
     if (this.#comparedUntil.has(key)) return;
     this.#comparedUntil.set(key, Number.POSITIVE_INFINITY);
-    this.#lanes.run(async () => {
+    this.#comparisons.run(async () => {
       const before = await this.#replay(host, life, way.to, samples);
       const own = await this.#replay(host, life, version, samples);
       const endedMs = this.#options.clock.now();
