@@ -164,7 +164,8 @@ export class HostedScript implements Script {
       if (text !== "") {
         const changes = this.#read(text);
         applyToRequest(changes, exchange, steering, this.#border);
-        if (exchange.host !== host) {
+        // An answer's body is behind its changes, and nobody asks for another host any more.
+        if (exchange.status === 0 && exchange.host !== host) {
           const before = headers === "" ? exchange.rawHeaders : headers;
           steering.headers = headersAfter(before, changes, exchange.authority);
         }

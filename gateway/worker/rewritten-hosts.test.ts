@@ -35,6 +35,8 @@ const scripts: Readonly<Record<string, string>> = {
     request.upstream = "other"; request.host = "broken.test"; };`,
   "broken.test": `export const onError = "skip";
     export default (request) => { request.upstream = "plain"; throw new Error("broken"); };`,
+  "answers.test": `export default (request) => {
+    request.host = "admin.test"; return deny(404, "Not here\\nSorry\\nDo ask at the desk"); };`,
   "same.test": mark("same", 'request.host = "SAME.test:81";'),
   "*.cover.test": mark("cover", 'request.host = "www.cover.test";'),
   "ring-a.test": to("ring-b.test"),
@@ -99,6 +101,15 @@ for (const engine of engineKinds())
     it("what fails and is skipped leaves what the script before it chose", async () => {
       expect(await rooms.ask("chooses.test")).to.include({ status: 200, body: "other" });
       expect(rooms.report("broken.test").errors).to.equal(1);
+    });
+
+    it("an answer is given as it is, and is no failure, whatever its lines begin with", async () => {
+      const { status, body } = await rooms.ask("answers.test");
+      expect({ status, body }).to.deep.equal({
+        status: 404,
+        body: "Not here\nSorry\nDo ask at the desk",
+      });
+      expect(rooms.report("answers.test")).to.deep.include({ errors: 0, lastError: null });
     });
 
     it("a script runs once: for another spelling of its host, or another host of its wildcard", async () => {
