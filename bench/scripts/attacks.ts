@@ -4,6 +4,10 @@ const long = `let long = "x"; while (long.length < 1e8) long += long;`;
 const text = `const text = "a".repeat(1e6);`;
 const shared =
   "let shared = { a: 1 }; for (let at = 0; at < 24; at++) shared = { shared, b: shared };";
+const buffer = "const bytes = new ArrayBuffer(1e5); const buffer = new Uint8Array(bytes);";
+/** An endless list, whose items a built-in makes. */
+const steps = (next: string) =>
+  `${buffer} buffer[Symbol.iterator] = () => buffer; buffer.next = ${next}; Math.max(...{ [Symbol.iterator]: () => buffer });`;
 /** Its first reader sees one item, the second one thirty million. */
 const liar = "let reads = 0; const liar = { get length() { return reads++ ? 2 ** 25 : 1; } };";
 
@@ -66,6 +70,16 @@ export const attacks: Readonly<Record<string, string>> = {
   "the names of a typed array of 8 MB": "for (const name in new Uint8Array(8e6)) null.x; null.x",
   "dates with Temporal in them":
     "let big = new Date().toTemporalInstant().epochNanoseconds; for (let at = 0; at < 24; at++) big *= big; null.x",
+  "buffers reversed by an iterator": `${steps("buffer.reverse")} null.x`,
+  "errors made by an iterator": `${steps("Error")} null.x`,
+  "arrays made by an iterator": `${steps("Array")} null.x`,
+  "long arrays made by an iterator": `${steps("Array.bind(null, 5e5)")} null.x`,
+  "prototypes found by an iterator": `${steps('Object.getOwnPropertyDescriptor(Object.prototype, "__proto__").get')} null.x`,
+  "properties defined by an iterator": `${steps('Object.defineProperty.bind(null, {}, "a", { value: 1 })')} null.x`,
+  "getters found by an iterator": `${steps('{}.__lookupGetter__.bind({ get a() {} }, "a")')} null.x`,
+  "a buffer found by an iterator": `${steps('Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), "buffer").get')} null.x`,
+  "copies of a buffer made by an iterator": `${steps("bytes.slice.bind(bytes)")} null.x`,
+  "a buffer searched for each item": `${buffer} new Array(1e5).fill(1).some(buffer.includes.bind(buffer, 5)); null.x`,
   "iterators that never end": "new Set({ [Symbol.iterator]: () => ({ next: Object }) }); null.x",
 };
 
@@ -82,6 +96,7 @@ export const longTexts: Readonly<Record<string, string>> = {
   "a string of 100 MB logged": `${long} log.info(long, { long }); null.x`,
   "a string of 100 MB thrown": `${long} throw { get message() { return long; } }`,
   "a string of 100 MB as the name of a header": `${long} request.headers.get(long); null.x`,
+  "a string of 100 MB as the name of a header to delete": `${long} request.headers.delete(long); null.x`,
 };
 
 /**

@@ -14,6 +14,7 @@ const files = [
   "allowed-names.js",
   "allowed.js",
   "bounds.js",
+  "bounds-of-errors.js",
   "bounds-of-lists.js",
   "bounds-of-patterns.js",
   "bounds-of-texts.js",

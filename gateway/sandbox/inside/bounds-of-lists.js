@@ -2,6 +2,7 @@
 // looks like one, with buffers and with the properties of objects. For the reasons see bounds.js.
 import {
   boundProperties,
+  inScript,
   items,
   listOf,
   maxItems,
@@ -9,6 +10,7 @@ import {
   maxText,
   refuse,
   replace,
+  replaceGetter,
   results,
   textOf,
 } from "./bounds.js";
@@ -177,6 +179,26 @@ replace(
 
 const arrayFrom = Array.from;
 
+// The constructor does not look at the clock when it begins either (see `inScript`).
+const PlainArray = Array;
+const BoundedArray = {
+  Array: function (...values) {
+    return construct(PlainArray, values, new.target ?? BoundedArray);
+  },
+}.Array;
+for (const key of ownKeys(PlainArray)) {
+  defineProperty(BoundedArray, key, getOwnPropertyDescriptor(PlainArray, key));
+}
+defineProperty(BoundedArray, "length", { value: PlainArray.length });
+// What `map` and its like make of a plain array they make by themselves.
+defineProperty(BoundedArray, Symbol.species, {
+  get() {
+    return this === BoundedArray ? undefined : this;
+  },
+});
+lock(PlainArray.prototype, "constructor", BoundedArray);
+globalThis.Array = BoundedArray;
+
 /** For what takes a list of values: `at` is its place. */
 const onList = (at) => (method, label) =>
   ({
@@ -264,6 +286,17 @@ replace(
       },
     })[label],
 );
+
+for (const name of "copyWithin fill includes indexOf lastIndexOf reverse".split(" ")) {
+  replace(typedArray.prototype, name, inScript);
+}
+replace(PlainBuffer.prototype, "slice", inScript);
+replaceGetter(typedArray.prototype, "buffer");
+replaceGetter(Object.prototype, "__proto__");
+replace(Object, "defineProperty", inScript);
+for (const name of ["__lookupGetter__", "__lookupSetter__"]) {
+  replace(Object.prototype, name, inScript);
+}
 
 const onProperties = (method, label) =>
   ({

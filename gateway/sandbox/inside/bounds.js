@@ -3,6 +3,7 @@
 // time limit cannot end them: an array of four thousand million holes is made in no time and searched for
 // minutes. What syntax does by itself (`a === b`, `a[0]` of very long strings) is not bounded here.
 import {
+  apply,
   defineProperty,
   getOwnPropertyDescriptor,
   isArray,
@@ -28,6 +29,24 @@ export function replace(owner, name, make) {
   if (typeof descriptor?.value !== "function") return;
   const label = typeof name === "symbol" ? name.description : name;
   defineProperty(owner, name, { ...descriptor, value: make(descriptor.value, label) });
+}
+
+/**
+ * Does what the method does. What V8 has in C++ does not look at the clock when it begins, so a loop of V8's
+ * own that calls nothing else goes on until the machine's memory is full: it has to be called by a script.
+ * `[...{ [Symbol.iterator]: () => ({ next: Error }) }]` is one, with anything for `next` that gives an object.
+ */
+export const inScript = (method, label) =>
+  ({
+    [label](...values) {
+      return apply(method, this, values);
+    },
+  })[label];
+
+/** As `inScript`, for the getter of a property. */
+export function replaceGetter(owner, name) {
+  const descriptor = getOwnPropertyDescriptor(owner, name);
+  defineProperty(owner, name, { ...descriptor, get: inScript(descriptor.get, `get ${name}`) });
 }
 
 /** What `value` is as a text, asked for once: what was measured is what the built-in gets. */

@@ -2,6 +2,7 @@
 // calls. They take strings and numbers and return one string; they never throw.
 import { deleteWhatIsNotAllowed, pruneReplaced } from "./allowed.js";
 import { beginning, boundProperties } from "./bounds.js";
+import { takeNewOfErrors } from "./bounds-of-errors.js";
 import { boundNewPatterns } from "./bounds-of-patterns.js";
 import { cryptoGlobal } from "./crypto.js";
 import { changesOfHeaders, headerName, headerValue, locationValue } from "./headers.js";
@@ -120,6 +121,7 @@ function begin() {
   lockStacks();
   deleteWhatIsNotAllowed();
   boundNewPatterns();
+  takeNewOfErrors();
   const names = ownKeys(globals);
   for (let at = 0; at < names.length; at++) {
     const value = globals[names[at]];

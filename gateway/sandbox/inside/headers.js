@@ -67,7 +67,7 @@ function checkedName(name) {
 
 /** What the gateway tells of the client may be left out, though not written. */
 function removedName(name) {
-  const text = toLowerCase(toText(name));
+  const text = lowerName(name);
   if (!startsWith(text, config.vouchedPrefix) && text !== "forwarded") return headerName(text);
   if (!fits(token, text)) throw new PlainTypeError(`${quoted(text)} is not a header name`);
   return text;

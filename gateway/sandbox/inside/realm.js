@@ -26,6 +26,7 @@ export const parseJson = JSON.parse;
 export const encodeUri = encodeURI;
 /** Only for texts and for what the gateway's own code made: it goes through all of a value in one go. */
 export const toJson = JSON.stringify;
+export const PlainError = Error;
 export const PlainTypeError = TypeError;
 export const PlainRangeError = RangeError;
 export const charCodeAt = uncurry(String.prototype.charCodeAt);
@@ -49,6 +50,9 @@ export function lock(owner, name, value) {
  * in each isolate: V8 makes these anew in a context that comes from a snapshot.
  */
 export function lockStacks() {
+  lock(PlainError, "prepareStackTrace", undefined);
+  lock(PlainError, "stackTraceLimit", 10);
+  // Scripts have another one, whose properties mean nothing to V8.
   lock(Error, "prepareStackTrace", undefined);
   lock(Error, "stackTraceLimit", 10);
 }
