@@ -13,7 +13,7 @@ const allowance = 2;
 /** In calls at their limit: when all scripts together owe more, only those have an allowance that are quick. */
 const sharedAllowance = 10;
 /** In calls at their limit: what first calls that nothing ended in time may take, for the next to have one. */
-const newcomersAllowance = 100;
+const newcomersAllowance = 50;
 /** A call that takes this many limits was not ended in time. */
 const stallFactor = 2;
 /** In calls at their limit: what heavy scripts take at a stretch. */
