@@ -63,6 +63,7 @@ export const attacks: Readonly<Record<string, string>> = {
   "a text of shared lists": `let list = ["x".repeat(1e5)]; for (let at = 0; at < 6; at++) list = new Array(20).fill(list); list.join(); null.x`,
   "a text of long items": `${text} new Array(1e5).fill("a".repeat(5e3)).join(); null.x`,
   "a pattern of classes in all alphabets": String.raw`new RegExp("[" + "\\w\\W".repeat(1500) + "]", "iu").test("x"); null.x`,
+  "a pattern of properties in all alphabets": String.raw`new RegExp("\\p{RGI_Emoji}".repeat(600), "v").test("x"); null.x`,
   "an object that becomes a long text": `${long} "a".padStart(10, { toString: () => long }); null.x`,
   "the same text in concat": `${text} text.concat(...new Array(500).fill(text)).at(0); null.x`,
   "deep JSON": `JSON.parse("[".repeat(5e5) + "]".repeat(5e5)); null.x`,

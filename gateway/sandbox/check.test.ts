@@ -46,6 +46,16 @@ const faults: Readonly<Record<string, readonly [ScriptTables, RegExp]>> = {
     tables(`import { two } from "modules/one"; ${good}`, { one: "export const one = 1" }),
     /^scripts\/a\.example\.com:1:21 modules\/one has no export named two$/,
   ],
+  "a long regular expression that no test reaches": [
+    tables(
+      `export default ({ path }) => {\n  if (path === "/x") return /${"a|".repeat(4_097)}/.test(path);\n}`,
+    ),
+    /^scripts\/a\.example\.com:2:29 a regular expression has at most 8,192 characters, 1,024 with/,
+  ],
+  "a long regular expression for all alphabets in a module": [
+    tables(`import "modules/one"; ${good}`, { one: `() => /[${"\\w\\W".repeat(300)}]/iu;` }),
+    /^modules\/one:1:7 a regular expression has at most/,
+  ],
   "no default export": [
     tables("export const match = {};"),
     /the default export must be a function/,

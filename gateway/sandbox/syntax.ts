@@ -205,10 +205,21 @@ function refusalOf(node: AnyNode): string | null {
     case "MetaProperty":
       return node.meta.name === "import" ? late("import() and import.meta are") : null;
     case "Literal":
+      if (node.regex) return refusalOfPattern(node.regex.pattern, node.regex.flags);
       return node.bigint == null ? null : `${(node.raw ?? "").slice(0, 64)}: there is no BigInt`;
     default:
       return null;
   }
+}
+
+/**
+ * A regular expression is compiled when it first runs, which may be long after the examination, and in one go:
+ * one may not be longer than those that a script makes of texts (`inside/bounds-of-patterns.js`).
+ */
+function refusalOfPattern(pattern: string, flags: string): string | null {
+  const most = /[uv]/.test(flags) ? 1_024 : 8_192;
+  if (pattern.length <= most) return null;
+  return "a regular expression has at most 8,192 characters, 1,024 with the flags u and v";
 }
 
 /** The names that a declaration's pattern binds. */

@@ -14,8 +14,8 @@ import {
 
 const symbols = ["match", "matchAll", "replace", "search", "split"];
 const maxPattern = 8_192;
-/** With these flags a class stands for all that differs from it in case only, in all alphabets. */
-const maxFolded = 1_024;
+/** With the flags `u` and `v` a few characters stand for a property of characters in all alphabets. */
+const maxUnicode = 1_024;
 const PlainRegExp = RegExp;
 const patterns = PlainRegExp.prototype;
 const sourceOf = getOwnPropertyDescriptor(patterns, "source").get;
@@ -46,8 +46,8 @@ export function patternText(value, label) {
   return source;
 }
 
-function isFolded(flags) {
-  if (flags === undefined || indexOf(flags, "i") === -1) return false;
+function isUnicode(flags) {
+  if (flags === undefined) return false;
   return indexOf(flags, "u") !== -1 || indexOf(flags, "v") !== -1;
 }
 
@@ -57,8 +57,8 @@ function BoundedRegExp(pattern, flags) {
     pattern === undefined || isPattern(pattern) ? pattern : patternText(pattern, "RegExp");
   const wanted = flags === undefined ? flags : textOf(flags, "RegExp");
   if (wanted !== undefined && wanted.length > 16) refuse("RegExp", "flags that there are");
-  if (typeof source === "string" && source.length > maxFolded && isFolded(wanted)) {
-    refuse("RegExp", "patterns of at most 1,024 characters with the flags i and u or v");
+  if (typeof source === "string" && source.length > maxUnicode && isUnicode(wanted)) {
+    refuse("RegExp", "patterns of at most 1,024 characters with the flags u and v");
   }
   return apply(PlainRegExp, undefined, [source, wanted]);
 }
