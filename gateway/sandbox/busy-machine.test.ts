@@ -69,7 +69,6 @@ describe("on a busy machine", function () {
       expect(one.request({ authority: "loop.example.com" }).exchange.status).to.equal(500);
       const ranMs = threadProcessorMs() - before;
       expect(ranMs).to.be.below(10 * limits.callTimeoutMs);
-      expect(one.request({ authority: "light.example.com" }).exchange.status).to.equal(403);
     }
     expect(one.report("loop.example.com").lastError).to.match(/ran longer than 10 ms/);
   });
