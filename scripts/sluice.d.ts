@@ -49,7 +49,10 @@ interface SluiceRequest {
   /** The id under which the request shows in the gateway's records; sent on as `X-Request-Id`. */
   readonly id: string;
   readonly headers: SluiceHeaders;
-  /** Lower case, without port. Set it, with a port if need be, to forward and route by another. */
+  /**
+   * Lower case, without port. Set it, with a port if need be, to forward and route by another, whose own script runs
+   * as well. Where there are tenants it has to be the script's tenant's, or shared.
+   */
   host: string;
   /**
    * From the first `/` to the `?`, in normal form, so that one place has one spelling: `%61` is `a`, other
