@@ -106,6 +106,11 @@ export function consulAddress(): z.ZodType<string, string | number> {
   return value((text) => {
     // It may carry a password, so that no message repeats it.
     const wrong = new Wrong("is not a URL such as http://127.0.0.1:8500", true);
+    if (/^unix:/i.test(text))
+      return new Wrong(
+        "is a Unix socket, and Consul is asked over TCP alone: http://HOST:PORT",
+        true,
+      );
     const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
     if (!URL.canParse(full)) return wrong;
     return /^https?:$/.test(new URL(full).protocol) ? text : wrong;

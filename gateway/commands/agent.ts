@@ -1,5 +1,6 @@
 /** `sluice agent`: the embedded Consul-compatible agent as a process of its own. */
 import { startAgent } from "../../consul/embedded/index.ts";
+import { describeFileError } from "../file-errors.ts";
 import { createLogger } from "../observability/logger.ts";
 import { cannotListen } from "../primary/index.ts";
 import { address, hosts, networks, oneOf, text } from "../settings-values.ts";
@@ -14,7 +15,7 @@ export async function runAgent(flags: Readonly<Record<string, unknown>>): Promis
     flags.logLevel,
   );
   const datacenter = readFlag("--datacenter", text(), flags.datacenter);
-  const dataDir =
+  const dataDir: { readonly dataDir?: string } =
     flags.dataDir === undefined ? {} : { dataDir: readFlag("--data-dir", text(), flags.dataDir) };
   const names = { hosts: readFlag("--hosts", hosts(), flags.hosts ?? "") };
   const reach =
@@ -25,9 +26,13 @@ export async function runAgent(flags: Readonly<Record<string, unknown>>): Promis
   const options = { host, port, datacenter, log, ...dataDir, ...names, ...reach };
   const start = () =>
     startAgent(options).catch((error: unknown) => {
-      if (!(error instanceof Error && "syscall" in error && error.syscall === "listen"))
-        throw error;
-      throw new CommandError(cannotListen("--http", { host, port }, error));
+      if (!(error instanceof Error && "syscall" in error)) throw error;
+      const { dataDir: directory } = dataDir;
+      // Errors of files have a path, those of addresses have none.
+      if (!("path" in error) || directory === undefined)
+        throw new CommandError(cannotListen("--http", { host, port }, error));
+      const reason = describeFileError(error);
+      throw new CommandError(`--data-dir: ${directory} cannot be used: ${reason}`);
     });
   return runPart(start, log);
 }

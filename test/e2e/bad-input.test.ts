@@ -199,6 +199,11 @@ describe("a start that cannot be", function () {
       ["start", "--access-log", "/nonexistent/access.log"],
       /^sluice: --access-log: \/nonexistent\/access\.log cannot be written: there is no such file/,
     ],
+    [
+      ["agent", "--http", "127.0.0.1:0", "--data-dir", import.meta.filename],
+      /^sluice: --data-dir: \S+ cannot be used: something that is no directory is in its way/,
+    ],
+    [["start", "--consul", "unix:///run/consul.sock"], /--consul: the value is a Unix socket/],
     [["start", "--access-log", "/"], /^sluice: --access-log: \/ cannot be .*: it is a directory/],
   ];
   for (const [args, says] of cases)
