@@ -203,13 +203,16 @@ for (const name of [
   "X-Forwarded-Proto",
   "X-Forwarded-Anything",
   "X-Request-Id",
+  // An origin may take these for others.
+  "X_Forwarded_For",
+  "Content.Length",
 ]) {
   const lower = name.toLowerCase();
   const error = new RegExp(`the header ${lower} belongs to the gateway`);
   Object.assign(refused, {
     [`setting ${name}`]: [`request.headers.set("${name}", "1")`, error],
     [`appending to ${name}`]: [`request.headers.append("${name}", "1")`, error],
-    ...(/^(?:x-)?forwarded/.test(lower)
+    ...(/^(?:x-)?forwarded|[_.]/.test(lower)
       ? {}
       : { [`deleting ${name}`]: [`request.headers.delete("${name}")`, error] }),
     [`answering with ${name}`]: [`return respond({ headers: { "${name}": "1" } })`, error],

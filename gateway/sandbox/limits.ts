@@ -47,13 +47,18 @@ export const vouchedPrefix = "x-forwarded-";
 
 /** What the gateway tells origins about the client may be left out by a script, though not written. */
 export function isRemovableHeader(lowerCaseName: string): boolean {
-  return !isVouchedHeader(lowerCaseName) || tellsOfClient(lowerCaseName);
+  return !isOwnHeader(lowerCaseName) || tellsOfClient(lowerCaseName);
 }
 
 function tellsOfClient(lowerCaseName: string): boolean {
   return lowerCaseName.startsWith(vouchedPrefix) || lowerCaseName === "forwarded";
 }
 
+/** Also a name that an origin may take for one of these: many read `x_forwarded_for` as `x-forwarded-for`. */
 export function isVouchedHeader(lowerCaseName: string): boolean {
+  return isOwnHeader(lowerCaseName.replace(/[^a-z0-9]/g, "-"));
+}
+
+function isOwnHeader(lowerCaseName: string): boolean {
   return lowerCaseName.startsWith(vouchedPrefix) || vouchedHeaders.includes(lowerCaseName);
 }

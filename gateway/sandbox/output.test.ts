@@ -17,6 +17,7 @@ describe("what comes out of an isolate", () => {
     "a framing header": ["Scontent-length:5\n", /header content-length belongs to the gateway/],
     "a deleted framing header": ["Dtransfer-encoding\n", /transfer-encoding belongs/],
     "a client address": ["Sx-forwarded-for:1\n", /x-forwarded-for belongs/],
+    "a client address as others may read it": ["Sx_forwarded_for:1\n", /belongs to the gateway/],
     "a deleted request id": ["Dx-request-id\n", /x-request-id belongs/],
     "a header name in capitals": ["SHost:a\n", /name is not allowed/],
     "a header without a name": ["S:a\n", /name is not allowed/],

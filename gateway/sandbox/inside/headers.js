@@ -6,6 +6,7 @@ import {
   encodeUri,
   exec,
   freeze,
+  fromCharCode,
   indexOf,
   PlainRangeError,
   PlainTypeError,
@@ -25,9 +26,20 @@ export function quoted(text) {
   return toJson(text.length > 60 ? `${slice(text, 0, 60)}...` : text);
 }
 
-function isVouched(name) {
+function isOwn(name) {
   for (let at = 0; at < config.vouched.length; at++) if (config.vouched[at] === name) return true;
   return startsWith(name, config.vouchedPrefix);
+}
+
+/** Origins may take `x_forwarded_for` for `x-forwarded-for`. */
+function isVouched(lowerCaseName) {
+  let name = "";
+  for (let at = 0; at < lowerCaseName.length; at++) {
+    const code = charCodeAt(lowerCaseName, at);
+    const isPlain = (code >= 97 && code <= 122) || (code >= 48 && code <= 57);
+    name += isPlain ? fromCharCode(code) : "-";
+  }
+  return isOwn(name);
 }
 
 /** Names that were found good, by how the script writes them: the same few in every call. */
@@ -57,19 +69,20 @@ function lowerName(name) {
 function checkedName(name) {
   const text = lowerName(name);
   if (!fits(token, text)) throw new PlainTypeError(`${quoted(text)} is not a header name`);
-  if (isVouched(text)) {
-    throw new PlainTypeError(
-      `the header ${text} belongs to the gateway; a script cannot change it`,
-    );
-  }
+  if (isVouched(text)) refuseOwn(text);
   return text;
+}
+
+function refuseOwn(name) {
+  throw new PlainTypeError(`the header ${name} belongs to the gateway; a script cannot change it`);
 }
 
 /** What the gateway tells of the client may be left out, though not written. */
 function removedName(name) {
   const text = lowerName(name);
-  if (!startsWith(text, config.vouchedPrefix) && text !== "forwarded") return headerName(text);
   if (!fits(token, text)) throw new PlainTypeError(`${quoted(text)} is not a header name`);
+  const tellsOfClient = startsWith(text, config.vouchedPrefix) || text === "forwarded";
+  if (!tellsOfClient && isOwn(text)) refuseOwn(text);
   return text;
 }
 
