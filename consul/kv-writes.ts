@@ -54,11 +54,23 @@ export class KvStore {
   }
 
   /** The names of the keys below `prefix`. Rejects with a `ConsulError`. */
-  async keys(prefix: string): Promise<readonly string[]> {
+  keys(prefix: string): Promise<readonly string[]> {
+    return this.#names(prefix, { keys: "true" });
+  }
+
+  /** The names directly below `prefix`; of a folder once, with a slash at its end. Rejects with a `ConsulError`. */
+  folders(prefix: string): Promise<readonly string[]> {
+    return this.#names(prefix, { keys: "true", separator: "/" });
+  }
+
+  async #names(
+    prefix: string,
+    query: Readonly<Record<string, string>>,
+  ): Promise<readonly string[]> {
     const { body } = await this.#consul.read({
       path: "/kv/{key}",
       params: { key: prefix },
-      query: { keys: "true" },
+      query,
       emptyWhenMissing: true,
       withinMs: deadlineMs,
     });

@@ -21,6 +21,8 @@ export interface Kv {
   >;
   /** The names of the keys below a prefix. */
   keys(prefix: string): Promise<readonly string[]>;
+  /** The names directly below a prefix; of a folder once, with a slash at its end. */
+  folders(prefix: string): Promise<readonly string[]>;
   put(key: string, text: string, options?: { readonly cas?: number }): Promise<boolean>;
   remove(key: string): Promise<void>;
   transact(

@@ -2,20 +2,14 @@
  * The control plane: puts sources, gate, state, replication, workers and the admin API together, and
  * owns the order in which they start and stop. Reads no argv and installs no signal handler.
  */
-import { randomInt, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import type { FastifyInstance } from "fastify";
-import { LifeStore, type Lives, Operations, withSchedule } from "../life/index.ts";
 import type { Log } from "../observability/logger.ts";
-import { type OwnAddress, OwnAddresses, ownPlaces } from "../own-addresses.ts";
-import { Verdicts } from "../sandbox/index.ts";
+import { type OwnAddress, ownPlaces } from "../own-addresses.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
-import { ownDatacenter, SiteNames } from "../state/index.ts";
 import {
-  type AdminPlace,
   adminPlace,
-  type BoundListener,
   bindListeners,
   closeListeners,
   listenAdmin,
@@ -24,23 +18,13 @@ import {
   StartError,
 } from "./addresses.ts";
 import type { AdminAccess } from "./admin/access.ts";
-import { createAdmin } from "./admin/server.ts";
-import { Batcher } from "./batcher.ts";
-import { bySite } from "./by-site.ts";
+import { assemble, type Running } from "./assembly.ts";
 import type { Clock } from "./clock.ts";
-import type { PrimaryParts, Sources } from "./parts.ts";
-import { PeerGuard } from "./peer-guard.ts";
+import type { PrimaryParts } from "./parts.ts";
 import { registerGateway } from "./registration.ts";
-import { Replication } from "./replication.ts";
-import { createScriptLife, withClosed } from "./script-life.ts";
-import type { ScriptGate } from "./scripts.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
-import { State, tablesFrom } from "./state.ts";
 import { describeRefusal, describeScripts, type Status } from "./status.ts";
-import { withoutForeign } from "./tenancy.ts";
-import { type Unexamined, withoutUnexamined } from "./unexamined.ts";
-import { Warnings } from "./warnings.ts";
-import { Workers } from "./workers.ts";
+import { withoutUnexamined } from "./unexamined.ts";
 
 export interface PrimaryOptions {
   readonly settings: Settings;
@@ -104,7 +88,23 @@ export class Primary {
     const loaded = (await file?.load()) ?? null;
     await this.#lookForConsul(loaded);
     const listeners = await bindListeners(wanted);
-    const running = this.#assemble(file, loaded, listeners, place);
+    const running = assemble({
+      settings: this.#settings,
+      parts: this.#parts,
+      access: this.#access,
+      clock: this.#clock,
+      log: this.#log,
+      boot: this.#boot,
+      name: this.#name,
+      file,
+      loaded,
+      listeners,
+      place,
+      ownPlaces: () => this.#ownPlaces,
+      status: () => this.status(),
+      notReady: () => this.notReady(),
+      onUnable: this.#failure.resolve,
+    });
     const address = await listenAdmin(running.admin, place).catch((error: unknown) => {
       closeListeners(listeners);
       throw error;
@@ -169,6 +169,7 @@ export class Primary {
     this.#parts.consul.close();
     running.batcher.flushNow();
     running.replication.close();
+    running.unknownFolders.stop();
     running.warnings.close();
     running.ownAddresses.stop();
     await running.file?.close();
@@ -218,135 +219,6 @@ export class Primary {
     });
   }
 
-  #assemble(
-    file: SnapshotFile | null,
-    loaded: LoadedSnapshot | null,
-    listeners: readonly BoundListener[],
-    place: AdminPlace,
-  ): Running {
-    const { settings, clock, log } = {
-      settings: this.#settings,
-      clock: this.#clock,
-      log: this.#log,
-    };
-    const { tenants } = settings;
-    const previous =
-      loaded === null ? null : tablesFrom(withoutForeign(bySite(loaded.changes), tenants));
-    const state = new State({
-      boot: this.#boot,
-      ...(previous === null ? {} : { tables: previous }),
-    });
-    const replication = new Replication({ clock, log, source: state });
-    const batcher = new Batcher({
-      clock,
-      flush: (changes) => {
-        const delta = state.commit(changes);
-        if (delta === null) return;
-        replication.publish(delta);
-        // Before it is open the state is a part only of what Consul has.
-        if (!replication.isOpen) return;
-        file?.schedule();
-        warnings.changed(changes);
-      },
-    });
-    const ownAddresses = new OwnAddresses([]);
-    const guard = new PeerGuard(ownAddresses, settings.prefix);
-    const warnings = new Warnings({
-      leftOut: () => guard.warnings(),
-      tables: () => state.tables,
-      prefix: settings.prefix,
-      settings: settings.warnings,
-      clock,
-      log,
-    });
-    const store = new LifeStore({
-      kv: this.#parts.consul.kv,
-      prefix: settings.prefix,
-      onUnreadable: (message) => log.warn({}, `${message}; it is written anew when it changes`),
-      sites: () => new SiteNames(ownDatacenter(state.tables)),
-    });
-    const examine = withSchedule(this.#parts.examine);
-    // Who asks by name is given a new examination.
-    const operations = new Operations({ store, examine, now: () => clock.now() });
-    const { gate, lives, unexamined } = createScriptLife({
-      examine: new Verdicts().remember(examine),
-      replay: this.#parts.replay,
-      store,
-      name: this.#name,
-      live: state.tables,
-      tenants,
-      pass: (changes) => batcher.add(changes),
-      reports: () => workers.scriptReports(),
-      clock,
-      log,
-      prefix: settings.prefix,
-    });
-    const sources = this.#parts.createSources({
-      emit: (changes) => gate.offer(guard.pass(changes)),
-      previous: previous === null ? null : withClosed(previous),
-    });
-    const workers = new Workers({
-      entry: this.#parts.workerEntry,
-      count: settings.workers,
-      listeners,
-      settings: {
-        engine: settings.engine,
-        forwardedPath: settings.forwardedPath,
-        limits: settings.limits,
-        accessLog: settings.accessLog,
-        trustedProxies: settings.trustedProxies,
-        script: settings.script,
-        tenants: settings.tenants,
-        watchTimeoutMs: settings.watchTimeoutMs,
-        logLevel: settings.logLevel,
-      },
-      ownAddresses: () => this.#ownPlaces,
-      idLetters: randomLetters(6),
-      replication,
-      clock,
-      log,
-      drainTimeoutMs: settings.drainTimeoutMs,
-      onWatch: (service) => sources.use(service),
-      onStalled: (words) => {
-        const { host: script, version, out } = words;
-        log.error(
-          { script, version, reason: out.reason },
-          `a worker could not get out of the script of ${script} and was ended`,
-        );
-        lives.stalled(words);
-      },
-      onFatal: (message, hasServed) => {
-        if (!hasServed) this.#failure.resolve(message);
-      },
-    });
-    const admin = createAdmin({
-      status: () => this.status(),
-      notReady: () => this.notReady(),
-      release: () => sources.release(),
-      operations,
-      access: { ...this.#access, hosts: [...this.#access.hosts, ...place.names] },
-      isExposed: place.isExposed,
-      log,
-      ticks: () => clock.ticks(),
-    });
-    return {
-      listeners,
-      file,
-      state,
-      replication,
-      batcher,
-      warnings,
-      ownAddresses,
-      gate,
-      lives,
-      unexamined,
-      store,
-      sources,
-      workers,
-      admin,
-    };
-  }
-
   #openFromFile(running: Running, loaded: LoadedSnapshot): void {
     const writtenAt = new Date(loaded.writtenAt).toISOString();
     this.#log.info(
@@ -380,6 +252,7 @@ export class Primary {
     replication.open();
     file?.schedule();
     warnings.update();
+    running.unknownFolders.start();
   }
 
   /** Resolves when the scripts of some host may not keep all others waiting any more. */
@@ -440,26 +313,4 @@ export class Primary {
       snapshotFile: file?.status() ?? null,
     };
   }
-}
-
-interface Running {
-  /** What the workers accept from; nobody accepts in this process. */
-  readonly listeners: readonly BoundListener[];
-  readonly file: SnapshotFile | null;
-  readonly state: State;
-  readonly replication: Replication;
-  readonly batcher: Batcher;
-  readonly warnings: Warnings;
-  readonly ownAddresses: OwnAddresses;
-  readonly gate: ScriptGate;
-  readonly lives: Lives;
-  readonly unexamined: Unexamined;
-  readonly store: LifeStore;
-  readonly sources: Sources;
-  readonly workers: Workers;
-  readonly admin: FastifyInstance;
-}
-
-function randomLetters(count: number): string {
-  return Array.from({ length: count }, () => String.fromCharCode(97 + randomInt(26))).join("");
 }

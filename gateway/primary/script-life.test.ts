@@ -39,6 +39,7 @@ for (const kind of consulKinds())
         get: (key) => kv.get(key),
         list: (below) => kv.list(below),
         keys: (below) => kv.keys(below),
+        folders: (below) => kv.folders(below),
         put: (...put) => kv.put(...put),
         remove: (key) => kv.remove(key),
         transact: (writes) => kv.transact(writes),

@@ -58,4 +58,14 @@ for (const kind of consulKinds())
       const served = await gateway.request({ host: "shop.example", path: "/cart/1" });
       expect(served.status).to.equal(200);
     });
+
+    it("name a folder that no gateway reads", async () => {
+      const { writes } = scene;
+      await writes.put("hostss/shop.example", { paths: { "/": "home" } });
+      scene.later(() => writes.remove("hostss/shop.example"));
+      const gateway = await scene.start();
+      const { warnings } = await gateway.statusWhen("it is told", warned("sluice/hostss/"));
+      const folder = warnings.find(({ key }) => key === "sluice/hostss/");
+      expect(folder?.warning).to.contain("hosts/");
+    });
   });

@@ -1,0 +1,206 @@
+/**
+ * Puts the control plane together: sources, gate, state, replication, workers and the admin API, each given
+ * what it needs of the others. Starts nothing.
+ */
+import { randomInt } from "node:crypto";
+import type { FastifyInstance } from "fastify";
+import { LifeStore, type Lives, Operations, withSchedule } from "../life/index.ts";
+import type { Log } from "../observability/logger.ts";
+import { type OwnAddress, OwnAddresses } from "../own-addresses.ts";
+import { Verdicts } from "../sandbox/index.ts";
+import type { Settings } from "../settings.ts";
+import { ownDatacenter, SiteNames } from "../state/index.ts";
+import type { AdminPlace, BoundListener } from "./addresses.ts";
+import type { AdminAccess } from "./admin/access.ts";
+import { createAdmin } from "./admin/server.ts";
+import { Batcher } from "./batcher.ts";
+import { bySite } from "./by-site.ts";
+import type { Clock } from "./clock.ts";
+import type { PrimaryParts, Sources } from "./parts.ts";
+import { PeerGuard } from "./peer-guard.ts";
+import { Replication } from "./replication.ts";
+import { createScriptLife, withClosed } from "./script-life.ts";
+import type { ScriptGate } from "./scripts.ts";
+import type { LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
+import { State, tablesFrom } from "./state.ts";
+import type { Status } from "./status.ts";
+import { withoutForeign } from "./tenancy.ts";
+import type { Unexamined } from "./unexamined.ts";
+import { UnknownFolders } from "./unknown-folders.ts";
+import { Warnings } from "./warnings.ts";
+import { Workers } from "./workers.ts";
+
+/** The parts of a control plane. */
+export interface Running {
+  /** What the workers accept from; nobody accepts in this process. */
+  readonly listeners: readonly BoundListener[];
+  readonly file: SnapshotFile | null;
+  readonly state: State;
+  readonly replication: Replication;
+  readonly batcher: Batcher;
+  readonly warnings: Warnings;
+  readonly unknownFolders: UnknownFolders;
+  readonly ownAddresses: OwnAddresses;
+  readonly gate: ScriptGate;
+  readonly lives: Lives;
+  readonly unexamined: Unexamined;
+  readonly store: LifeStore;
+  readonly sources: Sources;
+  readonly workers: Workers;
+  readonly admin: FastifyInstance;
+}
+
+export interface AssemblyOptions {
+  readonly settings: Settings;
+  readonly parts: PrimaryParts;
+  readonly access: AdminAccess;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Tells this start of the gateway from every other. */
+  readonly boot: string;
+  /** In the history of scripts. */
+  readonly name: string;
+  readonly file: SnapshotFile | null;
+  /** What the data directory had; `null`: nothing. */
+  readonly loaded: LoadedSnapshot | null;
+  readonly listeners: readonly BoundListener[];
+  readonly place: AdminPlace;
+  /** Where no peer may be. */
+  readonly ownPlaces: () => readonly OwnAddress[];
+  readonly status: () => Status;
+  readonly notReady: () => string | null;
+  /** Workers turn out to be unable to serve at all. */
+  readonly onUnable: (message: string) => void;
+}
+
+export function assemble(options: AssemblyOptions): Running {
+  const { settings, parts, access, clock, log, boot, name } = options;
+  const { file, loaded, listeners, place, ownPlaces, status, notReady, onUnable } = options;
+  const { tenants } = settings;
+  const previous =
+    loaded === null ? null : tablesFrom(withoutForeign(bySite(loaded.changes), tenants));
+  const state = new State({
+    boot: boot,
+    ...(previous === null ? {} : { tables: previous }),
+  });
+  const replication = new Replication({ clock, log, source: state });
+  const batcher = new Batcher({
+    clock,
+    flush: (changes) => {
+      const delta = state.commit(changes);
+      if (delta === null) return;
+      replication.publish(delta);
+      // Before it is open the state is a part only of what Consul has.
+      if (!replication.isOpen) return;
+      file?.schedule();
+      warnings.changed(changes);
+    },
+  });
+  const ownAddresses = new OwnAddresses([]);
+  const guard = new PeerGuard(ownAddresses, settings.prefix);
+  const unknownFolders = new UnknownFolders({
+    prefix: settings.prefix,
+    list: () => parts.consul.kv.folders(settings.prefix),
+    clock,
+    onChange: () => warnings.update(),
+  });
+  const warnings = new Warnings({
+    leftOut: () => [...guard.warnings(), ...unknownFolders.warnings()],
+    tables: () => state.tables,
+    prefix: settings.prefix,
+    settings: settings.warnings,
+    clock,
+    log,
+  });
+  const store = new LifeStore({
+    kv: parts.consul.kv,
+    prefix: settings.prefix,
+    onUnreadable: (message) => log.warn({}, `${message}; it is written anew when it changes`),
+    sites: () => new SiteNames(ownDatacenter(state.tables)),
+  });
+  const examine = withSchedule(parts.examine);
+  // Who asks by name is given a new examination.
+  const operations = new Operations({ store, examine, now: () => clock.now() });
+  const { gate, lives, unexamined } = createScriptLife({
+    examine: new Verdicts().remember(examine),
+    replay: parts.replay,
+    store,
+    name: name,
+    live: state.tables,
+    tenants,
+    pass: (changes) => batcher.add(changes),
+    reports: () => workers.scriptReports(),
+    clock,
+    log,
+    prefix: settings.prefix,
+  });
+  const sources = parts.createSources({
+    emit: (changes) => gate.offer(guard.pass(changes)),
+    previous: previous === null ? null : withClosed(previous),
+  });
+  const workers = new Workers({
+    entry: parts.workerEntry,
+    count: settings.workers,
+    listeners,
+    settings: {
+      engine: settings.engine,
+      forwardedPath: settings.forwardedPath,
+      limits: settings.limits,
+      accessLog: settings.accessLog,
+      trustedProxies: settings.trustedProxies,
+      script: settings.script,
+      tenants: settings.tenants,
+      watchTimeoutMs: settings.watchTimeoutMs,
+      logLevel: settings.logLevel,
+    },
+    ownAddresses: ownPlaces,
+    idLetters: randomLetters(6),
+    replication,
+    clock,
+    log,
+    drainTimeoutMs: settings.drainTimeoutMs,
+    onWatch: (service) => sources.use(service),
+    onStalled: (words) => {
+      const { host: script, version, out } = words;
+      log.error(
+        { script, version, reason: out.reason },
+        `a worker could not get out of the script of ${script} and was ended`,
+      );
+      lives.stalled(words);
+    },
+    onFatal: (message, hasServed) => {
+      if (!hasServed) onUnable(message);
+    },
+  });
+  const admin = createAdmin({
+    status,
+    notReady,
+    release: () => sources.release(),
+    operations,
+    access: { ...access, hosts: [...access.hosts, ...place.names] },
+    isExposed: place.isExposed,
+    log,
+    ticks: () => clock.ticks(),
+  });
+  return {
+    listeners,
+    file,
+    state,
+    replication,
+    batcher,
+    warnings,
+    unknownFolders,
+    ownAddresses,
+    gate,
+    lives,
+    unexamined,
+    store,
+    sources,
+    workers,
+    admin,
+  };
+}
+
+function randomLetters(count: number): string {
+  return Array.from({ length: count }, () => String.fromCharCode(97 + randomInt(26))).join("");
+}

@@ -1,0 +1,69 @@
+/**
+ * Folders and keys below the prefix that mean nothing to any gateway, such as `hostss/`: what an operator
+ * writes there would have no effect, and no watch would tell. Looks now and then; reads no values.
+ */
+import { folders } from "../documents/index.ts";
+import type { Clock } from "./clock.ts";
+import type { Warning } from "./warnings.ts";
+
+export interface UnknownFoldersOptions {
+  /** Of all keys in Consul, with a slash at the end. */
+  readonly prefix: string;
+  /** The names that are directly below the prefix, folders with a slash at their end. */
+  readonly list: () => Promise<readonly string[]>;
+  readonly clock: Pick<Clock, "after">;
+  /** `warnings` is another list than before. */
+  readonly onChange: () => void;
+}
+
+const intervalMs = 30_000;
+/** Warnings that are shown; somebody else's data may lie below the same prefix. */
+const mostShown = 20;
+/** What gateways keep, beside what operators write. */
+const own = ["history/", "versions/", "gateways/"];
+const known: ReadonlySet<string> = new Set([...Object.values(folders), ...own]);
+
+export class UnknownFolders {
+  readonly #options: UnknownFoldersOptions;
+  #found: readonly string[] = [];
+  #cancel: (() => void) | null = null;
+  #isStopped = false;
+
+  constructor(options: UnknownFoldersOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    void this.#look();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel?.();
+  }
+
+  warnings(): readonly Omit<Warning, "since">[] {
+    const { prefix } = this.#options;
+    return this.#found.map((name) => ({
+      key: prefix + name,
+      warning: name.endsWith("/")
+        ? `no gateway reads this folder; there are ${[...known].join(", ")}`
+        : "no gateway reads this key; it is in none of the folders",
+    }));
+  }
+
+  async #look(): Promise<void> {
+    const { prefix, list, clock, onChange } = this.#options;
+    try {
+      const names = (await list()).map((key) => key.slice(prefix.length));
+      const found = names.filter((name) => name !== "" && !known.has(name)).slice(0, mostShown);
+      if (!this.#isStopped && found.join("\n") !== this.#found.join("\n")) {
+        this.#found = found;
+        onChange();
+      }
+    } catch {
+      // The watches tell what is wrong with Consul; what was found before stands.
+    }
+    if (!this.#isStopped) this.#cancel = clock.after(intervalMs, () => void this.#look());
+  }
+}
