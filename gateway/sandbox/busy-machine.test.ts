@@ -11,6 +11,8 @@ import { Bench, tables } from "./test-sandbox.ts";
 /** Waits for their turn. */
 const competitors = 4 * availableParallelism();
 const limits = { memoryMb: 16, callTimeoutMs: 10 };
+/** Enough for many turns of the others, and few enough to leave the machine to other suites soon. */
+const calls = 200;
 /** Half a millisecond or so of the processor, whoever has it in between. */
 const light = `export default () => {
   let sum = 0;
@@ -47,14 +49,14 @@ describe("on a busy machine", function () {
     await ready();
     const before = { wall: performance.now(), processor: threadProcessorMs() };
     let longestMs = 0;
-    for (let call = 0; call < 1_000; call += 1) {
+    for (let call = 0; call < calls; call += 1) {
       const startMs = performance.now();
       const { exchange } = one.request({ authority: "light.example.com" });
       longestMs = Math.max(longestMs, performance.now() - startMs);
       expect(exchange.status, `call ${call}`).to.equal(403);
       if (call % 20 === 0) await sleep(0);
     }
-    expect(one.report("light.example.com")).to.include({ calls: 1_000, errors: 0 });
+    expect(one.report("light.example.com")).to.include({ calls, errors: 0 });
     // Otherwise nothing was shown.
     const wall = performance.now() - before.wall;
     const processor = threadProcessorMs() - before.processor;
@@ -64,12 +66,10 @@ describe("on a busy machine", function () {
 
   it("an endless loop is ended when it had its time", async () => {
     await ready();
-    for (let call = 0; call < 2; call += 1) {
-      const before = threadProcessorMs();
-      expect(one.request({ authority: "loop.example.com" }).exchange.status).to.equal(500);
-      const ranMs = threadProcessorMs() - before;
-      expect(ranMs).to.be.below(10 * limits.callTimeoutMs);
-    }
+    const before = threadProcessorMs();
+    expect(one.request({ authority: "loop.example.com" }).exchange.status).to.equal(500);
+    const ranMs = threadProcessorMs() - before;
+    expect(ranMs).to.be.below(10 * limits.callTimeoutMs);
     expect(one.report("loop.example.com").lastError).to.match(/ran longer than 10 ms/);
   });
 });

@@ -8,12 +8,17 @@ import { LoopShare, Use } from "./loop-share.ts";
 
 /** A call that fails sooner, as part of its limit, costs its worker nothing to speak of. */
 const cheapPart = 0.1;
-/** In calls at their limit: an odd one, in which the isolate collected its garbage, denies no other request. */
-const allowance = 2;
+/**
+ * In calls at their limit: an odd one denies no other request. On a busy machine it is ended late, and making
+ * its isolate again takes as long as some calls.
+ */
+const allowance = 4;
 /** In calls at their limit: when all scripts together owe more, only those have an allowance that are quick. */
 const sharedAllowance = 10;
 /** In calls at their limit: what first calls that nothing ended in time may take, for the next to have one. */
 const newcomersAllowance = 50;
+/** In calls at their limit: what one of them adds to that at most, so that it takes three to have others wait. */
+const newcomerMost = 25;
 /** A call that takes this many limits was not ended in time. */
 const stallFactor = 2;
 /** In calls at their limit: what heavy scripts take at a stretch. */
@@ -165,8 +170,9 @@ export class ScriptTime {
     const { debts, limitMs, newcomers, newcomer, newcomersShare, newcomersUse } = this.#worker;
     debts.owe(this.#debt, nowMs, tookMs);
     if (this.#measured > 0) return;
-    if (tookMs > stallFactor * limitMs) newcomers.owe(newcomer, nowMs, tookMs);
-    else newcomersShare.take(newcomersUse, nowMs, tookMs);
+    if (tookMs > stallFactor * limitMs) {
+      newcomers.owe(newcomer, nowMs, Math.min(tookMs, newcomerMost * limitMs));
+    } else newcomersShare.take(newcomersUse, nowMs, tookMs);
   }
 
   #count({ endedMs, wallMs, ranMs }: Took, allMs: number): void {
