@@ -1,4 +1,5 @@
 /** What a script's exports may be called, and what is said of any other. Reads no source. */
+import type { Found, Syntax } from "./syntax.ts";
 
 const meanings: ReadonlySet<string> = new Set([
   "default",
@@ -18,6 +19,32 @@ export function refusalOfExport(name: string): string | null {
   const hint = meant === null ? `it may be ${[...meanings].join(", ")}` : `did you mean ${meant}?`;
   const shown = name.length > 64 ? `${name.slice(0, 64)}...` : name;
   return `the export ${shown} means nothing: ${hint}`;
+}
+
+/**
+ * An export of a script that means nothing to the gateway; `null` when all have a meaning.
+ * @param syntaxOf what a specifier stands for.
+ */
+export function strangeExport(
+  script: Syntax,
+  syntaxOf: (specifier: string) => Syntax | undefined,
+): Found | null {
+  for (const [name, index] of script.exports) {
+    const message = refusalOfExport(name);
+    if (message !== null) return { index, message };
+  }
+  for (const [specifier, index] of script.wholes) {
+    const seen = new Set([syntaxOf(specifier)]);
+    for (const module of seen) {
+      if (module === undefined) continue;
+      for (const name of module.exports.keys()) {
+        const message = name === "default" ? null : refusalOfExport(name);
+        if (message !== null) return { index, message };
+      }
+      for (const next of module.wholes.keys()) seen.add(syntaxOf(next));
+    }
+  }
+  return null;
 }
 
 /** The export that somebody meant: one that differs by no more than two slips, or by its case. */

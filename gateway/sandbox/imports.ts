@@ -5,10 +5,7 @@
  */
 import { init, parse } from "es-module-lexer";
 import type { Source } from "../state/index.ts";
-
-/** One source may name this many modules, and all that it needs in the end may be this many. */
-export const maxImports = 100;
-export const maxClosure = 1_000;
+import { maxImports, moduleNameOf } from "./module-names.ts";
 
 export interface Imports {
   /** The modules that it names, each once; at most one more than `maxImports`. */
@@ -20,14 +17,8 @@ export interface Imports {
 // The lexer is WebAssembly, which is compiled once.
 await init();
 
-const moduleKey = /^modules\/(.+)$/s;
 /** Sources are never changed, so that what was read of one holds for as long as there is one. */
 const known = new WeakMap<Source, Imports>();
-
-/** The name of the module that a specifier means; `null` when it means something else. */
-export function moduleNameOf(specifier: string): string | null {
-  return moduleKey.exec(specifier)?.[1] ?? null;
-}
 
 /** Takes about a millisecond for 100 KB, once for each source. */
 export function importsOf(source: Source): Imports {

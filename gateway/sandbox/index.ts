@@ -3,14 +3,13 @@
  * described in docs/scripts.md.
  */
 import { createHash } from "node:crypto";
-import { IsolateSandbox, type SandboxOptions } from "./isolate-sandbox.ts";
-import type { Sandbox } from "./sandbox.ts";
 
 export { checkScript, examineScript } from "./check.ts";
 export type { Declared, Rollout, Schedule, TakeBackRule, Threshold } from "./declared.ts";
 export { defaultTakeBack } from "./declared.ts";
 export { Examiner } from "./examiner.ts";
 export { describeFault } from "./faults.ts";
+export { createSandbox } from "./for-workers.ts";
 export { importsOf } from "./imports.ts";
 export type { SandboxOptions } from "./isolate-sandbox.ts";
 export { defaultSandboxLimits } from "./limits.ts";
@@ -32,11 +31,6 @@ export type {
 } from "./sandbox.ts";
 
 export { Verdicts } from "./verdicts.ts";
-
-/** Makes a process's sandbox; it has no script before `apply`. */
-export function createSandbox(options: SandboxOptions): Sandbox {
-  return new IsolateSandbox(options);
-}
 
 /** The version of a source text: its SHA-256, hexadecimal. */
 export function contentVersion(text: string): string {

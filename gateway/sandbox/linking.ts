@@ -4,7 +4,8 @@
  */
 import type { Source, Tenants } from "../state/index.ts";
 import { positionAt, ScriptError } from "./faults.ts";
-import { importsIn, maxClosure, moduleNameOf } from "./imports.ts";
+import type { Imports } from "./imports.ts";
+import { maxClosure, moduleNameOf } from "./module-names.ts";
 
 /** A source on its way into an isolate. */
 export interface Part {
@@ -69,10 +70,11 @@ export function refuseCycles(
 
 /**
  * @param specifiers what V8 found that the part imports.
+ * @param read what others find who read its text.
  * @throws ScriptError when it may not import that, or when others, who read its text, would not know of it.
  */
-export function refuseImports(part: Part, specifiers: readonly string[]): void {
-  const { modules, problem } = importsIn(part.text);
+export function refuseImports(part: Part, specifiers: readonly string[], read: Imports): void {
+  const { modules, problem } = read;
   if (problem !== null) throw errorAt(part, problem);
   const known = new Set(modules);
   for (const specifier of specifiers) {

@@ -6,6 +6,7 @@ import type ivm from "isolated-vm";
 import type { Source, Tenants } from "../state/index.ts";
 import { takeEntry } from "./blank.ts";
 import { type Declared, parseDeclared } from "./declared.ts";
+import { strangeExport } from "./export-names.ts";
 import { faultAt, ScriptError } from "./faults.ts";
 import {
   errorAt,
@@ -18,7 +19,7 @@ import {
 } from "./linking.ts";
 import { type Match, parseMatch } from "./match.ts";
 import { type LogLine, readOutput } from "./output.ts";
-import { type Syntax, type SyntaxReader, strangeExport } from "./syntax.ts";
+import type { Syntax, SyntaxReader } from "./syntax.ts";
 
 /** One operation on an isolate. Runs in either way, not both. */
 interface Step {
@@ -179,7 +180,7 @@ function* compileAll(options: LoadOptions): Generator<
     imports.set(part.key, module.dependencySpecifiers);
     if (options.reader) {
       // What V8 itself refuses it says better. Nothing has run yet.
-      refuseImports(part, module.dependencySpecifiers);
+      refuseImports(part, module.dependencySpecifiers, options.reader.imports(part.text));
       refuseMany(start, parts);
       const syntax = options.reader.read(part.text);
       if (syntax.problem !== null) throw errorAt(part, syntax.problem);

@@ -1,6 +1,7 @@
 import { expect } from "chai";
-import { importsOf, maxImports } from "./imports.ts";
+import { importsOf } from "./imports.ts";
 import { closureOf, imports, ModuleGraph, modulesFor } from "./module-graph.ts";
+import { maxImports } from "./module-names.ts";
 import { source } from "./test-sandbox.ts";
 
 const named = (text: string) => importsOf(source(text)).modules;

@@ -3,7 +3,8 @@
  * changed, whatever else there is. Knows the texts only, not whether they are any good.
  */
 import type { Source } from "../state/index.ts";
-import { importsOf, maxClosure } from "./imports.ts";
+import { importsOf } from "./imports.ts";
+import { maxClosure } from "./module-names.ts";
 
 export class ModuleGraph {
   readonly #modules = new Map<string, Source>();

@@ -95,7 +95,7 @@ export type ScriptLog = (
   message: string,
 ) => void;
 
-/** A process's scripts. `createSandbox` in `index.ts` makes one. */
+/** A process's scripts. `createSandbox` in `for-workers.ts` makes one. */
 export interface Sandbox {
   /**
    * Swaps to these tables at once. Scripts whose source and modules are the same keep their isolate

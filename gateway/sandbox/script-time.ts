@@ -15,7 +15,10 @@ const cheapPart = 0.1;
 const allowance = 4;
 /** In calls at their limit: when all scripts together owe more, only those have an allowance that are quick. */
 const sharedAllowance = 10;
-/** In calls at their limit: what first calls that nothing ended in time may take, for the next to have one. */
+/**
+ * In calls at their limit: what first calls may take that fail late, for the next script to have one. Few of them
+ * must not keep a good script waiting that happens to be called after them.
+ */
 const newcomersAllowance = 50;
 /** In calls at their limit: what one of them adds to that at most, so that it takes three to have others wait. */
 const newcomerMost = 25;
@@ -58,7 +61,7 @@ export class WorkerTime {
   constructor(limitMs: number) {
     this.limitMs = limitMs;
     this.loopShare = new LoopShare(burst * limitMs);
-    this.newcomersShare = new LoopShare(burst * limitMs);
+    this.newcomersShare = new LoopShare(newcomersAllowance * limitMs);
   }
 
   get isCalm(): boolean {

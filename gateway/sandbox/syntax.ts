@@ -6,7 +6,7 @@
  */
 import { type AnyNode, type Program, parse } from "acorn";
 import { maxCases } from "./cases.ts";
-import { refusalOfExport } from "./export-names.ts";
+import { type Imports, importsIn } from "./imports.ts";
 
 /** What is remembered of sources takes about as much memory as their texts. */
 const maxKnownChars = 16_777_216;
@@ -39,6 +39,10 @@ export class SyntaxReader {
   readonly #known = new Map<string, Syntax>();
   #chars = 0;
 
+  imports(text: string): Imports {
+    return importsIn(text);
+  }
+
   read(text: string): Syntax {
     const known = this.#known.get(text);
     if (known !== undefined) return known;
@@ -52,32 +56,6 @@ export class SyntaxReader {
     }
     return syntax;
   }
-}
-
-/**
- * An export of a script that means nothing to the gateway; `null` when all have a meaning.
- * @param syntaxOf what a specifier stands for.
- */
-export function strangeExport(
-  script: Syntax,
-  syntaxOf: (specifier: string) => Syntax | undefined,
-): Found | null {
-  for (const [name, index] of script.exports) {
-    const message = refusalOfExport(name);
-    if (message !== null) return { index, message };
-  }
-  for (const [specifier, index] of script.wholes) {
-    const seen = new Set([syntaxOf(specifier)]);
-    for (const module of seen) {
-      if (module === undefined) continue;
-      for (const name of module.exports.keys()) {
-        const message = name === "default" ? null : refusalOfExport(name);
-        if (message !== null) return { index, message };
-      }
-      for (const next of module.wholes.keys()) seen.add(syntaxOf(next));
-    }
-  }
-  return null;
 }
 
 function readSyntax(text: string): Syntax {

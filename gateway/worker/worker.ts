@@ -10,7 +10,8 @@ import { createLogger, type Log } from "../observability/logger.ts";
 import { outputWritten, standardOutput } from "../observability/standard-output.ts";
 import { OwnAddresses } from "../own-addresses.ts";
 import { Router } from "../routing/index.ts";
-import { createSandbox, type Sandbox } from "../sandbox/index.ts";
+import { createSandbox } from "../sandbox/for-workers.ts";
+import type { Sandbox } from "../sandbox/index.ts";
 import {
   type Change,
   type Kind,
