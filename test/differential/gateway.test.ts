@@ -24,7 +24,7 @@ for (const engine of engineKinds()) {
 
     it("routes, runs scripts, tries another peer, and says what it has no route for", async () => {
       const { writes } = scene;
-      const dead = await refusingPeer();
+      const dead = refusingPeer();
       await writes.put("upstreams/two", {
         servers: [{ host: dead.host, port: dead.port }, scene.home.server],
       });

@@ -58,9 +58,9 @@ describe("tries of a gateway", function () {
       const origins = await Promise.all(
         Array.from({ length: 10 }, (_, at) => scene.origin(`o${at}`)),
       );
-      const refusing = await Promise.all(origins.map(() => refusingPeer()));
+      const refusing = origins.map(() => refusingPeer());
       const servers = origins.flatMap(({ server }, at) => [
-        { host: "127.0.0.1", port: refusing[at]?.port, fail_timeout: 0.05 },
+        { host: refusing[at]?.host, port: refusing[at]?.port, fail_timeout: 0.05 },
         server,
       ]);
       await scene.writes.put("upstreams/half.example", { servers });

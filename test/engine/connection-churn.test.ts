@@ -227,7 +227,7 @@ describeEngines("connections that end at the worst moment", (bench) => {
 
   for (const does of ["tries it again", "retires it", "throws"] as const) {
     it(`fail each that waits once for a try when connecting fails and the handler ${does}`, async () => {
-      const peer = await refusingPeer();
+      const peer = refusingPeer();
       const origin = await bench.origin("");
       const gateway = await bench.gateway(origin, {
         limits: { maxConnectionsPerPeer: 1 },

@@ -32,7 +32,7 @@ const JSON_PLEASE = ["Accept: application/json"];
 describeEngines("failures", (bench) => {
   describe("of the only peer", () => {
     it("answer 502 when it refuses connections", async () => {
-      const gateway = await bench.gateway([], { peers: [await refusingPeer()] });
+      const gateway = await bench.gateway([], { peers: [refusingPeer()] });
       const client = await bench.client(gateway);
       const answer = await client.request(requestBytes("GET /", JSON_PLEASE));
       expect(answer.status).to.equal(502);
@@ -217,7 +217,7 @@ describeEngines("failures", (bench) => {
 
   describe("for each failure code", () => {
     it("the message names the address of the peer", async () => {
-      const peer = await refusingPeer();
+      const peer = refusingPeer();
       const gateway = await bench.gateway([], { peers: [peer] });
       const client = await bench.client(gateway);
       await client.request(requestBytes("GET /"));

@@ -166,7 +166,8 @@ describeEngines("churn", (bench) => {
         origins.push(origin);
         churn.add("127.0.0.1", origin.port);
       }
-      churn.add("127.0.0.1", (await refusingPeer()).port);
+      const refusing = refusingPeer();
+      churn.add(refusing.host, refusing.port);
       churn.add("127.0.0.1", await silentPort(bench));
       const gateway = await bench.gateway(origins, {
         limits,

@@ -11,7 +11,7 @@ describeEngines("retries", (bench) => {
       const origin = await bench.origin((request, connection) =>
         connection.send(ok(`${request.method} ${request.body}`)),
       );
-      const gateway = await bench.gateway(origin, { peers: [await refusingPeer(), origin.peer] });
+      const gateway = await bench.gateway(origin, { peers: [refusingPeer(), origin.peer] });
       const client = await bench.client(gateway);
       const answer = await client.request(requestBytes("POST /", ["Content-Length: 4"], "body"));
       expect(answer.body.toString()).to.equal("POST body");

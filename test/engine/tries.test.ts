@@ -3,16 +3,16 @@ import { expect } from "chai";
 import { Peer } from "../../gateway/engine/engine.ts";
 import { describeEngines } from "../support/engines.ts";
 import { ok, requestBytes, until } from "../support/http.ts";
+import { startOrigin } from "../support/origin.ts";
 import { refusingPeer, silentPort } from "../support/unreachable.ts";
 
-const refusing = (count: number): Promise<Peer[]> =>
-  Promise.all(Array.from({ length: count }, () => refusingPeer()));
+const refusing = (count: number) => Array.from({ length: count }, () => refusingPeer());
 
 describeEngines("tries", (bench) => {
   describe("that sent nothing", () => {
     it("do not count: every peer is tried until one takes the request", async () => {
       const origin = await bench.origin(ok("there"));
-      const peers = [...(await refusing(19)), origin.peer];
+      const peers = [...refusing(19), origin.peer];
       const gateway = await bench.gateway(origin, { peers, limits: { maxTries: 1 } });
       const client = await bench.client(gateway);
       for (const head of ["GET /", "POST /"]) {
@@ -24,7 +24,7 @@ describeEngines("tries", (bench) => {
     });
 
     it("are bounded all the same, however many peers refuse", async () => {
-      const peer = await refusingPeer();
+      const peer = refusingPeer();
       const peers = Array.from({ length: 1_000 }, () => new Peer(peer.host, peer.port));
       const gateway = await bench.gateway([], { peers });
       const client = await bench.client(gateway);
@@ -34,7 +34,7 @@ describeEngines("tries", (bench) => {
 
     it("end when the time for tries is up", async () => {
       const silent = new Peer("127.0.0.1", await silentPort(bench));
-      const peers = [silent, ...(await refusing(3))];
+      const peers = [silent, ...refusing(3)];
       const gateway = await bench.gateway([], {
         peers,
         // Deadlines are as coarse as the sweep, and late or early by as much as the machine is busy.
@@ -155,7 +155,7 @@ describeEngines("tries", (bench) => {
   });
 
   it("that fail to connect are told of once each, also when many wait for few connections", async () => {
-    const peer = await refusingPeer();
+    const peer = refusingPeer();
     const gateway = await bench.gateway([], {
       peers: [peer],
       limits: { maxConnectionsPerPeer: 2 },
@@ -170,7 +170,9 @@ describeEngines("tries", (bench) => {
   });
 
   it("fail one request with one attempt: the others are served when the peer comes back", async () => {
-    const peer = await refusingPeer();
+    const gone = await startOrigin("");
+    await gone.close();
+    const peer = new Peer("127.0.0.1", gone.port);
     let back: Promise<unknown> | null = null;
     const gateway = await bench.gateway([], {
       limits: { maxConnectionsPerPeer: 1 },
