@@ -171,8 +171,8 @@ describeEngines("tries", (bench) => {
 
   it("fail one request with one attempt: the others are served when the peer comes back", async () => {
     const gone = await startOrigin("");
-    await gone.close();
     const peer = new Peer("127.0.0.1", gone.port);
+    await gone.close();
     let back: Promise<unknown> | null = null;
     const gateway = await bench.gateway([], {
       limits: { maxConnectionsPerPeer: 1 },
