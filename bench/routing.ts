@@ -5,7 +5,6 @@
 import { getHeapStatistics } from "node:v8";
 import { PeerBook } from "../gateway/balancing/index.ts";
 import type { Peer } from "../gateway/engine/peer.ts";
-import { Router } from "../gateway/routing/index.ts";
 import type {
   Change,
   Datacenter,
@@ -13,7 +12,8 @@ import type {
   Instance,
   Tables,
   UpstreamDocument,
-} from "../gateway/state/index.ts";
+} from "../gateway/model/index.ts";
+import { Router } from "../gateway/sites/index.ts";
 
 const hostCount = 10_000;
 const rounds = 2_000_000;

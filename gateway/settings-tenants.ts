@@ -1,14 +1,14 @@
 /** How the tenants of a gateway are written: who has which hosts and names, and what is for all. */
 import * as z from "zod";
 import { checkDocument, DocumentError, parseHostName, parseJson } from "./documents/index.ts";
-import type { Definition } from "./settings-limits.ts";
 import {
   defaultTenant,
   parseServiceName,
   type TenantKind,
   type TenantNames,
   type TenantPolicy,
-} from "./state/index.ts";
+} from "./model/index.ts";
+import type { Definition } from "./settings-limits.ts";
 
 /** Not a tenant: what all may use. */
 const shared = "shared";

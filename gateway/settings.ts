@@ -9,6 +9,7 @@ import { availableParallelism } from "node:os";
 import { z } from "zod";
 import type { EngineLimits } from "./engine/engine.ts";
 import { describeFileError } from "./file-errors.ts";
+import { type Exposure, exposures, type TenantPolicy } from "./model/index.ts";
 import {
   type AdminSettings,
   adminDefinitions,
@@ -28,7 +29,6 @@ import {
   oneOf,
   text,
 } from "./settings-values.ts";
-import { type Exposure, exposures, type TenantPolicy } from "./state/index.ts";
 
 /** The key is the field in the file; the flag and the variable are made from it. */
 const table = {

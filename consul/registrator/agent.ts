@@ -4,7 +4,7 @@
  */
 import type Consul from "consul";
 import { z } from "zod";
-import { describeConsulError } from "../errors.ts";
+import { describeConsulError } from "../api/errors.ts";
 import { type AgentEndpoints, agentEndpoints, agentSelf } from "./agent-endpoints.ts";
 import { refusedCheck, type ServiceCheck } from "./check.ts";
 import { type DesiredService, refusedKey } from "./services.ts";

@@ -5,8 +5,8 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type Logger from "bunyan";
-import { Backoff } from "../backoff.ts";
-import { describeConsulError } from "../errors.ts";
+import { describeConsulError } from "../api/errors.ts";
+import { Backoff } from "../watching/backoff.ts";
 import {
   type ActualService,
   type Agent,

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import type { Peer } from "../engine/peer.ts";
-import type { Level, Server } from "../state/index.ts";
+import type { Level, Server } from "../model/index.ts";
 import { PeerBook } from "./peer-book.ts";
 import { type Attempts, Upstream } from "./upstream.ts";
 

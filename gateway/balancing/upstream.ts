@@ -4,7 +4,7 @@
  */
 import type { Exchange, TryLimits } from "../engine/engine.ts";
 import { type Peer, peerKey } from "../engine/peer.ts";
-import type { Level, Server } from "../state/index.ts";
+import type { Level, Server } from "../model/index.ts";
 import type { Member, PeerBook } from "./peer-book.ts";
 import { hashOf, scoreOf } from "./rendezvous.ts";
 

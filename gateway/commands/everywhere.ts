@@ -5,8 +5,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import { checkDocument, DocumentError, parseJson } from "../documents/index.ts";
-import type { Kv, Subject } from "../life/index.ts";
 import type { Status } from "../primary/index.ts";
+import type { Kv, Subject } from "../releases/index.ts";
 import { address, formatAddress } from "../settings-values.ts";
 import type { AdminClient } from "./admin-client.ts";
 import { CommandError } from "./command-error.ts";

@@ -1,6 +1,6 @@
 /** The real rooms behind the primary: Consul, the sandbox and the worker. */
 import { fileURLToPath } from "node:url";
-import type { ConsulAddress } from "../../consul/environment.ts";
+import type { ConsulAddress } from "../../consul/api/environment.ts";
 import { ConsulClient, ConsulError, ConsulSources, KvStore, Presence } from "../../consul/index.ts";
 import { foreignIn } from "../documents/index.ts";
 import type { Log } from "../observability/logger.ts";

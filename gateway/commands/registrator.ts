@@ -1,5 +1,5 @@
 /** `sluice registrator`: Docker -> Consul, as a process of its own. */
-import { resolveConsulAddress } from "../../consul/environment.ts";
+import { resolveConsulAddress } from "../../consul/api/environment.ts";
 import { ConsulClient } from "../../consul/index.ts";
 import {
   dockerAddress,

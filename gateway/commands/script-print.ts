@@ -1,6 +1,7 @@
 /** What the `script` commands print: plain lines for people. */
-import type { History, Listed } from "../life/index.ts";
+
 import type { Status } from "../primary/index.ts";
+import type { History, Listed } from "../releases/index.ts";
 import type { Gateway, Whereabouts } from "./everywhere.ts";
 import { table } from "./table.ts";
 

@@ -2,9 +2,10 @@
 
 import { readFile } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
-import { resolveConsulAddress } from "../../consul/environment.ts";
+import { resolveConsulAddress } from "../../consul/api/environment.ts";
 import { ConsulClient, ConsulError, KvStore, readOwnDatacenter } from "../../consul/index.ts";
 import { describeFileError } from "../file-errors.ts";
+import { SiteNames } from "../model/index.ts";
 import {
   eraseTypes,
   LifeStore,
@@ -14,11 +15,10 @@ import {
   type Subject,
   sourceText,
   withSchedule,
-} from "../life/index.ts";
+} from "../releases/index.ts";
 import { defaultSandboxLimits, Examiner } from "../sandbox/index.ts";
 import { loadSettings } from "../settings.ts";
 import { duration, text } from "../settings-values.ts";
-import { SiteNames } from "../state/index.ts";
 import { AdminClient } from "./admin-client.ts";
 import { CommandError, readFlag } from "./command-error.ts";
 import { everywhere, registeredGateways, statusOf } from "./everywhere.ts";

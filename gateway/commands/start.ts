@@ -1,5 +1,5 @@
 /** `sluice start`: the gateway, with the real parts. */
-import { resolveConsulAddress } from "../../consul/environment.ts";
+import { resolveConsulAddress } from "../../consul/api/environment.ts";
 import { keptTokenFile, leaveToken, runtimeTokenFile, takeTokenAway } from "../admin-token.ts";
 import { describeFileError } from "../file-errors.ts";
 import { findMistake } from "../observability/access-log.ts";

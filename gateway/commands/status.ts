@@ -1,7 +1,8 @@
 /** `sluice status`: asks a running gateway's admin API and sets its answer for people. */
+
+import type { TenantNames } from "../model/index.ts";
 import type { Status } from "../primary/index.ts";
 import { loadSettings } from "../settings.ts";
-import type { TenantNames } from "../state/index.ts";
 import { AdminClient } from "./admin-client.ts";
 import type { Output } from "./printable.ts";
 import { table } from "./table.ts";

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { SiteNames } from "../state/index.ts";
+import { SiteNames } from "../model/index.ts";
 import { DocumentError } from "./document-error.ts";
 import { type DocumentKind, folders, parseEntryName } from "./entry-name.ts";
 

@@ -3,7 +3,7 @@
  * spelling. A host has exactly one, lower case without trailing dot.
  */
 import { inAscii, isHost, maxNameLength, normaliseHost } from "../engine/authority.ts";
-import type { Kind, SiteNames } from "../state/index.ts";
+import type { Kind, SiteNames } from "../model/index.ts";
 import { DocumentError } from "./document-error.ts";
 
 /** The kinds of entry that live in KV, with the folder of each under the prefix. */

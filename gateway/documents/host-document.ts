@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { hasBadEscape, hasEncodedSlash, normalisePath, normalisePrefix } from "../engine/path.ts";
 import { isTrailerName } from "../engine/trailer.ts";
-import { type HostDocument, type PathRule, parseServiceName, type Share } from "../state/index.ts";
+import { type HostDocument, type PathRule, parseServiceName, type Share } from "../model/index.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { isUpstreamName } from "./entry-name.ts";

@@ -1,6 +1,6 @@
 /**
  * The door of the documents room: reads and checks what operators put into KV. The primary's side
- * alone uses it; a worker knows documents as the data that they become (`state/`).
+ * alone uses it; a worker knows documents as the data that they become (`model/`).
  */
 export { checkDocument, maxDocumentBytes, parseJson } from "./document.ts";
 export type { DocumentErrorCode } from "./document-error.ts";

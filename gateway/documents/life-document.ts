@@ -3,7 +3,7 @@
  * may anybody with a token for the prefix: every number and text in it has a bound.
  */
 import * as z from "zod";
-import { type LifeDocument, maxRolloutSteps, maxStepMs } from "../state/index.ts";
+import { type LifeDocument, maxRolloutSteps, maxStepMs } from "../model/index.ts";
 import { checkDocument, parseJson } from "./document.ts";
 
 const version = z.string().regex(/^[0-9a-f]{64}$/);

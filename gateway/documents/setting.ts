@@ -1,6 +1,6 @@
 /** A setting, `settings/<name>`: any JSON, which scripts read as `settings.<name>`. */
 import * as z from "zod";
-import type { Json } from "../state/index.ts";
+import type { Json } from "../model/index.ts";
 import { parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 

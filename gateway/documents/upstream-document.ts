@@ -9,7 +9,7 @@ import {
   type Server,
   type UpstreamDocument,
   type UpstreamTimeouts,
-} from "../state/index.ts";
+} from "../model/index.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 

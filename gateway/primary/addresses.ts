@@ -4,9 +4,9 @@ import { BoundSocket, isIP } from "node:net";
 import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { isLoopback } from "../foreign-requests.ts";
+import type { Exposure } from "../model/index.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
-import type { Exposure } from "../state/index.ts";
 import type { AdminAccess } from "./admin/access.ts";
 
 interface SocketError {

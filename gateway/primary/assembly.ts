@@ -4,12 +4,12 @@
  */
 import { randomInt } from "node:crypto";
 import type { FastifyInstance } from "fastify";
-import { LifeStore, type Lives, Operations, withSchedule } from "../life/index.ts";
+import { ownDatacenter, SiteNames } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import { type OwnAddress, OwnAddresses } from "../own-addresses.ts";
+import { LifeStore, type Lives, Operations, withSchedule } from "../releases/index.ts";
 import { Verdicts } from "../sandbox/index.ts";
 import type { Settings } from "../settings.ts";
-import { ownDatacenter, SiteNames } from "../state/index.ts";
 import type { AdminPlace, BoundListener } from "./addresses.ts";
 import type { AdminAccess } from "./admin/access.ts";
 import { createAdmin } from "./admin/server.ts";

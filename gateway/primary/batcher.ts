@@ -1,5 +1,5 @@
 /** Collects changes that arrive within a few milliseconds, so that they make one version. */
-import type { Change } from "../state/index.ts";
+import type { Change } from "../model/index.ts";
 import type { Clock } from "./clock.ts";
 
 export interface BatcherOptions {

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { Change } from "../state/index.ts";
+import type { Change } from "../model/index.ts";
 import { bySite } from "./by-site.ts";
 
 const script = (key: string): Change => ({

@@ -1,5 +1,5 @@
 /** Entries of an earlier state by the sites that their hosts are now, so that a rule holds under every spelling. */
-import { type Change, type Kind, ownDatacenter, SiteNames } from "../state/index.ts";
+import { type Change, type Kind, ownDatacenter, SiteNames } from "../model/index.ts";
 
 /** The kinds whose keys are hosts. */
 const byHost: ReadonlySet<Kind> = new Set(["host", "script", "trial", "life", "closed"]);

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
-import { type LastWords, lastWordsDescriptor } from "../state/index.ts";
+import { type LastWords, lastWordsDescriptor } from "../model/index.ts";
 import { type Hearing, hearLastWords } from "./last-words.ts";
 
 const out = { reason: "it hangs", methods: null, paths: ["/a"], onError: "deny" } as const;

@@ -6,7 +6,7 @@ import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { z } from "zod";
-import { type LastWords, lastWordsDescriptor } from "../state/index.ts";
+import { type LastWords, lastWordsDescriptor } from "../model/index.ts";
 
 const maxLength = 262_144;
 const texts = z.array(z.string()).readonly().nullable();

@@ -1,7 +1,8 @@
 /** What the primary is given by whoever starts it: the rooms behind it, as it sees them. */
-import type { Kv } from "../life/index.ts";
+
+import type { Change, Tables } from "../model/index.ts";
+import type { Kv } from "../releases/index.ts";
 import type { ExamineScript, ReplayScript } from "../sandbox/index.ts";
-import type { Change, Tables } from "../state/index.ts";
 import type { SourcesStatus } from "./status.ts";
 
 /** Where changes come from. */

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { parseUpstreamDocument } from "../documents/index.ts";
-import type { Change, Instance } from "../state/index.ts";
+import type { Change, Instance } from "../model/index.ts";
 import { PeerGuard } from "./peer-guard.ts";
 
 const own = {

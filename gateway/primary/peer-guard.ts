@@ -2,9 +2,10 @@
  * Leaves out of what Consul has the servers that are no peers, since the gateway's own admin API or Consul's is
  * there, and keeps for each key what was left out.
  */
+
+import type { Change, Instance, Level } from "../model/index.ts";
 import type { OwnAddresses } from "../own-addresses.ts";
 import { formatAddress } from "../settings-values.ts";
-import type { Change, Instance, Level } from "../state/index.ts";
 import type { Warning } from "./warnings.ts";
 
 type Found = Omit<Warning, "since">;

@@ -4,7 +4,7 @@ import { BoundSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { Change } from "../state/index.ts";
+import type { Change } from "../model/index.ts";
 import { FixturePrimary, type RunOptions } from "./fixtures/run.ts";
 import type { Status } from "./index.ts";
 

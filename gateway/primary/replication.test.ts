@@ -1,6 +1,6 @@
 import bunyan from "bunyan";
 import { expect } from "chai";
-import type { ToWorker } from "../state/index.ts";
+import type { ToWorker } from "../model/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { Replication } from "./replication.ts";
 import { State } from "./state.ts";

@@ -2,8 +2,9 @@
  * Publishes versions to workers and knows what each has applied. Sends messages through functions that
  * it is given; knows nothing of processes.
  */
+
+import type { Delta, Snapshot, ToWorker } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
-import type { Delta, Snapshot, ToWorker } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
 
 export interface ReplicationOptions {

@@ -2,7 +2,7 @@
  * How often each version of a script was called and failed, over all workers that this gateway ever had. A
  * worker's own counters end with it, and begin anew when it loads a script again; these only grow.
  */
-import type { ScriptReport } from "../state/index.ts";
+import type { ScriptReport } from "../model/index.ts";
 
 export interface ScriptCount {
   readonly calls: number;

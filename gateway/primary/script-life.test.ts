@@ -4,8 +4,8 @@ import { createConsul, KvStore } from "../../consul/index.ts";
 import { consulKinds, type TestConsul } from "../../test/support/consul.ts";
 import { eventually } from "../../test/support/registered.ts";
 import { formatLifeDocument } from "../documents/index.ts";
-import { type Kv, LifeStore, versionOf, type WorkerScriptReport } from "../life/index.ts";
-import { emptyTables, type LifeDocument, type Tables } from "../state/index.ts";
+import { emptyTables, type LifeDocument, type Tables } from "../model/index.ts";
+import { type Kv, LifeStore, versionOf, type WorkerScriptReport } from "../releases/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { ScriptNode } from "./fixtures/script-node.ts";
 

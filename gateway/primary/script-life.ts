@@ -2,10 +2,11 @@
  * Scripts on their way into service, put together: the gate that checks them, and their lives behind
  * it. Both hand on what they let through; the rest of the primary sees changes only.
  */
-import { type LifeStore, Lives, type Subject, type WorkerScriptReport } from "../life/index.ts";
+
+import type { Change, Source, Tables, TenantPolicy } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
+import { type LifeStore, Lives, type Subject, type WorkerScriptReport } from "../releases/index.ts";
 import type { CheckScript, ExamineScript, ReplayScript } from "../sandbox/index.ts";
-import type { Change, Source, Tables, TenantPolicy } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
 import { ScriptGate } from "./scripts.ts";
 import { withoutForeignImports } from "./tenancy.ts";

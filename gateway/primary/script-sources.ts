@@ -2,8 +2,9 @@
  * The texts of scripts and modules, and which scripts a module concerns. Which modules a text imports is the
  * sandbox's to say.
  */
+
+import type { Source, Tables } from "../model/index.ts";
 import { Importers, ModuleGraph } from "../sandbox/index.ts";
-import type { Source, Tables } from "../state/index.ts";
 
 export class ScriptSources {
   readonly #script = new Map<string, Source>();

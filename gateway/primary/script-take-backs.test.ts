@@ -4,8 +4,8 @@ import { createConsul, KvStore } from "../../consul/index.ts";
 import { consulKinds, type TestConsul } from "../../test/support/consul.ts";
 import { eventually } from "../../test/support/registered.ts";
 import { formatLifeDocument } from "../documents/index.ts";
-import { LifeStore, versionOf, type WorkerScriptReport } from "../life/index.ts";
-import type { LifeDocument } from "../state/index.ts";
+import type { LifeDocument } from "../model/index.ts";
+import { LifeStore, versionOf, type WorkerScriptReport } from "../releases/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { ScriptNode } from "./fixtures/script-node.ts";
 

@@ -1,9 +1,9 @@
 import bunyan from "bunyan";
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
+import type { Change, Source } from "../model/index.ts";
+import { emptyTables } from "../model/index.ts";
 import type { CheckScript, ScriptFault } from "../sandbox/sandbox.ts";
-import type { Change, Source } from "../state/index.ts";
-import { emptyTables } from "../state/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { ScriptGate } from "./scripts.ts";
 

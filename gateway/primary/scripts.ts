@@ -2,6 +2,8 @@
  * The gate between the sources and the state: scripts and modules pass only after they were checked.
  * One that fails is refused and its last good version stays. Everything else passes at once.
  */
+
+import type { Change, Json, Source, Tables } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import {
   type CheckScript,
@@ -11,7 +13,6 @@ import {
   needsItself,
   type ScriptFault,
 } from "../sandbox/index.ts";
-import type { Change, Json, Source, Tables } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
 import { type Group, isPending, keysOf, partsOf, ScriptGroups } from "./script-groups.ts";
 import { ScriptSources } from "./script-sources.ts";

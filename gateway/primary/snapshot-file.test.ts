@@ -4,7 +4,7 @@ import { join } from "node:path";
 import bunyan from "bunyan";
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
-import type { Change, Snapshot } from "../state/index.ts";
+import type { Change, Snapshot } from "../model/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { SnapshotFile } from "./snapshot-file.ts";
 

@@ -9,8 +9,8 @@ import { createHash } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import type { Change, Kind, Snapshot } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
-import type { Change, Kind, Snapshot } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
 
 export interface SnapshotFileOptions {

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { Change } from "../state/index.ts";
+import type { Change } from "../model/index.ts";
 import { State, tablesFrom } from "./state.ts";
 
 const setting = (key: string, value: number | null | { deep: number[] }): Change => ({

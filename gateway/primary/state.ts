@@ -11,7 +11,7 @@ import {
   type Kind,
   type Snapshot,
   type Tables,
-} from "../state/index.ts";
+} from "../model/index.ts";
 
 export interface StateOptions {
   /** Identifies this primary process; versions of another boot do not compare. */

@@ -1,8 +1,8 @@
 /** What `/status` shows: its shape, and how it is put together. No secret is ever part of it. */
 import type { ConsulSourcesStatus } from "../../consul/index.ts";
-import type { LifeStatus } from "../life/index.ts";
+import { type ScriptReport, type Tables, type TenantPolicy, Tenants } from "../model/index.ts";
+import type { LifeStatus } from "../releases/index.ts";
 import type { FailedCase } from "../sandbox/sandbox.ts";
-import { type ScriptReport, type Tables, type TenantPolicy, Tenants } from "../state/index.ts";
 import type { ScriptCount } from "./script-counters.ts";
 import type { Refusal } from "./scripts.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";

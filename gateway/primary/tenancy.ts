@@ -3,14 +3,14 @@
  * back nothing that a tenant may not use any more.
  */
 import { foreignIn } from "../documents/index.ts";
-import { closureOf, importsOf } from "../sandbox/index.ts";
 import {
   type Change,
   type Source,
   type Tables,
   type TenantPolicy,
   Tenants,
-} from "../state/index.ts";
+} from "../model/index.ts";
+import { closureOf, importsOf } from "../sandbox/index.ts";
 
 /** Without the documents that name what is another tenant's. */
 export function withoutForeign(

@@ -2,7 +2,7 @@
  * Hosts whose script was not looked at yet when the gateway opened. Without their rule they must not be served, so
  * workers are told of a script that answers 503, until it is known what serves them. Everybody else is not kept waiting.
  */
-import type { Change, Snapshot, Source, Tables } from "../state/index.ts";
+import type { Change, Snapshot, Source, Tables } from "../model/index.ts";
 
 export interface UnexaminedOptions {
   /** What the workers have, or will have with the next version. */

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { parseHostDocument, parseUpstreamDocument } from "../documents/index.ts";
-import type { Change } from "../state/index.ts";
-import { emptyTables } from "../state/index.ts";
+import type { Change } from "../model/index.ts";
+import { emptyTables } from "../model/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { Warnings } from "./warnings.ts";
 

@@ -2,8 +2,9 @@
  * What was accepted and yet does not do what its writer may think: fields without effect, and names of
  * upstreams that nothing has. Looks at what is served; refuses nothing.
  */
+
+import { type Change, type Kind, ownDatacenter, SiteNames, type Tables } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
-import { type Change, type Kind, ownDatacenter, SiteNames, type Tables } from "../state/index.ts";
 import type { Clock } from "./clock.ts";
 
 export interface Warning {

@@ -1,6 +1,6 @@
 /** One worker process as the primary sees it: its life, its last report and the messages to it. */
 import type { ChildProcess, SendHandle } from "node:child_process";
-import type { ToPrimary, ToWorker, WorkerReport } from "../state/index.ts";
+import type { ToPrimary, ToWorker, WorkerReport } from "../model/index.ts";
 
 export type WorkerState = "starting" | "listening" | "draining";
 

@@ -3,15 +3,15 @@
  * their messages on; knows nothing of what a version holds.
  */
 import { type ChildProcess, fork } from "node:child_process";
-import type { Log } from "../observability/logger.ts";
-import type { OwnAddress } from "../own-addresses.ts";
-import { formatAddress } from "../settings-values.ts";
 import {
   descriptorsPerListener,
   type LastWords,
   type ToPrimary,
   type WorkerSettings,
-} from "../state/index.ts";
+} from "../model/index.ts";
+import type { Log } from "../observability/logger.ts";
+import type { OwnAddress } from "../own-addresses.ts";
+import { formatAddress } from "../settings-values.ts";
 import { type BoundListener, cannotListen } from "./addresses.ts";
 import type { Clock } from "./clock.ts";
 import { type Hearing, hearLastWords } from "./last-words.ts";

@@ -6,7 +6,7 @@ import type ivm from "isolated-vm";
 import { encodedSlash, errorAnswer } from "../engine/answers.ts";
 import type { Answer } from "../engine/engine.ts";
 import { RequestTarget as Target } from "../engine/request-target.ts";
-import type { Border, Json } from "../state/index.ts";
+import type { Border, Json } from "../model/index.ts";
 import { placeOfCase } from "./case-place.ts";
 import type { Case, ExpectedAnswer, ExpectedHeaders, Outcome } from "./cases.ts";
 import { explain, faultAt, isTimeout, printable, ScriptError } from "./faults.ts";

@@ -4,7 +4,7 @@
  */
 import { inAscii, isAuthority, normaliseHost } from "../engine/authority.ts";
 import { isPath } from "../engine/grammar.ts";
-import type { Json } from "../state/index.ts";
+import type { Json } from "../model/index.ts";
 import { fields } from "./declared.ts";
 
 type Text = Readonly<Record<string, string>>;

@@ -3,7 +3,7 @@
  * live: loads it and runs the cases of its `tests`. Runs no request.
  */
 import ivm from "isolated-vm";
-import { type Border, type FailedRequest, type TenantPolicy, Tenants } from "../state/index.ts";
+import { type Border, type FailedRequest, type TenantPolicy, Tenants } from "../model/index.ts";
 import { type Blank, createBlank } from "./blank.ts";
 import { Budget, OverBudget } from "./budget.ts";
 import { placeOfCase } from "./case-place.ts";

@@ -2,7 +2,7 @@
  * What a script declares about its own life, as data: `onError`, `rollout`, `schedule`, `takeBack`. Checks the
  * shapes only; what a cron expression means is the primary's to know.
  */
-import { maxRolloutSteps, maxStepMs } from "../state/index.ts";
+import { maxRolloutSteps, maxStepMs } from "../model/index.ts";
 
 /** `export const rollout`. */
 export interface Rollout {

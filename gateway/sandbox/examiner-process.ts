@@ -1,5 +1,5 @@
 /** The process of an `ExaminerLane`: examines the sources that it is sent, one after the other. */
-import type { FailedRequest, TenantPolicy } from "../state/index.ts";
+import type { FailedRequest, TenantPolicy } from "../model/index.ts";
 import { createExaminerTools, type Examined, examineWithin } from "./check.ts";
 import type { SandboxLimits, ScriptTables } from "./sandbox.ts";
 

@@ -4,7 +4,7 @@
  * process, makes nobody wait but others like it. Keys take turns in both.
  */
 import { availableParallelism } from "node:os";
-import type { FailedRequest, TenantPolicy } from "../state/index.ts";
+import type { FailedRequest, TenantPolicy } from "../model/index.ts";
 import { budgetMs, loadTimeoutMs } from "./check.ts";
 import { ExaminerLane } from "./examiner-lane.ts";
 import type { ToExaminer } from "./examiner-process.ts";

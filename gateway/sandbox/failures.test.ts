@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { ScriptReport } from "../state/index.ts";
+import type { ScriptReport } from "../model/index.ts";
 import { Failures, networkOf, SampleBudget } from "./failures.ts";
 
 const request = (path: string, headers = "host: a") =>

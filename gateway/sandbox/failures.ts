@@ -2,7 +2,7 @@
  * Whose calls of one version fail in this worker, and a few of the requests, so that the primary can tell a broken
  * version from a client that breaks it. Bounded in all that it keeps; a call that does not fail costs a comparison.
  */
-import type { FailedRequest, FailureEvidence, ScriptReport } from "../state/index.ts";
+import type { FailedRequest, FailureEvidence, ScriptReport } from "../model/index.ts";
 import { keptHeaders, keptText } from "./request-text.ts";
 
 /** Clients that are told apart: more than any version needs to be taken back. */

@@ -3,7 +3,7 @@
  * for it, may be put away and made again, and its counters stay. Between exchanges and the isolate.
  */
 import type { Exchange } from "../engine/engine.ts";
-import type { Border, ScriptReport, Source } from "../state/index.ts";
+import type { Border, ScriptReport, Source } from "../model/index.ts";
 import { defaultTakeBack } from "./declared.ts";
 import { Failures } from "./failures.ts";
 import { CutError, describeFault, faultAt, printable, ScriptError } from "./faults.ts";

@@ -4,7 +4,7 @@
  * refuses it where V8 found an import that was not found here (`loading.ts`).
  */
 import { init, parse } from "es-module-lexer";
-import type { Source } from "../state/index.ts";
+import type { Source } from "../model/index.ts";
 import { maxImports, moduleNameOf } from "./module-names.ts";
 
 export interface Imports {

@@ -13,7 +13,7 @@ import {
   type Source,
   type TenantPolicy,
   Tenants,
-} from "../state/index.ts";
+} from "../model/index.ts";
 import { type Blank, createBlank } from "./blank.ts";
 import { SampleBudget } from "./failures.ts";
 import { HostedScript, type ScriptHousing } from "./hosted-script.ts";

@@ -2,7 +2,7 @@
  * Which modules a script is made of: reads import specifiers as keys of KV, and finds what is missing
  * or imports itself. Compiles nothing.
  */
-import type { Source, Tenants } from "../state/index.ts";
+import type { Source, Tenants } from "../model/index.ts";
 import { positionAt, ScriptError } from "./faults.ts";
 import type { Imports } from "./imports.ts";
 import { maxClosure, moduleNameOf } from "./module-names.ts";

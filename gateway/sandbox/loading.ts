@@ -3,7 +3,7 @@
  * the code inside. Written once as steps, which a worker runs at once and a check on other threads.
  */
 import type ivm from "isolated-vm";
-import type { Source, Tenants } from "../state/index.ts";
+import type { Source, Tenants } from "../model/index.ts";
 import { takeEntry } from "./blank.ts";
 import { type Declared, parseDeclared } from "./declared.ts";
 import { strangeExport } from "./export-names.ts";

@@ -2,7 +2,7 @@
  * Modules and who imports them, kept as they change: what a change concerns is found from the module that
  * changed, whatever else there is. Knows the texts only, not whether they are any good.
  */
-import type { Source } from "../state/index.ts";
+import type { Source } from "../model/index.ts";
 import { importsOf } from "./imports.ts";
 import { maxClosure } from "./module-names.ts";
 

@@ -10,7 +10,7 @@
 import { inAscii, isAuthority, normaliseHost } from "../engine/authority.ts";
 import type { Answer, Exchange } from "../engine/engine.ts";
 import { isPath } from "../engine/grammar.ts";
-import type { Border, TenantKind } from "../state/index.ts";
+import type { Border, TenantKind } from "../model/index.ts";
 import { isRemovableHeader, isVouchedHeader, outputLimits } from "./limits.ts";
 import type { Steering } from "./sandbox.ts";
 

@@ -4,7 +4,7 @@
  */
 import type { Answer } from "../engine/engine.ts";
 import { RequestTarget as Target } from "../engine/request-target.ts";
-import type { Border, FailedRequest } from "../state/index.ts";
+import type { Border, FailedRequest } from "../model/index.ts";
 import { callWithin, readResult } from "./case-run.ts";
 import type { Loaded } from "./loading.ts";
 import { matchesExchange } from "./match.ts";

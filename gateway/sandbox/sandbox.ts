@@ -10,7 +10,7 @@ import type {
   SiteNames,
   Source,
   Trial,
-} from "../state/index.ts";
+} from "../model/index.ts";
 import type { Declared } from "./declared.ts";
 
 /** Where a script is wrong. Lines and columns count from 1; 0 when unknown. */

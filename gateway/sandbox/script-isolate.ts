@@ -1,6 +1,6 @@
 /** One isolate with one script in it: calls in, text out. Knows nothing of exchanges. */
 import ivm from "isolated-vm";
-import type { Source, Tenants } from "../state/index.ts";
+import type { Source, Tenants } from "../model/index.ts";
 import type { Blank } from "./blank.ts";
 import type { Declared } from "./declared.ts";
 import { CutError, cutOf, explain, faultAt, faultOf, ScriptError } from "./faults.ts";

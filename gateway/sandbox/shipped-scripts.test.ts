@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { seedOf } from "../../test/support/effort.ts";
 import { HostileRequests } from "../../test/support/hostile-requests.ts";
-import type { Json } from "../state/index.ts";
+import type { Json } from "../model/index.ts";
 import { examineScript } from "./index.ts";
 import { Bench, tables } from "./test-sandbox.ts";
 

@@ -4,7 +4,7 @@
  */
 import { writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import type { InsideWords, LastWords } from "../state/index.ts";
+import type { InsideWords, LastWords } from "../model/index.ts";
 import { wallFactor } from "./limits.ts";
 import { answerQuestions, openProcessorCounter } from "./processor-answers.ts";
 import type { GuardedScript, GuardNews, StallGuardOptions } from "./stall-guard.ts";

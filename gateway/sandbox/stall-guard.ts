@@ -5,7 +5,7 @@
  * limit, it names the script on standard error and kills the process, for the primary to replace it.
  */
 import { Worker } from "node:worker_threads";
-import type { LastWords, OutOfService } from "../state/index.ts";
+import type { LastWords, OutOfService } from "../model/index.ts";
 import type { Stays } from "./stays.ts";
 
 /** What is said of a script that stalls. */

@@ -1,5 +1,5 @@
 /** The settings as the scripts of each tenant see them, brought up to date in place. */
-import type { Json, Tenants } from "../state/index.ts";
+import type { Json, Tenants } from "../model/index.ts";
 import type { Settings } from "./script-isolate.ts";
 
 interface View {

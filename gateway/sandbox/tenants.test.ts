@@ -1,6 +1,6 @@
 /** What an examination holds a source to when hosts are grouped into tenants. */
 import { expect } from "chai";
-import type { TenantNames, TenantPolicy } from "../state/index.ts";
+import type { TenantNames, TenantPolicy } from "../model/index.ts";
 import { Examiner } from "./examiner.ts";
 import { defaultSandboxLimits } from "./limits.ts";
 import { tables } from "./test-sandbox.ts";

@@ -1,5 +1,5 @@
 /** For the tests of this room: a sandbox of sources written in the test, and one call through it. */
-import type { Json, Source } from "../state/index.ts";
+import type { Json, Source } from "../model/index.ts";
 import { contentVersion, createSandbox, type Sandbox, type SandboxOptions } from "./index.ts";
 import type { ScriptTables, Steering } from "./sandbox.ts";
 import { TestExchange, type TestRequest } from "./test-exchange.ts";

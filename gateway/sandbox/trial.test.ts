@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { Trial } from "../state/index.ts";
+import type { Trial } from "../model/index.ts";
 import { contentVersion } from "./index.ts";
 import { isInShare, seedOf } from "./share.ts";
 import { TestExchange } from "./test-exchange.ts";

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { Json } from "../state/index.ts";
+import type { Json } from "../model/index.ts";
 import type { ScriptTables } from "./sandbox.ts";
 import { tables } from "./test-sandbox.ts";
 import { Verdicts } from "./verdicts.ts";

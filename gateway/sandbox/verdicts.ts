@@ -3,7 +3,7 @@
  * need not be examined again. What does not read settings does not depend on them.
  */
 import { createHash } from "node:crypto";
-import type { Json, Source } from "../state/index.ts";
+import type { Json, Source } from "../model/index.ts";
 import { modulesFor } from "./module-graph.ts";
 import type { Examination, ExamineScript, ScriptTables } from "./sandbox.ts";
 

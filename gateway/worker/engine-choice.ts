@@ -2,7 +2,7 @@
 import { createRequire } from "node:module";
 import type { Engine, EngineOptions } from "../engine/engine.ts";
 import { createHttp1Engine } from "../engine/http1/index.ts";
-import type { WorkerSettings } from "../state/index.ts";
+import type { WorkerSettings } from "../model/index.ts";
 
 const load = createRequire(import.meta.url);
 

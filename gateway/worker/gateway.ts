@@ -5,11 +5,11 @@
 import type { Upstream } from "../balancing/index.ts";
 import { encodedSlash } from "../engine/answers.ts";
 import type { Exchange, Handler, Peer, PeerFailure } from "../engine/engine.ts";
+import type { Exposure } from "../model/index.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/logger.ts";
-import type { Router } from "../routing/index.ts";
 import type { Sandbox, Script, Steering } from "../sandbox/index.ts";
-import type { Exposure } from "../state/index.ts";
+import type { Router } from "../sites/index.ts";
 import type { FailureLog } from "./failure-log.ts";
 import type { HiddenServices } from "./hidden-services.ts";
 import { WaitingRoom } from "./waiting-room.ts";

@@ -9,7 +9,7 @@ import {
   type Kind,
   type Snapshot,
   type Tables,
-} from "../state/index.ts";
+} from "../model/index.ts";
 
 /** What became of a delta. */
 export type Applied =

@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import { engineKinds } from "../../test/support/engines.ts";
 import { Rooms, type RoomsOptions } from "../../test/support/rooms.ts";
-import type { TenantNames, TenantPolicy } from "../state/index.ts";
+import type { TenantNames, TenantPolicy } from "../model/index.ts";
 
 const names = (prefix: string, more: Partial<TenantNames> = {}): TenantNames => ({
   hosts: [`${prefix}*`, ...(more.hosts ?? [])],

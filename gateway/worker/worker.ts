@@ -5,13 +5,6 @@
 import { flushCompileCache } from "node:module";
 import { PeerBook } from "../balancing/index.ts";
 import type { Descriptors, Engine } from "../engine/engine.ts";
-import { AccessLog } from "../observability/access-log.ts";
-import { createLogger, type Log } from "../observability/logger.ts";
-import { outputWritten, standardOutput } from "../observability/standard-output.ts";
-import { OwnAddresses } from "../own-addresses.ts";
-import { Router } from "../routing/index.ts";
-import { createSandbox } from "../sandbox/for-workers.ts";
-import type { Sandbox } from "../sandbox/index.ts";
 import {
   type Change,
   type Kind,
@@ -22,7 +15,14 @@ import {
   type ToPrimary,
   type ToWorker,
   type WorkerSettings,
-} from "../state/index.ts";
+} from "../model/index.ts";
+import { AccessLog } from "../observability/access-log.ts";
+import { createLogger, type Log } from "../observability/logger.ts";
+import { outputWritten, standardOutput } from "../observability/standard-output.ts";
+import { OwnAddresses } from "../own-addresses.ts";
+import { createSandbox } from "../sandbox/for-workers.ts";
+import type { Sandbox } from "../sandbox/index.ts";
+import { Router } from "../sites/index.ts";
 import { descriptorLimit } from "./descriptor-limit.ts";
 import { DroppedHeaderLog } from "./dropped-header-log.ts";
 import { createEngine } from "./engine-choice.ts";

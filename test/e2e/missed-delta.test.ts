@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { expect } from "chai";
 import { parseHostDocument, parseUpstreamDocument } from "../../gateway/documents/index.ts";
-import type { Change, Snapshot, ToPrimary, ToWorker } from "../../gateway/state/index.ts";
+import type { Change, Snapshot, ToPrimary, ToWorker } from "../../gateway/model/index.ts";
 import { until } from "../support/conditions.ts";
 import { EchoOrigin, echoOf } from "../support/echo-origin.ts";
 import { send } from "../support/gateway.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { stalls } from "../../bench/scripts/attacks.ts";
-import { type History, versionOf } from "../../gateway/life/index.ts";
+import { type History, versionOf } from "../../gateway/releases/index.ts";
 import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
 import { type GatewayAnswer, runSluice, TestGateway } from "../support/gateway.ts";

@@ -4,7 +4,7 @@
  */
 import bunyan from "bunyan";
 import { Command } from "commander";
-import { createConsul } from "../../consul/client.ts";
+import { createConsul } from "../../consul/api/client.ts";
 import {
   dockerAddress,
   parseRegistratorOptions,

@@ -2,16 +2,16 @@
 import { PeerBook } from "../../gateway/balancing/index.ts";
 import { parseHostDocument, parseUpstreamDocument } from "../../gateway/documents/index.ts";
 import type { Engine } from "../../gateway/engine/engine.ts";
-import { createLogger } from "../../gateway/observability/logger.ts";
-import { Router } from "../../gateway/routing/index.ts";
-import { createSandbox, type Sandbox } from "../../gateway/sandbox/index.ts";
-import { source } from "../../gateway/sandbox/test-sandbox.ts";
 import {
   emptyTables,
   type Json,
   type ScriptReport,
   type TenantPolicy,
-} from "../../gateway/state/index.ts";
+} from "../../gateway/model/index.ts";
+import { createLogger } from "../../gateway/observability/logger.ts";
+import { createSandbox, type Sandbox } from "../../gateway/sandbox/index.ts";
+import { source } from "../../gateway/sandbox/test-sandbox.ts";
+import { Router } from "../../gateway/sites/index.ts";
 import { createEngine } from "../../gateway/worker/engine-choice.ts";
 import { FailureLog } from "../../gateway/worker/failure-log.ts";
 import { Gateway } from "../../gateway/worker/gateway.ts";

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { BoundSocket } from "node:net";
 import { join } from "node:path";
-import { descriptorsPerListener, type WorkerSettings } from "../../gateway/state/index.ts";
+import { descriptorsPerListener, type WorkerSettings } from "../../gateway/model/index.ts";
 
 const entry = join(import.meta.dirname, "..", "..", "gateway", "worker", "worker.ts");
 

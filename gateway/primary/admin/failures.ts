@@ -1,5 +1,5 @@
 /** Errors as the admin API answers them: a status, a code in snake_case, one line, and the place if any. */
-import { SourceRefused } from "../../life/index.ts";
+import { SourceRefused } from "../../releases/index.ts";
 
 export interface Failure {
   readonly status: number;

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { expect } from "chai";
 import type { FastifyInstance } from "fastify";
-import type { Operations } from "../../life/index.ts";
+import type { Operations } from "../../releases/index.ts";
 import type { AdminAccess } from "./access.ts";
 import { defaultAdminLimits } from "./listener.ts";
 import { type AdminOptions, createAdmin } from "./server.ts";

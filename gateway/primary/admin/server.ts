@@ -3,8 +3,8 @@
  * Shows what it is given; knows nothing of workers or Consul.
  */
 import fastify, { type FastifyInstance } from "fastify";
-import type { Operations } from "../../life/index.ts";
 import type { Log } from "../../observability/logger.ts";
+import type { Operations } from "../../releases/index.ts";
 import type { Status } from "../status.ts";
 import { type AdminAccess, createGuard, isWrite } from "./access.ts";
 import { failure, failureOf } from "./failures.ts";

@@ -1,0 +1,87 @@
+/** The instances of one service: `GET /v1/health/service/<name>`, and which of them may serve. */
+import type { Instance } from "../../gateway/model/index.ts";
+import type { ConsulClient } from "../api/client.ts";
+import { ConsulError } from "../api/errors.ts";
+import type { Answer, WatchQuery } from "../watching/watch.ts";
+
+/** One registration; `instance` is `null` when it may not serve now. */
+export interface Registration {
+  /** `<node>/<service id>`: a service's ID is unique on its node only. */
+  readonly id: string;
+  readonly instance: Instance | null;
+}
+
+/** Health API page, "List Service Instances for Service". `datacenter` `null`: the agent's own. */
+export async function readHealth(
+  consul: ConsulClient,
+  name: string,
+  datacenter: string | null,
+  query: WatchQuery,
+): Promise<Answer<readonly Registration[]>> {
+  const { index, body, filtered } = await consul.read({
+    path: "/health/service/{service}",
+    params: { service: name },
+    query: datacenter === null ? {} : { dc: datacenter },
+    ...query,
+  });
+  const where = `${consul.url}/v1/health/service/${name}`;
+  return { index: index ?? 0, value: decodeHealth(where, body), filtered };
+}
+
+/** Sorted by id. Throws when any entry is no registration: half an answer is none. */
+export function decodeHealth(where: string, body: unknown): readonly Registration[] {
+  if (!Array.isArray(body))
+    throw new ConsulError("bad_answer", `${where}: the answer is no list of instances`);
+  return body
+    .map((entry: unknown) => decodeRegistration(where, entry))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function decodeRegistration(where: string, entry: unknown): Registration {
+  const node = fieldOf(entry, "Node");
+  const service = fieldOf(entry, "Service");
+  const checks = fieldOf(entry, "Checks");
+  const nodeName = fieldOf(node, "Node");
+  const serviceId = fieldOf(service, "ID");
+  if (typeof nodeName !== "string" || typeof serviceId !== "string" || !Array.isArray(checks))
+    throw new ConsulError("bad_answer", `${where}: the answer has an entry that is no instance`);
+  const id = `${nodeName}/${serviceId}`;
+  const address = fieldOf(service, "Address") || fieldOf(node, "Address");
+  const port = fieldOf(service, "Port");
+  const weight = weigh(fieldOf(service, "Weights"), checks);
+  const tags = fieldOf(service, "Tags") ?? [];
+  // Without an address and a port there is nothing to connect to (a service may register without).
+  const usable =
+    weight >= 1 &&
+    typeof address === "string" &&
+    /^[A-Za-z0-9_.:%-]+$/.test(address) &&
+    typeof port === "number" &&
+    Number.isInteger(port) &&
+    port >= 1 &&
+    port <= 65_535 &&
+    Array.isArray(tags);
+  if (!usable) return { id, instance: null };
+  const texts = tags.filter((tag) => typeof tag === "string").sort();
+  return { id, instance: { id, address, port, weight, tags: texts } };
+}
+
+/**
+ * 0 when it may not serve: any critical check, of the service or of its node (`serfHealth` and
+ * maintenance mode are checks), or a status that is none of Consul's.
+ */
+function weigh(weights: unknown, checks: readonly unknown[]): number {
+  let field = "Passing";
+  for (const check of checks) {
+    const status = fieldOf(check, "Status");
+    if (status === "warning") field = "Warning";
+    else if (status !== "passing") return 0;
+  }
+  const weight = fieldOf(weights, field) ?? 1;
+  return typeof weight === "number" && weight >= 0 ? Math.floor(weight) : 1;
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, name)
+    ? Reflect.get(value, name)
+    : undefined;
+}

@@ -1,0 +1,131 @@
+/**
+ * One service in use: how it is kept up to date (a blocking query of its own, or polled), and what
+ * its answers come to. Decides nothing about which services are in use.
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { Instance } from "../../gateway/model/index.ts";
+import type { ConsulClient } from "../api/client.ts";
+import { describeConsulError } from "../api/errors.ts";
+import type { Clock } from "../watching/clock.ts";
+import { type Answer, Watch, type WatchEvent, type WatchStatus } from "../watching/watch.ts";
+import { type Registration, readHealth } from "./health.ts";
+import { ServiceInstances } from "./service-instances.ts";
+
+export interface ServiceOptions {
+  readonly key: string;
+  readonly name: string;
+  /** `null`: the agent's own. */
+  readonly datacenter: string | null;
+  readonly consul: ConsulClient;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly waitMs: number;
+  readonly previous?: readonly Instance[] | undefined;
+  /** After each answer; `isChange`: what may serve is not what the answer before it came to. */
+  readonly onInstances: (service: Service, isChange: boolean) => void;
+}
+
+export class Service {
+  readonly key: string;
+  readonly name: string;
+  readonly datacenter: string | null;
+  readonly instances: ServiceInstances;
+  /** A request asked for it; a document names it. It is in use while either holds. */
+  asked = false;
+  named = false;
+  /** Since when nothing but an earlier request speaks for it. */
+  unlistedSince: number | null = null;
+
+  readonly #options: ServiceOptions;
+  readonly #first = Promise.withResolvers<void>();
+  #watch: Watch<readonly Registration[]> | null = null;
+  #lastIndex: number | null = null;
+  /** What the last query failed with; `null` when it did not. */
+  #error: string | null = null;
+
+  constructor(options: ServiceOptions) {
+    this.#options = options;
+    this.key = options.key;
+    this.name = options.name;
+    this.datacenter = options.datacenter;
+    this.instances = new ServiceInstances(options.clock, options.previous);
+  }
+
+  get isWatched(): boolean {
+    return this.#watch !== null;
+  }
+
+  /** Resolves once its first query has an answer or has failed, or when it is closed. */
+  get firstOutcome(): Promise<void> {
+    return this.#first.promise;
+  }
+
+  get error(): string | null {
+    return this.#error;
+  }
+
+  /** Gives it a blocking query of its own. */
+  watch(): void {
+    const { clock, random, waitMs } = this.#options;
+    this.#watch ??= new Watch({
+      name: `service ${this.key}`,
+      clock,
+      random,
+      waitMs,
+      query: (query) => readHealth(this.#options.consul, this.name, this.datacenter, query),
+      onAnswer: (event) => this.#take(event),
+      onStateChange: ({ state, lastError }) => {
+        if (state === "failing") this.#fail(lastError ?? "unknown");
+      },
+    });
+    this.#watch.start();
+  }
+
+  /** One query, at once. Rejects when it failed. */
+  async poll(signal: AbortSignal): Promise<void> {
+    let answer: Answer<readonly Registration[]>;
+    try {
+      const query = { index: null, waitMs: 0, signal };
+      answer = await readHealth(this.#options.consul, this.name, this.datacenter, query);
+    } catch (error) {
+      // Given up because it is watched now.
+      if (!this.isWatched) this.#fail(describeConsulError(error));
+      throw error;
+    }
+    this.#take({ ...answer, backwards: false, afterError: false });
+  }
+
+  /** Ends its blocking query; resolves when nothing of it is left. */
+  async unwatch(): Promise<void> {
+    const watch = this.#watch;
+    this.#watch = null;
+    await watch?.stop();
+  }
+
+  /** Nobody waits for it any more. */
+  close(): void {
+    this.#first.resolve();
+  }
+
+  watchStatus(): WatchStatus | null {
+    return this.#watch?.status() ?? null;
+  }
+
+  #take(event: WatchEvent<readonly Registration[]>): void {
+    // Kept here as well as in the watch, because polls have no memory of their own.
+    const backwards =
+      event.backwards || (this.#lastIndex !== null && event.index < this.#lastIndex);
+    const afterError = event.afterError || this.#error !== null;
+    const before = this.instances.answered ? this.instances.instances() : null;
+    const now = this.instances.apply({ ...event, backwards, afterError });
+    this.#lastIndex = event.index;
+    this.#error = null;
+    this.#options.onInstances(this, before !== null && !isDeepStrictEqual(now, before));
+    this.#first.resolve();
+  }
+
+  #fail(error: string): void {
+    this.#error = error;
+    this.#first.resolve();
+  }
+}

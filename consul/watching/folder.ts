@@ -1,0 +1,209 @@
+/**
+ * One folder of keys (`hosts/`, `scripts/`, ...): from the answers of its watch to changes of the
+ * desired state. Parses only what changed; keeps the last good value of what is broken.
+ */
+import { createHash } from "node:crypto";
+import {
+  DocumentError,
+  type DocumentKind,
+  type FindForeign,
+  maxDocumentBytes,
+  parseEntryName,
+  parseHostDocument,
+  parseLifeDocument,
+  parseSetting,
+  parseUpstreamDocument,
+} from "../../gateway/documents/index.ts";
+import type { Change, Entries, SiteNames } from "../../gateway/model/index.ts";
+import type { KvItem } from "../api/kv.ts";
+import { type Clock, timeText } from "./clock.ts";
+import { findSuspicion, type Hold, Ledger, type Shown } from "./ledger.ts";
+import type { Log } from "./log.ts";
+import type { WatchEvent } from "./watch.ts";
+
+/** A key whose present value cannot be used; its last good one, if any, stays. */
+export interface RefusedKey {
+  readonly key: string;
+  /** One line that names the key and what is wrong. */
+  readonly error: string;
+  /** ISO 8601. */
+  readonly since: string;
+  readonly modifyIndex: number;
+}
+
+/** How a kind's value is read, and the change that carries it. */
+interface Reader<K extends DocumentKind> {
+  read(key: string, text: string, modifyIndex: number): Entries[K];
+  change(key: string, value: Entries[K] | null): Change;
+}
+
+const readSource = (key: string, text: string, modifyIndex: number) => {
+  // Consul's own limit; a source has no parser here that would see to it.
+  if (Buffer.byteLength(text) > maxDocumentBytes)
+    throw new DocumentError("too_large", key, `is above ${maxDocumentBytes} bytes`);
+  return { text, version: createHash("sha256").update(text).digest("hex"), modifyIndex };
+};
+
+const readers: { readonly [K in DocumentKind]: Reader<K> } = {
+  upstream: {
+    read: parseUpstreamDocument,
+    change: (key, value) => ({ kind: "upstream", key, value }),
+  },
+  host: { read: parseHostDocument, change: (key, value) => ({ kind: "host", key, value }) },
+  setting: { read: parseSetting, change: (key, value) => ({ kind: "setting", key, value }) },
+  script: { read: readSource, change: (key, value) => ({ kind: "script", key, value }) },
+  life: {
+    read: parseLifeDocument,
+    change: (key, value) => ({ kind: "life", key, value }),
+  },
+  module: { read: readSource, change: (key, value) => ({ kind: "module", key, value }) },
+};
+
+export interface FolderOptions<K extends DocumentKind> {
+  readonly kind: K;
+  /** With Sluice's prefix and a slash at the end: `sluice/hosts/`. */
+  readonly prefix: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Which host is which site; the same from the first answer on. */
+  readonly sites: () => SiteNames;
+  /** Finds what a document names and its tenant may not use. Default: nothing. */
+  readonly foreignIn?: FindForeign | undefined;
+  /** The last known good values. */
+  readonly previous?: ReadonlyMap<string, Entries[K]> | undefined;
+}
+
+export class Folder<K extends DocumentKind> {
+  readonly #options: FolderOptions<K>;
+  readonly #reader: Reader<K>;
+  readonly #ledger: Ledger;
+  /** The last good value by name. */
+  readonly #values: Map<string, Entries[K]>;
+  readonly #refused = new Map<string, RefusedKey>();
+  #answers = 0;
+  #wasFiltered = false;
+
+  constructor(options: FolderOptions<K>) {
+    this.#options = options;
+    this.#reader = readers[options.kind];
+    this.#values = new Map(options.previous ?? []);
+    this.#ledger = new Ledger(options.clock, this.#values.keys());
+  }
+
+  /** The good values by name, those held included. */
+  get values(): ReadonlyMap<string, Entries[K]> {
+    return this.#values;
+  }
+
+  /** Takes an answer of the folder's watch; returns what changes by it. */
+  apply(event: WatchEvent<readonly KvItem[]>): Change[] {
+    const items = this.#nameItems(event.value);
+    const present = new Map<string, Shown>();
+    for (const [name, { key, modifyIndex, createIndex }] of items)
+      present.set(name, { fingerprint: `${modifyIndex} ${key}`, identity: createIndex });
+    const suspicion = findSuspicion({
+      event,
+      first: this.#answers === 0,
+      wasFiltered: this.#wasFiltered,
+      shown: this.#ledger.shown,
+      survivors: this.#ledger.survivors(present),
+    });
+    this.#answers += 1;
+    this.#wasFiltered = event.filtered;
+    const { changed, gone } = this.#ledger.apply(present, suspicion);
+    const changes: Change[] = [];
+    for (const name of changed) {
+      const item = items.get(name);
+      if (item !== undefined) this.#take(name, item, changes);
+    }
+    for (const name of gone) this.#remove(name, changes);
+    return changes;
+  }
+
+  refused(): readonly RefusedKey[] {
+    return [...this.#refused.values()];
+  }
+
+  /** Names whose good value is held. */
+  held(): readonly Hold[] {
+    return this.#ledger.held().filter(({ name }) => this.#values.has(name));
+  }
+
+  /** Ends the holds; returns what is removed by that. */
+  release(): Change[] {
+    const changes: Change[] = [];
+    for (const name of this.#ledger.release()) this.#remove(name, changes);
+    return changes;
+  }
+
+  #take(name: string, item: KvItem, changes: Change[]): void {
+    try {
+      const text = decodeText(item);
+      const { kind, foreignIn } = this.#options;
+      const value = this.#reader.read(item.key, text, item.modifyIndex);
+      const foreign = foreignIn?.(kind, name, value) ?? null;
+      if (foreign !== null) throw new DocumentError("foreign", item.key, foreign);
+      this.#values.set(name, value);
+      this.#refused.delete(item.key);
+      changes.push(this.#reader.change(name, value));
+    } catch (error) {
+      if (!(error instanceof DocumentError)) throw error;
+      this.#refuse(item, error);
+    }
+  }
+
+  #remove(name: string, changes: Change[]): void {
+    if (this.#values.delete(name)) changes.push(this.#reader.change(name, null));
+  }
+
+  /**
+   * The items by the name that they carry. Where several keys spell the same site, the one that is spelt
+   * as the site is wins, else the first in the order of keys; what cannot be named is refused by its key.
+   */
+  #nameItems(items: readonly KvItem[]): ReadonlyMap<string, KvItem> {
+    const { kind, prefix } = this.#options;
+    const sites = this.#options.sites();
+    const keys = new Set(items.map((item) => item.key));
+    for (const key of this.#refused.keys()) if (!keys.has(key)) this.#refused.delete(key);
+    const named = new Map<string, KvItem>();
+    for (const item of items) {
+      try {
+        const name = parseEntryName(kind, item.key, item.key.slice(prefix.length), sites);
+        const canonical = `${prefix}${name}`;
+        const winner = keys.has(canonical) ? canonical : (named.get(name)?.key ?? item.key);
+        if (winner !== item.key)
+          throw new DocumentError("bad_key", item.key, `names the same as ${winner}, which holds`);
+        named.set(name, item);
+      } catch (error) {
+        if (!(error instanceof DocumentError)) throw error;
+        this.#refuse(item, error);
+      }
+    }
+    return named;
+  }
+
+  /** One line in the log for each new bad value. */
+  #refuse(item: KvItem, error: DocumentError): void {
+    const { key, modifyIndex } = item;
+    const before = this.#refused.get(key);
+    if (before?.modifyIndex === modifyIndex && before.error === error.message) return;
+    this.#refused.set(key, {
+      key,
+      error: error.message,
+      since: before?.since ?? timeText(this.#options.clock.now()),
+      modifyIndex,
+    });
+    this.#options.log.warn({ key, modifyIndex, code: error.code }, error.message);
+  }
+}
+
+/** A byte order mark is dropped, as editors put it there. */
+function decodeText(item: KvItem): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(
+      Buffer.from(item.encoded ?? "", "base64"),
+    );
+  } catch {
+    throw new DocumentError("bad_json", item.key, "is not UTF-8");
+  }
+}

@@ -1,0 +1,329 @@
+/**
+ * Everything that Sluice reads from Consul, as changes of the desired state: the catalog, the folders
+ * of keys and the services in use. Makes no versions and knows no worker.
+ */
+
+import { type DocumentKind, type FindForeign, folders } from "../../gateway/documents/index.ts";
+import {
+  type Change,
+  type HostDocument,
+  SiteNames,
+  type Tables,
+  type UpstreamDocument,
+} from "../../gateway/model/index.ts";
+import type { ConsulClient } from "../api/client.ts";
+import { readKeys } from "../api/kv.ts";
+import { readCatalog } from "../services/catalog.ts";
+import { Catalogs } from "../services/catalogs.ts";
+import { Datacenters } from "../services/datacenters.ts";
+import { Services } from "../services/services.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { Folder, type RefusedKey } from "./folder.ts";
+import type { Log } from "./log.ts";
+import { defaultWaitMs, Watch, type WatchOptions, type WatchStatus } from "./watch.ts";
+
+export interface ConsulSourcesOptions {
+  readonly consul: ConsulClient;
+  /** Of all keys, with a slash at the end: `sluice/`. */
+  readonly prefix: string;
+  readonly log: Log;
+  /** Gets each answer's changes in one call. Must not throw. */
+  readonly emit: (changes: readonly Change[]) => void;
+  /**
+   * Services with a blocking query of their own; the rest is polled. Default 100: Consul serves one
+   * client address some 200 connections at once (`http_max_conns_per_client`), and another gateway,
+   * a registrator and an operator's curl may share the address.
+   */
+  readonly maxServiceWatches?: number;
+  /** Finds what a document names and its tenant may not use; it is refused then. Default: nothing. */
+  readonly foreignIn?: FindForeign;
+  /** How long Consul holds a query back. Default 60000. */
+  readonly waitMs?: number;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
+  /** 0 to 1, for jitter. Default `Math.random`. */
+  readonly random?: () => number;
+  /** The last known good state, from which the first answers are a step and not a beginning. */
+  readonly previous?: Tables | null;
+}
+
+/** What is served although Consul does not show it. */
+export interface HeldEntry {
+  readonly kind: DocumentKind | "catalog" | "service";
+  readonly key: string;
+  /** ISO 8601. */
+  readonly since: string;
+  readonly why: string;
+}
+
+export interface ConsulSourcesStatus {
+  readonly consul: string;
+  /** `null` while every base watch is answered; else since when one is not, and why. */
+  readonly stale: { readonly since: string; readonly error: string } | null;
+  readonly watches: readonly WatchStatus[];
+  readonly refused: readonly RefusedKey[];
+  readonly held: readonly HeldEntry[];
+  /** Why it may be that Consul shows nothing at all; `null`: it shows something, or something is kept. */
+  readonly blind: string | null;
+  readonly servicesInUse: number;
+  /** Services in use that would have a watch of their own if one were free. */
+  readonly polled: number;
+}
+
+type Folders = { readonly [K in DocumentKind]: Folder<K> };
+
+export class ConsulSources {
+  readonly #options: ConsulSourcesOptions;
+  readonly #clock: Clock;
+  readonly #folders: Folders;
+  readonly #datacenters: Datacenters;
+  readonly #catalogs: Catalogs;
+  readonly #services: Services;
+  readonly #base: readonly BaseWatch[];
+  #sites = new SiteNames(null);
+  /** Names of the base watches that have not answered yet. */
+  readonly #unanswered = new Set<string>();
+  readonly #ready = Promise.withResolvers<void>();
+
+  constructor(options: ConsulSourcesOptions) {
+    const { consul, previous = null, clock = systemClock, random = Math.random } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#folders = {
+      upstream: this.#folder("upstream"),
+      host: this.#folder("host"),
+      script: this.#folder("script"),
+      module: this.#folder("module"),
+      setting: this.#folder("setting"),
+      life: this.#folder("life"),
+    };
+    const waitMs = options.waitMs ?? defaultWaitMs;
+    this.#datacenters = new Datacenters({
+      ...{ consul, clock, log: options.log, emit: options.emit },
+      onOwn: (name) => this.#takeOwnDatacenter(name),
+      previous: previous?.datacenter,
+    });
+    this.#catalogs = new Catalogs({
+      ...{ consul, clock, random, waitMs, datacenters: this.#datacenters },
+      emit: (changes) => this.#takeCatalog(changes),
+      previous: previous?.catalog,
+      previousDatacenters: previous?.datacenter,
+    });
+    this.#services = new Services({
+      ...{ consul, clock, random, waitMs, emit: options.emit },
+      maxWatches: options.maxServiceWatches ?? 100,
+      catalogOf: (datacenter) => this.#catalogs.of(datacenter),
+      previous: previous?.service,
+    });
+    this.#base = [
+      this.#watchCatalog(),
+      ...(Object.keys(folders) as DocumentKind[]).map((kind) => this.#watchFolder(kind)),
+    ];
+  }
+
+  start(): void {
+    for (const watch of this.#base) watch.start();
+    this.#catalogs.start();
+    this.#services.start();
+  }
+
+  /** Resolves when no query, connection or timer of it is left. It cannot start again. */
+  async stop(): Promise<void> {
+    this.#datacenters.stop();
+    await Promise.all([
+      ...this.#base.map((watch) => watch.stop()),
+      this.#catalogs.stop(),
+      this.#services.stop(),
+    ]);
+  }
+
+  /**
+   * Resolves when the catalog and every folder were read once, and then each service with a watch
+   * that documents name (or its query has failed).
+   */
+  async whenReady(): Promise<void> {
+    await this.#ready.promise;
+    await this.#services.settled();
+  }
+
+  /**
+   * A request asks for this `serviceKey`: it is watched from now on. When there is no such service an
+   * empty list is emitted, so that whoever asked need not wait. `@` and a datacenter: its catalog is watched, so
+   * that it can be told whether it has a service.
+   */
+  use(service: string): void {
+    if (service.startsWith("@")) this.#catalogs.follow(service.slice(1));
+    else this.#services.use(service);
+  }
+
+  /**
+   * Accepts what Consul has now: everything that is held (see `Ledger`) is removed. Returns how many
+   * entries that are.
+   */
+  release(): number {
+    const changes = [
+      ...Object.values(this.#folders).flatMap((folder) => folder.release()),
+      ...this.#catalogs.release(),
+    ];
+    if (changes.length > 0) this.#options.emit(changes);
+    const released = changes.length + this.#services.release();
+    this.#nameServices();
+    return released;
+  }
+
+  status(): ConsulSourcesStatus {
+    const base = this.#base.map((watch) => watch.status());
+    const held = (
+      kind: HeldEntry["kind"],
+      holds: readonly { name: string; since: string; why: string }[],
+    ) => holds.map(({ name, since, why }) => ({ kind, key: name, since, why }));
+    return {
+      consul: this.#options.consul.url,
+      stale: findStale(base),
+      watches: [...base, ...this.#catalogs.watches(), ...this.#services.watches()],
+      refused: Object.values(this.#folders).flatMap((folder) => folder.refused()),
+      held: [
+        ...(Object.keys(folders) as DocumentKind[]).flatMap((kind) =>
+          held(kind, this.#folders[kind].held()),
+        ),
+        ...held("catalog", this.#catalogs.held()),
+        ...this.#services.held().map(({ key, since, why, instances }) => ({
+          kind: "service" as const,
+          key,
+          since,
+          why: `${why} (${instances} of its instances)`,
+        })),
+      ],
+      blind: this.#blind(),
+      servicesInUse: this.#services.count,
+      polled: this.#services.polled,
+    };
+  }
+
+  /** A token that may read nothing gets answers like anybody's, with nothing in them. */
+  #blind(): string | null {
+    const isEmpty = Object.values(this.#folders).every(({ values }) => values.size === 0);
+    if (this.#unanswered.size > 0 || !this.#catalogs.own.isHidden || !isEmpty) return null;
+    const { consul, prefix } = this.#options;
+    const seen = `no service, not even "consul", and no key under ${prefix}`;
+    return `Consul at ${consul.url} shows ${seen}: the ACL token may read nothing, or there is none`;
+  }
+
+  #folder<K extends DocumentKind>(kind: K): Folder<K> {
+    const { prefix, log, previous, foreignIn } = this.#options;
+    return new Folder({
+      kind,
+      prefix: `${prefix}${folders[kind]}`,
+      clock: this.#clock,
+      log,
+      sites: () => this.#sites,
+      foreignIn,
+      previous: previous?.[kind],
+    });
+  }
+
+  #watchCatalog(): BaseWatch {
+    return this.#watch({
+      name: "catalog",
+      query: (query) => readCatalog(this.#options.consul, query),
+      onAnswer: (event) => {
+        this.#takeCatalog(this.#catalogs.own.apply(event));
+        this.#answered("catalog");
+      },
+    });
+  }
+
+  #takeCatalog(changes: readonly Change[]): void {
+    this.#emit(changes);
+    const services = changes.filter(({ kind }) => kind === "catalog");
+    this.#services.catalogChanged(services.map(({ key }) => key));
+  }
+
+  #takeOwnDatacenter(name: string | null): void {
+    this.#sites = new SiteNames(name);
+    if (name !== null) this.#services.ownDatacenter(name);
+  }
+
+  #watchFolder(kind: DocumentKind): BaseWatch {
+    const folder = this.#folders[kind];
+    const name = `${this.#options.prefix}${folders[kind]}`;
+    return this.#watch({
+      name,
+      query: (query) => readKeys(this.#options.consul, name, query),
+      onAnswer: (event) => {
+        this.#emit(folder.apply(event));
+        this.#answered(name);
+        if (kind === "upstream" || kind === "host") this.#nameServices();
+      },
+    });
+  }
+
+  #watch<T>(options: Pick<WatchOptions<T>, "name" | "query" | "onAnswer">): BaseWatch {
+    const { random = Math.random, waitMs = defaultWaitMs, log } = this.#options;
+    this.#unanswered.add(options.name);
+    return new Watch({
+      ...options,
+      // Which keys are about the same site depends on the own datacenter.
+      query: async (query) => {
+        await this.#datacenters.learn();
+        return options.query(query);
+      },
+      clock: this.#clock,
+      random,
+      waitMs,
+      onStateChange: ({ name, state, lastError }) => {
+        if (state === "failing") log.warn({ watch: name }, `${lastError}; the last state stays`);
+        else log.info({ watch: name }, `Consul answers for ${name}`);
+      },
+    });
+  }
+
+  #emit(changes: readonly Change[]): void {
+    if (changes.length > 0) this.#options.emit(changes);
+  }
+
+  #answered(name: string): void {
+    this.#unanswered.delete(name);
+    if (this.#unanswered.size > 0) return;
+    this.#nameServices();
+    this.#ready.resolve();
+  }
+
+  /** Which services the documents name; both folders must be known, as a name may be an upstream's. */
+  #nameServices(): void {
+    const { prefix } = this.#options;
+    if (this.#unanswered.has(`${prefix}${folders.upstream}`)) return;
+    if (this.#unanswered.has(`${prefix}${folders.host}`)) return;
+    const { upstream, host } = this.#folders;
+    this.#services.name(namedServices(upstream.values, host.values, this.#sites));
+  }
+}
+
+/** A watch whatever it reads. */
+type BaseWatch = Pick<Watch<unknown>, "start" | "stop" | "status">;
+
+/** The keys of the services that upstream documents and host documents name. */
+export function namedServices(
+  upstreams: ReadonlyMap<string, UpstreamDocument>,
+  hosts: ReadonlyMap<string, HostDocument>,
+  sites: SiteNames,
+): ReadonlySet<string> {
+  const keys = new Set<string>();
+  const add = (name: string) => {
+    const service = sites.find(name);
+    if (service !== null) keys.add(service.key);
+  };
+  for (const { service } of upstreams.values()) if (service !== null) add(service);
+  for (const { paths } of hosts.values())
+    for (const { shares } of paths)
+      for (const { upstream } of shares) if (!upstreams.has(upstream)) add(upstream);
+  return keys;
+}
+
+function findStale(base: readonly WatchStatus[]): ConsulSourcesStatus["stale"] {
+  const failing = base
+    .filter((watch) => watch.state === "failing")
+    .sort((a, b) => (a.since < b.since ? -1 : 1));
+  const [first] = failing;
+  return first === undefined ? null : { since: first.since, error: first.lastError ?? "" };
+}

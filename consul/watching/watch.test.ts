@@ -1,0 +1,211 @@
+import type { ServerResponse } from "node:http";
+import { expect } from "chai";
+import { settled, until } from "../../test/support/conditions.ts";
+import { type ConsulClient, createConsul } from "../api/client.ts";
+import { fastClock } from "../fixtures/clocks.ts";
+import {
+  answerJson,
+  type Script,
+  type ScriptedServer,
+  startScriptedServer,
+} from "../fixtures/scripted-server.ts";
+import { readCatalog } from "../services/catalog.ts";
+import { Watch, type WatchEvent, type WatchOptions } from "./watch.ts";
+
+/** A minute of the watch is 60 ms of the test. */
+const factor = 1_000;
+
+type Names = ReadonlyMap<string, readonly string[]>;
+
+describe("a watch", () => {
+  let server: ScriptedServer;
+  let consul: ConsulClient;
+  let watch: Watch<Names>;
+  let clock: ReturnType<typeof fastClock>;
+  let events: WatchEvent<Names>[];
+  let states: string[];
+
+  const begin = async (
+    script: Script,
+    options: Partial<WatchOptions<Names>> = {},
+    times = factor,
+  ) => {
+    server = await startScriptedServer(script);
+    consul = createConsul({ url: server.url }, {});
+    clock = fastClock(times);
+    events = [];
+    states = [];
+    watch = new Watch({
+      name: "catalog",
+      clock,
+      random: () => 0.5,
+      query: (query) => readCatalog(consul, query),
+      onAnswer: (event) => events.push(event),
+      onStateChange: ({ state }) => states.push(state),
+      ...options,
+    });
+    watch.start();
+  };
+
+  afterEach(async () => {
+    await watch.stop();
+    expect(clock.pending(), "timers left").to.equal(0);
+    // A query that was taken back may still be on its way to the server.
+    const asked = await settled(() => server.requests.length, 2);
+    expect(await settled(() => server.requests.length, 3), "queries after stop").to.equal(asked);
+    consul.close();
+    await server.stop();
+  });
+
+  const names = () => events.map((event) => [...event.value.keys()].join());
+  const indexes = () => server.requests.map(({ query }) => query.get("index"));
+  const hang = (response: ServerResponse) => void response;
+
+  it("reads at once, then waits on the index that it got", async () => {
+    await begin((response, _, count) => {
+      if (count <= 2) answerJson(response, count * 10, { [`s${count}`]: [] });
+    });
+    await until("the third query waits", () => server.requests.length === 3);
+    expect(names()).to.deep.equal(["s1", "s2"]);
+    expect(indexes()).to.deep.equal([null, "10", "20"]);
+    expect(server.requests[1]?.query.get("wait")).to.equal("60000ms");
+    expect(watch.status()).to.include({ name: "catalog", index: 20, state: "ok", answers: 2 });
+    expect(states).to.deep.equal(["ok"]);
+  });
+
+  it("says nothing when a wait ends without a change", async () => {
+    await begin((response, { query }, count) => {
+      if (count < 4) setTimeout(() => answerJson(response, 5, {}), query.has("index") ? 60 : 0);
+    });
+    await until("it waits for the fourth time", () => server.requests.length === 4);
+    expect(events).to.have.length(1);
+    expect(indexes()).to.deep.equal([null, "5", "5", "5"]);
+    expect(watch.status().answers).to.equal(3);
+  });
+
+  it("reads again without an index when the index goes backwards", async () => {
+    await begin((response, _, count) => {
+      const index = [50, 3, 3][count - 1];
+      if (index !== undefined) answerJson(response, index, { [`at${index}`]: [] });
+    });
+    await until("it waits again", () => server.requests.length === 4);
+    expect(indexes()).to.deep.equal([null, "50", null, "3"]);
+    expect(events.map(({ index, backwards }) => [index, backwards])).to.deep.equal([
+      [50, false],
+      [3, true],
+    ]);
+  });
+
+  it("never waits on an index of 0, and does not spin on it", async () => {
+    await begin((response) => answerJson(response, 0, {}));
+    await until("it asked some times", () => server.requests.length >= 5);
+    expect(new Set(indexes())).to.deep.equal(new Set([null]));
+    expect(events).to.have.length(1);
+  });
+
+  it("treats an answer without an index as no answer", async () => {
+    await begin((response, _, count) => answerJson(response, count === 1 ? "" : 7, {}));
+    await until("it recovered", () => watch.status().state === "ok" && events.length === 1);
+    expect(events[0]).to.include({ index: 7, afterError: true });
+    expect(watch.status().lastError).to.contain("without X-Consul-Index");
+    expect(states.slice(0, 2)).to.deep.equal(["failing", "ok"]);
+  });
+
+  const faults: Record<string, (response: ServerResponse) => void> = {
+    "a 403": (response) => response.writeHead(403).end("Permission denied"),
+    "a 429": (response) => response.writeHead(429).end(),
+    "a 500": (response) => response.writeHead(500).end("No cluster leader"),
+    "a redirect": (response) => response.writeHead(302, { location: "/ui/" }).end(),
+    "a page of HTML": (response) =>
+      response.writeHead(200, { "content-type": "text/html", "x-consul-index": 9 }).end("<p>"),
+    "half a body": (response) => {
+      response.writeHead(200, { "content-length": 50, "x-consul-index": 9 });
+      response.write("{", () => response.destroy());
+    },
+    "a body that is no JSON": (response) =>
+      response.writeHead(200, { "x-consul-index": 9 }).end('{"a": [}'),
+    "JSON that is no catalog": (response) => answerJson(response, 9, [1]),
+    "a reset": (response) => response.destroy(),
+    silence: hang,
+  };
+  for (const [fault, answer] of Object.entries(faults))
+    it(`survives ${fault}: nothing is said, then all is read at once`, async () => {
+      await begin((response, _, count) => {
+        if (count === 1 || count === 5) answerJson(response, 8, { [`s${count}`]: [] });
+        else if (count < 5) answer(response);
+      });
+      await until("the fifth answer is there", () => events.length === 2);
+      expect(indexes().slice(0, 5)).to.deep.equal([null, "8", null, null, null]);
+      // The same index: what came after an error is said all the same.
+      expect(names()).to.deep.equal(["s1", "s5"]);
+      expect(events.map(({ afterError }) => afterError)).to.deep.equal([false, true]);
+      expect(states).to.deep.equal(["ok", "failing", "ok"]);
+      expect(watch.status().lastError).to.be.a("string");
+    });
+
+  it("gives up a query that hangs after wait, a sixteenth and the margin", async () => {
+    await begin(hang, { waitMs: 16_000, marginMs: 2_000 });
+    await until("the first is given up", () => watch.status().state === "failing");
+    expect(watch.status().lastError).to.equal(
+      "Consul does not answer: no whole answer for catalog within 4000 ms",
+    );
+    await until("its connection is closed", () => server.requests[0]?.gone === true);
+    server.script = (response, { query }) => {
+      if (!query.has("index")) answerJson(response, 4, {});
+    };
+    await until("it fails on the long one", () =>
+      (watch.status().lastError ?? "").endsWith("within 19000 ms"),
+    );
+  });
+
+  it("does not hammer a server that fails, nor one that ignores the wait", async () => {
+    /** Queries in `ms` of the watch's time, which is slow enough for a loop to show. */
+    const queriesIn = async (ms: number, times: number, script: Script) => {
+      await begin(script, { random: () => 1 }, times);
+      const start = clock.now();
+      await until("the time has passed", () => clock.now() - start > ms);
+      const count = server.requests.length;
+      await watch.stop();
+      consul.close();
+      await server.stop();
+      return count;
+    };
+    // After 100, 200, ... 6400 ms and then every 10 s.
+    const failing: Script = (response) => response.writeHead(500).end();
+    expect(await queriesIn(60_000, 100, failing)).to.be.within(5, 15);
+    // After 100, ... 800 ms and then every second.
+    const impatient: Script = (response) => answerJson(response, 5, {});
+    expect(await queriesIn(60_000, 100, impatient)).to.be.within(10, 70);
+    // 20 at once, then 20 a second.
+    const counting: Script = (response, _, count) => answerJson(response, count, {});
+    expect(await queriesIn(10_000, 20, counting)).to.be.within(50, 225);
+  });
+
+  it("asks again after its listener has thrown, as if there had been no answer", async () => {
+    let calls = 0;
+    await begin(
+      (response, _, count) => {
+        if (count <= 2) answerJson(response, 5, {});
+      },
+      {
+        onAnswer: () => {
+          calls += 1;
+          if (calls === 1) throw new Error("not now");
+        },
+      },
+    );
+    await until("it was told twice", () => calls === 2);
+    expect(watch.status().lastError).to.equal("not now");
+    expect(indexes().slice(0, 2)).to.deep.equal([null, null]);
+  });
+
+  it("ends the query under way when it is stopped", async () => {
+    await begin((response, _, count) => {
+      if (count === 1) answerJson(response, 5, {});
+    });
+    await until("it waits", () => server.requests.length === 2);
+    await watch.stop();
+    await until("the connection is closed", () => server.requests[1]?.gone === true);
+    expect(states).to.deep.equal(["ok"]);
+  });
+});

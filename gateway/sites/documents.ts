@@ -1,0 +1,151 @@
+/** The upstream documents of one version, each with the upstream that it describes. */
+import { type PeerBook, Upstream } from "../balancing/index.ts";
+import type { Instance, ServiceSite, SiteNames, UpstreamDocument } from "../model/index.ts";
+import { Service, type Services, withTag } from "./services.ts";
+
+/** A document and its upstream. */
+export interface Documented {
+  readonly document: UpstreamDocument;
+  /** The service that the document names; `null` when it lists servers. */
+  readonly query: ServiceSite | null;
+  /** The instances of that service; `null` for none known yet, or fixed servers. */
+  readonly instances: readonly Instance[] | null;
+  /** Those that the document means, ready to be narrowed to a tag; `null` as above. */
+  readonly service: Service | null;
+  /** `null`: its service is not watched yet. */
+  readonly upstream: Upstream | null;
+  dispose(): void;
+}
+
+export class Documents {
+  static readonly empty: Documents = new Documents(new Map(), null);
+
+  readonly #documents: ReadonlyMap<string, Documented>;
+  /** Names of the documents that depend on a service, by its key. */
+  readonly #dependents: ReadonlyMap<string, readonly string[]>;
+  /** Documents that are named by another spelling of a service, by its site. */
+  readonly #spelled: ReadonlyMap<string, Documented>;
+  readonly #names: SiteNames | null;
+
+  private constructor(
+    documents: ReadonlyMap<string, Documented>,
+    names: SiteNames | null,
+    dependents?: ReadonlyMap<string, readonly string[]>,
+  ) {
+    this.#documents = documents;
+    this.#names = names;
+    this.#dependents = dependents ?? findDependents(documents);
+    this.#spelled = names === null ? new Map() : findSpelled(documents, names);
+  }
+
+  get(name: string): Documented | undefined {
+    return this.#documents.get(name);
+  }
+
+  /** The document that is named as a service is, however either is spelt. */
+  ofSite(site: string): Documented | undefined {
+    const own = this.#documents.get(site);
+    return own !== undefined || this.#spelled.size === 0 ? own : this.#spelled.get(site);
+  }
+
+  *all(): Generator<Documented> {
+    yield* this.#documents.values();
+  }
+
+  /**
+   * The documents of `table` with the instances of `services`, sharing what is the same object as
+   * here. With `changed` and `changedServices`, only these are looked at; `this` itself when that
+   * leaves nothing. What the new version no longer has is added to `dropped`.
+   */
+  next(
+    table: ReadonlyMap<string, UpstreamDocument>,
+    services: Services,
+    names: SiteNames,
+    changed: ReadonlySet<string> | null,
+    changedServices: ReadonlySet<string> | null,
+    book: PeerBook,
+    dropped: { dispose(): void }[],
+  ): Documents {
+    const wanted = new Set(changed ?? [...this.#documents.keys(), ...table.keys()]);
+    for (const key of changedServices ?? []) {
+      for (const name of this.#dependents.get(key) ?? []) wanted.add(name);
+    }
+    if (wanted.size === 0 && names === this.#names) return this;
+    const documents = new Map(this.#documents);
+    let sameServices = true;
+    for (const name of wanted) {
+      const document = table.get(name);
+      const known = this.#documents.get(name);
+      const made =
+        document === undefined ? undefined : make(name, document, services, names, book, known);
+      if (made === known) continue;
+      if (known !== undefined) dropped.push(known);
+      if (made === undefined) documents.delete(name);
+      else documents.set(name, made);
+      if (made?.query?.key !== known?.query?.key) sameServices = false;
+    }
+    return new Documents(documents, names, sameServices ? this.#dependents : undefined);
+  }
+}
+
+function make(
+  name: string,
+  document: UpstreamDocument,
+  services: Services,
+  names: SiteNames,
+  book: PeerBook,
+  known: Documented | undefined,
+): Documented {
+  const query = document.service === null ? null : names.find(document.service);
+  const instances = query === null ? null : services.instances(query.key);
+  const isSame = known?.document === document && known.query?.full === query?.full;
+  if (isSame && known.instances === instances) return known;
+  const limits =
+    document.tries === null && document.timeouts === undefined
+      ? null
+      : { maxTries: document.tries, ...document.timeouts };
+  if (query === null) {
+    const upstream = new Upstream(document.levels, { name, limits }, book, known?.upstream ?? null);
+    const dispose = () => upstream.dispose();
+    return { document, query, instances: null, service: null, upstream, dispose };
+  }
+  if (instances === null)
+    return { document, query, instances, service: null, upstream: null, dispose: () => {} };
+  const chosen = withTag(instances, query.tag);
+  const options = { maxFails: document.maxFails, failTimeoutMs: document.failTimeoutMs, limits };
+  const service = new Service(name, chosen, book, known?.service ?? null, options);
+  const upstream = service.upstream(null);
+  return { document, query, instances, service, upstream, dispose: () => service.dispose() };
+}
+
+function findDependents(
+  documents: ReadonlyMap<string, Documented>,
+): ReadonlyMap<string, readonly string[]> {
+  const dependents = new Map<string, string[]>();
+  for (const [name, { query }] of documents) {
+    if (query === null) continue;
+    const names = dependents.get(query.key);
+    if (names === undefined) dependents.set(query.key, [name]);
+    else names.push(name);
+  }
+  return dependents;
+}
+
+/** Of several spellings the first in the order of the alphabet. */
+function findSpelled(
+  documents: ReadonlyMap<string, Documented>,
+  names: SiteNames,
+): ReadonlyMap<string, Documented> {
+  const spelled = new Map<string, Documented>();
+  const taken = new Map<string, string>();
+  for (const [name, documented] of documents) {
+    if (!name.endsWith(".consul")) continue;
+    const site = names.find(name);
+    if (site === null || site.tag !== null || site.site === name) continue;
+    const other = taken.get(site.site);
+    if (other !== undefined && other < name) continue;
+    taken.set(site.site, name);
+    spelled.set(site.site, documented);
+  }
+  return spelled;
+}

@@ -1,0 +1,423 @@
+/**
+ * One version's table of routes: host and path -> upstream. Immutable to its users; a new version
+ * makes a new router that shares what did not change. It picks no peer and knows no sockets.
+ */
+import type { PeerBook, Upstream, UpstreamStatus } from "../balancing/index.ts";
+import {
+  type Change,
+  type Exposure,
+  isExposed,
+  type Kind,
+  ownDatacenter,
+  type Reach,
+  reachOf,
+  type ServiceSite,
+  SiteNames,
+  type Tables,
+} from "../model/index.ts";
+import { type Documented, Documents } from "./documents.ts";
+import { chooseShare, type HostRules, type Rule } from "./host-rules.ts";
+import { Hosts } from "./hosts.ts";
+import { includesTag, Services, taggedOf } from "./services.ts";
+
+export interface RouterOptions {
+  /** Numbers in [0, 1), for splits. */
+  readonly random: () => number;
+  /** Milliseconds of the clock that upstreams are asked with; for `describe`. */
+  readonly now: () => number;
+}
+
+interface Disposable {
+  dispose(): void;
+}
+
+/** What a worker waits for before a request can be routed: a `serviceKey`, or `@` and a datacenter. */
+export type Awaited = string;
+
+export class Router {
+  /** Which site a host is, in this version. */
+  readonly sites: SiteNames;
+  readonly #tables: Tables;
+  readonly #options: RouterOptions;
+  readonly #hosts: Hosts;
+  readonly #documents: Documents;
+  readonly #services: Services;
+  /** By `serviceKey`; made when a service is first asked for by its name. */
+  readonly #reaches: Map<string, Reach>;
+  /** The router that this one was built from, until that one is disposed of. */
+  #previous: Router | null;
+  /** What `#previous` has and this one does not. */
+  readonly #dropped: readonly Disposable[];
+
+  private constructor(parts: {
+    readonly tables: Tables;
+    readonly options: RouterOptions;
+    readonly sites: SiteNames;
+    readonly hosts: Hosts;
+    readonly documents: Documents;
+    readonly services: Services;
+    readonly reaches: Map<string, Reach>;
+    readonly previous: Router | null;
+    readonly dropped: readonly Disposable[];
+  }) {
+    this.sites = parts.sites;
+    this.#tables = parts.tables;
+    this.#options = parts.options;
+    this.#hosts = parts.hosts;
+    this.#documents = parts.documents;
+    this.#services = parts.services;
+    this.#reaches = parts.reaches;
+    this.#previous = parts.previous;
+    this.#dropped = parts.dropped;
+  }
+
+  /**
+   * The router of `tables`. With `previous`, everything that is the same object there is shared; with
+   * `changes` too, all that leads from `previous` to `tables`, nothing else is even looked at.
+   * References to peers are taken in `book`; afterwards call `previous.dispose(router)`.
+   */
+  static build(
+    tables: Tables,
+    book: PeerBook,
+    options: RouterOptions,
+    previous: Router | null = null,
+    changes: readonly Change[] | null = null,
+  ): Router {
+    const before = previous ?? Router.#empty(tables, options);
+    const own = ownDatacenter(tables);
+    const isSameSites = own === before.sites.ownDatacenter;
+    const sites = isSameSites ? before.sites : new SiteNames(own);
+    // With other names for the same things, nothing may be as it was.
+    const known = previous === null || !isSameSites ? null : changes;
+    const changed = (kind: Kind) => keysOf(known, kind);
+    const dropped: Disposable[] = [];
+    const changedServices = changed("service");
+    const services = before.#services.next(tables.service, changedServices, book, dropped);
+    const documents = before.#documents.next(
+      tables.upstream,
+      services,
+      sites,
+      changed("upstream"),
+      changedServices,
+      book,
+      dropped,
+    );
+    const hosts = before.#hosts.next(tables.host, changed("host"));
+    const isSameCatalog =
+      before.#tables.catalog === tables.catalog && services === before.#services;
+    const reaches = isSameCatalog ? before.#reaches : new Map<string, Reach>();
+    return new Router({
+      tables,
+      options,
+      sites,
+      hosts,
+      documents,
+      services,
+      reaches,
+      previous,
+      dropped,
+    });
+  }
+
+  static #empty(tables: Tables, options: RouterOptions): Router {
+    return new Router({
+      tables,
+      options,
+      sites: new SiteNames(null),
+      hosts: Hosts.empty,
+      documents: Documents.empty,
+      services: new Services(),
+      reaches: new Map(),
+      previous: null,
+      dropped: [],
+    });
+  }
+
+  /**
+   * The upstream for a request: by the document of its host or the longest `*.` wildcard, else by
+   * the upstream document of that name, else by the service of that name if the listener exposes it.
+   * `host` is in lower case without port and trailing dot, `path` in normal form; a service's name stands for its
+   * site, however it is spelt. A host with a document is decided by that document alone. `null`: nothing serves it; see
+   * `unwatched` and `explain`. Allocates nothing, but for the first request for a service's name.
+   */
+  resolve(host: string, path: string, exposes: Exposure): Upstream | null {
+    const site = this.sites.find(host);
+    const rules = this.#rulesOf(host, site);
+    if (rules !== null) {
+      const rule = rules.find(path);
+      if (rule === null) return null;
+      const name = chooseShare(rule, this.#options.random);
+      return name === null ? null : this.#share(name, site);
+    }
+    if (site === null) return this.#documents.get(host)?.upstream ?? null;
+    const documented = this.#documents.ofSite(site.site);
+    if (documented !== undefined) return this.#narrowed(documented, site);
+    return this.#isExposed(site, exposes) ? this.#find(site, site.tag) : null;
+  }
+
+  /** Names of the trailer fields that requests for a host may bring along; `null`: none. */
+  trailers(host: string): ReadonlySet<string> | null {
+    return this.#rulesOf(host, this.sites.find(host))?.trailers ?? null;
+  }
+
+  /**
+   * Whether a request for this host is refused whose path has an encoded slash: where a rule of the host or
+   * its script (`isMatched`) decides by the path, what it asks for must be certain. The document may say.
+   */
+  refusesEncodedSlash(host: string, isMatched: boolean): boolean {
+    const rules = this.#rulesOf(host, this.sites.find(host));
+    return rules?.refusesEncodedSlash(isMatched) ?? isMatched;
+  }
+
+  /**
+   * The upstream document or service that a script names; `null` when there is none, or none yet. Consul's
+   * own service is none, since a script may have the name from its client.
+   */
+  upstream(name: string): Upstream | null {
+    const documented = this.#documents.get(name);
+    if (documented !== undefined) return documented.upstream;
+    const service = this.#steerable(name);
+    return service === null ? null : this.#find(service, service.tag);
+  }
+
+  /**
+   * After `resolve` gave `null`: what has to be watched before the request can be served. `null` when
+   * watching would not help, so that hosts which nobody has, or which the listener does not expose, cost no watch.
+   */
+  unwatched(host: string, path: string, exposes: Exposure): Awaited | null {
+    const site = this.sites.find(host);
+    const rules = this.#rulesOf(host, site);
+    if (rules !== null) {
+      for (const name of rules.find(path)?.upstreams ?? []) {
+        const query = this.#queryOf(name);
+        if (query !== null && this.#isUnwatched(query)) return query.key;
+      }
+      return null;
+    }
+    const documented = this.#documents.ofSite(site?.site ?? host);
+    if (documented !== undefined) return this.#unwatchedOf(documented);
+    if (site === null) return null;
+    if (exposes === "documents" || reachOf(site.name, []) === "never") return null;
+    const catalog = this.#unreadCatalog(site);
+    if (catalog !== null || !this.#isExposed(site, exposes)) return catalog;
+    return this.#unwatchedService(site);
+  }
+
+  /** The same after `upstream(name)` gave `null`. */
+  unwatchedUpstream(name: string): Awaited | null {
+    const documented = this.#documents.get(name);
+    if (documented !== undefined) return this.#unwatchedOf(documented);
+    const service = this.#steerable(name);
+    if (service === null) return null;
+    return this.#unreadCatalog(service) ?? this.#unwatchedService(service);
+  }
+
+  /**
+   * After `resolve` gave `null`: why, in one clause for the client and the operator. Of a service that the
+   * listener does not expose it says what it says of one that does not exist.
+   */
+  explain(host: string, path: string, exposes: Exposure): string {
+    const site = this.sites.find(host);
+    const rules = this.#rulesOf(host, site);
+    if (rules === null) {
+      const documented = this.#documents.ofSite(site?.site ?? host);
+      const query = documented?.query ?? (this.#isHidden(site, exposes) ? null : site);
+      const reason = query === null ? null : this.#explainService(query, site?.tag ?? null);
+      return reason ?? `no such host: ${host}`;
+    }
+    if (!rules.document.enable) return `host ${host} is switched off`;
+    const rule = rules.find(path);
+    if (rule === null) return `host ${host} has no rule for path ${path}`;
+    return this.#explainRule(host, site, rule);
+  }
+
+  /**
+   * After `resolve` gave `null`: whether a document sends the request somewhere, so that it is an upstream that
+   * is missing and not the route.
+   */
+  isRouted(host: string, path: string): boolean {
+    const site = this.sites.find(host);
+    const rules = this.#rulesOf(host, site);
+    if (rules === null) return this.#documents.ofSite(site?.site ?? host) !== undefined;
+    return (rules.find(path)?.upstreams.length ?? 0) > 0;
+  }
+
+  /** After `upstream(name)` gave `null`: why. */
+  explainUpstream(name: string): string {
+    const query = this.#documents.get(name)?.query ?? this.#steerable(name);
+    return (
+      (query === null ? null : this.#explainService(query, query.tag)) ??
+      `upstream ${name} is unknown`
+    );
+  }
+
+  /** The service that a host names and that this listener does not expose, although Consul has it. */
+  hidden(host: string, exposes: Exposure): string | null {
+    const site = this.sites.find(host);
+    if (site === null || this.#rulesOf(host, site) !== null) return null;
+    if (this.#documents.ofSite(site.site) !== undefined) return null;
+    const isThere = this.#tables.catalog.has(site.key) || this.#tables.service.has(site.key);
+    return isThere && this.#isHidden(site, exposes) ? site.key : null;
+  }
+
+  /**
+   * Why `upstream` has no peer, when that is because the catalog has no such service; `null` when it is not. A
+   * service that a document names is watched, and so has an upstream, before there is any such service.
+   */
+  explainEmpty({ name }: Upstream): string | null {
+    const query = this.#documents.get(name)?.query;
+    if (query === null) return null;
+    // A service's upstream is named by its key, behind its tag if it has one; service names have no dots.
+    const key = query === undefined ? name.slice(name.lastIndexOf(".") + 1) : query.key;
+    if (key.includes("@") || this.#tables.catalog.has(key)) return null;
+    return query === undefined
+      ? `there is no upstream document and no service ${key}`
+      : `the service ${key} of upstream ${name} does not exist`;
+  }
+
+  /** Every upstream in use, for `/status`. */
+  describe(): readonly UpstreamStatus[] {
+    const nowMs = this.#options.now();
+    const upstreams: Upstream[] = [];
+    for (const { upstream } of this.#documents.all()) if (upstream) upstreams.push(upstream);
+    for (const service of this.#services.all()) upstreams.push(...service.upstreams());
+    return upstreams.map((upstream) => upstream.describe(nowMs));
+  }
+
+  /**
+   * Gives up the peers of what `next` does not have; of everything with `null`. Requests that
+   * still hold an upstream of this router may finish with it.
+   */
+  dispose(next: Router | null): void {
+    if (next !== null && next.#previous === this) {
+      for (const holder of next.#dropped) holder.dispose();
+      next.#previous = null;
+    } else {
+      const kept = new Set(next === null ? [] : next.#holders());
+      for (const holder of this.#holders()) if (!kept.has(holder)) holder.dispose();
+    }
+  }
+
+  *#holders(): Generator<Disposable> {
+    yield* this.#documents.all();
+    yield* this.#services.all();
+  }
+
+  #rulesOf(host: string, site: ServiceSite | null): HostRules | null {
+    return site === null ? this.#hosts.find(host, host) : this.#hosts.find(site.site, site.full);
+  }
+
+  /** What a share of a host document names, narrowed to the tag of the host when it is the host's own service. */
+  #share(name: string, site: ServiceSite | null): Upstream | null {
+    const documented = this.#documents.get(name);
+    if (documented !== undefined)
+      return site === null ? documented.upstream : this.#narrowed(documented, site);
+    const service = this.sites.find(name);
+    if (service === null) return null;
+    const isOwn = site !== null && service.tag === null && service.key === site.key;
+    return this.#find(service, isOwn ? site.tag : service.tag);
+  }
+
+  #narrowed({ query, service, upstream }: Documented, { tag, key }: ServiceSite): Upstream | null {
+    if (tag === null || service === null || query === null) return upstream;
+    if (query.key !== key || query.tag !== null) return upstream;
+    return taggedOf(service, tag, this.#tables.catalog.get(key));
+  }
+
+  #find({ key }: ServiceSite, tag: string | null): Upstream | null {
+    // Which tags the catalog has matters to names with one alone.
+    return this.#services.find(key, tag, tag === null ? undefined : this.#tables.catalog.get(key));
+  }
+
+  #isExposed(site: ServiceSite, exposes: Exposure): boolean {
+    return exposes !== "documents" && isExposed(this.#reach(site), exposes);
+  }
+
+  /** Where the catalog has no tags, as for a service that has just left it, those of the instances count. */
+  #reach({ name, key }: ServiceSite): Reach {
+    const known = this.#reaches.get(key);
+    if (known !== undefined) return known;
+    const instances = this.#services.instances(key);
+    const tags = this.#tables.catalog.get(key) ?? instances?.flatMap((one) => one.tags);
+    if (tags === undefined) return reachOf(name, []);
+    const reach = reachOf(name, tags);
+    this.#reaches.set(key, reach);
+    return reach;
+  }
+
+  #isHidden(site: ServiceSite | null, exposes: Exposure): boolean {
+    return site !== null && !this.#isExposed(site, exposes);
+  }
+
+  /** What a script may mean by `name` where no document has it. */
+  #steerable(name: string): ServiceSite | null {
+    const service = this.sites.find(name);
+    return service === null || reachOf(service.name, []) === "never" ? null : service;
+  }
+
+  /** What a host document means by `name`. */
+  #queryOf(name: string): ServiceSite | null {
+    const documented = this.#documents.get(name);
+    return documented === undefined ? this.sites.find(name) : documented.query;
+  }
+
+  #unwatchedOf({ query }: Documented): Awaited | null {
+    return query !== null && this.#isUnwatched(query) ? query.key : null;
+  }
+
+  /** The primary watches what documents name by itself; what the own datacenter has not is not waited for. */
+  #isUnwatched({ key, datacenter }: ServiceSite): boolean {
+    if (this.#tables.service.has(key)) return false;
+    return datacenter !== null || this.#tables.catalog.has(key);
+  }
+
+  /** Of a name that no document has. */
+  #unwatchedService({ key }: ServiceSite): Awaited | null {
+    const { service, catalog } = this.#tables;
+    return catalog.has(key) && !service.has(key) ? key : null;
+  }
+
+  /** The catalog that would tell whether the service is there, when it is of a datacenter that Consul knows. */
+  #unreadCatalog({ datacenter, key }: ServiceSite): Awaited | null {
+    if (datacenter === null || this.#tables.service.has(key)) return null;
+    const known = this.#tables.datacenter.get(datacenter);
+    return known !== undefined && !known.catalog ? `@${datacenter}` : null;
+  }
+
+  #explainRule(host: string, site: ServiceSite | null, rule: Rule): string {
+    if (rule.upstreams.length === 0)
+      return `every share of path ${rule.written} of host ${host} has weight 0`;
+    const unknown = rule.upstreams.find((name) => this.#share(name, site) === null);
+    if (unknown === undefined) return `host ${host} has an upstream for path ${rule.written}`;
+    const query = this.#queryOf(unknown);
+    const isOwn = query !== null && query.tag === null && query.key === site?.key;
+    const tag = isOwn ? (site?.tag ?? null) : (query?.tag ?? null);
+    const isDocumented = this.#documents.get(unknown) !== undefined;
+    const reason = query === null ? null : this.#explainService(query, tag, isDocumented);
+    return reason === null
+      ? `upstream ${unknown} of host ${host} is unknown`
+      : `upstream ${unknown} of host ${host} cannot be used: ${reason}`;
+  }
+
+  /** Why a service has no upstream; `null` when it does not exist, and no document names it. */
+  #explainService(
+    { key, datacenter }: ServiceSite,
+    tag: string | null,
+    isDocumented = false,
+  ): string | null {
+    const { catalog, service } = this.#tables;
+    if (service.has(key)) {
+      if (tag === null || includesTag(catalog.get(key), tag)) return null;
+      return `service ${key} has no tag ${tag}`;
+    }
+    if (catalog.has(key) || (datacenter !== null && isDocumented))
+      return `service ${key} is not watched yet`;
+    return isDocumented ? `service ${key} is unknown` : null;
+  }
+}
+
+/** The keys of one kind among the changes; `null` when the changes are not known. */
+function keysOf(changes: readonly Change[] | null, kind: Kind): ReadonlySet<string> | null {
+  if (changes === null) return null;
+  return new Set(changes.filter((change) => change.kind === kind).map((change) => change.key));
+}

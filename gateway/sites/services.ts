@@ -1,0 +1,179 @@
+/**
+ * The Consul services of one version and their upstreams: one for all instances of a service, one
+ * for each tag that is asked for. Documents are not its business.
+ */
+import { type PeerBook, Upstream, type UpstreamOptions } from "../balancing/index.ts";
+import type { Instance, Level } from "../model/index.ts";
+
+/** How an upstream treats failures of its servers. */
+export interface FailurePolicy {
+  readonly maxFails: number;
+  readonly failTimeoutMs: number;
+}
+
+/** nginx's defaults (ngx_http_upstream_module, `server`). */
+const defaultPolicy: FailurePolicy = { maxFails: 1, failTimeoutMs: 10_000 };
+
+/** How the upstreams of a service are made. */
+export interface ServiceOptions extends FailurePolicy {
+  readonly limits: UpstreamOptions["limits"];
+}
+
+const byName: ServiceOptions = { ...defaultPolicy, limits: null };
+
+/** The instances of one service and the upstreams made of them so far. */
+export class Service {
+  /** The service's own, or that of the document that names it. */
+  readonly name: string;
+  readonly instances: readonly Instance[];
+  readonly #options: ServiceOptions;
+  readonly #book: PeerBook;
+  readonly #all: Upstream;
+  readonly #byTag = new Map<string, Upstream>();
+  /** For a tag that the service has but no healthy instance carries. */
+  readonly #none: Upstream;
+  #disposed = false;
+
+  /** Makes anew what `previous` had, so that each round goes on where it stood. */
+  constructor(
+    name: string,
+    instances: readonly Instance[],
+    book: PeerBook,
+    previous: Service | null,
+    options: ServiceOptions = byName,
+  ) {
+    this.name = name;
+    this.instances = instances;
+    this.#options = options;
+    this.#book = book;
+    this.#none = new Upstream([], { name, limits: null }, book);
+    this.#all = this.#build(null, previous === null ? null : previous.#all);
+    if (previous === null) return;
+    for (const [tag, upstream] of previous.#byTag) {
+      if (hasTag(instances, tag)) this.#byTag.set(tag, this.#build(tag, upstream));
+    }
+  }
+
+  /** The upstream of all instances or of those with `tag`; `null` when none has that tag. */
+  upstream(tag: string | null): Upstream | null {
+    if (tag === null) return this.#all;
+    const known = this.#byTag.get(tag);
+    if (known !== undefined) return known;
+    if (this.#disposed || !hasTag(this.instances, tag)) return null;
+    const upstream = this.#build(tag, null);
+    this.#byTag.set(tag, upstream);
+    return upstream;
+  }
+
+  get none(): Upstream {
+    return this.#none;
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#all.dispose();
+    for (const upstream of this.#byTag.values()) upstream.dispose();
+  }
+
+  *upstreams(): Generator<Upstream> {
+    yield this.#all;
+    yield* this.#byTag.values();
+  }
+
+  #build(tag: string | null, previous: Upstream | null): Upstream {
+    const name = tag === null ? this.name : `${tag}.${this.name}`;
+    const levels = [instanceLevel(this.instances, tag, this.#options)];
+    return new Upstream(levels, { name, limits: this.#options.limits }, this.#book, previous);
+  }
+}
+
+export class Services {
+  readonly #services: ReadonlyMap<string, Service>;
+
+  constructor(services: ReadonlyMap<string, Service> = new Map()) {
+    this.#services = services;
+  }
+
+  /**
+   * The upstream of a service, or of those of its instances that have the query's tag; `null` when it is not
+   * watched or there is no such tag. Allocates only for the first look-up of a tag in a version.
+   */
+  find(key: string, tag: string | null, tags: readonly string[] | undefined): Upstream | null {
+    const service = this.#services.get(key);
+    return service === undefined ? null : taggedOf(service, tag, tags);
+  }
+
+  instances(key: string): readonly Instance[] | null {
+    return this.#services.get(key)?.instances ?? null;
+  }
+
+  *all(): Generator<Service> {
+    yield* this.#services.values();
+  }
+
+  /**
+   * The services of `table`, sharing those whose instances are the same object as here. With
+   * `changed`, only these keys are looked at; `this` itself when there are none. What the new
+   * version no longer has is added to `dropped`.
+   */
+  next(
+    table: ReadonlyMap<string, readonly Instance[]>,
+    changed: ReadonlySet<string> | null,
+    book: PeerBook,
+    dropped: { dispose(): void }[],
+  ): Services {
+    if (changed?.size === 0) return this;
+    const services = new Map(this.#services);
+    for (const key of changed ?? new Set([...services.keys(), ...table.keys()])) {
+      const instances = table.get(key);
+      const known = this.#services.get(key);
+      if (instances === known?.instances) continue;
+      if (known !== undefined) dropped.push(known);
+      if (instances === undefined) services.delete(key);
+      else services.set(key, new Service(key, instances, book, known ?? null));
+    }
+    return new Services(services);
+  }
+}
+
+/** `tags`: all that the catalog has of the service; one of them may have no healthy instance. */
+export function taggedOf(
+  service: Service,
+  tag: string | null,
+  tags: readonly string[] | undefined,
+): Upstream | null {
+  const upstream = service.upstream(tag);
+  if (upstream !== null || tag === null || !includesTag(tags, tag)) return upstream;
+  return service.none;
+}
+
+/** The instances, all or those with `tag`, as one level of servers. */
+function instanceLevel(
+  instances: readonly Instance[],
+  tag: string | null,
+  policy: FailurePolicy,
+): Level {
+  return {
+    servers: withTag(instances, tag).map((instance) => ({
+      host: instance.address,
+      port: instance.port,
+      weight: instance.weight,
+      maxFails: policy.maxFails,
+      failTimeoutMs: policy.failTimeoutMs,
+    })),
+  };
+}
+
+/** All of them when `tag` is `null`. */
+export function withTag(instances: readonly Instance[], tag: string | null): readonly Instance[] {
+  return tag === null ? instances : instances.filter((one) => includesTag(one.tags, tag));
+}
+
+function hasTag(instances: readonly Instance[], tag: string): boolean {
+  return instances.some((instance) => includesTag(instance.tags, tag));
+}
+
+/** Names in DNS have no case, tags in Consul do; `wanted` comes out of a name and is in lower case. */
+export function includesTag(tags: readonly string[] | undefined, wanted: string): boolean {
+  return tags?.some((tag) => tag.toLowerCase() === wanted) ?? false;
+}
