@@ -143,22 +143,25 @@ for (const kind of consulKinds())
     });
 
     it("a script that throws answers 500 and is counted; other hosts notice nothing", async () => {
+      const other = await hostWith('export default () => respond({ body: "other" })');
       const host = await hostWith(`export default function (request) {
           if (request.path === "/throw") throw new Error("out of cheese");
           if (request.path === "/loop") for (;;);
           return respond({ body: "fine" });
         }`);
+      await workers.all("the other one is live", { host: other }, body("other"));
       await workers.all("it is live", { host }, body("fine"));
       for (const prefix of workers.prefixes) {
         failed(await workers.ask(prefix, { host, path: "/throw" }));
         failed(await workers.ask(prefix, { host, path: "/loop" }));
-        body("fine")(await workers.ask(prefix, { host }));
+        body("other")(await workers.ask(prefix, { host: other }));
       }
-      const found = await scene.gateway.statusWhen("four errors are counted", ({ scripts }) =>
-        scripts.some((one) => one.host === host && one.errors >= 4),
+      // The loop may have owed more than its script may owe, which then has a rest.
+      await workers.all("it answers again", { host }, body("fine"));
+      const found = await scene.gateway.statusWhen("its errors are counted", ({ scripts }) =>
+        scripts.some((one) => one.host === host && one.errors >= 2 * workers.prefixes.length),
       );
       const script = found.scripts.find((one) => one.host === host);
-      expect(script?.errors).to.equal(4);
       expect(script?.lastError).to.be.a("string").and.not.equal("");
       const told = scene.gateway.records.filter((record) => record.script === host);
       expect(told.map(({ msg }) => msg).join("\n")).to.contain("out of cheese");
