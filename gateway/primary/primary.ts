@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Log } from "../observability/logger.ts";
 import { type OwnAddress, ownPlaces } from "../own-addresses.ts";
+import { withoutUnexamined } from "../releases/examining/unexamined.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
 import {
@@ -24,7 +25,6 @@ import type { PrimaryParts } from "./parts.ts";
 import { registerGateway } from "./registration.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import { describeRefusal, describeScripts, type Status } from "./status.ts";
-import { withoutUnexamined } from "./unexamined.ts";
 
 export interface PrimaryOptions {
   readonly settings: Settings;

@@ -1,10 +1,10 @@
 /** What `/status` shows: its shape, and how it is put together. No secret is ever part of it. */
 import type { ConsulSourcesStatus } from "../../consul/index.ts";
 import { type ScriptReport, type Tables, type TenantPolicy, Tenants } from "../model/index.ts";
+import type { Refusal } from "../releases/examining/gate.ts";
+import type { ScriptCount } from "../releases/failing/counters.ts";
 import type { LifeStatus } from "../releases/index.ts";
 import type { FailedCase } from "../sandbox/sandbox.ts";
-import type { ScriptCount } from "./script-counters.ts";
-import type { Refusal } from "./scripts.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
 import type { Warning } from "./warnings.ts";
 import type { WorkerStatus } from "./workers.ts";

@@ -11,13 +11,13 @@ import {
 } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { OwnAddress } from "../own-addresses.ts";
+import { ScriptCounters } from "../releases/failing/counters.ts";
 import { formatAddress } from "../settings-values.ts";
 import { type BoundListener, cannotListen } from "./addresses.ts";
 import type { Clock } from "./clock.ts";
 import { type Hearing, hearLastWords } from "./last-words.ts";
 import { ListeningHandles } from "./listening-handles.ts";
 import type { Replication } from "./replication.ts";
-import { ScriptCounters } from "./script-counters.ts";
 import { WorkerProcess, type WorkerState } from "./worker-process.ts";
 
 export interface WorkersOptions {

@@ -3,16 +3,16 @@
  * remembered. docs/scripts.md tells it to operators.
  */
 
-export { eraseTypes } from "./erase-types.ts";
-export type { WorkerScriptReport } from "./error-rates.ts";
-export { SourceMissing, SourceRefused } from "./errors.ts";
-export { withSchedule } from "./examine.ts";
-export type { History, HistoryEntry, Outcome } from "./history.ts";
-export { type Subject, versionOf } from "./keys.ts";
-export type { LifeStatus } from "./life-status.ts";
-export { Lives } from "./lives.ts";
-export type { Listed, Pushed, Shown } from "./operations.ts";
-export { Operations } from "./operations.ts";
-export { scheduleFault } from "./schedule.ts";
-export { sourceText } from "./source-text.ts";
-export { type Kv, LifeConflict, LifeStore } from "./store.ts";
+export { withSchedule } from "./examining/examine.ts";
+export type { WorkerScriptReport } from "./failing/error-rates.ts";
+export { eraseTypes } from "./operations/erase-types.ts";
+export { SourceMissing, SourceRefused } from "./operations/errors.ts";
+export type { Listed, Pushed, Shown } from "./operations/operations.ts";
+export { Operations } from "./operations/operations.ts";
+export { sourceText } from "./operations/source-text.ts";
+export type { History, HistoryEntry, Outcome } from "./records/history.ts";
+export { type Subject, versionOf } from "./records/keys.ts";
+export { type Kv, LifeConflict, LifeStore } from "./records/store.ts";
+export { scheduleFault } from "./schedule/schedule.ts";
+export { Lives } from "./serving/host-releases.ts";
+export type { LifeStatus } from "./serving/status.ts";

@@ -1,6 +1,6 @@
 /**
  * The admin API of scripts and modules: `/scripts/<host>` and `/modules/<name>`, with their tests,
- * history and rollback. A face of `releases/operations.ts`; errors are JSON that names line and column.
+ * history and rollback. A face of `releases/operations/`; errors are JSON that names line and column.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";

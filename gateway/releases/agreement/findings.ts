@@ -1,0 +1,67 @@
+/**
+ * What this gateway found of a host's versions and Consul has yet to hear of: those that failed, and
+ * one that may run again. Pure but for what it remembers.
+ */
+import type { LifeDocument, TakenBack } from "../../model/index.ts";
+import { isTakenBack, mend, takeBack } from "./agreement.ts";
+
+/** A module changed that a version imports which is out of service. */
+interface Mended {
+  readonly version: string;
+  readonly atMs: number;
+}
+
+interface Failure {
+  readonly failed: TakenBack;
+  /** Whether the version before it may serve in its place. */
+  readonly mayGoBack: boolean;
+}
+
+export class Findings {
+  #failures: readonly Failure[] = [];
+  #mended: readonly Mended[] = [];
+
+  get isEmpty(): boolean {
+    return this.#failures.length === 0;
+  }
+
+  failureOf(version: string): TakenBack | undefined {
+    return this.#failures.find(({ failed }) => failed.version === version)?.failed;
+  }
+
+  fail(failed: TakenBack, mayGoBack: boolean): void {
+    this.#failures = [...this.#failures, { failed, mayGoBack }];
+  }
+
+  mend(version: string, atMs: number): void {
+    this.#failures = this.#failures.filter(({ failed }) => failed.version !== version);
+    this.#mended = [...this.#mended.filter((one) => one.version !== version), { version, atMs }];
+  }
+
+  clear(): void {
+    this.#failures = [];
+    this.#mended = [];
+  }
+
+  /** What follows from them for what was agreed on; the same object when nothing does. */
+  apply(life: LifeDocument): LifeDocument {
+    let next = life;
+    for (const { version, atMs } of this.#mended) next = mend(next, version, atMs);
+    for (const { failed, mayGoBack } of this.#failures) next = takeBack(next, failed, mayGoBack);
+    return next;
+  }
+
+  /**
+   * Consul has this now: what follows from nothing in it is forgotten. `accepted`: the version in KV, which may
+   * be ahead of what is agreed on.
+   */
+  heard(life: LifeDocument | null, accepted: string | null): void {
+    this.#mended = this.#mended.filter(
+      ({ version, atMs }) => life !== null && mend(life, version, atMs) !== life,
+    );
+    this.#failures = this.#failures.filter(({ failed: { version } }) => {
+      if (![life?.live, life?.next?.version, accepted].includes(version)) return false;
+      return !isTakenBack(life, version) || this.#mended.some((one) => one.version === version);
+    });
+  }
+}

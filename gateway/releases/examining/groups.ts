@@ -1,0 +1,93 @@
+/**
+ * Which scripts and modules have to be looked at together, because a module that is to change concerns them. Looks
+ * at texts only; decides nothing about them.
+ */
+import { imports } from "../../sandbox/index.ts";
+import type { ScriptSources } from "./sources.ts";
+
+/** Keys that have to be looked at together: modules that are to change, and the scripts that they concern. */
+export interface Group {
+  readonly modules: Set<string>;
+  readonly scripts: Set<string>;
+}
+
+export interface ScriptGroupsOptions {
+  /** What Consul has. */
+  readonly wanted: ScriptSources;
+  /** What was let through last. */
+  readonly live: ScriptSources;
+  /** The hosts of which any version needs one of these modules. */
+  readonly importersOf: (modules: ReadonlySet<string>) => ReadonlySet<string>;
+}
+
+/** As things are now: for one planning. */
+export class ScriptGroups {
+  readonly #options: ScriptGroupsOptions;
+  /** Modules that are to change. */
+  readonly #pending = new Set<string>();
+  /** Those, and all that import them. */
+  readonly #concerned: ReadonlySet<string>;
+
+  constructor(options: ScriptGroupsOptions) {
+    this.#options = options;
+    const { wanted, live } = options;
+    for (const name of [...wanted.module.keys(), ...live.module.keys()]) {
+      if (isPending("module", name, wanted, live)) this.#pending.add(name);
+    }
+    this.#concerned = wanted.modules.concernedBy(this.#pending);
+  }
+
+  /**
+   * What has to be looked at together with a key: the modules that are to change with it, and the scripts
+   * that these concern.
+   */
+  of(key: string): Group {
+    const { wanted, live, importersOf } = this.#options;
+    const pending = this.#pending;
+    const { isScript, name } = partsOf(key);
+    const group: Group = { modules: new Set(), scripts: new Set() };
+    if (isScript) group.scripts.add(name);
+    else group.modules.add(name);
+    // A refused script may pass with a module that is what it was again.
+    if (!isScript && !pending.has(name)) {
+      for (const host of importersOf(group.modules)) {
+        if (isPending("script", host, wanted, live)) group.scripts.add(host);
+      }
+    }
+    for (let size = 0; size < group.modules.size + group.scripts.size; ) {
+      size = group.modules.size + group.scripts.size;
+      const sources = [...group.scripts]
+        .flatMap((host) => wanted.script.get(host) ?? [])
+        .filter((source) => imports(source, this.#concerned));
+      const modules = [...group.modules].flatMap((each) => wanted.module.get(each) ?? []);
+      const needed = wanted.modules.closureOf([...sources, ...modules]);
+      for (const each of needed.intersection(pending)) group.modules.add(each);
+      // What imports one of these may have been refused for the lack of it.
+      const changing = group.modules.intersection(pending);
+      const importers = wanted.modules.concernedBy(changing);
+      for (const each of importers.intersection(pending)) group.modules.add(each);
+      for (const host of importersOf(changing)) group.scripts.add(host);
+    }
+    return group;
+  }
+}
+
+/** Whether what was let through is not what Consul has. */
+export function isPending(
+  kind: "script" | "module",
+  name: string,
+  wanted: ScriptSources,
+  live: ScriptSources,
+): boolean {
+  return wanted[kind].get(name)?.version !== live[kind].get(name)?.version;
+}
+
+/** What a key is of: `scripts/<host>`, `modules/<name>`. */
+export function partsOf(key: string): { readonly isScript: boolean; readonly name: string } {
+  return { isScript: key.startsWith("scripts/"), name: key.slice(key.indexOf("/") + 1) };
+}
+
+export function keysOf({ modules, scripts }: Group): readonly string[] {
+  const names = [...modules].map((name) => `modules/${name}`);
+  return [...names, ...Array.from(scripts, (host) => `scripts/${host}`)];
+}

@@ -1,0 +1,187 @@
+/**
+ * Decides which versions are taken back: those that fail too often, by how the version before them does with the
+ * same requests, and those that stalled a worker. What follows from it is the host's life to know.
+ */
+
+import type { FailedRequest, Source, TakenBack } from "../../model/index.ts";
+import type { Log } from "../../observability/logger.ts";
+import type { ReplayOutcome, ReplayScript } from "../../sandbox/index.ts";
+import type { Declarations } from "../examining/declarations.ts";
+import { Lanes } from "../lanes.ts";
+import type { LifeStore } from "../records/store.ts";
+import type { HostLife, WayBack } from "../serving/host-release.ts";
+import { ErrorRates, type Failing, type WorkerScriptReport } from "./error-rates.ts";
+import { reasonToStay } from "./judgement.ts";
+
+export interface TakeBacksOptions {
+  readonly declared: Declarations;
+  readonly replay: ReplayScript;
+  readonly store: LifeStore;
+  readonly clock: { now(): number };
+  readonly log: Log;
+  readonly lifeOf: (host: string) => HostLife | undefined;
+  /** A version of this host's is to be taken back. */
+  readonly onFound: (host: string) => void;
+}
+
+/** A comparison that did not come about, as on a busy machine, is tried so often. */
+const maxTries = 3;
+/** A version that was compared and stayed is compared again, with other requests, after this time. */
+const againMs = 10_000;
+
+export class TakeBacks {
+  readonly #options: TakeBacksOptions;
+  readonly #rates: ErrorRates;
+  /** Comparisons that wait for the process that makes them. */
+  readonly #comparisons = new Lanes(2);
+  /** What versions can do that may take the place of one that stalls: no comparison may keep that waiting. */
+  readonly #stalls = new Lanes(64);
+  /** By version and host, when it may be compared again; infinite while it is being compared. */
+  readonly #comparedUntil = new Map<string, number>();
+
+  constructor(options: TakeBacksOptions) {
+    this.#options = options;
+    this.#rates = new ErrorRates((version) => options.declared.takeBackOf(version));
+  }
+
+  /** What the workers that live report, once a second. */
+  look(nowMs: number, reports: readonly WorkerScriptReport[], lives: Iterable<HostLife>): void {
+    this.#rates.take(nowMs, reports);
+    const failing = this.#rates.failing();
+    const versions = new Set(failing.map(({ version }) => version));
+    for (const life of lives) life.failsNow(versions);
+    for (const [key, untilMs] of this.#comparedUntil) {
+      if (untilMs <= nowMs) this.#comparedUntil.delete(key);
+    }
+    for (const one of failing) this.#weigh(one, nowMs);
+  }
+
+  /** A worker could not get out of a version: it runs nowhere from now on. */
+  stalled(host: string, failed: TakenBack): void {
+    const { declared, lifeOf, onFound } = this.#options;
+    const life = lifeOf(host);
+    if (life === undefined) return;
+    const { version, at } = failed;
+    const to = life.wayBack(version, at)?.to ?? null;
+    const settle = (mayGoBack: boolean) => {
+      life.fail(failed, mayGoBack);
+      onFound(host);
+    };
+    if (to === null || !this.#mustRefuse(version)) settle(true);
+    else if (declared.canRefuse(to) !== null) settle(declared.canRefuse(to) === true);
+    else {
+      this.#stalls.run(async () => {
+        const source = await this.#sourceOf(host, life, to);
+        if (source !== null) await declared.learnOf(host, source);
+        settle(declared.canRefuse(to) === true);
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#comparisons.close(), this.#stalls.close()]);
+  }
+
+  #weigh(failing: Failing, nowMs: number): void {
+    const { host, version, samples } = failing;
+    const life = this.#options.lifeOf(host);
+    const way = life?.wayBack(version, nowMs) ?? null;
+    if (life === undefined || way === null) return;
+    const why = this.#reasonWithout(version, way, nowMs);
+    if (why !== null) {
+      this.#stays(life, failing, why);
+      return;
+    }
+    const mustRefuse = this.#mustRefuse(version);
+    if (samples.length === 0 || way.to === null) {
+      const before = way.to === null ? null : [];
+      this.#settle(life, failing, reasonToStay({ mustRefuse, failing: [], before }));
+      return;
+    }
+    const key = `${version} ${host}`;
+    if (this.#comparedUntil.has(key)) return;
+    this.#comparedUntil.set(key, Number.POSITIVE_INFINITY);
+    this.#comparisons.run(async () => {
+      const before = await this.#replay(host, life, way.to, samples);
+      const own = await this.#replay(host, life, version, samples);
+      const endedMs = this.#options.clock.now();
+      this.#comparedUntil.set(key, endedMs + againMs);
+      const now = life.wayBack(version, endedMs);
+      if (now === null || now.to !== way.to) return;
+      this.#settle(life, failing, reasonToStay({ mustRefuse, failing: own, before }));
+    });
+  }
+
+  /** Why a version stays whatever the version before it does; `null` when that decides. */
+  #reasonWithout(version: string, { to, isTrial, sinceMs }: WayBack, nowMs: number): string | null {
+    if (to === null && !isTrial) return "there is no version to take it back to";
+    const { isOn, probationMs } = this.#options.declared.takeBackOf(version);
+    if (!isOn) return "it says that it is not taken back";
+    const isProven = !isTrial && (sinceMs === null || nowMs - sinceMs > probationMs);
+    return isProven ? "it served for longer than its probation" : null;
+  }
+
+  #mustRefuse(version: string): boolean {
+    const { declared } = this.#options;
+    return declared.canRefuse(version) !== false && !declared.mayOpen(version);
+  }
+
+  #settle(life: HostLife, failing: Failing, why: string | null): void {
+    if (why !== null) {
+      this.#stays(life, failing, why);
+      return;
+    }
+    const { clock, onFound } = this.#options;
+    const { version, host } = failing;
+    life.fail({ version, at: clock.now(), reason: reasonOf(failing) }, true);
+    onFound(host);
+  }
+
+  #stays(life: HostLife, failing: Failing, why: string): void {
+    const { store, log } = this.#options;
+    const { version, host } = failing;
+    const reason = reasonOf(failing);
+    if (!life.stays(version, why, reason)) return;
+    const key = store.keys.source(`scripts/${host}`);
+    log.error(
+      { key, version, reason, why },
+      `${key} version ${version.slice(0, 12)} fails too often and stays: ${why}: ${reason}`,
+    );
+  }
+
+  async #replay(
+    host: string,
+    life: HostLife,
+    version: string | null,
+    samples: readonly FailedRequest[],
+  ): Promise<readonly ReplayOutcome[] | null> {
+    const { declared, replay } = this.#options;
+    const source = version === null ? null : await this.#sourceOf(host, life, version);
+    if (source === null) return null;
+    for (let tries = 1; ; tries += 1) {
+      const outcomes = await replay(host, declared.tablesOf(host, source), samples);
+      if (outcomes !== null || tries === maxTries) return outcomes;
+    }
+  }
+
+  /** `null` when it cannot be had. */
+  async #sourceOf(host: string, life: HostLife, version: string): Promise<Source | null> {
+    const known = life.find(version);
+    if (known !== null) return known;
+    const { store, log } = this.#options;
+    const key = store.keys.version(`scripts/${host}`, version);
+    try {
+      const text = await store.version(`scripts/${host}`, version);
+      return text === null ? null : { text, version, modifyIndex: 0 };
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      log.warn({ key, reason }, `${key} cannot be read: ${reason}`);
+      return null;
+    }
+  }
+}
+
+function reasonOf({ calls, errors, lastError }: Failing): string {
+  const last = lastError === null ? "" : `, the last: ${lastError}`;
+  return `${errors} errors in ${calls} calls${last}`;
+}

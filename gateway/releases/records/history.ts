@@ -1,0 +1,181 @@
+/**
+ * The history of a script or a module, `history/scripts/<host>`: its last 20 versions, who or what
+ * brought each, when, and how it ended. Pure; the sources of the versions are keys of their own.
+ */
+import * as z from "zod";
+import { checkDocument, DocumentError, parseJson } from "../../documents/index.ts";
+import type { LifeDocument } from "../../model/index.ts";
+import { isOut } from "../agreement/agreement.ts";
+
+const outcomes = [
+  /** Written; no gateway has said anything of it yet. */
+  "pushed",
+  "refused",
+  /** It has a share of the requests. */
+  "rollout",
+  "live",
+  "replaced",
+  "taken back",
+  /** It stalled a worker and there was nothing to take it back to. */
+  "out of service",
+  "removed",
+] as const;
+export type Outcome = (typeof outcomes)[number];
+
+export interface HistoryEntry {
+  readonly version: string;
+  /** ISO 8601: when it came. */
+  readonly at: string;
+  /** Who or what brought it. */
+  readonly by: string;
+  readonly outcome: Outcome;
+  /** ISO 8601: when it came to that. */
+  readonly since: string;
+  /** Why it came to that, where it is not plain. */
+  readonly detail: string | null;
+}
+
+/** The latest first. */
+export type History = readonly HistoryEntry[];
+
+/** Entries kept. */
+export const maxHistory = 20;
+const maxDetail = 1_000;
+const maxBy = 200;
+/** Who brought what nobody pushed. */
+export const byHand = "Consul KV";
+
+const failed: ReadonlySet<Outcome> = new Set(["taken back", "out of service"]);
+const ended: ReadonlySet<Outcome> = new Set(["refused", "replaced", "removed", ...failed]);
+
+const historySchema = z.object({ versions: z.array(z.unknown()) });
+const entrySchema = z.object({
+  version: z.string().regex(/^[0-9a-f]{64}$/),
+  at: z.iso.datetime(),
+  by: z.string().max(maxBy),
+  outcome: z.enum(outcomes),
+  since: z.iso.datetime(),
+  detail: z.string().max(maxDetail).nullable(),
+});
+
+/**
+ * What can be read of a history; `fault`: in one line that names the key, what cannot, or `null`. A history is
+ * a record and no agreement, so a broken one stops nothing: the next change writes it without what was broken.
+ * @param text `null`: there is no such key.
+ */
+export function readHistory(
+  key: string,
+  text: string | null,
+): { readonly history: History; readonly fault: string | null } {
+  if (text === null) return { history: [], fault: null };
+  const entries: HistoryEntry[] = [];
+  let fault: string | null = null;
+  try {
+    const { versions } = checkDocument(key, parseJson(key, text), historySchema);
+    for (const [index, version] of versions.slice(0, maxHistory).entries()) {
+      const entry = entrySchema.safeParse(version);
+      if (entry.success) entries.push(entry.data);
+      else fault ??= `${key}: versions[${index}] is no entry of a history`;
+    }
+    if (versions.length > maxHistory) fault ??= `${key}: has more than ${maxHistory} versions`;
+  } catch (error) {
+    if (!(error instanceof DocumentError)) throw error;
+    fault = error.message;
+  }
+  return { history: entries, fault };
+}
+
+export function formatHistory(history: History): string {
+  return JSON.stringify({ versions: history });
+}
+
+export interface Note {
+  readonly version: string;
+  readonly outcome: Outcome;
+  readonly at: number;
+  /** Only used when the version is not there yet. Default: somebody who wrote the key. */
+  readonly by?: string;
+  readonly detail?: string;
+}
+
+/**
+ * The history with what became of a version: of its entry that has not ended, or of a new one. The same
+ * object when that is known.
+ */
+export function noted(history: History, note: Note): History {
+  const { version, outcome } = note;
+  const by = (note.by ?? byHand).replace(/\p{Cc}+/gu, " ").slice(0, maxBy);
+  const since = new Date(note.at).toISOString();
+  const detail = note.detail?.slice(0, maxDetail) ?? null;
+  const latest = history[0];
+  // Every gateway that refuses a version says so; the first one is kept.
+  if (latest?.version === version && latest.outcome === outcome) return history;
+  const open = history.findIndex((one) => one.version === version && !ended.has(one.outcome));
+  const known = history[open];
+  // Somebody puts a version back that was never gone, as to end the rollout of another.
+  const isPutBack = outcome === "pushed" && open > 0;
+  if (known === undefined || isPutBack) {
+    if (outcome === "replaced" || outcome === "removed") return history;
+    return [{ version, at: since, by, outcome, since, detail }, ...history].slice(0, maxHistory);
+  }
+  if (known.outcome === outcome) return history;
+  return history.map((one, index) => {
+    if (index === open) return { ...known, outcome, since, detail };
+    const isOlder = index > open && one.version === version && !ended.has(one.outcome);
+    return isOlder ? { ...one, outcome: "replaced", since } : one;
+  });
+}
+
+/** The history after the gateways went from one agreement to the next; `by`: the gateway that wrote it. */
+export function recorded(
+  history: History,
+  before: LifeDocument | null,
+  after: LifeDocument,
+  at: number,
+  by: string,
+): History {
+  let entries = history;
+  const note = (version: string, outcome: Outcome, more: Partial<Note> = {}) => {
+    entries = noted(entries, { version, outcome, at, ...more });
+  };
+  const taken = after.takenBack.filter(
+    ({ version }) => !(before?.takenBack.some((one) => one.version === version) ?? false),
+  );
+  for (const { version, reason } of taken) {
+    const outcome = version === after.live ? "out of service" : "taken back";
+    note(version, outcome, { detail: reason });
+  }
+  const isStill = (version: string) => version === after.live || version === after.next?.version;
+  for (const version of [before?.live, before?.next?.version]) {
+    if (version === undefined || version === null || isStill(version)) continue;
+    if (taken.some((one) => one.version === version)) continue;
+    note(version, after.live === null && after.next === null ? "removed" : "replaced");
+  }
+  if (after.live !== null && after.live !== before?.live) {
+    const isBack = taken.length > 0 && after.live === before?.before;
+    note(after.live, "live", isBack ? { by, detail: `after ${taken[0]?.version}` } : {});
+  }
+  const wasOut = before?.takenBack.some(({ version }) => version === after.live) ?? false;
+  if (after.live !== null && after.live === before?.live && wasOut && !isOut(after)) {
+    note(after.live, "live", { by, detail: "a module that it imports was changed" });
+  }
+  const { next } = after;
+  const hasEnded = before !== null && before.next !== null && next === null;
+  if (hasEnded && after.live !== null && after.live === before.live) note(after.live, "live");
+  if (next !== null && next.version !== before?.next?.version) note(next.version, "rollout");
+  return entries;
+}
+
+/** The version to go back to: the latest other one that was once live and did not fail. */
+export function lastGood(history: History, current: string | null): string | null {
+  const bad = new Set(
+    history.filter(({ outcome }) => failed.has(outcome)).map(({ version }) => version),
+  );
+  const good = history.find(
+    ({ version, outcome }) =>
+      version !== current &&
+      !bad.has(version) &&
+      (outcome === "live" || outcome === "replaced" || outcome === "removed"),
+  );
+  return good?.version ?? null;
+}

@@ -1,0 +1,156 @@
+/**
+ * Writes the life of scripts into Consul, for one gateway: what it brings forward, what became of a
+ * version, and one log record for each thing that it was first to write. Decides nothing.
+ */
+
+import type { LifeDocument, Source } from "../../model/index.ts";
+import type { Log } from "../../observability/logger.ts";
+import type { Rollout } from "../../sandbox/index.ts";
+import { remove } from "../agreement/agreement.ts";
+import { Lanes } from "../lanes.ts";
+import type { HostLife } from "../serving/host-release.ts";
+import { noted } from "./history.ts";
+import type { Subject } from "./keys.ts";
+import type { LifeStore } from "./store.ts";
+
+export interface ScribeOptions {
+  readonly store: LifeStore;
+  readonly clock: { now(): number };
+  readonly log: Log;
+  /** Of the gateway, for the history. */
+  readonly name: string;
+}
+
+/** After Consul did not take a change. */
+const retryMs = 5_000;
+/** For the watch of scripts to bring what Consul has already. */
+const lagMs = 1_000;
+
+export class Scribe {
+  readonly #options: ScribeOptions;
+  /** Consul serves one address some 200 connections at once, and has the watches to serve too. */
+  readonly #writes = new Lanes(8);
+  #writeError: string | null = null;
+  #isClosed = false;
+
+  constructor(options: ScribeOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Writes what this gateway would have agreed on for a host, unless another one was faster. `then` is
+   * called when the slot has heard what came of it, also when Consul did not take it.
+   */
+  agree(host: string, slot: HostLife, rollout: () => Rollout | null, then: () => void): void {
+    if (!slot.beginWrite(this.#options.clock.now())) return;
+    this.#writes.run(async () => {
+      try {
+        const isHeard = await this.#agree(host, slot, rollout);
+        this.#writeError = null;
+        slot.endWrite(isHeard ? null : this.#options.clock.now() + lagMs);
+      } catch (error) {
+        slot.endWrite(this.#options.clock.now() + retryMs);
+        this.#complain(error);
+      }
+      then();
+    });
+  }
+
+  /** Resolves to whether the slot knows now what is agreed on. */
+  async #agree(host: string, slot: HostLife, rollout: () => Rollout | null): Promise<boolean> {
+    const { store, clock, name } = this.#options;
+    const subject: Subject = `scripts/${host}`;
+    if (slot.isGone) {
+      // This gateway may have seen the end of a script that somebody has put there again.
+      if ((await store.source(subject)) !== null) return false;
+    }
+    const { before, life, isOurs } = await store.change(host, {
+      by: `gateway ${name}`,
+      nowMs: clock.now(),
+      decide: (now) => {
+        if (!slot.isGone) return slot.desiredFrom(now, rollout(), clock.now());
+        return now === null ? null : remove(now);
+      },
+      textOf: (version) => slot.find(version)?.text ?? null,
+    });
+    slot.learned(life);
+    if (isOurs && life !== null) this.#tell(host, before, life);
+    return true;
+  }
+
+  /** One record for each thing that the gateways now agree on, by the gateway that wrote it. */
+  #tell(host: string, before: LifeDocument | null, life: LifeDocument): void {
+    const { log } = this.#options;
+    const key = this.#options.store.keys.source(`scripts/${host}`);
+    const known = new Set(before?.takenBack.map(({ version }) => version));
+    for (const { version, reason } of life.takenBack) {
+      if (known.has(version)) continue;
+      const to = life.live;
+      if (to === version) {
+        log.error(
+          { key, version, reason },
+          `${key} version ${version.slice(0, 12)} is out of service, and there is no version ${life.before === null ? "" : "that refuses what it may refuse "}to take it back to: ${reason}`,
+        );
+        continue;
+      }
+      const after = to === null ? "no script" : `version ${to.slice(0, 12)}`;
+      log.warn(
+        { key, version, reason, live: to },
+        `${key} version ${version.slice(0, 12)} is taken back to ${after}: ${reason}`,
+      );
+    }
+    const { next, live } = life;
+    if (next !== null && next.version !== before?.next?.version) {
+      const { version, percent } = next;
+      log.info({ key, version, percent }, `${key} begins with ${percent} % of the requests`);
+    }
+    if (live !== null && live === before?.next?.version) {
+      log.info({ key, version: live }, `${key} version ${live.slice(0, 12)} has all requests`);
+    }
+  }
+
+  /** Notes in a history what became of a version that has no agreement. */
+  note(subject: Subject, source: Source, outcome: "refused" | "live", detail: string | null): void {
+    this.#writes.run(async () => {
+      const { store, clock } = this.#options;
+      const { version, text } = source;
+      try {
+        const note = { version, outcome, at: clock.now(), ...(detail === null ? {} : { detail }) };
+        const { before, after } = await store.note(subject, (history) => {
+          const next = noted(history, note);
+          if (outcome === "refused" || next === history) return next;
+          // Of a module there is one that is live.
+          return next.map((one) =>
+            one.outcome === "live" && one.version !== version
+              ? { ...one, outcome: "replaced" as const, since: new Date(note.at).toISOString() }
+              : one,
+          );
+        });
+        if (before !== after) await store.keep(subject, version, text);
+      } catch (error) {
+        this.#complain(error);
+      }
+    });
+  }
+
+  /** Says once that Consul does not take what is to be kept there. */
+  #complain(error: unknown): void {
+    const reason = messageOf(error);
+    if (reason === this.#writeError || this.#isClosed) return;
+    this.#writeError = reason;
+    this.#options.log.warn(
+      { reason },
+      `the life of scripts is not kept in Consul, so this gateway decides alone: ${reason}`,
+    );
+  }
+
+  /** Resolves when nothing is being written; what waits to be written is dropped. */
+  close(): Promise<void> {
+    this.#isClosed = true;
+    return this.#writes.close();
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,301 @@
+/**
+ * The life of scripts as it is kept in Consul KV: read, and changed by check-and-set so that of several
+ * gateways and commands one writes and the others see it. Decides nothing.
+ */
+import { DocumentError, formatLifeDocument, parseLifeDocument } from "../../documents/index.ts";
+import { type LifeDocument, SiteNames } from "../../model/index.ts";
+import { formatHistory, type History, readHistory, recorded } from "./history.ts";
+import { isSubject, type LifeKeys, lifeKeys, type Subject, versionOf } from "./keys.ts";
+
+/** Consul KV, as `consul/api/kv-writes.ts` has it. */
+export interface Kv {
+  get(key: string): Promise<{ readonly text: string; readonly modifyIndex: number } | null>;
+  /** `session`: which holds the key; `null`: none does. */
+  list(prefix: string): Promise<
+    readonly {
+      readonly key: string;
+      readonly text: string;
+      readonly modifyIndex: number;
+      readonly session: string | null;
+    }[]
+  >;
+  /** The names of the keys below a prefix. */
+  keys(prefix: string): Promise<readonly string[]>;
+  /** The names directly below a prefix; of a folder once, with a slash at its end. */
+  folders(prefix: string): Promise<readonly string[]>;
+  put(key: string, text: string, options?: { readonly cas?: number }): Promise<boolean>;
+  remove(key: string): Promise<void>;
+  transact(
+    writes: readonly { readonly key: string; readonly text: string | null; readonly cas: number }[],
+  ): Promise<boolean>;
+}
+
+/** Others kept writing the same keys. */
+export class LifeConflict extends Error {
+  override readonly name = "LifeConflict";
+}
+
+/** A source out of KV, or of an earlier version. */
+export interface StoredSource {
+  readonly text: string;
+  readonly version: string;
+  readonly modifyIndex: number;
+}
+
+/** A source that is in force, where it is. */
+export interface SourceEntry extends StoredSource {
+  /** The whole key. */
+  readonly key: string;
+}
+
+export interface AgreementChange {
+  /** Who writes, for the history. */
+  readonly by: string;
+  readonly nowMs: number;
+  /** May be asked several times, with what is there now; the same object leaves it as it is. */
+  readonly decide: (life: LifeDocument | null) => LifeDocument | null;
+  /** The source of a version that is decided for, if it is here. */
+  readonly textOf: (version: string) => string | null;
+}
+
+export interface LifeStoreOptions {
+  readonly kv: Kv;
+  /** Of all keys, with a slash at its end. */
+  readonly prefix: string;
+  /**
+   * Told, in one line that names the key, of a document that gateways keep and that cannot be read. What
+   * cannot be read counts as not there; the next change writes it anew.
+   */
+  readonly onUnreadable: (message: string) => void;
+  /** Which host is which site, as the gateways have it. Default: no datacenter is the own one. */
+  readonly sites?: () => SiteNames;
+}
+
+const maxTries = 10;
+
+export class LifeStore {
+  readonly kv: Kv;
+  readonly keys: LifeKeys;
+  readonly #onUnreadable: (message: string) => void;
+  readonly #sites: () => SiteNames;
+
+  constructor({ kv, prefix, onUnreadable, sites }: LifeStoreOptions) {
+    const noDatacenter = new SiteNames(null);
+    this.#sites = sites ?? (() => noDatacenter);
+    this.kv = kv;
+    this.keys = lifeKeys(prefix);
+    this.#onUnreadable = onUnreadable;
+  }
+
+  get sites(): SiteNames {
+    return this.#sites();
+  }
+
+  /** What is in force; `null` when there is none. */
+  async source(subject: Subject): Promise<SourceEntry | null> {
+    for (const key of this.#keysOf(subject)) {
+      const entry = await this.#entry(key);
+      if (entry !== null) return entry;
+    }
+    return null;
+  }
+
+  /** Every source of the subject, that which is in force first: an operator may have spelt its host in several ways. */
+  async sources(subject: Subject): Promise<readonly SourceEntry[]> {
+    const entries = await Promise.all(this.#keysOf(subject).map((key) => this.#entry(key)));
+    return entries.filter((entry) => entry !== null);
+  }
+
+  /** The source of a version that was there before; `null` when it is not kept, or not what it should be. */
+  async version(subject: Subject, version: string): Promise<string | null> {
+    const entry = await this.kv.get(this.keys.version(subject, version));
+    return entry !== null && versionOf(entry.text) === version ? entry.text : null;
+  }
+
+  /** Keeps the source of a version. Its key says what it holds, so it need not be compared. */
+  async keep(subject: Subject, version: string, text: string): Promise<void> {
+    await this.kv.put(this.keys.version(subject, version), text);
+  }
+
+  async life(host: string): Promise<LifeDocument | null> {
+    const key = this.keys.life(host);
+    return this.#readLife(key, await this.kv.get(key));
+  }
+
+  async history(subject: Subject): Promise<History> {
+    const key = this.keys.history(subject);
+    return this.#readHistory(key, (await this.kv.get(key))?.text ?? null);
+  }
+
+  /**
+   * Changes what is agreed on for a host, together with its history. Resolves to what is there in the
+   * end, and whether it was written here.
+   */
+  async change(
+    host: string,
+    { by, nowMs, decide, textOf }: AgreementChange,
+  ): Promise<{
+    readonly before: LifeDocument | null;
+    readonly life: LifeDocument | null;
+    readonly isOurs: boolean;
+  }> {
+    const lifeKey = this.keys.life(host);
+    const subject: Subject = `scripts/${host}`;
+    const historyKey = this.keys.history(subject);
+    for (let tries = 0; tries < maxTries; tries += 1) {
+      const [lifeEntry, historyEntry] = await Promise.all([
+        this.kv.get(lifeKey),
+        this.kv.get(historyKey),
+      ]);
+      const before = this.#readLife(lifeKey, lifeEntry);
+      const life = decide(before);
+      if (life === before || life === null) return { before, life: before, isOurs: false };
+      // First: what gateways agree on must be there for those that start later. A source that then loses
+      // the race stays behind, which does no harm; to remove it might take it from who won.
+      for (const version of [life.live, life.before, life.next?.version]) {
+        const text = typeof version === "string" ? textOf(version) : null;
+        const known = [before?.live, before?.before, before?.next?.version];
+        if (typeof version === "string" && text !== null && !known.includes(version)) {
+          await this.keep(subject, version, text);
+        }
+      }
+      const history = this.#readHistory(historyKey, historyEntry?.text ?? null);
+      const entries = recorded(history, before, life, nowMs, by);
+      const isWritten = await this.kv.transact([
+        { key: lifeKey, text: formatLifeDocument(life), cas: lifeEntry?.modifyIndex ?? 0 },
+        { key: historyKey, text: formatHistory(entries), cas: historyEntry?.modifyIndex ?? 0 },
+      ]);
+      if (!isWritten) continue;
+      await this.#forget(subject, history, entries, life);
+      return { before, life, isOurs: true };
+    }
+    throw new LifeConflict(`${lifeKey}: others kept changing it`);
+  }
+
+  /** Changes the history alone. Resolves to what it was and what it is. */
+  async note(
+    subject: Subject,
+    update: (history: History) => History,
+  ): Promise<{ readonly before: History; readonly after: History }> {
+    const key = this.keys.history(subject);
+    for (let tries = 0; tries < maxTries; tries += 1) {
+      const entry = await this.kv.get(key);
+      const before = this.#readHistory(key, entry?.text ?? null);
+      const after = update(before);
+      if (after === before) return { before, after };
+      const cas = entry?.modifyIndex ?? 0;
+      if (!(await this.kv.put(key, formatHistory(after), { cas }))) continue;
+      await this.#forget(subject, before, after, null);
+      return { before, after };
+    }
+    throw new LifeConflict(`${key}: others kept changing it`);
+  }
+
+  /** Scripts and modules of which something is kept though they have no source in KV. */
+  async leftovers(): Promise<readonly Subject[]> {
+    const { kv, keys } = this;
+    const [lives, histories, ...sources] = await Promise.all([
+      kv.keys(keys.life("")),
+      kv.keys(keys.histories),
+      kv.keys(keys.folder("scripts")),
+      kv.keys(keys.folder("modules")),
+    ]);
+    const prefixLength = keys.folder("scripts").length - "scripts/".length;
+    const names = sources.flat().map((key) => key.slice(prefixLength));
+    const present = new Set(names.map((name) => this.#siteSubject(name)));
+    const kept = new Set([
+      ...lives.map((key) => `scripts/${key.slice(keys.life("").length)}`),
+      ...histories.map((key) => key.slice(keys.histories.length)),
+    ]);
+    return [...kept].filter(isSubject).filter((subject) => !present.has(subject));
+  }
+
+  /**
+   * Takes away what is kept of a script or module that has no source, when nothing became of it since
+   * `beforeMs`. Resolves to false when something did, nobody knows when, or somebody writes it just now.
+   */
+  async forget(subject: Subject, beforeMs: number): Promise<boolean> {
+    const { kv, keys } = this;
+    const lifeKey = subject.startsWith("scripts/")
+      ? keys.life(subject.slice("scripts/".length))
+      : null;
+    const historyKey = keys.history(subject);
+    const [lifeEntry, historyEntry, versions] = await Promise.all([
+      lifeKey === null ? null : kv.get(lifeKey),
+      kv.get(historyKey),
+      kv.keys(keys.version(subject, "")),
+    ]);
+    const { history } = readHistory(historyKey, historyEntry?.text ?? null);
+    const times = history.map(({ since }) => Date.parse(since));
+    if (times.length === 0 || Math.max(...times) >= beforeMs) return false;
+    // The history is written before a source is, so whoever brings one meanwhile makes this fail.
+    const removals = [removalOf(historyKey, historyEntry), removalOf(lifeKey, lifeEntry)].flat();
+    if (!(await kv.transact(removals))) return false;
+    for (const key of versions) await kv.remove(key);
+    return true;
+  }
+
+  async #entry(key: string): Promise<SourceEntry | null> {
+    const entry = await this.kv.get(key);
+    if (entry === null) return null;
+    const { text, modifyIndex } = entry;
+    return { key, text, version: versionOf(text), modifyIndex };
+  }
+
+  #keysOf(subject: Subject): readonly string[] {
+    const host = hostOf(subject);
+    if (host === null) return [this.keys.source(subject)];
+    return this.sites.spellingsOf(host).map((name) => this.keys.source(`scripts/${name}`));
+  }
+
+  /** The subject that a source's key, without the prefix, is about. */
+  #siteSubject(name: string): string {
+    const host = hostOf(name);
+    return host === null ? name : `scripts/${this.sites.nameOf(host.toLowerCase())}`;
+  }
+
+  #readLife(
+    key: string,
+    entry: { readonly text: string; readonly modifyIndex: number } | null,
+  ): LifeDocument | null {
+    if (entry === null) return null;
+    try {
+      return parseLifeDocument(key, entry.text, entry.modifyIndex);
+    } catch (error) {
+      if (!(error instanceof DocumentError)) throw error;
+      this.#onUnreadable(error.message);
+      return null;
+    }
+  }
+
+  #readHistory(key: string, text: string | null): History {
+    const { history, fault } = readHistory(key, text);
+    if (fault !== null) this.#onUnreadable(fault);
+    return history;
+  }
+
+  /** Takes away the sources of versions that fell out of the history. */
+  async #forget(
+    subject: Subject,
+    before: History,
+    after: History,
+    life: LifeDocument | null,
+  ): Promise<void> {
+    const kept = new Set(after.map(({ version }) => version));
+    for (const version of [life?.live, life?.before, life?.next?.version]) {
+      if (typeof version === "string") kept.add(version);
+    }
+    const gone = new Set(before.map(({ version }) => version)).difference(kept);
+    for (const version of gone) await this.kv.remove(this.keys.version(subject, version));
+  }
+}
+
+/** The write that removes a key, when it is there. */
+function removalOf(key: string | null, entry: { readonly modifyIndex: number } | null) {
+  return key === null || entry === null ? [] : [{ key, text: null, cas: entry.modifyIndex }];
+}
+
+/** `null` for a module. */
+function hostOf(subject: string): string | null {
+  return subject.startsWith("scripts/") ? subject.slice("scripts/".length) : null;
+}

@@ -1,0 +1,367 @@
+/**
+ * What one gateway knows of one host's script: what Consul has, what is agreed on, what serves. Works
+ * out the next agreement; fetches and writes nothing.
+ */
+
+import type { Change, LifeDocument, OutOfService, Source, TakenBack } from "../../model/index.ts";
+import { imports, type Rollout, type Schedule } from "../../sandbox/index.ts";
+import {
+  accept,
+  beginning,
+  isTakenBack,
+  stallOf,
+  takeBack,
+  widen,
+} from "../agreement/agreement.ts";
+import { Findings } from "../agreement/findings.ts";
+import { type Window, windowAt } from "../schedule/schedule.ts";
+import { Fetches } from "./fetches.ts";
+import { type Served, Service, type Wanted } from "./in-service.ts";
+
+/** How long a source may be older than what was decided for before that is looked into. */
+const doubtMs = 5_000;
+
+/** The one that is live, one on trial, and what was either just before. */
+const maxStaying = 4;
+
+interface Staying {
+  readonly why: string;
+  /** Each reason to stay is news once. */
+  readonly said: Set<string>;
+  /** How it fails, as long as it does. */
+  readonly reason: string | null;
+}
+
+/** What would serve in the place of a version. */
+export interface WayBack {
+  /** The version before it; `null`: none. */
+  readonly to: string | null;
+  /** It has a share of the requests. */
+  readonly isTrial: boolean;
+  /** When it came to all requests, in milliseconds since the epoch; `null` when that is not known. */
+  readonly sinceMs: number | null;
+}
+
+export class HostLife {
+  #closedUntil: number | null = null;
+  #agreed: LifeDocument | null = null;
+  /** What this gateway serves by, while Consul has not taken it, and the revision that it follows from. */
+  #ahead: { readonly from: number | null; readonly life: LifeDocument } | null = null;
+  #accepted: Source | null = null;
+  #acceptedAtMs = 0;
+  /** `refused`: Consul has a source that did not pass. */
+  #presence: "unknown" | "accepted" | "refused" | "gone" = "unknown";
+  readonly service = new Service();
+  readonly fetches = new Fetches();
+  readonly #windows = new Map<string, Window>();
+  readonly #findings = new Findings();
+  /** Versions that fail too often and are not taken back, the one that was found last at the end. */
+  readonly #staying = new Map<string, Staying>();
+  #doubtSinceMs: number | null = null;
+  #isInDoubt = false;
+  #isWriting = false;
+  #writeAgain = false;
+  #noWriteBeforeMs = 0;
+
+  /** Of the version that is out of service for its schedule; `null` when none is. */
+  get closedUntil(): number | null {
+    return this.#closedUntil;
+  }
+
+  /** What Consul has, as far as this gateway knows. */
+  get agreed(): LifeDocument | null {
+    return this.#agreed;
+  }
+
+  /** What is in KV, when it passed its checks. */
+  get accepted(): Source | null {
+    return this.#accepted;
+  }
+
+  /** Nothing was heard yet of what Consul has. */
+  get isUnknown(): boolean {
+    return this.#presence === "unknown";
+  }
+
+  get isGone(): boolean {
+    return this.#presence === "gone";
+  }
+
+  /** Nothing of it is anywhere: neither in KV, nor agreed on, nor in service. */
+  get isSpent(): boolean {
+    const isAbsent = this.#presence === "gone" || this.#presence === "unknown";
+    const isAtRest = !this.#isWriting && this.#findings.isEmpty;
+    return isAbsent && isAtRest && this.#agreed === null && this.service.sources().length === 0;
+  }
+
+  /** Every version that may be asked about. */
+  versions(): readonly string[] {
+    const { live = null, before = null, next = null } = this.#aheadOf(this.#agreed) ?? {};
+    const agreed = [live, before, next?.version, this.#accepted?.version];
+    const here = this.service.sources().map(({ version }) => version);
+    return [...agreed.filter((version) => typeof version === "string"), ...here];
+  }
+
+  accept(source: Source, nowMs: number): void {
+    this.#presence = "accepted";
+    this.#accepted = source;
+    this.#acceptedAtMs = nowMs;
+  }
+
+  refuse(): void {
+    this.#presence = "refused";
+    this.#accepted = null;
+  }
+
+  drop(): void {
+    this.#presence = "gone";
+    this.#accepted = null;
+    this.#ahead = null;
+    this.#findings.clear();
+  }
+
+  /**
+   * A watch brought this document. One that is older than what is known was on its way while this gateway
+   * wrote, or somebody put an older one back: only another reading can tell.
+   */
+  heard(life: LifeDocument | null): void {
+    const isOlder = life !== null && this.#agreed !== null && life.revision < this.#agreed.revision;
+    if (isOlder) this.doubt();
+    else this.learned(life);
+  }
+
+  /** This is what Consul has now. */
+  learned(life: LifeDocument | null): void {
+    // Consul has lost it: this gateway has not.
+    if (life === null && this.#agreed !== null) {
+      this.#ahead = { from: null, life: { ...this.#agreed, index: 0 } };
+    }
+    this.#agreed = life;
+    this.#isInDoubt = false;
+    this.#findings.heard(life, this.#accepted?.version ?? null);
+  }
+
+  /** What would serve in the place of this version; `null` when it does not serve, or is known to have failed. */
+  wayBack(version: string, nowMs: number): WayBack | null {
+    if (this.#findings.failureOf(version) !== undefined) return null;
+    const life = this.desired(null, nowMs);
+    if (life === null) return null;
+    if (life.next?.version === version) return { to: life.live, isTrial: true, sinceMs: null };
+    if (life.live !== version) return null;
+    const to = isTakenBack(life, version) ? null : life.before;
+    return { to, isTrial: false, sinceMs: life.liveSince ?? null };
+  }
+
+  /**
+   * A version is to be taken back, or stalled a worker.
+   * @param mayGoBack whether the version before it may serve in its place.
+   */
+  fail(failed: TakenBack, mayGoBack: boolean): void {
+    const { version, at, stalled } = failed;
+    if (this.#findings.failureOf(version) !== undefined) return;
+    // What to go back to is not known without Consul; that it must not run is.
+    const isAlone = this.isUnknown && stalled !== undefined && this.service.serves(version);
+    const life = this.desired(null, at);
+    if (!isAlone && (life === null || takeBack(life, failed, mayGoBack) === life)) return;
+    this.#findings.fail(failed, mayGoBack);
+  }
+
+  /** A version fails too often and is not taken back. Returns whether that is news. */
+  stays(version: string, why: string, reason: string): boolean {
+    const said = this.#staying.get(version)?.said ?? new Set();
+    const isNews = !said.has(why);
+    this.#staying.delete(version);
+    this.#staying.set(version, { why, reason, said: said.add(why) });
+    for (const oldest of this.#staying.keys()) {
+      if (this.#staying.size <= maxStaying) break;
+      this.#staying.delete(oldest);
+    }
+    return isNews;
+  }
+
+  /** Which versions fail too often now. */
+  failsNow(versions: ReadonlySet<string>): void {
+    for (const [version, staying] of this.#staying) {
+      if (!versions.has(version)) this.#staying.set(version, { ...staying, reason: null });
+    }
+  }
+
+  /** How the version that is live, or has a share, fails, and why it stays all the same. */
+  failing(agreed: LifeDocument | null): string | null {
+    const say = (version: string | null | undefined, where: string) => {
+      const { why = "", reason = null } = this.#staying.get(version ?? "") ?? {};
+      return reason === null ? null : `${where}${reason}; ${why}`;
+    };
+    return say(agreed?.live, "") ?? say(agreed?.next?.version, "in its rollout: ");
+  }
+
+  /**
+   * A version that is out of service needs a module that changed. False when there is no such version.
+   * @param modules all that the change concerns, those that import what changed among them.
+   */
+  mend(modules: ReadonlySet<string>, atMs: number): boolean {
+    const source = this.service.script;
+    if (source?.outOfService === undefined) return false;
+    if (!imports(source, modules)) return false;
+    this.#findings.mend(source.version, atMs);
+    return true;
+  }
+
+  /** Why a version must not run, by what is agreed on, or by what this gateway alone knows yet. */
+  outOfService(agreed: LifeDocument | null, version: string): OutOfService | null {
+    const known = stallOf(agreed, version) ?? this.#findings.failureOf(version);
+    if (known?.stalled !== undefined) return { reason: known.reason, ...known.stalled };
+    const before = this.isUnknown ? this.service.script : null;
+    return before?.version === version ? (before.outOfService ?? null) : null;
+  }
+
+  /** What should be agreed on next; the same object as `agreed` when nothing new is known. */
+  desired(rollout: Rollout | null, nowMs: number): LifeDocument | null {
+    return this.desiredFrom(this.#agreed, rollout, nowMs);
+  }
+
+  /**
+   * This gateway serves by it from now on, whatever becomes of it in Consul: with a token that may not write,
+   * or when the next version comes first, nobody else would know what served before.
+   */
+  goAhead(life: LifeDocument): void {
+    if (life !== this.#agreed) this.#ahead = { from: this.#agreed?.revision ?? null, life };
+  }
+
+  desiredFrom(
+    agreed: LifeDocument | null,
+    rollout: Rollout | null,
+    nowMs: number,
+  ): LifeDocument | null {
+    let life = agreed;
+    if (this.#accepted !== null) {
+      const known = this.#aheadOf(agreed) ?? this.#withoutConsul();
+      life = accept(known, this.#accepted, rollout, this.#acceptedAtMs);
+    }
+    if (life === null) return null;
+    return widen(this.#findings.apply(life), nowMs);
+  }
+
+  /** Consul may have lost what was agreed on, whatever the indexes say. */
+  doubt(): void {
+    this.#isInDoubt = true;
+  }
+
+  /**
+   * Whether what Consul has should be read again: there is doubt, or the source is older than what was
+   * decided for, and stays so. Either its watch is slow, or Consul has lost its data and counts anew.
+   */
+  isDoubtful(nowMs: number): boolean {
+    if (this.#isInDoubt) return true;
+    const { index = 0, live = null, next = null, takenBack = [] } = this.#agreed ?? {};
+    const { version = "", modifyIndex = index } = this.#accepted ?? {};
+    const isKnown = version === live || version === next?.version;
+    const isOld = modifyIndex < index && !isKnown;
+    if (!isOld || takenBack.some((one) => one.version === version)) {
+      this.#doubtSinceMs = null;
+      return false;
+    }
+    this.#doubtSinceMs ??= nowMs;
+    if (nowMs - this.#doubtSinceMs < doubtMs) return false;
+    this.#doubtSinceMs = nowMs;
+    return true;
+  }
+
+  /** The source of a version, if it is here. */
+  find(version: string): Source | null {
+    if (this.#accepted?.version === version) return this.#accepted;
+    return this.service.find(version);
+  }
+
+  /**
+   * What of it serves now: without what its schedule keeps out of service, and marked where it stalled a
+   * worker.
+   */
+  arrange(
+    agreed: LifeDocument | null,
+    { script, trial }: Wanted,
+    scheduleOf: (version: string) => Schedule | null,
+    nowMs: number,
+  ): Served {
+    this.#closedUntil = null;
+    const isOpen = ({ version }: Source) => {
+      const schedule = scheduleOf(version);
+      if (schedule === null) return true;
+      const window = this.#window(version, schedule, nowMs);
+      if (!window.isOpen) this.#closedUntil = window.until;
+      return window.isOpen;
+    };
+    const isScript = script !== null && isOpen(script);
+    const isTrial = trial !== null && isOpen(trial.source);
+    const closed = { script: isScript ? null : script, trial: isTrial ? null : trial };
+    const out = script === null ? null : this.outOfService(agreed, script.version);
+    const marked = script === null || out === null ? script : { ...script, outOfService: out };
+    return {
+      script: isScript ? marked : null,
+      trial: isTrial ? trial : null,
+      closed: closed.script === null && closed.trial === null ? null : closed,
+    };
+  }
+
+  /** The window of a version's schedule, worked out anew when it has changed. */
+  #window(version: string, schedule: Schedule, nowMs: number): Window {
+    const known = this.#windows.get(version);
+    if (known !== undefined && nowMs < known.until) return known;
+    const window = windowAt(schedule, nowMs);
+    // Beside it, at most that of a version on trial.
+    if (this.#windows.size > 1) this.#windows.clear();
+    this.#windows.set(version, window);
+    return window;
+  }
+
+  /** What has to change for these to serve. */
+  show(host: string, served: Served): readonly Change[] {
+    const changes = this.service.show(host, served);
+    // Only the version before the one that is live can be needed again.
+    const life = this.#aheadOf(this.#agreed);
+    if (life !== null) this.service.keep((one) => one === life.live || one === life.before);
+    return changes;
+  }
+
+  /** False when a write runs, which is followed by another one, or the last one failed just now. */
+  beginWrite(nowMs: number): boolean {
+    if (this.#isWriting) this.#writeAgain = true;
+    if (this.#isWriting || nowMs < this.#noWriteBeforeMs) return false;
+    this.#isWriting = true;
+    this.#writeAgain = false;
+    return true;
+  }
+
+  /** `retryAtMs`: it failed, and is not tried before. */
+  endWrite(retryAtMs: number | null): void {
+    this.#isWriting = false;
+    this.#noWriteBeforeMs = retryAtMs ?? 0;
+  }
+
+  /** Whether time alone may have changed what should serve. */
+  needsLook(nowMs: number): boolean {
+    this.fetches.retry(nowMs);
+    return (
+      this.#isWriting ||
+      this.#isInDoubt ||
+      this.#doubtSinceMs !== null ||
+      this.#writeAgain ||
+      !this.#findings.isEmpty ||
+      this.#noWriteBeforeMs > 0 ||
+      this.#agreed?.next != null ||
+      this.#windows.size > 0 ||
+      (this.#agreed?.live != null && this.service.script?.version !== this.#agreed.live)
+    );
+  }
+
+  /** What this gateway serves by, when that follows from this agreement, or the agreement itself. */
+  #aheadOf(agreed: LifeDocument | null): LifeDocument | null {
+    return this.#ahead?.from === (agreed?.revision ?? null) ? this.#ahead.life : agreed;
+  }
+
+  /** Where Consul has nothing, or no more: what this gateway remembers, or at least what serves. */
+  #withoutConsul(): LifeDocument {
+    if (this.#agreed === null) return beginning(this.service.wanted.script?.version ?? null);
+    return { ...this.#agreed, index: 0 };
+  }
+}
