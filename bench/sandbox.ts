@@ -12,8 +12,8 @@
  */
 import { createHash } from "node:crypto";
 import ivm from "isolated-vm";
+import { TestExchange } from "../gateway/sandbox/fixtures/test-exchange.ts";
 import { contentVersion, createSandbox, type Steering } from "../gateway/sandbox/index.ts";
-import { TestExchange } from "../gateway/sandbox/test-exchange.ts";
 
 const calls = Number(process.argv[2] ?? 50_000);
 const rounds = 9;

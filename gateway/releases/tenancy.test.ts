@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { parseHostDocument, parseUpstreamDocument } from "../documents/index.ts";
 import { type Change, emptyTables, type TenantPolicy } from "../model/index.ts";
-import { source } from "../sandbox/test-sandbox.ts";
+import { source } from "../sandbox/fixtures/test-sandbox.ts";
 import { withoutForeign, withoutForeignImports } from "./tenancy.ts";
 
 const none = { hosts: [], modules: [], settings: [], upstreams: [] };

@@ -2,7 +2,7 @@
  * The door of the sandbox room for worker processes: without what examines sources, whose parser alone costs a
  * worker ten megabytes.
  */
-import { IsolateSandbox, type SandboxOptions } from "./isolate-sandbox.ts";
+import { IsolateSandbox, type SandboxOptions } from "./run/isolate-sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 /** Makes a process's sandbox; it has no script before `apply`. */

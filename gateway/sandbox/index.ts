@@ -4,16 +4,17 @@
  */
 import { createHash } from "node:crypto";
 
-export { checkScript, examineScript } from "./check.ts";
-export type { Declared, Rollout, Schedule, TakeBackRule, Threshold } from "./declared.ts";
-export { defaultTakeBack } from "./declared.ts";
-export { Examiner } from "./examiner.ts";
-export { describeFault } from "./faults.ts";
+export { checkScript, examineScript } from "./examine/check.ts";
+export { Examiner } from "./examine/examiner.ts";
+export { importsOf } from "./examine/imports.ts";
+export { closureOf, Importers, imports, ModuleGraph, needsItself } from "./examine/module-graph.ts";
+export { Verdicts } from "./examine/verdicts.ts";
 export { createSandbox } from "./for-workers.ts";
-export { importsOf } from "./imports.ts";
-export type { SandboxOptions } from "./isolate-sandbox.ts";
 export { defaultSandboxLimits } from "./limits.ts";
-export { closureOf, Importers, imports, ModuleGraph, needsItself } from "./module-graph.ts";
+export type { Declared, Rollout, Schedule, TakeBackRule, Threshold } from "./run/declared.ts";
+export { defaultTakeBack } from "./run/declared.ts";
+export { describeFault } from "./run/faults.ts";
+export type { SandboxOptions } from "./run/isolate-sandbox.ts";
 export type {
   CheckScript,
   Examination,
@@ -29,8 +30,6 @@ export type {
   ScriptTables,
   Steering,
 } from "./sandbox.ts";
-
-export { Verdicts } from "./verdicts.ts";
 
 /** The version of a source text: its SHA-256, hexadecimal. */
 export function contentVersion(text: string): string {

@@ -11,7 +11,7 @@ import type {
   Source,
   Trial,
 } from "../model/index.ts";
-import type { Declared } from "./declared.ts";
+import type { Declared } from "./run/declared.ts";
 
 /** Where a script is wrong. Lines and columns count from 1; 0 when unknown. */
 export interface ScriptFault {

@@ -10,8 +10,8 @@ import { parseHostDocument, parseUpstreamDocument } from "../../gateway/document
 import type { Engine, EngineOptions } from "../../gateway/engine/engine.ts";
 import { emptyTables } from "../../gateway/model/index.ts";
 import { createLogger } from "../../gateway/observability/logger.ts";
+import { source } from "../../gateway/sandbox/fixtures/test-sandbox.ts";
 import { createSandbox, type Sandbox } from "../../gateway/sandbox/index.ts";
-import { source } from "../../gateway/sandbox/test-sandbox.ts";
 import { Router } from "../../gateway/sites/index.ts";
 import { createEngine } from "../../gateway/worker/engine-choice.ts";
 import { FailureLog } from "../../gateway/worker/failure-log.ts";

@@ -9,8 +9,8 @@ import {
   type TenantPolicy,
 } from "../../gateway/model/index.ts";
 import { createLogger } from "../../gateway/observability/logger.ts";
+import { source } from "../../gateway/sandbox/fixtures/test-sandbox.ts";
 import { createSandbox, type Sandbox } from "../../gateway/sandbox/index.ts";
-import { source } from "../../gateway/sandbox/test-sandbox.ts";
 import { Router } from "../../gateway/sites/index.ts";
 import { createEngine } from "../../gateway/worker/engine-choice.ts";
 import { FailureLog } from "../../gateway/worker/failure-log.ts";

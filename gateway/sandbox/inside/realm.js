@@ -1,6 +1,6 @@
 // Runs inside the isolate, before a script does: keeps the built-ins that the rest of this folder relies
 // on, so that a script that overwrites them only confuses itself, and takes away what no script may set.
-// Never imported by the gateway: `blank.ts` joins the files of this folder, takes the import and export
+// Never imported by the gateway: `run/base-snapshot.ts` joins the files of this folder, takes the import and export
 // words away and runs them as one closure, whose outcome is the state that isolates begin with.
 
 /** What the outside gives: bounds, and the headers that are not a script's. */

@@ -1,0 +1,192 @@
+/**
+ * Tries a script in a throw-away isolate on other threads, as the primary does before a version goes
+ * live: loads it and runs the cases of its `tests`. Runs no request.
+ */
+import ivm from "isolated-vm";
+import { type Border, type FailedRequest, type TenantPolicy, Tenants } from "../../model/index.ts";
+import { defaultSandboxLimits, loadTimeoutFactor } from "../limits.ts";
+import { type Blank, createBlank } from "../run/base-snapshot.ts";
+import { faultOf, printable, ScriptError } from "../run/faults.ts";
+import type { Part } from "../run/linking.ts";
+import { type Loaded, loadLater } from "../run/loading.ts";
+import type { Examination, SandboxLimits, ScriptFault, ScriptTables } from "../sandbox.ts";
+import { Budget, OverBudget } from "./budget.ts";
+import { placeOfCase } from "./case-place.ts";
+import { runCases } from "./case-run.ts";
+import { CaseError, parseCases } from "./cases.ts";
+import { replayAll } from "./replay.ts";
+import { SyntaxReader } from "./syntax.ts";
+
+/** Whatever a script's top level does, it is over after this many times its time limit. */
+const deadlineFactor = 10;
+/** For everything in the examination of a source, in processor time; more where a call may take longer. */
+const leastBudgetMs = 2_000;
+
+/** What examinations share. */
+export interface ExaminerTools {
+  readonly blank: Blank;
+  readonly reader: SyntaxReader;
+}
+
+export function createExaminerTools(): ExaminerTools {
+  return { blank: createBlank(), reader: new SyntaxReader() };
+}
+
+/** What became of an examination. */
+export interface Examined {
+  readonly examination: Examination;
+  /** It took more than it was given, and was given up. */
+  readonly isOver: boolean;
+  /** Something of it may still be running, on a thread that nothing gives back. */
+  readonly isStuck: boolean;
+}
+
+/** The fault of `examineScript`: `null` when the script is good. */
+export async function checkScript(
+  host: string,
+  tables: ScriptTables,
+  limits: SandboxLimits = defaultSandboxLimits,
+): Promise<ScriptFault | null> {
+  return (await examineScript(host, tables, limits)).fault;
+}
+
+/**
+ * Compiles, links and evaluates the script of `host`, validates its exports and runs its tests.
+ * Resolves to what was found, with the place of a fault. Does not reject.
+ */
+export async function examineScript(
+  host: string,
+  tables: ScriptTables,
+  limits: SandboxLimits = defaultSandboxLimits,
+): Promise<Examination> {
+  const tools = createExaminerTools();
+  return (await examineWithin(budgetMs(limits), { host, tables, limits, tools })).examination;
+}
+
+/** As `examineScript`, with less or more time than that has, in milliseconds of processor time. */
+export async function examineWithin(
+  budgetMs: number,
+  given: {
+    readonly host: string;
+    readonly tables: ScriptTables;
+    readonly limits: SandboxLimits;
+    readonly tools: ExaminerTools;
+    /** It is called with these instead of its tests. */
+    readonly requests?: readonly FailedRequest[];
+    /** Who may use what. Default, or `null`: everybody everything. */
+    readonly tenants?: TenantPolicy | null;
+  },
+): Promise<Examined> {
+  const { host, tables, limits, tools, requests } = given;
+  const key = `scripts/${host}`;
+  const source = tables.script.get(host);
+  if (source === undefined) {
+    return refused({ key, line: 0, column: 0, message: "there is no such key" });
+  }
+  const { text } = source;
+  const { callTimeoutMs } = limits;
+  const border = given.tenants ? borderOf(key, given.tenants) : null;
+  const settings = border?.tenants.settingsOf(border.tenant, tables.setting) ?? tables.setting;
+  const timeoutMs = loadTimeoutMs(limits);
+  const budget = new Budget(budgetMs, timeoutMs);
+  const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb, snapshot: tools.blank });
+  try {
+    const loading = loadLater({
+      isolate,
+      key,
+      text,
+      modules: tables.module,
+      settings: JSON.stringify(Object.fromEntries(settings)),
+      tenants: border?.tenants ?? null,
+      timeoutMs,
+      reader: tools.reader,
+    });
+    const loaded = await budget.hold(before(deadlineMs(limits), loading, key));
+    if (requests !== undefined) {
+      const onRequest = (number: number) =>
+        budget.step(`: request ${number} is not reached in time`);
+      const timeoutMs = callTimeoutMs;
+      const replaying = replayAll(requests, { loaded, key, border, timeoutMs, onRequest });
+      const replayed = await budget.hold(replaying);
+      const examination = { fault: null, declared: loaded.declared, passed: 0, replayed };
+      return { examination, isOver: false, isStuck: false };
+    }
+    const cases = readCases(loaded, host, { key, text });
+    const onCase = (name: string, number: number) =>
+      budget.step(
+        `: test "${printable(name)}", ${number} of ${cases.length}, is not reached in time`,
+      );
+    const running = runCases(cases, {
+      loaded,
+      key,
+      text,
+      settings,
+      border,
+      timeoutMs: callTimeoutMs,
+      onCase,
+    });
+    const fault = await budget.hold(running);
+    const passed = fault === null ? cases.length : 0;
+    const examination = { fault, declared: loaded.declared, passed };
+    return { examination, isOver: false, isStuck: false };
+  } catch (error) {
+    const found = refused(faultOf(key, error, timeoutMs));
+    if (error instanceof TooLong) return { ...found, isStuck: true };
+    if (!(error instanceof OverBudget)) return found;
+    const { message, isStuck } = error;
+    return { ...refused({ key, line: 0, column: 0, message }), isOver: true, isStuck };
+  } finally {
+    if (!isolate.isDisposed) isolate.dispose();
+  }
+}
+
+/** What a source is given for everything in its examination, in milliseconds of processor time. */
+export function budgetMs(limits: SandboxLimits): number {
+  return Math.max(leastBudgetMs, 2 * loadTimeoutMs(limits));
+}
+
+/** How long a top level may run, as far as V8 ends it. */
+export function loadTimeoutMs({ callTimeoutMs }: SandboxLimits): number {
+  return callTimeoutMs * loadTimeoutFactor;
+}
+
+/** How long loading may take, whatever a script does meanwhile. */
+function deadlineMs(limits: SandboxLimits): number {
+  return loadTimeoutMs(limits) * deadlineFactor;
+}
+
+function borderOf(key: string, policy: TenantPolicy): Border {
+  const tenants = new Tenants(policy);
+  return { tenants, tenant: tenants.ofSource(key) };
+}
+
+function refused(fault: ScriptFault): Examined {
+  return { examination: { fault, declared: null, passed: 0 }, isOver: false, isStuck: false };
+}
+
+function readCases({ tests, syntax }: Loaded, host: string, { key, text }: Part) {
+  try {
+    return parseCases(tests, host);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const at = error instanceof CaseError ? error.index : null;
+    throw new ScriptError({ key, ...placeOfCase({ at, name: "", text, syntax }), message });
+  }
+}
+
+/** Something runs that V8 does not interrupt. */
+class TooLong extends ScriptError {}
+
+/** @throws TooLong */
+async function before<T>(ms: number, work: Promise<T>, key: string): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const deadline = setTimeout(() => {
+    const message = `did not load within ${ms} ms`;
+    late.reject(new TooLong({ key, line: 0, column: 0, message }));
+  }, ms);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(deadline);
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Calls a version with requests that failed, in the isolate that it was loaded into, and says what became of
+ * each. For the process that examines sources; nothing of it reaches a client or an origin.
+ */
+import type { Answer } from "../../engine/engine.ts";
+import { RequestTarget as Target } from "../../engine/request-target.ts";
+import type { Border, FailedRequest } from "../../model/index.ts";
+import type { Loaded } from "../run/loading.ts";
+import { matchesExchange } from "../run/match.ts";
+import { applyToRequest, applyToResponse, type RequestTarget } from "../run/output.ts";
+import { readRequestText } from "../run/request-text.ts";
+import type { ReplayOutcome } from "../sandbox.ts";
+import { callWithin, readResult } from "./case-run.ts";
+
+/** So many requests are tried. */
+export const maxReplayed = 4;
+
+export interface ReplayOptions {
+  readonly loaded: Loaded;
+  readonly key: string;
+  /** What the script is held to; `null` where there is one tenant. */
+  readonly border: Border | null;
+  /** Told before each request, which count from 1; what it throws ends the replay. */
+  readonly onRequest: (number: number) => void;
+  /** Of one call: the limit that the script will run with. */
+  readonly timeoutMs: number;
+}
+
+export async function replayAll(
+  requests: readonly FailedRequest[],
+  options: ReplayOptions,
+): Promise<readonly ReplayOutcome[]> {
+  const outcomes: ReplayOutcome[] = [];
+  for (const request of requests.slice(0, maxReplayed)) {
+    options.onRequest(outcomes.length + 1);
+    outcomes.push(await replay(request, options));
+  }
+  return outcomes;
+}
+
+async function replay(failed: FailedRequest, options: ReplayOptions): Promise<ReplayOutcome> {
+  const { loaded, key, timeoutMs } = options;
+  const { request, response } = failed;
+  const { entry, match, hasOnRequest, hasOnResponse } = loaded;
+  try {
+    if (response !== null) {
+      if (!hasOnResponse) return "passed";
+      const { status, rawHeaders } = response;
+      const text = await callWithin(entry.onResponse, [status, rawHeaders, request], timeoutMs);
+      applyToResponse(readResult(key, text), unseen);
+      return "passed";
+    }
+    const { method, path, host, target } = readRequestText(request);
+    if (!hasOnRequest || !matchesExchange(match, { method, path })) return "passed";
+    const replayed = new Replayed(target, host);
+    const text = await callWithin(entry.onRequest, [request], timeoutMs);
+    const steering = { upstream: "", hashKey: "", headers: "" };
+    applyToRequest(readResult(key, text), replayed, steering, options.border);
+    if (replayed.status === 0) return "passed";
+    return replayed.status < 400 ? "answered" : "refused";
+  } catch (error) {
+    if (error instanceof Error) return "failed";
+    throw error;
+  }
+}
+
+const unseen = {
+  setResponseHeader: () => {},
+  addResponseHeader: () => {},
+  removeResponseHeader: () => {},
+};
+
+/** As much of a request as a script may change, which checks what it is given as an exchange does. */
+class Replayed implements RequestTarget {
+  /** Of its answer; 0 without one. */
+  status = 0;
+  readonly #target = new Target("normal");
+
+  constructor(target: string, host: string) {
+    this.#target.begin(target, host);
+  }
+
+  get path(): string {
+    return this.#target.path;
+  }
+
+  set path(value: string) {
+    this.#target.path = value;
+  }
+
+  get query(): string {
+    return this.#target.query;
+  }
+
+  set query(value: string) {
+    this.#target.query = value;
+  }
+
+  get authority(): string {
+    return this.#target.authority;
+  }
+
+  set authority(value: string) {
+    this.#target.authority = value;
+  }
+
+  setHeader(): void {}
+
+  removeHeader(): void {}
+
+  answer({ status }: Answer): void {
+    this.status = status;
+  }
+}

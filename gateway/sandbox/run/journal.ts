@@ -1,0 +1,102 @@
+/**
+ * What scripts log and how their calls fail, as records for the gateway's log, bounded for each host and
+ * second: a script can log with every request, and a client can make every request of a rule fail. What
+ * is left out is counted, and told once a second at most.
+ */
+
+import type { ScriptLog } from "../sandbox.ts";
+import { printable } from "./faults.ts";
+
+const windowMs = 1_000;
+/** For each host and window. */
+const maxRecords = 100;
+const maxCharacters = 32_768;
+const maxFailures = 5;
+
+const levels = ["trace", "debug", "info", "warn", "error", "fatal"];
+
+/** What a host has had in this window, and what was left out. */
+interface Window {
+  version: string;
+  records: number;
+  characters: number;
+  failures: number;
+  leftOut: number;
+  leftOutCharacters: number;
+  leftOutFailures: number;
+}
+
+export class Journal {
+  readonly #log: ScriptLog;
+  readonly #leastLevel: number;
+  readonly #windows = new Map<string, Window>();
+  #end: NodeJS.Timeout | null = null;
+
+  /** @param leastLevel what is less severe is dropped, and not counted. */
+  constructor(log: ScriptLog, leastLevel: string) {
+    this.#log = log;
+    this.#leastLevel = levels.indexOf(leastLevel);
+  }
+
+  /** A line that a script logged. */
+  said(
+    level: "debug" | "info" | "warn" | "error",
+    host: string,
+    version: string,
+    text: string,
+  ): void {
+    if (levels.indexOf(level) < this.#leastLevel) return;
+    const window = this.#windowOf(host, version);
+    if (window.records >= maxRecords || window.characters + text.length > maxCharacters) {
+      window.leftOut += 1;
+      window.leftOutCharacters += text.length;
+      return;
+    }
+    window.records += 1;
+    window.characters += text.length;
+    this.#log(level, host, version, printable(text));
+  }
+
+  /** A call failed. */
+  failed(host: string, version: string, message: string): void {
+    const window = this.#windowOf(host, version);
+    if (window.failures >= maxFailures) {
+      window.leftOutFailures += 1;
+      return;
+    }
+    window.failures += 1;
+    this.#log("error", host, version, message);
+  }
+
+  /** Tells what was left out. */
+  close(): void {
+    if (this.#end !== null) clearTimeout(this.#end);
+    this.#tell();
+  }
+
+  #windowOf(host: string, version: string): Window {
+    // One window for all hosts, so that one timer closes it.
+    this.#end ??= setTimeout(() => this.#tell(), windowMs).unref();
+    let window = this.#windows.get(host);
+    if (window === undefined) {
+      const none = { records: 0, characters: 0, failures: 0 };
+      window = { version, ...none, leftOut: 0, leftOutCharacters: 0, leftOutFailures: 0 };
+      this.#windows.set(host, window);
+    }
+    window.version = version;
+    return window;
+  }
+
+  #tell(): void {
+    this.#end = null;
+    for (const [host, window] of this.#windows) {
+      const { version, leftOut, leftOutCharacters, leftOutFailures } = window;
+      const parts: string[] = [];
+      if (leftOut > 0) parts.push(`${leftOut} records of ${leftOutCharacters} characters`);
+      if (leftOutFailures > 0) parts.push(`${leftOutFailures} errors`);
+      if (parts.length === 0) continue;
+      this.#log("warn", host, version, `left out of the log in a second: ${parts.join(", ")}`);
+    }
+    this.#windows.clear();
+  }
+}

@@ -1,0 +1,250 @@
+/**
+ * The way of a script into an isolate: compile it and its modules, link, evaluate, hand its exports to
+ * the code inside. Written once as steps, which a worker runs at once and a check on other threads.
+ */
+import type ivm from "isolated-vm";
+import type { Source, Tenants } from "../../model/index.ts";
+import { strangeExport } from "../examine/export-names.ts";
+import type { Syntax, SyntaxReader } from "../examine/syntax.ts";
+import { takeEntry } from "./base-snapshot.ts";
+import { type Declared, parseDeclared } from "./declared.ts";
+import { faultAt, ScriptError } from "./faults.ts";
+import {
+  errorAt,
+  locateMissingExport,
+  type Part,
+  refuseCycles,
+  refuseImports,
+  refuseMany,
+  resolveImport,
+} from "./linking.ts";
+import { type Match, parseMatch } from "./match.ts";
+import { type LogLine, readOutput } from "./output.ts";
+
+/** One operation on an isolate. Runs in either way, not both. */
+interface Step {
+  now(): void;
+  later(): Promise<void>;
+}
+
+/** Functions inside an isolate. Called with strings and numbers, they return a string. */
+export interface Entry {
+  readonly onRequest: ivm.Reference<unknown>;
+  readonly onResponse: ivm.Reference<unknown>;
+  readonly replaceSettings: ivm.Reference<unknown>;
+}
+
+export interface Loaded {
+  readonly entry: Entry;
+  readonly match: Match;
+  /** Whether it has a default export. */
+  readonly hasOnRequest: boolean;
+  readonly hasOnResponse: boolean;
+  readonly declared: Declared;
+  /** `export const tests` as data, not looked at; `null` when there are none or they are not wanted. */
+  readonly tests: unknown;
+  readonly logs: readonly LogLine[];
+  /** What was read of the script's own text; `null` where it was not wanted. */
+  readonly syntax: Syntax | null;
+}
+
+export interface LoadOptions {
+  /** Made with a `Blank`; nothing has run in it. */
+  readonly isolate: ivm.Isolate;
+  /** `scripts/<host>`. */
+  readonly key: string;
+  readonly text: string;
+  readonly modules: ReadonlyMap<string, Source>;
+  /** The KV settings that the script sees, as one JSON object. */
+  readonly settings: string;
+  /** Who may import what; `null`: everybody everything. */
+  readonly tenants: Tenants | null;
+  readonly timeoutMs: number;
+  /**
+   * For an examination: the sources are strangers' and are read before anything of them runs, and `tests` is
+   * brought out. Workers are given only what was examined. Default: this is none.
+   */
+  readonly reader?: SyntaxReader;
+  /** Told of each module that the script turns out to need, also when it is not there. */
+  readonly onImport?: (name: string) => void;
+}
+
+/** @throws ScriptError, or what isolated-vm throws (see `faultOf`). */
+export function loadNow(options: LoadOptions): Loaded {
+  const steps = load(options);
+  let next = steps.next();
+  while (!next.done) {
+    try {
+      next.value.now();
+    } catch (error) {
+      next = steps.throw(error);
+      continue;
+    }
+    next = steps.next();
+  }
+  return next.value;
+}
+
+/** As `loadNow`, but off this thread. Rejects as that throws. */
+export async function loadLater(options: LoadOptions): Promise<Loaded> {
+  const steps = load(options);
+  let next = steps.next();
+  while (!next.done) {
+    try {
+      await next.value.later();
+    } catch (error) {
+      next = steps.throw(error);
+      continue;
+    }
+    next = steps.next();
+  }
+  return next.value;
+}
+
+function* load(options: LoadOptions): Generator<Step, Loaded, void> {
+  const { isolate, timeoutMs } = options;
+  const limit = { timeout: timeoutMs };
+  const context = yield* step(
+    () => isolate.createContextSync(),
+    () => isolate.createContext(),
+  );
+  const origin = { filename: "sluice:inside" };
+  const asReference = { ...origin, result: { reference: true } } as const;
+  const inside = (yield* step<unknown>(
+    () => context.evalClosureSync(takeEntry, [], asReference),
+    () => context.evalClosure(takeEntry, [], asReference),
+  )) as ivm.Reference<Record<string, unknown>>;
+  const entryOf = function* (name: string): Generator<Step, ivm.Reference<unknown>, void> {
+    return yield* step(
+      () => inside.getSync(name, { reference: true }),
+      () => inside.get(name, { reference: true }),
+    );
+  };
+  const entry: Entry = {
+    onRequest: yield* entryOf("onRequest"),
+    onResponse: yield* entryOf("onResponse"),
+    replaceSettings: yield* entryOf("replaceSettings"),
+  };
+  yield* step(
+    () => entry.replaceSettings.applySync(undefined, [options.settings]),
+    () => entry.replaceSettings.apply(undefined, [options.settings]),
+  );
+
+  const { main, resolve, parts, syntax, canRefuse } = yield* compileAll(options);
+  try {
+    yield* step(
+      () => main.instantiateSync(context, resolve),
+      () => main.instantiate(context, resolve),
+    );
+  } catch (error) {
+    throw locateMissingExport(error, parts) ?? error;
+  }
+  yield* step(
+    () => main.evaluateSync(limit),
+    () => main.evaluate(limit),
+  );
+  const register = yield* entryOf("load");
+  const namespace = main.namespace.derefInto();
+  const output = yield* step<unknown>(
+    () => register.applySync(undefined, [namespace, options.reader ? 1 : 0], limit),
+    () => register.apply(undefined, [namespace, options.reader ? 1 : 0], limit),
+  );
+  return { entry, syntax, ...readExports(options.key, String(output), canRefuse) };
+}
+
+/** Compiles the script and everything that it imports. */
+function* compileAll(options: LoadOptions): Generator<
+  Step,
+  {
+    readonly main: ivm.Module;
+    readonly resolve: (specifier: string, importer: ivm.Module) => ivm.Module;
+    readonly parts: Iterable<Part>;
+    readonly syntax: Syntax | null;
+    readonly canRefuse: boolean;
+  },
+  void
+> {
+  const { isolate, modules, tenants } = options;
+  const start: Part = { key: options.key, text: options.text };
+  const parts = new Map<string, Part>([[start.key, start]]);
+  const imports = new Map<string, readonly string[]>();
+  const compiled = new Map<string, ivm.Module>();
+  const syntaxes = new Map<string, Syntax>();
+  for (const part of parts.values()) {
+    const origin = { filename: part.key };
+    const module = yield* step(
+      () => isolate.compileModuleSync(part.text, origin),
+      () => isolate.compileModule(part.text, origin),
+    );
+    compiled.set(part.key, module);
+    imports.set(part.key, module.dependencySpecifiers);
+    if (options.reader) {
+      // What V8 itself refuses it says better. Nothing has run yet.
+      refuseImports(part, module.dependencySpecifiers, options.reader.imports(part.text));
+      refuseMany(start, parts);
+      const syntax = options.reader.read(part.text);
+      if (syntax.problem !== null) throw errorAt(part, syntax.problem);
+      syntaxes.set(part.key, syntax);
+    }
+    for (const specifier of module.dependencySpecifiers) {
+      options.onImport?.(specifier.replace(/^modules\//, ""));
+      const module = resolveImport(part, specifier, modules, tenants);
+      if (!parts.has(specifier)) parts.set(specifier, module);
+    }
+  }
+  refuseCycles(start, parts, imports);
+  const script = syntaxes.get(start.key);
+  const strange = script && strangeExport(script, (specifier) => syntaxes.get(specifier));
+  if (strange) throw errorAt(start, strange);
+  const moduleOf = (key: string): ivm.Module => {
+    const module = compiled.get(key);
+    if (module === undefined) throw new Error(`${key} was not compiled`);
+    return module;
+  };
+  return {
+    main: moduleOf(start.key),
+    resolve: moduleOf,
+    parts: parts.values(),
+    syntax: script ?? null,
+    canRefuse: syntaxes.size === 0 || [...syntaxes.values()].some(({ refuses }) => refuses),
+  };
+}
+
+function readExports(
+  key: string,
+  text: string,
+  canRefuse: boolean,
+): Omit<Loaded, "entry" | "syntax"> {
+  const { logs, error, rest } = readOutput(text);
+  if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
+  try {
+    const [match, tests, onError, rollout, schedule, takeBack]: unknown[] = JSON.parse(
+      rest.slice(1),
+    );
+    return {
+      match: parseMatch(match),
+      hasOnRequest: !rest.startsWith("R"),
+      hasOnResponse: !rest.startsWith("N"),
+      declared: parseDeclared({ onError, rollout, schedule, takeBack, canRefuse }),
+      tests,
+      logs,
+    };
+  } catch (caught) {
+    const message = caught instanceof Error ? caught.message : String(caught);
+    throw new ScriptError({ key, line: 0, column: 0, message });
+  }
+}
+
+/** Yields one step and returns what it brought. */
+function* step<T>(now: () => T, later: () => Promise<T>): Generator<Step, T, void> {
+  const box: { value?: T } = {};
+  yield {
+    now: () => {
+      box.value = now();
+    },
+    later: async () => {
+      box.value = await later();
+    },
+  };
+  return box.value as T;
+}

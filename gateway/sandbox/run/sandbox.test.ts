@@ -1,0 +1,482 @@
+import { expect } from "chai";
+import { until } from "../../../test/support/conditions.ts";
+import type { TestExchange } from "../fixtures/test-exchange.ts";
+import { Bench, tables } from "../fixtures/test-sandbox.ts";
+import { IsolateSandbox } from "./isolate-sandbox.ts";
+
+const counting = `let times = 0;
+  export default function () { return respond({ body: String(++times) }); }`;
+
+function bodyOf(bench: Bench, authority = "a.example.com"): unknown {
+  const { answered, failure } = bench.request({ authority }).exchange;
+  return answered?.body ?? failure?.code;
+}
+
+describe("a script", () => {
+  const benches: Bench[] = [];
+  const bench = (...given: ConstructorParameters<typeof Bench>): Bench => {
+    const made = new Bench(...given);
+    benches.push(made);
+    return made;
+  };
+  afterEach(() => {
+    for (const made of benches.splice(0)) made.sandbox.dispose();
+  });
+
+  it("sees the request as it is", () => {
+    const one = bench(
+      tables(`export default (r) => respond({ body: JSON.stringify([
+        r.method, r.scheme, r.host, r.path, r.query, r.clientIp, r.id, r.upstream, r.hashKey,
+        r.headers.get("X-ONE"), r.headers.get("x-two"), r.headers.has("x-three"),
+        [...r.headers],
+      ]) })`),
+    );
+    const { exchange } = one.request({
+      method: "POST",
+      path: "/a/b",
+      query: "c=d&e",
+      authority: "A.example.com:8080",
+      headers: [
+        ["X-One", "\t1 "],
+        ["x-two", "a"],
+        ["Cookie", "a=b"],
+        ["X-Two", "b\xe9"],
+      ],
+    });
+    const json: unknown = JSON.parse(String(exchange.answered?.body));
+    expect(json).to.deep.equal([
+      ...["POST", "http", "a.example.com", "/a/b", "c=d&e", "192.0.2.7", "test-1", "", ""],
+      ...["1", "a, b\xe9", false],
+      [
+        ["cookie", "a=b"],
+        ["host", "A.example.com:8080"],
+        ["x-one", "1"],
+        ["x-two", "a, b\xe9"],
+      ],
+    ]);
+  });
+
+  it("changes path, query, host and headers, and steers the routing", () => {
+    const one = bench(
+      tables(`export default function (r) {
+        r.path = r.path.replace("/old", "/new");
+        r.query = "a=1";
+        r.host = "b.example.com:81";
+        r.upstream = "thumb-v2";
+        r.hashKey = "user é";
+        r.headers.set("X-One", " 2 ");
+        r.headers.append("x-list", "b");
+        r.headers.append("cookie", "c=d");
+        r.headers.delete("X-Gone");
+        r.headers.set("x-back", "1");
+        r.headers.delete("x-back");
+      }`),
+    );
+    const { exchange, steering } = one.request({
+      path: "/old/x",
+      headers: [
+        ["X-One", "1"],
+        ["X-List", "a"],
+        ["X-Gone", "1"],
+        ["Cookie", "a=b"],
+      ],
+    });
+    expect(one.report().lastError).to.equal(null);
+    expect(exchange).to.include({ path: "/new/x", query: "a=1", authority: "b.example.com:81" });
+    expect(steering).to.include({ upstream: "thumb-v2", hashKey: "user é" });
+    expect(exchange.header("x-one")).to.equal("2");
+    expect(exchange.header("x-list")).to.equal("a, b");
+    expect(exchange.header("cookie")).to.equal("a=b; c=d");
+    expect(exchange.header("x-gone")).to.equal(undefined);
+    expect(exchange.header("x-back")).to.equal(undefined);
+    expect(exchange.answered).to.equal(null);
+  });
+
+  it("answers by deny, respond and redirect", () => {
+    const one = bench(
+      tables(`export default function (r) {
+        if (r.path === "/deny") return deny(451, "nö");
+        if (r.path === "/empty") return deny(403);
+        if (r.path === "/respond") return respond({
+          status: 201, headers: { "X-One": "1", "set-cookie": ["a=b", "c=d"] }, body: "ok\\n\\nB",
+        });
+        if (r.path === "/redirect") return redirect("https://example.com/é".replace("é", "%C3%A9"));
+        if (r.path === "/moved") return redirect("/", 308);
+      }`),
+    );
+    const answer = (path: string) => one.request({ path }).exchange.answered;
+    const plain = { "content-type": ["text/plain; charset=utf-8"] };
+    expect(answer("/deny")).to.deep.equal({ status: 451, headers: plain, body: "nö" });
+    expect(answer("/empty")).to.deep.equal({ status: 403, headers: plain, body: "" });
+    expect(answer("/respond")).to.deep.equal({
+      status: 201,
+      headers: { "x-one": ["1"], "set-cookie": ["a=b", "c=d"] },
+      body: "ok\n\nB",
+    });
+    const location = ["https://example.com/%C3%A9"];
+    expect(answer("/redirect")).to.deep.equal({ status: 302, headers: { location }, body: "" });
+    expect(answer("/moved")).to.deep.equal({ status: 308, headers: { location: ["/"] }, body: "" });
+    expect(answer("/other")).to.equal(null);
+  });
+
+  it("redirects with what is not ASCII escaped, and nowhere where no address is given", () => {
+    const one = bench(
+      tables(`export default ({ headers }) => {
+        const to = { none: undefined, empty: "", blank: "  ", half: "/\\ud800x", tab: "/\\tx", line: "/\\nx" };
+        const name = headers.get("x-to");
+        return redirect(name in to ? to[name] : name);
+      };`),
+    );
+    const answer = (to: string) => one.request({ headers: [["x-to", to]] }).exchange.answered;
+    const location = (to: string) => answer(to)?.headers?.location;
+    expect(location("/käse?ü=%C3%A4&b=c#ÿ%")).to.deep.equal([
+      "/k%C3%A4se?%C3%BC=%C3%A4&b=c#%C3%BF%",
+    ]);
+    const missing = /TypeError: redirect: the address is missing: redirect\("https:/;
+    const wrong = {
+      none: missing,
+      empty: missing,
+      blank: missing,
+      half: /has half of a character/,
+    };
+    const control = /has a control character/;
+    for (const [to, error] of Object.entries({ ...wrong, tab: control, line: control })) {
+      expect(answer(to), to).to.equal(null);
+      expect(one.report().lastError, to).to.match(error);
+    }
+  });
+
+  it("may have to do with answers only", () => {
+    const one = bench(
+      tables(`export function onResponse({ headers }) { headers.set("x-a", "b"); }`),
+    );
+    const { exchange } = one.request();
+    exchange.respond(200, []);
+    expect([exchange.answered, exchange.failure]).to.deep.equal([null, null]);
+    one.sandbox.find("a.example.com")?.onResponse(exchange);
+    expect(exchange.responseHeader("x-a")).to.equal("b");
+    expect(one.report()).to.include({ calls: 1, errors: 0 });
+  });
+
+  it("may leave out what the gateway tells of the client, in any case, but not write it", () => {
+    const one = bench(
+      tables(`export default function ({ headers, query }) {
+        for (const name of ["X-Forwarded-For", "FORWARDED", "x-forwarded-port"]) headers.delete(name);
+        if (headers.has("x-forwarded-for")) throw new Error("is still there");
+        if (query === "forge") headers.set("X-Forwarded-For", "1.2.3.4");
+      }`),
+    );
+    const headers = [["X-Forwarded-For", "192.0.2.1"]] as const;
+    expect(one.request({ headers }).exchange.header("x-forwarded-for")).to.equal(undefined);
+    expect(one.report()).to.include({ errors: 0 });
+    one.request({ headers, query: "forge" });
+    expect(one.report().lastError).to.match(/x-forwarded-for belongs to the gateway/);
+  });
+
+  it("may change the headers of the answer, and only those", () => {
+    const one = bench(
+      tables(`export default () => {};
+      export function onResponse(response, request) {
+        if (request.query === "forge") response.headers.set("content-length", "1");
+        if (request.query === "late") request.path = "/";
+        response.headers.set("x-frame-options", "DENY");
+        response.headers.set("x-seen", response.status + " " + response.headers.get("server"));
+        response.headers.delete("server");
+      }`),
+    );
+    const respond = (query: string): TestExchange => {
+      const { exchange } = one.request({ query });
+      exchange.respond(200, [["Server", "nginx"]]);
+      one.sandbox.find("a.example.com")?.onResponse(exchange);
+      return exchange;
+    };
+    const good = respond("");
+    expect(one.sandbox.find("a.example.com")?.hasOnResponse).to.equal(true);
+    expect(good.responseHeader("x-frame-options")).to.equal("DENY");
+    expect(good.responseHeader("x-seen")).to.equal("200 nginx");
+    expect(good.responseHeader("server")).to.equal(undefined);
+    expect(respond("forge").responseHeader("x-frame-options"), "unchanged").to.equal(undefined);
+    expect(one.report().lastError).to.match(/:3:\d+: TypeError: the header content-length belongs/);
+    expect(respond("late").responseHeader("server")).to.equal("nginx");
+    expect(one.report().lastError).to.match(/request.path cannot be changed in onResponse/);
+    expect(one.report()).to.include({ calls: 6, errors: 2 });
+  });
+
+  it("adds cookies to an answer, a line for each, beside those that are there", () => {
+    const one = bench(
+      tables(`export default () => {};
+      export function onResponse({ headers }, request) {
+        if (request.query === "first") headers.delete("set-cookie");
+        headers.append("Set-Cookie", "b=2; Path=/");
+        headers.append("set-cookie", "c=3");
+        headers.set("x-seen", headers.get("set-cookie") + "|" + [...headers.keys()]);
+        if (request.query === "last") headers.set("set-cookie", "d=4");
+      }`),
+    );
+    const cookies = (query: string) => {
+      const { exchange } = one.request({ query });
+      const added: string[] = [];
+      const add = exchange.addResponseHeader.bind(exchange);
+      exchange.addResponseHeader = (name, value) => {
+        added.push(`${name}: ${value}`);
+        add(name, value);
+      };
+      exchange.respond(200, [["Set-Cookie", "a=1"]]);
+      one.sandbox.find("a.example.com")?.onResponse(exchange);
+      expect(one.report().lastError).to.equal(null);
+      const all = exchange.responseHeader("set-cookie");
+      return { added, all, seen: exchange.responseHeader("x-seen") };
+    };
+    expect(cookies("")).to.deep.equal({
+      added: ["set-cookie: b=2; Path=/", "set-cookie: c=3"],
+      all: "a=1, b=2; Path=/, c=3",
+      seen: "a=1, b=2; Path=/, c=3|set-cookie",
+    });
+    expect(cookies("first")).to.deep.equal({
+      added: ["set-cookie: c=3"],
+      all: "b=2; Path=/, c=3",
+      seen: "b=2; Path=/, c=3|set-cookie",
+    });
+    expect(cookies("last"), "set replaces all").to.deep.include({ added: [], all: "d=4" });
+  });
+
+  it("is asked only for the methods and paths that it matches", () => {
+    const one = bench(
+      tables(`export const match = { methods: ["DELETE", "PUT"], paths: ["/api", "/v1/"] };
+      export default () => deny(403);`),
+    );
+    const status = (method: string, path: string) => one.request({ method, path }).exchange.status;
+    expect(status("DELETE", "/api")).to.equal(403);
+    expect(status("PUT", "/api/x")).to.equal(403);
+    expect(status("PUT", "/v1/x")).to.equal(403);
+    expect(status("PUT", "/v1")).to.equal(403);
+    expect(status("DELETE", "/apix")).to.equal(0);
+    expect(status("DELETE", "/")).to.equal(0);
+    expect(status("GET", "/api")).to.equal(0);
+    expect(one.report().calls).to.equal(4);
+  });
+
+  it("logs with its level, bounded and in one line", () => {
+    const one = bench(
+      tables(`log.info("loaded");
+      export default function () {
+        log.debug("a", 1, { b: [2] }, null, undefined);
+        log.error("\\x1b[31mred\\n" + "x".repeat(5000));
+        for (let at = 0; at < 100; at++) log.warn(at);
+      }`),
+    );
+    one.request();
+    expect(one.logs[0]).to.include({ level: "info", message: "loaded" });
+    expect(one.logs[1]).to.include({ level: "debug", message: 'a 1 {"b":[2]} null undefined' });
+    expect(one.logs[2]?.message).to.match(/^\\u001b\[31mred\\u000ax{100,600}\.\.\.$/);
+    expect(one.logs).to.have.length(21);
+  });
+
+  it("keeps what it logged before it threw, and the error says where", () => {
+    const one = bench(tables(`export default () => {\n  log.info("here");\n  missing();\n}`));
+    expect(one.request().exchange.failure?.message).to.equal(
+      "the rewrite script of a.example.com failed",
+    );
+    const error = "scripts/a.example.com:3:3: ReferenceError: missing is not defined";
+    expect(one.logs.map((each) => each.message)).to.deep.equal(["here", error]);
+    expect(one.report()).to.include({ calls: 1, errors: 1, lastError: error });
+  });
+
+  it("that runs out of time is not tried again when the time was its own", () => {
+    const text = `let times = 0;
+      export default (request) => {
+        times++;
+        if (request.path === "/loop") for (;;);
+        return respond({ body: String(times) });
+      };`;
+    const limits = { memoryMb: 16, callTimeoutMs: 400 };
+    // As if nothing else had the processor meanwhile.
+    const one = bench(tables(text), { limits, processorMs: () => performance.now() });
+    const body = (path: string) => one.request({ path }).exchange.answered?.body;
+    expect(body("/count")).to.equal("1");
+    expect(body("/loop")).to.equal(undefined);
+    expect(body("/count"), "in an isolate that nothing was tried in").to.equal("1");
+    expect(one.report()).to.include({ calls: 3, errors: 1 });
+  });
+
+  it("that runs out of time on a busy machine is tried once more", () => {
+    const text = `let times = 0;
+      export default (request) => {
+        times++;
+        if (request.path === "/loop") for (;;);
+        if (request.path === "/late" && times % 2 === 1) for (;;);
+        return respond({ body: String(times) });
+      };`;
+    // Long enough that a busy machine does not end a call that only counts.
+    const limits = { memoryMb: 16, callTimeoutMs: 400 };
+    // As if something else had the processor meanwhile, and nobody counted it.
+    const one = bench(tables(text), { limits, processorMs: () => 0 });
+    const body = (path: string) => one.request({ path }).exchange.answered?.body;
+    expect(body("/count")).to.equal("1");
+    expect(body("/loop"), "two tries, each of which costs an isolate").to.equal(undefined);
+    expect(body("/count")).to.equal("1");
+    expect(body("/count")).to.equal("2");
+    expect(body("/late"), "the first try had a timer, which spares the isolate").to.equal("4");
+    expect(one.report()).to.include({ calls: 5, errors: 1 });
+  });
+
+  it("that fails again and again for want of time says where it was", () => {
+    const text = `export default () => {
+      for (;;);
+    };`;
+    const limits = { memoryMb: 16, callTimeoutMs: 400 };
+    const one = bench(tables(text), { limits, processorMs: () => performance.now() });
+    for (let at = 0; at < 2; at += 1) one.request();
+    expect(one.report().lastError).to.match(
+      /^scripts\/a\.example\.com:2:\d+: ran longer than 400 ms$/,
+    );
+  });
+
+  it("is loaded once more when that took long because the machine is busy", () => {
+    // Loading may take 400 ms; this one ends in the second try.
+    const text = `while (Date.now() < ${Date.now() + 600}); export default () => deny(403);`;
+    const limits = { memoryMb: 16, callTimeoutMs: 40 };
+    // As if it had hardly had the processor.
+    const one = bench(tables(text), { limits, processorMs: () => 0 });
+    expect(one.request().exchange.status).to.equal(403);
+  });
+
+  it("that does not load answers every request with an error, and is tried again later", () => {
+    let nowMs = 0;
+    const text = `import { late } from "modules/late"; export default () => deny(403);`;
+    const one = bench(tables(text), { now: () => nowMs });
+    expect(bodyOf(one)).to.equal("script_error");
+    expect(one.report().lastError).to.equal(
+      'scripts/a.example.com:1:22: import "modules/late": there is no such key',
+    );
+    expect(bodyOf(one)).to.equal("script_error");
+    one.sandbox.apply(tables(text, { late: "export const late = 1" }));
+    expect(one.request().exchange.status, "at once when the module comes").to.equal(403);
+    nowMs += 10_000;
+    expect(one.request().exchange.status).to.equal(403);
+  });
+});
+
+describe("createSandbox", () => {
+  const benches: Bench[] = [];
+  const bench = (...given: ConstructorParameters<typeof Bench>): Bench => {
+    const made = new Bench(...given);
+    benches.push(made);
+    return made;
+  };
+  afterEach(() => {
+    for (const made of benches.splice(0)) made.sandbox.dispose();
+  });
+
+  it("finds the script of a host, then that of the longest wildcard", () => {
+    const one = bench(
+      tables({
+        "a.b.example.com": `export default () => deny(401)`,
+        "*.b.example.com": `export default () => deny(402)`,
+        "*.example.com": `export default () => deny(403)`,
+      }),
+    );
+    const status = (authority: string) => one.request({ authority }).exchange.status;
+    expect(status("A.b.example.com:80")).to.equal(401);
+    expect(status("x.b.example.com")).to.equal(402);
+    expect(status("x.y.b.example.com")).to.equal(402);
+    expect(status("b.example.com")).to.equal(403);
+    expect(one.sandbox.find("example.com")).to.equal(null);
+    expect(one.sandbox.find("")).to.equal(null);
+  });
+
+  it("keeps isolates and counters of what is the same, and begins anew what changed", () => {
+    const importing = `import { one } from "modules/one"; ${counting}`;
+    const indirect = `import { two } from "modules/two"; ${counting}`;
+    const scripts = {
+      "a.example.com": counting,
+      "b.example.com": importing,
+      "c.example.com": indirect,
+    };
+    const two = `import { one } from "modules/one"; export const two = one + 1;`;
+    const one = bench(tables(scripts, { one: "export const one = 1", two }));
+    const all = () => Object.keys(scripts).map((host) => bodyOf(one, host));
+    expect(all()).to.deep.equal(["1", "1", "1"]);
+    one.sandbox.apply(tables(scripts, { one: "export const one = 1", two }));
+    expect(all(), "the same").to.deep.equal(["2", "2", "2"]);
+    one.sandbox.apply(tables(scripts, { one: "export const one = 2", two, three: "" }));
+    expect(all(), "a module of two of them changed").to.deep.equal(["3", "1", "1"]);
+    const changed = { ...scripts, "a.example.com": `${counting}\n` };
+    one.sandbox.apply(tables(changed, { one: "export const one = 2", two }));
+    expect(all(), "one script changed").to.deep.equal(["1", "2", "2"]);
+    expect(one.report("c.example.com").calls).to.equal(2);
+    one.sandbox.apply(tables({}));
+    expect(one.sandbox.reports()).to.deep.equal([]);
+    expect(one.sandbox.find("a.example.com")).to.equal(null);
+  });
+
+  it("brings changed settings to isolates that live, without making them anew", () => {
+    const text = `let times = 0;
+      export default () => respond({ body: ++times + JSON.stringify(settings) });`;
+    const one = bench(tables(text, {}, { limits: { max: 5, list: [1] } }));
+    expect(bodyOf(one)).to.equal('1{"limits":{"max":5,"list":[1]}}');
+    one.sandbox.apply(tables(text, {}, { limits: { max: 6 }, on: true }));
+    expect(bodyOf(one)).to.equal('2{"limits":{"max":6},"on":true}');
+    one.sandbox.apply(tables(text, {}, {}));
+    expect(bodyOf(one)).to.equal("3{}");
+  });
+
+  it("puts the least recently used isolate away beyond the limit, and keeps its counters", () => {
+    const hosts = ["a", "b", "c"].map((name) => `${name}.example.com`);
+    const limits = { memoryMb: 16, callTimeoutMs: 50, maxIsolates: 2 };
+    const one = bench(tables(Object.fromEntries(hosts.map((host) => [host, counting]))), {
+      limits,
+    });
+    const [a = "", b = "", c = ""] = hosts;
+    expect([a, b, a, c].map((host) => bodyOf(one, host))).to.deep.equal(["1", "1", "2", "1"]);
+    expect(bodyOf(one, a), "used later than b").to.equal("3");
+    expect(bodyOf(one, b), "was put away").to.equal("1");
+    expect(bodyOf(one, c), "made room for b").to.equal("1");
+    expect(one.report(b).calls).to.equal(2);
+  });
+
+  it("puts an isolate away that nobody uses, and leaves one alone that is used", async () => {
+    const [idle, busy] = ["idle.example.com", "busy.example.com"];
+    const one = bench(tables({ [idle]: counting, [busy]: counting }), { idleMs: 200 });
+    expect(bodyOf(one, idle)).to.equal("1");
+    let calls = 0;
+    const { sandbox } = one;
+    if (!(sandbox instanceof IsolateSandbox)) throw new Error("another sandbox");
+    await until("one of two is left", () => {
+      calls += 1;
+      expect(bodyOf(one, busy)).to.equal(String(calls));
+      return sandbox.isolates === 1;
+    });
+    expect(calls).to.be.above(1);
+    expect(bodyOf(one, idle), "begins anew").to.equal("1");
+    expect(one.report(idle).calls).to.equal(2);
+  });
+
+  it("lets an exchange finish with the version that it began with", () => {
+    const rule = (value: string) => `export default () => {};
+      export function onResponse(response) { response.headers.set("x-rule", "${value}"); }`;
+    let nowMs = 0;
+    const one = bench(tables(rule("old")), { now: () => nowMs });
+    const { exchange } = one.request();
+    const before = one.sandbox.find("a.example.com");
+    one.sandbox.apply(tables(rule("new")));
+    exchange.respond(200, []);
+    before?.onResponse(exchange);
+    expect(exchange.responseHeader("x-rule")).to.equal("old");
+    nowMs += 60_000;
+    one.sandbox.apply(tables(rule("newer")));
+    exchange.removeResponseHeader("x-rule");
+    before?.onResponse(exchange);
+    expect(exchange.responseHeader("x-rule"), "long gone").to.equal(undefined);
+  });
+
+  it("makes no isolate before a request asks for one", () => {
+    const scripts: Record<string, string> = {};
+    for (let at = 0; at < 10_000; at += 1) scripts[`h${at}.example.com`] = counting;
+    const before = process.memoryUsage.rss();
+    const one = bench(tables(scripts));
+    expect(one.sandbox.reports()).to.have.length(10_000);
+    expect(process.memoryUsage.rss() - before).to.be.below(200e6);
+    expect(bodyOf(one, "h9999.example.com")).to.equal("1");
+  });
+});
