@@ -1,6 +1,6 @@
 /** The engine with the least handler that forwards: one peer, nothing recorded. Prints its port. */
 import { Peer } from "../../gateway/engine/engine.ts";
-import { createHttp1Engine } from "../../gateway/engine/http1/index.ts";
+import { createHttp1Engine } from "../../gateway/engine/index.ts";
 
 const peer = new Peer("127.0.0.1", Number(process.argv[2]));
 const engine = createHttp1Engine<null>({

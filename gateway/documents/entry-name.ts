@@ -2,7 +2,7 @@
  * The part of a key that follows `hosts/`, `upstreams/`, ...: which names are allowed, and their one
  * spelling. A host has exactly one, lower case without trailing dot.
  */
-import { inAscii, isHost, maxNameLength, normaliseHost } from "../engine/authority.ts";
+import { inAscii, isHost, maxNameLength, normaliseHost } from "../engine/message/authority.ts";
 import type { Kind, SiteNames } from "../model/index.ts";
 import { DocumentError } from "./document-error.ts";
 

@@ -1,7 +1,12 @@
 /** A host document, `hosts/<host>`: which paths of a host go to which upstream. */
 import * as z from "zod";
-import { hasBadEscape, hasEncodedSlash, normalisePath, normalisePrefix } from "../engine/path.ts";
-import { isTrailerName } from "../engine/trailer.ts";
+import {
+  hasBadEscape,
+  hasEncodedSlash,
+  normalisePath,
+  normalisePrefix,
+} from "../engine/message/path.ts";
+import { isTrailerName } from "../engine/message/trailer.ts";
 import { type HostDocument, type PathRule, parseServiceName, type Share } from "../model/index.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";

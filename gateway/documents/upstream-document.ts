@@ -1,7 +1,7 @@
 /** An upstream document, `upstreams/<name>`: fixed servers in Slardar's format, or a service. */
 import { isIP } from "node:net";
 import * as z from "zod";
-import { isHost } from "../engine/authority.ts";
+import { isHost } from "../engine/message/authority.ts";
 import {
   type IgnoredField,
   type Level,

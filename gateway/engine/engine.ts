@@ -1,7 +1,7 @@
 /**
  * The contract between an HTTP engine and the gateway that uses it. An engine owns the sockets and
  * calls a `Handler` at the phases of a request's life; it knows nothing of Consul, routing or
- * scripts. `http1/` is the gateway's own engine.
+ * scripts. The door of the gateway's own engine is `index.ts`.
  */
 import type { AddressInfo, ListenOptions } from "node:net";
 

@@ -2,7 +2,7 @@
  * What is kept by host, where a key may be `*.domain`: the host's own entry, and those of the wildcards that
  * cover it. One pass over a host meets all of its suffixes without making a string of any.
  */
-import { maxNameLength } from "../engine/authority.ts";
+import { maxNameLength } from "../engine/message/authority.ts";
 
 const dot = 0x2e;
 

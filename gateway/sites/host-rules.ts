@@ -1,5 +1,5 @@
 /** A host document ready for requests: which rule covers a path, and which share of it gets a request. */
-import { comparablePath, hasPrefix, normalisePrefix } from "../engine/path.ts";
+import { comparablePath, hasPrefix, normalisePrefix } from "../engine/message/path.ts";
 import type { HostDocument, PathRule } from "../model/index.ts";
 
 export interface Rule {

@@ -1,7 +1,7 @@
 import { getHeapStatistics } from "node:v8";
 import { expect } from "chai";
 import { PeerBook, type Upstream } from "../balancing/index.ts";
-import { normalisePath } from "../engine/path.ts";
+import { normalisePath } from "../engine/message/path.ts";
 import { hashFromEnd } from "../model/host-index.ts";
 import type {
   Change,

@@ -1,7 +1,7 @@
 /** The engine that a worker serves with, by its name in the settings. */
 import { createRequire } from "node:module";
 import type { Engine, EngineOptions } from "../engine/engine.ts";
-import { createHttp1Engine } from "../engine/http1/index.ts";
+import { createHttp1Engine } from "../engine/index.ts";
 import type { WorkerSettings } from "../model/index.ts";
 
 const load = createRequire(import.meta.url);

@@ -6,7 +6,7 @@ import { openClient, requestBytes } from "../../test/support/http.ts";
 import { PeerBook } from "../balancing/index.ts";
 import { parseUpstreamDocument } from "../documents/index.ts";
 import type { FailureCode, Handler, TryLimits } from "../engine/engine.ts";
-import { createHttp1Engine } from "../engine/http1/index.ts";
+import { createHttp1Engine } from "../engine/index.ts";
 import { emptyTables } from "../model/index.ts";
 import { createSandbox, defaultSandboxLimits } from "../sandbox/index.ts";
 import { Router } from "../sites/index.ts";

@@ -3,8 +3,8 @@
  * The engine calls it; docs/life-of-a-request.md shows the phases under the same names.
  */
 import type { Upstream } from "../balancing/index.ts";
-import { encodedSlash } from "../engine/answers.ts";
 import type { Exchange, Handler, Peer, PeerFailure } from "../engine/engine.ts";
+import { encodedSlash } from "../engine/message/answers.ts";
 import type { Exposure } from "../model/index.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/logger.ts";

@@ -11,7 +11,7 @@ import {
   type Handler,
   Peer,
 } from "../../gateway/engine/engine.ts";
-import { createHttp1Engine } from "../../gateway/engine/http1/index.ts";
+import { createHttp1Engine } from "../../gateway/engine/index.ts";
 import { createReferenceEngine } from "../../gateway/engine/reference/index.ts";
 import { MessageReader, statusOf } from "../support/message.ts";
 import { type Asked, askedOf } from "./asked.ts";

@@ -4,13 +4,17 @@
  */
 import type { IncomingMessage } from "node:http";
 import { expect } from "chai";
-import { ChunkedDecoder } from "../../gateway/engine/chunked.ts";
 import { defaultLimits } from "../../gateway/engine/engine.ts";
-import { RequestHead } from "../../gateway/engine/http1/request-head.ts";
-import { ResponseHead } from "../../gateway/engine/http1/response-head.ts";
+import { ChunkedDecoder } from "../../gateway/engine/message/chunked.ts";
+import { RequestHead } from "../../gateway/engine/message/request-head.ts";
+import { ResponseHead } from "../../gateway/engine/message/response-head.ts";
+import {
+  answerTrailer,
+  oddTrailerNames,
+  requestTrailer,
+} from "../../gateway/engine/message/trailer.ts";
 import { HeaderList } from "../../gateway/engine/reference/header-list.ts";
 import { planRequest } from "../../gateway/engine/reference/request-plan.ts";
-import { answerTrailer, oddTrailerNames, requestTrailer } from "../../gateway/engine/trailer.ts";
 import { growthOf, mostGrowth } from "../support/cost.ts";
 
 const limits = {

@@ -3,7 +3,7 @@
  * it says the same.
  */
 import { expect } from "chai";
-import { ChunkedDecoder } from "../../gateway/engine/chunked.ts";
+import { ChunkedDecoder } from "../../gateway/engine/message/chunked.ts";
 import { fromEnvironment, seedOf } from "../support/effort.ts";
 import { mutated, pick } from "../support/mutation.ts";
 import { cuts, seeded } from "../support/random.ts";

@@ -4,8 +4,8 @@
  */
 import { expect } from "chai";
 import { defaultLimits } from "../../gateway/engine/engine.ts";
-import { RequestHead } from "../../gateway/engine/http1/request-head.ts";
-import { ResponseHead } from "../../gateway/engine/http1/response-head.ts";
+import { RequestHead } from "../../gateway/engine/message/request-head.ts";
+import { ResponseHead } from "../../gateway/engine/message/response-head.ts";
 import { fromEnvironment, seedOf } from "../support/effort.ts";
 import { mutated, pick } from "../support/mutation.ts";
 import { seeded } from "../support/random.ts";

@@ -12,7 +12,7 @@ import type {
   Peer,
   PeerFailure,
 } from "../../gateway/engine/engine.ts";
-import { createHttp1Engine } from "../../gateway/engine/http1/index.ts";
+import { createHttp1Engine } from "../../gateway/engine/index.ts";
 import { until } from "./conditions.ts";
 
 /** What the test handler keeps for a request. */

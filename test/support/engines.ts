@@ -3,7 +3,7 @@
  * engine does otherwise is named in a table, and seen to be so.
  */
 import type { Engine, EngineOptions } from "../../gateway/engine/engine.ts";
-import { createHttp1Engine } from "../../gateway/engine/http1/index.ts";
+import { createHttp1Engine } from "../../gateway/engine/index.ts";
 import { createReferenceEngine } from "../../gateway/engine/reference/index.ts";
 import { differences } from "../engine/differences.ts";
 import type { TestContext } from "./engine.ts";

@@ -2,16 +2,17 @@
  * An exchange's answer on its way to the client, be it the origin's or the gateway's own: its heads, the
  * framing of its body, its end, or the upgrade that takes its place. Tries that bring none are not seen here.
  */
-import { answerFields, contentOf, statusLine } from "../answers.ts";
-import type { ChunkSink } from "../chunked.ts";
+
+import type { ClientConnection } from "../downstream/http1/client-connection.ts";
 import type { Answer } from "../engine.ts";
-import { answerTrailer } from "../trailer.ts";
-import type { ClientConnection } from "./client-connection.ts";
+import type { Http1Engine } from "../http-engine.ts";
+import { answerFields, contentOf, statusLine } from "../message/answers.ts";
+import type { ChunkSink } from "../message/chunked.ts";
+import type { ResponseHead } from "../message/response-head.ts";
+import { answerTrailer } from "../message/trailer.ts";
+import type { PeerConnection } from "../upstream/http1/peer-connection.ts";
 import type { Http1Exchange } from "./exchange.ts";
-import type { Http1Engine } from "./http1.ts";
 import { connectionLine, framingLine } from "./outgoing-heads.ts";
-import type { PeerConnection } from "./peer-connection.ts";
-import type { ResponseHead } from "./response-head.ts";
 import { Tunnel } from "./tunnel.ts";
 
 export class ClientAnswer<C> {

@@ -3,16 +3,17 @@
  * has one, used again for each of its requests. The way to a peer is in `peer-request.ts`, the way back in
  * `client-answer.ts`.
  */
-import { errorAnswer } from "../answers.ts";
+
+import type { ClientConnection } from "../downstream/http1/client-connection.ts";
 import type { Answer, Exchange, TryLimits } from "../engine.ts";
-import { answerAsLastRecipient } from "../last-recipient.ts";
+import { answerAsLastRecipient } from "../exchange/last-recipient.ts";
+import type { Http1Engine } from "../http-engine.ts";
+import { errorAnswer } from "../message/answers.ts";
+import type { RequestHead } from "../message/request-head.ts";
+import { RequestTarget } from "../message/request-target.ts";
 import type { Peer } from "../peer.ts";
-import { RequestTarget } from "../request-target.ts";
 import { ClientAnswer } from "./client-answer.ts";
-import type { ClientConnection } from "./client-connection.ts";
-import type { Http1Engine } from "./http1.ts";
 import { PeerRequest } from "./peer-request.ts";
-import type { RequestHead } from "./request-head.ts";
 import type { Tunnel } from "./tunnel.ts";
 
 /**

@@ -2,10 +2,10 @@
  * The heads that the engine writes: to a peer, and to a client. Always canonical: framing, hop-by-hop
  * and forwarding fields are the engine's own words, everything else is what came in.
  */
-import { forwardedLines, plainStory } from "../forwarding.ts";
-import { announcedTrailers } from "../trailer.ts";
-import type { RequestHead } from "./request-head.ts";
-import type { ResponseHead } from "./response-head.ts";
+import { forwardedLines, plainStory } from "../message/forwarding.ts";
+import type { RequestHead } from "../message/request-head.ts";
+import type { ResponseHead } from "../message/response-head.ts";
+import { announcedTrailers } from "../message/trailer.ts";
 
 /** What a client connection vouches for in each of its requests. */
 export interface ClientOrigin {

@@ -2,6 +2,8 @@
  * An exchange's request on its way to a peer: the tries, the connection of the current one or the wait
  * for it, the body that is held for another, and what a failure leads to. What comes back is not seen here.
  */
+
+import type { ClientConnection } from "../downstream/http1/client-connection.ts";
 import type { PeerFailure } from "../engine.ts";
 import {
   idempotent,
@@ -10,16 +12,15 @@ import {
   outcomeOf,
   type Unanswered,
   wasNeverSent,
-} from "../failures.ts";
+} from "../exchange/failures.ts";
+import { HeldBody } from "../exchange/held-body.ts";
+import type { Http1Engine } from "../http-engine.ts";
+import { requestTrailer } from "../message/trailer.ts";
 import type { Peer } from "../peer.ts";
-import { requestTrailer } from "../trailer.ts";
-import type { ClientConnection } from "./client-connection.ts";
+import type { PeerConnection } from "../upstream/http1/peer-connection.ts";
+import { poolOf } from "../upstream/pool.ts";
 import type { Http1Exchange } from "./exchange.ts";
-import { HeldBody } from "./held-body.ts";
-import type { Http1Engine } from "./http1.ts";
 import { requestText } from "./outgoing-heads.ts";
-import type { PeerConnection } from "./peer-connection.ts";
-import { poolOf } from "./pool.ts";
 
 export class PeerRequest<C> {
   /** The peer of the current try; `null` before the first. */

@@ -2,8 +2,8 @@
  * An upgraded connection: bytes both ways, held back where one side is slower than the other. The
  * exchange counts them and ends with it; the deadline is the client connection's.
  */
-import type { ClientConnection } from "./client-connection.ts";
-import type { PeerConnection } from "./peer-connection.ts";
+import type { ClientConnection } from "../downstream/http1/client-connection.ts";
+import type { PeerConnection } from "../upstream/http1/peer-connection.ts";
 
 /** Body bytes of an exchange, as its record has them. */
 interface Count {

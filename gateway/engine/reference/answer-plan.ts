@@ -1,6 +1,6 @@
 /** What an origin's answer that `node:http` has read says, and whether the contract lets it pass. */
 import type { IncomingMessage } from "node:http";
-import { isOffered } from "../grammar.ts";
+import { isOffered } from "../message/grammar.ts";
 import { HeaderList } from "./header-list.ts";
 
 export class AnswerPlan {

@@ -4,9 +4,9 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { answerFields, contentOf } from "../answers.ts";
 import type { Answer } from "../engine.ts";
-import { answerTrailer } from "../trailer.ts";
+import { answerFields, contentOf } from "../message/answers.ts";
+import { answerTrailer } from "../message/trailer.ts";
 import { AnswerPlan } from "./answer-plan.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { ReferenceExchange } from "./exchange.ts";

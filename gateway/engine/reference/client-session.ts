@@ -4,9 +4,9 @@
  */
 import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { refusalText } from "../answers.ts";
-import type { TrustedProxy } from "../forwarding.ts";
-import type { Refusal } from "../grammar.ts";
+import { refusalText } from "../message/answers.ts";
+import type { TrustedProxy } from "../message/forwarding.ts";
+import type { Refusal } from "../message/grammar.ts";
 import { BytesAhead } from "./bytes-ahead.ts";
 import { ReferenceExchange } from "./exchange.ts";
 import { parserRefusal } from "./parser-refusal.ts";

@@ -3,11 +3,11 @@
  * objects of `node:http`. The way to a peer is in `peer-request.ts`, the way back in `client-answer.ts`.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { errorAnswer } from "../answers.ts";
 import type { Answer, Exchange, TryLimits } from "../engine.ts";
-import { answerAsLastRecipient } from "../last-recipient.ts";
+import { answerAsLastRecipient } from "../exchange/last-recipient.ts";
+import { errorAnswer } from "../message/answers.ts";
+import { RequestTarget } from "../message/request-target.ts";
 import type { Peer } from "../peer.ts";
-import { RequestTarget } from "../request-target.ts";
 import { ClientAnswer } from "./client-answer.ts";
 import type { ClientSession } from "./client-session.ts";
 import { ExchangeDeadlines } from "./exchange-deadlines.ts";

@@ -7,7 +7,7 @@ import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { createProxyServer, type ProxyServer } from "http-proxy-3";
 import type { EngineLimits, PeerFailure } from "../engine.ts";
-import { connectFailure } from "../failures.ts";
+import { connectFailure } from "../exchange/failures.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerPool } from "./peer-pool.ts";
 

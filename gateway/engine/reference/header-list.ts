@@ -2,8 +2,8 @@
  * The header lines of a head as `node:http` gives them (`rawHeaders`), with the changes that are to be
  * made on the way on.
  */
-import { isConnectionOption, isRemovable, requestOwned, responseOwned } from "../fields.ts";
-import { isFieldValue, isToken, listElements } from "../grammar.ts";
+import { isConnectionOption, isRemovable, requestOwned, responseOwned } from "../message/fields.ts";
+import { isFieldValue, isToken, listElements } from "../message/grammar.ts";
 
 /** Owned fields that are passed on all the same: the gateway adds to the first, the second is the origin's. */
 const passedOn = { request: new Set(["via"]), response: new Set(["trailer"]) } as const;

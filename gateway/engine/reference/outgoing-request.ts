@@ -1,9 +1,9 @@
 /** What is sent to a peer for a client's request: the target, every header line, and how the body is framed. */
 import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
-import { forwardedLines, plainStory } from "../forwarding.ts";
-import type { RequestTarget } from "../request-target.ts";
-import { announcedTrailers } from "../trailer.ts";
+import { forwardedLines, plainStory } from "../message/forwarding.ts";
+import type { RequestTarget } from "../message/request-target.ts";
+import { announcedTrailers } from "../message/trailer.ts";
 import type { Outgoing } from "./forwarder.ts";
 import type { RequestPlan } from "./request-plan.ts";
 

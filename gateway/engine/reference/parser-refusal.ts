@@ -1,5 +1,5 @@
 /** What an error of `node:http`'s parser is called in the contract's words. */
-import { type Refusal, refuse } from "../grammar.ts";
+import { type Refusal, refuse } from "../message/grammar.ts";
 
 /** `null`: the connection failed, or ended in the middle of a head; there is nobody to answer. */
 export function parserRefusal(error: Error & { readonly code?: string }): Refusal | null {

@@ -11,10 +11,10 @@ import {
   outcomeOf,
   type Unanswered,
   wasNeverSent,
-} from "../failures.ts";
+} from "../exchange/failures.ts";
+import type { RequestTarget } from "../message/request-target.ts";
+import { oddTrailerNames, requestTrailer } from "../message/trailer.ts";
 import type { Peer } from "../peer.ts";
-import type { RequestTarget } from "../request-target.ts";
-import { oddTrailerNames, requestTrailer } from "../trailer.ts";
 import type { ClientSession } from "./client-session.ts";
 import type { ReferenceExchange } from "./exchange.ts";
 import type { ExchangeDeadlines } from "./exchange-deadlines.ts";

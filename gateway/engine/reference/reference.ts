@@ -4,7 +4,6 @@
  */
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import type { AddressInfo, ListenOptions, Socket } from "node:net";
-import { Acceptor } from "../acceptor.ts";
 import {
   defaultLimits,
   type Engine,
@@ -16,10 +15,11 @@ import {
   type Inherited,
   type Reopened,
 } from "../engine.ts";
-import { plainAddress } from "../forwarding.ts";
+import { Acceptor } from "../listening/acceptor.ts";
+import { plainAddress } from "../message/forwarding.ts";
+import { connectRefusal } from "../message/request-line.ts";
 import type { Peer } from "../peer.ts";
-import { connectTo } from "../peer-socket.ts";
-import { connectRefusal } from "../request-line.ts";
+import { connectTo } from "../upstream/peer-socket.ts";
 import { ClientSession } from "./client-session.ts";
 import { Forwarder } from "./forwarder.ts";
 import { PeerPool, type Waiter } from "./peer-pool.ts";

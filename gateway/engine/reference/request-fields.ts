@@ -2,9 +2,15 @@
  * The header lines of a request, as `node:http` gives them, without those that nobody is to see: odd names,
  * and what anyone but a trusted proxy says of who is in front of the gateway.
  */
-import { isNamePassedOn, type NameRules } from "../field-names.ts";
-import { forwardingKind } from "../fields.ts";
-import { isSameStory, type Said, type Story, storyOf, type TrustedProxy } from "../forwarding.ts";
+import { isNamePassedOn, type NameRules } from "../message/field-names.ts";
+import { forwardingKind } from "../message/fields.ts";
+import {
+  isSameStory,
+  type Said,
+  type Story,
+  storyOf,
+  type TrustedProxy,
+} from "../message/forwarding.ts";
 
 export interface RequestFields {
   /** As `node:http`'s `rawHeaders`. */

@@ -3,13 +3,13 @@
  * go beyond its parser's. Written apart from `http1/`'s own reading, so that the two can be compared.
  */
 import type { IncomingMessage } from "node:http";
-import { isAuthority } from "../authority.ts";
 import type { EngineLimits } from "../engine.ts";
-import { refusedUpgrades } from "../fields.ts";
-import type { Story, TrustedProxy } from "../forwarding.ts";
-import { listElements, type Refusal, refuse } from "../grammar.ts";
-import { checkEscapes } from "../path.ts";
-import { tooManyOptions } from "../request-line.ts";
+import { isAuthority } from "../message/authority.ts";
+import { refusedUpgrades } from "../message/fields.ts";
+import type { Story, TrustedProxy } from "../message/forwarding.ts";
+import { listElements, type Refusal, refuse } from "../message/grammar.ts";
+import { checkEscapes } from "../message/path.ts";
+import { tooManyOptions } from "../message/request-line.ts";
 import { HeaderList } from "./header-list.ts";
 import { requestFields } from "./request-fields.ts";
 

@@ -2,9 +2,9 @@
  * Watches a client's bytes before `node:http` reads them, for what its parser takes and the contract does
  * not: blanks and line ends where none belong, and versions of other protocols.
  */
-import { ChunkedDecoder } from "../chunked.ts";
-import { explainRequestLine, type Refusal, refuse } from "../grammar.ts";
-import { refuseLine } from "../request-line.ts";
+import { ChunkedDecoder } from "../message/chunked.ts";
+import { explainRequestLine, type Refusal, refuse } from "../message/grammar.ts";
+import { refuseLine } from "../message/request-line.ts";
 
 const headEnd = "\r\n\r\n";
 const headMethod = "HEAD ";

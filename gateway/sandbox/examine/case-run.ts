@@ -3,9 +3,9 @@
  * of each request with what the case expects. Takes no part in traffic.
  */
 import type ivm from "isolated-vm";
-import { encodedSlash, errorAnswer } from "../../engine/answers.ts";
 import type { Answer } from "../../engine/engine.ts";
-import { RequestTarget as Target } from "../../engine/request-target.ts";
+import { encodedSlash, errorAnswer } from "../../engine/message/answers.ts";
+import { RequestTarget as Target } from "../../engine/message/request-target.ts";
 import type { Border, Json } from "../../model/index.ts";
 import { wallFactor } from "../limits.ts";
 import { explain, faultAt, isTimeout, printable, ScriptError } from "../run/faults.ts";

@@ -2,8 +2,8 @@
  * The cases of a script's `export const tests`: their format, read from data that a script made, with
  * one clear error for what is wrong. Runs none of them.
  */
-import { inAscii, isAuthority, normaliseHost } from "../../engine/authority.ts";
-import { isPath } from "../../engine/grammar.ts";
+import { inAscii, isAuthority, normaliseHost } from "../../engine/message/authority.ts";
+import { isPath } from "../../engine/message/grammar.ts";
 import type { Json } from "../../model/index.ts";
 import { fields } from "../run/declared.ts";
 

@@ -3,7 +3,7 @@
  * each. For the process that examines sources; nothing of it reaches a client or an origin.
  */
 import type { Answer } from "../../engine/engine.ts";
-import { RequestTarget as Target } from "../../engine/request-target.ts";
+import { RequestTarget as Target } from "../../engine/message/request-target.ts";
 import type { Border, FailedRequest } from "../../model/index.ts";
 import type { Loaded } from "../run/loading.ts";
 import { matchesExchange } from "../run/match.ts";

@@ -1,7 +1,7 @@
 /** A script's `export const match`: which requests it wants. Decided without entering the isolate. */
 import type { Exchange } from "../../engine/engine.ts";
-import { isPath } from "../../engine/grammar.ts";
-import { comparablePath, hasPrefix, normalisePrefix } from "../../engine/path.ts";
+import { isPath } from "../../engine/message/grammar.ts";
+import { comparablePath, hasPrefix, normalisePrefix } from "../../engine/message/path.ts";
 
 export interface Match {
   /** Upper case, and stand for any case; `null`: every method. */

@@ -7,9 +7,9 @@
  * the end.
  */
 
-import { inAscii, isAuthority, normaliseHost } from "../../engine/authority.ts";
 import type { Answer, Exchange } from "../../engine/engine.ts";
-import { isPath } from "../../engine/grammar.ts";
+import { inAscii, isAuthority, normaliseHost } from "../../engine/message/authority.ts";
+import { isPath } from "../../engine/message/grammar.ts";
 import type { Border, TenantKind } from "../../model/index.ts";
 import { isRemovableHeader, isVouchedHeader, outputLimits } from "../limits.ts";
 import type { Steering } from "../sandbox.ts";

@@ -1,6 +1,7 @@
 /** OPTIONS and TRACE, which a client may have answered by a proxy on the way (RFC 9110 section 7.6.2). */
-import { allowedMethods } from "./answers.ts";
-import type { Answer, Exchange } from "./engine.ts";
+
+import type { Answer, Exchange } from "../engine.ts";
+import { allowedMethods } from "../message/answers.ts";
 
 /**
  * The answer of the gateway's own when `Max-Forwards` says that the request goes no further; `null` when

@@ -2,10 +2,15 @@
  * Finds request heads in a client's bytes, however they are cut. Keeps what has not been read yet;
  * refuses at once what can no longer become a head.
  */
-import type { EngineLimits } from "../engine.ts";
-import { explainRequestLines, hasBareLineEnd, type Refusal, refuse } from "../grammar.ts";
-import { refuseLine } from "../request-line.ts";
-import type { RequestHead } from "./request-head.ts";
+import type { EngineLimits } from "../../engine.ts";
+import {
+  explainRequestLines,
+  hasBareLineEnd,
+  type Refusal,
+  refuse,
+} from "../../message/grammar.ts";
+import type { RequestHead } from "../../message/request-head.ts";
+import { refuseLine } from "../../message/request-line.ts";
 
 const headEnd = "\r\n\r\n";
 const headMethod = "HEAD ";

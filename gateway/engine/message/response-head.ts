@@ -1,7 +1,7 @@
 /** Reads the head of an origin's answer and finds out how its body is framed (RFC 9112 section 6.3). */
 
-import { fieldValue, isNamed, listElements, responseHead } from "../grammar.ts";
 import { FieldLines } from "./field-lines.ts";
+import { fieldValue, isNamed, listElements, responseHead } from "./grammar.ts";
 
 const digits = /^[0-9]{1,15}$/;
 

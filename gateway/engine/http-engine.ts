@@ -3,7 +3,7 @@
  * connection is in `client-connection.ts` and `peer-connection.ts`; between the two stands `exchange.ts`.
  */
 import type { AddressInfo, ListenOptions, Socket } from "node:net";
-import { Acceptor } from "../acceptor.ts";
+import { ClientConnection } from "./downstream/http1/client-connection.ts";
 import {
   defaultLimits,
   type Engine,
@@ -14,13 +14,13 @@ import {
   type Handler,
   type Inherited,
   type Reopened,
-} from "../engine.ts";
-import { plainAddress } from "../forwarding.ts";
-import type { Refusal } from "../grammar.ts";
-import type { Peer } from "../peer.ts";
-import { ClientConnection } from "./client-connection.ts";
-import type { PeerConnection } from "./peer-connection.ts";
-import { type Pool, poolOf } from "./pool.ts";
+} from "./engine.ts";
+import { Acceptor } from "./listening/acceptor.ts";
+import { plainAddress } from "./message/forwarding.ts";
+import type { Refusal } from "./message/grammar.ts";
+import type { Peer } from "./peer.ts";
+import type { PeerConnection } from "./upstream/http1/peer-connection.ts";
+import { type Pool, poolOf } from "./upstream/pool.ts";
 
 /** How often deadlines are looked at; also the grain of `clock`. */
 const sweepMs = 100;

@@ -4,12 +4,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
-import { engineKinds } from "../../test/support/engines.ts";
-import { openClient, type RawClient, requestBytes, until } from "../../test/support/http.ts";
-import { connectFailure } from "./failures.ts";
-import type { FromExhausted, ToExhausted } from "./fixtures/exhausted-process.ts";
+import { engineKinds } from "../../../test/support/engines.ts";
+import { openClient, type RawClient, requestBytes, until } from "../../../test/support/http.ts";
+import { connectFailure } from "../exchange/failures.ts";
+import type { FromExhausted, ToExhausted } from "../fixtures/exhausted-process.ts";
 
-const entry = join(import.meta.dirname, "fixtures", "exhausted-process.ts");
+const entry = join(import.meta.dirname, "..", "fixtures", "exhausted-process.ts");
 
 describe("what the gateway itself lacks", () => {
   for (const kind of engineKinds()) {

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { BoundSocket, connect } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
+import type { Accepted } from "../fixtures/accepting-process.ts";
 import { Acceptor } from "./acceptor.ts";
-import type { Accepted } from "./fixtures/accepting-process.ts";
 
-const entry = join(import.meta.dirname, "fixtures", "accepting-process.ts");
+const entry = join(import.meta.dirname, "..", "fixtures", "accepting-process.ts");
 const clients = 40;
 /** The first that is not one of the usual three or the channel. */
 const firstDescriptor = 4;

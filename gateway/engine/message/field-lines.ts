@@ -2,8 +2,8 @@
  * The field lines of a head as they stand in it: which are to be left out on the way on, which are
  * changed. Everything else is copied in runs, never line by line.
  */
-import { isConnectionOption, isRemovable, requestOwned, responseOwned } from "../fields.ts";
-import { fieldValue, isFieldValue, isNamed, isToken, listElements } from "../grammar.ts";
+import { isConnectionOption, isRemovable, requestOwned, responseOwned } from "./fields.ts";
+import { fieldValue, isFieldValue, isNamed, isToken, listElements } from "./grammar.ts";
 
 /** Up to here the lines are walked once for each edit; beyond it a client could make that costly. */
 const fewEdits = 8;

@@ -3,17 +3,17 @@
  * exchange what arrives; which exchange that is, and what becomes of failures, is not decided here.
  */
 import type { Socket } from "node:net";
-import { ChunkedDecoder } from "../chunked.ts";
-import type { PeerFailure } from "../engine.ts";
-import { connectFailure } from "../failures.ts";
-import { isOffered } from "../grammar.ts";
-import type { Peer } from "../peer.ts";
+import type { PeerFailure } from "../../engine.ts";
+import { connectFailure } from "../../exchange/failures.ts";
+import type { Http1Engine } from "../../http-engine.ts";
+import type { Http1Exchange } from "../../http1/exchange.ts";
+import { Reading } from "../../listening/reading.ts";
+import { ChunkedDecoder } from "../../message/chunked.ts";
+import { isOffered } from "../../message/grammar.ts";
+import { ResponseHead } from "../../message/response-head.ts";
+import type { Peer } from "../../peer.ts";
 import { connectTo } from "../peer-socket.ts";
-import type { Http1Exchange } from "./exchange.ts";
-import type { Http1Engine } from "./http1.ts";
-import type { Pool } from "./pool.ts";
-import { Reading } from "./reading.ts";
-import { ResponseHead } from "./response-head.ts";
+import type { Pool } from "../pool.ts";
 
 /** Up to here a chunk is decoded whole, and a small answer or request is passed on as one string. */
 const wholeTextBytes = 8_192;

@@ -2,11 +2,13 @@
  * Reads a request head: checks all of its grammar at once, then looks at those lines only that decide
  * on framing, routing and the connection. What two parsers could read in two ways is refused.
  */
-import { isAuthority } from "../authority.ts";
+
 import type { EngineLimits } from "../engine.ts";
-import { withoutOddNames } from "../field-names.ts";
-import { type ForwardingKind, forwardingKind, refusedUpgrades } from "../fields.ts";
-import { isSameStory, type Said, type Story, storyOf, type TrustedProxy } from "../forwarding.ts";
+import { isAuthority } from "./authority.ts";
+import { FieldLines } from "./field-lines.ts";
+import { withoutOddNames } from "./field-names.ts";
+import { type ForwardingKind, forwardingKind, refusedUpgrades } from "./fields.ts";
+import { isSameStory, type Said, type Story, storyOf, type TrustedProxy } from "./forwarding.ts";
 import {
   explainRequestHead,
   fieldValue,
@@ -16,10 +18,9 @@ import {
   type Refusal,
   refuse,
   requestHead,
-} from "../grammar.ts";
-import { checkEscapes } from "../path.ts";
-import { absoluteForm, connectRefusal, tooManyOptions } from "../request-line.ts";
-import { FieldLines } from "./field-lines.ts";
+} from "./grammar.ts";
+import { checkEscapes } from "./path.ts";
+import { absoluteForm, connectRefusal, tooManyOptions } from "./request-line.ts";
 
 const digits = /^[0-9]{1,15}$/;
 const codings = /^[a-z]+(?:[\t ]*,[\t ]*[a-z]+)*$/i;

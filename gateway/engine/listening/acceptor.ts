@@ -9,7 +9,7 @@ import {
   type Server,
   type Socket,
 } from "node:net";
-import type { Descriptors, Inherited, Reopened } from "./engine.ts";
+import type { Descriptors, Inherited, Reopened } from "../engine.ts";
 
 export interface AcceptorOptions {
   /** `listener`: the number that `listen` was given. */

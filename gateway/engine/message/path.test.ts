@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { growthOf, mostGrowth } from "../../test/support/cost.ts";
+import { growthOf, mostGrowth } from "../../../test/support/cost.ts";
 import {
   comparablePath,
   hasBadEscape,

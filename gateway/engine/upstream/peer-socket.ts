@@ -1,6 +1,6 @@
 /** Connections to peers. Both engines make theirs here, so that both refuse the same places. */
 import { connect, type Socket } from "node:net";
-import type { Peer } from "./peer.ts";
+import type { Peer } from "../peer.ts";
 
 /**
  * Begins to connect. A connection that reached a place which `forbids` names is destroyed with an error before

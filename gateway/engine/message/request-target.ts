@@ -2,8 +2,9 @@
  * What a request asks for: authority, path and query, as the client wrote them or as the handler sets
  * them. Does not read them out of a head.
  */
+
+import type { ForwardedPath } from "../engine.ts";
 import { isAuthority, normaliseHost } from "./authority.ts";
-import type { ForwardedPath } from "./engine.ts";
 import { isPath, isQuery } from "./grammar.ts";
 import { hasEncodedSlash, isSuspicious, normalisePath } from "./path.ts";
 

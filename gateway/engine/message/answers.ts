@@ -1,5 +1,5 @@
 /** The heads and bodies of answers that the gateway gives by itself. */
-import type { Answer } from "./engine.ts";
+import type { Answer } from "../engine.ts";
 import { isFieldValue, isToken, type Refusal } from "./grammar.ts";
 import { reasonPhrase } from "./reason-phrases.ts";
 

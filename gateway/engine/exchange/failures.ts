@@ -1,6 +1,6 @@
 /** What a failed try means: whether it may be repeated, and what the client is told of it. */
-import type { EngineLimits, PeerFailure, TryLimits } from "./engine.ts";
-import type { Refusal } from "./grammar.ts";
+import type { EngineLimits, PeerFailure, TryLimits } from "../engine.ts";
+import type { Refusal } from "../message/grammar.ts";
 
 /**
  * Peers that one request is tried on at most, whatever fails: nothing is sent by a connection that is refused,

@@ -3,10 +3,10 @@
  * its own on the way: it takes whichever is there first, one that another request is done with or a new one.
  */
 import type { PeerFailure } from "../engine.ts";
+import type { Http1Engine } from "../http-engine.ts";
+import type { Http1Exchange } from "../http1/exchange.ts";
 import type { Peer } from "../peer.ts";
-import type { Http1Exchange } from "./exchange.ts";
-import type { Http1Engine } from "./http1.ts";
-import { PeerConnection } from "./peer-connection.ts";
+import { PeerConnection } from "./http1/peer-connection.ts";
 
 interface Waiting<C> {
   readonly exchange: Http1Exchange<C>;

@@ -3,15 +3,15 @@
  * the exchange, and writes what the exchange answers. A request is read when the one before is over.
  */
 import type { Socket } from "node:net";
-import { refusalText } from "../answers.ts";
-import { ChunkedDecoder, type ChunkSink } from "../chunked.ts";
-import type { Refusal } from "../grammar.ts";
-import { oddTrailerNames } from "../trailer.ts";
-import { Http1Exchange } from "./exchange.ts";
-import type { Http1Engine } from "./http1.ts";
-import type { ClientOrigin } from "./outgoing-heads.ts";
-import { Reading } from "./reading.ts";
-import { RequestHead } from "./request-head.ts";
+import type { Http1Engine } from "../../http-engine.ts";
+import { Http1Exchange } from "../../http1/exchange.ts";
+import type { ClientOrigin } from "../../http1/outgoing-heads.ts";
+import { Reading } from "../../listening/reading.ts";
+import { refusalText } from "../../message/answers.ts";
+import { ChunkedDecoder, type ChunkSink } from "../../message/chunked.ts";
+import type { Refusal } from "../../message/grammar.ts";
+import { RequestHead } from "../../message/request-head.ts";
+import { oddTrailerNames } from "../../message/trailer.ts";
 import { RequestReader } from "./request-reader.ts";
 
 /** A client may send ahead this much of its next requests; then it is not read until its turn. */
