@@ -4,20 +4,20 @@
  */
 import type Logger from "bunyan";
 import type Consul from "consul";
-import { agentOf } from "./agent.ts";
-import { Containers } from "./containers.ts";
-import { Docker, type DockerConnection } from "./docker.ts";
-import { Follower } from "./follower.ts";
+import { agentOf } from "./agent/agent.ts";
+import { Registrations } from "./agent/registrations.ts";
+import { Containers } from "./docker/containers.ts";
+import { Docker, type DockerConnection } from "./docker/docker.ts";
+import { Follower } from "./docker/follower.ts";
 import type { RegistratorOptions } from "./options.ts";
-import { Registrations } from "./registrations.ts";
 
-export { DockerUnreachableError } from "./docker.ts";
 export {
   type DockerAddress,
   DockerAddressError,
   defaultDockerAddress,
   dockerAddress,
-} from "./docker-address.ts";
+} from "./docker/address.ts";
+export { DockerUnreachableError } from "./docker/docker.ts";
 export {
   parseRegistratorOptions,
   type RegistratorFlag,

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { DockerAddressError, dockerAddress } from "./docker-address.ts";
+import { DockerAddressError, dockerAddress } from "./docker/address.ts";
+import { signalNumber, tellsToStop } from "./docker/signals.ts";
 import { parseRegistratorOptions, RegistratorOptionError, registratorFlags } from "./options.ts";
-import { signalNumber, tellsToStop } from "./signals.ts";
 
 describe("the registrator's options", () => {
   it("read what the flags' own defaults say, and the same without any", () => {

@@ -5,7 +5,7 @@
 import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { z } from "zod";
-import { splitTags } from "./metadata.ts";
+import { splitTags } from "./services/metadata.ts";
 
 export interface RegistratorOptions {
   /** Stands first in every service ID. Two registrators on one Consul agent need two hostnames. */

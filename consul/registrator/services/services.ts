@@ -3,6 +3,8 @@
  * gliderlabs/registrator. Pure: it asks neither Docker nor Consul.
  */
 import { isIP } from "node:net";
+import type { Container, PublishedPort } from "../docker/inspect.ts";
+import type { RegistratorOptions } from "../options.ts";
 import {
   asLine,
   checkOf,
@@ -11,9 +13,7 @@ import {
   type Problem,
   type ServiceCheck,
 } from "./check.ts";
-import type { Container, PublishedPort } from "./inspect.ts";
 import { type Attributes, attributesOf, readMetadata, splitTags } from "./metadata.ts";
-import type { RegistratorOptions } from "./options.ts";
 
 export interface DesiredService {
   readonly id: string;

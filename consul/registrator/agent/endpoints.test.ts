@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
 import { expect } from "chai";
-import { agentEndpoints, agentSelf } from "./agent-endpoints.ts";
+import { agentEndpoints, agentSelf } from "./endpoints.ts";
 
 const client = (hostname: string, port?: string) => ({
   _opts: { baseUrl: { protocol: "http:", hostname, ...(port === undefined ? {} : { port }) } },

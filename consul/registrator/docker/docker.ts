@@ -4,7 +4,7 @@
  */
 import Dockerode from "dockerode";
 import { z } from "zod";
-import { oneLine } from "../api/errors.ts";
+import { oneLine } from "../../api/errors.ts";
 import { type Container, readContainer } from "./inspect.ts";
 
 /** One event of the engine (Docker Engine API, "Monitor events") that is about a container. */

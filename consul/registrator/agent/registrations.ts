@@ -5,8 +5,11 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type Logger from "bunyan";
-import { describeConsulError } from "../api/errors.ts";
-import { Backoff } from "../watching/backoff.ts";
+import { describeConsulError } from "../../api/errors.ts";
+import { Backoff } from "../../watching/backoff.ts";
+import type { RegistratorOptions } from "../options.ts";
+import { Pause } from "../pause.ts";
+import { containerKey, type DesiredService, markKey, ttlKey } from "../services/services.ts";
 import {
   type ActualService,
   type Agent,
@@ -15,9 +18,6 @@ import {
   asRegistered,
   isAsDesired,
 } from "./agent.ts";
-import type { RegistratorOptions } from "./options.ts";
-import { Pause } from "./pause.ts";
-import { containerKey, type DesiredService, markKey, ttlKey } from "./services.ts";
 import { Slots } from "./slots.ts";
 
 export interface RegistrationsOptions {

@@ -6,7 +6,7 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { z } from "zod";
-import { HostList, plainAddress } from "../../gateway/foreign-requests.ts";
+import { HostList, plainAddress } from "../../../gateway/foreign-requests.ts";
 
 /** An agent's answer to `/v1/agent/self`, as far as it is needed; a token may not show all of it. */
 export const agentSelf = z.object({

@@ -3,10 +3,10 @@
  * missed. What an event means is decided in containers.ts.
  */
 import type Logger from "bunyan";
-import { Backoff } from "../watching/backoff.ts";
+import { Backoff } from "../../watching/backoff.ts";
+import { Pause } from "../pause.ts";
 import type { Containers } from "./containers.ts";
 import { type Docker, type DockerEvent, describeDockerError } from "./docker.ts";
-import { Pause } from "./pause.ts";
 
 export interface FollowerSettings {
   readonly docker: Docker;

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { type Container, readContainer } from "./inspect.ts";
-import { parseRegistratorOptions, type RegistratorOptions } from "./options.ts";
+import { type Container, readContainer } from "../docker/inspect.ts";
+import { parseRegistratorOptions, type RegistratorOptions } from "../options.ts";
 import { servicesOf } from "./services.ts";
 
 /** What a real engine (20.10) answered for containers that were made for these tests. */

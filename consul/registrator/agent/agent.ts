@@ -4,10 +4,10 @@
  */
 import type Consul from "consul";
 import { z } from "zod";
-import { describeConsulError } from "../api/errors.ts";
-import { type AgentEndpoints, agentEndpoints, agentSelf } from "./agent-endpoints.ts";
-import { refusedCheck, type ServiceCheck } from "./check.ts";
-import { type DesiredService, refusedKey } from "./services.ts";
+import { describeConsulError } from "../../api/errors.ts";
+import { refusedCheck, type ServiceCheck } from "../services/check.ts";
+import { type DesiredService, refusedKey } from "../services/services.ts";
+import { type AgentEndpoints, agentEndpoints, agentSelf } from "./endpoints.ts";
 
 /** What the agent has under an ID. */
 export interface ActualService {

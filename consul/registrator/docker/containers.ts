@@ -3,6 +3,8 @@
  * has been told to stop. It asks Docker and never Consul.
  */
 import type Logger from "bunyan";
+import type { RegistratorOptions } from "../options.ts";
+import { type DesiredService, servicesOf } from "../services/services.ts";
 import {
   type Docker,
   type DockerEvent,
@@ -10,8 +12,6 @@ import {
   describeDockerError,
 } from "./docker.ts";
 import type { Container } from "./inspect.ts";
-import type { RegistratorOptions } from "./options.ts";
-import { type DesiredService, servicesOf } from "./services.ts";
 import { tellsToStop } from "./signals.ts";
 
 export interface ContainersOptions {
