@@ -3,5 +3,5 @@
  * addresses, weights and passive health; knows nothing of hosts, paths or Consul.
  */
 export { PeerBook } from "./peer-book.ts";
-export type { Attempts, PeerStatus, UpstreamOptions, UpstreamStatus } from "./upstream.ts";
+export type { Attempts, UpstreamOptions } from "./upstream.ts";
 export { Upstream } from "./upstream.ts";

@@ -4,7 +4,7 @@
  */
 import type { Exchange, TryLimits } from "../engine/engine.ts";
 import { type Peer, peerKey } from "../engine/peer.ts";
-import type { Level, Server } from "../model/index.ts";
+import type { Level, PeerStatus, Server, UpstreamStatus } from "../model/index.ts";
 import type { Member, PeerBook } from "./peer-book.ts";
 import { hashOf, scoreOf } from "./rendezvous.ts";
 
@@ -16,26 +16,6 @@ export interface UpstreamOptions {
   readonly name: string;
   /** What requests to it may do otherwise than the engine's limits say; the engine keeps to it. */
   readonly limits: TryLimits | null;
-}
-
-/** One server of an upstream as `/status` shows it. */
-export interface PeerStatus {
-  readonly address: string;
-  /** 0 is the first level. */
-  readonly level: number;
-  readonly weight: number;
-  readonly effectiveWeight: number;
-  readonly fails: number;
-  readonly inFlight: number;
-  readonly state: "up" | "down";
-  /** When it may get a probing request, on the clock of `nowMs`; `null` when it is up, or never gets one. */
-  readonly downUntilMs: number | null;
-}
-
-export interface UpstreamStatus {
-  readonly name: string;
-  readonly limits: TryLimits | null;
-  readonly peers: readonly PeerStatus[];
 }
 
 /**
@@ -201,7 +181,7 @@ export class Upstream {
     for (const slot of this.#slots) this.#book.release(slot.member);
   }
 
-  /** Plain objects for `/status`. */
+  /** Plain objects, for the admin API. */
   describe(nowMs: number): UpstreamStatus {
     const peers = this.#levels.flatMap((slots, level) =>
       slots.map((slot): PeerStatus => {
@@ -214,7 +194,7 @@ export class Upstream {
           fails: slot.member.fails,
           inFlight: slot.peer.inFlight,
           state: isDown ? "down" : "up",
-          downUntilMs: isDown ? slot.member.checkedMs + slot.failTimeoutMs : null,
+          downForMs: isDown ? slot.member.checkedMs + slot.failTimeoutMs - nowMs : null,
         };
       }),
     );
@@ -227,7 +207,7 @@ export class Upstream {
         fails: 0,
         inFlight: 0,
         state: "down",
-        downUntilMs: null,
+        downForMs: null,
       }),
     );
     return { name: this.name, limits: this.limits, peers: [...peers, ...down] };

@@ -32,11 +32,15 @@ export { HostIndex } from "./host-index.ts";
 export type { Closed, LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
 export { maxRolloutSteps, maxStepMs } from "./life.ts";
 export type {
+  Answered,
+  Asked,
   FailedRequest,
   FailureEvidence,
   InsideWords,
   LastWords,
   ListeningAddress,
+  Question,
+  QuestionName,
   ScriptReport,
   ToPrimary,
   ToWorker,
@@ -54,3 +58,9 @@ export {
   type TenantPolicy,
   Tenants,
 } from "./tenants.ts";
+export type {
+  PeerStatus,
+  RoutedUpstream,
+  UpstreamKeys,
+  UpstreamStatus,
+} from "./upstream-status.ts";

@@ -4,6 +4,7 @@ import type { OwnAddress } from "../own-addresses.ts";
 import type { Delta, OutOfService, Snapshot } from "./change.ts";
 import type { Exposure } from "./exposure.ts";
 import type { TenantPolicy } from "./tenants.ts";
+import type { RoutedUpstream, UpstreamKeys } from "./upstream-status.ts";
 
 /** What a worker needs of the settings. Times in milliseconds. */
 export interface WorkerSettings {
@@ -33,6 +34,30 @@ export interface WorkerSettings {
   readonly idPrefix: string;
 }
 
+/**
+ * What the primary may ask a worker: each question's name with the type of what is asked and of what is answered.
+ * Another question is one more entry here and its handler in `worker/answers.ts`; it is asked with
+ * `Workers.ask`. A worker serves nobody while it answers, so a question names a bounded part of the state.
+ */
+interface Questions {
+  /** The live state of the peers of these upstreams. */
+  upstreams: { readonly asked: UpstreamKeys; readonly answered: readonly RoutedUpstream[] };
+}
+
+export type QuestionName = keyof Questions;
+export type Asked<N extends QuestionName> = Questions[N]["asked"];
+export type Answered<N extends QuestionName> = Questions[N]["answered"];
+
+/** A question on its way; the answer brings back its `id`. */
+export type Question = {
+  readonly [N in QuestionName]: {
+    readonly type: "question";
+    readonly id: number;
+    readonly name: N;
+    readonly asked: Asked<N>;
+  };
+}[QuestionName];
+
 export type ToWorker =
   /** The first message: what to be. */
   | { readonly type: "start"; readonly settings: WorkerSettings }
@@ -44,6 +69,7 @@ export type ToWorker =
   | { readonly type: "socket"; readonly listener: number }
   /** Log files were moved away: open them anew. */
   | { readonly type: "reopenLogs" }
+  | Question
   /** Finish what runs and exit. */
   | { readonly type: "drain"; readonly deadlineMs: number };
 
@@ -60,6 +86,9 @@ export type ToPrimary =
   | { readonly type: "watch"; readonly service: string }
   /** It closed this listener's sockets for want of descriptors and has room again. */
   | { readonly type: "reopen"; readonly listener: number }
+  | { readonly type: "answer"; readonly id: number; readonly answer: Answered<QuestionName> }
+  /** The question could not be answered, and why. */
+  | { readonly type: "noAnswer"; readonly id: number; readonly reason: string }
   /** Once a second; also the heartbeat. */
   | { readonly type: "report"; readonly report: WorkerReport }
   /** The socket's error, and of which listener; `code` is empty when it has none. */

@@ -27,6 +27,7 @@ import type { LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import { State, tablesFrom } from "./state.ts";
 import type { Status } from "./status.ts";
 import { UnknownFolders } from "./unknown-folders.ts";
+import { Upstreams } from "./upstreams.ts";
 import { Warnings } from "./warnings.ts";
 import { Workers } from "./workers.ts";
 
@@ -177,6 +178,7 @@ export function assemble(options: AssemblyOptions): Running {
     notReady,
     release: () => sources.release(),
     operations,
+    upstreams: new Upstreams({ tables: () => state.tables, workers, clock }),
     access: { ...access, hosts: [...access.hosts, ...place.names] },
     isExposed: place.isExposed,
     log,

@@ -4,8 +4,10 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import {
+  type Asked,
   descriptorsPerListener,
   type LastWords,
+  type QuestionName,
   type ToPrimary,
   type WorkerSettings,
 } from "../model/index.ts";
@@ -17,6 +19,7 @@ import { type BoundListener, cannotListen } from "./addresses.ts";
 import type { Clock } from "./clock.ts";
 import { type Hearing, hearLastWords } from "./last-words.ts";
 import { ListeningHandles } from "./listening-handles.ts";
+import { Questions, type Replies } from "./questions.ts";
 import type { Replication } from "./replication.ts";
 import { WorkerProcess, type WorkerState } from "./worker-process.ts";
 
@@ -96,6 +99,7 @@ export class Workers {
   readonly #quickDeaths = new Map<number, number>();
   readonly #backoffs = new Map<number, () => void>();
   readonly #handles = new ListeningHandles();
+  readonly #questions: Questions;
   #cancelCheck: (() => void) | null = null;
   #lastCheckMs = 0;
   #lastId = 0;
@@ -105,6 +109,7 @@ export class Workers {
 
   constructor(options: WorkersOptions) {
     this.#options = options;
+    this.#questions = new Questions(options.clock);
     this.#stallMs = options.stallMs ?? 5000;
   }
 
@@ -136,6 +141,24 @@ export class Workers {
     return [...this.#processes.values()].flatMap(({ id, report }) =>
       (report?.scripts ?? []).map((script) => ({ ...script, worker: id })),
     );
+  }
+
+  /**
+   * Asks every worker that has traffic, those that finish included, or of these the ones with the ids `workers`.
+   * Resolves within `withinMs` (default 1000) whatever the workers do; see `Replies`.
+   */
+  ask<N extends QuestionName>(
+    name: N,
+    asked: Asked<N>,
+    {
+      workers,
+      withinMs,
+    }: { readonly workers?: ReadonlySet<number>; readonly withinMs?: number } = {},
+  ): Promise<Replies<N>> {
+    const wanted = [...this.#processes.values()].filter(
+      ({ id, state }) => state !== "starting" && (workers?.has(id) ?? true),
+    );
+    return this.#questions.ask(wanted, name, asked, withinMs);
   }
 
   /** `null` when every place has a worker that listens with a state of this boot; else what is missing. */
@@ -264,6 +287,10 @@ export class Workers {
       case "watch":
         onWatch(message.service);
         break;
+      case "answer":
+      case "noAnswer":
+        this.#questions.take(process.id, message);
+        break;
       case "cannotListen": {
         const listener = listeners[message.listener];
         const reason =
@@ -287,6 +314,7 @@ export class Workers {
     const { id, pid, slot } = ended;
     this.#processes.delete(id);
     this.scriptCounters.left(id);
+    this.#questions.left(id);
     this.#options.replication.remove(id);
     if (this.#isStopping || ended.state === "draining") return;
     const { log, clock, onFatal } = this.#options;

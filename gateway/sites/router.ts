@@ -2,7 +2,7 @@
  * One version's table of routes: host and path -> upstream. Immutable to its users; a new version
  * makes a new router that shares what did not change. It picks no peer and knows no sockets.
  */
-import type { PeerBook, Upstream, UpstreamStatus } from "../balancing/index.ts";
+import type { PeerBook, Upstream } from "../balancing/index.ts";
 import {
   type Change,
   type Exposure,
@@ -10,10 +10,12 @@ import {
   type Kind,
   ownDatacenter,
   type Reach,
+  type RoutedUpstream,
   reachOf,
   type ServiceSite,
   SiteNames,
   type Tables,
+  type UpstreamKeys,
 } from "../model/index.ts";
 import { type Documented, Documents } from "./documents.ts";
 import { chooseShare, type HostRules, type Rule } from "./host-rules.ts";
@@ -275,13 +277,19 @@ export class Router {
       : `the service ${key} of upstream ${name} does not exist`;
   }
 
-  /** Every upstream in use, for `/status`. */
-  describe(): readonly UpstreamStatus[] {
+  /** The upstreams of these entries as they stand now; an entry that has none, or is not there, adds nothing. */
+  describe({ upstreams, services }: UpstreamKeys): readonly RoutedUpstream[] {
     const nowMs = this.#options.now();
-    const upstreams: Upstream[] = [];
-    for (const { upstream } of this.#documents.all()) if (upstream) upstreams.push(upstream);
-    for (const service of this.#services.all()) upstreams.push(...service.upstreams());
-    return upstreams.map((upstream) => upstream.describe(nowMs));
+    const described: RoutedUpstream[] = [];
+    for (const key of upstreams) {
+      const upstream = this.#documents.get(key)?.upstream ?? null;
+      if (upstream !== null) described.push({ kind: "upstream", key, ...upstream.describe(nowMs) });
+    }
+    for (const key of services) {
+      for (const upstream of this.#services.upstreams(key))
+        described.push({ kind: "service", key, ...upstream.describe(nowMs) });
+    }
+    return described;
   }
 
   /**

@@ -107,6 +107,11 @@ export class Services {
     return this.#services.get(key)?.instances ?? null;
   }
 
+  /** What was made of a service so far. */
+  upstreams(key: string): Iterable<Upstream> {
+    return this.#services.get(key)?.upstreams() ?? [];
+  }
+
   *all(): Generator<Service> {
     yield* this.#services.values();
   }

@@ -83,7 +83,7 @@ describe("the gateway of a worker", () => {
       lines,
       limits,
       ask: () => client.request(requestBytes("GET /", ["Host: a.test"])),
-      fails: () => router.describe()[0]?.peers[0]?.fails,
+      fails: () => router.describe({ upstreams: ["a.test"], services: [] })[0]?.peers[0]?.fails,
       advance: (ms: number) => {
         nowMs += ms;
       },

@@ -4,7 +4,7 @@
  */
 import { flushCompileCache } from "node:module";
 import { PeerBook } from "../balancing/index.ts";
-import type { Descriptors, Engine } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
 import {
   type Change,
   type Kind,
@@ -12,7 +12,6 @@ import {
   lastWordsDescriptor,
   listeningDescriptors,
   type Snapshot,
-  type ToPrimary,
   type ToWorker,
   type WorkerSettings,
 } from "../model/index.ts";
@@ -23,7 +22,9 @@ import { OwnAddresses } from "../own-addresses.ts";
 import { createSandbox } from "../sandbox/for-workers.ts";
 import type { Sandbox } from "../sandbox/index.ts";
 import { Router } from "../sites/index.ts";
-import { descriptorLimit } from "./descriptor-limit.ts";
+import { answer } from "./answers.ts";
+import { send } from "./channel.ts";
+import { descriptorLimit, watchDescriptors } from "./descriptors.ts";
 import { DroppedHeaderLog } from "./dropped-header-log.ts";
 import { createEngine } from "./engine-choice.ts";
 import { FailureLog } from "./failure-log.ts";
@@ -33,8 +34,6 @@ import { Replica } from "./replica.ts";
 import { trustedProxies } from "./trusted-proxies.ts";
 
 const reportMs = 1_000;
-/** Between two lines about descriptors. */
-const pauseQuietMs = 10_000;
 /** Connections that may wait to be accepted, for all workers together; the kernel's `somaxconn` bounds it too. */
 const backlog = 4_096;
 /** A worker whose primary is gone finishes what runs within this time. */
@@ -67,11 +66,10 @@ class Worker {
   #isListening = false;
   #isDraining = false;
   #residentBytes = 0;
-  #pauseLoggedMs = Number.NEGATIVE_INFINITY;
-  readonly #descriptorLimit = descriptorLimit();
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings;
+    const descriptors = descriptorLimit();
     this.#log = createLogger({ name: "sluice-worker", level: settings.logLevel });
     this.#droppedHeaderLog = new DroppedHeaderLog(this.#log, now);
     this.#book = new PeerBook({ onRetired: (peer) => this.#engine.retire(peer) });
@@ -94,7 +92,7 @@ class Worker {
       sandbox: this.#sandbox,
       log: this.#log,
       accessLog: this.#accessLog,
-      failures: new FailureLog(this.#log, now, this.#descriptorLimit?.limit ?? null),
+      failures: new FailureLog(this.#log, now, descriptors?.limit ?? null),
       hidden: new HiddenServices(this.#log, now),
       exposes: settings.exposes,
       now,
@@ -111,7 +109,16 @@ class Worker {
       forbids: (address, port) => this.#ownAddresses.find(address, port),
       onError: (error) => this.#gateway.onError(error),
       now,
-      ...this.#descriptors(),
+      ...(descriptors === null
+        ? {}
+        : {
+            descriptors: watchDescriptors(descriptors, {
+              log: this.#log,
+              stats: () => this.#engine.stats(),
+              reopen: (listener) => send({ type: "reopen", listener }),
+              now,
+            }),
+          }),
     });
     setInterval(() => this.#report(), reportMs);
     send({ type: "resync", reason: "started" });
@@ -141,6 +148,9 @@ class Worker {
         if (this.#replica.version !== -1 && !this.#replica.isAt(message.boot, message.version)) {
           this.#resync(`the counter is at ${message.version}`);
         }
+        break;
+      case "question":
+        send(answer(message, { gateway: this.#gateway }));
         break;
       case "reopenLogs":
         this.#accessLog?.reopen();
@@ -191,23 +201,6 @@ class Worker {
       const { message, code } = error as NodeJS.ErrnoException;
       send({ type: "cannotListen", listener, code: code ?? "", message });
     }
-  }
-
-  #descriptors(): { readonly descriptors?: Descriptors } {
-    const limit = this.#descriptorLimit;
-    if (limit === null) return {};
-    const reopen = (listener: number) => send({ type: "reopen", listener });
-    return { descriptors: { most: limit.most, reopen, onPause: () => this.#onPause(limit.limit) } };
-  }
-
-  #onPause(limit: number): void {
-    if (now() - this.#pauseLoggedMs < pauseQuietMs) return;
-    this.#pauseLoggedMs = now();
-    const { clientConnections, peerConnections } = this.#engine.stats();
-    this.#log.error(
-      { limit, clientConnections, peerConnections },
-      `file descriptors are short (ulimit -n is ${limit}): new connections wait until others end`,
-    );
   }
 
   async #reopen(listener: number, handle: unknown): Promise<void> {
@@ -280,11 +273,6 @@ class Worker {
 
 function isAboutScripts(change: Change): boolean {
   return aboutScripts.has(change.kind);
-}
-
-function send(message: ToPrimary): void {
-  // Without a channel there is no primary any more: `disconnect` has been or will be told, and tells it all.
-  if (process.connected) process.send?.(message, () => {});
 }
 
 let worker: Worker | null = null;

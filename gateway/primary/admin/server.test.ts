@@ -51,6 +51,7 @@ describe("the admin API", () => {
     server = createAdmin({
       // Neither is asked by these tests.
       status: () => ({ version: 1 }) as ReturnType<AdminOptions["status"]>,
+      upstreams: { show: async () => null },
       operations: { list: async () => [] } as unknown as Operations,
       notReady: () => "Consul hangs",
       release: () => {

@@ -6,11 +6,13 @@ import fastify, { type FastifyInstance } from "fastify";
 import type { Log } from "../../observability/logger.ts";
 import type { Operations } from "../../releases/index.ts";
 import type { Status } from "../status.ts";
+import type { Upstreams } from "../upstreams.ts";
 import { type AdminAccess, createGuard, isWrite } from "./access.ts";
 import { failure, failureOf } from "./failures.ts";
 import { createJournal } from "./journal.ts";
 import { type AdminLimits, createAdminListener, defaultAdminLimits } from "./listener.ts";
 import { addSources } from "./sources.ts";
+import { addUpstreams } from "./upstreams.ts";
 
 export interface AdminOptions {
   readonly status: () => Status;
@@ -19,6 +21,7 @@ export interface AdminOptions {
   /** Accepts what Consul has now; returns how many entries were let go. */
   readonly release: () => number;
   readonly operations: Operations;
+  readonly upstreams: Pick<Upstreams, "show">;
   readonly access: AdminAccess;
   /** Other machines reach the address that it will listen on. */
   readonly isExposed: boolean;
@@ -30,7 +33,8 @@ export interface AdminOptions {
 
 /** An instance that does not listen yet. Every answer, errors included, is JSON. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
-  const { status, notReady, release, operations, access, isExposed, log, ticks } = options;
+  const { status, notReady, release, operations, upstreams, access, isExposed, log, ticks } =
+    options;
   const { limits = defaultAdminLimits } = options;
   const server = fastify({
     logger: false,
@@ -80,6 +84,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     return reply.code(503).send(failure(503, "not_ready", reason));
   });
   server.post("/resync", () => ({ released: release() }));
+  addUpstreams(server, upstreams);
   addSources(server, operations);
   return server;
 }

@@ -1,0 +1,35 @@
+/** The live state of an upstream in one worker, as plain data. */
+import type { TryLimits } from "../engine/engine.ts";
+
+/** One server of an upstream. */
+export interface PeerStatus {
+  readonly address: string;
+  /** 0 is the first level. */
+  readonly level: number;
+  readonly weight: number;
+  readonly effectiveWeight: number;
+  readonly fails: number;
+  readonly inFlight: number;
+  readonly state: "up" | "down";
+  /** After so many milliseconds it may get a probing request; `null` when it is up, or never gets one. */
+  readonly downForMs: number | null;
+}
+
+export interface UpstreamStatus {
+  /** As the operator knows it. */
+  readonly name: string;
+  readonly limits: TryLimits | null;
+  readonly peers: readonly PeerStatus[];
+}
+
+/** Entries whose upstreams are asked for: keys of upstream documents and of services. */
+export interface UpstreamKeys {
+  readonly upstreams: readonly string[];
+  readonly services: readonly string[];
+}
+
+/** An upstream with the entry that it was made of; a service has one more for each tag that was asked for. */
+export interface RoutedUpstream extends UpstreamStatus {
+  readonly kind: "upstream" | "service";
+  readonly key: string;
+}

@@ -1,0 +1,33 @@
+/**
+ * What this worker answers when the primary asks: one handler for each question of `model/messages.ts`. A
+ * handler runs between requests, so it looks at what it is asked for and at nothing else.
+ */
+import type { Answered, Asked, Question, QuestionName, ToPrimary } from "../model/index.ts";
+import type { Gateway } from "./gateway.ts";
+
+/** What there is to look at. */
+export interface Answering {
+  readonly gateway: Gateway;
+}
+
+type Answers = {
+  readonly [N in QuestionName]: (asked: Asked<N>, worker: Answering) => Answered<N>;
+};
+
+const answers: Answers = {
+  upstreams: (keys, { gateway }) => gateway.router.describe(keys),
+};
+
+/** The message that answers a question; a handler that throws is an answer, too. */
+export function answer(question: Question, worker: Answering): ToPrimary {
+  const { id } = question;
+  try {
+    return { type: "answer", id, answer: answerTo(question.name, question.asked, worker) };
+  } catch (error) {
+    return { type: "noAnswer", id, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function answerTo<N extends QuestionName>(name: N, asked: Asked<N>, worker: Answering) {
+  return answers[name](asked, worker);
+}
