@@ -6,10 +6,10 @@ import { getHeapStatistics } from "node:v8";
 import { PeerBook } from "../gateway/balancing/index.ts";
 import type { Peer } from "../gateway/engine/peer.ts";
 import type {
-  Change,
   Datacenter,
   HostDocument,
   Instance,
+  Served,
   Tables,
   UpstreamDocument,
 } from "../gateway/model/index.ts";
@@ -27,7 +27,6 @@ const tables = {
   script: new Map(),
   module: new Map(),
   setting: new Map(),
-  life: new Map(),
   trial: new Map(),
   closed: new Map(),
 } satisfies Tables;
@@ -159,7 +158,7 @@ measure(
   "/",
 );
 
-function change(title: string, make: (i: number) => Change): void {
+function change(title: string, make: (i: number) => Served): void {
   const times: number[] = [];
   for (let i = 0; i < 200; i += 1) {
     const one = make(i);

@@ -1,5 +1,5 @@
 /** The names of a datacenter's services with their tags: `GET /v1/catalog/services`. */
-import { type Change, serviceKey } from "../../gateway/model/index.ts";
+import { type Observed, serviceKey } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
 import { ConsulError } from "../api/errors.ts";
 import type { Clock } from "../watching/clock.ts";
@@ -70,7 +70,7 @@ export class Catalog {
     return this.#values.has(name);
   }
 
-  apply(event: WatchEvent<CatalogNames>): Change[] {
+  apply(event: WatchEvent<CatalogNames>): Observed[] {
     const present = new Map<string, Shown>();
     for (const [name, tags] of event.value)
       present.set(name, { fingerprint: tags.join("\n"), identity: null });
@@ -88,7 +88,7 @@ export class Catalog {
     this.#answers += 1;
     this.#wasFiltered = event.filtered;
     const { changed, gone } = this.#ledger.apply(present, suspicion);
-    const changes: Change[] = [];
+    const changes: Observed[] = [];
     for (const key of changed) {
       const tags = event.value.get(key);
       if (tags === undefined) continue;
@@ -103,13 +103,13 @@ export class Catalog {
     return this.#ledger.held().map((hold) => ({ ...hold, name: this.#keyOf(hold.name) }));
   }
 
-  release(): Change[] {
-    const changes: Change[] = [];
+  release(): Observed[] {
+    const changes: Observed[] = [];
     for (const key of this.#ledger.release()) this.#remove(key, changes);
     return changes;
   }
 
-  #remove(key: string, changes: Change[]): void {
+  #remove(key: string, changes: Observed[]): void {
     if (!this.#values.delete(key)) return;
     changes.push({ kind: "catalog", key: this.#keyOf(key), value: null });
   }

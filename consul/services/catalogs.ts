@@ -2,7 +2,7 @@
  * The catalogs: the own datacenter's, and that of each other one from the first request for a service there on.
  * So a name is looked for in what is known already, and a stranger who asks for many costs Consul nothing.
  */
-import type { Change, Datacenter } from "../../gateway/model/index.ts";
+import type { Datacenter, Observed } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
 import type { Clock } from "../watching/clock.ts";
 import type { Hold } from "../watching/ledger.ts";
@@ -17,7 +17,7 @@ export interface CatalogsOptions {
   readonly random: () => number;
   readonly waitMs: number;
   readonly datacenters: Datacenters;
-  readonly emit: (changes: readonly Change[]) => void;
+  readonly emit: (changes: readonly Observed[]) => void;
   /** The `catalog` entries of the last known good state, and whose they are. */
   readonly previous?: CatalogNames | undefined;
   readonly previousDatacenters?: ReadonlyMap<string, Datacenter> | undefined;
@@ -68,7 +68,7 @@ export class Catalogs {
     return [this.own, ...this.#catalogs()].flatMap((catalog) => catalog.held());
   }
 
-  release(): Change[] {
+  release(): Observed[] {
     return [this.own, ...this.#catalogs()].flatMap((catalog) => catalog.release());
   }
 

@@ -3,7 +3,7 @@
  * has the same name with it and without. Reads no catalog.
  */
 import { isDeepStrictEqual } from "node:util";
-import type { Change, Datacenter } from "../../gateway/model/index.ts";
+import type { Datacenter, Observed } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
 import { ConsulError, describeConsulError } from "../api/errors.ts";
 import type { Clock } from "../watching/clock.ts";
@@ -13,7 +13,7 @@ export interface DatacentersOptions {
   readonly consul: ConsulClient;
   readonly clock: Clock;
   readonly log: Log;
-  readonly emit: (changes: readonly Change[]) => void;
+  readonly emit: (changes: readonly Observed[]) => void;
   /** The own one is known now; `null`: Consul does not tell. Called once. */
   readonly onOwn: (name: string | null) => void;
   readonly previous?: ReadonlyMap<string, Datacenter> | undefined;
@@ -55,7 +55,7 @@ export class Datacenters {
   }
 
   /** Its services are among the changes from now on. */
-  withCatalog(name: string): Change[] {
+  withCatalog(name: string): Observed[] {
     return this.#set(name, { own: false, catalog: true });
   }
 
@@ -87,7 +87,7 @@ export class Datacenters {
   async #refresh(): Promise<void> {
     const { consul, clock, log, emit } = this.#options;
     try {
-      const changes: Change[] = [];
+      const changes: Observed[] = [];
       const names = await this.#inTime((signal) => readDatacenters(consul, signal));
       for (const name of names) {
         if (!this.#known.has(name))
@@ -102,7 +102,7 @@ export class Datacenters {
     this.#cancelRefresh = clock.after(refreshMs, () => void this.#refresh());
   }
 
-  #set(key: string, value: Datacenter): Change[] {
+  #set(key: string, value: Datacenter): Observed[] {
     if (isDeepStrictEqual(this.#known.get(key), value)) return [];
     this.#known.set(key, value);
     return [{ kind: "datacenter", key, value }];

@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
 import { findRealConsul, startTwoDatacenters, type TestConsul } from "../../test/support/consul.ts";
-import { becomes, type Observed, Operator, observe } from "../fixtures/observed.ts";
+import { becomes, Operator, observe, type WatchedSources } from "../fixtures/observed.ts";
 
 /** Made-up names of a flood. */
 const many = 3_000;
@@ -14,7 +14,7 @@ if (findRealConsul() !== null)
     let there: TestConsul;
     let operator: Operator;
     let remote: Operator;
-    let seen: Observed;
+    let seen: WatchedSources;
 
     before(async () => {
       [here, there] = await startTwoDatacenters();

@@ -2,7 +2,7 @@
  * The services in use: those that requests asked for and those that documents name. Decides which are
  * to be kept up to date, and when one is no longer in use.
  */
-import type { Change, Instance } from "../../gateway/model/index.ts";
+import type { Instance, Observed } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
 import type { Clock } from "../watching/clock.ts";
 import type { WatchStatus } from "../watching/watch.ts";
@@ -17,7 +17,7 @@ export interface ServicesOptions {
   readonly random: () => number;
   readonly waitMs: number;
   readonly maxWatches: number;
-  readonly emit: (changes: readonly Change[]) => void;
+  readonly emit: (changes: readonly Observed[]) => void;
   /** The catalog of a datacenter, `null` being the own one; `null` when it is not followed. */
   readonly catalogOf: (
     datacenter: string | null,
@@ -61,7 +61,7 @@ export class Services {
 
   start(): void {
     const { previous, emit } = this.#options;
-    const leftOver: Change[] = [];
+    const leftOver: Observed[] = [];
     for (const [key, instances] of previous ?? []) {
       const query = splitServiceKey(key);
       // What was in use before is in use again: its instances serve already.

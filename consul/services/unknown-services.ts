@@ -2,7 +2,7 @@
  * Services that were asked for and do not exist: whoever asked gets an empty list at once, and the
  * list is taken back after a while, so that made-up names leave nothing behind.
  */
-import type { Change } from "../../gateway/model/index.ts";
+import type { Observed } from "../../gateway/model/index.ts";
 import type { Clock } from "../watching/clock.ts";
 
 const keptMs = 10_000;
@@ -26,10 +26,10 @@ export class UnknownServices {
   }
 
   /** The empty list for `key`, and what is taken back to keep the number of them bounded. */
-  add(key: string): Change[] {
+  add(key: string): Observed[] {
     this.#keys.delete(key);
     this.#keys.set(key, this.#clock.now() + keptMs);
-    const changes: Change[] = [{ kind: "service", key, value: [] }];
+    const changes: Observed[] = [{ kind: "service", key, value: [] }];
     const [oldest] = this.#keys.keys();
     if (this.#keys.size > maxKept && oldest !== undefined) changes.push(this.#take(oldest));
     return changes;
@@ -41,13 +41,13 @@ export class UnknownServices {
   }
 
   /** What is taken back because its time is over. */
-  expire(): Change[] {
+  expire(): Observed[] {
     const now = this.#clock.now();
     const over = [...this.#keys].filter(([, until]) => until <= now);
     return over.map(([key]) => this.#take(key));
   }
 
-  #take(key: string): Change {
+  #take(key: string): Observed {
     this.#keys.delete(key);
     return { kind: "service", key, value: null };
   }

@@ -2,19 +2,14 @@
  * One folder of keys (`hosts/`, `scripts/`, ...): from the answers of its watch to changes of the
  * desired state. Parses only what changed; keeps the last good value of what is broken.
  */
-import { createHash } from "node:crypto";
 import {
   DocumentError,
-  type DocumentKind,
   type FindForeign,
-  maxDocumentBytes,
+  type Parser,
   parseEntryName,
-  parseHostDocument,
-  parseLifeDocument,
-  parseSetting,
-  parseUpstreamDocument,
+  parsers,
 } from "../../gateway/documents/index.ts";
-import type { Change, Entries, SiteNames } from "../../gateway/model/index.ts";
+import type { DocumentKind, Entries, Observed, SiteNames } from "../../gateway/model/index.ts";
 import type { KvItem } from "../api/kv.ts";
 import { type Clock, timeText } from "./clock.ts";
 import { findSuspicion, type Hold, Ledger, type Shown } from "./ledger.ts";
@@ -30,34 +25,6 @@ export interface RefusedKey {
   readonly since: string;
   readonly modifyIndex: number;
 }
-
-/** How a kind's value is read, and the change that carries it. */
-interface Reader<K extends DocumentKind> {
-  read(key: string, text: string, modifyIndex: number): Entries[K];
-  change(key: string, value: Entries[K] | null): Change;
-}
-
-const readSource = (key: string, text: string, modifyIndex: number) => {
-  // Consul's own limit; a source has no parser here that would see to it.
-  if (Buffer.byteLength(text) > maxDocumentBytes)
-    throw new DocumentError("too_large", key, `is above ${maxDocumentBytes} bytes`);
-  return { text, version: createHash("sha256").update(text).digest("hex"), modifyIndex };
-};
-
-const readers: { readonly [K in DocumentKind]: Reader<K> } = {
-  upstream: {
-    read: parseUpstreamDocument,
-    change: (key, value) => ({ kind: "upstream", key, value }),
-  },
-  host: { read: parseHostDocument, change: (key, value) => ({ kind: "host", key, value }) },
-  setting: { read: parseSetting, change: (key, value) => ({ kind: "setting", key, value }) },
-  script: { read: readSource, change: (key, value) => ({ kind: "script", key, value }) },
-  life: {
-    read: parseLifeDocument,
-    change: (key, value) => ({ kind: "life", key, value }),
-  },
-  module: { read: readSource, change: (key, value) => ({ kind: "module", key, value }) },
-};
 
 export interface FolderOptions<K extends DocumentKind> {
   readonly kind: K;
@@ -75,7 +42,7 @@ export interface FolderOptions<K extends DocumentKind> {
 
 export class Folder<K extends DocumentKind> {
   readonly #options: FolderOptions<K>;
-  readonly #reader: Reader<K>;
+  readonly #parse: Parser<Entries[K]>;
   readonly #ledger: Ledger;
   /** The last good value by name. */
   readonly #values: Map<string, Entries[K]>;
@@ -85,7 +52,7 @@ export class Folder<K extends DocumentKind> {
 
   constructor(options: FolderOptions<K>) {
     this.#options = options;
-    this.#reader = readers[options.kind];
+    this.#parse = parsers[options.kind];
     this.#values = new Map(options.previous ?? []);
     this.#ledger = new Ledger(options.clock, this.#values.keys());
   }
@@ -96,7 +63,7 @@ export class Folder<K extends DocumentKind> {
   }
 
   /** Takes an answer of the folder's watch; returns what changes by it. */
-  apply(event: WatchEvent<readonly KvItem[]>): Change[] {
+  apply(event: WatchEvent<readonly KvItem[]>): Observed[] {
     const items = this.#nameItems(event.value);
     const present = new Map<string, Shown>();
     for (const [name, { key, modifyIndex, createIndex }] of items)
@@ -111,7 +78,7 @@ export class Folder<K extends DocumentKind> {
     this.#answers += 1;
     this.#wasFiltered = event.filtered;
     const { changed, gone } = this.#ledger.apply(present, suspicion);
-    const changes: Change[] = [];
+    const changes: Observed[] = [];
     for (const name of changed) {
       const item = items.get(name);
       if (item !== undefined) this.#take(name, item, changes);
@@ -130,30 +97,35 @@ export class Folder<K extends DocumentKind> {
   }
 
   /** Ends the holds; returns what is removed by that. */
-  release(): Change[] {
-    const changes: Change[] = [];
+  release(): Observed[] {
+    const changes: Observed[] = [];
     for (const name of this.#ledger.release()) this.#remove(name, changes);
     return changes;
   }
 
-  #take(name: string, item: KvItem, changes: Change[]): void {
+  #take(name: string, item: KvItem, changes: Observed[]): void {
     try {
       const text = decodeText(item);
       const { kind, foreignIn } = this.#options;
-      const value = this.#reader.read(item.key, text, item.modifyIndex);
+      const value = this.#parse(item.key, text, item.modifyIndex);
       const foreign = foreignIn?.(kind, name, value) ?? null;
       if (foreign !== null) throw new DocumentError("foreign", item.key, foreign);
       this.#values.set(name, value);
       this.#refused.delete(item.key);
-      changes.push(this.#reader.change(name, value));
+      changes.push(this.#change(name, value));
     } catch (error) {
       if (!(error instanceof DocumentError)) throw error;
       this.#refuse(item, error);
     }
   }
 
-  #remove(name: string, changes: Change[]): void {
-    if (this.#values.delete(name)) changes.push(this.#reader.change(name, null));
+  #remove(name: string, changes: Observed[]): void {
+    if (this.#values.delete(name)) changes.push(this.#change(name, null));
+  }
+
+  #change(key: string, value: Entries[K] | null): Observed {
+    // The value is of the folder's kind; the compiler does not pair them for a kind that it does not know.
+    return { kind: this.#options.kind, key, value } as Observed;
   }
 
   /**

@@ -7,7 +7,7 @@ import {
   type TestConsul,
 } from "../../test/support/consul.ts";
 import { fastClock } from "../fixtures/clocks.ts";
-import { becomes, type Observed, Operator, observe } from "../fixtures/observed.ts";
+import { becomes, Operator, observe, type WatchedSources } from "../fixtures/observed.ts";
 
 const toWeb = { paths: { "/": "web" } };
 
@@ -16,7 +16,7 @@ for (const kind of consulKinds())
     this.timeout(40_000);
     let consul: TestConsul;
     let operator: Operator;
-    let seen: Observed;
+    let seen: WatchedSources;
 
     before(async () => {
       consul = await kind.start();

@@ -3,10 +3,14 @@
  * of keys and the services in use. Makes no versions and knows no worker.
  */
 
-import { type DocumentKind, type FindForeign, folders } from "../../gateway/documents/index.ts";
+import type { FindForeign } from "../../gateway/documents/index.ts";
 import {
-  type Change,
+  type DocumentKind,
+  documentKinds,
+  type Entries,
   type HostDocument,
+  kinds,
+  type Observed,
   SiteNames,
   type Tables,
   type UpstreamDocument,
@@ -28,7 +32,7 @@ export interface ConsulSourcesOptions {
   readonly prefix: string;
   readonly log: Log;
   /** Gets each answer's changes in one call. Must not throw. */
-  readonly emit: (changes: readonly Change[]) => void;
+  readonly emit: (changes: readonly Observed[]) => void;
   /**
    * Services with a blocking query of their own; the rest is polled. Default 100: Consul serves one
    * client address some 200 connections at once (`http_max_conns_per_client`), and another gateway,
@@ -89,14 +93,10 @@ export class ConsulSources {
     const { consul, previous = null, clock = systemClock, random = Math.random } = options;
     this.#options = options;
     this.#clock = clock;
-    this.#folders = {
-      upstream: this.#folder("upstream"),
-      host: this.#folder("host"),
-      script: this.#folder("script"),
-      module: this.#folder("module"),
-      setting: this.#folder("setting"),
-      life: this.#folder("life"),
-    };
+    // Each is of the kind that it is kept under; the compiler does not follow the loop.
+    this.#folders = Object.fromEntries(
+      documentKinds.map((kind) => [kind, this.#folder(kind)]),
+    ) as unknown as Folders;
     const waitMs = options.waitMs ?? defaultWaitMs;
     this.#datacenters = new Datacenters({
       ...{ consul, clock, log: options.log, emit: options.emit },
@@ -115,10 +115,7 @@ export class ConsulSources {
       catalogOf: (datacenter) => this.#catalogs.of(datacenter),
       previous: previous?.service,
     });
-    this.#base = [
-      this.#watchCatalog(),
-      ...(Object.keys(folders) as DocumentKind[]).map((kind) => this.#watchFolder(kind)),
-    ];
+    this.#base = [this.#watchCatalog(), ...documentKinds.map((kind) => this.#watchFolder(kind))];
   }
 
   start(): void {
@@ -183,9 +180,7 @@ export class ConsulSources {
       watches: [...base, ...this.#catalogs.watches(), ...this.#services.watches()],
       refused: Object.values(this.#folders).flatMap((folder) => folder.refused()),
       held: [
-        ...(Object.keys(folders) as DocumentKind[]).flatMap((kind) =>
-          held(kind, this.#folders[kind].held()),
-        ),
+        ...documentKinds.flatMap((kind) => held(kind, this.#folders[kind].held())),
         ...held("catalog", this.#catalogs.held()),
         ...this.#services.held().map(({ key, since, why, instances }) => ({
           kind: "service" as const,
@@ -211,14 +206,17 @@ export class ConsulSources {
 
   #folder<K extends DocumentKind>(kind: K): Folder<K> {
     const { prefix, log, previous, foreignIn } = this.#options;
+    const saved: { readonly [Each in DocumentKind]?: ReadonlyMap<string, Entries[Each]> } | null =
+      previous ?? null;
     return new Folder({
       kind,
-      prefix: `${prefix}${folders[kind]}`,
+      prefix: `${prefix}${kinds[kind].folder}`,
       clock: this.#clock,
       log,
       sites: () => this.#sites,
       foreignIn,
-      previous: previous?.[kind],
+      // What is not served is not kept either.
+      previous: saved?.[kind],
     });
   }
 
@@ -233,7 +231,7 @@ export class ConsulSources {
     });
   }
 
-  #takeCatalog(changes: readonly Change[]): void {
+  #takeCatalog(changes: readonly Observed[]): void {
     this.#emit(changes);
     const services = changes.filter(({ kind }) => kind === "catalog");
     this.#services.catalogChanged(services.map(({ key }) => key));
@@ -246,7 +244,7 @@ export class ConsulSources {
 
   #watchFolder(kind: DocumentKind): BaseWatch {
     const folder = this.#folders[kind];
-    const name = `${this.#options.prefix}${folders[kind]}`;
+    const name = `${this.#options.prefix}${kinds[kind].folder}`;
     return this.#watch({
       name,
       query: (query) => readKeys(this.#options.consul, name, query),
@@ -278,7 +276,7 @@ export class ConsulSources {
     });
   }
 
-  #emit(changes: readonly Change[]): void {
+  #emit(changes: readonly Observed[]): void {
     if (changes.length > 0) this.#options.emit(changes);
   }
 
@@ -292,8 +290,8 @@ export class ConsulSources {
   /** Which services the documents name; both folders must be known, as a name may be an upstream's. */
   #nameServices(): void {
     const { prefix } = this.#options;
-    if (this.#unanswered.has(`${prefix}${folders.upstream}`)) return;
-    if (this.#unanswered.has(`${prefix}${folders.host}`)) return;
+    if (this.#unanswered.has(`${prefix}${kinds.upstream.folder}`)) return;
+    if (this.#unanswered.has(`${prefix}${kinds.host.folder}`)) return;
     const { upstream, host } = this.#folders;
     this.#services.name(namedServices(upstream.values, host.values, this.#sites));
   }

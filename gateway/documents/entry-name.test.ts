@@ -1,10 +1,10 @@
 import { expect } from "chai";
-import { SiteNames } from "../model/index.ts";
+import { type DocumentKind, kinds, SiteNames } from "../model/index.ts";
 import { DocumentError } from "./document-error.ts";
-import { type DocumentKind, folders, parseEntryName } from "./entry-name.ts";
+import { parseEntryName } from "./entry-name.ts";
 
 const read = (kind: DocumentKind, name: string) =>
-  parseEntryName(kind, `sluice/${folders[kind]}${name}`, name, new SiteNames("dc1"));
+  parseEntryName(kind, `sluice/${kinds[kind].folder}${name}`, name, new SiteNames("dc1"));
 
 describe("the name in a key", () => {
   it("is a host in lower case, or a wildcard", () => {
@@ -71,7 +71,7 @@ describe("the name in a key", () => {
     for (const [kind, name] of cases)
       expect(() => read(kind, name), `${kind} ${name}`)
         .to.throw(DocumentError)
-        .that.includes({ code: "bad_key", key: `sluice/${folders[kind]}${name}` });
+        .that.includes({ code: "bad_key", key: `sluice/${kinds[kind].folder}${name}` });
   });
 
   it("is said to be a folder when it is one", () => {

@@ -3,20 +3,8 @@
  * spelling. A host has exactly one, lower case without trailing dot.
  */
 import { inAscii, isHost, maxNameLength, normaliseHost } from "../engine/message/authority.ts";
-import type { Kind, SiteNames } from "../model/index.ts";
+import { type DocumentKind, kinds, type SiteNames } from "../model/index.ts";
 import { DocumentError } from "./document-error.ts";
-
-/** The kinds of entry that live in KV, with the folder of each under the prefix. */
-export const folders = {
-  upstream: "upstreams/",
-  host: "hosts/",
-  script: "scripts/",
-  module: "modules/",
-  setting: "settings/",
-  life: "live/",
-} as const satisfies Partial<Record<Kind, string>>;
-
-export type DocumentKind = keyof typeof folders;
 
 /** Of what may be a host, the part that DNS has: letters, digits, `-` inside a label, and `_`. */
 const hostLabels = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/;
@@ -54,10 +42,8 @@ export function parseEntryName(
   const bad = (problem: string) => new DocumentError("bad_key", key, problem);
   if (name === "" || name.endsWith("/"))
     throw bad(`is a folder, not a ${kind === "host" ? "host" : `${kind}'s name`}`);
-  switch (kind) {
-    case "host":
-    case "script":
-    case "life": {
+  switch (kinds[kind].names) {
+    case "host": {
       const host = parseHostName(name);
       if (host === null) throw bad(`${JSON.stringify(name)} is not a host or *.domain`);
       const service = sites.find(host);

@@ -5,11 +5,11 @@
 export { checkDocument, maxDocumentBytes, parseJson } from "./document.ts";
 export type { DocumentErrorCode } from "./document-error.ts";
 export { DocumentError } from "./document-error.ts";
-export type { DocumentKind } from "./entry-name.ts";
-export { folders, parseEntryName, parseHostName } from "./entry-name.ts";
+export { parseEntryName, parseHostName } from "./entry-name.ts";
 export { parseHostDocument } from "./host-document.ts";
 export { documentSchemas } from "./json-schema.ts";
 export { formatLifeDocument, parseLifeDocument } from "./life-document.ts";
+export { type Parser, parsers } from "./parsers.ts";
 export { parseSetting } from "./setting.ts";
 export { type FindForeign, foreignIn } from "./tenancy.ts";
 export { parseUpstreamDocument } from "./upstream-document.ts";

@@ -1,7 +1,6 @@
 /** Whether a document names what is another tenant's: it is refused like one that cannot be read. */
-import type { Entries, TenantPolicy } from "../model/index.ts";
+import type { DocumentKind, Entries, TenantPolicy } from "../model/index.ts";
 import { Tenants } from "../model/index.ts";
-import type { DocumentKind } from "./entry-name.ts";
 
 /** `null` for a document that names its own and shared things only; else what is wrong, by field. */
 export type FindForeign = <K extends DocumentKind>(

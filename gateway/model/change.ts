@@ -1,92 +1,52 @@
 /**
- * The desired state as data: what can change, a change, a delta between two versions, a snapshot of
- * one. Produced by `consul/`, versioned by `primary/`, applied by `worker/`. No behaviour here beyond
- * the keys' spelling.
+ * What changes: what was observed in Consul, and what is served because of it. A delta leads from one version of
+ * what is served to the next, a snapshot has all of one version.
  */
-import type { HostDocument, UpstreamDocument } from "./documents.ts";
-import type { Closed, LifeDocument, Trial } from "./life.ts";
+import {
+  type Entries,
+  type Kind,
+  kinds,
+  type ObservedKind,
+  type ReleasedKind,
+  type ServedKind,
+  type StraightKind,
+  servedKinds,
+} from "./kinds.ts";
 
-export type Json =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly Json[]
-  | { readonly [key: string]: Json };
+/** An entry of a kind in `K`; `null`: it is gone. */
+type EntryOf<K extends Kind> = {
+  [Each in K]: { readonly kind: Each; readonly key: string; readonly value: Entries[Each] | null };
+}[K];
 
-/** One healthy instance of a Consul service. */
-export interface Instance {
-  readonly id: string;
-  /** An IP address or a name that the resolver knows. */
-  readonly address: string;
-  readonly port: number;
-  /** 1 and up: Consul's `Weights.Passing` or, when a check warns, `Weights.Warning`. */
-  readonly weight: number;
-  readonly tags: readonly string[];
+/** What Consul has now, as the sources read it. Nobody has decided yet whether it is served. */
+export type Observed = EntryOf<ObservedKind>;
+
+/** What Consul has now of the kinds that releases/ decides on. */
+export type Candidate = EntryOf<ReleasedKind>;
+
+/** What Consul has now of the kinds that nobody decides on. */
+export type Straight = EntryOf<StraightKind>;
+
+/** What is to be served from now on. */
+export type Served = EntryOf<ServedKind>;
+
+/** What was observed, by the way that it goes from here. */
+export function byWay(observed: readonly Observed[]): {
+  readonly straight: readonly Straight[];
+  readonly candidates: readonly Candidate[];
+} {
+  const straight: Straight[] = [];
+  const candidates: Candidate[] = [];
+  for (const change of observed) {
+    if (isStraight(change)) straight.push(change);
+    else candidates.push(change);
+  }
+  return { straight, candidates };
 }
 
-/** A source text out of KV. */
-export interface Source {
-  readonly text: string;
-  /** SHA-256 of the text, hexadecimal. */
-  readonly version: string;
-  /** Consul's ModifyIndex of the key. */
-  readonly modifyIndex: number;
-  /** Of a script that is not run although it is what operators want. */
-  readonly outOfService?: OutOfService;
-  /** Of a script that is not there yet: whether it may run is still to be found out. */
-  readonly isUnexamined?: true;
+function isStraight(change: Observed): change is Straight {
+  return kinds[change.kind].way === "straight";
 }
-
-/** A version that stalled a worker. Without it, requests that it would have run on fail as if it had failed. */
-export interface OutOfService {
-  readonly reason: string;
-  /** What it matches, as far as is known; `null`: everything. */
-  readonly methods: readonly string[] | null;
-  readonly paths: readonly string[] | null;
-  readonly onError: "deny" | "skip";
-}
-
-/** A datacenter that Consul knows. */
-export interface Datacenter {
-  /** Whether it is the one of the Consul that is asked. */
-  readonly own: boolean;
-  /** Whether its services are in `catalog`. */
-  readonly catalog: boolean;
-}
-
-/** The kinds of entry and the type of the value of each. */
-export interface Entries {
-  /** Key: the name of the upstream, `upstreams/<name>`. */
-  upstream: UpstreamDocument;
-  /** Key: the host or `*.domain`, `hosts/<host>`, lower case. */
-  host: HostDocument;
-  /** Key: `serviceKey(...)`. Only services in use have an entry; an empty list means no healthy instance. */
-  service: readonly Instance[];
-  /** Key: `serviceKey(...)` of a service that Consul has; value: its tags. */
-  catalog: readonly string[];
-  /** Key: the name. Of others than the own one, those whose services were asked for have their catalog here. */
-  datacenter: Datacenter;
-  /** Key: the host or `*.domain`, `scripts/<host>`. */
-  script: Source;
-  /** Key: the name, `modules/<name>`. */
-  module: Source;
-  /** Key: the name, `settings/<name>`. */
-  setting: Json;
-  /** Key: the host or `*.domain`, `live/<host>`. Stays in the primary. */
-  life: LifeDocument;
-  /** Key: the host or `*.domain`: a version of its script that gets a share of the requests. */
-  trial: Trial;
-  /** Key: the host or `*.domain`: what a schedule keeps out of service. Of no use to workers. */
-  closed: Closed;
-}
-
-export type Kind = keyof Entries;
-
-/** A value that is there now, or `null` for an entry that is gone. */
-export type Change = {
-  [K in Kind]: { readonly kind: K; readonly key: string; readonly value: Entries[K] | null };
-}[Kind];
 
 /** The step from one version to the next. */
 export interface Delta {
@@ -94,46 +54,59 @@ export interface Delta {
   readonly boot: string;
   readonly from: number;
   readonly to: number;
-  readonly changes: readonly Change[];
+  readonly changes: readonly Served[];
 }
 
 /** A whole version: every entry as a change with a value. */
 export interface Snapshot {
   readonly boot: string;
   readonly version: number;
-  readonly changes: readonly Change[];
+  readonly changes: readonly Served[];
 }
 
 /** The whole state as one table for each kind. */
-export type Tables = { readonly [K in Kind]: ReadonlyMap<string, Entries[K]> };
+export type Tables = { readonly [K in ServedKind]: ReadonlyMap<string, Entries[K]> };
+
+export type MutableTables = { readonly [K in ServedKind]: Map<string, Entries[K]> };
 
 /** No entry of any kind. */
-export function emptyTables(): { readonly [K in Kind]: Map<string, Entries[K]> } {
-  return {
-    upstream: new Map(),
-    host: new Map(),
-    service: new Map(),
-    catalog: new Map(),
-    datacenter: new Map(),
-    script: new Map(),
-    module: new Map(),
-    setting: new Map(),
-    life: new Map(),
-    trial: new Map(),
-    closed: new Map(),
-  };
+export function emptyTables(): MutableTables {
+  return tablesOf(() => new Map());
 }
 
-/** Which service a request or a document means; Consul's DNS forms name the same three. */
-export interface ServiceQuery {
-  readonly name: string;
-  /** Only instances with this tag. */
-  readonly tag: string | null;
-  /** Another datacenter than the agent's own. */
-  readonly datacenter: string | null;
+/**
+ * Tables with the same entries, of which those of the kinds in `own` may be changed and the others are shared; all may
+ * be changed where `own` is left out.
+ */
+export function copyTables(
+  tables: Tables,
+  own: ReadonlySet<ServedKind> = new Set(servedKinds),
+): MutableTables {
+  return tablesOf((kind) => {
+    const table = tables[kind] as Map<string, unknown>;
+    return own.has(kind) ? new Map(table) : table;
+  });
 }
 
-/** The key of the entry that carries a service's instances: `thumb`, or `thumb@dc2`. Tags are filtered later. */
-export function serviceKey(query: Pick<ServiceQuery, "name" | "datacenter">): string {
-  return query.datacenter === null ? query.name : `${query.name}@${query.datacenter}`;
+/** Takes a change into `tables`. */
+export function applyChange(tables: MutableTables, { kind, key, value }: Served): void {
+  // A change's value is of its kind by the type of `Served`; a table chosen at run time cannot say so.
+  const table = tables[kind] as Map<string, unknown>;
+  if (value === null) table.delete(key);
+  else table.set(key, value);
+}
+
+/** Every entry of these kinds as a change. */
+export function changesOf(tables: Tables, kinds: readonly ServedKind[]): readonly Served[] {
+  const of = (kind: ServedKind) =>
+    // As in `applyChange`, the other way round.
+    Array.from(
+      tables[kind] as ReadonlyMap<string, unknown>,
+      ([key, value]) => ({ kind, key, value }) as Served,
+    );
+  return kinds.flatMap(of);
+}
+
+function tablesOf(make: (kind: ServedKind) => Map<string, unknown>): MutableTables {
+  return Object.fromEntries(servedKinds.map((kind) => [kind, make(kind)])) as MutableTables;
 }

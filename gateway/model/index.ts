@@ -1,22 +1,18 @@
 /**
- * The door of the state room: the desired state as plain data, and the messages about it. Light on
+ * The door of the model room: the state as plain data, and the messages about it. Light on
  * purpose: every worker loads it.
  */
 export type {
-  Change,
-  Datacenter,
+  Candidate,
   Delta,
-  Entries,
-  Instance,
-  Json,
-  Kind,
-  OutOfService,
-  ServiceQuery,
+  MutableTables,
+  Observed,
+  Served,
   Snapshot,
-  Source,
+  Straight,
   Tables,
 } from "./change.ts";
-export { emptyTables, serviceKey } from "./change.ts";
+export { applyChange, byWay, changesOf, copyTables, emptyTables } from "./change.ts";
 export type {
   HostDocument,
   IgnoredField,
@@ -27,8 +23,20 @@ export type {
   UpstreamDocument,
   UpstreamTimeouts,
 } from "./documents.ts";
+export type { Datacenter, Instance, Json, OutOfService, ServiceQuery, Source } from "./entries.ts";
+export { serviceKey } from "./entries.ts";
 export { type Exposure, exposures, isExposed, type Reach, reachOf } from "./exposure.ts";
 export { HostIndex } from "./host-index.ts";
+export type {
+  DocumentKind,
+  Entries,
+  KeyName,
+  Kind,
+  KindEntry,
+  ObservedKind,
+  ServedKind,
+} from "./kinds.ts";
+export { documentKinds, isAppliedTo, kinds, servedKinds } from "./kinds.ts";
 export type { Closed, LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
 export { maxRolloutSteps, maxStepMs } from "./life.ts";
 export type {

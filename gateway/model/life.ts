@@ -1,5 +1,5 @@
 /** How far the versions of a host's script have come, as data: the document `live/<host>`, and a trial. */
-import type { OutOfService, Source } from "./change.ts";
+import type { OutOfService, Source } from "./entries.ts";
 
 /** Of a rollout, so that no moment in it is beyond what a date can say. */
 export const maxRolloutSteps = 50;

@@ -1,7 +1,8 @@
 /** The messages between the primary and a worker, over the worker's IPC channel. */
 import type { EngineLimits, ForwardedPath } from "../engine/engine.ts";
 import type { OwnAddress } from "../own-addresses.ts";
-import type { Delta, OutOfService, Snapshot } from "./change.ts";
+import type { Delta, Snapshot } from "./change.ts";
+import type { OutOfService } from "./entries.ts";
 import type { Exposure } from "./exposure.ts";
 import type { TenantPolicy } from "./tenants.ts";
 import type { RoutedUpstream, UpstreamKeys } from "./upstream-status.ts";

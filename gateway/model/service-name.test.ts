@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { serviceKey } from "./change.ts";
+import { serviceKey } from "./entries.ts";
 import { parseServiceName } from "./service-name.ts";
 
 describe("the name of a service", () => {

@@ -1,5 +1,5 @@
 /** The names by which a service is asked for: the forms that Consul's own DNS uses. */
-import type { ServiceQuery } from "./change.ts";
+import type { ServiceQuery } from "./entries.ts";
 
 const domain = "consul";
 const label = /^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$/;

@@ -2,7 +2,8 @@
  * Which site a host is. Every spelling of a Consul service is one site, so that rules under one of them hold
  * for all; any other host is its own. The only place that knows it: routing, scripts, keys in KV and commands ask here.
  */
-import { type ServiceQuery, serviceKey, type Tables } from "./change.ts";
+import type { Tables } from "./change.ts";
+import { type ServiceQuery, serviceKey } from "./entries.ts";
 import { parseServiceName } from "./service-name.ts";
 
 /** A host that names a service. */

@@ -4,7 +4,7 @@
  */
 import { randomInt } from "node:crypto";
 import type { FastifyInstance } from "fastify";
-import { ownDatacenter, SiteNames } from "../model/index.ts";
+import { byWay, ownDatacenter, SiteNames } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import { type OwnAddress, OwnAddresses } from "../own-addresses.ts";
 import type { ScriptGate } from "../releases/examining/gate.ts";
@@ -136,7 +136,11 @@ export function assemble(options: AssemblyOptions): Running {
     prefix: settings.prefix,
   });
   const sources = parts.createSources({
-    emit: (changes) => gate.offer(guard.pass(changes)),
+    emit: (observed) => {
+      const { straight, candidates } = byWay(guard.pass(observed));
+      batcher.add(straight);
+      if (candidates.length > 0) gate.offer(candidates);
+    },
     previous: previous === null ? null : withClosed(previous),
   });
   const workers = new Workers({

@@ -1,9 +1,9 @@
 import { expect } from "chai";
-import type { Change } from "../model/index.ts";
+import type { Served } from "../model/index.ts";
 import { Batcher } from "./batcher.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 
-const change = (key: string): Change => ({ kind: "setting", key, value: 1 });
+const change = (key: string): Served => ({ kind: "setting", key, value: 1 });
 
 describe("batcher", () => {
   const make = () => {

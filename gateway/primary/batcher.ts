@@ -1,5 +1,5 @@
 /** Collects changes that arrive within a few milliseconds, so that they make one version. */
-import type { Change } from "../model/index.ts";
+import type { Served } from "../model/index.ts";
 import type { Clock } from "./clock.ts";
 
 export interface BatcherOptions {
@@ -7,14 +7,14 @@ export interface BatcherOptions {
   /** From the first change of a batch to its end; later ones do not prolong it. Default 5. */
   readonly delayMs?: number;
   /** Given all changes of a batch, in the order of their arrival; never an empty list. */
-  readonly flush: (changes: readonly Change[]) => void;
+  readonly flush: (changes: readonly Served[]) => void;
 }
 
 export class Batcher {
   readonly #clock: Pick<Clock, "after">;
   readonly #delayMs: number;
-  readonly #flush: (changes: readonly Change[]) => void;
-  #pending: Change[] = [];
+  readonly #flush: (changes: readonly Served[]) => void;
+  #pending: Served[] = [];
   #cancel: (() => void) | null = null;
 
   constructor({ clock, delayMs = 5, flush }: BatcherOptions) {
@@ -23,7 +23,7 @@ export class Batcher {
     this.#flush = flush;
   }
 
-  add(changes: readonly Change[]): void {
+  add(changes: readonly Served[]): void {
     if (changes.length === 0) return;
     for (const change of changes) this.#pending.push(change);
     this.#cancel ??= this.#clock.after(this.#delayMs, () => this.flushNow());

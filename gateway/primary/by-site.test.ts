@@ -1,13 +1,13 @@
 import { expect } from "chai";
-import type { Change } from "../model/index.ts";
+import type { Served } from "../model/index.ts";
 import { bySite } from "./by-site.ts";
 
-const script = (key: string): Change => ({
+const script = (key: string): Served => ({
   kind: "script",
   key,
   value: { text: key, version: key, modifyIndex: 1 },
 });
-const own: Change = { kind: "datacenter", key: "dc1", value: { own: true, catalog: true } };
+const own: Served = { kind: "datacenter", key: "dc1", value: { own: true, catalog: true } };
 
 describe("an earlier state by sites", () => {
   it("has each rule under its site, that of the site's own name first, and none for a tag", () => {

@@ -1,6 +1,6 @@
 /** What the primary is given by whoever starts it: the rooms behind it, as it sees them. */
 
-import type { Change, Tables } from "../model/index.ts";
+import type { Observed, Tables } from "../model/index.ts";
 import type { Kv } from "../releases/index.ts";
 import type { ExamineScript, ReplayScript } from "../sandbox/index.ts";
 import type { SourcesStatus } from "./status.ts";
@@ -25,7 +25,7 @@ export interface PrimaryParts {
   readonly examine: ExamineScript;
   readonly replay: ReplayScript;
   readonly createSources: (options: {
-    readonly emit: (changes: readonly Change[]) => void;
+    readonly emit: (changes: readonly Observed[]) => void;
     /** The state that is served already, out of a snapshot. */
     readonly previous: Tables | null;
   }) => Sources;

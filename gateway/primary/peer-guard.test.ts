@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { parseUpstreamDocument } from "../documents/index.ts";
-import type { Change, Instance } from "../model/index.ts";
+import type { Instance, Observed } from "../model/index.ts";
 import { PeerGuard } from "./peer-guard.ts";
 
 const own = {
@@ -14,12 +14,12 @@ const instance = (port: number): Instance => ({
   weight: 1,
   tags: [],
 });
-const service = (key: string, ...value: readonly Instance[]): Change => ({
+const service = (key: string, ...value: readonly Instance[]): Observed => ({
   kind: "service",
   key,
   value,
 });
-const upstream = (key: string, ...ports: readonly number[]): Change => ({
+const upstream = (key: string, ...ports: readonly number[]): Observed => ({
   kind: "upstream",
   key,
   value: parseUpstreamDocument(

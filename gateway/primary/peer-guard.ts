@@ -3,7 +3,7 @@
  * there, and keeps for each key what was left out.
  */
 
-import type { Change, Instance, Level } from "../model/index.ts";
+import type { Instance, Level, Observed } from "../model/index.ts";
 import type { OwnAddresses } from "../own-addresses.ts";
 import { formatAddress } from "../settings-values.ts";
 import type { Warning } from "./warnings.ts";
@@ -23,7 +23,7 @@ export class PeerGuard {
   }
 
   /** The changes without such servers; the same ones where there are none. */
-  pass(changes: readonly Change[]): readonly Change[] {
+  pass(changes: readonly Observed[]): readonly Observed[] {
     return changes.map((change) => {
       if (change.kind === "service") return this.#passService(change.key, change.value) ?? change;
       if (change.kind !== "upstream") return change;
@@ -41,7 +41,7 @@ export class PeerGuard {
     return [...this.#found.values()].flat();
   }
 
-  #passService(key: string, instances: readonly Instance[] | null): Change | null {
+  #passService(key: string, instances: readonly Instance[] | null): Observed | null {
     const found: Found[] = [];
     const value = (instances ?? []).filter(({ id, address, port }) => {
       const what = this.#own.find(address, port);

@@ -4,7 +4,7 @@ import { BoundSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { Change } from "../model/index.ts";
+import type { Observed } from "../model/index.ts";
 import { FixturePrimary, type RunOptions } from "./fixtures/run.ts";
 import type { Status } from "./index.ts";
 
@@ -15,13 +15,13 @@ interface WorkerAnswer {
   readonly keys: readonly string[];
 }
 
-const host = (key: string): Change => ({
+const host = (key: string): Observed => ({
   kind: "host",
   key,
   value: { enable: true, paths: [{ prefix: "/", shares: [{ upstream: "thumb", weight: 1 }] }] },
 });
 
-const script = (key: string, text: string): Change => ({
+const script = (key: string, text: string): Observed => ({
   kind: "script",
   key,
   value: { text, version: `version of ${text}`, modifyIndex: 1 },

@@ -198,7 +198,7 @@ export class Primary {
       directory: dataDir,
       source: () => {
         if (this.#running === null) throw new Error("there is no state yet");
-        return withoutUnexamined(this.#running.state.snapshot());
+        return withoutUnexamined(this.#running.state.saved());
       },
       clock: this.#clock,
       log: this.#log,

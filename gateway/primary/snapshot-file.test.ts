@@ -4,7 +4,7 @@ import { join } from "node:path";
 import bunyan from "bunyan";
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
-import type { Change, Snapshot } from "../model/index.ts";
+import type { Served, Snapshot } from "../model/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { SnapshotFile } from "./snapshot-file.ts";
 
@@ -14,7 +14,7 @@ describe("snapshot file", () => {
   let clock = new ManualClock();
   let version = 0;
 
-  const changes: readonly Change[] = [
+  const changes: readonly Served[] = [
     { kind: "setting", key: "limits", value: { ü: [1, true, "x"] } },
     { kind: "catalog", key: "thumb", value: ["v1"] },
   ];
@@ -180,7 +180,7 @@ describe("snapshot file", () => {
 });
 
 /** What JSON cannot say. */
-const broken: Change = {
+const broken: Served = {
   kind: "setting",
   key: "broken",
   get value(): never {

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import type { Change, Kind, Snapshot } from "../model/index.ts";
+import { kinds, type Served, type Snapshot, servedKinds } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Clock } from "./clock.ts";
 
@@ -25,7 +25,7 @@ export interface SnapshotFileOptions {
 }
 
 export interface LoadedSnapshot {
-  readonly changes: readonly Change[];
+  readonly changes: readonly Served[];
   /** The version that the writer counted; it does not compare with versions of this boot. */
   readonly version: number;
   /** Milliseconds since the epoch. */
@@ -58,28 +58,17 @@ const headSchema = z.object({
   writtenAt: z.number(),
 });
 
-const kinds: ReadonlySet<unknown> = new Set<Kind>([
-  "upstream",
-  "host",
-  "service",
-  "catalog",
-  "datacenter",
-  "script",
-  "module",
-  "setting",
-  "trial",
-  "closed",
-]);
+const saved: ReadonlySet<unknown> = new Set(servedKinds.filter((kind) => kinds[kind].saved));
 
 /**
  * The checksum proves that a Sluice of this format wrote the values, which it had validated; so only
  * the frame is looked at.
  */
 const bodySchema = z.array(
-  z.custom<Change>((entry: unknown) => {
+  z.custom<Served>((entry: unknown) => {
     if (typeof entry !== "object" || entry === null) return false;
     if (!("kind" in entry && "key" in entry && "value" in entry)) return false;
-    return kinds.has(entry.kind) && typeof entry.key === "string" && entry.value !== null;
+    return saved.has(entry.kind) && typeof entry.key === "string" && entry.value !== null;
   }),
 );
 

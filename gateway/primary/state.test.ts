@@ -1,8 +1,8 @@
 import { expect } from "chai";
-import type { Change } from "../model/index.ts";
+import type { Served } from "../model/index.ts";
 import { State, tablesFrom } from "./state.ts";
 
-const setting = (key: string, value: number | null | { deep: number[] }): Change => ({
+const setting = (key: string, value: number | null | { deep: number[] }): Served => ({
   kind: "setting",
   key,
   value,
@@ -58,6 +58,15 @@ describe("state", () => {
     const replayed = tablesFrom([...snapshot.changes, ...(delta?.changes ?? [])]);
     expect(replayed).to.deep.equal(state.tables);
     expect(state.snapshot().version).to.equal(2);
+  });
+
+  it("keeps from workers what is of no use to them, and on disk", () => {
+    const state = new State({ boot: "b" });
+    const closed = { kind: "closed", key: "a", value: { script: null, trial: null } } as const;
+    const step = state.commit([closed, setting("a", 1)]);
+    expect(step?.changes).to.deep.equal([setting("a", 1)]);
+    expect(state.snapshot().changes).to.deep.equal([setting("a", 1)]);
+    expect(state.saved().changes).to.have.deep.members([setting("a", 1), closed]);
   });
 
   it("begins with version 1 when it begins with something, and leaves that alone", () => {

@@ -4,14 +4,22 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import {
-  type Change,
+  applyChange,
+  changesOf,
+  copyTables,
   type Delta,
-  type Entries,
   emptyTables,
-  type Kind,
+  kinds,
+  type MutableTables,
+  type Served,
+  type ServedKind,
   type Snapshot,
+  servedKinds,
   type Tables,
 } from "../model/index.ts";
+
+const forWorkers = servedKinds.filter((kind) => kinds[kind].reach === "workers");
+const forDisk = servedKinds.filter((kind) => kinds[kind].saved);
 
 export interface StateOptions {
   /** Identifies this primary process; versions of another boot do not compare. */
@@ -19,8 +27,6 @@ export interface StateOptions {
   /** What to begin with, as version 1. Default: nothing, as version 0. */
   readonly tables?: Tables;
 }
-
-type MutableTables = { readonly [K in Kind]: Map<string, Entries[K]> };
 
 export class State {
   readonly boot: string;
@@ -45,32 +51,38 @@ export class State {
   }
 
   /**
-   * Applies `changes`, the last one of a key winning, as one version. Returns the step, or `null` when
-   * every value is deeply equal to what is there. Costs what the changes cost, however large the state.
+   * Applies `asked`, the last one of a key winning, as one version. Returns the step that workers take, or `null`
+   * when every value is deeply equal to what is there. Costs what the changes cost, however large the state.
    */
-  commit(changes: readonly Change[]): Delta | null {
-    const last = new Map<string, Change>();
-    for (const change of changes) last.set(`${change.kind}/${change.key}`, change);
+  commit(asked: readonly Served[]): Delta | null {
+    const last = new Map<string, Served>();
+    for (const change of asked) last.set(`${change.kind}/${change.key}`, change);
     const real = [...last.values()].filter((change) => this.#differs(change));
     if (real.length === 0) return null;
     for (const change of real) applyChange(this.#tables, change);
     const from = this.#version;
     this.#version = from + 1;
     this.#snapshot = null;
-    return { boot: this.boot, from, to: this.#version, changes: real };
+    const changes = real.filter(({ kind }) => kinds[kind].reach === "workers");
+    return { boot: this.boot, from, to: this.#version, changes };
   }
 
-  /** The current version as a whole; the same object until the next commit. */
+  /** The current version as workers have it; the same object until the next commit. */
   snapshot(): Snapshot {
-    this.#snapshot ??= {
-      boot: this.boot,
-      version: this.#version,
-      changes: changesOf(this.#tables),
-    };
+    this.#snapshot ??= this.#whole(forWorkers);
     return this.#snapshot;
   }
 
-  #differs(change: Change): boolean {
+  /** The current version as it is kept on disk. */
+  saved(): Snapshot {
+    return this.#whole(forDisk);
+  }
+
+  #whole(kinds: readonly ServedKind[]): Snapshot {
+    return { boot: this.boot, version: this.#version, changes: changesOf(this.#tables, kinds) };
+  }
+
+  #differs(change: Served): boolean {
     const table: ReadonlyMap<string, unknown> = this.#tables[change.kind];
     const value = table.get(change.key);
     if (change.value === null) return value !== undefined || table.has(change.key);
@@ -79,57 +91,8 @@ export class State {
 }
 
 /** The tables that a list of changes makes out of nothing. */
-export function tablesFrom(changes: readonly Change[]): Tables {
+export function tablesFrom(changes: readonly Served[]): Tables {
   const tables = emptyTables();
   for (const change of changes) applyChange(tables, change);
   return tables;
-}
-
-function copyTables(tables: Tables): MutableTables {
-  return {
-    upstream: new Map(tables.upstream),
-    host: new Map(tables.host),
-    service: new Map(tables.service),
-    catalog: new Map(tables.catalog),
-    datacenter: new Map(tables.datacenter),
-    script: new Map(tables.script),
-    module: new Map(tables.module),
-    setting: new Map(tables.setting),
-    life: new Map(tables.life),
-    trial: new Map(tables.trial),
-    closed: new Map(tables.closed),
-  };
-}
-
-function applyChange(tables: MutableTables, change: Change): void {
-  // A change's value belongs to its kind's table; the checker cannot pair them across the union.
-  const table = tables[change.kind] as Map<string, unknown>;
-  if (change.value === null) table.delete(change.key);
-  else table.set(change.key, change.value);
-}
-
-function changesOf(tables: Tables): Change[] {
-  const changes: Change[] = [];
-  const add = <K extends Kind>(kind: K) => {
-    for (const [key, value] of tables[kind]) {
-      // Same pairing as in applyChange, the other way round.
-      changes.push({ kind, key, value } as Change);
-    }
-  };
-  // Modules and settings first: whoever applies in order has them before the scripts.
-  const order: readonly Kind[] = [
-    "setting",
-    "life",
-    "trial",
-    "closed",
-    "module",
-    "script",
-    "upstream",
-    "host",
-    "datacenter",
-    "catalog",
-    "service",
-  ];
-  for (const kind of order) add(kind);
-  return changes;
 }

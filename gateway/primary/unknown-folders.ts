@@ -2,7 +2,7 @@
  * Folders and keys below the prefix that mean nothing to any gateway, such as `hostss/`: what an operator
  * writes there would have no effect, and no watch would tell. Looks now and then; reads no values.
  */
-import { folders } from "../documents/index.ts";
+import { documentKinds, kinds } from "../model/index.ts";
 import type { Clock } from "./clock.ts";
 import type { Warning } from "./warnings.ts";
 
@@ -21,7 +21,8 @@ const intervalMs = 30_000;
 const mostShown = 20;
 /** What gateways keep, beside what operators write. */
 const own = ["history/", "versions/", "gateways/"];
-const known: ReadonlySet<string> = new Set([...Object.values(folders), ...own]);
+const read = documentKinds.map((kind) => kinds[kind].folder);
+const known: ReadonlySet<string> = new Set([...read, ...own].sort());
 
 export class UnknownFolders {
   readonly #options: UnknownFoldersOptions;

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { parseHostDocument, parseUpstreamDocument } from "../documents/index.ts";
-import type { Change } from "../model/index.ts";
+import type { Served } from "../model/index.ts";
 import { emptyTables } from "../model/index.ts";
 import { ManualClock } from "./fixtures/clock.ts";
 import { Warnings } from "./warnings.ts";
@@ -40,7 +40,7 @@ function scene(settings: readonly { key: string; warning: string }[] = []) {
     catalog(name: string, tags: readonly string[] | null): void {
       if (tags === null) tables.catalog.delete(name);
       else tables.catalog.set(name, tags);
-      const change: Change = { kind: "catalog", key: name, value: tags };
+      const change: Served = { kind: "catalog", key: name, value: tags };
       warnings.changed([change]);
     },
   };

@@ -3,7 +3,7 @@
  * upstreams that nothing has. Looks at what is served; refuses nothing.
  */
 
-import { type Change, type Kind, ownDatacenter, SiteNames, type Tables } from "../model/index.ts";
+import { isAppliedTo, ownDatacenter, type Served, SiteNames, type Tables } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Clock } from "./clock.ts";
 
@@ -34,14 +34,6 @@ const delayMs = 1_000;
 /** Lines of the log for what one look finds; one upstream that goes may be named by thousands of hosts. */
 const mostLines = 50;
 
-const concerned: ReadonlySet<Kind> = new Set([
-  "upstream",
-  "host",
-  "catalog",
-  "service",
-  "datacenter",
-]);
-
 export class Warnings {
   readonly #options: WarningsOptions;
   /** By key and text. */
@@ -53,8 +45,8 @@ export class Warnings {
   }
 
   /** The state has changed. */
-  changed(changes: readonly Change[]): void {
-    if (this.#cancel !== null || !changes.some(({ kind }) => concerned.has(kind))) return;
+  changed(changes: readonly Served[]): void {
+    if (this.#cancel !== null || !changes.some(({ kind }) => isAppliedTo("sites", kind))) return;
     this.#cancel = this.#options.clock.after(delayMs, () => this.update());
   }
 

@@ -3,7 +3,7 @@
  * it. Both hand on what they let through; the rest of the primary sees changes only.
  */
 
-import type { Change, Source, Tables, TenantPolicy } from "../model/index.ts";
+import type { Served, Source, Tables, TenantPolicy } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Clock } from "../primary/clock.ts";
 import type { CheckScript, ExamineScript, ReplayScript } from "../sandbox/index.ts";
@@ -22,7 +22,7 @@ export interface ScriptLifeOptions {
   readonly live: Tables;
   /** Who may use what. Default, or `null`: there is one tenant. */
   readonly tenants?: TenantPolicy | null;
-  readonly pass: (changes: readonly Change[]) => void;
+  readonly pass: (changes: readonly Served[]) => void;
   readonly reports: () => readonly WorkerScriptReport[];
   readonly clock: Clock;
   readonly log: Log;
@@ -53,7 +53,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
     wanted: () => gate.wanted,
     isOpen: (host) => gate.isUnexamined(host) || lives.isWaiting(host),
   });
-  const pass = (changes: readonly Change[]) => {
+  const pass = (changes: readonly Served[]) => {
     unexamined.passed(changes);
     options.pass(changes);
   };

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { parseHostDocument, parseUpstreamDocument } from "../documents/index.ts";
-import { type Change, emptyTables, type TenantPolicy } from "../model/index.ts";
+import { emptyTables, type Served, type TenantPolicy } from "../model/index.ts";
 import { source } from "../sandbox/fixtures/test-sandbox.ts";
 import { withoutForeign, withoutForeignImports } from "./tenancy.ts";
 
@@ -14,11 +14,11 @@ const policy: TenantPolicy = {
 
 describe("an earlier state under another policy", () => {
   it("loses the documents that name what is another tenant's", () => {
-    const host = (key: string, upstream: string): Change => {
+    const host = (key: string, upstream: string): Served => {
       const text = JSON.stringify({ paths: { "/": upstream } });
       return { kind: "host", key, value: parseHostDocument(key, text) };
     };
-    const upstream = (key: string, service: string): Change => {
+    const upstream = (key: string, service: string): Served => {
       const value = parseUpstreamDocument(key, JSON.stringify({ service }));
       return { kind: "upstream", key, value };
     };
@@ -28,7 +28,7 @@ describe("an earlier state under another policy", () => {
       upstream("shop-web", "shop-a"),
       upstream("web", "shop-a.service.consul"),
     ];
-    const keys = (found: readonly Change[]) => found.map(({ key }) => key);
+    const keys = (found: readonly Served[]) => found.map(({ key }) => key);
     expect(keys(withoutForeign(changes, policy))).to.deep.equal(["shop.example", "shop-web"]);
     expect(withoutForeign(changes, null)).to.deep.equal(changes);
   });

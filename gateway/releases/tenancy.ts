@@ -4,7 +4,7 @@
  */
 import { foreignIn } from "../documents/index.ts";
 import {
-  type Change,
+  type Served,
   type Source,
   type Tables,
   type TenantPolicy,
@@ -14,9 +14,9 @@ import { closureOf, importsOf } from "../sandbox/index.ts";
 
 /** Without the documents that name what is another tenant's. */
 export function withoutForeign(
-  changes: readonly Change[],
+  changes: readonly Served[],
   policy: TenantPolicy | null,
-): readonly Change[] {
+): readonly Served[] {
   const find = foreignIn(policy);
   return changes.filter((change) => {
     if (change.kind === "host" && change.value !== null)

@@ -3,13 +3,16 @@ import { expect } from "chai";
 import { PeerBook, type Upstream } from "../balancing/index.ts";
 import { normalisePath } from "../engine/message/path.ts";
 import { hashFromEnd } from "../model/host-index.ts";
-import type {
-  Change,
-  HostDocument,
-  Instance,
-  PathRule,
-  Tables,
-  UpstreamDocument,
+import {
+  applyChange,
+  copyTables,
+  emptyTables,
+  type HostDocument,
+  type Instance,
+  type PathRule,
+  type Served,
+  type Tables,
+  type UpstreamDocument,
 } from "../model/index.ts";
 import { Router } from "./router.ts";
 
@@ -59,30 +62,13 @@ function rules(...paths: readonly PathRule[]) {
   return { enable: true, paths };
 }
 
-const noTables: Tables = {
-  upstream: new Map(),
-  host: new Map(),
-  service: new Map(),
-  catalog: new Map(),
-  datacenter: new Map(),
-  script: new Map(),
-  module: new Map(),
-  setting: new Map(),
-  life: new Map(),
-  trial: new Map(),
-  closed: new Map(),
-};
+const noTables: Tables = emptyTables();
 
 /** The tables after `changes`, as a replica makes them. */
-function applied(tables: Tables, changes: readonly Change[]): Tables {
-  const next: Record<string, Map<string, unknown>> = {};
-  for (const [kind, table] of Object.entries(tables)) next[kind] = new Map<string, unknown>(table);
-  for (const { kind, key, value } of changes) {
-    if (value === null) next[kind]?.delete(key);
-    else next[kind]?.set(key, value);
-  }
-  // Built from `tables` kind by kind; the compiler cannot follow the loop.
-  return next as unknown as Tables;
+function applied(tables: Tables, changes: readonly Served[]): Tables {
+  const next = copyTables(tables);
+  for (const change of changes) applyChange(next, change);
+  return next;
 }
 
 describe("Router", () => {
@@ -103,16 +89,16 @@ describe("Router", () => {
     tables = noTables;
     router = Router.build(noTables, book, options, null);
 
-    change(...changes: readonly Change[]): Router {
+    change(...changes: readonly Served[]): Router {
       return this.#swap(applied(this.tables, changes), changes);
     }
 
     /** The same without saying what changed, as after a snapshot. */
-    replace(...changes: readonly Change[]): Router {
+    replace(...changes: readonly Served[]): Router {
       return this.#swap(applied(this.tables, changes), null);
     }
 
-    #swap(tables: Tables, changes: readonly Change[] | null): Router {
+    #swap(tables: Tables, changes: readonly Served[] | null): Router {
       const next = Router.build(tables, book, options, this.router, changes);
       this.router.dispose(next);
       this.tables = tables;
@@ -121,23 +107,23 @@ describe("Router", () => {
     }
   }
 
-  const build = (...changes: readonly Change[]) => new Line().change(...changes);
-  const host = (key: string, ...paths: readonly PathRule[]): Change => ({
+  const build = (...changes: readonly Served[]) => new Line().change(...changes);
+  const host = (key: string, ...paths: readonly PathRule[]): Served => ({
     kind: "host",
     key,
     value: rules(...paths),
   });
-  const upstream = (key: string, value: UpstreamDocument | null): Change => ({
+  const upstream = (key: string, value: UpstreamDocument | null): Served => ({
     kind: "upstream",
     key,
     value,
   });
-  const service = (key: string, ...value: readonly Instance[]): Change => ({
+  const service = (key: string, ...value: readonly Instance[]): Served => ({
     kind: "service",
     key,
     value,
   });
-  const catalog = (key: string, ...value: readonly string[]): Change => ({
+  const catalog = (key: string, ...value: readonly string[]): Served => ({
     kind: "catalog",
     key,
     value,
@@ -509,7 +495,7 @@ describe("Router", () => {
     });
 
     it("comes to the same by a whole replacement as by deltas", () => {
-      const steps: readonly (readonly Change[])[] = [
+      const steps: readonly (readonly Served[])[] = [
         [upstream("u", fixed("a", "b")), host("h", path("/", "u")), catalog("thumb")],
         [service("thumb", instance("c")), upstream("p", document({ service: "thumb" }))],
         [service("thumb", instance("c"), instance("d")), host("*.h", path("/", "p"))],

@@ -4,14 +4,14 @@
  */
 import type { PeerBook, Upstream } from "../balancing/index.ts";
 import {
-  type Change,
   type Exposure,
   isExposed,
-  type Kind,
   ownDatacenter,
   type Reach,
   type RoutedUpstream,
   reachOf,
+  type Served,
+  type ServedKind,
   type ServiceSite,
   SiteNames,
   type Tables,
@@ -83,7 +83,7 @@ export class Router {
     book: PeerBook,
     options: RouterOptions,
     previous: Router | null = null,
-    changes: readonly Change[] | null = null,
+    changes: readonly Served[] | null = null,
   ): Router {
     const before = previous ?? Router.#empty(tables, options);
     const own = ownDatacenter(tables);
@@ -91,7 +91,7 @@ export class Router {
     const sites = isSameSites ? before.sites : new SiteNames(own);
     // With other names for the same things, nothing may be as it was.
     const known = previous === null || !isSameSites ? null : changes;
-    const changed = (kind: Kind) => keysOf(known, kind);
+    const changed = (kind: ServedKind) => keysOf(known, kind);
     const dropped: Disposable[] = [];
     const changedServices = changed("service");
     const services = before.#services.next(tables.service, changedServices, book, dropped);
@@ -425,7 +425,7 @@ export class Router {
 }
 
 /** The keys of one kind among the changes; `null` when the changes are not known. */
-function keysOf(changes: readonly Change[] | null, kind: Kind): ReadonlySet<string> | null {
+function keysOf(changes: readonly Served[] | null, kind: ServedKind): ReadonlySet<string> | null {
   if (changes === null) return null;
   return new Set(changes.filter((change) => change.kind === kind).map((change) => change.key));
 }

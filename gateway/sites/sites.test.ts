@@ -1,13 +1,13 @@
 /** Which names reach a service: what a listener exposes of it, and how each spelling of its name is one site. */
 import { expect } from "chai";
 import { PeerBook, type Upstream } from "../balancing/index.ts";
-import type { Change, Exposure, Instance, Server } from "../model/index.ts";
+import type { Exposure, Instance, Served, Server } from "../model/index.ts";
 import { tablesFrom } from "../primary/state.ts";
 import { Router } from "./router.ts";
 
 const first = { tries: 0, tried: () => false };
-const dc1: Change = { kind: "datacenter", key: "dc1", value: { own: true, catalog: true } };
-const dc2 = (catalog: boolean): Change => ({
+const dc1: Served = { kind: "datacenter", key: "dc1", value: { own: true, catalog: true } };
+const dc2 = (catalog: boolean): Served => ({
   kind: "datacenter",
   key: "dc2",
   value: { own: false, catalog },
@@ -17,24 +17,24 @@ function instance(address: string, ...tags: readonly string[]): Instance {
   return { id: address, address, port: 80, weight: 1, tags };
 }
 
-const catalog = (key: string, ...value: readonly string[]): Change => ({
+const catalog = (key: string, ...value: readonly string[]): Served => ({
   kind: "catalog",
   key,
   value,
 });
 
 /** In the catalog with the tags of its instances. */
-function service(key: string, ...instances: readonly Instance[]): readonly Change[] {
+function service(key: string, ...instances: readonly Instance[]): readonly Served[] {
   const tags = [...new Set(instances.flatMap((one) => one.tags))];
   return [catalog(key, ...tags), { kind: "service", key, value: instances }];
 }
 
-function host(key: string, upstream: string): Change {
+function host(key: string, upstream: string): Served {
   const paths = [{ prefix: "/", shares: [{ upstream, weight: 1 }] }];
   return { kind: "host", key, value: { enable: true, paths } };
 }
 
-function upstream(key: string, meant: { service: string } | { address: string }): Change {
+function upstream(key: string, meant: { service: string } | { address: string }): Served {
   const policy = { maxFails: 1, failTimeoutMs: 10_000 };
   const servers: readonly Server[] =
     "address" in meant ? [{ host: meant.address, port: 80, weight: 1, ...policy }] : [];
@@ -43,7 +43,7 @@ function upstream(key: string, meant: { service: string } | { address: string })
   return { kind: "upstream", key, value: { levels, service: named, ...policy, tries: null } };
 }
 
-function build(...changes: readonly (Change | readonly Change[])[]): Router {
+function build(...changes: readonly (Served | readonly Served[])[]): Router {
   const book = new PeerBook({ onRetired: () => {} });
   return Router.build(tablesFrom(changes.flat()), book, { random: () => 0, now: () => 0 });
 }
@@ -226,7 +226,7 @@ describe("the site of a service", () => {
   });
 
   it("is narrowed by a tag where an upstream is this very service", () => {
-    const ways: readonly (readonly Change[])[] = [
+    const ways: readonly (readonly Served[])[] = [
       [],
       [host("shop", "shop.service.dc1.consul")],
       [upstream("shop", { service: "shop.service.consul" })],

@@ -3,10 +3,11 @@
  * old ones and swapped by one assignment. It sends nothing; the worker does that.
  */
 import {
-  type Change,
+  applyChange,
+  copyTables,
   type Delta,
   emptyTables,
-  type Kind,
+  type Served,
   type Snapshot,
   type Tables,
 } from "../model/index.ts";
@@ -56,17 +57,8 @@ export class Replica {
 }
 
 /** New tables; the kinds that no change concerns are shared with `tables`. */
-function withChanges(tables: Tables, changes: readonly Change[]): Tables {
-  const copies = new Map<Kind, Map<string, unknown>>();
-  for (const { kind, key, value } of changes) {
-    let copy = copies.get(kind);
-    if (copy === undefined) {
-      copy = new Map<string, unknown>(tables[kind]);
-      copies.set(kind, copy);
-    }
-    if (value === null) copy.delete(key);
-    else copy.set(key, value);
-  }
-  // A change's value is of its kind by the type of `Change`; a table chosen at run time cannot say so.
-  return { ...tables, ...(Object.fromEntries(copies) as Partial<Tables>) };
+function withChanges(tables: Tables, changes: readonly Served[]): Tables {
+  const next = copyTables(tables, new Set(changes.map(({ kind }) => kind)));
+  for (const change of changes) applyChange(next, change);
+  return next;
 }

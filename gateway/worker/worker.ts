@@ -6,11 +6,11 @@ import { flushCompileCache } from "node:module";
 import { PeerBook } from "../balancing/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import {
-  type Change,
-  type Kind,
+  isAppliedTo,
   type ListeningAddress,
   lastWordsDescriptor,
   listeningDescriptors,
+  type Served,
   type Snapshot,
   type ToWorker,
   type WorkerSettings,
@@ -40,15 +40,6 @@ const backlog = 4_096;
 const orphanDrainMs = 5_000;
 /** How long it may take to end after that, its last records included. */
 const orphanGraceMs = 1_000;
-
-/** The datacenter, since it has a part in which site a host is. */
-const aboutScripts: ReadonlySet<Kind> = new Set([
-  "script",
-  "trial",
-  "module",
-  "setting",
-  "datacenter",
-]);
 
 const now = () => performance.now();
 
@@ -214,7 +205,7 @@ class Worker {
   }
 
   /** Makes the tables of the replica's version the ones that requests see. `null`: anything may differ. */
-  #swap(changes: readonly Change[] | null): void {
+  #swap(changes: readonly Served[] | null): void {
     const before = this.#gateway.router;
     const router = this.#route(before, changes);
     const { script, trial, module, setting } = this.#replica.tables;
@@ -231,7 +222,7 @@ class Worker {
     this.#gateway.catalogsArrived(changes === null ? datacenter.keys() : keys("datacenter"));
   }
 
-  #route(before: Router | null, changes: readonly Change[] | null): Router {
+  #route(before: Router | null, changes: readonly Served[] | null): Router {
     const options = { random: Math.random, now };
     return Router.build(this.#replica.tables, this.#book, options, before, changes);
   }
@@ -271,8 +262,8 @@ class Worker {
   }
 }
 
-function isAboutScripts(change: Change): boolean {
-  return aboutScripts.has(change.kind);
+function isAboutScripts(change: Served): boolean {
+  return isAppliedTo("scripts", change.kind);
 }
 
 let worker: Worker | null = null;

@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { expect } from "chai";
 import { parseHostDocument, parseUpstreamDocument } from "../../gateway/documents/index.ts";
-import type { Change, Snapshot, ToPrimary, ToWorker } from "../../gateway/model/index.ts";
+import type { Served, Snapshot, ToPrimary, ToWorker } from "../../gateway/model/index.ts";
 import { until } from "../support/conditions.ts";
 import { EchoOrigin, echoOf } from "../support/echo-origin.ts";
 import { send } from "../support/gateway.ts";
@@ -35,12 +35,12 @@ describe("a worker that misses a delta", function () {
   const resyncs = () => received.filter(({ type }) => type === "resync").length;
   const acknowledged = () =>
     received.flatMap((message) => (message.type === "ack" ? message.version : [])).at(-1);
-  const host = (name: string): Change => ({
+  const host = (name: string): Served => ({
     kind: "host",
     key: name,
     value: parseHostDocument(name, JSON.stringify({ paths: { "/": "home" } })),
   });
-  const snapshot = (version: number, ...changes: readonly Change[]): Snapshot => {
+  const snapshot = (version: number, ...changes: readonly Served[]): Snapshot => {
     const value = parseUpstreamDocument("home", JSON.stringify({ servers: [origin.server] }));
     return { boot, version, changes: [{ kind: "upstream", key: "home", value }, ...changes] };
   };

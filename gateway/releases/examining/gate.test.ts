@@ -1,7 +1,7 @@
 import bunyan from "bunyan";
 import { expect } from "chai";
 import { until } from "../../../test/support/conditions.ts";
-import type { Change, Source } from "../../model/index.ts";
+import type { Candidate, Source } from "../../model/index.ts";
 import { emptyTables } from "../../model/index.ts";
 import { ManualClock } from "../../primary/fixtures/clock.ts";
 import type { CheckScript, ScriptFault } from "../../sandbox/sandbox.ts";
@@ -35,12 +35,12 @@ const check: CheckScript = async (host, { script, module, setting }) => {
 };
 
 const source = (text: string): Source => ({ text, version: `v:${text}`, modifyIndex: 1 });
-const script = (key: string, text: string | null): Change => ({
+const script = (key: string, text: string | null): Candidate => ({
   kind: "script",
   key,
   value: text === null ? null : source(text),
 });
-const module = (key: string, text: string | null): Change => ({
+const module = (key: string, text: string | null): Candidate => ({
   kind: "module",
   key,
   value: text === null ? null : source(text),
@@ -70,7 +70,7 @@ class Harness {
     if (begins) this.gate.begin();
   }
 
-  async offer(...changes: readonly Change[]): Promise<void> {
+  async offer(...changes: readonly Candidate[]): Promise<void> {
     this.gate.offer(changes);
     await this.gate.settled();
   }
@@ -81,7 +81,7 @@ class Harness {
     );
   }
 
-  #take(changes: readonly Change[]): void {
+  #take(changes: readonly Candidate[]): void {
     this.passed.push(changes.map(({ kind, key }) => `${kind} ${key}`));
     for (const change of changes) {
       if (change.kind !== "script" && change.kind !== "module") continue;
@@ -116,9 +116,9 @@ describe("script gate", () => {
   it("refuses nothing before it begins, so that modules may come after their scripts", async () => {
     const harness = new Harness(check, false);
     harness.gate.offer([script("a", "import 'modules/util'"), script("b", "wrong")]);
-    await harness.offer({ kind: "catalog", key: "c", value: [] });
+    await harness.offer({ kind: "upstream", key: "c", value: null });
     harness.gate.offer([module("util", "level 1")]);
-    expect(harness.passed).to.deep.equal([["catalog c"]]);
+    expect(harness.passed).to.deep.equal([["upstream c"]]);
     harness.gate.begin();
     await harness.gate.settled();
     expect(harness.passed.slice(1).flat()).to.deep.equal(["module util", "script a"]);
@@ -141,8 +141,8 @@ describe("script gate", () => {
       return null;
     });
     harness.gate.offer([script("a", "slow"), { kind: "setting", key: "s", value: 1 }]);
-    harness.gate.offer([{ kind: "catalog", key: "c", value: [] }]);
-    expect(harness.passed).to.deep.equal([["setting s"], ["catalog c"]]);
+    harness.gate.offer([{ kind: "upstream", key: "c", value: null }]);
+    expect(harness.passed).to.deep.equal([["setting s"], ["upstream c"]]);
     block.resolve();
     await harness.gate.settled();
     expect(harness.live.get("scripts/a")).to.equal("slow");

@@ -3,7 +3,7 @@
  * One that fails is refused and its last good version stays. Everything else passes at once.
  */
 
-import type { Change, Json, Source, Tables } from "../../model/index.ts";
+import type { Candidate, Json, Source, Tables } from "../../model/index.ts";
 import type { Log } from "../../observability/logger.ts";
 import type { Clock } from "../../primary/clock.ts";
 import {
@@ -20,7 +20,7 @@ import { ScriptSources } from "./sources.ts";
 export interface ScriptGateOptions {
   readonly check: CheckScript;
   /** Takes what may go live. */
-  readonly pass: (changes: readonly Change[]) => void;
+  readonly pass: (changes: readonly Candidate[]) => void;
   /** What is live at the start. */
   readonly live: Tables;
   readonly clock: Pick<Clock, "now">;
@@ -65,7 +65,7 @@ interface Trial {
 
 export class ScriptGate {
   readonly #check: CheckScript;
-  readonly #pass: (changes: readonly Change[]) => void;
+  readonly #pass: (changes: readonly Candidate[]) => void;
   readonly #clock: Pick<Clock, "now">;
   readonly #log: Log;
   readonly #prefix: string;
@@ -108,8 +108,8 @@ export class ScriptGate {
   }
 
   /** Changes from the sources, in their order. Returns at once. */
-  offer(changes: readonly Change[]): void {
-    const passing: Change[] = [];
+  offer(changes: readonly Candidate[]): void {
+    const passing: Candidate[] = [];
     for (const change of changes) {
       if (change.kind === "script") {
         this.#wanted.set("script", change.key, change.value);
@@ -183,7 +183,7 @@ export class ScriptGate {
     for (const key of this.#refusals.keys()) this.#dirty.add(key);
   }
 
-  #drop(host: string): Change[] {
+  #drop(host: string): Candidate[] {
     this.#refusals.delete(`scripts/${host}`);
     // Also when none was let through: an earlier version may serve in the place of a refused one.
     this.#live.set("script", host, null);
@@ -405,7 +405,7 @@ export class ScriptGate {
       for (const { kind, name } of passed) this.#dirty.add(`${kind}s/${name}`);
       return;
     }
-    const changes: Change[] = [];
+    const changes: Candidate[] = [];
     for (const { kind, name } of passed.filter((entry) => !isOutdated(entry))) {
       if (!this.#isPending(kind, name)) continue;
       const value = this.#wanted[kind].get(name) ?? null;

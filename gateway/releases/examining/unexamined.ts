@@ -2,12 +2,12 @@
  * Hosts whose script was not looked at yet when the gateway opened. Without their rule they must not be served, so
  * workers are told of a script that answers 503, until it is known what serves them. Everybody else is not kept waiting.
  */
-import type { Change, Snapshot, Source, Tables } from "../../model/index.ts";
+import type { Served, Snapshot, Source, Tables } from "../../model/index.ts";
 
 export interface UnexaminedOptions {
   /** What the workers have, or will have with the next version. */
   readonly tables: Pick<Tables, "script" | "trial" | "closed">;
-  readonly pass: (changes: readonly Change[]) => void;
+  readonly pass: (changes: readonly Served[]) => void;
   /** What Consul has. */
   readonly wanted: () => ReadonlyMap<string, Source>;
   /** Whether it is still to be found out what serves a host. */
@@ -26,7 +26,7 @@ export class Unexamined {
   begin(): number {
     const { tables, wanted, isOpen, pass } = this.#options;
     const { script, trial, closed } = tables;
-    const changes: Change[] = [];
+    const changes: Served[] = [];
     for (const [host, { version, modifyIndex }] of wanted()) {
       if (!isOpen(host) || script.has(host) || trial.has(host) || closed.has(host)) continue;
       const value: Source = { text: "", version, modifyIndex, isUnexamined: true };
@@ -38,7 +38,7 @@ export class Unexamined {
   }
 
   /** These go to the workers. */
-  passed(changes: readonly Change[]): void {
+  passed(changes: readonly Served[]): void {
     if (this.#hosts.size === 0) return;
     for (const { kind, key } of changes) if (kind === "script") this.#hosts.delete(key);
   }

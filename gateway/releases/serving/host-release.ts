@@ -3,7 +3,7 @@
  * out the next agreement; fetches and writes nothing.
  */
 
-import type { Change, LifeDocument, OutOfService, Source, TakenBack } from "../../model/index.ts";
+import type { LifeDocument, OutOfService, Served, Source, TakenBack } from "../../model/index.ts";
 import { imports, type Rollout, type Schedule } from "../../sandbox/index.ts";
 import {
   accept,
@@ -16,7 +16,7 @@ import {
 import { Findings } from "../agreement/findings.ts";
 import { type Window, windowAt } from "../schedule/schedule.ts";
 import { Fetches } from "./fetches.ts";
-import { type Served, Service, type Wanted } from "./in-service.ts";
+import { type InService, Service, type Wanted } from "./in-service.ts";
 
 /** How long a source may be older than what was decided for before that is looked into. */
 const doubtMs = 5_000;
@@ -282,7 +282,7 @@ export class HostLife {
     { script, trial }: Wanted,
     scheduleOf: (version: string) => Schedule | null,
     nowMs: number,
-  ): Served {
+  ): InService {
     this.#closedUntil = null;
     const isOpen = ({ version }: Source) => {
       const schedule = scheduleOf(version);
@@ -315,7 +315,7 @@ export class HostLife {
   }
 
   /** What has to change for these to serve. */
-  show(host: string, served: Served): readonly Change[] {
+  show(host: string, served: InService): readonly Served[] {
     const changes = this.service.show(host, served);
     // Only the version before the one that is live can be needed again.
     const life = this.#aheadOf(this.#agreed);

@@ -4,7 +4,14 @@
  * what this one finds. Keeps nothing of its own: what is agreed on is in Consul.
  */
 
-import type { Change, LastWords, LifeDocument, Source, Tables } from "../../model/index.ts";
+import type {
+  Candidate,
+  LastWords,
+  LifeDocument,
+  Served,
+  Source,
+  Tables,
+} from "../../model/index.ts";
 import type { Log } from "../../observability/logger.ts";
 import type { Declared, ExamineScript, ReplayScript } from "../../sandbox/index.ts";
 import { isTakenBack, remove, shareOf } from "../agreement/agreement.ts";
@@ -17,12 +24,12 @@ import { Retention } from "../records/retention.ts";
 import { Scribe } from "../records/scribe.ts";
 import type { LifeStore } from "../records/store.ts";
 import { HostLife } from "./host-release.ts";
-import { nothingServed, type Served, type Wanted } from "./in-service.ts";
+import { type InService, nothingInService, type Wanted } from "./in-service.ts";
 import { describeLife, type LifeStatus } from "./status.ts";
 
 export interface LivesOptions {
   /** Takes what goes into service. */
-  readonly pass: (changes: readonly Change[]) => void;
+  readonly pass: (changes: readonly Served[]) => void;
   readonly examine: ExamineScript;
   readonly replay: ReplayScript;
   readonly store: LifeStore;
@@ -90,8 +97,8 @@ export class Lives {
   }
 
   /** Changes that the gate let through, in their order. */
-  take(changes: readonly Change[]): void {
-    const passing: Change[] = [];
+  take(changes: readonly Candidate[]): void {
+    const passing: Served[] = [];
     const modules = new Set<string>();
     for (const change of changes) {
       if (change.kind === "life") this.#host(change.key).heard(change.value);
@@ -221,18 +228,18 @@ export class Lives {
     return this.#declared.takeModule(name, source);
   }
 
-  #pass(changes: readonly Change[]): void {
+  #pass(changes: readonly Served[]): void {
     if (changes.length > 0) this.#options.pass(changes);
   }
 
   /** Works out what should serve a host now; returns what has to change for that. */
-  #settle(host: string): readonly Change[] {
+  #settle(host: string): readonly Served[] {
     const slot = this.#host(host);
-    if (!this.#hasBegun) return slot.isGone ? slot.show(host, nothingServed) : [];
+    if (!this.#hasBegun) return slot.isGone ? slot.show(host, nothingInService) : [];
     if (slot.isUnknown) return this.#settleAlone(host, slot);
     if (slot.isGone) {
       if (slot.agreed !== null && remove(slot.agreed) !== slot.agreed) this.#write(host);
-      return slot.show(host, nothingServed);
+      return slot.show(host, nothingInService);
     }
     const { accepted } = slot;
     if (accepted !== null && !this.#declared.has(accepted.version)) {
@@ -252,7 +259,7 @@ export class Lives {
   }
 
   /** What a snapshot left in service goes on until Consul says what is to be: by its schedule, and its share stands still. */
-  #settleAlone(host: string, slot: HostLife): readonly Change[] {
+  #settleAlone(host: string, slot: HostLife): readonly Served[] {
     const { script, trial } = slot.service.wanted;
     let isLearning = false;
     for (const source of [script, trial?.source]) {
@@ -268,7 +275,7 @@ export class Lives {
     return slot.show(host, this.#arranged(slot, null, wanted, this.#options.clock.now()));
   }
 
-  #arranged(slot: HostLife, agreed: LifeDocument | null, wanted: Wanted, nowMs: number): Served {
+  #arranged(slot: HostLife, agreed: LifeDocument | null, wanted: Wanted, nowMs: number): InService {
     return slot.arrange(agreed, wanted, (version) => this.#declared.scheduleOf(version), nowMs);
   }
 
@@ -336,7 +343,7 @@ export class Lives {
     if (this.#isStopped) return;
     const nowMs = this.#options.clock.now();
     this.#takeBacks.look(nowMs, this.#options.reports(), this.#hosts.values());
-    const changes: Change[] = [];
+    const changes: Served[] = [];
     for (const [host, slot] of this.#hosts) {
       if (slot.needsLook(nowMs)) changes.push(...this.#settle(host));
     }

@@ -2,7 +2,7 @@
  * What serves a host on this gateway, what its schedule keeps from that, and earlier versions that may be
  * needed again. Remembers and compares; decides nothing.
  */
-import type { Change, Closed, Source, Trial } from "../../model/index.ts";
+import type { Closed, Served, Source, Trial } from "../../model/index.ts";
 
 /** What would serve a host at any time of the day. */
 export interface Wanted {
@@ -11,20 +11,20 @@ export interface Wanted {
 }
 
 /** What is to serve it now. */
-export interface Served extends Wanted {
+export interface InService extends Wanted {
   /** What would serve but for its schedule; `null`: nothing. */
   readonly closed: Closed | null;
 }
 
-export const nothingServed: Served = { script: null, trial: null, closed: null };
+export const nothingInService: InService = { script: null, trial: null, closed: null };
 
 export class Service {
-  #now: Served = nothingServed;
+  #now: InService = nothingInService;
   /** Earlier versions that are needed again. */
   readonly #found = new Map<string, Source>();
 
   /** What serves at the start, out of a snapshot. */
-  begin(served: Served): void {
+  begin(served: InService): void {
     this.#now = served;
   }
 
@@ -71,10 +71,10 @@ export class Service {
   }
 
   /** What has to change for these to serve. */
-  show(host: string, next: Served): readonly Change[] {
+  show(host: string, next: InService): readonly Served[] {
     const { script, trial, closed } = this.#now;
     this.#now = next;
-    const changes: Change[] = [];
+    const changes: Served[] = [];
     if (!isSame(next.script, script)) {
       // A version that leaves service may be gone back to.
       if (script !== null) this.#found.set(script.version, script);

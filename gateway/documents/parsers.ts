@@ -1,0 +1,28 @@
+/** How the values of each kind are read that operators and gateways write into KV. */
+import { createHash } from "node:crypto";
+import type { DocumentKind, Entries, Source } from "../model/index.ts";
+import { maxDocumentBytes } from "./document.ts";
+import { DocumentError } from "./document-error.ts";
+import { parseHostDocument } from "./host-document.ts";
+import { parseLifeDocument } from "./life-document.ts";
+import { parseSetting } from "./setting.ts";
+import { parseUpstreamDocument } from "./upstream-document.ts";
+
+/** Reads the text of the whole key `key`, which has this ModifyIndex. Throws a `DocumentError`. */
+export type Parser<Value> = (key: string, text: string, modifyIndex: number) => Value;
+
+export const parsers: { readonly [K in DocumentKind]: Parser<Entries[K]> } = {
+  upstream: parseUpstreamDocument,
+  host: parseHostDocument,
+  script: parseSource,
+  module: parseSource,
+  setting: parseSetting,
+  life: parseLifeDocument,
+};
+
+function parseSource(key: string, text: string, modifyIndex: number): Source {
+  // Consul's own limit. What the text says is for the sandbox to find out.
+  if (Buffer.byteLength(text) > maxDocumentBytes)
+    throw new DocumentError("too_large", key, `is above ${maxDocumentBytes} bytes`);
+  return { text, version: createHash("sha256").update(text).digest("hex"), modifyIndex };
+}
