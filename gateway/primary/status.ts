@@ -4,7 +4,7 @@ import { type ScriptReport, type Tables, type TenantPolicy, Tenants } from "../m
 import type { Refusal } from "../releases/examining/gate.ts";
 import type { ScriptCount } from "../releases/failing/counters.ts";
 import type { LifeStatus } from "../releases/index.ts";
-import type { FailedCase } from "../sandbox/sandbox.ts";
+import type { FailedCase } from "../sandbox/index.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
 import type { Warning } from "./warnings.ts";
 import type { WorkerStatus } from "./workers.ts";

@@ -75,7 +75,7 @@ const quickDeathMs = 1000;
 const firstBackoffMs = 100;
 const maxBackoffMs = 5000;
 /** So many quick deaths of one place, with nobody listening yet, are not going to get better. */
-const hopelessDeaths = 5;
+const maxDeathsAtStart = 5;
 
 /**
  * For V8. There is a worker for each core, so threads that collect garbage beside it only take turns with it;
@@ -322,7 +322,7 @@ export class Workers {
     const isQuick = clock.ticks() - ended.startedMs < quickDeathMs;
     const deaths = isQuick ? (this.#quickDeaths.get(slot) ?? 0) + 1 : 0;
     this.#quickDeaths.set(slot, deaths);
-    if (deaths >= hopelessDeaths && !this.#hasServed) {
+    if (deaths >= maxDeathsAtStart && !this.#hasServed) {
       onFatal(`workers end ${how} as soon as they start`, false);
     }
     if (deaths <= 1) {

@@ -16,7 +16,7 @@ export interface WaitingRoomOptions<C> {
 }
 
 interface Party<C> {
-  readonly guests: { readonly exchange: Exchange<C>; readonly serial: number }[];
+  readonly waiters: { readonly exchange: Exchange<C>; readonly serial: number }[];
   readonly timer: NodeJS.Timeout;
 }
 
@@ -35,11 +35,11 @@ export class WaitingRoom<C> {
     let party = this.#parties.get(service);
     if (party === undefined) {
       const timer = setTimeout(() => this.#expire(service), this.#options.timeoutMs);
-      party = { guests: [], timer };
+      party = { waiters: [], timer };
       this.#parties.set(service, party);
       this.#options.ask(service);
     }
-    party.guests.push({ exchange, serial: exchange.serial });
+    party.waiters.push({ exchange, serial: exchange.serial });
     this.#size += 1;
     exchange.hold();
     return true;
@@ -60,8 +60,8 @@ export class WaitingRoom<C> {
     if (party === undefined) return [];
     clearTimeout(party.timer);
     this.#parties.delete(service);
-    this.#size -= party.guests.length;
-    return party.guests
+    this.#size -= party.waiters.length;
+    return party.waiters
       .filter(({ exchange, serial }) => exchange.serial === serial)
       .map(({ exchange }) => exchange);
   }

@@ -42,7 +42,7 @@ export class Registrations {
   /** IDs that the agent has from somebody else, and who that is. */
   #foreign: Map<string, string> = new Map();
   /** What Consul has refused as it is; asking again would change nothing. */
-  readonly #hopeless = new WeakSet<DesiredService>();
+  readonly #refused = new WeakSet<DesiredService>();
   /** IDs that are being brought in line; one at a time writes to each. */
   readonly #busy = new Set<string>();
   /** IDs that were written since the last list was asked for, which it may or may not show. */
@@ -215,7 +215,7 @@ export class Registrations {
         this.#refuse(desired, `belongs to ${owner}`);
         break;
       }
-      if (desired !== undefined && this.#hopeless.has(desired)) break;
+      if (desired !== undefined && this.#refused.has(desired)) break;
       const fields = { id, service: desired?.name, container: desired?.containerName };
       try {
         const other = await this.#slots.use(desired === undefined, () => this.#write(id, desired));
@@ -231,7 +231,7 @@ export class Registrations {
       } catch (error) {
         const message = describeConsulError(error);
         if (desired !== undefined && isRefusal(error)) {
-          this.#hopeless.add(desired);
+          this.#refused.add(desired);
           this.#known.delete(id);
           this.#refuse(desired, `is refused by Consul: ${message}`);
           break;

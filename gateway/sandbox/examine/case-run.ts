@@ -2,19 +2,23 @@
  * Runs the cases of a script's `tests` in the isolate that it was loaded into and compares what became
  * of each request with what the case expects. Takes no part in traffic.
  */
-import type ivm from "isolated-vm";
+
 import type { Answer } from "../../engine/engine.ts";
 import { encodedSlash, errorAnswer } from "../../engine/message/answers.ts";
-import { RequestTarget as Target } from "../../engine/message/request-target.ts";
 import type { Border, Json } from "../../model/index.ts";
-import { wallFactor } from "../limits.ts";
 import { explain, faultAt, isTimeout, printable, ScriptError } from "../run/faults.ts";
 import type { Loaded } from "../run/loading.ts";
 import { decidesByPath, matchesExchange } from "../run/match.ts";
-import { applyToRequest, applyToResponse, type RequestTarget, readOutput } from "../run/output.ts";
+import { applyToRequest, applyToResponse } from "../run/output.ts";
 import type { ScriptFault } from "../sandbox.ts";
-import { placeOfCase } from "./case-place.ts";
-import type { Case, ExpectedAnswer, ExpectedHeaders, Outcome } from "./cases.ts";
+import {
+  type Case,
+  type ExpectedAnswer,
+  type ExpectedHeaders,
+  type Outcome,
+  placeOfCase,
+} from "./cases.ts";
+import { callWithin, ExaminedRequest, readResult } from "./examined-request.ts";
 
 export interface CaseRunOptions {
   readonly loaded: Loaded;
@@ -29,8 +33,6 @@ export interface CaseRunOptions {
   readonly timeoutMs: number;
 }
 
-/** What had the processor for this part of its limit ran out of time by itself. */
-const ownPart = 0.75;
 const requestId = "test-1";
 const encodedSlashAnswer = errorAnswer(400, encodedSlash.code, encodedSlash.message, undefined);
 
@@ -89,7 +91,7 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
   const { loaded, key, settings, timeoutMs } = options;
   const { entry, match } = loaded;
   const all = JSON.stringify({ ...Object.fromEntries(settings), ...one.settings });
-  const target = new CaseRequest(one);
+  const { target, asText } = requestOf(one);
   const steering = { upstream: "", hashKey: "", headers: "" };
   try {
     await callWithin(entry.replaceSettings, [all], timeoutMs);
@@ -97,13 +99,13 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
     // As a gateway does where no host document says otherwise.
     if (target.hasEncodedSlash && decidesByPath(match)) target.answer(encodedSlashAnswer);
     else if (isWanted) {
-      const text = await callWithin(entry.onRequest, [target.asText()], timeoutMs);
+      const text = await callWithin(entry.onRequest, [asText()], timeoutMs);
       applyToRequest(readResult(key, text), target, steering, options.border);
     }
     const { response } = one;
     const headers = lowerCase(response?.headers ?? {});
     if (response !== null && target.answered === null && isWanted && loaded.hasOnResponse) {
-      const values = [response.status, rawHeaders(response.headers), target.asText()];
+      const values = [response.status, rawHeaders(response.headers), asText()];
       const text = await callWithin(entry.onResponse, values, timeoutMs);
       applyToResponse(readResult(key, text), {
         setResponseHeader: (name, value) => headers.set(name, value),
@@ -132,97 +134,22 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
   }
 }
 
-/**
- * A timer counts what else a busy machine does, too: a call that hardly had the processor is tried again with
- * a longer one. This process examines one source at a time, so its processor time is the script's.
- */
-export async function callWithin(
-  entry: ivm.Reference<unknown>,
-  values: readonly (string | number)[],
-  limitMs: number,
-): Promise<string> {
-  for (let timeout = limitMs; ; timeout *= 2) {
-    const before = process.cpuUsage();
-    try {
-      return String(await entry.apply(undefined, [...values], { timeout }));
-    } catch (error) {
-      if (!(error instanceof Error && isTimeout(error))) throw error;
-      const { user, system } = process.cpuUsage(before);
-      const hadItsTime = (user + system) / 1_000 >= ownPart * limitMs;
-      if (hadItsTime || 2 * timeout > wallFactor * limitMs) throw error;
-    }
-  }
-}
-
-/** @throws ScriptError when the script threw. */
-export function readResult(key: string, text: string): string {
-  const { error, rest } = readOutput(text);
-  if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
-  return rest;
-}
-
-/** A request of a case, as far as a script can change one. */
-class CaseRequest implements RequestTarget {
-  answered: Answer | null = null;
-  readonly headers: Map<string, string>;
-  readonly #case: Case;
-  readonly #target = new Target("normal");
-
-  constructor(one: Case) {
-    this.#case = one;
-    const { host, path, query, headers } = one.request;
-    this.#target.begin(query === "" ? path : `${path}?${query}`, host);
-    this.headers = lowerCase({ Host: host, ...headers });
-  }
-
-  get path(): string {
-    return this.#target.path;
-  }
-
-  set path(value: string) {
-    this.#target.path = value;
-  }
-
-  get hasEncodedSlash(): boolean {
-    return this.#target.hasEncodedSlash;
-  }
-
-  get query(): string {
-    return this.#target.query;
-  }
-
-  set query(value: string) {
-    this.#target.query = value;
-  }
-
-  get authority(): string {
-    return this.#target.authority;
-  }
-
-  set authority(value: string) {
-    this.#target.authority = value;
-  }
-
-  /** As a worker brings a request into an isolate. */
-  asText(): string {
-    const { method, scheme, host, clientIp, headers } = this.#case.request;
-    const lines = rawHeaders({ Host: host, ...headers });
-    const { path, rawPath, query, host: asked } = this.#target;
+/** The request of a case, and as text what a worker brings into an isolate. */
+function requestOf({ request }: Case): { target: ExaminedRequest; asText(): string } {
+  const { method, scheme, host, path, query, clientIp, headers } = request;
+  const own = { Host: host, ...headers };
+  const target = new ExaminedRequest(
+    query === "" ? path : `${path}?${query}`,
+    host,
+    lowerCase(own),
+  );
+  const asText = () => {
+    const { path, rawPath, query, host: asked } = target;
     const raw = rawPath === path ? "" : rawPath;
+    const lines = rawHeaders(own);
     return [method, scheme, asked, path, raw, query, clientIp, requestId, lines].join("\n");
-  }
-
-  setHeader(name: string, value: string): void {
-    this.headers.set(name, value);
-  }
-
-  removeHeader(name: string): void {
-    this.headers.delete(name);
-  }
-
-  answer(answer: Answer): void {
-    this.answered = answer;
-  }
+  };
+  return { target, asText };
 }
 
 function rawHeaders(headers: Readonly<Record<string, string>>): string {

@@ -5,15 +5,14 @@
 import ivm from "isolated-vm";
 import { type Border, type FailedRequest, type TenantPolicy, Tenants } from "../../model/index.ts";
 import { defaultSandboxLimits, loadTimeoutFactor } from "../limits.ts";
-import { type Blank, createBlank } from "../run/base-snapshot.ts";
+import { type BaseSnapshot, createBaseSnapshot } from "../run/base-snapshot.ts";
 import { faultOf, printable, ScriptError } from "../run/faults.ts";
 import type { Part } from "../run/linking.ts";
 import { type Loaded, loadLater } from "../run/loading.ts";
 import type { Examination, SandboxLimits, ScriptFault, ScriptTables } from "../sandbox.ts";
 import { Budget, OverBudget } from "./budget.ts";
-import { placeOfCase } from "./case-place.ts";
 import { runCases } from "./case-run.ts";
-import { CaseError, parseCases } from "./cases.ts";
+import { CaseError, parseCases, placeOfCase } from "./cases.ts";
 import { replayAll } from "./replay.ts";
 import { SyntaxReader } from "./syntax.ts";
 
@@ -24,12 +23,12 @@ const leastBudgetMs = 2_000;
 
 /** What examinations share. */
 export interface ExaminerTools {
-  readonly blank: Blank;
+  readonly baseSnapshot: BaseSnapshot;
   readonly reader: SyntaxReader;
 }
 
 export function createExaminerTools(): ExaminerTools {
-  return { blank: createBlank(), reader: new SyntaxReader() };
+  return { baseSnapshot: createBaseSnapshot(), reader: new SyntaxReader() };
 }
 
 /** What became of an examination. */
@@ -89,7 +88,7 @@ export async function examineWithin(
   const settings = border?.tenants.settingsOf(border.tenant, tables.setting) ?? tables.setting;
   const timeoutMs = loadTimeoutMs(limits);
   const budget = new Budget(budgetMs, timeoutMs);
-  const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb, snapshot: tools.blank });
+  const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb, snapshot: tools.baseSnapshot });
   try {
     const loading = loadLater({
       isolate,

@@ -16,7 +16,6 @@ import type {
 import { budgetMs, loadTimeoutMs } from "./check.ts";
 import { ExaminerLane } from "./examiner-lane.ts";
 import type { ToExaminer } from "./examiner-process.ts";
-import { FairQueue } from "./fair-queue.ts";
 import { modulesFor } from "./module-graph.ts";
 
 /** Of processor time, for a first try: a good script takes about ten. */
@@ -182,4 +181,33 @@ function take(queue: FairQueue<Job>): Job | null {
 function refused(host: string, message: string): Examination {
   const fault = { key: `scripts/${host}`, line: 0, column: 0, message };
   return { fault, declared: null, passed: 0 };
+}
+
+/** Work that waits, by key: keys take turns, however much one of them has. */
+export class FairQueue<T> {
+  /** In the order of their turns. */
+  readonly #keys = new Map<string, T[]>();
+
+  add(key: string, item: T): void {
+    const items = this.#keys.get(key);
+    if (items === undefined) this.#keys.set(key, [item]);
+    else items.push(item);
+  }
+
+  /** The oldest of the key whose turn it is, which then waits for all others; `null` when nothing waits. */
+  take(): T | null {
+    for (const [key, [item, ...rest]] of this.#keys) {
+      this.#keys.delete(key);
+      if (rest.length > 0) this.#keys.set(key, rest);
+      if (item !== undefined) return item;
+    }
+    return null;
+  }
+
+  /** Everything that waits, which waits no more. */
+  clear(): readonly T[] {
+    const all = [...this.#keys.values()].flat();
+    this.#keys.clear();
+    return all;
+  }
 }

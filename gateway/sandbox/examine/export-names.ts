@@ -1,5 +1,5 @@
 /** What a script's exports may be called, and what is said of any other. Reads no source. */
-import type { Found, Syntax } from "./syntax.ts";
+import type { Found, Syntax } from "../run/source-reader.ts";
 
 const meanings: ReadonlySet<string> = new Set([
   "default",
@@ -21,10 +21,7 @@ export function refusalOfExport(name: string): string | null {
   return `the export ${shown} means nothing: ${hint}`;
 }
 
-/**
- * An export of a script that means nothing to the gateway; `null` when all have a meaning.
- * @param syntaxOf what a specifier stands for.
- */
+/** As `SourceReader.strangeExport`. */
 export function strangeExport(
   script: Syntax,
   syntaxOf: (specifier: string) => Syntax | undefined,

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { FairQueue } from "./fair-queue.ts";
+import { FairQueue } from "./examiner.ts";
 
 describe("a fair queue", () => {
   it("gives each key its turn, and each key's work in its order", () => {

@@ -5,14 +5,8 @@
  */
 import { init, parse } from "es-module-lexer";
 import type { Source } from "../../model/index.ts";
-import { maxImports, moduleNameOf } from "./module-names.ts";
-
-export interface Imports {
-  /** The modules that it names, each once; at most one more than `maxImports`. */
-  readonly modules: readonly string[];
-  /** Why it cannot go live for what it imports; `null` for a good one. `index`: where in the text. */
-  readonly problem: { readonly index: number; readonly message: string } | null;
-}
+import { maxImports, moduleNameOf } from "../run/module-names.ts";
+import type { Imports } from "../run/source-reader.ts";
 
 // The lexer is WebAssembly, which is compiled once.
 await init();

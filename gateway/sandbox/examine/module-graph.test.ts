@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { source } from "../fixtures/test-sandbox.ts";
+import { maxImports } from "../run/module-names.ts";
 import { importsOf } from "./imports.ts";
 import { closureOf, imports, ModuleGraph, modulesFor } from "./module-graph.ts";
-import { maxImports } from "./module-names.ts";
 
 const named = (text: string) => importsOf(source(text)).modules;
 

@@ -3,8 +3,8 @@
  * changed, whatever else there is. Knows the texts only, not whether they are any good.
  */
 import type { Source } from "../../model/index.ts";
+import { maxClosure } from "../run/module-names.ts";
 import { importsOf } from "./imports.ts";
-import { maxClosure } from "./module-names.ts";
 
 export class ModuleGraph {
   readonly #modules = new Map<string, Source>();

@@ -2,15 +2,13 @@
  * Calls a version with requests that failed, in the isolate that it was loaded into, and says what became of
  * each. For the process that examines sources; nothing of it reaches a client or an origin.
  */
-import type { Answer } from "../../engine/engine.ts";
-import { RequestTarget as Target } from "../../engine/message/request-target.ts";
 import type { Border, FailedRequest } from "../../model/index.ts";
 import type { Loaded } from "../run/loading.ts";
 import { matchesExchange } from "../run/match.ts";
-import { applyToRequest, applyToResponse, type RequestTarget } from "../run/output.ts";
+import { applyToRequest, applyToResponse } from "../run/output.ts";
 import { readRequestText } from "../run/request-text.ts";
 import type { ReplayOutcome } from "../sandbox.ts";
-import { callWithin, readResult } from "./case-run.ts";
+import { callWithin, ExaminedRequest, readResult } from "./examined-request.ts";
 
 /** So many requests are tried. */
 export const maxReplayed = 4;
@@ -52,12 +50,12 @@ async function replay(failed: FailedRequest, options: ReplayOptions): Promise<Re
     }
     const { method, path, host, target } = readRequestText(request);
     if (!hasOnRequest || !matchesExchange(match, { method, path })) return "passed";
-    const replayed = new Replayed(target, host);
+    const replayed = new ExaminedRequest(target, host);
     const text = await callWithin(entry.onRequest, [request], timeoutMs);
     const steering = { upstream: "", hashKey: "", headers: "" };
     applyToRequest(readResult(key, text), replayed, steering, options.border);
-    if (replayed.status === 0) return "passed";
-    return replayed.status < 400 ? "answered" : "refused";
+    if (replayed.answered === null) return "passed";
+    return replayed.answered.status < 400 ? "answered" : "refused";
   } catch (error) {
     if (error instanceof Error) return "failed";
     throw error;
@@ -69,46 +67,3 @@ const unseen = {
   addResponseHeader: () => {},
   removeResponseHeader: () => {},
 };
-
-/** As much of a request as a script may change, which checks what it is given as an exchange does. */
-class Replayed implements RequestTarget {
-  /** Of its answer; 0 without one. */
-  status = 0;
-  readonly #target = new Target("normal");
-
-  constructor(target: string, host: string) {
-    this.#target.begin(target, host);
-  }
-
-  get path(): string {
-    return this.#target.path;
-  }
-
-  set path(value: string) {
-    this.#target.path = value;
-  }
-
-  get query(): string {
-    return this.#target.query;
-  }
-
-  set query(value: string) {
-    this.#target.query = value;
-  }
-
-  get authority(): string {
-    return this.#target.authority;
-  }
-
-  set authority(value: string) {
-    this.#target.authority = value;
-  }
-
-  setHeader(): void {}
-
-  removeHeader(): void {}
-
-  answer({ status }: Answer): void {
-    this.status = status;
-  }
-}

@@ -5,42 +5,28 @@
  * stand. For the process that examines sources: a parser costs more than a worker has, and may be led to run long.
  */
 import { type AnyNode, type Program, parse } from "acorn";
+import type { Found, Imports, SourceReader, Syntax } from "../run/source-reader.ts";
 import { maxCases } from "./cases.ts";
-import { type Imports, importsIn } from "./imports.ts";
+import { strangeExport } from "./export-names.ts";
+import { importsIn } from "./imports.ts";
 
 /** What is remembered of sources takes about as much memory as their texts. */
 const maxKnownChars = 16_777_216;
-
-/** Something that is wrong, and where in the text. */
-export interface Found {
-  readonly index: number;
-  readonly message: string;
-}
-
-/** What was found in a source. Its text is not kept. */
-export interface Syntax {
-  /** What it may not say; `null` when there is nothing. Also what the parser does not know, though V8 may. */
-  readonly problem: Found | null;
-  /** The names that it exports, with their places; those of `wholes` are not among them. */
-  readonly exports: ReadonlyMap<string, number>;
-  /** What it exports as a whole, `export * from`, by specifier. */
-  readonly wholes: ReadonlyMap<string, number>;
-  /** Where each of its `tests` begins and ends, as far as it writes them out as a list. */
-  readonly cases: readonly (readonly [number, number])[];
-  /** Whether it names something that can end a request. */
-  readonly refuses: boolean;
-}
 
 /** By these, or by all globals in one, a script can end a request. */
 const verdicts: ReadonlySet<string> = new Set(["deny", "respond", "redirect", "globalThis"]);
 
 /** Reads sources, and remembers what it found in the last ones: many scripts share a large module. */
-export class SyntaxReader {
+export class SyntaxReader implements SourceReader {
   readonly #known = new Map<string, Syntax>();
   #chars = 0;
 
   imports(text: string): Imports {
     return importsIn(text);
+  }
+
+  strangeExport(script: Syntax, syntaxOf: (specifier: string) => Syntax | undefined): Found | null {
+    return strangeExport(script, syntaxOf);
   }
 
   read(text: string): Syntax {

@@ -22,8 +22,8 @@ export const questions = {
   unitsPerMs: 100,
 } as const;
 
-export class Stays {
-  /** The number of the isolate that the thread is inside of (0: none), a counter of stays, and the questions. */
+export class CallMarker {
+  /** The number of the isolate that the thread is inside of (0: none), a counter of calls, and the questions. */
   readonly cells = new Int32Array(new SharedArrayBuffer(6 * Int32Array.BYTES_PER_ELEMENT));
   #lastNumber = 0;
 

@@ -1,17 +1,20 @@
 /**
  * The thread of `stall-guard.ts`. It can do only one thing to the thread that it watches: end it. What
- * that is in for long it says early, because a crash of V8 takes both. It also answers the watchdog.
+ * that is in for long it says early, because a crash of V8 takes both. It also tells the watchdog
+ * how much processor time the main thread has had, which only another thread can read while a script runs.
  */
-import { writeSync } from "node:fs";
+import { openSync, readSync, writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import type { InsideWords, LastWords } from "../../model/index.ts";
 import { wallFactor } from "../limits.ts";
-import { answerQuestions, openProcessorCounter } from "./processor-answers.ts";
+import { questions } from "./call-marker.ts";
 import type { GuardedScript, GuardNews, StallGuardOptions } from "./stall-guard.ts";
 
 const { inside, stallMs, lastWordsDescriptor } = workerData as StallGuardOptions & {
   readonly inside: Int32Array<SharedArrayBuffer>;
 };
+const { answersCell, askedCell, answeredCell, ranCell, unitsPerMs } = questions;
+const nsPerUnit = 1_000_000 / unitsPerMs;
 const looks = 40;
 /** What had the processor for this part of the time did not only wait for it. */
 const ownPart = 0.75;
@@ -89,4 +92,54 @@ function wordsOf({ host, version, ...known }: GuardedScript): LastWords {
 
 function say(words: LastWords | InsideWords): void {
   if (lastWordsDescriptor !== null) writeSync(lastWordsDescriptor, `${JSON.stringify(words)}\n`);
+}
+
+/**
+ * Answers questions until the thread ends. Without somebody who answers, the watchdog goes by the clock on the
+ * wall.
+ * @param cells of `CallMarker`.
+ * @param ranNs how many nanoseconds the main thread has run.
+ */
+function answerQuestions(cells: Int32Array<SharedArrayBuffer>, ranNs: () => number): void {
+  const answer = (): void => {
+    for (;;) {
+      const asked = Atomics.load(cells, askedCell);
+      Atomics.store(cells, ranCell, Math.round(ranNs() / nsPerUnit) | 0);
+      Atomics.store(cells, answeredCell, asked);
+      Atomics.notify(cells, answeredCell);
+      const next = Atomics.waitAsync(cells, askedCell, asked);
+      if (!next.async) continue;
+      void next.value.then(answer);
+      return;
+    }
+  };
+  answer();
+  Atomics.store(cells, answersCell, 1);
+}
+
+/**
+ * Nanoseconds that the main thread has run: the first field of its schedstat (the kernel's
+ * Documentation/scheduler/sched-stats.rst). `null` where the system does not count: it is not Linux, or there is
+ * no `/proc`.
+ */
+function openProcessorCounter(): (() => number) | null {
+  const bytes = new Uint8Array(64);
+  let file: number;
+  try {
+    file = openSync(`/proc/self/task/${process.pid}/schedstat`, "r");
+  } catch {
+    return null;
+  }
+  const read = (): number => {
+    const length = readSync(file, bytes, 0, bytes.length, 0);
+    let ns = 0;
+    for (let at = 0; at < length; at += 1) {
+      const digit = (bytes[at] ?? 0) - 48;
+      if (digit < 0) break;
+      ns = ns * 10 + digit;
+    }
+    return ns;
+  };
+  // Kernels without these statistics say 0 for everything.
+  return read() > 0 ? read : null;
 }

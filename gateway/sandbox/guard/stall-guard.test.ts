@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
-import { Stays } from "./call-marker.ts";
+import { CallMarker } from "./call-marker.ts";
 import { createStallGuard } from "./stall-guard.ts";
 
 const stallMs = 1_000;
@@ -123,7 +123,7 @@ describe("the stall guard", () => {
 
   it("forgets an isolate that is gone", () => {
     const guard = createStallGuard(
-      new Stays(),
+      new CallMarker(),
       { stallMs: 60_000, lastWordsDescriptor: null },
       (message) => expect.fail(message),
     );

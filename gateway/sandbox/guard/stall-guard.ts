@@ -6,7 +6,7 @@
  */
 import { Worker } from "node:worker_threads";
 import type { LastWords, OutOfService } from "../../model/index.ts";
-import type { Stays } from "./call-marker.ts";
+import type { CallMarker } from "./call-marker.ts";
 
 /** What is said of a script that stalls. */
 export type GuardedScript = Omit<LastWords, "out"> & Omit<OutOfService, "reason">;
@@ -20,9 +20,9 @@ export interface GuardNews {
 export interface StallGuard {
   /** Starts its thread, which `name` does otherwise. */
   start(): void;
-  /** Says whose stays are counted under `number`; again when more is known. */
+  /** Says whose calls are marked with `number`; again when more is known. */
   name(number: number, script: GuardedScript): void;
-  /** There will be no more stays under `number`. */
+  /** There will be no more calls with `number`. */
   forget(number: number): void;
   /** How many numbers it knows. */
   readonly known: number;
@@ -40,22 +40,22 @@ export interface StallGuardOptions {
 const restartMs = 1_000;
 
 /**
- * @param stays of the thread to watch.
+ * @param marker of the thread to watch.
  * @param onFailure told why the thread is gone, each time; it is started anew.
  */
 export function createStallGuard(
-  stays: Stays,
+  marker: CallMarker,
   { stallMs, lastWordsDescriptor }: StallGuardOptions,
   onFailure: (message: string) => void,
 ): StallGuard {
   if (stallMs === 0) {
     return { start: () => {}, name: () => {}, forget: () => {}, known: 0, dispose: () => {} };
   }
-  return new ThreadStallGuard(stays, { stallMs, lastWordsDescriptor }, onFailure);
+  return new ThreadStallGuard(marker, { stallMs, lastWordsDescriptor }, onFailure);
 }
 
 class ThreadStallGuard implements StallGuard {
-  readonly #stays: Stays;
+  readonly #marker: CallMarker;
   readonly #options: StallGuardOptions;
   readonly #onFailure: (message: string) => void;
   /** What the thread knows, for the one that may come after it. */
@@ -63,8 +63,12 @@ class ThreadStallGuard implements StallGuard {
   #thread: Worker | null = null;
   #restart: NodeJS.Timeout | null = null;
 
-  constructor(stays: Stays, options: StallGuardOptions, onFailure: (message: string) => void) {
-    this.#stays = stays;
+  constructor(
+    marker: CallMarker,
+    options: StallGuardOptions,
+    onFailure: (message: string) => void,
+  ) {
+    this.#marker = marker;
     this.#options = options;
     this.#onFailure = onFailure;
   }
@@ -104,7 +108,7 @@ class ThreadStallGuard implements StallGuard {
     const thread = new Worker(new URL("./stall-guard-thread.ts", import.meta.url), {
       // This process's own flags may be of no use to a thread, or forbid it.
       execArgv: [],
-      workerData: { inside: this.#stays.cells, ...this.#options },
+      workerData: { inside: this.#marker.cells, ...this.#options },
       resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
     });
     this.#thread = thread;
@@ -116,7 +120,7 @@ class ThreadStallGuard implements StallGuard {
       // It was disposed of.
       if (this.#thread !== thread) return;
       this.#thread = null;
-      this.#stays.endAnswers();
+      this.#marker.endAnswers();
       this.#onFailure(reason);
       this.#restart = setTimeout(() => {
         this.#restart = null;

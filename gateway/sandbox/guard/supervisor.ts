@@ -1,9 +1,9 @@
 /**
- * Watches this thread's stays inside isolates: the watchdog ends a call that runs too long, the stall
+ * Watches this thread's calls into isolates: the watchdog ends a call that runs too long, the stall
  * guard ends the process when nothing else helps.
  */
 import type ivm from "isolated-vm";
-import { Stays } from "./call-marker.ts";
+import { CallMarker } from "./call-marker.ts";
 import {
   createStallGuard,
   type GuardedScript,
@@ -20,13 +20,13 @@ export interface SupervisorOptions extends StallGuardOptions {
 }
 
 export class Supervisor {
-  readonly #stays = new Stays();
+  readonly #marker = new CallMarker();
   readonly #watchdog: Watchdog;
   readonly #guard: StallGuard;
 
   constructor({ limitMs, onGuardLost, ...guard }: SupervisorOptions) {
-    this.#watchdog = new Watchdog(this.#stays, limitMs);
-    this.#guard = createStallGuard(this.#stays, guard, onGuardLost);
+    this.#watchdog = new Watchdog(this.#marker, limitMs);
+    this.#guard = createStallGuard(this.#marker, guard, onGuardLost);
   }
 
   /** Starts the threads that watch; they are started when they are needed, otherwise. */
@@ -37,12 +37,12 @@ export class Supervisor {
 
   /** False while the guard's thread starts, and where the system does not count: the wall's clock judges then. */
   get countsProcessorTime(): boolean {
-    return this.#stays.hasAnswers;
+    return this.#marker.hasAnswers;
   }
 
   /** A number for an isolate that is about to be made. */
   announce(host: string, version: string): number {
-    const number = this.#stays.next();
+    const number = this.#marker.next();
     this.#guard.name(number, { host, version, methods: null, paths: null, onError: "deny" });
     return number;
   }
@@ -66,12 +66,12 @@ export class Supervisor {
 
   /** @param isTimed whether the stay has a timer of its own: the watchdog leaves it alone. */
   enter(number: number, isTimed: boolean): void {
-    this.#stays.begin(isTimed ? -number : number);
+    this.#marker.begin(isTimed ? -number : number);
     if (!isTimed) this.#watchdog.wake();
   }
 
   leave(): void {
-    this.#stays.end();
+    this.#marker.end();
   }
 
   dispose(): void {

@@ -1,22 +1,22 @@
 import { expect } from "chai";
 import ivm from "isolated-vm";
 import { until } from "../../../test/support/conditions.ts";
-import { Stays } from "./call-marker.ts";
+import { CallMarker } from "./call-marker.ts";
 import { Watchdog } from "./watchdog.ts";
 
 describe("the watchdog", () => {
-  const stays = new Stays();
+  const marker = new CallMarker();
   let watchdog: Watchdog;
 
   beforeEach(() => {
-    watchdog = new Watchdog(stays, 8);
+    watchdog = new Watchdog(marker, 8);
   });
   afterEach(() => watchdog.dispose());
 
   /** An isolate under guard, and a call into it. */
   function guarded(code: string) {
     const isolate = new ivm.Isolate({ memoryLimit: 8 });
-    const number = stays.next();
+    const number = marker.next();
     const call = isolate.createContextSync().evalClosureSync(`return () => { ${code} }`, [], {
       result: { reference: true },
     }) as ivm.Reference<unknown>;
@@ -24,12 +24,12 @@ describe("the watchdog", () => {
     return {
       isolate,
       call: (watched = true) => {
-        stays.begin(watched ? number : -number);
+        marker.begin(watched ? number : -number);
         if (watched) watchdog.wake();
         try {
           return call.applySync(undefined, [], watched ? {} : { timeout: 40 });
         } finally {
-          stays.end();
+          marker.end();
         }
       },
     };
@@ -44,7 +44,7 @@ describe("the watchdog", () => {
   it("leaves calls alone that return, however many there are", () => {
     watchdog.dispose();
     // A limit above what a busy machine may take from this process at a stretch.
-    watchdog = new Watchdog(stays, 2_000);
+    watchdog = new Watchdog(marker, 2_000);
     const { isolate, call } = guarded("return 'a'");
     for (let times = 0; times < 20_000; times += 1) expect(call()).to.equal("a");
     expect(isolate.isDisposed).to.equal(false);

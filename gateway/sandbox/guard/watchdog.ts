@@ -6,24 +6,24 @@
  */
 import ivm from "isolated-vm";
 import { wallFactor } from "../limits.ts";
-import { questions, type Stays } from "./call-marker.ts";
+import { type CallMarker, questions } from "./call-marker.ts";
 
 /**
  * The code of the thread: an isolate of its own, run off the main thread, since only an isolate can
  * hold another one's handle. It looks at the numbers of `call-marker.ts` and at `$1`, how it is told to stop.
  */
 const code = `
-  const stays = new Int32Array($0);
+  const marks = new Int32Array($0);
   const control = new Int32Array($1);
   const { answersCell, askedCell, answeredCell, ranCell, unitsPerMs } = JSON.parse($2);
   const wards = new Map();
   // What the thread has had of the processor; null when nobody says so in time.
   const ask = (patienceMs) => {
-    const asked = (Atomics.add(stays, askedCell, 1) + 1) | 0;
-    Atomics.notify(stays, askedCell);
-    const answered = Atomics.load(stays, answeredCell);
-    if (answered !== asked) Atomics.wait(stays, answeredCell, answered, patienceMs);
-    return Atomics.load(stays, answeredCell) === asked ? Atomics.load(stays, ranCell) : null;
+    const asked = (Atomics.add(marks, askedCell, 1) + 1) | 0;
+    Atomics.notify(marks, askedCell);
+    const answered = Atomics.load(marks, answeredCell);
+    if (answered !== asked) Atomics.wait(marks, answeredCell, answered, patienceMs);
+    return Atomics.load(marks, answeredCell) === asked ? Atomics.load(marks, ranCell) : null;
   };
   return {
     exchange(number, isolate, looks, gone) {
@@ -38,15 +38,15 @@ const code = `
       let ranBefore = null;
       for (;;) {
         if (Atomics.load(control, 0) === 1) return;
-        if (times >= quietLooks && Atomics.load(stays, 0) === 0) {
+        if (times >= quietLooks && Atomics.load(marks, 0) === 0) {
           Atomics.store(control, 1, 1);
-          if (Atomics.load(stays, 1) === seen) return;
+          if (Atomics.load(marks, 1) === seen) return;
           // A stay began before it was said that nobody looks.
           Atomics.store(control, 1, 0);
         }
         Atomics.wait(control, 0, 0, tickMs);
-        const number = Atomics.load(stays, 0);
-        const stay = Atomics.load(stays, 1);
+        const number = Atomics.load(marks, 0);
+        const stay = Atomics.load(marks, 1);
         if (stay !== seen) {
           seen = stay;
           times = 0;
@@ -58,11 +58,11 @@ const code = `
         const ward = wards.get(number);
         if (ward === undefined) continue;
         // A thread that had to wait for its turn while this one looked has not run too long either.
-        if (ranBefore === null && Atomics.load(stays, answersCell) === 1) {
+        if (ranBefore === null && Atomics.load(marks, answersCell) === 1) {
           ranBefore = ask(tickMs);
         }
         if (times < ward.looks) continue;
-        if (times < wallFactor * ward.looks && Atomics.load(stays, answersCell) === 1) {
+        if (times < wallFactor * ward.looks && Atomics.load(marks, answersCell) === 1) {
           const ran = ranBefore === null ? null : ask(tickMs);
           if (ran === null) continue;
           const ranMs = ((ran - ranBefore) | 0) / unitsPerMs;
@@ -84,7 +84,7 @@ const memoryMb = 8;
 type Entry = ivm.Reference<unknown>;
 
 export class Watchdog {
-  readonly #stays: Stays;
+  readonly #marker: CallMarker;
   /** Whether to stop; whether the thread has ended by itself. */
   readonly #control = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
   readonly #tickMs: number;
@@ -97,8 +97,8 @@ export class Watchdog {
    * A call is ended when it has had the processor for between `limitMs` and a quarter more; for so long on
    * the wall where nobody counts processor time.
    */
-  constructor(stays: Stays, limitMs: number) {
-    this.#stays = stays;
+  constructor(marker: CallMarker, limitMs: number) {
+    this.#marker = marker;
     this.#tickMs = Math.min(maxTickMs, Math.max(minTickMs, limitMs / looksPerLimit));
     this.#looks = Math.max(1, Math.ceil(limitMs / this.#tickMs));
   }
@@ -159,7 +159,7 @@ export class Watchdog {
   #start() {
     const isolate = new ivm.Isolate({ memoryLimit: memoryMb });
     const context = isolate.createContextSync();
-    const shared = [this.#stays.cells.buffer, this.#control.buffer].map((buffer) =>
+    const shared = [this.#marker.cells.buffer, this.#control.buffer].map((buffer) =>
       new ivm.ExternalCopy(buffer).copyInto(),
     );
     const values = [...shared, JSON.stringify(questions)];

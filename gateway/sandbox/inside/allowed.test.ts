@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import ivm from "isolated-vm";
-import { createBlank, takeEntry } from "../run/base-snapshot.ts";
+import { createBaseSnapshot, takeEntry } from "../run/base-snapshot.ts";
 import { allowed } from "./allowed-names.js";
 
 /**
@@ -93,7 +93,7 @@ interface Walked {
 
 describe("what a script can reach", () => {
   const reach = (before: string): Walked => {
-    const isolate = new ivm.Isolate({ memoryLimit: 32, snapshot: createBlank() });
+    const isolate = new ivm.Isolate({ memoryLimit: 32, snapshot: createBaseSnapshot() });
     try {
       const context = isolate.createContextSync();
       if (before !== "") context.evalSync(before);

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import ivm from "isolated-vm";
-import { createBlank, insideCode, takeEntry } from "./base-snapshot.ts";
+import { createBaseSnapshot, insideCode, takeEntry } from "./base-snapshot.ts";
 
 /** Everything that code in a context can reach, a line for each property: its path, kind and flags. */
 const walk = `
@@ -38,9 +38,9 @@ function reachable(isolate: ivm.Isolate, code: string): string[] {
   return String(context.evalClosureSync(walk)).split("\n");
 }
 
-describe("a blank", () => {
+describe("the base snapshot", () => {
   it("leaves in a script's reach what running its code in a new isolate leaves, and nothing else", () => {
-    const begun = new ivm.Isolate({ memoryLimit: 16, snapshot: createBlank() });
+    const begun = new ivm.Isolate({ memoryLimit: 16, snapshot: createBaseSnapshot() });
     const plain = new ivm.Isolate({ memoryLimit: 16 });
     const lines = reachable(begun, "");
     expect(lines).to.have.length.above(1_000);
@@ -50,11 +50,11 @@ describe("a blank", () => {
   });
 
   it("is not changed by an isolate that began with it", () => {
-    const blank = createBlank();
-    const first = new ivm.Isolate({ memoryLimit: 16, snapshot: blank });
+    const snapshot = createBaseSnapshot();
+    const first = new ivm.Isolate({ memoryLimit: 16, snapshot });
     const before = reachable(first, "");
     first.createContextSync().evalSync("Array.prototype.push = 1; globalThis.mine = 1;");
-    const second = new ivm.Isolate({ memoryLimit: 16, snapshot: blank });
+    const second = new ivm.Isolate({ memoryLimit: 16, snapshot });
     expect(reachable(second, "")).to.deep.equal(before);
     first.dispose();
     second.dispose();

@@ -7,7 +7,7 @@ import ivm from "isolated-vm";
 import { outputLimits, vouchedHeaders, vouchedPrefix } from "../limits.ts";
 
 /** For `snapshot` of an isolate. Made by this process only: it has machine code in it. */
-export type Blank = ivm.ExternalCopy<ArrayBuffer>;
+export type BaseSnapshot = ivm.ExternalCopy<ArrayBuffer>;
 
 const files = [
   "realm.js",
@@ -28,7 +28,7 @@ const files = [
 const config = JSON.stringify({ ...outputLimits, vouched: vouchedHeaders, vouchedPrefix });
 
 /** Takes some ten milliseconds, once for any number of isolates. */
-export function createBlank(): Blank {
+export function createBaseSnapshot(): BaseSnapshot {
   return ivm.Isolate.createSnapshot([{ code: insideCode(), filename: "sluice:inside" }]);
 }
 

@@ -7,10 +7,7 @@ import type { Exchange } from "../../engine/engine.ts";
 import {
   type Border,
   defaultTenant,
-  HostIndex,
   type ScriptReport,
-  SiteNames,
-  type Source,
   type TenantPolicy,
   Tenants,
 } from "../../model/index.ts";
@@ -19,12 +16,13 @@ import { WorkerTime } from "../guard/script-time.ts";
 import { Supervisor } from "../guard/supervisor.ts";
 import { defaultSandboxLimits } from "../limits.ts";
 import type { Sandbox, SandboxLimits, Script, ScriptLog, ScriptTables } from "../sandbox.ts";
-import { type Blank, createBlank } from "./base-snapshot.ts";
+import { type BaseSnapshot, createBaseSnapshot } from "./base-snapshot.ts";
 import { SampleBudget } from "./failures.ts";
 import { HostedScript, type ScriptHousing } from "./hosted-script.ts";
 import { Journal } from "./journal.ts";
 import { ScriptIsolate } from "./script-isolate.ts";
-import { isInShare, seedOf } from "./share.ts";
+import type { ScriptRuntime } from "./script-runtime.ts";
+import { ScriptTable } from "./script-table.ts";
 import { TenantSettings } from "./tenant-settings.ts";
 
 export interface SandboxOptions {
@@ -49,26 +47,11 @@ export interface SandboxOptions {
   readonly lastWordsDescriptor?: number;
 }
 
-/** What is kept under one key. */
-interface Hosted {
-  readonly key: string;
-  readonly script: HostedScript | null;
-  readonly trial: HostedTrial | null;
-}
-
-interface HostedTrial {
-  readonly script: HostedScript;
-  /** Of 10,000 requests. */
-  readonly share: number;
-  readonly by: string | null;
-  readonly seed: number;
-}
-
 const defaultStallMs = 2_000;
 const defaultIdleMs = 600_000;
 /** Exchanges that began under an older version of a script may use its isolate for this long. */
 const retiredForMs = 30_000;
-const emptyTables: ScriptTables = { script: new Map(), module: new Map(), setting: new Map() };
+const noTables: ScriptTables = { script: new Map(), module: new Map(), setting: new Map() };
 
 export class IsolateSandbox implements Sandbox {
   readonly #limits: Required<SandboxLimits>;
@@ -77,17 +60,16 @@ export class IsolateSandbox implements Sandbox {
   readonly #journal: Journal;
   readonly #workerTime: WorkerTime;
   readonly #housing: ScriptHousing;
-  readonly #blank: Blank = createBlank();
-  #tables = emptyTables;
-  #sites = new SiteNames(null);
-  #scripts = new Map<string, HostedScript>();
-  #trials = new Map<string, HostedTrial>();
-  #index = new HostIndex<Hosted>();
+  readonly #baseSnapshot: BaseSnapshot = createBaseSnapshot();
+  readonly #scripts = new ScriptTable(
+    (host, source) => new HostedScript(host, source, this.#housing),
+  );
+  #modules: ScriptTables["module"] = new Map();
   readonly #tenants: Tenants | null;
   readonly #settings: TenantSettings;
-  /** Scripts that have an isolate, retired ones included. */
-  readonly #open = new Set<HostedScript>();
-  readonly #retired: { readonly script: HostedScript; readonly untilMs: number }[] = [];
+  /** Those of scripts that have an isolate, retired ones included. */
+  readonly #open = new Set<ScriptRuntime>();
+  readonly #retired: { readonly runtime: ScriptRuntime; readonly untilMs: number }[] = [];
   readonly #samples = new SampleBudget();
   #ticks = 0;
   /** What `#ticks` was when idle isolates were looked for, the last time and the time before. */
@@ -122,8 +104,8 @@ export class IsolateSandbox implements Sandbox {
       processorTime: new ProcessorTime(options.processorMs ?? threadProcessorMs),
       borderOf: (host) => this.#borderOf(host),
       settingsWithin: (border) => this.#settings.of(border?.tenant ?? defaultTenant),
-      open: (script, isPatient) => this.#openIsolate(script, isPatient),
-      close: (script) => this.#open.delete(script),
+      open: (runtime, isPatient) => this.#openIsolate(runtime, isPatient),
+      close: (runtime) => this.#open.delete(runtime),
       tick: () => {
         this.#ticks += 1;
         return this.#ticks;
@@ -147,68 +129,31 @@ export class IsolateSandbox implements Sandbox {
     // Not by the first request, which would wait for it.
     if (tables.script.size + (tables.trial?.size ?? 0) > 0) this.#supervisor.start();
     this.#settings.take(tables.setting);
-    this.#tables = tables;
-    this.#sites = tables.sites ?? this.#sites;
-    const scripts = new Map<string, HostedScript>();
-    const trials = new Map<string, HostedTrial>();
-    for (const [host, source] of tables.script) {
-      scripts.set(host, this.#same(host, source) ?? new HostedScript(host, source, this.#housing));
-    }
-    for (const [host, { source, share, by }] of tables.trial ?? []) {
-      const script = this.#same(host, source) ?? new HostedScript(host, source, this.#housing);
-      trials.set(host, { script, share, by, seed: seedOf(source.version) });
-    }
-    for (const script of this.#all()) {
-      const { host } = script;
-      if (scripts.get(host) !== script && trials.get(host)?.script !== script) this.#retire(script);
-    }
-    this.#scripts = scripts;
-    this.#trials = trials;
-    this.#index = indexOf(scripts, trials);
+    this.#modules = tables.module;
+    for (const script of this.#scripts.swap(tables)) this.#retire(script);
     this.#putAwayRetired();
   }
 
   find(host: string): Script | null {
-    if (this.#index.size === 0) return null;
-    const site = this.#sites.find(host);
-    const full = site === null ? host : site.full;
-    let hosted = this.#index.find(site === null ? host : site.site, full);
-    for (; hosted !== null; hosted = this.#next(full, hosted)) {
-      if (hosted.script !== null) return hosted.script;
-    }
-    return null;
+    return this.#scripts.find(host);
   }
 
   scriptFor(exchange: Exchange<unknown>): Script | null {
-    const { host } = exchange;
-    if (this.#index.size === 0) return null;
-    const site = this.#sites.find(host);
-    const full = site === null ? host : site.full;
-    let hosted = this.#index.find(site === null ? host : site.site, full);
-    for (; hosted !== null; hosted = this.#next(full, hosted)) {
-      const { trial, script } = hosted;
-      const found = trial !== null && isTried(trial, exchange) ? trial.script : script;
-      // Where there is no version before it, the rest of the requests is left to a wildcard's script.
-      if (found === null) continue;
-      if (!found.isHeavy) this.#workerTime.loopShare.sawOther();
-      return found;
-    }
-    this.#workerTime.loopShare.sawOther();
-    return null;
+    const found = this.#scripts.findFor(exchange);
+    if (found === null || !found.isHeavy) this.#workerTime.loopShare.sawOther();
+    return found;
   }
 
   reports(): readonly ScriptReport[] {
-    return this.#samples.within(Array.from(this.#all(), (script) => script.report()));
+    return this.#samples.within(Array.from(this.#scripts.all(), (script) => script.report()));
   }
 
   dispose(): void {
     clearInterval(this.#sweeps);
     this.#journal.close();
-    for (const script of this.#open) script.putAway();
+    for (const runtime of this.#open) runtime.putAway();
     this.#open.clear();
-    this.#scripts.clear();
-    this.#trials.clear();
-    this.#index = new HostIndex();
+    this.#scripts.swap(noTables);
     this.#supervisor.dispose();
   }
 
@@ -217,64 +162,36 @@ export class IsolateSandbox implements Sandbox {
     return tenants === null ? null : { tenants, tenant: tenants.ofSource(`scripts/${host}`) };
   }
 
-  /** What covers the host next to `hosted`. */
-  #next(host: string, { key }: Hosted): Hosted | null {
-    return this.#index.findWildcard(host, key.startsWith("*.") ? key.length - 1 : host.length);
-  }
-
-  *#all(): Generator<HostedScript, void, void> {
-    yield* this.#scripts.values();
-    for (const { script } of this.#trials.values()) yield script;
-  }
-
-  /** What runs this source already, with the same modules: it keeps its isolate and its counters. */
-  #same(host: string, source: Source): HostedScript | null {
-    for (const before of [this.#scripts.get(host), this.#trials.get(host)?.script]) {
-      if (before?.version !== source.version || !this.#hasSameImports(before)) continue;
-      const wasOut = before.source.outOfService !== undefined;
-      if (before.source.isUnexamined !== source.isUnexamined) continue;
-      if (wasOut === (source.outOfService !== undefined)) return before;
-    }
-    return null;
-  }
-
-  #hasSameImports(script: HostedScript): boolean {
-    for (const [name, version] of script.imports) {
-      if ((this.#tables.module.get(name)?.version ?? null) !== version) return false;
-    }
-    return true;
-  }
-
-  #openIsolate(script: HostedScript, isPatient: boolean): ScriptIsolate {
+  #openIsolate(runtime: ScriptRuntime, isPatient: boolean): ScriptIsolate {
     while (this.#open.size >= this.#limits.maxIsolates) this.#putAwayLeastUsed();
-    const { host, source } = script;
+    const { host, source } = runtime;
     const { memoryMb, callTimeoutMs } = this.#limits;
-    const modules = this.#tables.module;
-    script.imports.clear();
+    const modules = this.#modules;
+    runtime.imports.clear();
     const isolate = new ScriptIsolate({
       host,
       source,
       modules,
-      settings: script.settings,
+      settings: runtime.settings,
       tenants: this.#tenants,
-      blank: this.#blank,
+      baseSnapshot: this.#baseSnapshot,
       memoryMb,
       callTimeoutMs,
       supervisor: this.#supervisor,
       isPatient,
-      onImport: (name) => script.imports.set(name, modules.get(name)?.version ?? null),
+      onImport: (name) => runtime.imports.set(name, modules.get(name)?.version ?? null),
     });
-    this.#open.add(script);
+    this.#open.add(runtime);
     return isolate;
   }
 
   #putAwayLeastUsed(): void {
-    let least: HostedScript | null = null;
+    let least: ScriptRuntime | null = null;
     let leastUsed = Number.POSITIVE_INFINITY;
-    for (const script of this.#open) {
-      const lastUsed = script.isolate?.lastUsed ?? 0;
+    for (const runtime of this.#open) {
+      const lastUsed = runtime.isolate?.lastUsed ?? 0;
       if (lastUsed < leastUsed) {
-        least = script;
+        least = runtime;
         leastUsed = lastUsed;
       }
     }
@@ -286,18 +203,19 @@ export class IsolateSandbox implements Sandbox {
   /** A host that is asked in the morning only gives its megabytes back for the rest of the day. */
   #putAwayIdle(): void {
     const [twiceAgo, onceAgo] = this.#ticksSeen;
-    for (const script of this.#open) {
-      if ((script.isolate?.lastUsed ?? 0) > twiceAgo) continue;
-      script.putAway();
-      this.#open.delete(script);
+    for (const runtime of this.#open) {
+      if ((runtime.isolate?.lastUsed ?? 0) > twiceAgo) continue;
+      runtime.putAway();
+      this.#open.delete(runtime);
     }
     this.#ticksSeen = [onceAgo, this.#ticks];
   }
 
   #retire(script: HostedScript): void {
     script.retire();
-    if (script.isolate !== null) {
-      this.#retired.push({ script, untilMs: this.#now() + retiredForMs });
+    const { runtime } = script;
+    if (runtime.isolate !== null) {
+      this.#retired.push({ runtime, untilMs: this.#now() + retiredForMs });
     }
   }
 
@@ -309,25 +227,8 @@ export class IsolateSandbox implements Sandbox {
       const isCrowded = this.#retired.length * 2 > this.#limits.maxIsolates;
       if (oldest === undefined || (oldest.untilMs > now && !isCrowded)) return;
       this.#retired.shift();
-      oldest.script.putAway();
-      this.#open.delete(oldest.script);
+      oldest.runtime.putAway();
+      this.#open.delete(oldest.runtime);
     }
   }
-}
-
-function indexOf(
-  scripts: ReadonlyMap<string, HostedScript>,
-  trials: ReadonlyMap<string, HostedTrial>,
-): HostIndex<Hosted> {
-  const all = new Map<string, Hosted>();
-  for (const [key, script] of scripts) {
-    all.set(key, { key, script, trial: trials.get(key) ?? null });
-  }
-  for (const [key, trial] of trials) if (!all.has(key)) all.set(key, { key, script: null, trial });
-  return new HostIndex(all);
-}
-
-function isTried({ by, seed, share }: HostedTrial, exchange: Exchange<unknown>): boolean {
-  const value = by === null ? undefined : exchange.header(by);
-  return isInShare(value ?? exchange.clientAddress, seed, share);
 }

@@ -3,9 +3,9 @@
  * or imports itself. Compiles nothing.
  */
 import type { Source, Tenants } from "../../model/index.ts";
-import type { Imports } from "../examine/imports.ts";
-import { maxClosure, moduleNameOf } from "../examine/module-names.ts";
 import { positionAt, ScriptError } from "./faults.ts";
+import { maxClosure, moduleNameOf } from "./module-names.ts";
+import type { Imports } from "./source-reader.ts";
 
 /** A source on its way into an isolate. */
 export interface Part {

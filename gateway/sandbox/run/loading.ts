@@ -4,8 +4,6 @@
  */
 import type ivm from "isolated-vm";
 import type { Source, Tenants } from "../../model/index.ts";
-import { strangeExport } from "../examine/export-names.ts";
-import type { Syntax, SyntaxReader } from "../examine/syntax.ts";
 import { takeEntry } from "./base-snapshot.ts";
 import { type Declared, parseDeclared } from "./declared.ts";
 import { faultAt, ScriptError } from "./faults.ts";
@@ -20,6 +18,7 @@ import {
 } from "./linking.ts";
 import { type Match, parseMatch } from "./match.ts";
 import { type LogLine, readOutput } from "./output.ts";
+import type { SourceReader, Syntax } from "./source-reader.ts";
 
 /** One operation on an isolate. Runs in either way, not both. */
 interface Step {
@@ -49,7 +48,7 @@ export interface Loaded {
 }
 
 export interface LoadOptions {
-  /** Made with a `Blank`; nothing has run in it. */
+  /** Made with a `BaseSnapshot`; nothing has run in it. */
   readonly isolate: ivm.Isolate;
   /** `scripts/<host>`. */
   readonly key: string;
@@ -64,7 +63,7 @@ export interface LoadOptions {
    * For an examination: the sources are strangers' and are read before anything of them runs, and `tests` is
    * brought out. Workers are given only what was examined. Default: this is none.
    */
-  readonly reader?: SyntaxReader;
+  readonly reader?: SourceReader;
   /** Told of each module that the script turns out to need, also when it is not there. */
   readonly onImport?: (name: string) => void;
 }
@@ -194,7 +193,8 @@ function* compileAll(options: LoadOptions): Generator<
   }
   refuseCycles(start, parts, imports);
   const script = syntaxes.get(start.key);
-  const strange = script && strangeExport(script, (specifier) => syntaxes.get(specifier));
+  const strange =
+    script && options.reader?.strangeExport(script, (specifier) => syntaxes.get(specifier));
   if (strange) throw errorAt(start, strange);
   const moduleOf = (key: string): ivm.Module => {
     const module = compiled.get(key);

@@ -4,7 +4,7 @@ import type { Source, Tenants } from "../../model/index.ts";
 import type { Supervisor } from "../guard/supervisor.ts";
 import { loadTimeoutFactor, wallFactor } from "../limits.ts";
 import type { ScriptFault } from "../sandbox.ts";
-import type { Blank } from "./base-snapshot.ts";
+import type { BaseSnapshot } from "./base-snapshot.ts";
 import type { Declared } from "./declared.ts";
 import { CutError, cutOf, explain, faultAt, faultOf, ScriptError } from "./faults.ts";
 import { type Entry, type Loaded, loadNow } from "./loading.ts";
@@ -17,7 +17,7 @@ export interface ScriptIsolateOptions {
   readonly modules: ReadonlyMap<string, Source>;
   readonly settings: Settings;
   readonly tenants: Tenants | null;
-  readonly blank: Blank;
+  readonly baseSnapshot: BaseSnapshot;
   readonly memoryMb: number;
   readonly callTimeoutMs: number;
   readonly supervisor: Supervisor;
@@ -62,7 +62,10 @@ export class ScriptIsolate {
     this.#number = supervisor.announce(host, source.version);
     this.#limit = { timeout: options.callTimeoutMs };
     this.#settingsVersion = options.settings.version;
-    this.#isolate = new ivm.Isolate({ memoryLimit: options.memoryMb, snapshot: options.blank });
+    this.#isolate = new ivm.Isolate({
+      memoryLimit: options.memoryMb,
+      snapshot: options.baseSnapshot,
+    });
     const timeoutMs = options.callTimeoutMs * loadTimeoutFactor;
     let loaded: Loaded;
     // The timers of loading end what the script runs, but not what isolated-vm runs of it afterwards:

@@ -3,7 +3,7 @@ import type { Trial } from "../../model/index.ts";
 import { TestExchange } from "../fixtures/test-exchange.ts";
 import { Bench, source, tables } from "../fixtures/test-sandbox.ts";
 import { contentVersion } from "../index.ts";
-import { isInShare, seedOf } from "./share.ts";
+import { isInShare, seedOf } from "./script-table.ts";
 
 const says = (text: string) =>
   `let calls = 0; export default () => respond({ body: "${text} " + ++calls });`;

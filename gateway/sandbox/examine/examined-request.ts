@@ -1,0 +1,104 @@
+/**
+ * One request for a script that is examined: the call, judged by processor time, and a request that it may change.
+ * Nothing of it reaches a client or an origin.
+ */
+import type ivm from "isolated-vm";
+import type { Answer } from "../../engine/engine.ts";
+import { RequestTarget as Target } from "../../engine/message/request-target.ts";
+import { wallFactor } from "../limits.ts";
+import { faultAt, isTimeout, ScriptError } from "../run/faults.ts";
+import { type RequestTarget, readOutput } from "../run/output.ts";
+
+/** What had the processor for this part of its limit ran out of time by itself. */
+const ownPart = 0.75;
+
+/**
+ * A timer counts what else a busy machine does, too: a call that hardly had the processor is tried again with
+ * a longer one. This process examines one source at a time, so its processor time is the script's.
+ */
+export async function callWithin(
+  entry: ivm.Reference<unknown>,
+  values: readonly (string | number)[],
+  limitMs: number,
+): Promise<string> {
+  for (let timeout = limitMs; ; timeout *= 2) {
+    const before = process.cpuUsage();
+    try {
+      return String(await entry.apply(undefined, [...values], { timeout }));
+    } catch (error) {
+      if (!(error instanceof Error && isTimeout(error))) throw error;
+      const { user, system } = process.cpuUsage(before);
+      const hadItsTime = (user + system) / 1_000 >= ownPart * limitMs;
+      if (hadItsTime || 2 * timeout > wallFactor * limitMs) throw error;
+    }
+  }
+}
+
+/** @throws ScriptError when the script threw. */
+export function readResult(key: string, text: string): string {
+  const { error, rest } = readOutput(text);
+  if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
+  return rest;
+}
+
+/** As much of a request as a script may change, which checks what it is given as an exchange does. */
+export class ExaminedRequest implements RequestTarget {
+  answered: Answer | null = null;
+  /** By names in lower case. */
+  readonly headers: Map<string, string>;
+  readonly #target = new Target("normal");
+
+  /** @param headers by names in lower case. Default: nobody looks at them. */
+  constructor(target: string, host: string, headers: Map<string, string> = new Map()) {
+    this.#target.begin(target, host);
+    this.headers = headers;
+  }
+
+  get host(): string {
+    return this.#target.host;
+  }
+
+  get path(): string {
+    return this.#target.path;
+  }
+
+  set path(value: string) {
+    this.#target.path = value;
+  }
+
+  get rawPath(): string {
+    return this.#target.rawPath;
+  }
+
+  get hasEncodedSlash(): boolean {
+    return this.#target.hasEncodedSlash;
+  }
+
+  get query(): string {
+    return this.#target.query;
+  }
+
+  set query(value: string) {
+    this.#target.query = value;
+  }
+
+  get authority(): string {
+    return this.#target.authority;
+  }
+
+  set authority(value: string) {
+    this.#target.authority = value;
+  }
+
+  setHeader(name: string, value: string): void {
+    this.headers.set(name, value);
+  }
+
+  removeHeader(name: string): void {
+    this.headers.delete(name);
+  }
+
+  answer(answer: Answer): void {
+    this.answered = answer;
+  }
+}
