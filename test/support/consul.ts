@@ -20,6 +20,8 @@ export interface TestConsul {
   /** `http://127.0.0.1:<port>`, without a slash at the end. */
   readonly url: string;
   readonly port: number;
+  /** Of the process that runs now; 0 while none does. */
+  readonly pid: number;
   /** Ends the process (SIGTERM, then SIGKILL) and removes its data. May be called twice. */
   stop(): Promise<void>;
   /** kill -9. The data stays, for `restart`. */
@@ -170,6 +172,10 @@ class TestProcess implements TestConsul {
       throw error;
     }
     return consul;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
   }
 
   async stop(): Promise<void> {
