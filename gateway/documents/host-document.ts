@@ -7,7 +7,15 @@ import {
   normalisePrefix,
 } from "../engine/message/path.ts";
 import { isTrailerName } from "../engine/message/trailer.ts";
-import { type HostDocument, type PathRule, parseServiceName, type Share } from "../model/index.ts";
+import {
+  type HostDocument,
+  type IgnoredField,
+  type PathRule,
+  parseServiceName,
+  type RouteOutcome,
+  type RouteTest,
+  type Share,
+} from "../model/index.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { isUpstreamName } from "./entry-name.ts";
@@ -42,6 +50,51 @@ const trailerName = z
   })
   .describe("A field's name.");
 
+const method = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/;
+/** A path with or without a query: a slash and then printable ASCII (RFC 9112 section 3.2). */
+const requestTarget = /^\/[\x21-\x7e]{0,8191}$/;
+
+const requestLine = z
+  .string()
+  .refine(isRequestLine, {
+    error: (issue) =>
+      `${JSON.stringify(issue.input)} is not a method, a space and a path, such as "GET /api"`,
+  })
+  .describe('A method and a path: "GET /api/x".');
+
+const test = z.strictObject({
+  name: z.string().min(1).max(200).optional().describe("What it is called when it fails."),
+  request: z.union(
+    [
+      requestLine,
+      z.strictObject({
+        method: z.string().regex(method, { error: "is not a method" }).default("GET"),
+        path: z.string().regex(requestTarget, { error: "is not a path" }),
+        headers: z
+          .record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/), z.string().max(8_192))
+          .optional(),
+      }),
+    ],
+    { error: 'is not "GET /path" or {"method": ..., "path": ...}' },
+  ),
+  expect: z.union(
+    [
+      z.strictObject({ upstream }).describe("All such requests go there."),
+      z.strictObject({ split: z.record(upstream, z.int().min(1).max(1000)) }),
+      z.strictObject({
+        status: z.int().min(400).max(599).describe("They are refused with this status."),
+        code: z.string().max(64).optional().describe('And this error: "no_route".'),
+      }),
+    ],
+    { error: 'is not {"upstream": ...}, {"split": {...}} or {"status": ...}' },
+  ),
+});
+
+function isRequestLine(text: string): boolean {
+  const [first = "", second = "", ...more] = text.split(" ");
+  return method.test(first) && requestTarget.test(second) && more.length === 0;
+}
+
 /** What the JSON of a host document looks like; the published JSON Schema is made from it. */
 export const hostSchema = z
   .strictObject({
@@ -60,6 +113,11 @@ export const hostSchema = z
       .max(100)
       .optional()
       .describe("Trailer fields of requests that are passed on, in lower case. Default: none."),
+    tests: z
+      .array(test)
+      .max(200)
+      .optional()
+      .describe("Requests and where this document must send them. Run before it goes live."),
   })
   .describe("Which paths of a host go to which upstream.");
 
@@ -88,13 +146,35 @@ export function parseHostDocument(key: string, text: string): HostDocument {
   const paths = [...rules.values()].sort(
     (a, b) => b.prefix.length - a.prefix.length || (a.prefix < b.prefix ? -1 : 1),
   );
-  const { enable, trailers, encoded_slashes: encodedSlashes } = document;
+  const { enable, trailers, encoded_slashes: encodedSlashes, tests = [] } = document;
+  const ignored = tests.flatMap(ignoredIn);
   return {
     enable,
     paths,
     ...(trailers === undefined ? {} : { trailers }),
     ...(encodedSlashes === undefined ? {} : { encodedSlashes }),
+    ...(tests.length === 0 ? {} : { tests: tests.map(readTest) }),
+    ...(ignored.length === 0 ? {} : { ignored }),
   };
+}
+
+function readTest({ name, request, expect }: z.output<typeof test>, index: number): RouteTest {
+  const line = typeof request === "string" ? request : `${request.method} ${request.path}`;
+  const target = line.slice(line.indexOf(" ") + 1);
+  return { name: `tests[${index}] (${name ?? line})`, target, expect: readOutcome(expect) };
+}
+
+function readOutcome(expect: z.output<typeof test>["expect"]): RouteOutcome {
+  if (!("status" in expect)) return expect;
+  const { status, code } = expect;
+  return code === undefined ? { status } : { status, code };
+}
+
+/** No rule of a host document looks at a header yet. */
+function ignoredIn({ request }: z.output<typeof test>, index: number): readonly IgnoredField[] {
+  if (typeof request === "string" || request.headers === undefined) return [];
+  const why = "has no effect: no rule of this document looks at headers";
+  return [{ field: `tests[${index}].request.headers`, why }];
 }
 
 function readShares(to: z.output<typeof target>): readonly Share[] {

@@ -74,4 +74,26 @@ export interface HostDocument {
   readonly paths: readonly PathRule[];
   /** Names, in lower case, of trailer fields of requests that are passed on; not there: none. */
   readonly trailers?: readonly string[];
+  /** What it says of itself. Read before it goes live; what is served has none. */
+  readonly tests?: readonly RouteTest[];
+  /** What the document has and nothing comes of. */
+  readonly ignored?: readonly IgnoredField[];
 }
+
+/** A request, and what the document alone must make of it. */
+export interface RouteTest {
+  /** As it is told when it fails. */
+  readonly name: string;
+  /** Path and query, as a client would write them. */
+  readonly target: string;
+  readonly expect: RouteOutcome;
+}
+
+/** What becomes of a request by a host document alone. */
+export type RouteOutcome =
+  /** All such requests go to this one. */
+  | { readonly upstream: string }
+  /** The upstreams that share them, with their shares. */
+  | { readonly split: Readonly<Record<string, number>> }
+  /** They are refused. In what a test expects, the code may be left out. */
+  | { readonly status: number; readonly code?: string };

@@ -18,6 +18,8 @@ export type {
   IgnoredField,
   Level,
   PathRule,
+  RouteOutcome,
+  RouteTest,
   Server,
   Share,
   UpstreamDocument,

@@ -96,7 +96,9 @@ export function* findWarnings(tables: Tables, prefix: string): Generator<Omit<Wa
     const missing = service === null ? null : missingService(service, tables, sites);
     if (missing !== null) yield { key, warning: `service: ${missing}` };
   }
-  for (const [host, { enable, paths }] of tables.host) {
+  for (const [host, { enable, paths, ignored = [] }] of tables.host) {
+    for (const { field, why } of ignored)
+      yield { key: `${prefix}hosts/${host}`, warning: `${field}: ${why}` };
     if (!enable) continue;
     const named = new Set<string>();
     for (const { prefix: path, shares } of paths) {
