@@ -52,7 +52,7 @@ const expected: ReadonlySet<string> = new Set([
   "ConsulOptionsError",
   "ConsulError",
   "DocumentError",
-  "LifeConflict",
+  "WriteConflict",
   "SourceMissing",
   "StateFileError",
   "DockerAddressError",

@@ -8,9 +8,9 @@ import { describeFileError } from "../file-errors.ts";
 import { SiteNames } from "../model/index.ts";
 import {
   eraseTypes,
-  LifeStore,
   Operations,
   type Pushed,
+  Records,
   SourceRefused,
   type Subject,
   sourceText,
@@ -32,7 +32,7 @@ type Flags = Readonly<Record<string, unknown>>;
 /** What a subcommand works with. */
 interface Desk extends Output {
   readonly operations: Operations;
-  readonly store: LifeStore;
+  readonly records: Records;
   readonly client: AdminClient;
   readonly prefix: string;
   readonly flags: Flags;
@@ -70,17 +70,17 @@ export async function runScript(
   const consul = new ConsulClient(address);
   const examiner = new Examiner({ ...defaultSandboxLimits, ...script }, { tenants });
   const sites = new SiteNames(await askOwnDatacenter(consul));
-  const store = new LifeStore({
+  const records = new Records({
     kv: new KvStore(consul),
     prefix,
     onUnreadable: (message) => print(`warning: ${message}`),
     sites: () => sites,
   });
   const examine = withSchedule((host, tables) => examiner.examine(host, tables));
-  const operations = new Operations({ store, examine, now: Date.now });
+  const operations = new Operations({ records, examine, now: Date.now });
   const by = flags.by === undefined ? whoami() : readFlag("--by", text(), flags.by);
   try {
-    return await subcommand({ operations, store, client, prefix, flags, by, ...output }, args);
+    return await subcommand({ operations, records, client, prefix, flags, by, ...output }, args);
   } catch (error) {
     if (!(error instanceof SourceRefused)) throw error;
     explain(error, print);
@@ -162,8 +162,8 @@ async function remove(desk: Desk, args: readonly string[]): Promise<number> {
 }
 
 async function status(desk: Desk): Promise<number> {
-  const { store, client, prefix, print } = desk;
-  const { gateways, faults } = await registeredGateways(store.kv, store.keys.gateways);
+  const { records, client, prefix, print } = desk;
+  const { gateways, faults } = await registeredGateways(records.kv, records.keys.gateways);
   for (const fault of faults) print(`warning: ${fault}`);
   if (gateways.length === 0) print("no gateway is registered");
   let failures = 0;
@@ -187,11 +187,11 @@ function announce(desk: Desk, subject: Subject, pushed: Pushed): Promise<number>
 }
 
 async function waitFor(desk: Desk, subject: Subject, version: string | null): Promise<number> {
-  const { store, client, prefix, flags, print } = desk;
+  const { records, client, prefix, flags, print } = desk;
   const timeoutMs = readFlag("--timeout", duration(), flags.timeout ?? "15s");
-  const { gateways, faults } = await registeredGateways(store.kv, store.keys.gateways);
+  const { gateways, faults } = await registeredGateways(records.kv, records.keys.gateways);
   for (const fault of faults) print(`warning: ${fault}`);
-  const isWanted = async () => ((await store.source(subject))?.version ?? null) === version;
+  const isWanted = async () => ((await records.source(subject))?.version ?? null) === version;
   const where = await everywhere(gateways, {
     client,
     prefix,

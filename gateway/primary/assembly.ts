@@ -9,7 +9,7 @@ import type { Log } from "../observability/logger.ts";
 import { type OwnAddress, OwnAddresses } from "../own-addresses.ts";
 import type { ScriptGate } from "../releases/examining/gate.ts";
 import type { Unexamined } from "../releases/examining/unexamined.ts";
-import { LifeStore, type Lives, Operations, withSchedule } from "../releases/index.ts";
+import { type Lives, Operations, Records, withSchedule } from "../releases/index.ts";
 import { createScriptLife, withClosed } from "../releases/releases.ts";
 import { withoutForeign } from "../releases/tenancy.ts";
 import { Verdicts } from "../sandbox/index.ts";
@@ -45,7 +45,7 @@ export interface Running {
   readonly gate: ScriptGate;
   readonly lives: Lives;
   readonly unexamined: Unexamined;
-  readonly store: LifeStore;
+  readonly records: Records;
   readonly sources: Sources;
   readonly workers: Workers;
   readonly admin: FastifyInstance;
@@ -113,7 +113,7 @@ export function assemble(options: AssemblyOptions): Running {
     clock,
     log,
   });
-  const store = new LifeStore({
+  const records = new Records({
     kv: parts.consul.kv,
     prefix: settings.prefix,
     onUnreadable: (message) => log.warn({}, `${message}; it is written anew when it changes`),
@@ -121,11 +121,11 @@ export function assemble(options: AssemblyOptions): Running {
   });
   const examine = withSchedule(parts.examine);
   // Who asks by name is given a new examination.
-  const operations = new Operations({ store, examine, now: () => clock.now() });
+  const operations = new Operations({ records, examine, now: () => clock.now() });
   const { gate, lives, unexamined } = createScriptLife({
     examine: new Verdicts().remember(examine),
     replay: parts.replay,
-    store,
+    records,
     name: name,
     live: state.tables,
     tenants,
@@ -200,7 +200,7 @@ export function assemble(options: AssemblyOptions): Running {
     gate,
     lives,
     unexamined,
-    store,
+    records,
     sources,
     workers,
     admin,

@@ -119,7 +119,7 @@ export class Primary {
       name: this.#name,
       admin: address,
       isTls: this.#access.tls !== null,
-      key: running.store.keys.gateways + this.#name,
+      key: running.records.keys.gateways + this.#name,
       present: this.#parts.consul.present,
       startedAt: this.#clock.now(),
     });

@@ -12,7 +12,7 @@ export { Operations } from "./operations/operations.ts";
 export { sourceText } from "./operations/source-text.ts";
 export type { History, HistoryEntry, Outcome } from "./records/history.ts";
 export { type Subject, versionOf } from "./records/keys.ts";
-export { type Kv, LifeConflict, LifeStore } from "./records/store.ts";
+export { type Kv, Records, WriteConflict } from "./records/records.ts";
 export { scheduleFault } from "./schedule/schedule.ts";
 export { Lives } from "./serving/host-releases.ts";
 export type { LifeStatus } from "./serving/status.ts";

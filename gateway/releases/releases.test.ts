@@ -7,7 +7,7 @@ import { formatLifeDocument } from "../documents/index.ts";
 import { emptyTables, type LifeDocument, type Tables } from "../model/index.ts";
 import { ManualClock } from "../primary/fixtures/clock.ts";
 import { ScriptNode } from "../primary/fixtures/script-node.ts";
-import { type Kv, LifeStore, versionOf, type WorkerScriptReport } from "./index.ts";
+import { type Kv, Records, versionOf, type WorkerScriptReport } from "./index.ts";
 
 const prefix = "sluice/";
 const rule = (name: string, more = "") =>
@@ -18,24 +18,24 @@ for (const kind of consulKinds())
     this.timeout(30_000);
     let consul: TestConsul;
     let client: ReturnType<typeof createConsul>;
-    let store: LifeStore;
+    let records: Records;
     let clock: ManualClock;
     const nodes: ScriptNode[] = [];
     const atEnd: (() => void)[] = [];
     let hosts = 0;
 
-    function newNode(name: string, live?: Tables, own = store): ScriptNode {
-      const node = new ScriptNode({ name, live, client, store: own, clock, prefix });
+    function newNode(name: string, live?: Tables, own = records): ScriptNode {
+      const node = new ScriptNode({ name, live, client, records: own, clock, prefix });
       nodes.push(node);
       return node;
     }
 
-    const storeOn = (kv: Kv) =>
-      new LifeStore({ kv, prefix, onUnreadable: (message) => expect.fail(message) });
+    const recordsOn = (kv: Kv) =>
+      new Records({ kv, prefix, onUnreadable: (message) => expect.fail(message) });
     /** The same Consul, but for what is done otherwise. */
-    function storeWith(other: Partial<Kv>): LifeStore {
-      const { kv } = store;
-      return storeOn({
+    function recordsWith(other: Partial<Kv>): Records {
+      const { kv } = records;
+      return recordsOn({
         get: (key) => kv.get(key),
         list: (below) => kv.list(below),
         keys: (below) => kv.keys(below),
@@ -50,7 +50,7 @@ for (const kind of consulKinds())
     before(async () => {
       consul = await kind.start();
       client = createConsul({ url: consul.url }, {});
-      store = storeOn(new KvStore(client));
+      records = recordsOn(new KvStore(client));
     });
     beforeEach(() => {
       clock = new ManualClock();
@@ -68,16 +68,16 @@ for (const kind of consulKinds())
       hosts += 1;
       return `h${hosts}.example`;
     };
-    const put = (host: string, text: string) => store.kv.put(`${prefix}scripts/${host}`, text);
+    const put = (host: string, text: string) => records.kv.put(`${prefix}scripts/${host}`, text);
     const outcomes = async (host: string) =>
-      (await store.history(`scripts/${host}`)).map(({ outcome }) => outcome);
+      (await records.history(`scripts/${host}`)).map(({ outcome }) => outcome);
     /** Puts a text and waits until all nodes agree on what became of it. */
     async function bring(host: string, text: string, all: readonly ScriptNode[]): Promise<void> {
       await put(host, text);
       await eventually("they agree", async () => {
         for (const node of all) await node.look(host);
-        expect((await store.life(host))?.index).to.equal(
-          (await store.source(`scripts/${host}`))?.modifyIndex,
+        expect((await records.life(host))?.index).to.equal(
+          (await records.source(`scripts/${host}`))?.modifyIndex,
         );
       });
     }
@@ -98,7 +98,7 @@ for (const kind of consulKinds())
       const refuse = async () => {
         throw new Error("403 (Permission denied)");
       };
-      const mayNotWrite = storeWith({ put: refuse, transact: refuse });
+      const mayNotWrite = recordsWith({ put: refuse, transact: refuse });
       const node = newNode("a", undefined, mayNotWrite);
       for (const name of ["one", "two"]) {
         await put(host, rule(name));
@@ -113,7 +113,7 @@ for (const kind of consulKinds())
       clock.advance(60_000);
       await node.look(host);
       expect(live(node, host), "it stays").to.equal(rule("one"));
-      expect(await store.life(host)).to.equal(null);
+      expect(await records.life(host)).to.equal(null);
     });
 
     it("the version before is known though the next one came before Consul had its agreement", async () => {
@@ -121,10 +121,10 @@ for (const kind of consulKinds())
       const held = Promise.withResolvers<void>();
       atEnd.push(held.resolve);
       let isHeld = false;
-      const slow = storeWith({
+      const slow = recordsWith({
         async transact(writes) {
           if (isHeld) await held.promise;
-          return store.kv.transact(writes);
+          return records.kv.transact(writes);
         },
       });
       const node = newNode("a", undefined, slow);
@@ -142,7 +142,7 @@ for (const kind of consulKinds())
       await eventually("Consul has it too", async () => {
         clock.advance(6_000);
         await node.look(host);
-        expect((await store.life(host))?.live).to.equal(versionOf(rule("two")));
+        expect((await records.life(host))?.live).to.equal(versionOf(rule("two")));
       });
       expect(live(node, host)).to.equal(rule("two"));
     });
@@ -152,14 +152,14 @@ for (const kind of consulKinds())
       const node = newNode("a");
       await bring(host, rule("one"), [node]);
       await bring(other, rule("two"), [node]);
-      await store.kv.remove(`${prefix}scripts/${host}`);
+      await records.kv.remove(`${prefix}scripts/${host}`);
       await eventually("it is gone", async () => {
         await node.look(host);
-        expect((await store.life(host))?.live).to.equal(null);
+        expect((await records.life(host))?.live).to.equal(null);
       });
       clock.advance(120_000);
       expect(node.hosts()).to.have.members([host, other]);
-      await store.kv.remove(`${prefix}live/${host}`);
+      await records.kv.remove(`${prefix}live/${host}`);
       await node.look(host);
       clock.advance(120_000);
       expect(node.hosts()).to.have.members([other]);
@@ -370,7 +370,7 @@ for (const kind of consulKinds())
         await eventually("both agree", async () => {
           for (const node of both) await node.look(host);
           expect(isOut()).to.deep.equal([false, false]);
-          expect((await store.life(host))?.takenBack).to.deep.equal([]);
+          expect((await records.life(host))?.takenBack).to.deep.equal([]);
         });
         expect(await outcomes(host)).to.deep.equal(["live", "out of service"]);
       });
@@ -459,13 +459,13 @@ for (const kind of consulKinds())
         await Promise.all(both.map((node) => node.look(host)));
       }
       await bring(host, rule("last"), both);
-      const history = await store.history(`scripts/${host}`);
+      const history = await records.history(`scripts/${host}`);
       expect(history).to.have.lengthOf(20);
       expect(new Set(history.map(({ version }) => version)).size, "none twice").to.equal(20);
       expect(history[0]).to.include({ version: versionOf(rule("last")), outcome: "live" });
       expect(history.slice(1).every(({ outcome }) => outcome === "replaced")).to.equal(true);
       await eventually("every source of the history is kept, and hardly another", async () => {
-        const kept = await store.kv.list(`${prefix}versions/scripts/${host}/`);
+        const kept = await records.kv.list(`${prefix}versions/scripts/${host}/`);
         const names = kept.map(({ key }) => key.slice(key.lastIndexOf("/") + 1));
         expect(names).to.include.members(history.map(({ version }) => version));
         expect(names.length).to.be.below(24);
@@ -477,12 +477,12 @@ for (const kind of consulKinds())
       const [fast, slow] = [newNode("fast"), newNode("slow")];
       await bring(host, rule("one"), [fast, slow]);
       await bring(host, rule("two"), [fast]);
-      const life = await store.life(host);
+      const life = await records.life(host);
       clock.advance(10_000);
-      expect(await store.life(host)).to.deep.equal(life);
+      expect(await records.life(host)).to.deep.equal(life);
       await slow.look(host);
       expect(live(slow, host)).to.equal(rule("two"));
-      expect(await store.life(host)).to.deep.equal(life);
+      expect(await records.life(host)).to.deep.equal(life);
     });
 
     it("a module may not change so that the version that serves the rest would break", async () => {
@@ -541,19 +541,19 @@ for (const kind of consulKinds())
     it("a gateway that finds what serves in Consul as it was has a version to go back to", async () => {
       const host = newHost();
       await put(host, rule("one"));
-      const source = await store.source(`scripts/${host}`);
+      const source = await records.source(`scripts/${host}`);
       if (source === null) throw new Error("it was put");
       const node = newNode("a", { ...emptyTables(), script: new Map([[host, source]]) });
       await bring(host, rule("one"), [node]);
       await bring(host, rule("two"), [node]);
-      expect(await store.life(host)).to.include({ before: source.version });
+      expect(await records.life(host)).to.include({ before: source.version });
     });
 
     it("a rollout goes on from what serves when the agreement is lost", async () => {
       const host = newHost();
       const node = newNode("a");
       await bring(host, rule("old"), [node]);
-      await store.kv.remove(`${prefix}live/${host}`);
+      await records.kv.remove(`${prefix}live/${host}`);
       await node.look(host);
       const text = rule("new", `export const rollout = { percent: 5, steps: ["10m"] };`);
       await bring(host, text, [node]);
@@ -569,7 +569,7 @@ for (const kind of consulKinds())
       await bring(host, rule("two"), [a, b]);
       await consul.restart({ keepData: false });
       await put(host, rule("three"));
-      const value = await store.source(`scripts/${host}`);
+      const value = await records.source(`scripts/${host}`);
       // What is gone all at once is held by the watches, so nobody says that the agreement is gone.
       for (const node of [a, b]) await node.offer({ kind: "script", key: host, value });
       expect(live(a, host)).to.equal(rule("two"));
@@ -577,7 +577,7 @@ for (const kind of consulKinds())
         clock.advance(1_000);
         expect([live(a, host), live(b, host)]).to.deep.equal([rule("three"), rule("three")]);
       });
-      expect(await store.life(host)).to.include({ before: versionOf(rule("two")) });
+      expect(await records.life(host)).to.include({ before: versionOf(rule("two")) });
     });
 
     it("a Consul that lost its data and got the scripts back is told again what was taken back", async () => {
@@ -590,19 +590,19 @@ for (const kind of consulKinds())
       clock.advance(1_000);
       node.reports = [];
       await eventually("it is written down", async () => {
-        expect((await store.life(host))?.takenBack).to.have.lengthOf(1);
+        expect((await records.life(host))?.takenBack).to.have.lengthOf(1);
       });
-      const agreed = await store.life(host);
+      const agreed = await records.life(host);
       await consul.restart({ keepData: false });
       await put(host, rule("two"));
-      const value = await store.source(`scripts/${host}`);
+      const value = await records.source(`scripts/${host}`);
       await node.offer({ kind: "script", key: host, value });
       await eventually("it is told", async () => {
         clock.advance(1_000);
-        expect(await store.life(host)).to.include({ index: value?.modifyIndex });
+        expect(await records.life(host)).to.include({ index: value?.modifyIndex });
       });
       const { live: version, takenBack } = agreed ?? {};
-      expect(await store.life(host)).to.deep.include({ live: version, takenBack });
+      expect(await records.life(host)).to.deep.include({ live: version, takenBack });
       expect(live(node, host)).to.equal(rule("one"));
       const restarted = newNode("b");
       await restarted.look(host);
@@ -611,7 +611,7 @@ for (const kind of consulKinds())
 
     /** What an export of another Consul brings: the agreement as it was there, with its own count. */
     const importLife = async (host: string, life: Partial<LifeDocument>) => {
-      const known = (await store.life(host)) ?? {
+      const known = (await records.life(host)) ?? {
         revision: 0,
         index: 0,
         live: null,
@@ -619,10 +619,10 @@ for (const kind of consulKinds())
         next: null,
         takenBack: [],
       };
-      await store.kv.put(`${prefix}live/${host}`, formatLifeDocument({ ...known, ...life }));
+      await records.kv.put(`${prefix}live/${host}`, formatLifeDocument({ ...known, ...life }));
     };
     const indexOfLife = async (host: string) =>
-      (await store.kv.get(`${prefix}live/${host}`))?.modifyIndex ?? 0;
+      (await records.kv.get(`${prefix}live/${host}`))?.modifyIndex ?? 0;
 
     for (const [what, revision] of [
       ["newer", 9_000],
@@ -636,7 +636,7 @@ for (const kind of consulKinds())
         for (const node of both) await node.look(host);
         await bring(host, rule("two"), both);
         expect(both.map((node) => live(node, host))).to.deep.equal([rule("two"), rule("two")]);
-        const agreed = await store.life(host);
+        const agreed = await records.life(host);
         expect(agreed).to.include({ live: versionOf(rule("two")), before: versionOf(rule("one")) });
         const index = await indexOfLife(host);
         for (let each = 0; each < 30; each += 1) {
@@ -660,7 +660,7 @@ for (const kind of consulKinds())
     it("an agreement out of another Consul is taken over by gateways that know nothing yet", async () => {
       const host = newHost();
       const one = versionOf(rule("one"));
-      await store.keep(`scripts/${host}`, one, rule("one"));
+      await records.keep(`scripts/${host}`, one, rule("one"));
       await importLife(host, {
         revision: 9_000,
         index: 1_000_000_000,
@@ -671,8 +671,8 @@ for (const kind of consulKinds())
       const both = [newNode("a"), newNode("b")];
       await eventually("they agree", async () => {
         for (const node of both) await node.look(host);
-        expect((await store.life(host))?.index).to.equal(
-          (await store.source(`scripts/${host}`))?.modifyIndex,
+        expect((await records.life(host))?.index).to.equal(
+          (await records.source(`scripts/${host}`))?.modifyIndex,
         );
       });
       const index = await indexOfLife(host);
@@ -694,7 +694,10 @@ for (const kind of consulKinds())
       const node = newNode("a");
       await bring(host, rule("one"), [node]);
       expect(live(node, host)).to.equal(rule("one"));
-      await store.kv.put(`${prefix}versions/scripts/${host}/${versionOf(rule("one"))}`, "damaged");
+      await records.kv.put(
+        `${prefix}versions/scripts/${host}/${versionOf(rule("one"))}`,
+        "damaged",
+      );
       const text = rule("two", `export const rollout = { percent: 5, steps: ["10m"] };`);
       await bring(host, text, [node]);
       const other = newNode("b");

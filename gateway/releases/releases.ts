@@ -9,14 +9,14 @@ import type { Clock } from "../primary/clock.ts";
 import type { CheckScript, ExamineScript, ReplayScript } from "../sandbox/index.ts";
 import { ScriptGate } from "./examining/gate.ts";
 import { Unexamined } from "./examining/unexamined.ts";
-import { type LifeStore, Lives, type Subject, type WorkerScriptReport } from "./index.ts";
+import { Lives, type Records, type Subject, type WorkerScriptReport } from "./index.ts";
 import { withoutForeignImports } from "./tenancy.ts";
 
 export interface ScriptLifeOptions {
   /** With the schedule's reading. */
   readonly examine: ExamineScript;
   readonly replay: ReplayScript;
-  readonly store: LifeStore;
+  readonly records: Records;
   /** Names this gateway in the history of scripts. */
   readonly name: string;
   readonly live: Tables;
@@ -46,7 +46,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
   readonly lives: Lives;
   readonly unexamined: Unexamined;
 } {
-  const { examine, replay, store, name, live, reports, clock, log, prefix } = options;
+  const { examine, replay, records, name, live, reports, clock, log, prefix } = options;
   const unexamined = new Unexamined({
     tables: live,
     pass: (changes) => pass(changes),
@@ -61,7 +61,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
     pass,
     examine,
     replay,
-    store,
+    records,
     clock,
     log,
     name,

@@ -15,7 +15,7 @@ export function failure(status: number, error: string, message: string): Failure
 const known: Readonly<Record<string, readonly [status: number, error: string]>> = {
   SourceRefused: [422, "script_refused"],
   SourceMissing: [404, "not_found"],
-  LifeConflict: [409, "conflict"],
+  WriteConflict: [409, "conflict"],
   DocumentError: [400, "bad_request"],
   ConsulError: [502, "consul_failed"],
 };

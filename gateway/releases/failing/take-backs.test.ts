@@ -7,7 +7,7 @@ import { formatLifeDocument } from "../../documents/index.ts";
 import type { LifeDocument } from "../../model/index.ts";
 import { ManualClock } from "../../primary/fixtures/clock.ts";
 import { ScriptNode } from "../../primary/fixtures/script-node.ts";
-import { LifeStore, versionOf, type WorkerScriptReport } from "../index.ts";
+import { Records, versionOf, type WorkerScriptReport } from "../index.ts";
 
 const prefix = "sluice/";
 /** It can refuse nothing. */
@@ -19,13 +19,13 @@ for (const kind of consulKinds())
     this.timeout(30_000);
     let consul: TestConsul;
     let client: ReturnType<typeof createConsul>;
-    let store: LifeStore;
+    let records: Records;
     let clock: ManualClock;
     const nodes: ScriptNode[] = [];
     let hosts = 0;
 
     function newNode(name: string): ScriptNode {
-      const node = new ScriptNode({ name, client, store, clock, prefix });
+      const node = new ScriptNode({ name, client, records, clock, prefix });
       nodes.push(node);
       return node;
     }
@@ -34,7 +34,7 @@ for (const kind of consulKinds())
       consul = await kind.start();
       client = createConsul({ url: consul.url }, {});
       const onUnreadable = (message: string) => expect.fail(message);
-      store = new LifeStore({ kv: new KvStore(client), prefix, onUnreadable });
+      records = new Records({ kv: new KvStore(client), prefix, onUnreadable });
     });
     beforeEach(() => {
       clock = new ManualClock();
@@ -52,14 +52,14 @@ for (const kind of consulKinds())
       return `f${hosts}.example`;
     };
     const outcomes = async (host: string) =>
-      (await store.history(`scripts/${host}`)).map(({ outcome }) => outcome);
+      (await records.history(`scripts/${host}`)).map(({ outcome }) => outcome);
     /** Puts a text and waits until all nodes agree on it. */
     async function bring(host: string, text: string, all: readonly ScriptNode[]): Promise<void> {
-      await store.kv.put(`${prefix}scripts/${host}`, text);
+      await records.kv.put(`${prefix}scripts/${host}`, text);
       await eventually("they agree", async () => {
         for (const node of all) await node.look(host);
-        expect((await store.life(host))?.index).to.equal(
-          (await store.source(`scripts/${host}`))?.modifyIndex,
+        expect((await records.life(host))?.index).to.equal(
+          (await records.source(`scripts/${host}`))?.modifyIndex,
         );
       });
     }
@@ -110,7 +110,7 @@ for (const kind of consulKinds())
       expect(a.status(host).failing).to.match(/^6 errors in 10 calls, .*; the version before it/);
       clock.advance(1_000);
       await saysStays(a, "the version before it lets pass");
-      expect((await store.life(host))?.takenBack).to.deep.equal([]);
+      expect((await records.life(host))?.takenBack).to.deep.equal([]);
     });
 
     for (const [what, more] of [
@@ -180,7 +180,7 @@ for (const kind of consulKinds())
       const node = newNode("a");
       await bring(host, rule("one"), [node]);
       await bring(host, text, [node]);
-      expect((await store.life(host))?.liveSince).to.equal(clock.now());
+      expect((await records.life(host))?.liveSince).to.equal(clock.now());
       clock.advance(29 * 60_000);
       const restarted = newNode("b");
       await restarted.look(host);
@@ -197,8 +197,8 @@ for (const kind of consulKinds())
       const host = newHost();
       const node = newNode("a");
       for (const name of ["one", "two"]) await bring(host, rule(name), [node]);
-      const { liveSince: _, ...life } = (await store.life(host)) ?? {};
-      await store.kv.put(`${prefix}live/${host}`, formatLifeDocument(life as LifeDocument));
+      const { liveSince: _, ...life } = (await records.life(host)) ?? {};
+      await records.kv.put(`${prefix}live/${host}`, formatLifeDocument(life as LifeDocument));
       const other = newNode("b");
       await other.look(host);
       other.reports = failures(host, rule("two"));

@@ -8,7 +8,7 @@ import type { Log } from "../../observability/logger.ts";
 import type { ReplayOutcome, ReplayScript } from "../../sandbox/index.ts";
 import type { Declarations } from "../examining/declarations.ts";
 import { Lanes } from "../lanes.ts";
-import type { LifeStore } from "../records/store.ts";
+import type { Records } from "../records/records.ts";
 import type { HostLife, WayBack } from "../serving/host-release.ts";
 import { ErrorRates, type Failing, type WorkerScriptReport } from "./error-rates.ts";
 import { reasonToStay } from "./judgement.ts";
@@ -16,7 +16,7 @@ import { reasonToStay } from "./judgement.ts";
 export interface TakeBacksOptions {
   readonly declared: Declarations;
   readonly replay: ReplayScript;
-  readonly store: LifeStore;
+  readonly records: Records;
   readonly clock: { now(): number };
   readonly log: Log;
   readonly lifeOf: (host: string) => HostLife | undefined;
@@ -138,11 +138,11 @@ export class TakeBacks {
   }
 
   #stays(life: HostLife, failing: Failing, why: string): void {
-    const { store, log } = this.#options;
+    const { records, log } = this.#options;
     const { version, host } = failing;
     const reason = reasonOf(failing);
     if (!life.stays(version, why, reason)) return;
-    const key = store.keys.source(`scripts/${host}`);
+    const key = records.keys.source(`scripts/${host}`);
     log.error(
       { key, version, reason, why },
       `${key} version ${version.slice(0, 12)} fails too often and stays: ${why}: ${reason}`,
@@ -168,10 +168,10 @@ export class TakeBacks {
   async #sourceOf(host: string, life: HostLife, version: string): Promise<Source | null> {
     const known = life.find(version);
     if (known !== null) return known;
-    const { store, log } = this.#options;
-    const key = store.keys.version(`scripts/${host}`, version);
+    const { records, log } = this.#options;
+    const key = records.keys.version(`scripts/${host}`, version);
     try {
-      const text = await store.version(`scripts/${host}`, version);
+      const text = await records.version(`scripts/${host}`, version);
       return text === null ? null : { text, version, modifyIndex: 0 };
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);

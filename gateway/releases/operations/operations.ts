@@ -20,11 +20,11 @@ import { isTakenBack } from "../agreement/agreement.ts";
 import { type History, lastGood, noted } from "../records/history.ts";
 import { type Subject, versionOf } from "../records/keys.ts";
 import {
-  LifeConflict,
-  type LifeStore,
+  type Records,
   type SourceEntry,
   type StoredSource,
-} from "../records/store.ts";
+  WriteConflict,
+} from "../records/records.ts";
 import { SourceMissing, SourceRefused } from "./errors.ts";
 
 export interface Listed {
@@ -56,7 +56,7 @@ export interface PushOptions {
 }
 
 export interface OperationsOptions {
-  readonly store: LifeStore;
+  readonly records: Records;
   readonly examine: ExamineScript;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -65,12 +65,12 @@ export interface OperationsOptions {
 const shortVersion = /^[0-9a-f]{4,64}$/i;
 
 export class Operations {
-  readonly #store: LifeStore;
+  readonly #records: Records;
   readonly #examine: ExamineScript;
   readonly #now: () => number;
 
-  constructor({ store, examine, now }: OperationsOptions) {
-    this.#store = store;
+  constructor({ records, examine, now }: OperationsOptions) {
+    this.#records = records;
     this.#examine = examine;
     this.#now = now;
   }
@@ -93,12 +93,12 @@ export class Operations {
   }
 
   history(subject: Subject): Promise<History> {
-    return this.#store.history(subject);
+    return this.#records.history(subject);
   }
 
   /** The source of a version of the history, of which the first few digits are enough. @throws SourceMissing */
   async version(subject: Subject, version: string): Promise<StoredSource> {
-    const history = await this.#store.history(subject);
+    const history = await this.#records.history(subject);
     if (!shortVersion.test(version)) {
       const wrong = JSON.stringify(version.slice(0, 80));
       throw new SourceMissing(`${wrong} is no version: 4 to 64 hexadecimal digits`);
@@ -108,7 +108,7 @@ export class Operations {
     if (found !== undefined && other !== undefined) {
       throw new SourceMissing(`${subject} has several versions that begin with ${version}`);
     }
-    const text = found === undefined ? null : await this.#store.version(subject, found);
+    const text = found === undefined ? null : await this.#records.version(subject, found);
     if (found === undefined || text === null) {
       throw new SourceMissing(`${subject} has no version ${version} in its history`);
     }
@@ -119,7 +119,7 @@ export class Operations {
   async test(subject: Subject, text: string): Promise<Examination> {
     const [modules, settings] = await Promise.all([
       this.#entries("modules"),
-      this.#store.kv.list(this.#store.keys.folder("settings")),
+      this.#records.kv.list(this.#records.keys.folder("settings")),
     ]);
     const setting = new Map<string, Json>();
     for (const { key, text: json } of settings) {
@@ -146,15 +146,15 @@ export class Operations {
 
   /**
    * Tests a source and writes it, when nobody changed what was there meanwhile.
-   * @throws SourceRefused, LifeConflict, DocumentError for a name that is none.
+   * @throws SourceRefused, WriteConflict, DocumentError for a name that is none.
    */
   async push(subject: Subject, text: string, options: PushOptions): Promise<Pushed> {
     const { by, expected } = options;
-    checkSubject(this.#store, subject);
+    checkSubject(this.#records, subject);
     const version = versionOf(text);
-    const before = await this.#store.source(subject);
+    const before = await this.#records.source(subject);
     if (expected !== undefined && (before?.version ?? null) !== expected) {
-      throw new LifeConflict(`${subject} is at ${before?.version ?? "no version"} now`);
+      throw new WriteConflict(`${subject} is at ${before?.version ?? "no version"} now`);
     }
     const size = Buffer.byteLength(text);
     const whole = { key: subject, line: 0, column: 0 };
@@ -180,8 +180,8 @@ export class Operations {
    * @throws SourceMissing, and what `push` throws.
    */
   async rollback(subject: Subject, version: string | null, by: string): Promise<Pushed> {
-    const current = await this.#store.source(subject);
-    const history = await this.#store.history(subject);
+    const current = await this.#records.source(subject);
+    const history = await this.#records.history(subject);
     const wanted = version ?? lastGood(history, current?.version ?? null);
     if (wanted === null) {
       throw new SourceMissing(`${subject} has no earlier version that was good in its history`);
@@ -201,14 +201,14 @@ export class Operations {
       }
     }
     // All spellings of it: the next one would come into force.
-    const entries = await this.#store.sources(subject);
+    const entries = await this.#records.sources(subject);
     const removals = entries.map(({ key, modifyIndex }) => ({ key, text: null, cas: modifyIndex }));
-    if (!(await this.#store.kv.transact(removals))) {
-      const key = this.#store.keys.source(subject);
-      throw new LifeConflict(`${key} was changed by somebody else just now; look again`);
+    if (!(await this.#records.kv.transact(removals))) {
+      const key = this.#records.keys.source(subject);
+      throw new WriteConflict(`${key} was changed by somebody else just now; look again`);
     }
     const at = this.#now();
-    await this.#store.note(subject, (history) =>
+    await this.#records.note(subject, (history) =>
       noted(history, { version, outcome: "removed", at, detail: `by ${by}` }),
     );
   }
@@ -221,36 +221,36 @@ export class Operations {
   ): Promise<void> {
     const version = versionOf(text);
     const at = this.#now();
-    await this.#store.keep(subject, version, text);
+    await this.#records.keep(subject, version, text);
     // Before the source itself: a gateway that sees it finds out who brought it.
-    await this.#store.note(subject, (history) =>
+    await this.#records.note(subject, (history) =>
       noted(history, { version, outcome: "pushed", at, by }),
     );
-    const key = before?.key ?? this.#store.keys.source(subject);
-    if (await this.#store.kv.put(key, text, { cas: before?.modifyIndex ?? 0 })) return;
-    await this.#store.note(subject, (history) => {
+    const key = before?.key ?? this.#records.keys.source(subject);
+    if (await this.#records.kv.put(key, text, { cas: before?.modifyIndex ?? 0 })) return;
+    await this.#records.note(subject, (history) => {
       const [latest, ...rest] = history;
       return latest?.version === version && latest.outcome === "pushed" ? rest : history;
     });
-    throw new LifeConflict(
+    throw new WriteConflict(
       `${key} was changed by somebody else just now; look at it and push again`,
     );
   }
 
   async #source(subject: Subject): Promise<SourceEntry> {
-    checkSubject(this.#store, subject);
-    const source = await this.#store.source(subject);
+    checkSubject(this.#records, subject);
+    const source = await this.#records.source(subject);
     if (source === null) throw new SourceMissing(`there is no ${subject}`);
     return source;
   }
 
   async #life(subject: Subject): Promise<LifeDocument | null> {
-    return subject.startsWith("scripts/") ? this.#store.life(nameOf(subject)) : null;
+    return subject.startsWith("scripts/") ? this.#records.life(nameOf(subject)) : null;
   }
 
   async #entries(kind: "scripts" | "modules") {
-    const prefix = this.#store.keys.folder(kind);
-    const entries = await this.#store.kv.list(prefix);
+    const prefix = this.#records.keys.folder(kind);
+    const entries = await this.#records.kv.list(prefix);
     const named = entries
       .map(({ key, ...entry }) => ({ name: key.slice(prefix.length), ...entry }))
       .filter(({ name }) => name !== "" && !name.endsWith("/"));
@@ -259,7 +259,7 @@ export class Operations {
 
   /** By the names of their sites: of those that are one site, the one that is in force. */
   #inForce<T extends { readonly name: string }>(entries: readonly T[]): readonly T[] {
-    const { sites } = this.#store;
+    const { sites } = this.#records;
     const bySite = new Map<string, T>();
     for (const entry of entries) {
       const host = parseHostName(entry.name);
@@ -277,7 +277,7 @@ export class Operations {
       throw new DocumentError("bad_key", `${kind}/${name}`, problem);
     }
     const entry = kind === "scripts" ? "script" : "module";
-    return `${kind}/${parseEntryName(entry, `${kind}/${name}`, name, this.#store.sites)}`;
+    return `${kind}/${parseEntryName(entry, `${kind}/${name}`, name, this.#records.sites)}`;
   }
 
   #examineOne(host: string, text: string, tables: Omit<ScriptTables, "script">) {
@@ -317,9 +317,9 @@ export class Operations {
   }
 }
 
-function checkSubject(store: LifeStore, subject: Subject): void {
+function checkSubject(records: Records, subject: Subject): void {
   const kind = subject.startsWith("scripts/") ? "script" : "module";
-  parseEntryName(kind, store.keys.source(subject), nameOf(subject), store.sites);
+  parseEntryName(kind, records.keys.source(subject), nameOf(subject), records.sites);
 }
 
 function nameOf(subject: Subject): string {

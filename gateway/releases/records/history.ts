@@ -126,6 +126,20 @@ export function noted(history: History, note: Note): History {
   });
 }
 
+/** The history of what has no agreement, of which one version is live: no other one is. */
+export function onlyLive(history: History, version: string, at: number): History {
+  const isOther = (one: HistoryEntry) => one.outcome === "live" && one.version !== version;
+  if (!history.some(isOther)) return history;
+  const since = new Date(at).toISOString();
+  return history.map((one) => (isOther(one) ? { ...one, outcome: "replaced", since } : one));
+}
+
+/** The history with a version that was live before anybody kept one; nobody knows since when. */
+export function withEarlier(history: History, version: string, at: number): History {
+  if (history.some((one) => one.version === version)) return history;
+  return noted(history, { version, outcome: "live", at, detail: "it was there before" });
+}
+
 /** The history after the gateways went from one agreement to the next; `by`: the gateway that wrote it. */
 export function recorded(
   history: History,

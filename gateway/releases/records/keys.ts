@@ -1,30 +1,37 @@
-/** Where in Consul KV the life of scripts is kept, below the prefix. */
+/** What has versions, and where in Consul KV they and what is known of them are kept, below the prefix. */
 import { createHash } from "node:crypto";
 
-/** A script or a module: `scripts/<host>`, `modules/<name>`. */
-export type Subject = `scripts/${string}` | `modules/${string}`;
+/** The folders whose entries have versions. */
+export const subjectKinds = ["scripts", "modules", "hosts", "upstreams"] as const;
+export type SubjectKind = (typeof subjectKinds)[number];
 
-export interface LifeKeys {
-  /** The source that operators write. */
+/** A script, a module, a host document or an upstream document: `scripts/<host>`, `upstreams/<name>`. */
+export type Subject = `${SubjectKind}/${string}`;
+
+export interface RecordKeys {
+  /** What operators write. */
   source(subject: Subject): string;
-  /** What the gateways agree on. */
-  life(host: string): string;
+  /** What the gateways agree on for a host's script. */
+  agreement(host: string): string;
+  /** All agreements. */
+  readonly agreements: string;
   history(subject: Subject): string;
   /** All histories. */
   readonly histories: string;
-  /** The source of one version of the history. */
+  /** The text of one version of the history; without a version, the folder of all. */
   version(subject: Subject, version: string): string;
-  /** All scripts, modules or settings. */
-  folder(name: "scripts" | "modules" | "settings"): string;
+  /** All entries of one kind. */
+  folder(name: SubjectKind | "settings"): string;
   /** Every gateway that runs has a key below this one. */
   readonly gateways: string;
 }
 
 /** @param prefix of all keys, with a slash at its end. */
-export function lifeKeys(prefix: string): LifeKeys {
+export function recordKeys(prefix: string): RecordKeys {
   return {
     source: (subject) => `${prefix}${subject}`,
-    life: (host) => `${prefix}live/${host}`,
+    agreement: (host) => `${prefix}live/${host}`,
+    agreements: `${prefix}live/`,
     history: (subject) => `${prefix}history/${subject}`,
     histories: `${prefix}history/`,
     version: (subject, version) => `${prefix}versions/${subject}/${version}`,
@@ -33,12 +40,26 @@ export function lifeKeys(prefix: string): LifeKeys {
   };
 }
 
-/** Whether it can name a script or a module. */
+/** Whether it can name something that has versions. */
 export function isSubject(text: string): text is Subject {
-  return /^(?:scripts|modules)\/[^/]/.test(text) && !text.endsWith("/");
+  return (
+    subjectKinds.some((kind) => text.startsWith(`${kind}/`)) && !/^[^/]*\/(?:\/|$)|\/$/.test(text)
+  );
 }
 
-/** The SHA-256 of a source, hexadecimal. */
+/** What a subject is, and its name: of `modules/a/b`, `modules` and `a/b`. */
+export function partsOf(subject: Subject): { readonly kind: SubjectKind; readonly name: string } {
+  const slash = subject.indexOf("/");
+  return { kind: subject.slice(0, slash) as SubjectKind, name: subject.slice(slash + 1) };
+}
+
+/** The host that a subject is named by; `null` where its name is no host. */
+export function hostOf(subject: Subject): string | null {
+  const { kind, name } = partsOf(subject);
+  return kind === "scripts" || kind === "hosts" ? name : null;
+}
+
+/** The SHA-256 of a text, hexadecimal. */
 export function versionOf(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }

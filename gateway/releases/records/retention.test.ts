@@ -2,9 +2,9 @@ import bunyan from "bunyan";
 import { expect } from "chai";
 import { createConsul, KvStore } from "../../../consul/index.ts";
 import { consulKinds, type TestConsul } from "../../../test/support/consul.ts";
-import { versionOf } from "./keys.ts";
+import { type Subject, versionOf } from "./keys.ts";
+import { Records } from "./records.ts";
 import { Retention, retentionMs } from "./retention.ts";
-import { LifeStore } from "./store.ts";
 
 const dayMs = 86_400_000;
 const source = "export default () => deny(403);\n";
@@ -13,18 +13,18 @@ const log = bunyan.createLogger({ name: "test", streams: [] });
 const idle = { now: () => Date.now(), after: () => () => {} };
 
 for (const kind of consulKinds())
-  describe(`what is kept of removed scripts with ${kind.name}`, function () {
+  describe(`what is kept of what was removed with ${kind.name}`, function () {
     this.timeout(30_000);
     let consul: TestConsul;
     let client: ReturnType<typeof createConsul>;
     let kv: KvStore;
-    let store: LifeStore;
+    let records: Records;
 
     before(async () => {
       consul = await kind.start();
       client = createConsul({ url: consul.url }, {});
       kv = new KvStore(client);
-      store = new LifeStore({
+      records = new Records({
         kv,
         prefix: "sluice/",
         onUnreadable: (message) => expect.fail(message),
@@ -38,59 +38,66 @@ for (const kind of consulKinds())
       await consul?.stop();
     });
 
-    const retention = (now = Date.now) => new Retention({ store, clock: { ...idle, now }, log });
+    const retention = (now = Date.now) => new Retention({ records, clock: { ...idle, now }, log });
 
     /** As it is left when a script was removed that long ago. */
-    async function keep(subject: `scripts/${string}` | `modules/${string}`, ageMs: number) {
+    async function keep(subject: Subject, ageMs: number) {
       const at = new Date(Date.now() - ageMs).toISOString();
       const entry = { version, at, by: "ada", outcome: "removed", since: at, detail: null };
       const life = { revision: 2, index: 1, live: null, before: null, next: null, takenBack: [] };
-      await kv.put(store.keys.history(subject), JSON.stringify({ versions: [entry] }));
-      await kv.put(store.keys.version(subject, version), source);
+      await kv.put(records.keys.history(subject), JSON.stringify({ versions: [entry] }));
+      await kv.put(records.keys.version(subject, version), source);
       if (subject.startsWith("scripts/")) {
-        await kv.put(store.keys.life(subject.slice("scripts/".length)), JSON.stringify(life));
+        await kv.put(
+          records.keys.agreement(subject.slice("scripts/".length)),
+          JSON.stringify(life),
+        );
       }
     }
 
     it("goes away after its time, and nothing younger or with a source does", async () => {
       await keep("scripts/old.example", retentionMs + dayMs);
       await keep("modules/words/of", retentionMs + dayMs);
+      await keep("hosts/old.example", retentionMs + dayMs);
+      await keep("upstreams/Old-Pool", retentionMs + dayMs);
+      await keep("upstreams/pool", retentionMs + dayMs);
+      await kv.put("sluice/upstreams/pool", "{}");
       await keep("scripts/young.example", retentionMs - dayMs);
       await keep("scripts/there.example", retentionMs + dayMs);
       await kv.put("sluice/scripts/there.example", source);
       expect(await retention().sweep()).to.have.members([
         "scripts/old.example",
         "modules/words/of",
+        "hosts/old.example",
+        "upstreams/Old-Pool",
       ]);
       expect(await kv.keys("sluice/")).to.have.members([
         "sluice/history/scripts/there.example",
         "sluice/history/scripts/young.example",
+        "sluice/history/upstreams/pool",
         "sluice/live/there.example",
         "sluice/live/young.example",
         "sluice/scripts/there.example",
+        "sluice/upstreams/pool",
         `sluice/versions/scripts/there.example/${version}`,
         `sluice/versions/scripts/young.example/${version}`,
+        `sluice/versions/upstreams/pool/${version}`,
       ]);
       expect(await retention().sweep()).to.deep.equal([]);
     });
 
     it("stays when somebody notes a new version meanwhile", async () => {
       await keep("scripts/back.example", retentionMs + dayMs);
-      const forget = store.forget.bind(store);
-      const racing = Object.create(store, {
-        forget: {
-          value: async (subject: "scripts/back.example", beforeMs: number) => {
-            const { transact } = kv;
-            kv.transact = async (writes) => {
-              kv.transact = transact;
-              await kv.put(store.keys.history(subject), JSON.stringify({ versions: [] }));
-              return kv.transact(writes);
-            };
-            return forget(subject, beforeMs);
-          },
-        },
-      }) as LifeStore;
-      const racer = new Retention({ store: racing, clock: idle, log });
+      const { transact } = kv;
+      kv.transact = async (writes) => {
+        kv.transact = transact;
+        await kv.put(
+          records.keys.history("scripts/back.example"),
+          JSON.stringify({ versions: [] }),
+        );
+        return kv.transact(writes);
+      };
+      const racer = retention();
       expect(await racer.sweep()).to.deep.equal([]);
       expect(await kv.keys("sluice/versions/")).to.have.lengthOf(1);
       expect(await kv.keys("sluice/live/")).to.have.lengthOf(1);

@@ -1,13 +1,14 @@
 /**
- * Takes away what is kept of scripts and modules that were removed long ago: what was agreed on, the
- * history, and the sources of its versions. What has a source in KV is never touched.
+ * Takes away what is kept of everything that was removed long ago: what was agreed on, the history, and the texts of its
+ * versions. What has a source in KV is never touched.
  */
 import type { Log } from "../../observability/logger.ts";
-import type { Subject } from "./keys.ts";
-import type { LifeStore } from "./store.ts";
+import { readHistory } from "./history.ts";
+import { hostOf, isSubject, partsOf, type Subject, subjectKinds } from "./keys.ts";
+import type { KvWrite, Records } from "./records.ts";
 
 export interface RetentionOptions {
-  readonly store: LifeStore;
+  readonly records: Records;
   readonly clock: {
     now(): number;
     after(delayMs: number, task: () => void): () => void;
@@ -46,11 +47,11 @@ export class Retention {
 
   /** Looks once. Resolves to what was taken away. Rejects with a `ConsulError`. */
   async sweep(): Promise<readonly Subject[]> {
-    const { store, clock } = this.#options;
+    const { records, clock } = this.#options;
     const removed: Subject[] = [];
-    for (const subject of await store.leftovers()) {
+    for (const subject of await leftovers(records)) {
       if (this.#isStopped || removed.length === maxRemovals) break;
-      if (await store.forget(subject, clock.now() - retentionMs)) removed.push(subject);
+      if (await forget(records, subject, clock.now() - retentionMs)) removed.push(subject);
     }
     return removed;
   }
@@ -74,4 +75,63 @@ export class Retention {
     }
     if (!this.#isStopped) this.#plan(sweepMs);
   }
+}
+
+/** Everything of which something is kept though it has no source in KV. */
+async function leftovers({ kv, keys, sites }: Records): Promise<readonly Subject[]> {
+  const [agreements, histories, ...sources] = await Promise.all([
+    kv.keys(keys.agreements),
+    kv.keys(keys.histories),
+    ...subjectKinds.map(async (kind) => {
+      const folder = keys.folder(kind);
+      return (await kv.keys(folder)).map((key) => `${kind}/${key.slice(folder.length)}`);
+    }),
+  ]);
+  const present = new Set(
+    sources
+      .flat()
+      .filter(isSubject)
+      .map((subject) => {
+        const host = hostOf(subject);
+        return host === null
+          ? subject
+          : `${partsOf(subject).kind}/${sites.nameOf(host.toLowerCase())}`;
+      }),
+  );
+  const kept = new Set([
+    ...agreements.map((key) => `scripts/${key.slice(keys.agreements.length)}`),
+    ...histories.map((key) => key.slice(keys.histories.length)),
+  ]);
+  return [...kept].filter(isSubject).filter((subject) => !present.has(subject));
+}
+
+/**
+ * Takes away what is kept of what has no source, when nothing became of it since `beforeMs`. Resolves to false when
+ * something did, nobody knows when, or somebody writes it just now.
+ */
+async function forget({ kv, keys }: Records, subject: Subject, beforeMs: number): Promise<boolean> {
+  const { kind, name } = partsOf(subject);
+  const agreementKey = kind === "scripts" ? keys.agreement(name) : null;
+  const historyKey = keys.history(subject);
+  const [agreement, history, versions] = await Promise.all([
+    agreementKey === null ? null : kv.get(agreementKey),
+    kv.get(historyKey),
+    kv.keys(keys.version(subject, "")),
+  ]);
+  const entries = readHistory(historyKey, history?.text ?? null).history;
+  const times = entries.map(({ since }) => Date.parse(since));
+  if (times.length === 0 || Math.max(...times) >= beforeMs) return false;
+  // The history is written before a source is, so whoever brings one meanwhile makes this fail.
+  const removals = [removalOf(historyKey, history), removalOf(agreementKey, agreement)].flat();
+  if (!(await kv.transact(removals))) return false;
+  for (const key of versions) await kv.remove(key);
+  return true;
+}
+
+/** The write that removes a key, when it is there. */
+function removalOf(
+  key: string | null,
+  entry: { readonly modifyIndex: number } | null,
+): readonly KvWrite[] {
+  return key === null || entry === null ? [] : [{ key, text: null, cas: entry.modifyIndex }];
 }

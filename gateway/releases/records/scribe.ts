@@ -9,12 +9,12 @@ import type { Rollout } from "../../sandbox/index.ts";
 import { remove } from "../agreement/agreement.ts";
 import { Lanes } from "../lanes.ts";
 import type { HostLife } from "../serving/host-release.ts";
-import { noted } from "./history.ts";
+import { noted, onlyLive, withEarlier } from "./history.ts";
 import type { Subject } from "./keys.ts";
-import type { LifeStore } from "./store.ts";
+import type { Records } from "./records.ts";
 
 export interface ScribeOptions {
-  readonly store: LifeStore;
+  readonly records: Records;
   readonly clock: { now(): number };
   readonly log: Log;
   /** Of the gateway, for the history. */
@@ -58,13 +58,13 @@ export class Scribe {
 
   /** Resolves to whether the slot knows now what is agreed on. */
   async #agree(host: string, slot: HostLife, rollout: () => Rollout | null): Promise<boolean> {
-    const { store, clock, name } = this.#options;
+    const { records, clock, name } = this.#options;
     const subject: Subject = `scripts/${host}`;
     if (slot.isGone) {
       // This gateway may have seen the end of a script that somebody has put there again.
-      if ((await store.source(subject)) !== null) return false;
+      if ((await records.source(subject)) !== null) return false;
     }
-    const { before, life, isOurs } = await store.change(host, {
+    const { before, life, isOurs } = await records.change(host, {
       by: `gateway ${name}`,
       nowMs: clock.now(),
       decide: (now) => {
@@ -81,7 +81,7 @@ export class Scribe {
   /** One record for each thing that the gateways now agree on, by the gateway that wrote it. */
   #tell(host: string, before: LifeDocument | null, life: LifeDocument): void {
     const { log } = this.#options;
-    const key = this.#options.store.keys.source(`scripts/${host}`);
+    const key = this.#options.records.keys.source(`scripts/${host}`);
     const known = new Set(before?.takenBack.map(({ version }) => version));
     for (const { version, reason } of life.takenBack) {
       if (known.has(version)) continue;
@@ -109,24 +109,33 @@ export class Scribe {
     }
   }
 
-  /** Notes in a history what became of a version that has no agreement. */
-  note(subject: Subject, source: Source, outcome: "refused" | "live", detail: string | null): void {
+  /**
+   * Notes in a history what became of a version that has no agreement.
+   * @param before what was live until then, for a history that has never heard of it.
+   */
+  note(
+    subject: Subject,
+    source: Source,
+    outcome: "refused" | "live" | "removed",
+    { detail, before }: { readonly detail?: string; readonly before?: Source | null } = {},
+  ): void {
     this.#writes.run(async () => {
-      const { store, clock } = this.#options;
+      const { records, clock } = this.#options;
       const { version, text } = source;
+      const at = clock.now();
       try {
-        const note = { version, outcome, at: clock.now(), ...(detail === null ? {} : { detail }) };
-        const { before, after } = await store.note(subject, (history) => {
-          const next = noted(history, note);
-          if (outcome === "refused" || next === history) return next;
-          // Of a module there is one that is live.
-          return next.map((one) =>
-            one.outcome === "live" && one.version !== version
-              ? { ...one, outcome: "replaced" as const, since: new Date(note.at).toISOString() }
-              : one,
-          );
+        const noting = await records.note(subject, (history) => {
+          const known = before == null ? history : withEarlier(history, before.version, at);
+          const next = noted(known, {
+            ...{ version, outcome, at },
+            ...(detail === undefined ? {} : { detail }),
+          });
+          return outcome === "live" ? onlyLive(next, version, at) : next;
         });
-        if (before !== after) await store.keep(subject, version, text);
+        if (noting === null || noting.before === noting.after) return;
+        await records.keep(subject, version, text);
+        const isNews = !noting.before.some((one) => one.version === before?.version);
+        if (before != null && isNews) await records.keep(subject, before.version, before.text);
       } catch (error) {
         this.#complain(error);
       }

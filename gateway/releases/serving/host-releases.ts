@@ -20,9 +20,9 @@ import type { WorkerScriptReport } from "../failing/error-rates.ts";
 import { TakeBacks } from "../failing/take-backs.ts";
 import { Lanes } from "../lanes.ts";
 import type { Subject } from "../records/keys.ts";
+import type { Records } from "../records/records.ts";
 import { Retention } from "../records/retention.ts";
 import { Scribe } from "../records/scribe.ts";
-import type { LifeStore } from "../records/store.ts";
 import { HostLife } from "./host-release.ts";
 import { type InService, nothingInService, type Wanted } from "./in-service.ts";
 import { describeLife, type LifeStatus } from "./status.ts";
@@ -32,7 +32,7 @@ export interface LivesOptions {
   readonly pass: (changes: readonly Served[]) => void;
   readonly examine: ExamineScript;
   readonly replay: ReplayScript;
-  readonly store: LifeStore;
+  readonly records: Records;
   readonly clock: {
     now(): number;
     after(delayMs: number, task: () => void): () => void;
@@ -139,7 +139,7 @@ export class Lives {
       this.#host(host).refuse();
       this.#pass(this.#settle(host));
     }
-    if (source !== null) this.#scribe.note(subject, source, "refused", reason);
+    if (source !== null) this.#scribe.note(subject, source, "refused", { detail: reason });
   }
 
   /** A worker could not get out of a script: it runs nowhere from now on. */
@@ -223,8 +223,7 @@ export class Lives {
 
   /** Returns whether it is another text than before. */
   #takeModule(name: string, source: Source | null): boolean {
-    if (source !== null && this.#hasBegun)
-      this.#scribe.note(`modules/${name}`, source, "live", null);
+    if (source !== null && this.#hasBegun) this.#scribe.note(`modules/${name}`, source, "live");
     return this.#declared.takeModule(name, source);
   }
 
@@ -298,10 +297,10 @@ export class Lives {
   #fetch(host: string, slot: HostLife, version: string): void {
     if (!slot.fetches.begin(version)) return;
     this.#fetches.run(async () => {
-      const { store, log } = this.#options;
-      const key = store.keys.version(`scripts/${host}`, version);
+      const { records, log } = this.#options;
+      const key = records.keys.version(`scripts/${host}`, version);
       try {
-        const text = await store.version(`scripts/${host}`, version);
+        const text = await records.version(`scripts/${host}`, version);
         const problem =
           text === null ? "it is not there" : await this.#declared.examine(host, version, text);
         if (problem !== null) {

@@ -1,11 +1,18 @@
 /**
- * The life of scripts as it is kept in Consul KV: read, and changed by check-and-set so that of several
- * gateways and commands one writes and the others see it. Decides nothing.
+ * What is kept in Consul KV of everything that has versions: sources, histories, and what gateways agree on. Read, and
+ * changed by check-and-set so that of several gateways and commands one writes and the others see it. Decides nothing.
  */
 import { DocumentError, formatLifeDocument, parseLifeDocument } from "../../documents/index.ts";
 import { type LifeDocument, SiteNames } from "../../model/index.ts";
 import { formatHistory, type History, readHistory, recorded } from "./history.ts";
-import { isSubject, type LifeKeys, lifeKeys, type Subject, versionOf } from "./keys.ts";
+import { hostOf, partsOf, type RecordKeys, recordKeys, type Subject, versionOf } from "./keys.ts";
+
+/** One write of a transaction, made only while the key's ModifyIndex is `cas`; `text: null` removes it. */
+export interface KvWrite {
+  readonly key: string;
+  readonly text: string | null;
+  readonly cas: number;
+}
 
 /** Consul KV, as `consul/api/kv-writes.ts` has it. */
 export interface Kv {
@@ -25,14 +32,12 @@ export interface Kv {
   folders(prefix: string): Promise<readonly string[]>;
   put(key: string, text: string, options?: { readonly cas?: number }): Promise<boolean>;
   remove(key: string): Promise<void>;
-  transact(
-    writes: readonly { readonly key: string; readonly text: string | null; readonly cas: number }[],
-  ): Promise<boolean>;
+  transact(writes: readonly KvWrite[]): Promise<boolean>;
 }
 
 /** Others kept writing the same keys. */
-export class LifeConflict extends Error {
-  override readonly name = "LifeConflict";
+export class WriteConflict extends Error {
+  override readonly name = "WriteConflict";
 }
 
 /** A source out of KV, or of an earlier version. */
@@ -58,7 +63,7 @@ export interface AgreementChange {
   readonly textOf: (version: string) => string | null;
 }
 
-export interface LifeStoreOptions {
+export interface RecordsOptions {
   readonly kv: Kv;
   /** Of all keys, with a slash at its end. */
   readonly prefix: string;
@@ -73,17 +78,17 @@ export interface LifeStoreOptions {
 
 const maxTries = 10;
 
-export class LifeStore {
+export class Records {
   readonly kv: Kv;
-  readonly keys: LifeKeys;
+  readonly keys: RecordKeys;
   readonly #onUnreadable: (message: string) => void;
   readonly #sites: () => SiteNames;
 
-  constructor({ kv, prefix, onUnreadable, sites }: LifeStoreOptions) {
+  constructor({ kv, prefix, onUnreadable, sites }: RecordsOptions) {
     const noDatacenter = new SiteNames(null);
     this.#sites = sites ?? (() => noDatacenter);
     this.kv = kv;
-    this.keys = lifeKeys(prefix);
+    this.keys = recordKeys(prefix);
     this.#onUnreadable = onUnreadable;
   }
 
@@ -118,7 +123,7 @@ export class LifeStore {
   }
 
   async life(host: string): Promise<LifeDocument | null> {
-    const key = this.keys.life(host);
+    const key = this.keys.agreement(host);
     return this.#readLife(key, await this.kv.get(key));
   }
 
@@ -139,7 +144,7 @@ export class LifeStore {
     readonly life: LifeDocument | null;
     readonly isOurs: boolean;
   }> {
-    const lifeKey = this.keys.life(host);
+    const lifeKey = this.keys.agreement(host);
     const subject: Subject = `scripts/${host}`;
     const historyKey = this.keys.history(subject);
     for (let tries = 0; tries < maxTries; tries += 1) {
@@ -169,69 +174,39 @@ export class LifeStore {
       await this.#forget(subject, history, entries, life);
       return { before, life, isOurs: true };
     }
-    throw new LifeConflict(`${lifeKey}: others kept changing it`);
+    throw new WriteConflict(`${lifeKey}: others kept changing it`);
   }
 
-  /** Changes the history alone. Resolves to what it was and what it is. */
+  /**
+   * Changes the history, together with `also` when there is any. Resolves to what it was and what it is; `null` when
+   * something of `also` is not as expected.
+   */
   async note(
     subject: Subject,
     update: (history: History) => History,
-  ): Promise<{ readonly before: History; readonly after: History }> {
+    also: readonly KvWrite[] = [],
+  ): Promise<{ readonly before: History; readonly after: History } | null> {
     const key = this.keys.history(subject);
     for (let tries = 0; tries < maxTries; tries += 1) {
       const entry = await this.kv.get(key);
       const before = this.#readHistory(key, entry?.text ?? null);
       const after = update(before);
-      if (after === before) return { before, after };
-      const cas = entry?.modifyIndex ?? 0;
-      if (!(await this.kv.put(key, formatHistory(after), { cas }))) continue;
-      await this.#forget(subject, before, after, null);
-      return { before, after };
+      if (after === before && also.length === 0) return { before, after };
+      const write = { key, text: formatHistory(after), cas: entry?.modifyIndex ?? 0 };
+      const isWritten = await this.kv.transact([...also, write]);
+      if (isWritten) {
+        await this.#forget(subject, before, after, null);
+        return { before, after };
+      }
+      if (!(await this.#isAsExpected(also))) return null;
     }
-    throw new LifeConflict(`${key}: others kept changing it`);
+    throw new WriteConflict(`${key}: others kept changing it`);
   }
 
-  /** Scripts and modules of which something is kept though they have no source in KV. */
-  async leftovers(): Promise<readonly Subject[]> {
-    const { kv, keys } = this;
-    const [lives, histories, ...sources] = await Promise.all([
-      kv.keys(keys.life("")),
-      kv.keys(keys.histories),
-      kv.keys(keys.folder("scripts")),
-      kv.keys(keys.folder("modules")),
-    ]);
-    const prefixLength = keys.folder("scripts").length - "scripts/".length;
-    const names = sources.flat().map((key) => key.slice(prefixLength));
-    const present = new Set(names.map((name) => this.#siteSubject(name)));
-    const kept = new Set([
-      ...lives.map((key) => `scripts/${key.slice(keys.life("").length)}`),
-      ...histories.map((key) => key.slice(keys.histories.length)),
-    ]);
-    return [...kept].filter(isSubject).filter((subject) => !present.has(subject));
-  }
-
-  /**
-   * Takes away what is kept of a script or module that has no source, when nothing became of it since
-   * `beforeMs`. Resolves to false when something did, nobody knows when, or somebody writes it just now.
-   */
-  async forget(subject: Subject, beforeMs: number): Promise<boolean> {
-    const { kv, keys } = this;
-    const lifeKey = subject.startsWith("scripts/")
-      ? keys.life(subject.slice("scripts/".length))
-      : null;
-    const historyKey = keys.history(subject);
-    const [lifeEntry, historyEntry, versions] = await Promise.all([
-      lifeKey === null ? null : kv.get(lifeKey),
-      kv.get(historyKey),
-      kv.keys(keys.version(subject, "")),
-    ]);
-    const { history } = readHistory(historyKey, historyEntry?.text ?? null);
-    const times = history.map(({ since }) => Date.parse(since));
-    if (times.length === 0 || Math.max(...times) >= beforeMs) return false;
-    // The history is written before a source is, so whoever brings one meanwhile makes this fail.
-    const removals = [removalOf(historyKey, historyEntry), removalOf(lifeKey, lifeEntry)].flat();
-    if (!(await kv.transact(removals))) return false;
-    for (const key of versions) await kv.remove(key);
+  async #isAsExpected(writes: readonly KvWrite[]): Promise<boolean> {
+    for (const { key, cas } of writes) {
+      if (((await this.kv.get(key))?.modifyIndex ?? 0) !== cas) return false;
+    }
     return true;
   }
 
@@ -245,13 +220,8 @@ export class LifeStore {
   #keysOf(subject: Subject): readonly string[] {
     const host = hostOf(subject);
     if (host === null) return [this.keys.source(subject)];
-    return this.sites.spellingsOf(host).map((name) => this.keys.source(`scripts/${name}`));
-  }
-
-  /** The subject that a source's key, without the prefix, is about. */
-  #siteSubject(name: string): string {
-    const host = hostOf(name);
-    return host === null ? name : `scripts/${this.sites.nameOf(host.toLowerCase())}`;
+    const { kind } = partsOf(subject);
+    return this.sites.spellingsOf(host).map((name) => this.keys.source(`${kind}/${name}`));
   }
 
   #readLife(
@@ -288,14 +258,4 @@ export class LifeStore {
     const gone = new Set(before.map(({ version }) => version)).difference(kept);
     for (const version of gone) await this.kv.remove(this.keys.version(subject, version));
   }
-}
-
-/** The write that removes a key, when it is there. */
-function removalOf(key: string | null, entry: { readonly modifyIndex: number } | null) {
-  return key === null || entry === null ? [] : [{ key, text: null, cas: entry.modifyIndex }];
-}
-
-/** `null` for a module. */
-function hostOf(subject: string): string | null {
-  return subject.startsWith("scripts/") ? subject.slice("scripts/".length) : null;
 }
