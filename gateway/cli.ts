@@ -107,6 +107,16 @@ function settingOption({ flag, argument, meaning, variable, fallback }: SettingN
   return new Option(`${flag} <${argument}>`, `${meaning} (${known})`);
 }
 
+/** What a registrator is told, and the flags that it can be told; they are loaded for it alone. */
+async function registratorArguments(
+  command: Command,
+  [node = "", file = "", name = "", ...args]: readonly string[],
+): Promise<readonly string[]> {
+  const { addRegistratorFlags, withGoFlags } = await import("./commands/registrator-arguments.ts");
+  addRegistratorFlags(command, process.env);
+  return [node, file, name, ...withGoFlags(args)];
+}
+
 /** `sluice help script push` is `sluice script push --help`: the library's own help knows one level. */
 function withHelp(argv: readonly string[]): readonly string[] {
   const [node = "", file = "", first, ...names] = argv;
@@ -155,20 +165,15 @@ program
 const registrator: Command = program
   .command("registrator")
   .description("register the containers of a Docker Engine with Consul")
+  .argument("[REGISTRY]", "consul://HOST:PORT, as gliderlabs/registrator takes it, for --consul")
   .option("--consul <URL>", "Consul's HTTP API; without it CONSUL_HTTP_ADDR, then this machine's")
   .option("--docker <ADDRESS>", "the engine; without it DOCKER_HOST, then Docker's own default")
   .option("--log-level <LEVEL>", "the least severe level that is logged", "info");
-if (argv[2] === "registrator") {
-  const { registratorFlags } = await import("../consul/registrator/index.ts");
-  for (const { flags, description, env, default: fallback } of registratorFlags) {
-    registrator.addOption(new Option(flags, description).env(env).default(fallback));
-  }
-}
-registrator.action(
+registrator.action((registry: string | undefined) =>
   serving(async (flags) => {
     const { runRegistrator } = await import("./commands/registrator.ts");
-    return runRegistrator(flags, process.env);
-  }),
+    return runRegistrator(registry, flags, process.env);
+  })(registrator.opts()),
 );
 
 program
@@ -280,9 +285,14 @@ try {
     const { versionText } = await import("./version.ts");
     program.version(versionText(), "--version", "show the version, and the commit in a checkout");
   }
-  await program.parseAsync(argv);
+  await program.parseAsync(
+    argv[2] === "registrator" ? await registratorArguments(registrator, argv) : argv,
+  );
 } catch (error) {
-  if (!(error instanceof CommanderError)) throw error;
-  status = error.exitCode;
+  if (error instanceof CommanderError) status = error.exitCode;
+  else if (error instanceof Error && expected.has(error.name)) {
+    complain(error.message);
+    status = 1;
+  } else throw error;
 }
 await end();

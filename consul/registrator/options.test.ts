@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -70,6 +72,23 @@ describe("the address of the Docker Engine", () => {
       ...{ host: "127.0.0.1", port: 2375, protocol: "http" },
     });
     expect(dockerAddress(undefined, {}).text).to.equal("unix:///var/run/docker.sock");
+  });
+
+  it("is the first usual socket that is there and that root or this user has made", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "sluice-sockets-"));
+    const [first, second] = [join(directory, "first.sock"), join(directory, "second.sock")];
+    const server = createServer().listen(second);
+    try {
+      await once(server, "listening");
+      expect(dockerAddress(undefined, {}, [first, second]).text).to.equal(`unix://${second}`);
+      writeFileSync(first, "no socket");
+      expect(dockerAddress(undefined, {}, [first, second]).text).to.equal(`unix://${second}`);
+      server.close();
+      await once(server, "close");
+      expect(dockerAddress(undefined, {}, [first, second]).text).to.equal(`unix://${first}`);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it("is https with DOCKER_TLS_VERIFY, and takes the files of DOCKER_CERT_PATH", () => {

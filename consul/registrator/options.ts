@@ -1,15 +1,17 @@
 /**
- * What an operator can set for the registrator: gliderlabs/registrator's options with two dashes. This
- * file validates; the command reads argv and the environment.
+ * What an operator can set for the registrator: gliderlabs/registrator's options. This file validates; the
+ * command reads argv and the environment.
  */
 import { isIP } from "node:net";
-import { hostname } from "node:os";
 import { z } from "zod";
 import { splitTags } from "./services/metadata.ts";
 
 export interface RegistratorOptions {
-  /** Stands first in every service ID. Two registrators on one Consul agent need two hostnames. */
-  readonly hostname: string;
+  /**
+   * Stands first in every service ID, or `null`: the Consul agent's node name. Two registrators on one Consul
+   * agent need two hostnames.
+   */
+  readonly hostname: string | null;
   /** The address of published ports, or `null`: the one that the Consul agent advertises. */
   readonly ip: string | null;
   /** Registers exposed ports at the container's own address instead of published ones at the host's. */
@@ -23,7 +25,7 @@ export interface RegistratorOptions {
   /** How often Docker's containers are listed and compared; 0: only after an interruption. */
   readonly resyncSeconds: number;
   readonly deregister: "always" | "on-success";
-  /** Also removes services of this hostname that another registrator left. */
+  /** Also removes what another registrator left under this hostname, or this one under another hostname. */
   readonly cleanup: boolean;
   /** A TTL check for services without a check of their own; 0: none. */
   readonly ttlSeconds: number;
@@ -32,6 +34,15 @@ export interface RegistratorOptions {
   readonly retryAttempts: number;
   readonly retryIntervalMs: number;
 }
+
+/** The options of a registrator that knows under which names it registers. */
+export interface NamedOptions extends RegistratorOptions {
+  readonly hostname: string;
+  /** The Docker Engine's own ID, which outlives every hostname; empty when it does not say. */
+  readonly engine: string;
+}
+
+export const hostnameForm = /^[^\s/:]{1,253}$/;
 
 export interface RegistratorFlag {
   /** As commander takes it: `--resync <seconds>`. */
@@ -46,7 +57,10 @@ export interface RegistratorFlag {
 
 /** The command's flags. Values are texts (or `true`), as they come from argv and the environment. */
 export const registratorFlags: readonly RegistratorFlag[] = [
-  flag("--hostname <name>", "first part of every service ID (default: this machine's name)"),
+  flag(
+    "--hostname <name>",
+    "first part of every service ID (default: the Consul agent's node name)",
+  ),
   flag("--ip <address>", "address of published ports (default: the Consul agent's own)"),
   flag("--internal", "register exposed ports at the container's own address", false),
   flag("--explicit", "register only containers with SERVICE_NAME", false),
@@ -54,7 +68,7 @@ export const registratorFlags: readonly RegistratorFlag[] = [
   flag("--useIpFromLabel <label>", "take the address from this label of the container"),
   flag("--resync <seconds>", "how often containers are listed and compared, 0 for never", "60"),
   flag("--deregister <mode>", 'deregister exited services "always" or "on-success"', "always"),
-  flag("--cleanup", "remove what another registrator left under this hostname", false),
+  flag("--cleanup", "remove what another registrator or another hostname left here", false),
   flag("--ttl <seconds>", "TTL check for services without a check of their own, 0 for none", "0"),
   flag("--ttl-refresh <seconds>", "how often TTL checks are refreshed", "0"),
   flag("--retry-attempts <number>", "tries to reach Consul at start, -1 for no end", "-1"),
@@ -91,8 +105,9 @@ const onOff = z
 const schema = z.object({
   hostname: z
     .string()
-    .regex(/^[^\s/:]{1,253}$/, "takes a name without white space, slash or colon")
-    .default(() => hostname()),
+    .regex(hostnameForm, "takes a name without white space, slash or colon")
+    .nullable()
+    .default(null),
   ip: z
     .string()
     .refine((text) => isIP(text) !== 0, "takes an IP address")

@@ -8,16 +8,21 @@ import {
 } from "../../consul/registrator/index.ts";
 import { createLogger } from "../observability/logger.ts";
 import { consulAddress, oneOf } from "../settings-values.ts";
-import { readFlag } from "./command-error.ts";
+import { CommandError, readFlag } from "./command-error.ts";
+import { consulInRegistry } from "./registrator-arguments.ts";
 import { runPart } from "./run-part.ts";
 
+/** `registry`: the argument that gliderlabs/registrator takes, `consul://host:port`. */
 export async function runRegistrator(
+  registry: string | undefined,
   flags: Readonly<Record<string, unknown>>,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<number> {
   const options = parseRegistratorOptions(flags);
-  const url =
-    flags.consul === undefined ? {} : { url: readFlag("--consul", consulAddress(), flags.consul) };
+  if (registry !== undefined && flags.consul !== undefined)
+    throw new CommandError(`--consul and ${registry} both name Consul; give one of them`);
+  const named = registry === undefined ? flags.consul : consulInRegistry(registry);
+  const url = named === undefined ? {} : { url: readFlag("--consul", consulAddress(), named) };
   const address = resolveConsulAddress(url, env);
   const docker = dockerAddress(typeof flags.docker === "string" ? flags.docker : undefined, env);
   const level = readFlag(

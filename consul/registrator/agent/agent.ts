@@ -5,6 +5,7 @@
 import type Consul from "consul";
 import { z } from "zod";
 import { describeConsulError } from "../../api/errors.ts";
+import { hostnameForm } from "../options.ts";
 import { refusedCheck, type ServiceCheck } from "../services/check.ts";
 import { type DesiredService, refusedKey } from "../services/services.ts";
 import { type AgentEndpoints, agentEndpoints, agentSelf } from "./endpoints.ts";
@@ -32,6 +33,8 @@ export interface AgentState extends AgentIdentity {
 
 /** Each method rejects when the agent does not answer within `deadlineMs` or answers with an error. */
 export interface Agent {
+  /** The name of the agent's node in the catalog. */
+  nodeName(): Promise<string>;
   state(): Promise<AgentState>;
   /** The service with this ID and the owner of the check that it would have; `null`: there is none. */
   find(id: string): Promise<{
@@ -51,6 +54,7 @@ const refusedTtl = "24h";
 /** The client's own types do not know its `timeout`, though every call takes it. */
 const deadline: { readonly token?: string; readonly timeout: number } = { timeout: deadlineMs };
 
+const namedSelf = z.object({ Config: z.object({ NodeName: z.string() }) });
 const listed = z.record(
   z.string(),
   z.object({
@@ -66,6 +70,13 @@ const listedChecks = z.record(z.string(), z.object({ ServiceID: z.string().defau
 /** An agent on a client of the library's, with whose host, token and TLS it works. */
 export function agentOf(consul: Consul): Agent {
   return {
+    async nodeName() {
+      const answer: unknown = await consul.agent.self({ ...deadline });
+      const { NodeName } = namedSelf.parse(answer).Config;
+      if (hostnameForm.test(NodeName)) return NodeName;
+      const shown = JSON.stringify(NodeName);
+      throw new Error(`the agent's node name ${shown} cannot begin an ID; give --hostname`);
+    },
     async state() {
       const [ownAnswer, listAnswer]: readonly unknown[] = await Promise.all([
         consul.agent.self({ ...deadline }),

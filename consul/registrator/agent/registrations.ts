@@ -7,9 +7,15 @@ import { isDeepStrictEqual } from "node:util";
 import type Logger from "bunyan";
 import { describeConsulError } from "../../api/errors.ts";
 import { Backoff } from "../../watching/backoff.ts";
-import type { RegistratorOptions } from "../options.ts";
+import type { NamedOptions } from "../options.ts";
 import { Pause } from "../pause.ts";
-import { containerKey, type DesiredService, markKey, ttlKey } from "../services/services.ts";
+import {
+  containerKey,
+  type DesiredService,
+  engineKey,
+  markKey,
+  ttlKey,
+} from "../services/services.ts";
 import {
   type ActualService,
   type Agent,
@@ -22,7 +28,7 @@ import { Slots } from "./slots.ts";
 
 export interface RegistrationsOptions {
   readonly agent: Agent;
-  readonly options: RegistratorOptions;
+  readonly options: NamedOptions;
   readonly log: Pick<Logger, "debug" | "info" | "warn" | "error">;
   readonly random: () => number;
   /** How often the agent's list is compared, in milliseconds. */
@@ -178,11 +184,15 @@ export class Registrations {
     return this.#busy.has(id) || this.#written.has(id);
   }
 
-  /** Ours is what has our mark, or, with `cleanup`, what has none and an ID as we make them. */
+  /**
+   * Ours is what has our mark; with `cleanup` also what has another hostname's mark and is from this Docker
+   * Engine, and what has no mark and an ID as we make them.
+   */
   #isOurs({ id, meta }: ActualService): boolean {
-    const { hostname, cleanup } = this.#settings.options;
+    const { hostname, engine, cleanup } = this.#settings.options;
     const owner = meta[markKey];
-    if (owner !== undefined) return owner === hostname;
+    if (owner !== undefined)
+      return owner === hostname || (cleanup && engine !== "" && meta[engineKey] === engine);
     const [host, container, port] = id.split(":");
     return cleanup && host === hostname && !!container && /^\d+$/.test(port ?? "");
   }

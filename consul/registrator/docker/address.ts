@@ -1,10 +1,11 @@
 /** Where the Docker Engine is: a flag, DOCKER_HOST or Docker's own default, as dockerode wants it. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type Dockerode from "dockerode";
 import { describeDockerError } from "./docker.ts";
 
-export const defaultDockerAddress = "unix:///var/run/docker.sock";
+/** Docker's own, and where gliderlabs/registrator looks in its container. */
+const usualSockets: readonly [string, ...string[]] = ["/var/run/docker.sock", "/tmp/docker.sock"];
 
 export interface DockerAddress {
   /** As an operator writes it, for messages. */
@@ -19,15 +20,16 @@ export class DockerAddressError extends Error {
 
 /**
  * Reads `unix:///path`, `tcp://host:port`, `http://` or `https://`. Without a flag, DOCKER_HOST counts, then
- * the default socket. DOCKER_TLS_VERIFY and DOCKER_CERT_PATH hold for tcp, as in Docker's own client.
+ * the first of `sockets` that is there. DOCKER_TLS_VERIFY and DOCKER_CERT_PATH hold for tcp, as in Docker's own client.
  * Throws `DockerAddressError`.
  */
 export function dockerAddress(
   flag: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
+  sockets: typeof usualSockets = usualSockets,
 ): DockerAddress {
   const source = flag ? "--docker" : "DOCKER_HOST";
-  const text = flag || env.DOCKER_HOST || defaultDockerAddress;
+  const text = flag || env.DOCKER_HOST || `unix://${sockets.find(isTrusted) ?? sockets[0]}`;
   const wrong = (why: string) =>
     new DockerAddressError(
       `${source}: ${why}; it takes unix:///path or tcp://host:port, not ${JSON.stringify(text)}`,
@@ -54,6 +56,12 @@ export function dockerAddress(
       ...(secure && certificates ? readCertificates(certificates) : {}),
     },
   };
+}
+
+/** In `/tmp` anybody may make a socket: it counts when root or this user did. */
+function isTrusted(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found?.isSocket() === true && (found.uid === 0 || found.uid === process.getuid?.());
 }
 
 function readCertificates(directory: string): Pick<Dockerode.DockerOptions, "ca" | "cert" | "key"> {

@@ -3,7 +3,7 @@
  * has been told to stop. It asks Docker and never Consul.
  */
 import type Logger from "bunyan";
-import type { RegistratorOptions } from "../options.ts";
+import type { NamedOptions } from "../options.ts";
 import { type DesiredService, servicesOf } from "../services/services.ts";
 import {
   type Docker,
@@ -16,7 +16,7 @@ import { tellsToStop } from "./signals.ts";
 
 export interface ContainersOptions {
   readonly docker: Docker;
-  readonly options: RegistratorOptions;
+  readonly options: NamedOptions;
   readonly log: Pick<Logger, "debug" | "info" | "warn" | "error">;
   /** Milliseconds since 1970. */
   readonly now: () => number;

@@ -50,11 +50,19 @@ export class Docker {
 
   /** The engine's own clock, in seconds since 1970. */
   async now(): Promise<number> {
+    const { SystemTime } = z.object({ SystemTime: z.string() }).parse(await this.#info());
+    return Date.parse(SystemTime) / 1000;
+  }
+
+  /** What tells this engine from every other, as long as its data is there; empty when it does not say. */
+  async id(): Promise<string> {
+    return z.object({ ID: z.string().default("") }).parse(await this.#info()).ID;
+  }
+
+  #info(): Promise<unknown> {
     // The library's types leave out the options of `info`.
     const api = this.#api as unknown as { info(options: object): Promise<unknown> };
-    const answer = await this.#ask((abortSignal) => api.info({ abortSignal }));
-    const { SystemTime } = z.object({ SystemTime: z.string() }).parse(answer);
-    return Date.parse(SystemTime) / 1000;
+    return this.#ask((abortSignal) => api.info({ abortSignal }));
   }
 
   /** IDs of running containers (paused ones too), or of all. */

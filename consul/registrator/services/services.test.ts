@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { type Container, readContainer } from "../docker/inspect.ts";
-import { parseRegistratorOptions, type RegistratorOptions } from "../options.ts";
+import { type NamedOptions, parseRegistratorOptions } from "../options.ts";
 import { servicesOf } from "./services.ts";
 
 /** What a real engine (20.10) answered for containers that were made for these tests. */
@@ -14,8 +14,8 @@ function recorded(name: string): Container {
 const plain = recorded("plain");
 const published = recorded("published");
 
-function options(flags: Readonly<Record<string, unknown>> = {}): RegistratorOptions {
-  return parseRegistratorOptions({ hostname: "host1", ...flags });
+function options(flags: Readonly<Record<string, unknown>> = {}): NamedOptions {
+  return { ...parseRegistratorOptions(flags), hostname: "host1", engine: "engine1" };
 }
 
 function labelled(labels: Readonly<Record<string, string>>, container = plain): Container {
@@ -39,7 +39,11 @@ describe("services of a container", () => {
       address: null,
       port: plain.ports[0]?.host?.port,
       tags: [],
-      meta: { registrator: "host1", "registrator-container": plain.id.slice(0, 12) },
+      meta: {
+        registrator: "host1",
+        "registrator-container": plain.id.slice(0, 12),
+        "registrator-engine": "engine1",
+      },
       check: null,
       containerId: plain.id,
       containerName: "plain",
@@ -249,7 +253,9 @@ describe("a label that does not fit", () => {
       expect(problems[0]).to.match(says);
       expect(service.name).to.equal(name);
       expect(service.id).to.equal("host1:plain:80");
-      expect(service.meta).to.have.all.keys("registrator", "registrator-container", "good");
+      expect(service.meta).to.have.all.keys(
+        ...["registrator", "registrator-container", "registrator-engine", "good"],
+      );
     });
   }
 
@@ -276,11 +282,11 @@ describe("a label that does not fit", () => {
   });
 
   it("leaves metadata out beyond the 64 pairs that Consul takes", () => {
-    const many = Object.fromEntries(Array.from({ length: 63 }, (_, n) => [`SERVICE_K${n}`, "v"]));
+    const many = Object.fromEntries(Array.from({ length: 62 }, (_, n) => [`SERVICE_K${n}`, "v"]));
     const { service, problems } = only(labelled(many));
     expect(Object.keys(service.meta)).to.have.length(64);
     expect(problems).to.have.length(1);
-    expect(problems[0]).to.match(/^SERVICE_K62: .*64/);
+    expect(problems[0]).to.match(/^SERVICE_K61: .*64/);
   });
 });
 

@@ -4,7 +4,7 @@
  */
 import { isIP } from "node:net";
 import type { Container, PublishedPort } from "../docker/inspect.ts";
-import type { RegistratorOptions } from "../options.ts";
+import type { NamedOptions } from "../options.ts";
 import {
   asLine,
   checkOf,
@@ -39,6 +39,8 @@ export interface ContainerServices {
 /** Metadata of Consul's own that marks a service as registered here; the value is the hostname. */
 export const markKey = "registrator";
 export const containerKey = "registrator-container";
+/** The Docker Engine's ID. */
+export const engineKey = "registrator-engine";
 export const ttlKey = "registrator-ttl";
 /** Says that a check was refused, which makes it another registration than before. */
 export const refusedKey = "registrator-refused";
@@ -70,7 +72,7 @@ function isPossible(text: string): boolean {
  */
 export function servicesOf(
   container: Container,
-  options: RegistratorOptions,
+  options: NamedOptions,
   host: Container | null = null,
 ): ContainerServices {
   const metadata = readMetadata(container.env, container.labels);
@@ -131,7 +133,7 @@ interface Endpoint {
 function endpointOf(
   container: Container,
   port: PublishedPort,
-  options: RegistratorOptions,
+  options: NamedOptions,
   host: Container | null,
 ): Endpoint | null {
   const { exposed, protocol } = port;
@@ -161,7 +163,7 @@ function isWildcard(ip: string): boolean {
 }
 
 /** The address in the label that `--useIpFromLabel` names; a network mask after it is cut off. */
-function addressFromLabel(container: Container, options: RegistratorOptions): string | null {
+function addressFromLabel(container: Container, options: NamedOptions): string | null {
   if (options.useIpFromLabel === null) return null;
   const address = container.labels[options.useIpFromLabel]?.split("/", 1)[0] ?? "";
   return isIP(address) === 0 ? null : address;
@@ -169,7 +171,7 @@ function addressFromLabel(container: Container, options: RegistratorOptions): st
 
 function addressProblems(
   container: Container,
-  options: RegistratorOptions,
+  options: NamedOptions,
   host: Container | null,
 ): readonly string[] {
   const label = options.useIpFromLabel;
@@ -185,7 +187,7 @@ function addressProblems(
   return problems;
 }
 
-function wanted(options: RegistratorOptions): string {
+function wanted(options: NamedOptions): string {
   return options.internal ? "exposed" : "published";
 }
 
@@ -194,7 +196,7 @@ function nameOf(
   attributes: Attributes,
   isGroup: boolean,
   { exposed }: Endpoint,
-  options: RegistratorOptions,
+  options: NamedOptions,
   problems: Problem[],
 ): string | null {
   const given = attributes.get("name");
@@ -255,7 +257,7 @@ function shown(text: string): string {
 function tagsOf(
   attributes: Attributes,
   { protocol }: Endpoint,
-  options: RegistratorOptions,
+  options: NamedOptions,
   problems: Problem[],
 ): readonly string[] {
   const given = attributes.get("tags");
@@ -272,12 +274,13 @@ function metaOf(
   container: Container,
   attributes: Attributes,
   check: ServiceCheck | null,
-  options: RegistratorOptions,
+  options: NamedOptions,
   problems: Problem[],
 ): Readonly<Record<string, string>> {
   const meta: Record<string, string> = {
     [markKey]: options.hostname,
     [containerKey]: container.id.slice(0, 12),
+    ...(options.engine === "" ? {} : { [engineKey]: options.engine }),
   };
   if (check === null && options.ttlSeconds > 0) meta[ttlKey] = `${options.ttlSeconds}s`;
   if (check?.kind === "refused") meta[refusedKey] = "check";
@@ -299,7 +302,7 @@ function metaOf(
   return meta;
 }
 
-function ttlCheck(options: RegistratorOptions): ServiceCheck | null {
+function ttlCheck(options: NamedOptions): ServiceCheck | null {
   if (options.ttlSeconds === 0) return null;
   const ttl = `${options.ttlSeconds}s`;
   return { kind: "ttl", ttl, status: "passing", deregisterAfter: null };
