@@ -18,7 +18,7 @@ describe("the name in a key", () => {
   });
 
   it("is the site of a service in every spelling, and of wildcards that mean the same", () => {
-    for (const kind of ["host", "script", "life"] as const) {
+    for (const kind of ["host", "script", "agreement"] as const) {
       for (const name of ["shop", "Shop.service.consul", "shop.service.dc1.consul"])
         expect(read(kind, name)).to.equal("shop");
       expect(read(kind, "_shop._tcp.service.consul")).to.equal("shop");

@@ -1,10 +1,10 @@
 /** How the values of each kind are read that operators and gateways write into KV. */
 import { createHash } from "node:crypto";
 import type { DocumentKind, Entries, Source } from "../model/index.ts";
+import { parseAgreement } from "./agreement.ts";
 import { maxDocumentBytes } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { parseHostDocument } from "./host-document.ts";
-import { parseLifeDocument } from "./life-document.ts";
 import { parseSetting } from "./setting.ts";
 import { parseUpstreamDocument } from "./upstream-document.ts";
 
@@ -17,7 +17,7 @@ export const parsers: { readonly [K in DocumentKind]: Parser<Entries[K]> } = {
   script: parseSource,
   module: parseSource,
   setting: parseSetting,
-  life: parseLifeDocument,
+  agreement: parseAgreement,
 };
 
 function parseSource(key: string, text: string, modifyIndex: number): Source {

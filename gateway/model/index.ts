@@ -2,6 +2,9 @@
  * The door of the model room: the state as plain data, and the messages about it. Light on
  * purpose: every worker loads it.
  */
+
+export type { Agreement, Closed, NextVersion, TakenBack, Trial } from "./agreement.ts";
+export { maxRolloutSteps, maxStepMs } from "./agreement.ts";
 export type {
   Candidate,
   Delta,
@@ -39,8 +42,6 @@ export type {
   ServedKind,
 } from "./kinds.ts";
 export { documentKinds, isAppliedTo, kinds, servedKinds } from "./kinds.ts";
-export type { Closed, LifeDocument, NextVersion, TakenBack, Trial } from "./life.ts";
-export { maxRolloutSteps, maxStepMs } from "./life.ts";
 export type {
   Answered,
   Asked,

@@ -2,9 +2,10 @@
  * The table of kinds: everything that tells one kind of entry from another, but for its parser
  * (`documents/parsers.ts`). Whoever handles all kinds reads this table, so that a new kind is one entry here.
  */
+
+import type { Agreement, Closed, Trial } from "./agreement.ts";
 import type { HostDocument, UpstreamDocument } from "./documents.ts";
 import type { Datacenter, Instance, Json, Source } from "./entries.ts";
-import type { Closed, LifeDocument, Trial } from "./life.ts";
 
 export interface KindEntry {
   /** Under the prefix in KV, its keys being entries of this kind; `null`: the catalog, or nothing, has them. */
@@ -47,7 +48,7 @@ export const kinds = {
     appliedTo: ["scripts"],
   }),
   /** What all gateways agree on for a host's script. */
-  life: kind<LifeDocument>()({
+  agreement: kind<Agreement>()({
     folder: "live/",
     names: "host",
     way: "released",

@@ -9,7 +9,7 @@ import type { Log } from "../observability/logger.ts";
 import { type OwnAddress, OwnAddresses } from "../own-addresses.ts";
 import type { ScriptGate } from "../releases/examining/gate.ts";
 import type { Unexamined } from "../releases/examining/unexamined.ts";
-import { type Lives, Operations, Records, withSchedule } from "../releases/index.ts";
+import { type HostReleases, Operations, Records, withSchedule } from "../releases/index.ts";
 import { createScriptLife, withClosed } from "../releases/releases.ts";
 import { withoutForeign } from "../releases/tenancy.ts";
 import { Verdicts } from "../sandbox/index.ts";
@@ -43,7 +43,7 @@ export interface Running {
   readonly unknownFolders: UnknownFolders;
   readonly ownAddresses: OwnAddresses;
   readonly gate: ScriptGate;
-  readonly lives: Lives;
+  readonly lives: HostReleases;
   readonly unexamined: Unexamined;
   readonly records: Records;
   readonly sources: Sources;

@@ -3,7 +3,7 @@ import type { ConsulSourcesStatus } from "../../consul/index.ts";
 import { type ScriptReport, type Tables, type TenantPolicy, Tenants } from "../model/index.ts";
 import type { Refusal } from "../releases/examining/gate.ts";
 import type { ScriptCount } from "../releases/failing/counters.ts";
-import type { LifeStatus } from "../releases/index.ts";
+import type { ReleaseStatus } from "../releases/index.ts";
 import type { FailedCase } from "../sandbox/index.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
 import type { Warning } from "./warnings.ts";
@@ -41,7 +41,7 @@ export interface ScriptStatus extends Omit<ScriptReport, "version" | "callers" |
   readonly tenant?: string;
   /** A version that has a share of the requests. */
   readonly trial: VersionStatus | null;
-  readonly life: LifeStatus;
+  readonly life: ReleaseStatus;
 }
 
 export interface Status {
@@ -73,7 +73,7 @@ export function describeScripts(
   tables: Pick<Tables, "script" | "trial">,
   countOf: (host: string, version: string) => ScriptCount,
   loadedAt: (host: string) => number | null,
-  lives: { hosts(): Iterable<string>; status(host: string): LifeStatus },
+  lives: { hosts(): Iterable<string>; status(host: string): ReleaseStatus },
   policy: TenantPolicy | null = null,
 ): ScriptStatus[] {
   const tenants = policy === null ? null : new Tenants(policy);

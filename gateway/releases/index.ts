@@ -14,5 +14,5 @@ export type { History, HistoryEntry, Outcome } from "./records/history.ts";
 export { type Subject, versionOf } from "./records/keys.ts";
 export { type Kv, Records, WriteConflict } from "./records/records.ts";
 export { scheduleFault } from "./schedule/schedule.ts";
-export { Lives } from "./serving/host-releases.ts";
-export type { LifeStatus } from "./serving/status.ts";
+export { HostReleases } from "./serving/host-releases.ts";
+export type { ReleaseStatus } from "./serving/status.ts";

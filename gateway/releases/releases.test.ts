@@ -3,10 +3,10 @@ import { expect } from "chai";
 import { createConsul, KvStore } from "../../consul/index.ts";
 import { consulKinds, type TestConsul } from "../../test/support/consul.ts";
 import { eventually } from "../../test/support/registered.ts";
-import { formatLifeDocument } from "../documents/index.ts";
-import { emptyTables, type LifeDocument, type Tables } from "../model/index.ts";
+import { formatAgreement } from "../documents/index.ts";
+import { type Agreement, emptyTables, type Tables } from "../model/index.ts";
 import { ManualClock } from "../primary/fixtures/clock.ts";
-import { ScriptNode } from "../primary/fixtures/script-node.ts";
+import { ReleaseNode } from "./fixtures/release-node.ts";
 import { type Kv, Records, versionOf, type WorkerScriptReport } from "./index.ts";
 
 const prefix = "sluice/";
@@ -20,12 +20,12 @@ for (const kind of consulKinds())
     let client: ReturnType<typeof createConsul>;
     let records: Records;
     let clock: ManualClock;
-    const nodes: ScriptNode[] = [];
+    const nodes: ReleaseNode[] = [];
     const atEnd: (() => void)[] = [];
     let hosts = 0;
 
-    function newNode(name: string, live?: Tables, own = records): ScriptNode {
-      const node = new ScriptNode({ name, live, client, records: own, clock, prefix });
+    function newNode(name: string, live?: Tables, own = records): ReleaseNode {
+      const node = new ReleaseNode({ name, live, client, records: own, clock, prefix });
       nodes.push(node);
       return node;
     }
@@ -72,16 +72,16 @@ for (const kind of consulKinds())
     const outcomes = async (host: string) =>
       (await records.history(`scripts/${host}`)).map(({ outcome }) => outcome);
     /** Puts a text and waits until all nodes agree on what became of it. */
-    async function bring(host: string, text: string, all: readonly ScriptNode[]): Promise<void> {
+    async function bring(host: string, text: string, all: readonly ReleaseNode[]): Promise<void> {
       await put(host, text);
       await eventually("they agree", async () => {
         for (const node of all) await node.look(host);
-        expect((await records.life(host))?.index).to.equal(
+        expect((await records.agreement(host))?.index).to.equal(
           (await records.source(`scripts/${host}`))?.modifyIndex,
         );
       });
     }
-    const live = (node: ScriptNode, host: string) => node.scripts.get(host)?.text ?? null;
+    const live = (node: ReleaseNode, host: string) => node.scripts.get(host)?.text ?? null;
     /** The one line about it; whoever wrote the agreement says it a moment after the others can read it. */
     async function toldOnce(what: RegExp): Promise<string> {
       const lines = () => nodes.flatMap((node) => node.lines.filter((line) => what.test(line)));
@@ -113,7 +113,7 @@ for (const kind of consulKinds())
       clock.advance(60_000);
       await node.look(host);
       expect(live(node, host), "it stays").to.equal(rule("one"));
-      expect(await records.life(host)).to.equal(null);
+      expect(await records.agreement(host)).to.equal(null);
     });
 
     it("the version before is known though the next one came before Consul had its agreement", async () => {
@@ -142,7 +142,7 @@ for (const kind of consulKinds())
       await eventually("Consul has it too", async () => {
         clock.advance(6_000);
         await node.look(host);
-        expect((await records.life(host))?.live).to.equal(versionOf(rule("two")));
+        expect((await records.agreement(host))?.live).to.equal(versionOf(rule("two")));
       });
       expect(live(node, host)).to.equal(rule("two"));
     });
@@ -155,7 +155,7 @@ for (const kind of consulKinds())
       await records.kv.remove(`${prefix}scripts/${host}`);
       await eventually("it is gone", async () => {
         await node.look(host);
-        expect((await records.life(host))?.live).to.equal(null);
+        expect((await records.agreement(host))?.live).to.equal(null);
       });
       clock.advance(120_000);
       expect(node.hosts()).to.have.members([host, other]);
@@ -200,7 +200,7 @@ for (const kind of consulKinds())
       await consul.kill();
       const started = newNode("b", ran.snapshot());
       started.begin();
-      const serve = (node: ScriptNode) => [live(node, host), live(node, other)];
+      const serve = (node: ReleaseNode) => [live(node, host), live(node, other)];
       // It has to find out first what the scripts declare.
       await started.settled();
       to("1970-01-01T02:00:02Z");
@@ -327,7 +327,7 @@ for (const kind of consulKinds())
       const host = newHost();
       const [a, b] = [newNode("a"), newNode("b")];
       await bring(host, rule("one"), [a, b]);
-      const why = (node: ScriptNode) => node.scripts.get(host)?.outOfService?.reason ?? null;
+      const why = (node: ReleaseNode) => node.scripts.get(host)?.outOfService?.reason ?? null;
       a.stall(host, rule("one"));
       expect(why(a)).to.equal("it stalled");
       await eventually("the other one hears of it", async () => {
@@ -370,7 +370,7 @@ for (const kind of consulKinds())
         await eventually("both agree", async () => {
           for (const node of both) await node.look(host);
           expect(isOut()).to.deep.equal([false, false]);
-          expect((await records.life(host))?.takenBack).to.deep.equal([]);
+          expect((await records.agreement(host))?.takenBack).to.deep.equal([]);
         });
         expect(await outcomes(host)).to.deep.equal(["live", "out of service"]);
       });
@@ -477,12 +477,12 @@ for (const kind of consulKinds())
       const [fast, slow] = [newNode("fast"), newNode("slow")];
       await bring(host, rule("one"), [fast, slow]);
       await bring(host, rule("two"), [fast]);
-      const life = await records.life(host);
+      const life = await records.agreement(host);
       clock.advance(10_000);
-      expect(await records.life(host)).to.deep.equal(life);
+      expect(await records.agreement(host)).to.deep.equal(life);
       await slow.look(host);
       expect(live(slow, host)).to.equal(rule("two"));
-      expect(await records.life(host)).to.deep.equal(life);
+      expect(await records.agreement(host)).to.deep.equal(life);
     });
 
     it("a module may not change so that the version that serves the rest would break", async () => {
@@ -546,7 +546,7 @@ for (const kind of consulKinds())
       const node = newNode("a", { ...emptyTables(), script: new Map([[host, source]]) });
       await bring(host, rule("one"), [node]);
       await bring(host, rule("two"), [node]);
-      expect(await records.life(host)).to.include({ before: source.version });
+      expect(await records.agreement(host)).to.include({ before: source.version });
     });
 
     it("a rollout goes on from what serves when the agreement is lost", async () => {
@@ -577,7 +577,7 @@ for (const kind of consulKinds())
         clock.advance(1_000);
         expect([live(a, host), live(b, host)]).to.deep.equal([rule("three"), rule("three")]);
       });
-      expect(await records.life(host)).to.include({ before: versionOf(rule("two")) });
+      expect(await records.agreement(host)).to.include({ before: versionOf(rule("two")) });
     });
 
     it("a Consul that lost its data and got the scripts back is told again what was taken back", async () => {
@@ -590,19 +590,19 @@ for (const kind of consulKinds())
       clock.advance(1_000);
       node.reports = [];
       await eventually("it is written down", async () => {
-        expect((await records.life(host))?.takenBack).to.have.lengthOf(1);
+        expect((await records.agreement(host))?.takenBack).to.have.lengthOf(1);
       });
-      const agreed = await records.life(host);
+      const agreed = await records.agreement(host);
       await consul.restart({ keepData: false });
       await put(host, rule("two"));
       const value = await records.source(`scripts/${host}`);
       await node.offer({ kind: "script", key: host, value });
       await eventually("it is told", async () => {
         clock.advance(1_000);
-        expect(await records.life(host)).to.include({ index: value?.modifyIndex });
+        expect(await records.agreement(host)).to.include({ index: value?.modifyIndex });
       });
       const { live: version, takenBack } = agreed ?? {};
-      expect(await records.life(host)).to.deep.include({ live: version, takenBack });
+      expect(await records.agreement(host)).to.deep.include({ live: version, takenBack });
       expect(live(node, host)).to.equal(rule("one"));
       const restarted = newNode("b");
       await restarted.look(host);
@@ -610,8 +610,8 @@ for (const kind of consulKinds())
     });
 
     /** What an export of another Consul brings: the agreement as it was there, with its own count. */
-    const importLife = async (host: string, life: Partial<LifeDocument>) => {
-      const known = (await records.life(host)) ?? {
+    const importLife = async (host: string, life: Partial<Agreement>) => {
+      const known = (await records.agreement(host)) ?? {
         revision: 0,
         index: 0,
         live: null,
@@ -619,7 +619,7 @@ for (const kind of consulKinds())
         next: null,
         takenBack: [],
       };
-      await records.kv.put(`${prefix}live/${host}`, formatLifeDocument({ ...known, ...life }));
+      await records.kv.put(`${prefix}live/${host}`, formatAgreement({ ...known, ...life }));
     };
     const indexOfLife = async (host: string) =>
       (await records.kv.get(`${prefix}live/${host}`))?.modifyIndex ?? 0;
@@ -636,7 +636,7 @@ for (const kind of consulKinds())
         for (const node of both) await node.look(host);
         await bring(host, rule("two"), both);
         expect(both.map((node) => live(node, host))).to.deep.equal([rule("two"), rule("two")]);
-        const agreed = await records.life(host);
+        const agreed = await records.agreement(host);
         expect(agreed).to.include({ live: versionOf(rule("two")), before: versionOf(rule("one")) });
         const index = await indexOfLife(host);
         for (let each = 0; each < 30; each += 1) {
@@ -671,7 +671,7 @@ for (const kind of consulKinds())
       const both = [newNode("a"), newNode("b")];
       await eventually("they agree", async () => {
         for (const node of both) await node.look(host);
-        expect((await records.life(host))?.index).to.equal(
+        expect((await records.agreement(host))?.index).to.equal(
           (await records.source(`scripts/${host}`))?.modifyIndex,
         );
       });

@@ -9,7 +9,7 @@ import type { Clock } from "../primary/clock.ts";
 import type { CheckScript, ExamineScript, ReplayScript } from "../sandbox/index.ts";
 import { ScriptGate } from "./examining/gate.ts";
 import { Unexamined } from "./examining/unexamined.ts";
-import { Lives, type Records, type Subject, type WorkerScriptReport } from "./index.ts";
+import { HostReleases, type Records, type Subject, type WorkerScriptReport } from "./index.ts";
 import { withoutForeignImports } from "./tenancy.ts";
 
 export interface ScriptLifeOptions {
@@ -43,7 +43,7 @@ export function withClosed(tables: Tables): Tables {
 
 export function createScriptLife(options: ScriptLifeOptions): {
   readonly gate: ScriptGate;
-  readonly lives: Lives;
+  readonly lives: HostReleases;
   readonly unexamined: Unexamined;
 } {
   const { examine, replay, records, name, live, reports, clock, log, prefix } = options;
@@ -57,7 +57,7 @@ export function createScriptLife(options: ScriptLifeOptions): {
     unexamined.passed(changes);
     options.pass(changes);
   };
-  const lives = new Lives({
+  const lives = new HostReleases({
     pass,
     examine,
     replay,

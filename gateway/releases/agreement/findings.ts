@@ -2,8 +2,8 @@
  * What this gateway found of a host's versions and Consul has yet to hear of: those that failed, and
  * one that may run again. Pure but for what it remembers.
  */
-import type { LifeDocument, TakenBack } from "../../model/index.ts";
-import { isTakenBack, mend, takeBack } from "./agreement.ts";
+import type { Agreement, TakenBack } from "../../model/index.ts";
+import { isTakenBack, mend, takeBack } from "./steps.ts";
 
 /** A module changed that a version imports which is out of service. */
 interface Mended {
@@ -44,8 +44,8 @@ export class Findings {
   }
 
   /** What follows from them for what was agreed on; the same object when nothing does. */
-  apply(life: LifeDocument): LifeDocument {
-    let next = life;
+  apply(agreement: Agreement): Agreement {
+    let next = agreement;
     for (const { version, atMs } of this.#mended) next = mend(next, version, atMs);
     for (const { failed, mayGoBack } of this.#failures) next = takeBack(next, failed, mayGoBack);
     return next;
@@ -55,13 +55,15 @@ export class Findings {
    * Consul has this now: what follows from nothing in it is forgotten. `accepted`: the version in KV, which may
    * be ahead of what is agreed on.
    */
-  heard(life: LifeDocument | null, accepted: string | null): void {
+  heard(agreement: Agreement | null, accepted: string | null): void {
     this.#mended = this.#mended.filter(
-      ({ version, atMs }) => life !== null && mend(life, version, atMs) !== life,
+      ({ version, atMs }) => agreement !== null && mend(agreement, version, atMs) !== agreement,
     );
     this.#failures = this.#failures.filter(({ failed: { version } }) => {
-      if (![life?.live, life?.next?.version, accepted].includes(version)) return false;
-      return !isTakenBack(life, version) || this.#mended.some((one) => one.version === version);
+      if (![agreement?.live, agreement?.next?.version, accepted].includes(version)) return false;
+      return (
+        !isTakenBack(agreement, version) || this.#mended.some((one) => one.version === version)
+      );
     });
   }
 }

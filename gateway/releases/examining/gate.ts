@@ -15,7 +15,7 @@ import {
   type ScriptFault,
 } from "../../sandbox/index.ts";
 import { type Group, isPending, keysOf, partsOf, ScriptGroups } from "./groups.ts";
-import { ScriptSources } from "./sources.ts";
+import { ScriptTexts } from "./script-texts.ts";
 
 export interface ScriptGateOptions {
   readonly check: CheckScript;
@@ -75,9 +75,9 @@ export class ScriptGate {
   readonly #hasServed: NonNullable<ScriptGateOptions["hasServed"]>;
   readonly #alsoLive: NonNullable<ScriptGateOptions["alsoLive"]>;
   /** What Consul has. */
-  readonly #wanted: ScriptSources;
+  readonly #wanted: ScriptTexts;
   /** What was let through last. */
-  readonly #live: ScriptSources;
+  readonly #live: ScriptTexts;
   /** Replaced when one changes, so that it says by itself what it is. */
   #settings: ReadonlyMap<string, Json>;
   readonly #refusals = new Map<string, Refusal>();
@@ -101,8 +101,8 @@ export class ScriptGate {
     this.#onExamined = options.onExamined ?? (() => {});
     this.#hasServed = options.hasServed ?? (() => false);
     this.#alsoLive = options.alsoLive ?? (() => []);
-    this.#wanted = new ScriptSources(options.live);
-    this.#live = new ScriptSources(options.live);
+    this.#wanted = new ScriptTexts(options.live);
+    this.#live = new ScriptTexts(options.live);
     this.#settings = new Map(options.live.setting);
     for (const host of this.#live.script.keys()) this.#loadedAt.set(host, this.#clock.now());
   }

@@ -3,7 +3,7 @@
  * at texts only; decides nothing about them.
  */
 import { imports } from "../../sandbox/index.ts";
-import type { ScriptSources } from "./sources.ts";
+import type { ScriptTexts } from "./script-texts.ts";
 
 /** Keys that have to be looked at together: modules that are to change, and the scripts that they concern. */
 export interface Group {
@@ -13,9 +13,9 @@ export interface Group {
 
 export interface ScriptGroupsOptions {
   /** What Consul has. */
-  readonly wanted: ScriptSources;
+  readonly wanted: ScriptTexts;
   /** What was let through last. */
-  readonly live: ScriptSources;
+  readonly live: ScriptTexts;
   /** The hosts of which any version needs one of these modules. */
   readonly importersOf: (modules: ReadonlySet<string>) => ReadonlySet<string>;
 }
@@ -76,8 +76,8 @@ export class ScriptGroups {
 export function isPending(
   kind: "script" | "module",
   name: string,
-  wanted: ScriptSources,
-  live: ScriptSources,
+  wanted: ScriptTexts,
+  live: ScriptTexts,
 ): boolean {
   return wanted[kind].get(name)?.version !== live[kind].get(name)?.version;
 }

@@ -3,10 +3,10 @@ import { expect } from "chai";
 import { createConsul, KvStore } from "../../../consul/index.ts";
 import { consulKinds, type TestConsul } from "../../../test/support/consul.ts";
 import { eventually } from "../../../test/support/registered.ts";
-import { formatLifeDocument } from "../../documents/index.ts";
-import type { LifeDocument } from "../../model/index.ts";
+import { formatAgreement } from "../../documents/index.ts";
+import type { Agreement } from "../../model/index.ts";
 import { ManualClock } from "../../primary/fixtures/clock.ts";
-import { ScriptNode } from "../../primary/fixtures/script-node.ts";
+import { ReleaseNode } from "../fixtures/release-node.ts";
 import { Records, versionOf, type WorkerScriptReport } from "../index.ts";
 
 const prefix = "sluice/";
@@ -21,11 +21,11 @@ for (const kind of consulKinds())
     let client: ReturnType<typeof createConsul>;
     let records: Records;
     let clock: ManualClock;
-    const nodes: ScriptNode[] = [];
+    const nodes: ReleaseNode[] = [];
     let hosts = 0;
 
-    function newNode(name: string): ScriptNode {
-      const node = new ScriptNode({ name, client, records, clock, prefix });
+    function newNode(name: string): ReleaseNode {
+      const node = new ReleaseNode({ name, client, records, clock, prefix });
       nodes.push(node);
       return node;
     }
@@ -54,16 +54,16 @@ for (const kind of consulKinds())
     const outcomes = async (host: string) =>
       (await records.history(`scripts/${host}`)).map(({ outcome }) => outcome);
     /** Puts a text and waits until all nodes agree on it. */
-    async function bring(host: string, text: string, all: readonly ScriptNode[]): Promise<void> {
+    async function bring(host: string, text: string, all: readonly ReleaseNode[]): Promise<void> {
       await records.kv.put(`${prefix}scripts/${host}`, text);
       await eventually("they agree", async () => {
         for (const node of all) await node.look(host);
-        expect((await records.life(host))?.index).to.equal(
+        expect((await records.agreement(host))?.index).to.equal(
           (await records.source(`scripts/${host}`))?.modifyIndex,
         );
       });
     }
-    const live = (node: ScriptNode, host: string) => node.scripts.get(host)?.text ?? null;
+    const live = (node: ReleaseNode, host: string) => node.scripts.get(host)?.text ?? null;
     const failures = (host: string, text: string): WorkerScriptReport[] => [
       { worker: 1, host, version: versionOf(text), calls: 10, errors: 6, lastError: "Error: no" },
     ];
@@ -96,7 +96,7 @@ for (const kind of consulKinds())
       clock.advance(1_000);
       return { host, a, b };
     }
-    const saysStays = (node: ScriptNode, why: string) =>
+    const saysStays = (node: ReleaseNode, why: string) =>
       eventually("it is said", async () => {
         const lines = node.lines.filter((line) => /fails too often and stays/.test(line));
         expect(lines).to.have.lengthOf(1);
@@ -110,7 +110,7 @@ for (const kind of consulKinds())
       expect(a.status(host).failing).to.match(/^6 errors in 10 calls, .*; the version before it/);
       clock.advance(1_000);
       await saysStays(a, "the version before it lets pass");
-      expect((await records.life(host))?.takenBack).to.deep.equal([]);
+      expect((await records.agreement(host))?.takenBack).to.deep.equal([]);
     });
 
     for (const [what, more] of [
@@ -180,7 +180,7 @@ for (const kind of consulKinds())
       const node = newNode("a");
       await bring(host, rule("one"), [node]);
       await bring(host, text, [node]);
-      expect((await records.life(host))?.liveSince).to.equal(clock.now());
+      expect((await records.agreement(host))?.liveSince).to.equal(clock.now());
       clock.advance(29 * 60_000);
       const restarted = newNode("b");
       await restarted.look(host);
@@ -197,8 +197,8 @@ for (const kind of consulKinds())
       const host = newHost();
       const node = newNode("a");
       for (const name of ["one", "two"]) await bring(host, rule(name), [node]);
-      const { liveSince: _, ...life } = (await records.life(host)) ?? {};
-      await records.kv.put(`${prefix}live/${host}`, formatLifeDocument(life as LifeDocument));
+      const { liveSince: _, ...life } = (await records.agreement(host)) ?? {};
+      await records.kv.put(`${prefix}live/${host}`, formatAgreement(life as Agreement));
       const other = newNode("b");
       await other.look(host);
       other.reports = failures(host, rule("two"));

@@ -1,6 +1,6 @@
 /**
  * Decides which versions are taken back: those that fail too often, by how the version before them does with the
- * same requests, and those that stalled a worker. What follows from it is the host's life to know.
+ * same requests, and those that stalled a worker. What follows from it is the host's release to know.
  */
 
 import type { FailedRequest, Source, TakenBack } from "../../model/index.ts";
@@ -9,7 +9,7 @@ import type { ReplayOutcome, ReplayScript } from "../../sandbox/index.ts";
 import type { Declarations } from "../examining/declarations.ts";
 import { Lanes } from "../lanes.ts";
 import type { Records } from "../records/records.ts";
-import type { HostLife, WayBack } from "../serving/host-release.ts";
+import type { HostRelease, WayBack } from "../serving/host-release.ts";
 import { ErrorRates, type Failing, type WorkerScriptReport } from "./error-rates.ts";
 import { reasonToStay } from "./judgement.ts";
 
@@ -19,7 +19,7 @@ export interface TakeBacksOptions {
   readonly records: Records;
   readonly clock: { now(): number };
   readonly log: Log;
-  readonly lifeOf: (host: string) => HostLife | undefined;
+  readonly releaseOf: (host: string) => HostRelease | undefined;
   /** A version of this host's is to be taken back. */
   readonly onFound: (host: string) => void;
 }
@@ -45,11 +45,11 @@ export class TakeBacks {
   }
 
   /** What the workers that live report, once a second. */
-  look(nowMs: number, reports: readonly WorkerScriptReport[], lives: Iterable<HostLife>): void {
+  look(nowMs: number, reports: readonly WorkerScriptReport[], lives: Iterable<HostRelease>): void {
     this.#rates.take(nowMs, reports);
     const failing = this.#rates.failing();
     const versions = new Set(failing.map(({ version }) => version));
-    for (const life of lives) life.failsNow(versions);
+    for (const release of lives) release.failsNow(versions);
     for (const [key, untilMs] of this.#comparedUntil) {
       if (untilMs <= nowMs) this.#comparedUntil.delete(key);
     }
@@ -58,20 +58,20 @@ export class TakeBacks {
 
   /** A worker could not get out of a version: it runs nowhere from now on. */
   stalled(host: string, failed: TakenBack): void {
-    const { declared, lifeOf, onFound } = this.#options;
-    const life = lifeOf(host);
-    if (life === undefined) return;
+    const { declared, releaseOf, onFound } = this.#options;
+    const release = releaseOf(host);
+    if (release === undefined) return;
     const { version, at } = failed;
-    const to = life.wayBack(version, at)?.to ?? null;
+    const to = release.wayBack(version, at)?.to ?? null;
     const settle = (mayGoBack: boolean) => {
-      life.fail(failed, mayGoBack);
+      release.fail(failed, mayGoBack);
       onFound(host);
     };
     if (to === null || !this.#mustRefuse(version)) settle(true);
     else if (declared.canRefuse(to) !== null) settle(declared.canRefuse(to) === true);
     else {
       this.#stalls.run(async () => {
-        const source = await this.#sourceOf(host, life, to);
+        const source = await this.#sourceOf(host, release, to);
         if (source !== null) await declared.learnOf(host, source);
         settle(declared.canRefuse(to) === true);
       });
@@ -84,31 +84,31 @@ export class TakeBacks {
 
   #weigh(failing: Failing, nowMs: number): void {
     const { host, version, samples } = failing;
-    const life = this.#options.lifeOf(host);
-    const way = life?.wayBack(version, nowMs) ?? null;
-    if (life === undefined || way === null) return;
+    const release = this.#options.releaseOf(host);
+    const way = release?.wayBack(version, nowMs) ?? null;
+    if (release === undefined || way === null) return;
     const why = this.#reasonWithout(version, way, nowMs);
     if (why !== null) {
-      this.#stays(life, failing, why);
+      this.#stays(release, failing, why);
       return;
     }
     const mustRefuse = this.#mustRefuse(version);
     if (samples.length === 0 || way.to === null) {
       const before = way.to === null ? null : [];
-      this.#settle(life, failing, reasonToStay({ mustRefuse, failing: [], before }));
+      this.#settle(release, failing, reasonToStay({ mustRefuse, failing: [], before }));
       return;
     }
     const key = `${version} ${host}`;
     if (this.#comparedUntil.has(key)) return;
     this.#comparedUntil.set(key, Number.POSITIVE_INFINITY);
     this.#comparisons.run(async () => {
-      const before = await this.#replay(host, life, way.to, samples);
-      const own = await this.#replay(host, life, version, samples);
+      const before = await this.#replay(host, release, way.to, samples);
+      const own = await this.#replay(host, release, version, samples);
       const endedMs = this.#options.clock.now();
       this.#comparedUntil.set(key, endedMs + againMs);
-      const now = life.wayBack(version, endedMs);
+      const now = release.wayBack(version, endedMs);
       if (now === null || now.to !== way.to) return;
-      this.#settle(life, failing, reasonToStay({ mustRefuse, failing: own, before }));
+      this.#settle(release, failing, reasonToStay({ mustRefuse, failing: own, before }));
     });
   }
 
@@ -126,22 +126,22 @@ export class TakeBacks {
     return declared.canRefuse(version) !== false && !declared.mayOpen(version);
   }
 
-  #settle(life: HostLife, failing: Failing, why: string | null): void {
+  #settle(release: HostRelease, failing: Failing, why: string | null): void {
     if (why !== null) {
-      this.#stays(life, failing, why);
+      this.#stays(release, failing, why);
       return;
     }
     const { clock, onFound } = this.#options;
     const { version, host } = failing;
-    life.fail({ version, at: clock.now(), reason: reasonOf(failing) }, true);
+    release.fail({ version, at: clock.now(), reason: reasonOf(failing) }, true);
     onFound(host);
   }
 
-  #stays(life: HostLife, failing: Failing, why: string): void {
+  #stays(release: HostRelease, failing: Failing, why: string): void {
     const { records, log } = this.#options;
     const { version, host } = failing;
     const reason = reasonOf(failing);
-    if (!life.stays(version, why, reason)) return;
+    if (!release.stays(version, why, reason)) return;
     const key = records.keys.source(`scripts/${host}`);
     log.error(
       { key, version, reason, why },
@@ -151,12 +151,12 @@ export class TakeBacks {
 
   async #replay(
     host: string,
-    life: HostLife,
+    release: HostRelease,
     version: string | null,
     samples: readonly FailedRequest[],
   ): Promise<readonly ReplayOutcome[] | null> {
     const { declared, replay } = this.#options;
-    const source = version === null ? null : await this.#sourceOf(host, life, version);
+    const source = version === null ? null : await this.#sourceOf(host, release, version);
     if (source === null) return null;
     for (let tries = 1; ; tries += 1) {
       const outcomes = await replay(host, declared.tablesOf(host, source), samples);
@@ -165,8 +165,8 @@ export class TakeBacks {
   }
 
   /** `null` when it cannot be had. */
-  async #sourceOf(host: string, life: HostLife, version: string): Promise<Source | null> {
-    const known = life.find(version);
+  async #sourceOf(host: string, release: HostRelease, version: string): Promise<Source | null> {
+    const known = release.find(version);
     if (known !== null) return known;
     const { records, log } = this.#options;
     const key = records.keys.version(`scripts/${host}`, version);

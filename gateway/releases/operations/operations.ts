@@ -8,7 +8,7 @@ import {
   parseEntryName,
   parseHostName,
 } from "../../documents/index.ts";
-import type { Json, LifeDocument, Source } from "../../model/index.ts";
+import type { Agreement, Json, Source } from "../../model/index.ts";
 import {
   type Examination,
   type ExamineScript,
@@ -16,7 +16,7 @@ import {
   ModuleGraph,
   type ScriptTables,
 } from "../../sandbox/index.ts";
-import { isTakenBack } from "../agreement/agreement.ts";
+import { isTakenBack } from "../agreement/steps.ts";
 import { type History, lastGood, noted } from "../records/history.ts";
 import { type Subject, versionOf } from "../records/keys.ts";
 import {
@@ -37,7 +37,7 @@ export interface Listed {
 
 export interface Shown extends SourceEntry {
   /** What the gateways agree on; `null` for a module, and as long as no gateway has said anything. */
-  readonly life: LifeDocument | null;
+  readonly life: Agreement | null;
 }
 
 export interface Pushed {
@@ -89,7 +89,7 @@ export class Operations {
   /** @throws SourceMissing */
   async show(subject: Subject): Promise<Shown> {
     const source = await this.#source(subject);
-    return { ...source, life: await this.#life(subject) };
+    return { ...source, life: await this.#agreement(subject) };
   }
 
   history(subject: Subject): Promise<History> {
@@ -162,9 +162,9 @@ export class Operations {
       const message = `${size} bytes are above ${maxDocumentBytes}`;
       throw new SourceRefused({ ...whole, message });
     }
-    const life = await this.#life(subject);
-    const failed = life?.takenBack.find((one) => one.version === version);
-    if (failed !== undefined && isTakenBack(life, version)) {
+    const agreement = await this.#agreement(subject);
+    const failed = agreement?.takenBack.find((one) => one.version === version);
+    if (failed !== undefined && isTakenBack(agreement, version)) {
       const message = `this version was taken back (${failed.reason}); change it to have it tried again`;
       throw new SourceRefused({ ...whole, message });
     }
@@ -244,8 +244,8 @@ export class Operations {
     return source;
   }
 
-  async #life(subject: Subject): Promise<LifeDocument | null> {
-    return subject.startsWith("scripts/") ? this.#records.life(nameOf(subject)) : null;
+  async #agreement(subject: Subject): Promise<Agreement | null> {
+    return subject.startsWith("scripts/") ? this.#records.agreement(nameOf(subject)) : null;
   }
 
   async #entries(kind: "scripts" | "modules") {

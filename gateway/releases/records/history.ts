@@ -4,8 +4,8 @@
  */
 import * as z from "zod";
 import { checkDocument, DocumentError, parseJson } from "../../documents/index.ts";
-import type { LifeDocument } from "../../model/index.ts";
-import { isOut } from "../agreement/agreement.ts";
+import type { Agreement } from "../../model/index.ts";
+import { isOut } from "../agreement/steps.ts";
 
 const outcomes = [
   /** Written; no gateway has said anything of it yet. */
@@ -143,8 +143,8 @@ export function withEarlier(history: History, version: string, at: number): Hist
 /** The history after the gateways went from one agreement to the next; `by`: the gateway that wrote it. */
 export function recorded(
   history: History,
-  before: LifeDocument | null,
-  after: LifeDocument,
+  before: Agreement | null,
+  after: Agreement,
   at: number,
   by: string,
 ): History {

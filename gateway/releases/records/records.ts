@@ -2,8 +2,8 @@
  * What is kept in Consul KV of everything that has versions: sources, histories, and what gateways agree on. Read, and
  * changed by check-and-set so that of several gateways and commands one writes and the others see it. Decides nothing.
  */
-import { DocumentError, formatLifeDocument, parseLifeDocument } from "../../documents/index.ts";
-import { type LifeDocument, SiteNames } from "../../model/index.ts";
+import { DocumentError, formatAgreement, parseAgreement } from "../../documents/index.ts";
+import { type Agreement, SiteNames } from "../../model/index.ts";
 import { formatHistory, type History, readHistory, recorded } from "./history.ts";
 import { hostOf, partsOf, type RecordKeys, recordKeys, type Subject, versionOf } from "./keys.ts";
 
@@ -58,7 +58,7 @@ export interface AgreementChange {
   readonly by: string;
   readonly nowMs: number;
   /** May be asked several times, with what is there now; the same object leaves it as it is. */
-  readonly decide: (life: LifeDocument | null) => LifeDocument | null;
+  readonly decide: (agreement: Agreement | null) => Agreement | null;
   /** The source of a version that is decided for, if it is here. */
   readonly textOf: (version: string) => string | null;
 }
@@ -122,9 +122,9 @@ export class Records {
     await this.kv.put(this.keys.version(subject, version), text);
   }
 
-  async life(host: string): Promise<LifeDocument | null> {
+  async agreement(host: string): Promise<Agreement | null> {
     const key = this.keys.agreement(host);
-    return this.#readLife(key, await this.kv.get(key));
+    return this.#readAgreement(key, await this.kv.get(key));
   }
 
   async history(subject: Subject): Promise<History> {
@@ -140,24 +140,25 @@ export class Records {
     host: string,
     { by, nowMs, decide, textOf }: AgreementChange,
   ): Promise<{
-    readonly before: LifeDocument | null;
-    readonly life: LifeDocument | null;
+    readonly before: Agreement | null;
+    readonly agreement: Agreement | null;
     readonly isOurs: boolean;
   }> {
-    const lifeKey = this.keys.agreement(host);
+    const agreementKey = this.keys.agreement(host);
     const subject: Subject = `scripts/${host}`;
     const historyKey = this.keys.history(subject);
     for (let tries = 0; tries < maxTries; tries += 1) {
-      const [lifeEntry, historyEntry] = await Promise.all([
-        this.kv.get(lifeKey),
+      const [agreementEntry, historyEntry] = await Promise.all([
+        this.kv.get(agreementKey),
         this.kv.get(historyKey),
       ]);
-      const before = this.#readLife(lifeKey, lifeEntry);
-      const life = decide(before);
-      if (life === before || life === null) return { before, life: before, isOurs: false };
+      const before = this.#readAgreement(agreementKey, agreementEntry);
+      const agreement = decide(before);
+      if (agreement === before || agreement === null)
+        return { before, agreement: before, isOurs: false };
       // First: what gateways agree on must be there for those that start later. A source that then loses
       // the race stays behind, which does no harm; to remove it might take it from who won.
-      for (const version of [life.live, life.before, life.next?.version]) {
+      for (const version of [agreement.live, agreement.before, agreement.next?.version]) {
         const text = typeof version === "string" ? textOf(version) : null;
         const known = [before?.live, before?.before, before?.next?.version];
         if (typeof version === "string" && text !== null && !known.includes(version)) {
@@ -165,16 +166,20 @@ export class Records {
         }
       }
       const history = this.#readHistory(historyKey, historyEntry?.text ?? null);
-      const entries = recorded(history, before, life, nowMs, by);
+      const entries = recorded(history, before, agreement, nowMs, by);
       const isWritten = await this.kv.transact([
-        { key: lifeKey, text: formatLifeDocument(life), cas: lifeEntry?.modifyIndex ?? 0 },
+        {
+          key: agreementKey,
+          text: formatAgreement(agreement),
+          cas: agreementEntry?.modifyIndex ?? 0,
+        },
         { key: historyKey, text: formatHistory(entries), cas: historyEntry?.modifyIndex ?? 0 },
       ]);
       if (!isWritten) continue;
-      await this.#forget(subject, history, entries, life);
-      return { before, life, isOurs: true };
+      await this.#forget(subject, history, entries, agreement);
+      return { before, agreement, isOurs: true };
     }
-    throw new WriteConflict(`${lifeKey}: others kept changing it`);
+    throw new WriteConflict(`${agreementKey}: others kept changing it`);
   }
 
   /**
@@ -224,13 +229,13 @@ export class Records {
     return this.sites.spellingsOf(host).map((name) => this.keys.source(`${kind}/${name}`));
   }
 
-  #readLife(
+  #readAgreement(
     key: string,
     entry: { readonly text: string; readonly modifyIndex: number } | null,
-  ): LifeDocument | null {
+  ): Agreement | null {
     if (entry === null) return null;
     try {
-      return parseLifeDocument(key, entry.text, entry.modifyIndex);
+      return parseAgreement(key, entry.text, entry.modifyIndex);
     } catch (error) {
       if (!(error instanceof DocumentError)) throw error;
       this.#onUnreadable(error.message);
@@ -249,10 +254,10 @@ export class Records {
     subject: Subject,
     before: History,
     after: History,
-    life: LifeDocument | null,
+    agreement: Agreement | null,
   ): Promise<void> {
     const kept = new Set(after.map(({ version }) => version));
-    for (const version of [life?.live, life?.before, life?.next?.version]) {
+    for (const version of [agreement?.live, agreement?.before, agreement?.next?.version]) {
       if (typeof version === "string") kept.add(version);
     }
     const gone = new Set(before.map(({ version }) => version)).difference(kept);

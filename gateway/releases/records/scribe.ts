@@ -1,14 +1,14 @@
 /**
- * Writes the life of scripts into Consul, for one gateway: what it brings forward, what became of a
+ * Writes the agreement of scripts into Consul, for one gateway: what it brings forward, what became of a
  * version, and one log record for each thing that it was first to write. Decides nothing.
  */
 
-import type { LifeDocument, Source } from "../../model/index.ts";
+import type { Agreement, Source } from "../../model/index.ts";
 import type { Log } from "../../observability/logger.ts";
 import type { Rollout } from "../../sandbox/index.ts";
-import { remove } from "../agreement/agreement.ts";
+import { remove } from "../agreement/steps.ts";
 import { Lanes } from "../lanes.ts";
-import type { HostLife } from "../serving/host-release.ts";
+import type { HostRelease } from "../serving/host-release.ts";
 import { noted, onlyLive, withEarlier } from "./history.ts";
 import type { Subject } from "./keys.ts";
 import type { Records } from "./records.ts";
@@ -41,7 +41,7 @@ export class Scribe {
    * Writes what this gateway would have agreed on for a host, unless another one was faster. `then` is
    * called when the slot has heard what came of it, also when Consul did not take it.
    */
-  agree(host: string, slot: HostLife, rollout: () => Rollout | null, then: () => void): void {
+  agree(host: string, slot: HostRelease, rollout: () => Rollout | null, then: () => void): void {
     if (!slot.beginWrite(this.#options.clock.now())) return;
     this.#writes.run(async () => {
       try {
@@ -57,14 +57,14 @@ export class Scribe {
   }
 
   /** Resolves to whether the slot knows now what is agreed on. */
-  async #agree(host: string, slot: HostLife, rollout: () => Rollout | null): Promise<boolean> {
+  async #agree(host: string, slot: HostRelease, rollout: () => Rollout | null): Promise<boolean> {
     const { records, clock, name } = this.#options;
     const subject: Subject = `scripts/${host}`;
     if (slot.isGone) {
       // This gateway may have seen the end of a script that somebody has put there again.
       if ((await records.source(subject)) !== null) return false;
     }
-    const { before, life, isOurs } = await records.change(host, {
+    const { before, agreement, isOurs } = await records.change(host, {
       by: `gateway ${name}`,
       nowMs: clock.now(),
       decide: (now) => {
@@ -73,23 +73,23 @@ export class Scribe {
       },
       textOf: (version) => slot.find(version)?.text ?? null,
     });
-    slot.learned(life);
-    if (isOurs && life !== null) this.#tell(host, before, life);
+    slot.learned(agreement);
+    if (isOurs && agreement !== null) this.#tell(host, before, agreement);
     return true;
   }
 
   /** One record for each thing that the gateways now agree on, by the gateway that wrote it. */
-  #tell(host: string, before: LifeDocument | null, life: LifeDocument): void {
+  #tell(host: string, before: Agreement | null, agreement: Agreement): void {
     const { log } = this.#options;
     const key = this.#options.records.keys.source(`scripts/${host}`);
     const known = new Set(before?.takenBack.map(({ version }) => version));
-    for (const { version, reason } of life.takenBack) {
+    for (const { version, reason } of agreement.takenBack) {
       if (known.has(version)) continue;
-      const to = life.live;
+      const to = agreement.live;
       if (to === version) {
         log.error(
           { key, version, reason },
-          `${key} version ${version.slice(0, 12)} is out of service, and there is no version ${life.before === null ? "" : "that refuses what it may refuse "}to take it back to: ${reason}`,
+          `${key} version ${version.slice(0, 12)} is out of service, and there is no version ${agreement.before === null ? "" : "that refuses what it may refuse "}to take it back to: ${reason}`,
         );
         continue;
       }
@@ -99,7 +99,7 @@ export class Scribe {
         `${key} version ${version.slice(0, 12)} is taken back to ${after}: ${reason}`,
       );
     }
-    const { next, live } = life;
+    const { next, live } = agreement;
     if (next !== null && next.version !== before?.next?.version) {
       const { version, percent } = next;
       log.info({ key, version, percent }, `${key} begins with ${percent} % of the requests`);
@@ -149,7 +149,7 @@ export class Scribe {
     this.#writeError = reason;
     this.#options.log.warn(
       { reason },
-      `the life of scripts is not kept in Consul, so this gateway decides alone: ${reason}`,
+      `the agreement of scripts is not kept in Consul, so this gateway decides alone: ${reason}`,
     );
   }
 

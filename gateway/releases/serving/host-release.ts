@@ -3,20 +3,13 @@
  * out the next agreement; fetches and writes nothing.
  */
 
-import type { LifeDocument, OutOfService, Served, Source, TakenBack } from "../../model/index.ts";
+import type { Agreement, OutOfService, Served, Source, TakenBack } from "../../model/index.ts";
 import { imports, type Rollout, type Schedule } from "../../sandbox/index.ts";
-import {
-  accept,
-  beginning,
-  isTakenBack,
-  stallOf,
-  takeBack,
-  widen,
-} from "../agreement/agreement.ts";
 import { Findings } from "../agreement/findings.ts";
+import { accept, beginning, isTakenBack, stallOf, takeBack, widen } from "../agreement/steps.ts";
 import { type Window, windowAt } from "../schedule/schedule.ts";
 import { Fetches } from "./fetches.ts";
-import { type InService, Service, type Wanted } from "./in-service.ts";
+import { type InService, ServingVersions, type Wanted } from "./serving-versions.ts";
 
 /** How long a source may be older than what was decided for before that is looked into. */
 const doubtMs = 5_000;
@@ -42,16 +35,16 @@ export interface WayBack {
   readonly sinceMs: number | null;
 }
 
-export class HostLife {
+export class HostRelease {
   #closedUntil: number | null = null;
-  #agreed: LifeDocument | null = null;
+  #agreed: Agreement | null = null;
   /** What this gateway serves by, while Consul has not taken it, and the revision that it follows from. */
-  #ahead: { readonly from: number | null; readonly life: LifeDocument } | null = null;
+  #ahead: { readonly from: number | null; readonly agreement: Agreement } | null = null;
   #accepted: Source | null = null;
   #acceptedAtMs = 0;
   /** `refused`: Consul has a source that did not pass. */
   #presence: "unknown" | "accepted" | "refused" | "gone" = "unknown";
-  readonly service = new Service();
+  readonly service = new ServingVersions();
   readonly fetches = new Fetches();
   readonly #windows = new Map<string, Window>();
   readonly #findings = new Findings();
@@ -69,7 +62,7 @@ export class HostLife {
   }
 
   /** What Consul has, as far as this gateway knows. */
-  get agreed(): LifeDocument | null {
+  get agreed(): Agreement | null {
     return this.#agreed;
   }
 
@@ -124,32 +117,34 @@ export class HostLife {
    * A watch brought this document. One that is older than what is known was on its way while this gateway
    * wrote, or somebody put an older one back: only another reading can tell.
    */
-  heard(life: LifeDocument | null): void {
-    const isOlder = life !== null && this.#agreed !== null && life.revision < this.#agreed.revision;
+  heard(agreement: Agreement | null): void {
+    const isOlder =
+      agreement !== null && this.#agreed !== null && agreement.revision < this.#agreed.revision;
     if (isOlder) this.doubt();
-    else this.learned(life);
+    else this.learned(agreement);
   }
 
   /** This is what Consul has now. */
-  learned(life: LifeDocument | null): void {
+  learned(agreement: Agreement | null): void {
     // Consul has lost it: this gateway has not.
-    if (life === null && this.#agreed !== null) {
-      this.#ahead = { from: null, life: { ...this.#agreed, index: 0 } };
+    if (agreement === null && this.#agreed !== null) {
+      this.#ahead = { from: null, agreement: { ...this.#agreed, index: 0 } };
     }
-    this.#agreed = life;
+    this.#agreed = agreement;
     this.#isInDoubt = false;
-    this.#findings.heard(life, this.#accepted?.version ?? null);
+    this.#findings.heard(agreement, this.#accepted?.version ?? null);
   }
 
   /** What would serve in the place of this version; `null` when it does not serve, or is known to have failed. */
   wayBack(version: string, nowMs: number): WayBack | null {
     if (this.#findings.failureOf(version) !== undefined) return null;
-    const life = this.desired(null, nowMs);
-    if (life === null) return null;
-    if (life.next?.version === version) return { to: life.live, isTrial: true, sinceMs: null };
-    if (life.live !== version) return null;
-    const to = isTakenBack(life, version) ? null : life.before;
-    return { to, isTrial: false, sinceMs: life.liveSince ?? null };
+    const agreement = this.desired(null, nowMs);
+    if (agreement === null) return null;
+    if (agreement.next?.version === version)
+      return { to: agreement.live, isTrial: true, sinceMs: null };
+    if (agreement.live !== version) return null;
+    const to = isTakenBack(agreement, version) ? null : agreement.before;
+    return { to, isTrial: false, sinceMs: agreement.liveSince ?? null };
   }
 
   /**
@@ -161,8 +156,9 @@ export class HostLife {
     if (this.#findings.failureOf(version) !== undefined) return;
     // What to go back to is not known without Consul; that it must not run is.
     const isAlone = this.isUnknown && stalled !== undefined && this.service.serves(version);
-    const life = this.desired(null, at);
-    if (!isAlone && (life === null || takeBack(life, failed, mayGoBack) === life)) return;
+    const agreement = this.desired(null, at);
+    if (!isAlone && (agreement === null || takeBack(agreement, failed, mayGoBack) === agreement))
+      return;
     this.#findings.fail(failed, mayGoBack);
   }
 
@@ -187,7 +183,7 @@ export class HostLife {
   }
 
   /** How the version that is live, or has a share, fails, and why it stays all the same. */
-  failing(agreed: LifeDocument | null): string | null {
+  failing(agreed: Agreement | null): string | null {
     const say = (version: string | null | undefined, where: string) => {
       const { why = "", reason = null } = this.#staying.get(version ?? "") ?? {};
       return reason === null ? null : `${where}${reason}; ${why}`;
@@ -208,7 +204,7 @@ export class HostLife {
   }
 
   /** Why a version must not run, by what is agreed on, or by what this gateway alone knows yet. */
-  outOfService(agreed: LifeDocument | null, version: string): OutOfService | null {
+  outOfService(agreed: Agreement | null, version: string): OutOfService | null {
     const known = stallOf(agreed, version) ?? this.#findings.failureOf(version);
     if (known?.stalled !== undefined) return { reason: known.reason, ...known.stalled };
     const before = this.isUnknown ? this.service.script : null;
@@ -216,7 +212,7 @@ export class HostLife {
   }
 
   /** What should be agreed on next; the same object as `agreed` when nothing new is known. */
-  desired(rollout: Rollout | null, nowMs: number): LifeDocument | null {
+  desired(rollout: Rollout | null, nowMs: number): Agreement | null {
     return this.desiredFrom(this.#agreed, rollout, nowMs);
   }
 
@@ -224,22 +220,19 @@ export class HostLife {
    * This gateway serves by it from now on, whatever becomes of it in Consul: with a token that may not write,
    * or when the next version comes first, nobody else would know what served before.
    */
-  goAhead(life: LifeDocument): void {
-    if (life !== this.#agreed) this.#ahead = { from: this.#agreed?.revision ?? null, life };
+  goAhead(agreement: Agreement): void {
+    if (agreement !== this.#agreed)
+      this.#ahead = { from: this.#agreed?.revision ?? null, agreement };
   }
 
-  desiredFrom(
-    agreed: LifeDocument | null,
-    rollout: Rollout | null,
-    nowMs: number,
-  ): LifeDocument | null {
-    let life = agreed;
+  desiredFrom(agreed: Agreement | null, rollout: Rollout | null, nowMs: number): Agreement | null {
+    let agreement = agreed;
     if (this.#accepted !== null) {
       const known = this.#aheadOf(agreed) ?? this.#withoutConsul();
-      life = accept(known, this.#accepted, rollout, this.#acceptedAtMs);
+      agreement = accept(known, this.#accepted, rollout, this.#acceptedAtMs);
     }
-    if (life === null) return null;
-    return widen(this.#findings.apply(life), nowMs);
+    if (agreement === null) return null;
+    return widen(this.#findings.apply(agreement), nowMs);
   }
 
   /** Consul may have lost what was agreed on, whatever the indexes say. */
@@ -278,7 +271,7 @@ export class HostLife {
    * worker.
    */
   arrange(
-    agreed: LifeDocument | null,
+    agreed: Agreement | null,
     { script, trial }: Wanted,
     scheduleOf: (version: string) => Schedule | null,
     nowMs: number,
@@ -318,8 +311,9 @@ export class HostLife {
   show(host: string, served: InService): readonly Served[] {
     const changes = this.service.show(host, served);
     // Only the version before the one that is live can be needed again.
-    const life = this.#aheadOf(this.#agreed);
-    if (life !== null) this.service.keep((one) => one === life.live || one === life.before);
+    const agreement = this.#aheadOf(this.#agreed);
+    if (agreement !== null)
+      this.service.keep((one) => one === agreement.live || one === agreement.before);
     return changes;
   }
 
@@ -355,12 +349,12 @@ export class HostLife {
   }
 
   /** What this gateway serves by, when that follows from this agreement, or the agreement itself. */
-  #aheadOf(agreed: LifeDocument | null): LifeDocument | null {
-    return this.#ahead?.from === (agreed?.revision ?? null) ? this.#ahead.life : agreed;
+  #aheadOf(agreed: Agreement | null): Agreement | null {
+    return this.#ahead?.from === (agreed?.revision ?? null) ? this.#ahead.agreement : agreed;
   }
 
   /** Where Consul has nothing, or no more: what this gateway remembers, or at least what serves. */
-  #withoutConsul(): LifeDocument {
+  #withoutConsul(): Agreement {
     if (this.#agreed === null) return beginning(this.service.wanted.script?.version ?? null);
     return { ...this.#agreed, index: 0 };
   }

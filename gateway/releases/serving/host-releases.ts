@@ -4,17 +4,10 @@
  * what this one finds. Keeps nothing of its own: what is agreed on is in Consul.
  */
 
-import type {
-  Candidate,
-  LastWords,
-  LifeDocument,
-  Served,
-  Source,
-  Tables,
-} from "../../model/index.ts";
+import type { Agreement, Candidate, LastWords, Served, Source, Tables } from "../../model/index.ts";
 import type { Log } from "../../observability/logger.ts";
 import type { Declared, ExamineScript, ReplayScript } from "../../sandbox/index.ts";
-import { isTakenBack, remove, shareOf } from "../agreement/agreement.ts";
+import { isTakenBack, remove, shareOf } from "../agreement/steps.ts";
 import { Declarations } from "../examining/declarations.ts";
 import type { WorkerScriptReport } from "../failing/error-rates.ts";
 import { TakeBacks } from "../failing/take-backs.ts";
@@ -23,11 +16,11 @@ import type { Subject } from "../records/keys.ts";
 import type { Records } from "../records/records.ts";
 import { Retention } from "../records/retention.ts";
 import { Scribe } from "../records/scribe.ts";
-import { HostLife } from "./host-release.ts";
-import { type InService, nothingInService, type Wanted } from "./in-service.ts";
-import { describeLife, type LifeStatus } from "./status.ts";
+import { HostRelease } from "./host-release.ts";
+import { type InService, nothingInService, type Wanted } from "./serving-versions.ts";
+import { describeRelease, type ReleaseStatus } from "./status.ts";
 
-export interface LivesOptions {
+export interface HostReleasesOptions {
   /** Takes what goes into service. */
   readonly pass: (changes: readonly Served[]) => void;
   readonly examine: ExamineScript;
@@ -56,9 +49,9 @@ const forgetMs = 60_000;
 /** After Consul did not take a change. */
 const retryMs = 5_000;
 
-export class Lives {
-  readonly #options: LivesOptions;
-  readonly #hosts = new Map<string, HostLife>();
+export class HostReleases {
+  readonly #options: HostReleasesOptions;
+  readonly #hosts = new Map<string, HostRelease>();
   readonly #declared: Declarations;
   readonly #takeBacks: TakeBacks;
   /** Sources that are brought and examined. A slow one must not keep others: who examines has an order of its own. */
@@ -70,7 +63,7 @@ export class Lives {
   #forgetAtMs = 0;
   #cancelTick: (() => void) | null = null;
 
-  constructor(options: LivesOptions) {
+  constructor(options: HostReleasesOptions) {
     this.#options = options;
     this.#scribe = new Scribe(options);
     this.#retention = new Retention(options);
@@ -79,7 +72,7 @@ export class Lives {
     this.#takeBacks = new TakeBacks({
       ...options,
       declared: this.#declared,
-      lifeOf: (host) => this.#hosts.get(host),
+      releaseOf: (host) => this.#hosts.get(host),
       onFound: (host) => this.#pass(this.#settle(host)),
     });
     for (const host of new Set(
@@ -101,7 +94,7 @@ export class Lives {
     const passing: Served[] = [];
     const modules = new Set<string>();
     for (const change of changes) {
-      if (change.kind === "life") this.#host(change.key).heard(change.value);
+      if (change.kind === "agreement") this.#host(change.key).heard(change.value);
       else if (change.kind === "script") this.#takeScript(change.key, change.value);
       else passing.push(change);
       if (change.kind === "module" && this.#takeModule(change.key, change.value)) {
@@ -115,7 +108,7 @@ export class Lives {
     }
     // In the same call, so that a module and the scripts that need it make one version.
     for (const change of changes) {
-      if (change.kind === "life" || change.kind === "script") {
+      if (change.kind === "agreement" || change.kind === "script") {
         passing.push(...this.#settle(change.key));
       }
     }
@@ -193,13 +186,13 @@ export class Lives {
     return version === live || version === next?.version;
   }
 
-  status(host: string): LifeStatus {
+  status(host: string): ReleaseStatus {
     const nowMs = this.#options.clock.now();
-    const slot = this.#hosts.get(host) ?? new HostLife();
+    const slot = this.#hosts.get(host) ?? new HostRelease();
     const agreed = slot.desired(this.#declared.rolloutOf(slot.accepted), nowMs);
     const accepted = slot.accepted?.version ?? null;
     const failing = slot.failing(agreed);
-    return describeLife({ accepted, agreed, failing, closedUntil: slot.closedUntil }, nowMs);
+    return describeRelease({ accepted, agreed, failing, closedUntil: slot.closedUntil }, nowMs);
   }
 
   /** Hosts that have a life, in service or not. */
@@ -207,10 +200,10 @@ export class Lives {
     return this.#hosts.keys();
   }
 
-  #host(host: string): HostLife {
+  #host(host: string): HostRelease {
     let slot = this.#hosts.get(host);
     if (slot === undefined) {
-      slot = new HostLife();
+      slot = new HostRelease();
       this.#hosts.set(host, slot);
     }
     return slot;
@@ -258,7 +251,7 @@ export class Lives {
   }
 
   /** What a snapshot left in service goes on until Consul says what is to be: by its schedule, and its share stands still. */
-  #settleAlone(host: string, slot: HostLife): readonly Served[] {
+  #settleAlone(host: string, slot: HostRelease): readonly Served[] {
     const { script, trial } = slot.service.wanted;
     let isLearning = false;
     for (const source of [script, trial?.source]) {
@@ -274,12 +267,12 @@ export class Lives {
     return slot.show(host, this.#arranged(slot, null, wanted, this.#options.clock.now()));
   }
 
-  #arranged(slot: HostLife, agreed: LifeDocument | null, wanted: Wanted, nowMs: number): InService {
+  #arranged(slot: HostRelease, agreed: Agreement | null, wanted: Wanted, nowMs: number): InService {
     return slot.arrange(agreed, wanted, (version) => this.#declared.scheduleOf(version), nowMs);
   }
 
   /** The source that is live, or, as long as it is not here, what served before; `null`: none. */
-  #serving(host: string, slot: HostLife, agreed: LifeDocument): Source | null {
+  #serving(host: string, slot: HostRelease, agreed: Agreement): Source | null {
     if (agreed.live === null) return null;
     const source = slot.find(agreed.live);
     if (source !== null) return source;
@@ -294,7 +287,7 @@ export class Lives {
   }
 
   /** Brings the source of an earlier version, which is examined like any other but for its tests. */
-  #fetch(host: string, slot: HostLife, version: string): void {
+  #fetch(host: string, slot: HostRelease, version: string): void {
     if (!slot.fetches.begin(version)) return;
     this.#fetches.run(async () => {
       const { records, log } = this.#options;
@@ -321,7 +314,7 @@ export class Lives {
   }
 
   /** What a source declares that came out of a snapshot, which the gate does not check again. */
-  #learnOf(host: string, slot: HostLife, source: Source): void {
+  #learnOf(host: string, slot: HostRelease, source: Source): void {
     const { version } = source;
     if (!slot.fetches.begin(version)) return;
     this.#fetches.run(async () => {

@@ -1,9 +1,9 @@
 /** What a gateway says of a host's versions in `/status`. */
-import type { LifeDocument } from "../../model/index.ts";
-import { nextStepAt, shareOf } from "../agreement/agreement.ts";
+import type { Agreement } from "../../model/index.ts";
+import { nextStepAt, shareOf } from "../agreement/steps.ts";
 
 /** What `/status` says of a host's versions beyond the one that is live. Times are ISO 8601. */
-export interface LifeStatus {
+export interface ReleaseStatus {
   /** What is in KV and passed its checks; `null` when nothing did. */
   readonly accepted: string | null;
   readonly rollout: {
@@ -25,18 +25,18 @@ export interface LifeStatus {
 }
 
 /** What a gateway knows of a host's versions. Times are in milliseconds since the epoch. */
-export interface KnownLife {
+export interface KnownRelease {
   readonly accepted: string | null;
-  readonly agreed: LifeDocument | null;
+  readonly agreed: Agreement | null;
   readonly failing: string | null;
   /** `null`: no schedule keeps it out. */
   readonly closedUntil: number | null;
 }
 
-export function describeLife(
-  { accepted, agreed, failing, closedUntil }: KnownLife,
+export function describeRelease(
+  { accepted, agreed, failing, closedUntil }: KnownRelease,
   nowMs: number,
-): LifeStatus {
+): ReleaseStatus {
   const { next = null, takenBack = [] } = agreed ?? {};
   const iso = (ms: number) => new Date(ms).toISOString();
   const rollout =

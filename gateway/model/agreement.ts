@@ -29,7 +29,7 @@ export interface TakenBack {
 }
 
 /** What all gateways have agreed on for one host. Versions are the SHA-256 of a source. */
-export interface LifeDocument {
+export interface Agreement {
   /** Grows with every change of the document, so that an older reading of it is known as such. */
   readonly revision: number;
   /** The ModifyIndex of `scripts/<host>` that this was decided for. */

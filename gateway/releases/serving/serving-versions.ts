@@ -18,7 +18,7 @@ export interface InService extends Wanted {
 
 export const nothingInService: InService = { script: null, trial: null, closed: null };
 
-export class Service {
+export class ServingVersions {
   #now: InService = nothingInService;
   /** Earlier versions that are needed again. */
   readonly #found = new Map<string, Source>();

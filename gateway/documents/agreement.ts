@@ -3,7 +3,7 @@
  * may anybody with a token for the prefix: every number and text in it has a bound.
  */
 import * as z from "zod";
-import { type LifeDocument, maxRolloutSteps, maxStepMs } from "../model/index.ts";
+import { type Agreement, maxRolloutSteps, maxStepMs } from "../model/index.ts";
 import { checkDocument, parseJson } from "./document.ts";
 
 const version = z.string().regex(/^[0-9a-f]{64}$/);
@@ -12,7 +12,7 @@ const time = z.iso.datetime().transform((text) => Date.parse(text));
 const texts = z.array(z.string().max(8_192)).max(1_000).nullable();
 const stalled = z.object({ methods: texts, paths: texts, onError: z.enum(["deny", "skip"]) });
 
-const lifeSchema = z
+const agreementSchema = z
   .object({
     revision: z.int().min(0),
     index: z.int().min(0),
@@ -41,24 +41,26 @@ const lifeSchema = z
       )
       .max(100),
   })
-  .transform(({ liveSince, ...life }) => (liveSince === undefined ? life : { ...life, liveSince }));
+  .transform(({ liveSince, ...agreement }) =>
+    liveSince === undefined ? agreement : { ...agreement, liveSince },
+  );
 
 /**
  * Reads the text of `live/<host>`; `key` is the whole key, with its ModifyIndex. The source that was
  * decided for is older than the decision; where it seems not to be, another Consul counted (the keys
  * were imported from there), and its `index` is read as 0. Throws a `DocumentError`.
  */
-export function parseLifeDocument(key: string, text: string, modifyIndex: number): LifeDocument {
-  const life = checkDocument(key, parseJson(key, text), lifeSchema);
-  return life.index < modifyIndex ? life : { ...life, index: 0 };
+export function parseAgreement(key: string, text: string, modifyIndex: number): Agreement {
+  const agreement = checkDocument(key, parseJson(key, text), agreementSchema);
+  return agreement.index < modifyIndex ? agreement : { ...agreement, index: 0 };
 }
 
-/** The text of a life document; times are ISO 8601, for people. */
-export function formatLifeDocument(life: LifeDocument): string {
-  const { liveSince, next, takenBack } = life;
+/** The text of a agreement document; times are ISO 8601, for people. */
+export function formatAgreement(agreement: Agreement): string {
+  const { liveSince, next, takenBack } = agreement;
   const iso = (ms: number) => new Date(ms).toISOString();
   return JSON.stringify({
-    ...life,
+    ...agreement,
     ...(liveSince === undefined ? {} : { liveSince: iso(liveSince) }),
     next: next === null ? null : { ...next, startedAt: iso(next.startedAt) },
     takenBack: takenBack.map((one) => ({ ...one, at: iso(one.at) })),

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { LifeDocument, TakenBack } from "../../model/index.ts";
+import type { Agreement, TakenBack } from "../../model/index.ts";
 import { formatHistory, type History, lastGood, noted, recorded } from "../records/history.ts";
 import {
   accept,
@@ -12,7 +12,7 @@ import {
   shareOf,
   takeBack,
   widen,
-} from "./agreement.ts";
+} from "./steps.ts";
 
 const at = (version: string, modifyIndex: number) => ({ version, modifyIndex });
 const failed = (version: string, atMs: number, reason: string): TakenBack => ({
@@ -40,41 +40,47 @@ describe("what gateways agree on", () => {
   });
 
   it("is a share for a version with a rollout, which grows evenly and ends with all", () => {
-    const life = accept(first, at("v2", 20), rollout, 5_000);
-    expect(life).to.include({ live: "v1", index: 20 });
-    if (life.next === null) throw new Error("no rollout");
+    const agreement = accept(first, at("v2", 20), rollout, 5_000);
+    expect(agreement).to.include({ live: "v1", index: 20 });
+    if (agreement.next === null) throw new Error("no rollout");
     const shares = [5_000, 5_999, 6_000, 7_999, 8_000].map((now) =>
-      shareOf(life.next ?? never(), now),
+      shareOf(agreement.next ?? never(), now),
     );
     expect(shares).to.deep.equal([1_000, 1_000, 5_500, 5_500, 10_000]);
-    expect(nextStepAt(life.next, 5_000)).to.equal(6_000);
-    expect(nextStepAt(life.next, 6_000)).to.equal(8_000);
-    expect(widen(life, 7_999)).to.equal(life);
-    expect(widen(life, 8_000)).to.include({ live: "v2", before: "v1", next: null, revision: 3 });
+    expect(nextStepAt(agreement.next, 5_000)).to.equal(6_000);
+    expect(nextStepAt(agreement.next, 6_000)).to.equal(8_000);
+    expect(widen(agreement, 7_999)).to.equal(agreement);
+    expect(widen(agreement, 8_000)).to.include({
+      live: "v2",
+      before: "v1",
+      next: null,
+      revision: 3,
+    });
   });
 
   it("goes back to the version before when one fails, and does not try it again", () => {
-    const life = takeBack(second, failed("v2", 7, "too bad"));
-    expect(life).to.include({ live: "v1", before: null });
-    expect(life.takenBack).to.deep.equal([{ version: "v2", at: 7, reason: "too bad" }]);
-    expect(takeBack(life, failed("v2", 8, "too bad"))).to.equal(life);
-    const again = accept(life, at("v2", 30), null, 0);
+    const agreement = takeBack(second, failed("v2", 7, "too bad"));
+    expect(agreement).to.include({ live: "v1", before: null });
+    expect(agreement.takenBack).to.deep.equal([{ version: "v2", at: 7, reason: "too bad" }]);
+    expect(takeBack(agreement, failed("v2", 8, "too bad"))).to.equal(agreement);
+    const again = accept(agreement, at("v2", 30), null, 0);
     expect(again).to.include({ live: "v1", index: 30 });
     expect(isTakenBack(again, "v2")).to.equal(true);
     expect(accept(again, at("v3", 40), null, 0)).to.include({ live: "v3", before: "v1" });
   });
 
   it("ends a rollout that fails, also where there was no version before", () => {
-    const life = accept(beginning(null), at("v1", 10), rollout, 0);
-    expect(takeBack(life, failed("v1", 7, "too bad"))).to.include({ live: null, next: null });
+    const agreement = accept(beginning(null), at("v1", 10), rollout, 0);
+    expect(takeBack(agreement, failed("v1", 7, "too bad"))).to.include({ live: null, next: null });
   });
 
   it("keeps a version that fails when there is nothing to go back to", () => {
     expect(takeBack(first, failed("v1", 7, "too bad"))).to.equal(first);
-    const life = takeBack(second, failed("v2", 7, "too bad"));
-    expect(takeBack(life, failed("v1", 8, "too bad")), "the one that was gone back to").to.equal(
-      life,
-    );
+    const agreement = takeBack(second, failed("v2", 7, "too bad"));
+    expect(
+      takeBack(agreement, failed("v1", 8, "too bad")),
+      "the one that was gone back to",
+    ).to.equal(agreement);
   });
 
   it("puts a version out of service that stalled a worker when there is nothing to go back to", () => {
@@ -91,9 +97,9 @@ describe("what gateways agree on", () => {
 
   it("goes back from a version that stalled a worker as from one that fails", () => {
     expect(takeBack(second, stalled("v2", 7))).to.include({ live: "v1", before: null });
-    const life = accept(first, at("v2", 20), rollout, 0);
-    expect(takeBack(life, stalled("v2", 7))).to.include({ live: "v1", next: null });
-    const restOut = takeBack(life, stalled("v1", 7));
+    const agreement = accept(first, at("v2", 20), rollout, 0);
+    expect(takeBack(agreement, stalled("v2", 7))).to.include({ live: "v1", next: null });
+    const restOut = takeBack(agreement, stalled("v1", 7));
     expect(restOut, "the rest fails, the rollout goes on").to.include({ live: "v1" });
     expect(widen(restOut, 8_000)).to.include({ live: "v2", before: null });
   });
@@ -109,26 +115,26 @@ describe("what gateways agree on", () => {
   });
 
   it("drops a rollout when the version before is put back", () => {
-    const life = accept(first, at("v2", 20), rollout, 0);
-    expect(accept(life, at("v1", 30), null, 0)).to.include({ live: "v1", next: null });
+    const agreement = accept(first, at("v2", 20), rollout, 0);
+    expect(accept(agreement, at("v1", 30), null, 0)).to.include({ live: "v1", next: null });
   });
 
   it("is nothing when the script is removed, but what was taken back stays known", () => {
-    const life = remove(takeBack(second, failed("v2", 7, "too bad")));
-    expect(life).to.include({ live: null, before: null, next: null });
-    expect(isTakenBack(life, "v2")).to.equal(true);
-    expect(remove(life)).to.equal(life);
+    const agreement = remove(takeBack(second, failed("v2", 7, "too bad")));
+    expect(agreement).to.include({ live: null, before: null, next: null });
+    expect(isTakenBack(agreement, "v2")).to.equal(true);
+    expect(remove(agreement)).to.equal(agreement);
   });
 });
 
 describe("the history of a script", () => {
   const line = (history: History) => history.map(({ version, outcome }) => `${version} ${outcome}`);
-  const grow = (...lives: readonly LifeDocument[]) => {
+  const grow = (...lives: readonly Agreement[]) => {
     let history: History = [];
-    let before: LifeDocument | null = null;
-    for (const life of lives) {
-      history = recorded(history, before, life, 1_000, "gateway g1");
-      before = life;
+    let before: Agreement | null = null;
+    for (const agreement of lives) {
+      history = recorded(history, before, agreement, 1_000, "gateway g1");
+      before = agreement;
     }
     return history;
   };

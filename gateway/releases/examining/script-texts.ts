@@ -6,7 +6,7 @@
 import type { Source, Tables } from "../../model/index.ts";
 import { Importers, ModuleGraph } from "../../sandbox/index.ts";
 
-export class ScriptSources {
+export class ScriptTexts {
   readonly #script = new Map<string, Source>();
   readonly #importers = new Importers();
   readonly modules: ModuleGraph;
