@@ -4,9 +4,10 @@
  *
  * Source: Consul's API pages "KV Store" and "Transactions".
  */
+
+import { decodeItems, type KvItem } from "../keys/kv.ts";
 import type { ConsulClient } from "./client.ts";
 import { ConsulError, describeConsulError } from "./errors.ts";
-import { decodeItems, type KvItem } from "./kv.ts";
 
 export interface KvEntry {
   /** The whole key. */

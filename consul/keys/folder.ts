@@ -10,11 +10,11 @@ import {
   parsers,
 } from "../../gateway/documents/index.ts";
 import type { DocumentKind, Entries, Observed, SiteNames } from "../../gateway/model/index.ts";
-import type { KvItem } from "../api/kv.ts";
-import { type Clock, timeText } from "./clock.ts";
-import { findSuspicion, type Hold, Ledger, type Shown } from "./ledger.ts";
-import type { Log } from "./log.ts";
-import type { WatchEvent } from "./watch.ts";
+import { type Clock, timeText } from "../watching/clock.ts";
+import { findSuspicion, type Hold, Ledger, type Shown } from "../watching/ledger.ts";
+import type { Log } from "../watching/log.ts";
+import type { WatchEvent } from "../watching/watch.ts";
+import type { KvItem } from "./kv.ts";
 
 /** A key whose present value cannot be used; its last good one, if any, stays. */
 export interface RefusedKey {

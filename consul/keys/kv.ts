@@ -1,8 +1,8 @@
 /** `GET /v1/kv/<prefix>?recurse` as typed items. Values stay encoded until somebody wants them. */
 
+import type { ConsulClient } from "../api/client.ts";
+import { ConsulError } from "../api/errors.ts";
 import type { Answer, WatchQuery } from "../watching/watch.ts";
-import type { ConsulClient } from "./client.ts";
-import { ConsulError } from "./errors.ts";
 
 export interface KvItem {
   /** The whole key. */

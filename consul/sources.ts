@@ -3,7 +3,7 @@
  * of keys and the services in use. Makes no versions and knows no worker.
  */
 
-import type { FindForeign } from "../../gateway/documents/index.ts";
+import type { FindForeign } from "../gateway/documents/index.ts";
 import {
   type DocumentKind,
   documentKinds,
@@ -14,17 +14,17 @@ import {
   SiteNames,
   type Tables,
   type UpstreamDocument,
-} from "../../gateway/model/index.ts";
-import type { ConsulClient } from "../api/client.ts";
-import { readKeys } from "../api/kv.ts";
-import { readCatalog } from "../services/catalog.ts";
-import { Catalogs } from "../services/catalogs.ts";
-import { Datacenters } from "../services/datacenters.ts";
-import { Services } from "../services/services.ts";
-import { type Clock, systemClock } from "./clock.ts";
-import { Folder, type RefusedKey } from "./folder.ts";
-import type { Log } from "./log.ts";
-import { defaultWaitMs, Watch, type WatchOptions, type WatchStatus } from "./watch.ts";
+} from "../gateway/model/index.ts";
+import type { ConsulClient } from "./api/client.ts";
+import { Folder, type RefusedKey } from "./keys/folder.ts";
+import { readKeys } from "./keys/kv.ts";
+import { readCatalog } from "./services/catalog.ts";
+import { Catalogs } from "./services/catalogs.ts";
+import { Datacenters } from "./services/datacenters.ts";
+import { ServicesInUse } from "./services/in-use.ts";
+import { type Clock, systemClock } from "./watching/clock.ts";
+import type { Log } from "./watching/log.ts";
+import { defaultWaitMs, Watch, type WatchOptions, type WatchStatus } from "./watching/watch.ts";
 
 export interface ConsulSourcesOptions {
   readonly consul: ConsulClient;
@@ -82,7 +82,7 @@ export class ConsulSources {
   readonly #folders: Folders;
   readonly #datacenters: Datacenters;
   readonly #catalogs: Catalogs;
-  readonly #services: Services;
+  readonly #services: ServicesInUse;
   readonly #base: readonly BaseWatch[];
   #sites = new SiteNames(null);
   /** Names of the base watches that have not answered yet. */
@@ -109,7 +109,7 @@ export class ConsulSources {
       previous: previous?.catalog,
       previousDatacenters: previous?.datacenter,
     });
-    this.#services = new Services({
+    this.#services = new ServicesInUse({
       ...{ consul, clock, random, waitMs, emit: options.emit },
       maxWatches: options.maxServiceWatches ?? 100,
       catalogOf: (datacenter) => this.#catalogs.of(datacenter),

@@ -1,13 +1,13 @@
 import { expect } from "chai";
-import { until } from "../../test/support/conditions.ts";
+import { until } from "../test/support/conditions.ts";
 import {
   consulKinds,
   findRealConsul,
   startRealConsul,
   type TestConsul,
-} from "../../test/support/consul.ts";
-import { fastClock } from "../fixtures/clocks.ts";
-import { becomes, Operator, observe, type WatchedSources } from "../fixtures/observed.ts";
+} from "../test/support/consul.ts";
+import { fastClock } from "./fixtures/clocks.ts";
+import { becomes, Operator, observe, type WatchedSources } from "./fixtures/observed.ts";
 
 const toWeb = { paths: { "/": "web" } };
 

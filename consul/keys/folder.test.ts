@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { SiteNames } from "../../gateway/model/index.ts";
-import { decodeItems, type KvItem } from "../api/kv.ts";
 import { ManualClock } from "../fixtures/clocks.ts";
 import { Folder } from "./folder.ts";
+import { decodeItems, type KvItem } from "./kv.ts";
 
 const item = (name: string, text: string, modifyIndex: number): KvItem => ({
   key: `sluice/hosts/${name}`,

@@ -6,12 +6,12 @@ import type { Instance, Observed } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
 import type { Clock } from "../watching/clock.ts";
 import type { WatchStatus } from "../watching/watch.ts";
-import { WatchSlots } from "../watching/watch-slots.ts";
 import { Service } from "./service.ts";
 import { type ServiceId, splitServiceKey } from "./service-key.ts";
 import { UnknownServices } from "./unknown-services.ts";
+import { WatchSlots } from "./watch-slots.ts";
 
-export interface ServicesOptions {
+export interface ServicesInUseOptions {
   readonly consul: ConsulClient;
   readonly clock: Clock;
   readonly random: () => number;
@@ -39,8 +39,8 @@ export const lingerMs = 10 * 60_000;
 const sweepMs = 1_000;
 const maxPending = 1_000;
 
-export class Services {
-  readonly #options: ServicesOptions;
+export class ServicesInUse {
+  readonly #options: ServicesInUseOptions;
   readonly #inUse = new Map<string, Service>();
   readonly #slots: WatchSlots;
   readonly #unknown: UnknownServices;
@@ -48,7 +48,7 @@ export class Services {
   readonly #pending = new Set<string>();
   #cancelSweep: (() => void) | null = null;
 
-  constructor(options: ServicesOptions) {
+  constructor(options: ServicesInUseOptions) {
     this.#options = options;
     this.#unknown = new UnknownServices(options.clock);
     this.#slots = new WatchSlots({

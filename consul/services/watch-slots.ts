@@ -3,9 +3,9 @@
  * one address only so many. Decides nothing about which services are in use.
  */
 
-import type { Service } from "../services/service.ts";
-import type { Clock } from "./clock.ts";
-import { Poller } from "./poller.ts";
+import type { Clock } from "../watching/clock.ts";
+import { Poller } from "../watching/poller.ts";
+import type { Service } from "./service.ts";
 
 export interface WatchSlotsOptions {
   readonly clock: Clock;
