@@ -74,6 +74,12 @@ export interface ConsulSourcesStatus {
   readonly polled: number;
 }
 
+/**
+ * Any change of any registration wakes the query for the catalog, and Consul takes 14 to 18 ms for 69 kB of it
+ * (measured on 1.8.7, 2,500 services): at this rate it is a seventh of a core however much changes.
+ */
+const catalogBytesPerSecond = 700_000;
+
 type Folders = { readonly [K in DocumentKind]: Folder<K> };
 
 export class ConsulSources {
@@ -110,7 +116,7 @@ export class ConsulSources {
       previousDatacenters: previous?.datacenter,
     });
     this.#services = new ServicesInUse({
-      ...{ consul, clock, random, waitMs, emit: options.emit },
+      ...{ consul, clock, random, waitMs, log: options.log, emit: options.emit },
       maxWatches: options.maxServiceWatches ?? 100,
       catalogOf: (datacenter) => this.#catalogs.of(datacenter),
       previous: previous?.service,
@@ -223,9 +229,11 @@ export class ConsulSources {
   #watchCatalog(): BaseWatch {
     return this.#watch({
       name: "catalog",
+      bytesPerSecond: catalogBytesPerSecond,
       query: (query) => readCatalog(this.#options.consul, query),
       onAnswer: (event) => {
         this.#takeCatalog(this.#catalogs.own.apply(event));
+        this.#services.registrationsMoved();
         this.#answered("catalog");
       },
     });
@@ -256,7 +264,9 @@ export class ConsulSources {
     });
   }
 
-  #watch<T>(options: Pick<WatchOptions<T>, "name" | "query" | "onAnswer">): BaseWatch {
+  #watch<T>(
+    options: Pick<WatchOptions<T>, "name" | "query" | "onAnswer" | "bytesPerSecond">,
+  ): BaseWatch {
     const { random = Math.random, waitMs = defaultWaitMs, log } = this.#options;
     this.#unanswered.add(options.name);
     return new Watch({

@@ -138,7 +138,8 @@ const table = {
   },
   maxServiceWatches: {
     argument: "N",
-    meaning: "Services that are watched at once.",
+    meaning:
+      "Blocking queries for services: one each, or with more services in use than this mostly one for each node.",
     fallback: "100",
     schema: integer(1, 100_000),
   },

@@ -38,6 +38,8 @@ export interface QueryAnswer {
   readonly body: unknown;
   /** `X-Consul-Results-Filtered-By-ACLs`: Consul left out what the token may not see. */
   readonly filtered: boolean;
+  /** Of the body. */
+  readonly bytes: number;
 }
 
 /** Bodies are refused above this: 10,000 documents of a usual size are some 10 MB. */
@@ -231,9 +233,9 @@ function readAnswer(
   if (index === null && "index" in query)
     throw bad(`${describeType(contentType)} without X-Consul-Index: not Consul's API`);
   const filtered = response.headers["x-consul-results-filtered-by-acls"] === "true";
-  if (missing) return { index, body: null, filtered };
+  if (missing) return { index, body: null, filtered, bytes: bytes.length };
   try {
-    return { index, body: JSON.parse(bytes.toString()), filtered };
+    return { index, body: JSON.parse(bytes.toString()), filtered, bytes: bytes.length };
   } catch (error) {
     throw bad(`${describeType(contentType)} whose body is not JSON`, error);
   }

@@ -22,7 +22,7 @@ export async function readKeys(
   prefix: string,
   query: WatchQuery,
 ): Promise<Answer<readonly KvItem[]>> {
-  const { index, body, filtered } = await consul.read({
+  const { index, body, ...rest } = await consul.read({
     path: "/kv/{key}",
     params: { key: prefix },
     query: { recurse: "true" },
@@ -32,7 +32,7 @@ export async function readKeys(
   return {
     index: index ?? 0,
     value: decodeItems(`${consul.url}/v1/kv/${prefix}`, prefix, body),
-    filtered,
+    ...rest,
   };
 }
 

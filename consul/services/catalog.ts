@@ -14,7 +14,7 @@ export async function readCatalog(
   query: WatchQuery,
   datacenter: string | null = null,
 ): Promise<Answer<CatalogNames>> {
-  const { index, body, filtered } = await consul.read({
+  const { index, body, ...rest } = await consul.read({
     path: "/catalog/services",
     ...(datacenter === null ? {} : { query: { dc: datacenter } }),
     ...query,
@@ -22,7 +22,7 @@ export async function readCatalog(
   return {
     index: index ?? 0,
     value: decodeCatalog(`${consul.url}/v1/catalog/services`, body),
-    filtered,
+    ...rest,
   };
 }
 

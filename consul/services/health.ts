@@ -2,6 +2,7 @@
 import type { Instance } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
 import { ConsulError } from "../api/errors.ts";
+import { fieldOf } from "../api/fields.ts";
 import type { Answer, WatchQuery } from "../watching/watch.ts";
 
 /** One registration; `instance` is `null` when it may not serve now. */
@@ -18,14 +19,14 @@ export async function readHealth(
   datacenter: string | null,
   query: WatchQuery,
 ): Promise<Answer<readonly Registration[]>> {
-  const { index, body, filtered } = await consul.read({
+  const { index, body, ...rest } = await consul.read({
     path: "/health/service/{service}",
     params: { service: name },
     query: datacenter === null ? {} : { dc: datacenter },
     ...query,
   });
   const where = `${consul.url}/v1/health/service/${name}`;
-  return { index: index ?? 0, value: decodeHealth(where, body), filtered };
+  return { index: index ?? 0, value: decodeHealth(where, body), ...rest };
 }
 
 /** Sorted by id. Throws when any entry is no registration: half an answer is none. */
@@ -78,10 +79,4 @@ function weigh(weights: unknown, checks: readonly unknown[]): number {
   }
   const weight = fieldOf(weights, field) ?? 1;
   return typeof weight === "number" && weight >= 0 ? Math.floor(weight) : 1;
-}
-
-function fieldOf(value: unknown, name: string): unknown {
-  return typeof value === "object" && value !== null && Object.hasOwn(value, name)
-    ? Reflect.get(value, name)
-    : undefined;
 }

@@ -5,7 +5,9 @@
 import type { Instance, Observed } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
 import type { Clock } from "../watching/clock.ts";
+import type { Log } from "../watching/log.ts";
 import type { WatchStatus } from "../watching/watch.ts";
+import { Bells } from "./bells/bells.ts";
 import { Service } from "./service.ts";
 import { type ServiceId, splitServiceKey } from "./service-key.ts";
 import { UnknownServices } from "./unknown-services.ts";
@@ -16,6 +18,8 @@ export interface ServicesInUseOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly waitMs: number;
+  readonly log: Log;
+  /** Blocking queries for services: one each, or with more services than that one for each node. */
   readonly maxWatches: number;
   readonly emit: (changes: readonly Observed[]) => void;
   /** The catalog of a datacenter, `null` being the own one; `null` when it is not followed. */
@@ -38,6 +42,10 @@ export interface HeldService {
 export const lingerMs = 10 * 60_000;
 const sweepMs = 1_000;
 const maxPending = 1_000;
+/** Of the blocking queries, this share stays with services of their own however many nodes there are. */
+const ownShare = 0.1;
+/** Services that would all have a watch of their own again have had none beyond for this long. */
+const bellsIdleMs = 60_000;
 
 export class ServicesInUse {
   readonly #options: ServicesInUseOptions;
@@ -47,6 +55,10 @@ export class ServicesInUse {
   /** Asked for before the catalog was known. */
   readonly #pending = new Set<string>();
   #cancelSweep: (() => void) | null = null;
+  /** `null` while every service has a query of its own. */
+  #bells: Bells | null = null;
+  #bellsIdleSince: number | null = null;
+  readonly #closing = new Set<Promise<void>>();
 
   constructor(options: ServicesInUseOptions) {
     this.#options = options;
@@ -56,6 +68,7 @@ export class ServicesInUse {
       random: options.random,
       maxWatches: options.maxWatches,
       poll: async (key, signal) => this.#inUse.get(key)?.poll(signal),
+      toldSince: () => this.#bells?.toldSince ?? null,
     });
   }
 
@@ -77,7 +90,7 @@ export class ServicesInUse {
     this.#cancelSweep?.();
     for (const service of this.#inUse.values()) service.close();
     this.#inUse.clear();
-    await this.#slots.stop();
+    await Promise.all([this.#slots.stop(), this.#bells?.stop(), ...this.#closing]);
   }
 
   /**
@@ -134,6 +147,11 @@ export class ServicesInUse {
     }
   }
 
+  /** Some registration of the own datacenter has changed, whatever the catalog shows of it. */
+  registrationsMoved(): void {
+    this.#bells?.registrationsMoved();
+  }
+
   /** Resolves once every service that has a watch now has had its first answer, or an error. */
   async settled(): Promise<void> {
     const watched = [...this.#inUse.values()].filter((service) => service.isWatched);
@@ -149,7 +167,8 @@ export class ServicesInUse {
   }
 
   watches(): readonly WatchStatus[] {
-    return [...this.#inUse.values()].flatMap((service) => service.watchStatus() ?? []);
+    const own = [...this.#inUse.values()].flatMap((service) => service.watchStatus() ?? []);
+    return [...(this.#bells?.watches() ?? []), ...own];
   }
 
   held(): readonly HeldService[] {
@@ -191,7 +210,7 @@ export class ServicesInUse {
       random,
       waitMs,
       previous: previous?.get(key),
-      onInstances: (one, isChange) => this.#onInstances(one, isChange),
+      onInstances: (one) => this.#onInstances(one),
     });
     this.#unknown.delete(key);
     this.#inUse.set(key, service);
@@ -202,11 +221,42 @@ export class ServicesInUse {
   #follow(service: Service): void {
     if (this.#isAway(service)) this.#slots.remove(service);
     else this.#slots.add(service);
+    if (this.#slots.polled > 0 && this.#bells === null) this.#startBells();
   }
 
-  #onInstances(service: Service, isChange: boolean): void {
+  #startBells(): void {
+    const { maxWatches } = this.#options;
+    this.#bellsIdleSince = null;
+    this.#bells = new Bells({
+      ...this.#options,
+      maxWatches: Math.floor(maxWatches * (1 - ownShare)),
+      onRing: (names) => {
+        for (const name of names) {
+          const service = this.#inUse.get(name);
+          if (service !== undefined) this.#slots.urge(service);
+        }
+      },
+    });
+    this.#bells.start();
+  }
+
+  /** As many watches for services as nodes leave, and no bells where they are not needed. */
+  #shareWatches(now: number): void {
+    const { maxWatches } = this.#options;
+    if (this.#bells === null) return;
+    if (this.#slots.size > maxWatches) this.#bellsIdleSince = null;
+    else this.#bellsIdleSince ??= now;
+    if (this.#bellsIdleSince !== null && now - this.#bellsIdleSince >= bellsIdleMs) {
+      const closing = this.#bells.stop();
+      this.#closing.add(closing);
+      void closing.finally(() => this.#closing.delete(closing));
+      this.#bells = null;
+      this.#slots.fit(maxWatches);
+    } else this.#slots.fit(Math.max(1, maxWatches - this.#bells.watchCount));
+  }
+
+  #onInstances(service: Service): void {
     if (this.#inUse.get(service.key) !== service) return;
-    if (isChange) this.#slots.noteChange(service);
     this.#follow(service);
     this.#emitInstances(service);
   }
@@ -246,6 +296,7 @@ export class ServicesInUse {
       // Also when an operator has ended holds.
       if (this.#inUse.has(service.key)) this.#follow(service);
     }
+    this.#shareWatches(now);
     const changes = this.#unknown.expire();
     if (changes.length > 0) this.#options.emit(changes);
   }

@@ -2,7 +2,6 @@
  * One service in use: how it is kept up to date (a blocking query of its own, or polled), and what
  * its answers come to. Decides nothing about which services are in use.
  */
-import { isDeepStrictEqual } from "node:util";
 import type { Instance } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
 import { describeConsulError } from "../api/errors.ts";
@@ -21,8 +20,8 @@ export interface ServiceOptions {
   readonly random: () => number;
   readonly waitMs: number;
   readonly previous?: readonly Instance[] | undefined;
-  /** After each answer; `isChange`: what may serve is not what the answer before it came to. */
-  readonly onInstances: (service: Service, isChange: boolean) => void;
+  /** After each answer. */
+  readonly onInstances: (service: Service) => void;
 }
 
 export class Service {
@@ -116,11 +115,10 @@ export class Service {
     const backwards =
       event.backwards || (this.#lastIndex !== null && event.index < this.#lastIndex);
     const afterError = event.afterError || this.#error !== null;
-    const before = this.instances.answered ? this.instances.instances() : null;
-    const now = this.instances.apply({ ...event, backwards, afterError });
+    this.instances.apply({ ...event, backwards, afterError });
     this.#lastIndex = event.index;
     this.#error = null;
-    this.#options.onInstances(this, before !== null && !isDeepStrictEqual(now, before));
+    this.#options.onInstances(this);
     this.#first.resolve();
   }
 

@@ -2,7 +2,6 @@
  * Which services in use have a blocking query of their own, and which are polled because Consul serves
  * one address only so many. Decides nothing about which services are in use.
  */
-
 import type { Clock } from "../watching/clock.ts";
 import { Poller } from "../watching/poller.ts";
 import type { Service } from "./service.ts";
@@ -13,12 +12,14 @@ export interface WatchSlotsOptions {
   readonly maxWatches: number;
   /** One query for a service that has no slot; rejects when it failed. */
   readonly poll: (key: string, signal: AbortSignal) => Promise<void>;
+  /** Since when every change of a service of the own datacenter is followed by `urge`; `null`: it is not now. */
+  readonly toldSince: () => number | null;
 }
 
 export class WatchSlots {
-  readonly #maxWatches: number;
   readonly #poller: Poller;
-  /** Both in the order of the last news: what has been quiet for longest comes first. */
+  #maxWatches: number;
+  /** In the order in which they got their watches. */
   readonly #watched = new Set<Service>();
   readonly #waiting = new Set<Service>();
   readonly #closing = new Set<Promise<void>>();
@@ -33,6 +34,11 @@ export class WatchSlots {
     return this.#waiting.size;
   }
 
+  /** Services with one, and without. */
+  get size(): number {
+    return this.#watched.size + this.#waiting.size;
+  }
+
   /** Keeps a service up to date from now on, by a watch if there is one for it. It is read at once. */
   add(service: Service): void {
     if (this.#watched.has(service)) return;
@@ -40,23 +46,25 @@ export class WatchSlots {
     else this.#wait(service);
   }
 
-  /** Asks nothing more for a service; its slot goes to the one that asked or changed last. */
+  /** Asks nothing more for a service; its slot goes to the one that was asked for last. */
   remove(service: Service): void {
     if (this.#waiting.delete(service)) this.#poller.remove(service.key);
-    if (!this.#unwatch(service)) return;
-    const next = [...this.#waiting].at(-1);
-    if (next !== undefined) this.#watch(next);
+    if (this.#unwatch(service)) this.#fill();
   }
 
-  /** A service changed: one that is polled gets the slot of the one that has been quiet for longest. */
-  noteChange(service: Service): void {
-    if (this.#watched.delete(service)) this.#watched.add(service);
-    if (!this.#waiting.has(service)) return;
-    const [quietest] = this.#watched;
-    if (quietest === undefined) return;
-    this.#unwatch(quietest);
-    this.#watch(service);
-    this.#wait(quietest);
+  /**
+   * How many may have a watch from now on. Those that another datacenter has keep theirs before others: nothing
+   * else tells of their changes. A query that is taken back counts in Consul until its wait is over, so that
+   * watches should not come and go.
+   */
+  fit(maxWatches: number): void {
+    this.#maxWatches = maxWatches;
+    const inOrder = [...this.#watched].sort((a, b) => rank(a) - rank(b));
+    for (const service of inOrder.slice(0, Math.max(0, this.#watched.size - maxWatches))) {
+      this.#unwatch(service);
+      this.#wait(service);
+    }
+    this.#fill();
   }
 
   /** Polls a service before all others, if it is polled. */
@@ -80,7 +88,15 @@ export class WatchSlots {
 
   #wait(service: Service): void {
     this.#waiting.add(service);
-    this.#poller.add(service.key);
+    this.#poller.add(service.key, service.datacenter === null);
+  }
+
+  #fill(): void {
+    while (this.#watched.size < this.#maxWatches) {
+      const next = [...this.#waiting].at(-1);
+      if (next === undefined) return;
+      this.#watch(next);
+    }
   }
 
   /** False when it has no watch. */
@@ -91,4 +107,8 @@ export class WatchSlots {
     void closing.finally(() => this.#closing.delete(closing));
     return true;
   }
+}
+
+function rank({ datacenter }: Service): number {
+  return datacenter === null ? 0 : 1;
 }

@@ -27,6 +27,11 @@ export class Backoff {
     return this.#random() * ceiling;
   }
 
+  /** One of several things that are tried has worked: one step back, as others may still fail. */
+  ease(): void {
+    this.#failures = Math.max(0, this.#failures - 1);
+  }
+
   /** What was tried has worked. */
   reset(): void {
     this.#failures = 0;

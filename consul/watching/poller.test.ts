@@ -9,11 +9,15 @@ describe("a poller", () => {
   let clock: ManualClock;
   let asked: string[];
   let poller: Poller;
-  const open = (poll: (key: string, signal: AbortSignal) => Promise<void> = async () => {}) => {
+  const open = (
+    poll: (key: string, signal: AbortSignal) => Promise<void> = async () => {},
+    toldSince: () => number | null = () => null,
+  ) => {
     clock = new ManualClock();
     asked = [];
     poller = new Poller({
       clock,
+      toldSince,
       random: () => 1,
       poll: (key, signal) => {
         asked.push(key);
@@ -32,16 +36,15 @@ describe("a poller", () => {
     expect(clock.pending).to.equal(0);
   });
 
-  it("asks for all in turn, at most 50 a second", async () => {
+  it("asks at once for what nobody has asked for, and then in turn, at most 50 a second", async () => {
     open();
     const keys = Array.from({ length: 120 }, (_, at) => `k${at}`);
     for (const key of keys) poller.add(key);
-    await pass(1_000);
-    expect(asked).to.deep.equal(keys.slice(0, 50));
-    await pass(1_400);
+    await pass(500);
     expect(asked).to.deep.equal(keys);
-    await pass(40);
-    expect(asked.slice(120)).to.deep.equal(["k0", "k1"]);
+    await pass(2_000);
+    expect(asked.length).to.be.within(120 + 70, 120 + 100);
+    expect(asked.slice(120, 122)).to.deep.equal(["k0", "k1"]);
   });
 
   it("asks for a key once a second at most", async () => {
@@ -51,15 +54,63 @@ describe("a poller", () => {
     expect(asked.length).to.be.within(3, 4);
   });
 
-  it("asks for the urgent first", async () => {
+  it("asks for the urgent first, and for however many of them at a bounded rate", async () => {
     open();
-    for (let at = 0; at < 100; at += 1) poller.add(`k${at}`);
-    await pass(2_000);
-    poller.urge("k99");
+    const keys = Array.from({ length: 2_000 }, (_, at) => `k${at}`);
+    for (const key of keys) poller.add(key);
+    await pass(5_000);
+    const before = asked.length;
+    poller.urge("k1999");
     poller.urge("nobody");
-    await pass(20);
-    expect(asked.at(-1)).to.equal("k99");
+    await turn();
+    expect(asked[before]).to.equal("k1999");
     expect(asked).not.to.contain("nobody");
+    for (const key of keys) poller.urge(key);
+    const beforeMany = asked.length;
+    await pass(1_000);
+    expect(asked.length - beforeMany).to.be.within(250, 850);
+  });
+
+  it("asks again for a key that is urged while its answer is on its way", async () => {
+    const answers: (() => void)[] = [];
+    open(() => new Promise((resolve) => answers.push(resolve)));
+    poller.add("a");
+    poller.urge("a");
+    expect(asked).to.deep.equal(["a"]);
+    answers.shift()?.();
+    await turn();
+    poller.urge("a");
+    await pass(20);
+    poller.urge("a");
+    expect(asked).to.deep.equal(["a", "a"]);
+    answers.shift()?.();
+    await pass(20);
+    expect(asked).to.deep.equal(["a", "a", "a"]);
+    answers.shift()?.();
+    await turn();
+  });
+
+  it("seldom asks in turn for a key whose changes are told, while they are", async () => {
+    let since: number | null = null;
+    open(undefined, () => since);
+    poller.add("told", true);
+    poller.add("told later", true);
+    poller.add("another");
+    await pass(3_000);
+    expect(asked.filter((key) => key === "told").length).to.be.within(2, 4);
+    since = clock.now();
+    await pass(2_000);
+    const times = () => asked.filter((key) => key === "told").length;
+    // Once more, as it may have changed before.
+    const told = times();
+    await pass(60_000);
+    expect(times()).to.equal(told);
+    expect(asked.filter((key) => key === "another").length).to.be.above(50);
+    await pass(260_000);
+    expect(times()).to.equal(told + 1);
+    since = null;
+    await pass(3_000);
+    expect(times()).to.be.above(told + 2);
   });
 
   it("has few queries under way at once, and gives up those that hang", async () => {
@@ -83,9 +134,12 @@ describe("a poller", () => {
     await pass(9_100);
     expect(aborted).to.contain("k0");
     expect(late).to.contain("k0");
-    poller.remove("k7");
-    expect(aborted).to.contain("k7");
-    expect(late).not.to.contain("k7");
+    await pass(10_000);
+    const [key = ""] = asked.slice(-1);
+    const before = late.length;
+    poller.remove(key);
+    expect(aborted).to.contain(key);
+    expect(late).to.have.length(before);
   });
 
   it("slows down while Consul fails", async () => {
@@ -94,6 +148,6 @@ describe("a poller", () => {
     });
     for (let at = 0; at < 500; at += 1) poller.add(`k${at}`);
     await pass(60_000);
-    expect(asked.length).to.be.within(5, 20);
+    expect(asked.length).to.be.within(5, 60);
   });
 });

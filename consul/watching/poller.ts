@@ -1,15 +1,20 @@
 /**
- * Asks for many things in turn at a bounded rate: the least recently asked first, the urgent before
- * all. Carries what blocking queries cannot: Consul serves one address some 200 connections at once.
+ * Asks for many things, each by one plain query: first those that nobody has asked for yet, then those that are
+ * said to have changed, then all in turn at a bounded rate. Carries what blocking queries cannot: Consul serves
+ * one address some 200 connections at once.
  */
 import { Backoff } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
 
-/** Queries a second over all keys: 1 ms of Consul's time each (measured on 1.8.7), so 5 % of a core. */
-export const pollsPerSecond = 50;
+/** Queries a second in turn: 1 ms of Consul's time each (measured on 1.8.7), so 5 % of a core. */
+const turnsPerSecond = 50;
+/** Keys that are said to have changed, however many do: this many a second, after a burst of twice as many. */
+const urgentPerSecond = 250;
 const maxAtOnce = 8;
-/** A key is not asked for more often than this, unless it is urgent. */
+/** A key is not asked for in turn more often than this. */
 const minIntervalMs = 1_000;
+/** How often a key is asked for whose changes are told, in case that one was not. */
+const toldIntervalMs = 5 * 60_000;
 const errorBackoff = { baseMs: 100, maxMs: 10_000 };
 
 export interface PollerOptions {
@@ -17,83 +22,134 @@ export interface PollerOptions {
   readonly random: () => number;
   /** One query; rejects when it failed. Its signal aborts at the deadline and at `stop`. */
   readonly poll: (key: string, signal: AbortSignal) => Promise<void>;
+  /** Since when every change of a key that was added as `told` is followed by `urge`; `null`: it is not now. */
+  readonly toldSince?: () => number | null;
   /** Default 10000. */
   readonly deadlineMs?: number;
 }
 
+interface Attempt {
+  readonly abort: () => void;
+  readonly end: Promise<void>;
+}
+
+/** Key -> when it was asked for last; in the order of that. */
+type Turns = Map<string, number>;
+
 export class Poller {
   readonly #options: PollerOptions;
   readonly #backoff: Backoff;
-  /** Key -> when it was asked for last; in the order of that. 0: never. */
-  readonly #keys = new Map<string, number>();
+  readonly #told: Turns = new Map();
+  readonly #untold: Turns = new Map();
+  /** Asked for by nobody yet. */
+  readonly #fresh = new Set<string>();
   readonly #urgent = new Set<string>();
-  readonly #underWay = new Map<
-    string,
-    { readonly abort: () => void; readonly end: Promise<void> }
-  >();
-  #cancelTick: (() => void) | null = null;
+  /** What failed last time, and when it is asked for again. */
+  readonly #failed = new Map<string, { readonly backoff: Backoff; readonly againAt: number }>();
+  readonly #underWay = new Map<string, Attempt>();
+  readonly #urgentRate: Rate;
+  readonly #turnRate: Rate;
+  #cancelTimer: (() => void) | null = null;
   #pausedUntil = 0;
   #isStopped = false;
 
   constructor(options: PollerOptions) {
     this.#options = options;
     this.#backoff = new Backoff(errorBackoff, options.random);
+    const now = options.clock.now();
+    this.#urgentRate = new Rate(urgentPerSecond, 2 * urgentPerSecond, now);
+    this.#turnRate = new Rate(turnsPerSecond, 1, now);
   }
 
   get size(): number {
-    return this.#keys.size;
+    return this.#told.size + this.#untold.size;
   }
 
   has(key: string): boolean {
-    return this.#keys.has(key);
+    return this.#told.has(key) || this.#untold.has(key);
   }
 
-  /** Polls `key` from now on, beginning as soon as the rate allows. */
-  add(key: string): void {
-    if (this.#keys.has(key)) return;
-    this.#keys.set(key, 0);
-    this.urge(key);
+  /** Asks for `key` now, and from now on. `isTold`: whether `toldSince` is about it. */
+  add(key: string, isTold = false): void {
+    if (this.has(key)) return;
+    (isTold ? this.#told : this.#untold).set(key, 0);
+    this.#fresh.add(key);
+    this.#run();
   }
 
   remove(key: string): void {
-    this.#keys.delete(key);
+    this.#told.delete(key);
+    this.#untold.delete(key);
+    this.#fresh.delete(key);
     this.#urgent.delete(key);
+    this.#failed.delete(key);
     this.#underWay.get(key)?.abort();
   }
 
-  /** Asks for `key` before all that are not urgent. Does nothing when it is not polled. */
+  /** Asks for `key` before all that are only in turn. Does nothing when it is not polled. */
   urge(key: string): void {
-    if (!this.#keys.has(key)) return;
+    if (!this.has(key) || this.#fresh.has(key)) return;
     this.#urgent.add(key);
-    this.#schedule();
+    this.#run();
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#cancelTick?.();
+    this.#cancelTimer?.();
     const all = [...this.#underWay.values()];
     for (const { abort } of all) abort();
     await Promise.all(all.map(({ end }) => end));
   }
 
-  #schedule(): void {
-    if (this.#cancelTick !== null || this.#isStopped || this.#keys.size === 0) return;
-    this.#cancelTick = this.#options.clock.after(1000 / pollsPerSecond, () => {
-      this.#cancelTick = null;
-      this.#tick();
-      this.#schedule();
+  /** Begins what may begin, and comes back when more may. */
+  #run(): void {
+    if (this.#isStopped) return;
+    const now = this.#options.clock.now();
+    while (this.#underWay.size < maxAtOnce && now >= this.#pausedUntil) {
+      const key = this.#choose(now);
+      if (key === null) break;
+      this.#begin(key, now);
+    }
+    if (this.#cancelTimer !== null || this.size === 0) return;
+    this.#cancelTimer = this.#options.clock.after(1000 / turnsPerSecond, () => {
+      this.#cancelTimer = null;
+      this.#run();
     });
   }
 
-  #tick(): void {
-    const now = this.#options.clock.now();
-    if (now < this.#pausedUntil || this.#underWay.size >= maxAtOnce) return;
-    const key = this.#choose(now);
-    if (key === null) return;
+  #choose(now: number): string | null {
+    const free = (key: string) => !this.#underWay.has(key);
+    const fresh = this.#fresh.values().find(free);
+    if (fresh !== undefined) return fresh;
+    const failed = this.#failed
+      .entries()
+      .find(([key, { againAt }]) => againAt <= now && free(key))?.[0];
+    const urgent = failed ?? this.#urgent.values().find(free);
+    if (urgent !== undefined && this.#urgentRate.take(now)) return urgent;
+    const since = this.#options.toldSince?.() ?? null;
+    const due =
+      this.#oldest(this.#untold, (askedAt) => now - askedAt >= minIntervalMs) ??
+      this.#oldest(this.#told, (askedAt) => {
+        const isKnown = since !== null && askedAt >= since;
+        return now - askedAt >= (isKnown ? toldIntervalMs : minIntervalMs);
+      });
+    return due !== null && this.#turnRate.take(now) ? due : null;
+  }
+
+  #oldest(turns: Turns, isDue: (askedAt: number) => boolean): string | null {
+    const [oldest] = turns;
+    if (oldest === undefined) return null;
+    const [key, askedAt] = oldest;
+    return isDue(askedAt) && !this.#underWay.has(key) ? key : null;
+  }
+
+  #begin(key: string, now: number): void {
+    this.#fresh.delete(key);
     this.#urgent.delete(key);
     // Deleted and set again, so that the map stays in the order of asking.
-    this.#keys.delete(key);
-    this.#keys.set(key, now);
+    const turns = this.#told.has(key) ? this.#told : this.#untold;
+    turns.delete(key);
+    turns.set(key, now);
     const attempt = new AbortController();
     const abort = () => attempt.abort();
     const cancel = this.#options.clock.after(this.#options.deadlineMs ?? 10_000, () =>
@@ -102,25 +158,48 @@ export class Poller {
     const end = this.#ask(key, attempt.signal).finally(() => {
       cancel();
       this.#underWay.delete(key);
+      this.#run();
     });
     this.#underWay.set(key, { abort, end });
-  }
-
-  #choose(now: number): string | null {
-    for (const key of this.#urgent) if (!this.#underWay.has(key)) return key;
-    const [oldest] = this.#keys;
-    if (oldest === undefined) return null;
-    const [key, askedAt] = oldest;
-    return now - askedAt >= minIntervalMs && !this.#underWay.has(key) ? key : null;
   }
 
   async #ask(key: string, signal: AbortSignal): Promise<void> {
     try {
       await this.#options.poll(key, signal);
-      this.#backoff.reset();
+      this.#failed.delete(key);
+      this.#backoff.ease();
     } catch {
-      // Whoever polls has kept the error for its status; here it only slows all polling down.
-      if (this.#keys.has(key)) this.#pausedUntil = this.#options.clock.now() + this.#backoff.next();
+      // Whoever polls has kept the error for its status; here it only slows polling down.
+      if (!this.has(key)) return;
+      const now = this.#options.clock.now();
+      const backoff =
+        this.#failed.get(key)?.backoff ?? new Backoff(errorBackoff, this.#options.random);
+      this.#failed.set(key, { backoff, againAt: now + backoff.next() });
+      this.#pausedUntil = now + this.#backoff.next();
     }
+  }
+}
+
+/** How much may be done in a time: earned evenly, kept up to a bound. */
+class Rate {
+  readonly #perSecond: number;
+  readonly #most: number;
+  #credit: number;
+  #at: number;
+
+  constructor(perSecond: number, most: number, now: number) {
+    this.#perSecond = perSecond;
+    this.#most = most;
+    this.#credit = most;
+    this.#at = now;
+  }
+
+  take(now: number): boolean {
+    const earned = (Math.max(0, now - this.#at) / 1000) * this.#perSecond;
+    this.#credit = Math.min(this.#most, this.#credit + earned);
+    this.#at = now;
+    if (this.#credit < 1) return false;
+    this.#credit -= 1;
+    return true;
   }
 }

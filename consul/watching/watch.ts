@@ -23,10 +23,12 @@ export interface Answer<T> {
   readonly value: T;
   /** Consul left out what the token may not see. */
   readonly filtered: boolean;
+  /** Of its body. */
+  readonly bytes: number;
 }
 
 /** An answer that brings something new, or is the first after an error. */
-export interface WatchEvent<T> extends Answer<T> {
+export interface WatchEvent<T> extends Omit<Answer<T>, "bytes"> {
   /** The index is lower than the last one: Consul has gone back in time, or is another Consul. */
   readonly backwards: boolean;
   /** The query before this one failed. */
@@ -42,6 +44,11 @@ export interface WatchOptions<T> {
   readonly waitMs?: number;
   /** What a query may take beyond `wait + wait / 16`, and a query without an index twice. Default 10000. */
   readonly marginMs?: number;
+  /**
+   * After an answer with news the next query waits as if it had come at this rate, so that many changes of
+   * something large are read together. Default: no bound.
+   */
+  readonly bytesPerSecond?: number;
   /** Makes one query; rejects when there is no answer or it makes no sense. */
   readonly query: (query: WatchQuery) => Promise<Answer<T>>;
   /** Must not throw; when it does, the answer counts as failed and is asked for again. */
@@ -156,7 +163,7 @@ export class Watch<T> {
       this.#enter("ok");
       if (news && answer.index !== 0) {
         this.#idle.reset();
-        return this.#spendCredit();
+        return Math.max(this.#spendCredit(), this.#paceMs(answer.bytes));
       }
       const early = clock.now() - askedAt < this.#waitMs / 2;
       if (!early) this.#idle.reset();
@@ -210,6 +217,11 @@ export class Watch<T> {
     this.#credit = Math.min(burst, this.#credit + Math.max(0, earned)) - 1;
     this.#creditAt = now;
     return this.#credit >= 0 ? 0 : (-this.#credit / newsPerSecond) * 1000;
+  }
+
+  #paceMs(bytes: number): number {
+    const { bytesPerSecond = Number.POSITIVE_INFINITY } = this.#options;
+    return (bytes / bytesPerSecond) * 1000;
   }
 
   #pause(ms: number): Promise<void> {
