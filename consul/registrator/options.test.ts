@@ -16,7 +16,13 @@ describe("the registrator's options", () => {
     expect(parseRegistratorOptions(defaults)).to.deep.equal(parseRegistratorOptions());
     expect(parseRegistratorOptions()).to.deep.include({
       ...{ ip: null, internal: false, explicit: false, tags: [], useIpFromLabel: null },
-      ...{ resyncSeconds: 60, deregister: "always", cleanup: false, ttlSeconds: 0 },
+      ...{
+        resyncSeconds: 60,
+        stopGraceSeconds: 120,
+        deregister: "always",
+        cleanup: false,
+        ttlSeconds: 0,
+      },
       ...{ ttlRefreshSeconds: 0, retryAttempts: -1, retryIntervalMs: 2000 },
     });
   });

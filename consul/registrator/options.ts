@@ -24,6 +24,8 @@ export interface RegistratorOptions {
   readonly useIpFromLabel: string | null;
   /** How often Docker's containers are listed and compared; 0: only after an interruption. */
   readonly resyncSeconds: number;
+  /** A container that still runs this long after it was told to stop has not heeded it. */
+  readonly stopGraceSeconds: number;
   readonly deregister: "always" | "on-success";
   /** Also removes what another registrator left under this hostname, or this one under another hostname. */
   readonly cleanup: boolean;
@@ -67,6 +69,7 @@ export const registratorFlags: readonly RegistratorFlag[] = [
   flag("--tags <list>", "tags for every service, separated by commas"),
   flag("--useIpFromLabel <label>", "take the address from this label of the container"),
   flag("--resync <seconds>", "how often containers are listed and compared, 0 for never", "60"),
+  flag("--stop-grace <seconds>", "how long a container may run on that was told to stop", "120"),
   flag("--deregister <mode>", 'deregister exited services "always" or "on-success"', "always"),
   flag("--cleanup", "remove what another registrator or another hostname left here", false),
   flag("--ttl <seconds>", "TTL check for services without a check of their own, 0 for none", "0"),
@@ -121,6 +124,7 @@ const schema = z.object({
     .default(""),
   useIpFromLabel: z.string().min(1, "takes the name of a label").nullable().default(null),
   resync: whole(0, maxSeconds, "seconds").default(60),
+  stopGrace: whole(0, maxSeconds, "seconds").default(120),
   deregister: z.enum(["always", "on-success"], 'takes "always" or "on-success"').default("always"),
   cleanup: onOff.default(false),
   ttl: whole(0, maxSeconds, "seconds").default(0),
@@ -148,11 +152,12 @@ export function parseRegistratorOptions(
     throw optionError("ttl", "and --ttl-refresh are given together or not at all");
   if (options.ttl > 0 && options.ttl <= options.ttlRefresh)
     throw optionError("ttl", "must be greater than --ttl-refresh");
-  const { resync, ttl, ttlRefresh, retryInterval, tags, ...rest } = options;
+  const { resync, stopGrace, ttl, ttlRefresh, retryInterval, tags, ...rest } = options;
   return {
     ...rest,
     tags: splitTags(tags),
     resyncSeconds: resync,
+    stopGraceSeconds: stopGrace,
     ttlSeconds: ttl,
     ttlRefreshSeconds: ttlRefresh,
     retryIntervalMs: retryInterval,

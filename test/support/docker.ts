@@ -47,6 +47,8 @@ export interface RunOptions {
   /** A command instead of the web server. */
   readonly command?: readonly string[];
   readonly stopSignal?: string;
+  /** A shell command that Docker runs ten times a second as the container's HEALTHCHECK. */
+  readonly healthcheck?: string;
   readonly network?: string;
 }
 
@@ -58,6 +60,8 @@ export interface RunningContainer {
   /** As `docker stop`: the stop signal, then SIGKILL after `seconds` (default 10). */
   stop(seconds?: number): Promise<void>;
   kill(signal?: string): Promise<void>;
+  /** Runs a shell command in it and waits for its end. */
+  execute(command: string): Promise<void>;
   start(): Promise<void>;
   remove(): Promise<void>;
   inspect(): Promise<Dockerode.ContainerInspectInfo>;
@@ -72,6 +76,8 @@ export interface DockerEngine {
   readonly gateway: string;
   readonly api: Dockerode;
   run(options?: RunOptions): Promise<RunningContainer>;
+  /** Makes an image that exposes a port by itself, `demo/exposes:<port>`, and gives its name. */
+  exposing(port: number): Promise<string>;
   /** Ends dockerd and starts it again on the same directories; `whileDown` runs in between. */
   restart(whileDown?: () => Promise<void>): Promise<void>;
   /** Removes every container, ends dockerd and deletes all that it made. May be called twice. */
@@ -125,7 +131,7 @@ export async function startDocker(): Promise<DockerEngine> {
   const engine = new PrivateEngine(dockerd, directory, bridge);
   try {
     await engine.boot();
-    await importRoot(engine.api, join(directory, "root"));
+    await engine.prepare();
   } catch (error) {
     await engine.stop();
     throw error;
@@ -194,6 +200,17 @@ class PrivateEngine implements DockerEngine {
     }
   }
 
+  async prepare(): Promise<void> {
+    await makeRoot(join(this.#directory, "root"));
+    await importRoot(this.api, join(this.#directory, "root"), webImage);
+  }
+
+  async exposing(port: number): Promise<string> {
+    const image = `demo/exposes:${port}`;
+    await importRoot(this.api, join(this.#directory, "root"), image, [`EXPOSE ${port}`]);
+    return image;
+  }
+
   async #answers(): Promise<boolean> {
     try {
       await this.api.ping();
@@ -219,6 +236,7 @@ class PrivateEngine implements DockerEngine {
       ExposedPorts: exposed,
       ...(options.name === undefined ? {} : { name: options.name }),
       ...(options.stopSignal === undefined ? {} : { StopSignal: options.stopSignal }),
+      ...(options.healthcheck === undefined ? {} : { Healthcheck: probing(options.healthcheck) }),
       HostConfig: {
         ...(options.publish === false ? {} : { PortBindings: bindings }),
         ...(options.network === undefined ? {} : { NetworkMode: options.network }),
@@ -285,6 +303,12 @@ class PrivateContainer implements RunningContainer {
     await this.#container.kill({ signal });
   }
 
+  async execute(command: string): Promise<void> {
+    const run = await this.#container.exec({ Cmd: ["sh", "-c", command] });
+    await run.start({ Detach: true });
+    while ((await run.inspect()).Running) await sleep(10);
+  }
+
   async start(): Promise<void> {
     await this.#container.start();
   }
@@ -302,6 +326,11 @@ function withProtocol(port: number | string): string {
   return String(port).includes("/") ? String(port) : `${port}/tcp`;
 }
 
+function probing(command: string): Dockerode.HealthConfig {
+  // In nanoseconds; a machine that is busy may take seconds to start a process.
+  return { Test: ["CMD-SHELL", command], Interval: 1e8, Timeout: 3e10, Retries: 1 };
+}
+
 /** A shell that serves one page and ends `lingerSeconds` after SIGTERM, serving to the last. */
 function webServer(options: RunOptions, port: string): readonly string[] {
   const script = [
@@ -312,8 +341,8 @@ function webServer(options: RunOptions, port: string): readonly string[] {
   return ["sh", "-c", script, options.body ?? options.name ?? "a container"];
 }
 
-/** `docker import` of a directory with busybox and a link for each of its commands. */
-async function importRoot(api: Dockerode, root: string): Promise<void> {
+/** A directory with busybox and a link for each of its commands. */
+async function makeRoot(root: string): Promise<void> {
   const busybox = findProgram("busybox") ?? "busybox";
   for (const directory of ["bin", "www", "tmp", "etc"])
     await mkdir(join(root, directory), { recursive: true });
@@ -322,9 +351,18 @@ async function importRoot(api: Dockerode, root: string): Promise<void> {
   for (const command of stdout.split("\n"))
     if (command !== "" && command !== "busybox")
       await symlink("busybox", join(root, "bin", command));
+}
+
+/** `docker import` of it. */
+async function importRoot(
+  api: Dockerode,
+  root: string,
+  image: string,
+  changes: readonly string[] = [],
+): Promise<void> {
   const archive = spawn("tar", ["-C", root, "-c", "."], { stdio: ["ignore", "pipe", "inherit"] });
-  const [repo, tag] = webImage.split(":");
-  const answer = await api.importImage(archive.stdout, { repo, tag });
+  const [repo, tag] = image.split(":");
+  const answer = await api.importImage(archive.stdout, { repo, tag, changes: [...changes] });
   for await (const line of answer)
     if (String(line).includes('"error"')) throw new Error(`docker import: ${line}`);
 }

@@ -25,6 +25,7 @@ export interface ConsulView {
   ids(): Promise<readonly string[]>;
   checks(): Promise<Readonly<Record<string, RegisteredCheck>>>;
   passCheck(id: string): Promise<void>;
+  deregisterCheck(id: string): Promise<void>;
   /** By hand, as somebody who is not the registrator. */
   register(service: Readonly<Record<string, unknown>>): Promise<void>;
   deregister(id: string): Promise<void>;
@@ -78,6 +79,7 @@ export function viewOf(url: string): ConsulView {
     ids: async () => Object.keys(await services()),
     checks: () => get("/agent/checks"),
     passCheck: (id) => put(`/agent/check/pass/${encodeURIComponent(id)}`),
+    deregisterCheck: (id) => put(`/agent/check/deregister/${encodeURIComponent(id)}`),
     register: (service) => put("/agent/service/register", JSON.stringify(service)),
     deregister: (id) => put(`/agent/service/deregister/${encodeURIComponent(id)}`),
   };

@@ -6,8 +6,10 @@ import type Consul from "consul";
 import { z } from "zod";
 import { describeConsulError } from "../../api/errors.ts";
 import { hostnameForm } from "../options.ts";
-import { refusedCheck, type ServiceCheck } from "../services/check.ts";
-import { type DesiredService, refusedKey } from "../services/services.ts";
+import { refusedCheck } from "../services/check.ts";
+import { refusedKey } from "../services/meta.ts";
+import type { DesiredService } from "../services/services.ts";
+import { checkId, checkPayload, hasCheck, isMadeByAgent, type Report, reportOf } from "./checks.ts";
 import { type AgentEndpoints, agentEndpoints, agentSelf } from "./endpoints.ts";
 
 /** What the agent has under an ID. */
@@ -29,6 +31,8 @@ export interface AgentIdentity {
 
 export interface AgentState extends AgentIdentity {
   readonly services: ReadonlyMap<string, ActualService>;
+  /** The status of every check, by its ID. */
+  readonly checks: ReadonlyMap<string, string>;
 }
 
 /** Each method rejects when the agent does not answer within `deadlineMs` or answers with an error. */
@@ -45,12 +49,11 @@ export interface Agent {
   register(service: DesiredService, agentAddress: string): Promise<void>;
   /** Also resolves when there is no such service. */
   deregister(id: string): Promise<void>;
-  /** Marks the service's TTL check as passing. */
-  refresh(id: string): Promise<void>;
+  /** Gives the service's TTL check its status, until its time is up. */
+  report(id: string, report: Report): Promise<void>;
 }
 
 const deadlineMs = 5_000;
-const refusedTtl = "24h";
 /** The client's own types do not know its `timeout`, though every call takes it. */
 const deadline: { readonly token?: string; readonly timeout: number } = { timeout: deadlineMs };
 
@@ -65,7 +68,10 @@ const listed = z.record(
     Meta: z.record(z.string(), z.string()).nullish(),
   }),
 );
-const listedChecks = z.record(z.string(), z.object({ ServiceID: z.string().default("") }));
+const listedChecks = z.record(
+  z.string(),
+  z.object({ ServiceID: z.string().default(""), Status: z.string().default("") }),
+);
 
 /** An agent on a client of the library's, with whose host, token and TLS it works. */
 export function agentOf(consul: Consul): Agent {
@@ -78,15 +84,19 @@ export function agentOf(consul: Consul): Agent {
       throw new Error(`the agent's node name ${shown} cannot begin an ID; give --hostname`);
     },
     async state() {
-      const [ownAnswer, listAnswer]: readonly unknown[] = await Promise.all([
+      const [ownAnswer, listAnswer, checkAnswer]: readonly unknown[] = await Promise.all([
         consul.agent.self({ ...deadline }),
         consul.agent.service.list({ ...deadline }),
+        consul.agent.check.list({ ...deadline }),
       ]);
       const self = agentSelf.parse(ownAnswer);
       return {
         address: self.Member?.Addr ?? "",
         endpoints: await agentEndpoints(consul, self),
         services: servicesIn(listAnswer),
+        checks: new Map(
+          Object.entries(listedChecks.parse(checkAnswer)).map(([id, { Status }]) => [id, Status]),
+        ),
       };
     },
     async find(id) {
@@ -102,10 +112,9 @@ export function agentOf(consul: Consul): Agent {
     },
     async register(service, agentAddress) {
       await consul.agent.service.register(registrationOf(service, agentAddress));
-      if (service.check?.kind !== "refused") return;
-      // A check that was there before keeps its status, which may be passing.
-      const { reason: note } = service.check;
-      await consul.agent.check.fail({ id: checkId(service.id), note, ...deadline });
+      // A check that was there before keeps its status, which may be another.
+      const report = reportOf(service.check);
+      if (report !== null) await this.report(service.id, report);
     },
     async deregister(id) {
       try {
@@ -115,8 +124,11 @@ export function agentOf(consul: Consul): Agent {
         if (!/unknown service/i.test(describeConsulError(error))) throw error;
       }
     },
-    async refresh(id) {
-      await consul.agent.check.pass({ id: checkId(id), ...deadline });
+    async report(id, { status, note }) {
+      const check = { id: checkId(id), note, ...deadline };
+      if (status === "passing") await consul.agent.check.pass(check);
+      else if (status === "warning") await consul.agent.check.warn(check);
+      else await consul.agent.check.fail(check);
     },
   };
 }
@@ -135,7 +147,7 @@ export function asRegistered(
   { address, endpoints }: AgentIdentity,
 ): DesiredService {
   const { check, port, meta } = service;
-  if (check === null || check.kind === "ttl" || check.kind === "refused") return service;
+  if (check === null || !isMadeByAgent(check)) return service;
   const target = service.address ?? (address === "" ? "127.0.0.1" : address);
   if (!endpoints.has(target, port)) return service;
   const reason = `the check would be at the Consul agent's own address ${target}:${port}`;
@@ -143,19 +155,16 @@ export function asRegistered(
 }
 
 /** The agent already has this service as it should be. Checks are told apart by their metadata. */
-export function isAsDesired(
-  actual: ActualService,
-  desired: DesiredService,
-  agentAddress: string,
-): boolean {
+export function isAsDesired(actual: ActualService, desired: DesiredService, state: AgentState) {
   return (
     actual.name === desired.name &&
     actual.port === desired.port &&
-    actual.address === (desired.address ?? agentAddress) &&
+    actual.address === (desired.address ?? state.address) &&
     actual.tags.length === desired.tags.length &&
     actual.tags.every((tag) => desired.tags.includes(tag)) &&
     Object.keys(actual.meta).length === Object.keys(desired.meta).length &&
-    Object.entries(desired.meta).every(([key, value]) => actual.meta[key] === value)
+    Object.entries(desired.meta).every(([key, value]) => actual.meta[key] === value) &&
+    hasCheck(desired, state.checks)
   );
 }
 
@@ -165,52 +174,7 @@ function registrationOf(service: DesiredService, agentAddress: string) {
   const target = { host: address === "" ? "127.0.0.1" : address, port };
   return {
     ...{ id, name, address, port, tags: [...tags], meta: { ...meta } },
-    ...(check === null ? {} : { check: checkOf(check, service, target) }),
+    ...(check === null ? {} : { check: checkPayload(check, service, target) }),
     ...deadline,
-  };
-}
-
-function checkId(serviceId: string): string {
-  return `service:${serviceId}`;
-}
-
-/** Consul API, "Register Check", in the client library's spelling. */
-function checkOf(
-  check: ServiceCheck,
-  service: DesiredService,
-  target: { readonly host: string; readonly port: number },
-) {
-  const host = target.host.includes(":") ? `[${target.host}]` : target.host;
-  const endpoint = `${host}:${target.port}`;
-  if (check.kind === "refused") {
-    return {
-      name: `Service '${service.name}' check`,
-      checkid: checkId(service.id),
-      timeout: "",
-      // Nobody reports, so that it never passes.
-      ttl: refusedTtl,
-      status: "critical",
-      notes: check.reason,
-    };
-  }
-  return {
-    name: `Service '${service.name}' check`,
-    checkid: checkId(service.id),
-    ...(check.status === null ? {} : { status: check.status }),
-    ...(check.deregisterAfter === null
-      ? {}
-      : { deregistercriticalserviceafter: check.deregisterAfter }),
-    timeout: check.kind === "ttl" ? "" : check.timeout,
-    ...(check.kind === "ttl" ? { ttl: check.ttl } : { interval: check.interval }),
-    ...(check.kind === "tcp" ? { tcp: endpoint } : {}),
-    ...(check.kind === "http"
-      ? {
-          http: `${check.scheme}://${endpoint}${check.path}`,
-          ...(check.method === null ? {} : { method: check.method }),
-        }
-      : {}),
-    ...(check.kind === "grpc"
-      ? { grpc: endpoint, grpcusetls: check.tls, tlsskipverify: check.skipVerify }
-      : {}),
   };
 }

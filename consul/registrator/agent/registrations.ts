@@ -9,13 +9,8 @@ import { describeConsulError } from "../../api/errors.ts";
 import { Backoff } from "../../watching/backoff.ts";
 import type { NamedOptions } from "../options.ts";
 import { Pause } from "../pause.ts";
-import {
-  containerKey,
-  type DesiredService,
-  engineKey,
-  markKey,
-  ttlKey,
-} from "../services/services.ts";
+import { containerKey } from "../services/meta.ts";
+import type { DesiredService } from "../services/services.ts";
 import {
   type ActualService,
   type Agent,
@@ -24,6 +19,10 @@ import {
   asRegistered,
   isAsDesired,
 } from "./agent.ts";
+import { differInHealth, reportOf } from "./checks.ts";
+import { Complaints } from "./complaints.ts";
+import { isOurs, ownerOf } from "./ownership.ts";
+import { refreshForEver } from "./refresher.ts";
 import { Slots } from "./slots.ts";
 
 export interface RegistrationsOptions {
@@ -37,6 +36,8 @@ export interface RegistrationsOptions {
 
 const retry = { baseMs: 200, maxMs: 3_000 };
 const maxRequests = 16;
+/** Without --ttl-refresh, for the checks that pass Docker's HEALTHCHECK on. */
+const healthRefreshSeconds = 60;
 
 export class Registrations {
   readonly #settings: RegistrationsOptions;
@@ -53,8 +54,7 @@ export class Registrations {
   readonly #busy = new Set<string>();
   /** IDs that were written since the last list was asked for, which it may or may not show. */
   readonly #written = new Set<string>();
-  /** By container: what the log has been told of it. */
-  readonly #told = new Map<string, Set<string>>();
+  readonly #complaints: Complaints;
   readonly #working = new Set<Promise<void>>();
   readonly #slots = new Slots(maxRequests);
   readonly #retries = new Pause();
@@ -70,6 +70,7 @@ export class Registrations {
 
   constructor(settings: RegistrationsOptions) {
     this.#settings = settings;
+    this.#complaints = new Complaints(settings.log);
   }
 
   /** The services of a container from now on; none when it is gone. */
@@ -81,7 +82,7 @@ export class Registrations {
     );
     if (next.length === 0) {
       this.#byContainer.delete(containerId);
-      this.#told.delete(containerId);
+      this.#complaints.forget(containerId);
     } else this.#byContainer.set(containerId, next);
     const previous = this.#desired;
     this.#desired = this.#claims();
@@ -120,7 +121,13 @@ export class Registrations {
   /** Starts to compare and to refresh, until `close`. */
   run(): void {
     this.#track(this.#compareForEver());
-    this.#track(this.#refreshForEver());
+    const { agent, log, options } = this.#settings;
+    const refresher = {
+      ...{ agent, log, slots: this.#slots, pause: this.#rounds },
+      settled: () => this.#settled(),
+      everyMs: (options.ttlRefreshSeconds || healthRefreshSeconds) * 1000,
+    };
+    this.#track(refreshForEver(refresher, () => this.#closed));
   }
 
   /** Asks the agent what it has and sets right what differs. Rejects when it does not answer. */
@@ -130,13 +137,15 @@ export class Registrations {
     this.#identity = state;
     const actual = [...state.services.values()].filter(({ id }) => !this.#isUnsettled(id));
     this.#foreign = new Map(
-      actual.filter((service) => !this.#isOurs(service)).map(({ id, meta }) => [id, ownerOf(meta)]),
+      actual
+        .filter((service) => !isOurs(service, this.#settings.options))
+        .map(({ id, meta }) => [id, ownerOf(meta)]),
     );
     for (const [id, desired] of this.#desired) {
       if (this.#isUnsettled(id)) continue;
       const found = state.services.get(id);
       const wanted = asRegistered(desired, state);
-      if (found && isAsDesired(found, wanted, state.address)) this.#known.set(id, desired);
+      if (found && isAsDesired(found, wanted, state)) this.#known.set(id, desired);
       else this.#known.delete(id);
       this.#touch(id);
     }
@@ -160,46 +169,24 @@ export class Registrations {
     for (const service of [...this.#byContainer.values()].flat()) {
       const first = claims.get(service.id);
       if (first === undefined) claims.set(service.id, service);
-      else this.#refuse(service, `belongs to container "${first.containerName}"`);
+      else this.#complaints.refuse(service, `belongs to container "${first.containerName}"`);
     }
     return claims;
   }
 
-  #refuse(service: DesiredService, why: string): void {
-    const label = service.idLabel === undefined ? "" : ` (label ${service.idLabel})`;
-    this.#tell(service, "error", `${why}; not registered${label}`);
-  }
-
-  /** Once for as long as the container is there. */
-  #tell(service: DesiredService, level: "error" | "warn", what: string): void {
-    const { id, containerId, containerName } = service;
-    const told = this.#told.get(containerId) ?? new Set();
-    if (told.has(`${id} ${what}`)) return;
-    this.#told.set(containerId, told.add(`${id} ${what}`));
-    const line = `container "${containerName}": service ID "${id}" ${what}`;
-    this.#settings.log[level]({ id, container: containerName }, line);
+  *#settled(): Iterable<DesiredService> {
+    for (const [id, desired] of this.#desired) if (this.#known.get(id) === desired) yield desired;
   }
 
   #isUnsettled(id: string): boolean {
     return this.#busy.has(id) || this.#written.has(id);
   }
 
-  /**
-   * Ours is what has our mark; with `cleanup` also what has another hostname's mark and is from this Docker
-   * Engine, and what has no mark and an ID as we make them.
-   */
-  #isOurs({ id, meta }: ActualService): boolean {
-    const { hostname, engine, cleanup } = this.#settings.options;
-    const owner = meta[markKey];
-    if (owner !== undefined)
-      return owner === hostname || (cleanup && engine !== "" && meta[engineKey] === engine);
-    const [host, container, port] = id.split(":");
-    return cleanup && host === hostname && !!container && /^\d+$/.test(port ?? "");
-  }
-
   /** Registered for a container that is gone. */
   #isStray(service: ActualService): boolean {
-    return this.#isOurs(service) && !this.#kept.has(service.meta[containerKey] ?? "");
+    return (
+      isOurs(service, this.#settings.options) && !this.#kept.has(service.meta[containerKey] ?? "")
+    );
   }
 
   #touch(id: string): void {
@@ -222,7 +209,7 @@ export class Registrations {
       const desired = this.#desired.get(id);
       const owner = this.#foreign.get(id);
       if (desired !== undefined && owner !== undefined) {
-        this.#refuse(desired, `belongs to ${owner}`);
+        this.#complaints.refuse(desired, `belongs to ${owner}`);
         break;
       }
       if (desired !== undefined && this.#refused.has(desired)) break;
@@ -235,7 +222,6 @@ export class Registrations {
           continue;
         }
         if (desired === undefined) log.info(fields, `deregistered ${id}`);
-        else log.info(fields, `registered ${id} as "${desired.name}"`);
         backoff.reset();
         lastMessage = "";
       } catch (error) {
@@ -243,7 +229,7 @@ export class Registrations {
         if (desired !== undefined && isRefusal(error)) {
           this.#refused.add(desired);
           this.#known.delete(id);
-          this.#refuse(desired, `is refused by Consul: ${message}`);
+          this.#complaints.refuse(desired, `is refused by Consul: ${message}`);
           break;
         }
         const what = desired === undefined ? "deregistering" : "registering";
@@ -259,7 +245,8 @@ export class Registrations {
   /** Who has the ID, or the ID of the check that goes with it; `null`: nobody, or we. */
   async #ownerNow(id: string, desired: DesiredService | undefined): Promise<string | null> {
     const { service, checkOwner } = await this.#settings.agent.find(id);
-    if (service !== null) return this.#isOurs(service) ? null : ownerOf(service.meta);
+    if (service !== null)
+      return isOurs(service, this.#settings.options) ? null : ownerOf(service.meta);
     const isTaken = desired !== undefined && checkOwner !== null && checkOwner !== id;
     return isTaken ? `a check of the service ID "${checkOwner}"` : null;
   }
@@ -277,18 +264,35 @@ export class Registrations {
       await agent.deregister(id);
       this.#known.delete(id);
     } else {
+      const before = this.#known.get(id);
       // A request that is cut off may have arrived: until an answer says so, nothing is known.
       this.#known.set(id, "stray");
-      const identity = this.#identity;
-      if (identity === null) throw new Error("nothing is registered before the first comparison");
-      const wanted = asRegistered(desired, identity);
-      if (wanted !== desired && wanted.check?.kind === "refused")
-        this.#tell(desired, "warn", `stays critical: ${wanted.check.reason}`);
-      await agent.register(wanted, identity.address);
+      await this.#put(desired, before);
       this.#known.set(id, desired);
     }
     this.#written.add(id);
     return null;
+  }
+
+  async #put(desired: DesiredService, before: DesiredService | "stray" | undefined): Promise<void> {
+    const { agent, log } = this.#settings;
+    const { id, name: service, containerName: container } = desired;
+    const report = reportOf(desired.check);
+    if (report !== null && before !== "stray" && differInHealth(before, desired)) {
+      await agent.report(id, report);
+      log.info(
+        { id, service, container },
+        `the check of ${id} is ${report.status}: ${report.note}`,
+      );
+      return;
+    }
+    const identity = this.#identity;
+    if (identity === null) throw new Error("nothing is registered before the first comparison");
+    const wanted = asRegistered(desired, identity);
+    if (wanted !== desired && wanted.check?.kind === "refused")
+      this.#complaints.tell(desired, "warn", `stays critical: ${wanted.check.reason}`);
+    await agent.register(wanted, identity.address);
+    log.info({ id, service, container }, `registered ${id} as "${service}"`);
   }
 
   async #compareForEver(): Promise<void> {
@@ -308,25 +312,6 @@ export class Registrations {
     }
   }
 
-  async #refreshForEver(): Promise<void> {
-    const { agent, log, options } = this.#settings;
-    while (options.ttlRefreshSeconds > 0 && !this.#closed) {
-      for (const [id, { meta }] of this.#desired) {
-        // A TTL that a label asks for is the container's own to refresh.
-        if (meta[ttlKey] === undefined || this.#known.get(id) !== this.#desired.get(id)) continue;
-        try {
-          await this.#slots.use(false, () => agent.refresh(id));
-        } catch (error) {
-          log.warn(
-            { id, error: describeConsulError(error) },
-            `refreshing ${id}: ${describeConsulError(error)}`,
-          );
-        }
-      }
-      await this.#rounds.wait(options.ttlRefreshSeconds * 1000);
-    }
-  }
-
   async #state(): Promise<AgentState> {
     const { agent, log } = this.#settings;
     try {
@@ -343,13 +328,6 @@ export class Registrations {
       throw error;
     }
   }
-}
-
-/** For messages: who has registered a service that is not ours. */
-function ownerOf(meta: Readonly<Record<string, string>>): string {
-  return meta[markKey] === undefined
-    ? "somebody else: it has no mark of this registrator"
-    : "the registrator of another hostname";
 }
 
 /** Consul has understood what was asked and does not take it. */

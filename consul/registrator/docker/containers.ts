@@ -24,15 +24,17 @@ export interface ContainersOptions {
   readonly onServices: (containerId: string, services: readonly DesiredService[]) => void;
 }
 
-/** A container that goes on running this long after it was told to stop has not heeded it. */
-const heedMs = 10 * 60_000;
 const parallelInspects = 8;
+/** Of containers that share a network: of one that shares with one that shares, and so on. */
+const longestChain = 8;
 
 /** What is remembered of a container while Docker has it. */
 interface Remembered {
-  /** When it was told to stop, in milliseconds since 1970; `null`: it was not, or has started since. */
-  stoppingAt: number | null;
+  /** The signals that it was sent since it started, and when, in milliseconds since 1970. */
+  readonly signals: Map<string, number>;
   stopSignal: string;
+  /** The container whose network it shares. */
+  sharesWith: string | null;
   /** The number of the last event or look; a look that is overtaken has no effect. */
   turn: number;
   /** Lines that the log has been given. */
@@ -49,13 +51,16 @@ export class Containers {
   }
 
   /**
-   * What happened before anybody listened: only whether a container was told to stop and has not
-   * started since. Everything else is seen by `list`.
+   * What happened before anybody listened, up to `engineNow` on the engine's clock: only whether a container
+   * was told to stop and has not started since. Everything else is seen by `list`.
    */
-  recall(events: readonly DockerEvent[]): void {
-    for (const { action, containerId, attributes } of events) {
-      if (action === "start" || action === "die") this.#remember(containerId).stoppingAt = null;
-      else if (action === "kill") this.#noteKill(containerId, attributes.signal ?? "");
+  recall(events: readonly DockerEvent[], engineNow: number): void {
+    const now = this.#settings.now();
+    for (const { action, containerId, attributes, time } of events) {
+      const { signals } = this.#remember(containerId);
+      if (action === "start" || action === "die") signals.clear();
+      else if (action === "kill")
+        signals.set(attributes.signal ?? "", now - Math.max(0, engineNow - time) * 1000);
       else if (action === "destroy") this.#remembered.delete(containerId);
     }
   }
@@ -66,26 +71,30 @@ export class Containers {
     const { log, onServices } = this.#settings;
     switch (action) {
       case "kill":
-        if (!this.#noteKill(containerId, attributes.signal ?? "")) return;
+        if (!this.#noteSignal(containerId, attributes.signal ?? "")) return;
         log.debug({ container: containerName }, `container "${containerName}" is told to stop`);
         return this.#withdraw(containerId);
       case "pause":
       case "stop":
         return this.#withdraw(containerId);
       case "die":
-        return this.#died(event);
+        this.#died(event);
+        return this.#lookAtSharers(containerId);
       case "destroy":
         this.#remembered.delete(containerId);
         return onServices(containerId, []);
       case "start":
-        this.#remember(containerId).stoppingAt = null;
+        this.#remember(containerId).signals.clear();
         await this.#look(containerId);
-        return;
+        return this.#lookAtSharers(containerId);
+      case "network connect":
+      case "network disconnect":
+        await this.#look(containerId);
+        return this.#lookAtSharers(containerId);
       case "unpause":
       case "oom":
       case "rename":
-      case "network connect":
-      case "network disconnect":
+      case "health_status":
         await this.#look(containerId);
     }
   }
@@ -117,16 +126,19 @@ export class Containers {
   #remember(id: string): Remembered {
     const known = this.#remembered.get(id);
     if (known !== undefined) return known;
-    const fresh = { stoppingAt: null, stopSignal: "", turn: 0, told: new Set<string>() };
+    const fresh = {
+      ...{ signals: new Map<string, number>(), stopSignal: "", sharesWith: null },
+      ...{ turn: 0, told: new Set<string>() },
+    };
     this.#remembered.set(id, fresh);
     return fresh;
   }
 
-  #noteKill(id: string, signal: string): boolean {
-    const remembered = this.#remember(id);
-    if (!tellsToStop(signal, remembered.stopSignal)) return false;
-    remembered.stoppingAt = this.#settings.now();
-    return true;
+  /** Gives whether the signal tells the container to stop, as far as its own stop signal is known. */
+  #noteSignal(id: string, signal: string): boolean {
+    const { signals, stopSignal } = this.#remember(id);
+    signals.set(signal, this.#settings.now());
+    return tellsToStop(signal, stopSignal);
   }
 
   #withdraw(id: string): void {
@@ -136,8 +148,8 @@ export class Containers {
 
   #died({ containerId, containerName, attributes }: DockerEvent): void {
     const remembered = this.#remember(containerId);
-    const told = remembered.stoppingAt !== null;
-    remembered.stoppingAt = null;
+    const told = toldToStopAt(remembered) !== null;
+    remembered.signals.clear();
     const code = Number(attributes.exitCode ?? 0);
     if (!told && this.#stays(code)) {
       remembered.turn = ++this.#turn;
@@ -175,15 +187,16 @@ export class Containers {
     }
     remembered.stopSignal = container.stopSignal;
     if (!container.running) {
-      const stays = remembered.stoppingAt === null && this.#stays(container.exitCode);
+      const stays = toldToStopAt(remembered) === null && this.#stays(container.exitCode);
       if (!stays) onServices(id, []);
       return stays;
     }
-    if (container.paused || this.#isStopping(remembered, container.name)) {
+    if (container.paused || this.#isStopping(remembered, container)) {
       onServices(id, []);
       return false;
     }
     const host = await this.#networkHost(container);
+    remembered.sharesWith = host?.id ?? null;
     if (this.#remembered.get(id)?.turn !== turn) return false;
     const { services, problems } = servicesOf(container, this.#settings.options, host);
     for (const problem of problems) {
@@ -195,17 +208,39 @@ export class Containers {
     return false;
   }
 
-  #isStopping(remembered: Remembered, name: string): boolean {
-    const { log, now } = this.#settings;
-    if (remembered.stoppingAt === null) return false;
-    if (now() - remembered.stoppingAt < heedMs) return true;
-    remembered.stoppingAt = null;
+  #isStopping(remembered: Remembered, { name, stopTimeoutSeconds }: Container): boolean {
+    const { log, now, options } = this.#settings;
+    const toldAt = toldToStopAt(remembered);
+    if (toldAt === null) return false;
+    const graceSeconds = Math.max(options.stopGraceSeconds, stopTimeoutSeconds ?? 0);
+    if (now() - toldAt < graceSeconds * 1000) return true;
+    remembered.signals.clear();
     log.warn({ container: name }, `container "${name}" was told to stop and runs on; it is back`);
     return false;
   }
 
-  async #networkHost({ networkMode }: Container): Promise<Container | null> {
-    const [, id] = /^container:(.+)$/.exec(networkMode) ?? [];
-    return id === undefined ? null : this.#settings.docker.inspect(id);
+  /** The container whose network this one has in the end. */
+  async #networkHost(container: Container): Promise<Container | null> {
+    let host: Container | null = null;
+    let { networkMode } = container;
+    for (let hops = 0; hops < longestChain; hops++) {
+      const [, id] = /^container:(.+)$/.exec(networkMode) ?? [];
+      if (id === undefined) return host;
+      host = await this.#settings.docker.inspect(id);
+      if (host === null) return null;
+      networkMode = host.networkMode;
+    }
+    return null;
   }
+
+  async #lookAtSharers(hostId: string): Promise<void> {
+    for (const [id, { sharesWith }] of [...this.#remembered])
+      if (sharesWith === hostId) await this.#look(id);
+  }
+}
+
+/** `null`: it was not, or has started since. */
+function toldToStopAt({ signals, stopSignal }: Remembered): number | null {
+  const times = [...signals].filter(([signal]) => tellsToStop(signal, stopSignal));
+  return times.length === 0 ? null : Math.max(...times.map(([, at]) => at));
 }

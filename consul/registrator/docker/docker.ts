@@ -9,8 +9,10 @@ import { type Container, readContainer } from "./inspect.ts";
 
 /** One event of the engine (Docker Engine API, "Monitor events") that is about a container. */
 export interface DockerEvent {
-  /** `start`, `kill`, `die`, ... or `network connect`, `network disconnect`. */
+  /** `start`, `kill`, `die`, `health_status`, ... or `network connect`, `network disconnect`. */
   readonly action: string;
+  /** On the engine's clock, in seconds since 1970. */
+  readonly time: number;
   readonly containerId: string;
   readonly containerName: string;
   readonly attributes: Readonly<Record<string, string>>;
@@ -25,13 +27,14 @@ export type DockerConnection = Dockerode | Dockerode.DockerOptions;
 
 const requestTimeoutMs = 10_000;
 /** How far back the engine is asked for events; it keeps the last 256 itself. */
-const historySeconds = 600;
+const historySeconds = 24 * 3600;
 
 const filters = JSON.stringify({ type: ["container", "network"] });
 
 const eventSchema = z.object({
   Type: z.string(),
   Action: z.string(),
+  time: z.number(),
   Actor: z.object({
     ID: z.string(),
     Attributes: z.record(z.string(), z.string()).nullish(),
@@ -84,7 +87,7 @@ export class Docker {
     }
   }
 
-  /** The events of the last ten minutes up to `now`, oldest first. */
+  /** The events of the last day up to `now`, oldest first, as far as the engine has kept them. */
   async history(now: number): Promise<readonly DockerEvent[]> {
     const events: DockerEvent[] = [];
     await this.#ask(async (abortSignal) => {
@@ -159,18 +162,26 @@ async function* eventsOf(stream: NodeJS.ReadableStream): AsyncGenerator<DockerEv
 function readEvent(line: string): DockerEvent | null {
   const result = eventSchema.safeParse(parsed(line));
   if (!result.success) return null;
-  const { Type, Action, Actor } = result.data;
+  const { Type, Action, Actor, time } = result.data;
   const attributes = Actor.Attributes ?? {};
   if (Type === "container")
     return {
-      action: Action,
+      // `health_status: healthy`, `exec_start: <command>`
+      action: Action.split(":", 1)[0] ?? "",
+      time,
       containerId: Actor.ID,
       containerName: attributes.name ?? "",
       attributes,
     };
   const { container } = attributes;
   if (Type !== "network" || container === undefined) return null;
-  return { action: `network ${Action}`, containerId: container, containerName: "", attributes };
+  return {
+    action: `network ${Action}`,
+    time,
+    containerId: container,
+    containerName: "",
+    attributes,
+  };
 }
 
 function parsed(line: string): unknown {

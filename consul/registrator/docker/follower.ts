@@ -92,7 +92,7 @@ export class Follower {
   async #connect(): Promise<Session> {
     const { docker, containers } = this.#settings;
     const since = await docker.now();
-    containers.recall(await docker.history(since));
+    containers.recall(await docker.history(since), since);
     const stop = new AbortController();
     let reason = "the engine closed the connection";
     const abort = (why: string) => {

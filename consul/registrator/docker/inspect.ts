@@ -3,6 +3,7 @@
  * registrator reads. Checks its form and gives it no meaning.
  */
 import { z } from "zod";
+import { oneLine } from "../../api/errors.ts";
 
 export interface PublishedPort {
   /** The port inside the container. */
@@ -10,6 +11,13 @@ export interface PublishedPort {
   readonly protocol: string;
   /** The first binding on the host, IPv4 before `::`, or `null`: only exposed. */
   readonly host: { readonly ip: string; readonly port: number } | null;
+}
+
+/** What Docker's own HEALTHCHECK says. */
+export interface Health {
+  readonly status: "starting" | "healthy" | "unhealthy";
+  /** What the last probe printed, shortened to one line. */
+  readonly output: string;
 }
 
 export interface Container {
@@ -20,6 +28,10 @@ export interface Container {
   readonly running: boolean;
   readonly paused: boolean;
   readonly exitCode: number;
+  /** `null`: it has no HEALTHCHECK. */
+  readonly health: Health | null;
+  /** How long `docker stop` waits for it, when it says so itself. */
+  readonly stopTimeoutSeconds: number | null;
   readonly env: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   /** As Docker has it: `SIGQUIT`, `3`, or empty for SIGTERM. */
@@ -44,6 +56,12 @@ const schema = z.object({
     Running: z.boolean(),
     Paused: z.boolean().default(false),
     ExitCode: z.number().default(0),
+    Health: z
+      .object({
+        Status: z.string(),
+        Log: z.array(z.object({ Output: z.string().default("") })).nullish(),
+      })
+      .nullish(),
   }),
   Config: z.object({
     Image: z.string().default(""),
@@ -51,6 +69,7 @@ const schema = z.object({
     Labels: z.record(z.string(), z.string()).nullish(),
     ExposedPorts: z.record(z.string(), z.unknown()).nullish(),
     StopSignal: z.string().default(""),
+    StopTimeout: z.number().nullish(),
   }),
   HostConfig: z.object({ NetworkMode: z.string().default("default") }),
   NetworkSettings: z.object({
@@ -82,6 +101,8 @@ export function readContainer(answer: unknown): Container {
     running: State.Running,
     paused: State.Paused,
     exitCode: State.ExitCode,
+    health: readHealth(State.Health ?? null),
+    stopTimeoutSeconds: Config.StopTimeout ?? null,
     env: Config.Env ?? [],
     labels: Config.Labels ?? {},
     stopSignal: Config.StopSignal,
@@ -89,6 +110,15 @@ export function readContainer(answer: unknown): Container {
     ports: readPorts(Config.ExposedPorts ?? {}, NetworkSettings.Ports ?? {}),
     addresses,
   };
+}
+
+const longestOutput = 200;
+
+function readHealth(health: z.infer<typeof schema>["State"]["Health"] | null): Health | null {
+  const status = health?.Status;
+  if (status !== "starting" && status !== "healthy" && status !== "unhealthy") return null;
+  const output = oneLine(health?.Log?.at(-1)?.Output ?? "").slice(0, longestOutput);
+  return { status, output };
 }
 
 function readPorts(

@@ -1,5 +1,13 @@
 import { expect } from "chai";
-import { checkOf, type Problem, readCheck } from "./check.ts";
+import {
+  asLine,
+  checkOf,
+  type FallbackCheck,
+  LabelUse,
+  type Problem,
+  readCheck,
+  type ServiceCheck,
+} from "./check.ts";
 import { attributesOf, readMetadata, splitTags } from "./metadata.ts";
 
 function check(labels: Readonly<Record<string, string>>) {
@@ -69,10 +77,12 @@ describe("the health check of labels", () => {
 });
 
 describe("labels of checks without effect", () => {
-  const told = (labels: Readonly<Record<string, string>>) => {
+  const told = (labels: Readonly<Record<string, string>>, ports: readonly string[] = ["80"]) => {
     const problems: Problem[] = [];
-    checkOf(attributesOf(readMetadata([], labels), "80"), problems);
-    return problems.map(({ label, sentence }) => `${label}: ${sentence}`);
+    const use = new LabelUse();
+    for (const port of ports)
+      checkOf(attributesOf(readMetadata([], labels), port), null, problems, use);
+    return [...problems, ...use.problems()].map(asLine);
   };
 
   it("are told: further checks, and the manner of a check that nobody asks for", () => {
@@ -81,7 +91,7 @@ describe("labels of checks without effect", () => {
       [],
     );
     expect(told({ ...http, SERVICE_80_CHECK_TCP: "true" })).to.deep.equal([
-      "SERVICE_80_CHECK_TCP: has no effect: a service has one check, here http",
+      "SERVICE_80_CHECK_TCP: has no effect: a service has one check, here HTTP",
     ]);
     expect(told({ SERVICE_CHECK_INTERVAL: "5s" })).to.deep.equal([
       "SERVICE_CHECK_INTERVAL: has no effect: no label asks for a check",
@@ -89,6 +99,56 @@ describe("labels of checks without effect", () => {
     const [first, ...others] = told({ SERVICE_CHECK_HTTP: "bad", SERVICE_CHECK_TCP: "true" });
     expect(first).to.contain("no such check");
     expect(others).to.deep.equal([]);
+  });
+
+  it("are told: the manner of another kind of check, unless another port of the container has it", () => {
+    const labels = { SERVICE_80_CHECK_TTL: "30s", SERVICE_CHECK_INTERVAL: "5s" };
+    expect(told(labels)).to.deep.equal(["SERVICE_CHECK_INTERVAL: has no effect: the check is TTL"]);
+    expect(told({ ...labels, SERVICE_443_CHECK_TCP: "true" }, ["80", "443"])).to.deep.equal([]);
+  });
+});
+
+describe("what a service is that no label asks a check for", () => {
+  const made = (
+    labels: Readonly<Record<string, string>>,
+    fallback: FallbackCheck | null = null,
+  ): [ServiceCheck | null, readonly string[]] => {
+    const problems: Problem[] = [];
+    const attributes = attributesOf(readMetadata([], labels), "80");
+    return [checkOf(attributes, fallback, problems, new LabelUse()), problems.map(asLine)];
+  };
+  const health: FallbackCheck = {
+    ...{ kind: "health", ttl: "300s" },
+    health: { status: "starting", output: "" },
+  };
+
+  it("has Docker's HEALTHCHECK, with the labels' first status and time to deregister", () => {
+    const labels = {
+      SERVICE_CHECK_INITIAL_STATUS: "passing",
+      SERVICE_CHECK_DEREGISTER_AFTER: "10m",
+    };
+    const [check, problems] = made(labels, health);
+    expect(check).to.include({ kind: "health", status: "passing", deregisterAfter: "10m" });
+    expect(problems).to.deep.equal([]);
+  });
+
+  it("has what a label asks for before Docker's HEALTHCHECK", () => {
+    expect(made({ SERVICE_CHECK_TCP: "true" }, health)[0]).to.include({ kind: "tcp" });
+    expect(made({ SERVICE_CHECK_TTL: "30s" }, health)[0]).to.include({ kind: "ttl" });
+    expect(made({ SERVICE_CHECK_SCRIPT: "true" }, health)[0]).to.include({ kind: "refused" });
+  });
+
+  it("is critical where a label's check is one that nobody knows, also with a HEALTHCHECK", () => {
+    for (const fallback of [null, health]) {
+      const [check, problems] = made({ SERVICE_CHECK_HTPP: "/health" }, fallback);
+      expect(check).to.include({ kind: "refused", status: "critical" });
+      expect(problems).to.have.length(1);
+      expect(problems[0]).to.match(/^SERVICE_CHECK_HTPP: is no check that is known/);
+    }
+    const [check, problems] = made({ SERVICE_CHECK_HTTP: "/", SERVICE_CHECK_HTPP: "/" });
+    expect(check).to.include({ kind: "http" });
+    expect(problems).to.have.length(1);
+    expect(made({ SERVICE_CHECK_HTPP: "" })).to.deep.equal([null, []]);
   });
 });
 

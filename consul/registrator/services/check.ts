@@ -2,6 +2,7 @@
  * Health checks from SERVICE_CHECK_ labels (gliderlabs/registrator's documentation, "Consul"). Checks
  * that would run a command on the Consul agent are refused.
  */
+import type { Health } from "../docker/inspect.ts";
 import type { Attribute, Attributes } from "./metadata.ts";
 
 export interface Timing {
@@ -17,9 +18,17 @@ export type CheckTarget =
       })
   | ({ readonly kind: "tcp" } & Timing)
   | ({ readonly kind: "grpc"; readonly tls: boolean; readonly skipVerify: boolean } & Timing)
+  /** The container itself refreshes it. */
   | { readonly kind: "ttl"; readonly ttl: string }
+  /** The registrator refreshes it for as long as the container runs. */
+  | { readonly kind: "alive"; readonly ttl: string }
+  /** The registrator passes on what Docker's own HEALTHCHECK says. */
+  | { readonly kind: "health"; readonly ttl: string; readonly health: Health }
   /** Stays critical: what was asked for is refused, and a service without a check would pass. */
   | { readonly kind: "refused"; readonly reason: string };
+
+/** The check of a service that no label asks one for. */
+export type FallbackCheck = Extract<CheckTarget, { readonly kind: "alive" | "health" }>;
 
 export type ServiceCheck = CheckTarget & {
   readonly status: "passing" | "warning" | "critical" | null;
@@ -41,47 +50,108 @@ const methods: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 /** The labels that ask for a check; the others say how it is done. */
 const kinds = ["cmd", "script", "http", "https", "ttl", "tcp", "grpc"] as const;
 
-/** Labels that say how a check is made, and do nothing alone. */
-const manners = [
-  "check_interval",
-  "check_timeout",
-  "check_initial_status",
-  "check_deregister_after",
-  "check_http_method",
-  "check_https_method",
-  "check_grpc_use_tls",
-  "check_tls_skip_verify",
-] as const;
+const timing = ["check_interval", "check_timeout"];
+const life = ["check_initial_status", "check_deregister_after"];
+/** By kind of check, the labels that say how it is made. */
+const manners: Readonly<Record<string, readonly string[]>> = {
+  http: [...timing, ...life, "check_http_method"],
+  https: [...timing, ...life, "check_https_method"],
+  ttl: life,
+  tcp: [...timing, ...life],
+  grpc: [...timing, ...life, "check_grpc_use_tls", "check_tls_skip_verify"],
+  alive: ["check_deregister_after"],
+  health: life,
+};
+const allManners: ReadonlySet<string> = new Set(Object.values(manners).flat());
 
-/** Labels without effect: of further checks, since a service has one, and of the manner of a check that is none. */
-function tellIgnored(attributes: Attributes, made: CheckTarget | null, problems: Problem[]): void {
-  const asked = kinds.filter((kind) => asksFor(attributes, kind));
-  const used = made?.kind === "http" ? made.scheme : made?.kind;
-  let isMade = false;
-  for (const kind of asked) {
-    const label = attributes.get(`check_${kind}`)?.label ?? "";
-    if (isMade)
-      problems.push({ label, sentence: `has no effect: a service has one check, here ${used}` });
-    isMade ||= kind === used;
+/** Labels of one container that did something for one of its ports, and that did nothing for another. */
+export class LabelUse {
+  readonly #used = new Set<string>();
+  readonly #idle = new Map<string, string>();
+
+  use(label: string): void {
+    this.#used.add(label);
   }
-  if (asked.length > 0) return;
-  for (const key of manners) {
-    const label = given(attributes, key)?.label;
-    if (label === undefined) continue;
-    problems.push({ label, sentence: "has no effect: no label asks for a check" });
+
+  idle(label: string, sentence: string): void {
+    this.#idle.set(label, sentence);
+  }
+
+  /** What did nothing for any port. */
+  problems(): readonly Problem[] {
+    const idle = [...this.#idle].filter(([label]) => !this.#used.has(label));
+    return idle.map(([label, sentence]) => ({ label, sentence }));
   }
 }
 
-/** The same, but a check that is refused is one that stays critical. `null`: the labels ask for none. */
-export function checkOf(attributes: Attributes, problems: Problem[]): ServiceCheck | null {
+/**
+ * The check that the labels ask for, or `fallback`. A check that is refused, and one that nobody knows, is one
+ * that stays critical. `null`: there is none.
+ */
+export function checkOf(
+  attributes: Attributes,
+  fallback: FallbackCheck | null,
+  problems: Problem[],
+  use: LabelUse,
+): ServiceCheck | null {
   const refusals: Problem[] = [];
-  const check = readCheck(attributes, refusals);
-  tellIgnored(attributes, check, problems);
+  let check = readCheck(attributes, refusals);
+  refusals.push(...unknownChecks(attributes));
+  if (check === null && refusals.length > 0 && asksForCheck(attributes))
+    check = refusedCheck(refusals.map(asLine).join("; "));
+  if (check === null && fallback !== null) check = withLife(fallback, attributes, refusals);
+  tellIdle(attributes, check, new Set(refusals.map(({ label }) => label)), use);
   problems.push(...refusals);
-  if (check !== null) return check;
-  const asked = kinds.find((kind) => asksFor(attributes, kind));
-  return asked === undefined ? null : refusedCheck(refusals.map(asLine).join("; "));
+  return check;
 }
+
+/** What begins like a label of a check and is none that is known: a word that is misspelt, most often. */
+function unknownChecks(attributes: Attributes): readonly Problem[] {
+  const known = new Set([...kinds.map((kind) => `check_${kind}`), ...allManners]);
+  const unknown = [...attributes].filter(
+    ([key, { value }]) => key.startsWith("check_") && value !== "" && !known.has(key),
+  );
+  const sentence = "is no check that is known (HTTP, HTTPS, TTL, TCP, GRPC), nor how one is made";
+  return unknown.map(([, { label }]) => ({ label, sentence }));
+}
+
+function asksForCheck(attributes: Attributes): boolean {
+  return kinds.some((kind) => asksFor(attributes, kind)) || unknownChecks(attributes).length > 0;
+}
+
+/** Further checks, since a service has one, and how a check is made that is none or another. */
+function tellIdle(
+  attributes: Attributes,
+  made: ServiceCheck | null,
+  told: ReadonlySet<string>,
+  use: LabelUse,
+): void {
+  if (made?.kind === "refused") return;
+  const kind = made?.kind === "http" ? made.scheme : made?.kind;
+  for (const other of kinds) {
+    const label = attributes.get(`check_${other}`)?.label;
+    if (label === undefined || told.has(label) || !asksFor(attributes, other)) continue;
+    if (other === kind) use.use(label);
+    else use.idle(label, `has no effect: a service has one check, here ${spoken[kind ?? ""]}`);
+  }
+  for (const key of allManners) {
+    const label = given(attributes, key)?.label;
+    if (label === undefined || told.has(label)) continue;
+    if (kind === undefined) use.idle(label, "has no effect: no label asks for a check");
+    else if (manners[kind]?.includes(key)) use.use(label);
+    else use.idle(label, `has no effect: the check is ${spoken[kind]}`);
+  }
+}
+
+const spoken: Readonly<Record<string, string>> = {
+  http: "HTTP",
+  https: "HTTPS",
+  ttl: "TTL",
+  tcp: "TCP",
+  grpc: "gRPC",
+  alive: "the one of --ttl",
+  health: "Docker's HEALTHCHECK",
+};
 
 export function refusedCheck(reason: string): ServiceCheck {
   return { kind: "refused", reason, status: "critical", deregisterAfter: null };
@@ -106,7 +176,10 @@ function asksFor(attributes: Attributes, kind: (typeof kinds)[number]): boolean 
 /** The check that the labels ask for, or `null`; each label that does not fit adds a problem. */
 export function readCheck(attributes: Attributes, problems: Problem[]): ServiceCheck | null {
   const target = readTarget(attributes, problems);
-  if (target === null) return null;
+  return target === null ? null : withLife(target, attributes, problems);
+}
+
+function withLife(target: CheckTarget, attributes: Attributes, problems: Problem[]): ServiceCheck {
   const deregisterAfter = readDuration(attributes, "check_deregister_after", null, problems);
   return { ...target, status: readStatus(attributes, problems), deregisterAfter };
 }

@@ -34,11 +34,7 @@ export function readMetadata(
   const general = new Map<string, Attribute>();
   const byPort = new Map<string, Map<string, Attribute>>();
   const nameless: string[] = [];
-  const variables = env.flatMap((entry) => {
-    const equals = entry.indexOf("=");
-    return equals < 0 ? [] : [[entry.slice(0, equals), entry.slice(equals + 1)] as const];
-  });
-  for (const [label, value] of [...variables, ...Object.entries(labels)]) {
+  for (const [label, value] of [...variablesOf(env), ...Object.entries(labels)]) {
     if (!label.startsWith(prefix)) continue;
     const rest = label.slice(prefix.length);
     const [, port, ofPort] = portFirst.exec(rest) ?? [];
@@ -53,6 +49,16 @@ export function readMetadata(
     }
   }
   return { general, byPort, nameless };
+}
+
+/** A container's environment by name; a later entry wins. */
+export function variablesOf(env: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    env.flatMap((entry) => {
+      const equals = entry.indexOf("=");
+      return equals < 0 ? [] : [[entry.slice(0, equals), entry.slice(equals + 1)] as const];
+    }),
+  );
 }
 
 /** What holds for one exposed port: its own attributes before the general ones. */

@@ -127,6 +127,63 @@ describe("services of a container", () => {
     ]);
   });
 
+  it("of a container that shares the network of one on the host's are at the host's address", () => {
+    const sidecar: Container = {
+      ...recorded("shared-network"),
+      ports: [{ exposed: "9100", protocol: "tcp", host: null }],
+    };
+    for (const internal of [false, true]) {
+      const { services, problems } = servicesOf(
+        sidecar,
+        options({ internal, ip: "192.0.2.1" }),
+        recorded("host-network"),
+      );
+      const found = services.map(({ address, port }) => [address, port]);
+      expect(found).to.deep.equal([["192.0.2.1", 9100]]);
+      expect(problems).to.deep.equal([]);
+    }
+  });
+
+  it("of a Marathon task have the app's path for a name, and metadata of the task", () => {
+    const env = [
+      ...["MARATHON_APP_ID=/team/shop.web", "MESOS_TASK_ID=team_shop.1", "HOST=agent7"],
+      ...["PORT=31001", "PORT0=31001", "PORT_80=31001", "PORTS=31001,31002", "PORTER=ale"],
+    ];
+    const { service, problems } = only({ ...plain, env });
+    expect(service.name).to.equal("team-shop-web");
+    expect(service.meta).to.include({
+      ...{ marathon_app_id: "/team/shop.web", mesos_task_id: "team_shop.1", host: "agent7" },
+      ...{ port: "31001", port0: "31001", port_80: "31001", ports: "31001,31002" },
+    });
+    expect(service.meta).to.not.have.property("porter");
+    expect(problems).to.deep.equal([]);
+    const named = only({ ...plain, env, labels: { SERVICE_NAME: "mine", SERVICE_HOST: "me" } });
+    expect(named.service.name).to.equal("mine");
+    expect(named.service.meta).to.include({ host: "me", port0: "31001" });
+    const several = servicesOf({ ...published, env, labels: {} }, options()).services;
+    expect(several.map(({ name }) => name)).to.include("team-shop-web-443");
+    expect(servicesOf({ ...plain, env }, options({ explicit: true })).services).to.be.empty;
+  });
+
+  it("have no metadata of a task that Mesos did not start", () => {
+    const { service } = only({ ...plain, env: ["HOST=me", "PORT=80"] });
+    expect(service.name).to.equal("web");
+    expect(service.meta).to.not.have.any.keys("host", "port");
+  });
+
+  it("pass Docker's HEALTHCHECK on where no label names a check, before --ttl", () => {
+    const sick: Container = { ...plain, health: { status: "unhealthy", output: "no" } };
+    const { service } = only(sick);
+    expect(service.check).to.deep.include({ kind: "health", ttl: "300s", health: sick.health });
+    expect(service.meta).to.include({ "registrator-health": "300s" });
+    const refreshed = only(sick, { ttl: 30, ttlRefresh: 10 }).service;
+    expect(refreshed.check).to.include({ kind: "health", ttl: "30s" });
+    expect(refreshed.meta).to.not.have.property("registrator-ttl");
+    expect(only(labelled({ SERVICE_CHECK_TCP: "1" }, sick)).service.check).to.include({
+      kind: "tcp",
+    });
+  });
+
   it("are none with SERVICE_IGNORE, and not those of an ignored port", () => {
     expect(servicesOf(labelled({ SERVICE_IGNORE: "true" }), options()).services).to.be.empty;
     expect(servicesOf(labelled({ SERVICE_IGNORE: "false" }), options()).services).to.have.length(1);
@@ -148,7 +205,7 @@ describe("services of a container", () => {
   it("have a TTL check with --ttl, unless they have a check of their own", () => {
     const flags = { ttl: 30, ttlRefresh: 10 };
     const { service } = only(plain, flags);
-    expect(service.check).to.include({ kind: "ttl", ttl: "30s", status: "passing" });
+    expect(service.check).to.include({ kind: "alive", ttl: "30s" });
     expect(service.meta).to.include({ "registrator-ttl": "30s" });
     const checked = only(labelled({ SERVICE_CHECK_TCP: "true" }), flags).service;
     expect(checked.check).to.include({ kind: "tcp" });
