@@ -15,7 +15,15 @@ import {
 } from "./admin-token.ts";
 import { SettingsError } from "./settings.ts";
 
-const nothing = { tokenFile: null, token: null, hosts: [], cert: null, key: null, clientCa: null };
+const nothing = {
+  tokenFile: null,
+  metrics: "token" as const,
+  token: null,
+  hosts: [],
+  cert: null,
+  key: null,
+  clientCa: null,
+};
 
 async function errorOf(promise: Promise<unknown>): Promise<string> {
   const outcome = await promise.catch((error: unknown) => error);

@@ -1,6 +1,6 @@
 /** The settings of who may use the admin API, as rows of the table in `settings.ts`. */
 import type { Definition } from "./settings-limits.ts";
-import { hosts, text } from "./settings-values.ts";
+import { hosts, oneOf, text } from "./settings-values.ts";
 
 export const adminDefinitions = {
   adminTokenFile: {
@@ -16,6 +16,13 @@ export const adminDefinitions = {
       "Further names, addresses or blocks of admin APIs: this one answers for them, and commands send them the token.",
     fallback: "",
     schema: hosts(),
+  },
+  adminMetrics: {
+    argument: "WHO",
+    meaning:
+      "Who may read /metrics where other machines reach the admin API: token, whoever has the token, or open, everybody.",
+    fallback: "token",
+    schema: oneOf("token", "open"),
   },
   adminCert: {
     argument: "FILE",
@@ -42,6 +49,7 @@ export interface AdminSettings {
   /** From its variable alone: a flag would show in the list of processes. */
   readonly token: string | null;
   readonly hosts: readonly string[];
+  readonly metrics: "token" | "open";
   readonly cert: string | null;
   readonly key: string | null;
   readonly clientCa: string | null;

@@ -37,6 +37,7 @@ describe("settings", () => {
         tokenFile: null,
         token: null,
         hosts: [],
+        metrics: "token",
         cert: null,
         key: null,
         clientCa: null,

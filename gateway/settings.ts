@@ -300,6 +300,7 @@ export async function loadSettings(
       tokenFile: get("adminTokenFile"),
       token: env[tokenVariable] || null,
       hosts: get("adminHosts"),
+      metrics: get("adminMetrics"),
       cert: get("adminCert"),
       key: get("adminKey"),
       clientCa: get("adminClientCa"),

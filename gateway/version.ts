@@ -6,11 +6,21 @@ import * as z from "zod";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** `0.1.0 (commit 0123456789ab)`, or the version alone. */
-export function versionText(): string {
+export interface Version {
+  readonly version: string;
+  /** `null` outside of a checkout. */
+  readonly commit: string | null;
+}
+
+export function readVersion(): Version {
   const manifest = z.object({ version: z.string() });
   const { version } = manifest.parse(JSON.parse(readFileSync(`${root}package.json`, "utf8")));
-  const commit = commitOf(root);
+  return { version, commit: commitOf(root) };
+}
+
+/** `0.1.0 (commit 0123456789ab)`, or the version alone. */
+export function versionText(): string {
+  const { version, commit } = readVersion();
   return commit === null ? version : `${version} (commit ${commit})`;
 }
 

@@ -1,6 +1,6 @@
-// Installs on Debian what the tests with a real Docker Engine need: the engine, the static busybox that
-// their image is made of, and what dockerd calls. Plain JavaScript for any Node from 20 on. Quick and
-// silent when all is there. It fetches no Consul: tools/consul.mjs does.
+// Installs on Debian what the tests with real parts need: for a real Docker Engine the engine, the static busybox
+// that their image is made of, and what dockerd calls; and Prometheus. Plain JavaScript for any Node from 20 on.
+// Quick and silent when all is there. It fetches no Consul: tools/consul.mjs does.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 
@@ -9,6 +9,7 @@ const parts = {
   "docker.io": ["/usr/sbin/dockerd"],
   "busybox-static": ["/usr/share/doc/busybox-static"],
   iptables: ["/usr/sbin/iptables", "/sbin/iptables"],
+  prometheus: ["/usr/bin/prometheus"],
   iproute2: ["/usr/sbin/ip", "/sbin/ip", "/bin/ip", "/usr/bin/ip"],
 };
 

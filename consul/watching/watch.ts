@@ -71,6 +71,8 @@ export interface WatchStatus {
   readonly lastAnswerAt: string | null;
   /** Answers so far, those without news included. */
   readonly answers: number;
+  /** Queries so far that brought none. */
+  readonly errors: number;
 }
 
 export const defaultWaitMs = 60_000;
@@ -100,6 +102,7 @@ export class Watch<T> {
   #lastAnswerAt: number | null = null;
   #lastIndex: number | null = null;
   #answers = 0;
+  #failed = 0;
   /** What the next query waits on; `null` reads at once. */
   #nextIndex: number | null = null;
   #credit = burst;
@@ -133,6 +136,7 @@ export class Watch<T> {
       lastError: this.#lastError,
       lastAnswerAt: this.#lastAnswerAt === null ? null : timeText(this.#lastAnswerAt),
       answers: this.#answers,
+      errors: this.#failed,
     };
   }
 
@@ -170,6 +174,7 @@ export class Watch<T> {
       return early ? this.#idle.next() : 0;
     } catch (error) {
       if (this.#stopping.signal.aborted) return 0;
+      this.#failed += 1;
       this.#lastError = describeConsulError(error);
       // Whatever happened meanwhile must not be waited for: the next query reads at once.
       this.#nextIndex = null;

@@ -12,7 +12,8 @@ import type { AdminSettings } from "../settings-admin.ts";
 export async function adminAccess({ adminAccess: given, dataDir }: Settings): Promise<AdminAccess> {
   const tls = await readTls(given);
   const token = await givenToken(given);
-  const access = { tls, hosts: given.hosts, isGiven: token !== null };
+  const openMetrics = given.metrics === "open";
+  const access = { tls, hosts: given.hosts, isGiven: token !== null, openMetrics };
   if (token !== null || (tls !== null && tls.clientCa !== null)) return { ...access, token };
   return { ...access, token: dataDir === null ? makeToken() : await keepToken(dataDir) };
 }

@@ -16,6 +16,18 @@ export type {
   Tables,
 } from "./change.ts";
 export { applyChange, byWay, changesOf, copyTables, emptyTables } from "./change.ts";
+export {
+  type DelayCounts,
+  delayBounds,
+  durationBounds,
+  noUpstream,
+  otherLabel,
+  type PeerFailureCounts,
+  type RouteCounts,
+  statusClasses,
+  type TrafficCounts,
+  type WorkerCounts,
+} from "./counts.ts";
 export type {
   HostDocument,
   IgnoredField,
@@ -73,5 +85,6 @@ export type {
   PeerStatus,
   RoutedUpstream,
   UpstreamKeys,
+  UpstreamLoad,
   UpstreamStatus,
 } from "./upstream-status.ts";

@@ -2,10 +2,11 @@
 import type { EngineLimits, ForwardedPath } from "../engine/engine.ts";
 import type { OwnAddress } from "../own-addresses.ts";
 import type { Delta, Snapshot } from "./change.ts";
+import type { WorkerCounts } from "./counts.ts";
 import type { OutOfService } from "./entries.ts";
 import type { Exposure } from "./exposure.ts";
 import type { TenantPolicy } from "./tenants.ts";
-import type { RoutedUpstream, UpstreamKeys } from "./upstream-status.ts";
+import type { RoutedUpstream, UpstreamKeys, UpstreamLoad } from "./upstream-status.ts";
 
 /** What a worker needs of the settings. Times in milliseconds. */
 export interface WorkerSettings {
@@ -43,6 +44,10 @@ export interface WorkerSettings {
 interface Questions {
   /** The live state of the peers of these upstreams. */
   upstreams: { readonly asked: UpstreamKeys; readonly answered: readonly RoutedUpstream[] };
+  /** The same in a few numbers. */
+  loads: { readonly asked: UpstreamKeys; readonly answered: readonly UpstreamLoad[] };
+  /** To send what was counted and a report now; both arrive before the answer. */
+  report: { readonly asked: null; readonly answered: null };
 }
 
 export type QuestionName = keyof Questions;
@@ -90,6 +95,8 @@ export type ToPrimary =
   | { readonly type: "answer"; readonly id: number; readonly answer: Answered<QuestionName> }
   /** The question could not be answered, and why. */
   | { readonly type: "noAnswer"; readonly id: number; readonly reason: string }
+  /** What was counted since the last time; once a second, ahead of the report. */
+  | { readonly type: "counts"; readonly counts: WorkerCounts }
   /** Once a second; also the heartbeat. */
   | { readonly type: "report"; readonly report: WorkerReport }
   /** The socket's error, and of which listener; `code` is empty when it has none. */
@@ -139,6 +146,8 @@ export interface ScriptReport {
   readonly calls: number;
   readonly errors: number;
   readonly lastError: string | null;
+  /** Milliseconds that its calls took, as estimated from those that were measured; left out when none was. */
+  readonly ranMs?: number;
   /** Some of the clients that called it lately, as many as it takes to tell one among many; addresses, IPv6 ones by their /64. */
   readonly callers?: readonly string[];
   /** Only when something failed of late. Stays in memory: it has what clients sent. */
@@ -169,8 +178,6 @@ export interface WorkerReport {
   readonly exchanges: number;
   readonly clientConnections: number;
   readonly peerConnections: number;
-  /** Requests that were refused before they became an exchange, by error code. */
-  readonly refused: Readonly<Record<string, number>>;
   /** Header and trailer lines of requests that were dropped because of their names. */
   readonly droppedHeaders: number;
   readonly residentBytes: number;

@@ -33,3 +33,12 @@ export interface RoutedUpstream extends UpstreamStatus {
   readonly kind: "upstream" | "service";
   readonly key: string;
 }
+
+/** The upstream of an entry in a few numbers. */
+export interface UpstreamLoad {
+  readonly name: string;
+  readonly peers: number;
+  /** Those that are out, or that their document says are down. */
+  readonly down: number;
+  readonly inFlight: number;
+}

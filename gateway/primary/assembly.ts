@@ -20,6 +20,7 @@ import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
 import { bySite } from "./by-site.ts";
 import type { Clock } from "./clock.ts";
+import { Metrics } from "./metrics/index.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
 import { PeerGuard } from "./peer-guard.ts";
 import { Replication } from "./replication.ts";
@@ -48,6 +49,7 @@ export interface Running {
   readonly records: Records;
   readonly sources: Sources;
   readonly workers: Workers;
+  readonly metrics: Metrics;
   readonly admin: FastifyInstance;
 }
 
@@ -143,6 +145,7 @@ export function assemble(options: AssemblyOptions): Running {
     },
     previous: previous === null ? null : withClosed(previous),
   });
+  const metrics = new Metrics({ tables: () => state.tables, status, clock });
   const workers = new Workers({
     entry: parts.workerEntry,
     count: settings.workers,
@@ -164,6 +167,7 @@ export function assemble(options: AssemblyOptions): Running {
     clock,
     log,
     drainTimeoutMs: settings.drainTimeoutMs,
+    onCounts: (slot, counts) => metrics.take(slot, counts),
     onWatch: (service) => sources.use(service),
     onStalled: (words) => {
       const { host: script, version, out } = words;
@@ -183,6 +187,7 @@ export function assemble(options: AssemblyOptions): Running {
     release: () => sources.release(),
     operations,
     upstreams: new Upstreams({ tables: () => state.tables, workers, clock }),
+    metrics: (isOpen) => metrics.scrape(workers, isOpen),
     access: { ...access, hosts: [...access.hosts, ...place.names] },
     isExposed: place.isExposed,
     log,
@@ -203,6 +208,7 @@ export function assemble(options: AssemblyOptions): Running {
     records,
     sources,
     workers,
+    metrics,
     admin,
   };
 }

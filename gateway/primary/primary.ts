@@ -115,6 +115,7 @@ export class Primary {
     await running.ownAddresses.start(this.#ownPlaces);
     running.sources.start();
     running.workers.start();
+    running.metrics.start();
     this.#registration = registerGateway({
       name: this.#name,
       admin: address,
@@ -172,6 +173,7 @@ export class Primary {
     running.unknownFolders.stop();
     running.warnings.close();
     running.ownAddresses.stop();
+    running.metrics.stop();
     await running.file?.close();
     await running.admin.close();
     this.#running = null;

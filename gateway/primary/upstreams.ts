@@ -8,10 +8,10 @@ import {
   type RoutedUpstream,
   SiteNames,
   type Tables,
-  type UpstreamKeys,
 } from "../model/index.ts";
 import type { Clock } from "./clock.ts";
 import type { Unanswered } from "./questions.ts";
+import { batches, routedEntries } from "./routed-entries.ts";
 import type { Workers } from "./workers.ts";
 
 /** A peer as one worker knows it. */
@@ -42,9 +42,6 @@ export interface UpstreamsOptions {
   readonly clock: Clock;
 }
 
-/** About so many peers a worker describes at a time: a millisecond or two, in which it serves nobody. */
-const peersAtOnce = 1_000;
-
 export class Upstreams {
   readonly #options: UpstreamsOptions;
 
@@ -55,9 +52,10 @@ export class Upstreams {
   /** All of them, or what has this name: a document's, or a service's in any spelling. `null`: nothing has. */
   async show(name: string | null): Promise<UpstreamsAnswer | null> {
     const { workers } = this.#options;
-    const names = new SiteNames(ownDatacenter(this.#options.tables()));
+    const tables = this.#options.tables();
+    const names = new SiteNames(ownDatacenter(tables));
     const service = name === null ? null : names.find(name)?.key;
-    const wanted = this.#all(names).filter(
+    const wanted = routedEntries(tables, names).filter(
       ({ kind, key }) => name === null || key === (kind === "upstream" ? name : service),
     );
     if (wanted.length === 0 && name !== null) return null;
@@ -78,22 +76,6 @@ export class Upstreams {
       peers: [...peers.values()],
     }));
     return { upstreams: upstreams.sort(byName), unanswered };
-  }
-
-  #all(names: SiteNames): readonly Wanted[] {
-    const { upstream, service } = this.#options.tables();
-    const sizeOf = (key: string | null | undefined) =>
-      1 + (typeof key === "string" ? (service.get(key)?.length ?? 0) : 0);
-    const ofDocuments = Array.from(upstream, ([key, document]): Wanted => {
-      const size = sizeOf(document.service === null ? null : names.find(document.service)?.key);
-      const servers = document.levels.reduce((sum, level) => sum + level.servers.length, 0);
-      return { kind: "upstream", key, size: size + servers };
-    });
-    const ofServices = Array.from(
-      service.keys(),
-      (key): Wanted => ({ kind: "service", key, size: sizeOf(key) }),
-    );
-    return [...ofDocuments, ...ofServices];
   }
 
   #add(shown: Map<string, MutableUpstream>, worker: number, routed: RoutedUpstream): void {
@@ -121,27 +103,6 @@ interface MutablePeer extends ShownPeer {
 
 interface MutableUpstream extends Omit<RoutedUpstream, "peers"> {
   readonly peers: Map<string, MutablePeer>;
-}
-
-interface Wanted {
-  readonly kind: RoutedUpstream["kind"];
-  readonly key: string;
-  /** About how much it costs to describe it. */
-  readonly size: number;
-}
-
-function* batches(wanted: readonly Wanted[]): Generator<UpstreamKeys> {
-  let upstreams: string[] = [];
-  let services: string[] = [];
-  let size = 0;
-  for (const one of wanted) {
-    (one.kind === "upstream" ? upstreams : services).push(one.key);
-    size += one.size;
-    if (size < peersAtOnce) continue;
-    yield { upstreams, services };
-    [upstreams, services, size] = [[], [], 0];
-  }
-  if (size > 0) yield { upstreams, services };
 }
 
 function byName(a: ShownUpstream, b: ShownUpstream): number {

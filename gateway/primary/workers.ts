@@ -9,6 +9,7 @@ import {
   type LastWords,
   type QuestionName,
   type ToPrimary,
+  type WorkerCounts,
   type WorkerSettings,
 } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
@@ -41,6 +42,8 @@ export interface WorkersOptions {
   readonly drainTimeoutMs: number;
   /** A request asks for a service that nobody watches yet. */
   readonly onWatch: (service: string) => void;
+  /** What the worker in a place has counted since the last time. */
+  readonly onCounts: (slot: number, counts: WorkerCounts) => void;
   /** A worker could not get out of a script and was ended. */
   readonly onStalled: (words: LastWords) => void;
   /** A worker cannot do its work, in one line; `hasServed`: some worker has listened before. */
@@ -51,14 +54,20 @@ export interface WorkersOptions {
 
 export interface WorkerStatus {
   readonly id: number;
+  /** Which of the places, from 1 on, it fills. */
+  readonly slot: number;
   readonly pid: number;
   readonly state: WorkerState;
   /** Of this boot; `null` before the first. */
   readonly version: number | null;
   readonly lagMs: number;
   readonly requests: number;
+  /** Being served now. */
+  readonly inFlight: number;
   /** Of clients, open now. */
   readonly connections: number;
+  /** To peers, those kept for the next request included. */
+  readonly peerConnections: number;
   /** Header and trailer lines of requests that were dropped because of their names. */
   readonly droppedHeaders: number;
   readonly residentBytes: number;
@@ -103,6 +112,7 @@ export class Workers {
   #cancelCheck: (() => void) | null = null;
   #lastCheckMs = 0;
   #lastId = 0;
+  #restarts = 0;
   #hasServed = false;
   #isStopping = false;
   #rolling: Promise<boolean> | null = null;
@@ -121,19 +131,27 @@ export class Workers {
 
   status(): readonly WorkerStatus[] {
     return [...this.#processes.values()].map((process) => {
-      const { id, pid, state, idPrefix, report } = process;
+      const { id, slot, pid, state, idPrefix, report } = process;
       return {
         id,
+        slot,
         pid,
         state,
         ...this.#options.replication.progress(id),
         requests: report?.requests ?? 0,
+        inFlight: report?.exchanges ?? 0,
         connections: report?.clientConnections ?? 0,
+        peerConnections: report?.peerConnections ?? 0,
         droppedHeaders: report?.droppedHeaders ?? 0,
         residentBytes: report?.residentBytes ?? 0,
         idPrefix,
       };
     });
+  }
+
+  /** How many ended although nobody asked them to. */
+  get restarts(): number {
+    return this.#restarts;
   }
 
   /** What the living workers report of each script. */
@@ -304,6 +322,9 @@ export class Workers {
         if (this.#hasServed) process.kill();
         break;
       }
+      case "counts":
+        this.#options.onCounts(process.slot, message.counts);
+        break;
       case "report":
         this.scriptCounters.take(process.id, message.report.scripts);
         break;
@@ -318,6 +339,7 @@ export class Workers {
     this.#options.replication.remove(id);
     if (this.#isStopping || ended.state === "draining") return;
     const { log, clock, onFatal } = this.#options;
+    this.#restarts += 1;
     log.error({ worker: id, workerPid: pid }, `worker ${id} (pid ${pid}) ended ${how}`);
     const isQuick = clock.ticks() - ended.startedMs < quickDeathMs;
     const deaths = isQuick ? (this.#quickDeaths.get(slot) ?? 0) + 1 : 0;

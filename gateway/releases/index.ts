@@ -4,6 +4,7 @@
  */
 
 export { withSchedule } from "./examining/examine.ts";
+export type { HostCount } from "./failing/counters.ts";
 export type { WorkerScriptReport } from "./failing/error-rates.ts";
 export { eraseTypes } from "./operations/erase-types.ts";
 export { SourceMissing, SourceRefused } from "./operations/errors.ts";

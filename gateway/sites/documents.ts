@@ -5,6 +5,7 @@ import { Service, type Services, withTag } from "./services.ts";
 
 /** A document and its upstream. */
 export interface Documented {
+  readonly name: string;
   readonly document: UpstreamDocument;
   /** The service that the document names; `null` when it lists servers. */
   readonly query: ServiceSite | null;
@@ -107,15 +108,15 @@ function make(
   if (query === null) {
     const upstream = new Upstream(document.levels, { name, limits }, book, known?.upstream ?? null);
     const dispose = () => upstream.dispose();
-    return { document, query, instances: null, service: null, upstream, dispose };
+    return { name, document, query, instances: null, service: null, upstream, dispose };
   }
   if (instances === null)
-    return { document, query, instances, service: null, upstream: null, dispose: () => {} };
+    return { name, document, query, instances, service: null, upstream: null, dispose: () => {} };
   const chosen = withTag(instances, query.tag);
   const options = { maxFails: document.maxFails, failTimeoutMs: document.failTimeoutMs, limits };
   const service = new Service(name, chosen, book, known?.service ?? null, options);
   const upstream = service.upstream(null);
-  return { document, query, instances, service, upstream, dispose: () => service.dispose() };
+  return { name, document, query, instances, service, upstream, dispose: () => service.dispose() };
 }
 
 function findDependents(

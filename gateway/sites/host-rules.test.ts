@@ -3,7 +3,7 @@ import { parseHostDocument } from "../documents/index.ts";
 import { HostRules } from "./host-rules.ts";
 
 const rulesOf = (paths: Readonly<Record<string, string>>) =>
-  new HostRules(parseHostDocument("hosts/a.example", JSON.stringify({ paths })));
+  new HostRules("a.example", parseHostDocument("hosts/a.example", JSON.stringify({ paths })));
 
 describe("rules of a host", () => {
   it("hold for a path whose reserved characters are escaped, as they do for the others", () => {

@@ -14,6 +14,8 @@ export interface Rule {
 }
 
 export class HostRules {
+  /** The document's: a host or `*.domain`. */
+  readonly name: string;
   readonly document: HostDocument;
   /** Trailer fields of requests that are passed on; `null`: none. */
   readonly trailers: ReadonlySet<string> | null;
@@ -24,7 +26,8 @@ export class HostRules {
   /** The rule for everything, when there is no other: then no path needs to be looked at. */
   readonly #catchAll: Rule | null;
 
-  constructor(document: HostDocument) {
+  constructor(name: string, document: HostDocument) {
+    this.name = name;
     this.document = document;
     const { enable, trailers = [] } = document;
     this.trailers = enable && trailers.length > 0 ? new Set(trailers) : null;

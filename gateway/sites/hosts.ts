@@ -37,7 +37,7 @@ export class Hosts {
       const document = documents.get(host);
       const known = this.#rules.get(host);
       if (document === undefined) rules.delete(host);
-      else rules.set(host, known?.document === document ? known : new HostRules(document));
+      else rules.set(host, known?.document === document ? known : new HostRules(host, document));
     }
     return new Hosts(rules);
   }

@@ -157,6 +157,22 @@ export class Router {
     return this.#isExposed(site, exposes) ? this.#find(site, site.tag) : null;
   }
 
+  /**
+   * What requests for a host are counted under: the key of the document that decides them, or the site of an exposed
+   * service; `null` for a host that nobody has, so that strangers cannot make up names. Allocates nothing.
+   */
+  nameOf(host: string, exposes: Exposure): string | null {
+    const site = this.sites.find(host);
+    const rules = this.#rulesOf(host, site);
+    if (rules !== null) return rules.name;
+    const documented = this.#documents.ofSite(site?.site ?? host);
+    if (documented !== undefined) return documented.name;
+    if (site === null || !this.#isExposed(site, exposes)) return null;
+    return this.#tables.service.has(site.key) || this.#tables.catalog.has(site.key)
+      ? site.site
+      : null;
+  }
+
   /** Names of the trailer fields that requests for a host may bring along; `null`: none. */
   trailers(host: string): ReadonlySet<string> | null {
     return this.#rulesOf(host, this.sites.find(host))?.trailers ?? null;

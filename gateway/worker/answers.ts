@@ -2,12 +2,22 @@
  * What this worker answers when the primary asks: one handler for each question of `model/messages.ts`. A
  * handler runs between requests, so it looks at what it is asked for and at nothing else.
  */
-import type { Answered, Asked, Question, QuestionName, ToPrimary } from "../model/index.ts";
+import type {
+  Answered,
+  Asked,
+  Question,
+  QuestionName,
+  RoutedUpstream,
+  ToPrimary,
+  UpstreamLoad,
+} from "../model/index.ts";
 import type { Gateway } from "./gateway.ts";
+import type { Reporter } from "./reporter.ts";
 
 /** What there is to look at. */
 export interface Answering {
   readonly gateway: Gateway;
+  readonly reporter: Reporter;
 }
 
 type Answers = {
@@ -16,6 +26,11 @@ type Answers = {
 
 const answers: Answers = {
   upstreams: (keys, { gateway }) => gateway.router.describe(keys),
+  loads: (keys, { gateway }) => gateway.router.describe(keys).map(loadOf),
+  report: (_nothing, { reporter }) => {
+    void reporter.report();
+    return null;
+  },
 };
 
 /** The message that answers a question; a handler that throws is an answer, too. */
@@ -30,4 +45,14 @@ export function answer(question: Question, worker: Answering): ToPrimary {
 
 function answerTo<N extends QuestionName>(name: N, asked: Asked<N>, worker: Answering) {
   return answers[name](asked, worker);
+}
+
+function loadOf({ name, peers }: RoutedUpstream): UpstreamLoad {
+  let down = 0;
+  let inFlight = 0;
+  for (const peer of peers) {
+    if (peer.state === "down") down += 1;
+    inFlight += peer.inFlight;
+  }
+  return { name, peers: peers.length, down, inFlight };
 }

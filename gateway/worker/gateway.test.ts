@@ -8,6 +8,7 @@ import { parseUpstreamDocument } from "../documents/index.ts";
 import type { FailureCode, Handler, TryLimits } from "../engine/engine.ts";
 import { createHttp1Engine } from "../engine/index.ts";
 import { emptyTables } from "../model/index.ts";
+import { Traffic } from "../observability/traffic.ts";
 import { createSandbox, defaultSandboxLimits } from "../sandbox/index.ts";
 import { Router } from "../sites/index.ts";
 import { FailureLog } from "./failure-log.ts";
@@ -53,6 +54,7 @@ describe("the gateway of a worker", () => {
       hidden: new HiddenServices(log, now),
       exposes: ["documents"],
       accessLog: null,
+      traffic: new Traffic(),
       now,
       watchTimeoutMs: 1_000,
       askForService: () => {},

@@ -5,9 +5,10 @@
 import type { Upstream } from "../balancing/index.ts";
 import type { Exchange, Handler, Peer, PeerFailure } from "../engine/engine.ts";
 import { encodedSlash } from "../engine/message/answers.ts";
-import type { Exposure } from "../model/index.ts";
+import { type Exposure, noUpstream, otherLabel } from "../model/index.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/logger.ts";
+import type { Traffic } from "../observability/traffic.ts";
 import type { Sandbox, Script, Steering } from "../sandbox/index.ts";
 import type { Router } from "../sites/index.ts";
 import type { FailureLog } from "./failure-log.ts";
@@ -16,6 +17,8 @@ import { WaitingRoom } from "./waiting-room.ts";
 
 /** A request's state between the phases. */
 export interface RequestContext extends Steering {
+  /** What the request is counted under. */
+  readonly name: string;
   /** The script of the host that was asked for, when it runs on this request. */
   readonly script: Script | null;
   /** Those of the hosts that scripts gave the request, in the order in which they ran; `null`: none. */
@@ -36,6 +39,7 @@ export interface GatewayOptions {
   readonly exposes: readonly Exposure[];
   /** `null`: requests are not noted. */
   readonly accessLog: AccessLog | null;
+  readonly traffic: Traffic;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly watchTimeoutMs: number;
@@ -58,6 +62,7 @@ export class Gateway implements Handler<RequestContext> {
   readonly #log: Log;
   readonly #failures: FailureLog;
   readonly #accessLog: AccessLog | null;
+  readonly #traffic: Traffic;
   readonly #now: () => number;
   readonly #hidden: HiddenServices;
   readonly #exposes: readonly Exposure[];
@@ -70,6 +75,7 @@ export class Gateway implements Handler<RequestContext> {
     this.#log = options.log;
     this.#failures = options.failures;
     this.#accessLog = options.accessLog;
+    this.#traffic = options.traffic;
     this.#now = options.now;
     this.#hidden = options.hidden;
     this.#exposes = options.exposes;
@@ -98,6 +104,7 @@ export class Gateway implements Handler<RequestContext> {
       const isWanted = script?.matches(exchange) === true;
       if (exchange.hasEncodedSlash && this.#refusesSlash(exchange, script)) return;
       context = {
+        name: this.#nameOf(exchange, script),
         script: isWanted ? script : null,
         later: null,
         upstream: "",
@@ -132,6 +139,7 @@ export class Gateway implements Handler<RequestContext> {
       return;
     }
     route?.failed(peer, this.#now());
+    this.#traffic.peerFailed(route?.name ?? noUpstream, failure.code);
     this.#failures.record(route?.name ?? exchange.host, peer.key, failure);
   }
 
@@ -148,7 +156,9 @@ export class Gateway implements Handler<RequestContext> {
   }
 
   onEnd(exchange: Exchange<RequestContext>): void {
-    this.#accessLog?.record(exchange, exchange.context?.route?.name ?? "");
+    const { context } = exchange;
+    this.#accessLog?.record(exchange, context?.route?.name ?? "");
+    this.#traffic.record(exchange, context?.name ?? otherLabel, context?.route?.name ?? noUpstream);
     exchange.context = null;
   }
 
@@ -164,6 +174,12 @@ export class Gateway implements Handler<RequestContext> {
 
   onError(error: unknown): void {
     this.#log.error({ err: error }, "the engine met an error");
+  }
+
+  /** A script is a reason to know a host, too: it may answer by itself. */
+  #nameOf(exchange: Exchange<RequestContext>, script: Script | null): string {
+    const exposes = this.#exposes[exchange.listener] ?? "documents";
+    return this.router.nameOf(exchange.host, exposes) ?? script?.host ?? otherLabel;
   }
 
   /** Says so when there is no peer because there is no such service; otherwise the engine says there is none. */

@@ -18,6 +18,7 @@ import {
 import { AccessLog } from "../observability/access-log.ts";
 import { createLogger, type Log } from "../observability/logger.ts";
 import { outputWritten, standardOutput } from "../observability/standard-output.ts";
+import { Traffic } from "../observability/traffic.ts";
 import { OwnAddresses } from "../own-addresses.ts";
 import { createSandbox } from "../sandbox/for-workers.ts";
 import type { Sandbox } from "../sandbox/index.ts";
@@ -25,15 +26,14 @@ import { Router } from "../sites/index.ts";
 import { answer } from "./answers.ts";
 import { send } from "./channel.ts";
 import { descriptorLimit, watchDescriptors } from "./descriptors.ts";
-import { DroppedHeaderLog } from "./dropped-header-log.ts";
 import { createEngine } from "./engine-choice.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
 import { HiddenServices } from "./hidden-services.ts";
 import { Replica } from "./replica.ts";
+import { Reporter } from "./reporter.ts";
 import { trustedProxies } from "./trusted-proxies.ts";
 
-const reportMs = 1_000;
 /** Connections that may wait to be accepted, for all workers together; the kernel's `somaxconn` bounds it too. */
 const backlog = 4_096;
 /** A worker whose primary is gone finishes what runs within this time. */
@@ -50,19 +50,17 @@ class Worker {
   readonly #book: PeerBook;
   readonly #sandbox: Sandbox;
   readonly #accessLog: AccessLog | null;
-  readonly #droppedHeaderLog: DroppedHeaderLog;
   readonly #gateway: Gateway;
+  readonly #reporter: Reporter;
   readonly #engine: Engine;
   readonly #ownAddresses: OwnAddresses;
   #isListening = false;
   #isDraining = false;
-  #residentBytes = 0;
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings;
     const descriptors = descriptorLimit();
     this.#log = createLogger({ name: "sluice-worker", level: settings.logLevel });
-    this.#droppedHeaderLog = new DroppedHeaderLog(this.#log, now);
     this.#book = new PeerBook({ onRetired: (peer) => this.#engine.retire(peer) });
     this.#sandbox = createSandbox({
       limits: settings.script,
@@ -78,11 +76,13 @@ class Worker {
             target: settings.accessLog,
             onTrouble: (message) => this.#log.error({}, message),
           });
+    const traffic = new Traffic();
     this.#gateway = new Gateway({
       router: this.#route(null, null),
       sandbox: this.#sandbox,
       log: this.#log,
       accessLog: this.#accessLog,
+      traffic,
       failures: new FailureLog(this.#log, now, descriptors?.limit ?? null),
       hidden: new HiddenServices(this.#log, now),
       exposes: settings.exposes,
@@ -111,8 +111,16 @@ class Worker {
             }),
           }),
     });
-    setInterval(() => this.#report(), reportMs);
-    send({ type: "resync", reason: "started" });
+    this.#reporter = new Reporter({
+      idPrefix: settings.idPrefix,
+      engine: this.#engine,
+      traffic,
+      scripts: () => this.#sandbox.reports(),
+      log: this.#log,
+      now,
+    });
+    this.#reporter.start();
+    void send({ type: "resync", reason: "started" });
   }
 
   /** `handle`: what came beside the message. */
@@ -141,7 +149,7 @@ class Worker {
         }
         break;
       case "question":
-        send(answer(message, { gateway: this.#gateway }));
+        void send(answer(message, { gateway: this.#gateway, reporter: this.#reporter }));
         break;
       case "reopenLogs":
         this.#accessLog?.reopen();
@@ -162,7 +170,7 @@ class Worker {
   async #finish(deadlineMs: number): Promise<void> {
     const cut = await this.#engine.drain(deadlineMs);
     if (cut > 0) this.#log.warn({ cut }, "requests were cut at the drain deadline");
-    this.#report();
+    await this.#reporter.report();
     await this.#accessLog?.close();
     await outputWritten(standardOutput(), null);
     process.exit(0);
@@ -187,10 +195,10 @@ class Worker {
       }
       // For the next worker; otherwise it is written when this one ends, and a killed one writes nothing.
       flushCompileCache();
-      send({ type: "listening", addresses });
+      void send({ type: "listening", addresses });
     } catch (error) {
       const { message, code } = error as NodeJS.ErrnoException;
-      send({ type: "cannotListen", listener, code: code ?? "", message });
+      void send({ type: "cannotListen", listener, code: code ?? "", message });
     }
   }
 
@@ -214,7 +222,7 @@ class Worker {
     }
     this.#gateway.router = router;
     before.dispose(router);
-    send({ type: "ack", boot: this.#replica.boot, version: this.#replica.version });
+    void send({ type: "ack", boot: this.#replica.boot, version: this.#replica.version });
     const { service, datacenter } = this.#replica.tables;
     const keys = (kind: "service" | "datacenter") =>
       (changes ?? []).filter((change) => change.kind === kind).map((change) => change.key);
@@ -229,36 +237,7 @@ class Worker {
 
   #resync(reason: string): void {
     this.#log.warn({ version: this.#replica.version, reason }, "asking for a snapshot");
-    send({ type: "resync", reason });
-  }
-
-  #report(): void {
-    const stats = this.#engine.stats();
-    this.#droppedHeaderLog.report(stats.droppedHeaders);
-    send({
-      type: "report",
-      report: {
-        idPrefix: this.#settings.idPrefix,
-        requests: stats.requests,
-        exchanges: stats.exchanges,
-        clientConnections: stats.clientConnections,
-        peerConnections: stats.peerConnections,
-        refused: stats.refused,
-        droppedHeaders: stats.droppedHeaders,
-        residentBytes: this.#readResidentBytes(),
-        scripts: this.#sandbox.reports(),
-      },
-    });
-  }
-
-  /** What it was last when the system has no descriptor left to look with. */
-  #readResidentBytes(): number {
-    try {
-      this.#residentBytes = process.memoryUsage.rss();
-    } catch (error) {
-      this.#log.warn({ err: error }, "the resident memory of this worker cannot be read");
-    }
-    return this.#residentBytes;
+    void send({ type: "resync", reason });
   }
 }
 

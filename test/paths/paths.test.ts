@@ -10,6 +10,7 @@ import { parseHostDocument, parseUpstreamDocument } from "../../gateway/document
 import type { Engine, EngineOptions } from "../../gateway/engine/engine.ts";
 import { emptyTables } from "../../gateway/model/index.ts";
 import { createLogger } from "../../gateway/observability/logger.ts";
+import { Traffic } from "../../gateway/observability/traffic.ts";
 import { source } from "../../gateway/sandbox/fixtures/test-sandbox.ts";
 import { createSandbox, type Sandbox } from "../../gateway/sandbox/index.ts";
 import { Router } from "../../gateway/sites/index.ts";
@@ -111,6 +112,7 @@ class Bench {
       hidden: new HiddenServices(log, now),
       exposes: ["documents"],
       accessLog: null,
+      traffic: new Traffic(),
       now,
       watchTimeoutMs: 1_000,
       askForService: () => {},

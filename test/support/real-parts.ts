@@ -4,6 +4,7 @@
  */
 import { findRealConsul } from "./consul.ts";
 import { findDocker } from "./docker.ts";
+import { findPrometheus } from "./prometheus.ts";
 
 export function mochaGlobalSetup(): void {
   const missing: string[] = [];
@@ -11,6 +12,7 @@ export function mochaGlobalSetup(): void {
     missing.push("a Consul binary (CONSUL_BIN, PATH or tools/consul.mjs)");
   if (findDocker() === null)
     missing.push("a Docker Engine (dockerd as root; tools/real-parts.mjs)");
+  if (findPrometheus() === null) missing.push("Prometheus (PATH; tools/real-parts.mjs)");
   if (missing.length > 0) {
     console.error(`sluice: not found, so not tested against: ${missing.join("; ")}`);
   }

@@ -9,6 +9,7 @@ import {
   type TenantPolicy,
 } from "../../gateway/model/index.ts";
 import { createLogger } from "../../gateway/observability/logger.ts";
+import { Traffic } from "../../gateway/observability/traffic.ts";
 import { source } from "../../gateway/sandbox/fixtures/test-sandbox.ts";
 import { createSandbox, type Sandbox } from "../../gateway/sandbox/index.ts";
 import { Router } from "../../gateway/sites/index.ts";
@@ -97,6 +98,7 @@ export class Rooms {
       hidden: new HiddenServices(log, now),
       exposes: ["documents"],
       accessLog: null,
+      traffic: new Traffic(),
       now,
       watchTimeoutMs: 1_000,
       askForService: () => {},

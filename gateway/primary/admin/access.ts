@@ -19,10 +19,12 @@ export interface AdminAccess {
   readonly tls: AdminTls | null;
   /** Names, addresses and blocks that `Host` may have beside this machine's own. */
   readonly hosts: readonly string[];
+  /** Whoever reaches the API may read `/metrics`. */
+  readonly openMetrics: boolean;
 }
 
 /** Probes of balancers and orchestrators, which bring no token. */
-const open: ReadonlySet<string> = new Set(["/healthz", "/readyz"]);
+const probes: readonly string[] = ["/healthz", "/readyz"];
 
 export function isWrite({ method }: { readonly method?: string | undefined }): boolean {
   return method !== "GET" && method !== "HEAD";
@@ -33,10 +35,11 @@ export function isWrite({ method }: { readonly method?: string | undefined }): b
  * that reads need the token, too.
  */
 export function createGuard(
-  { token, tls, hosts }: AdminAccess,
+  { token, tls, hosts, openMetrics }: AdminAccess,
   isExposed: boolean,
 ): (request: IncomingMessage) => Failure | null {
   const list = new HostList(hosts);
+  const open: ReadonlySet<string> = new Set(openMetrics ? [...probes, "/metrics"] : probes);
   const hasCertificate = tls !== null && tls.clientCa !== null;
   const expected = token === null ? null : digest(`Bearer ${token}`);
   return (request) => {

@@ -15,7 +15,13 @@ import { type AdminOptions, createAdmin } from "./server.ts";
 
 const token = "a-token-for-these-tests";
 const bearer = { authorization: `Bearer ${token}` };
-const onLoopback: AdminAccess = { token, isGiven: false, tls: null, hosts: ["sluice.example"] };
+const onLoopback: AdminAccess = {
+  token,
+  isGiven: false,
+  tls: null,
+  hosts: ["sluice.example"],
+  openMetrics: false,
+};
 const pem = (name: string) =>
   readFileSync(
     join(import.meta.dirname, "../../../test/fixtures/admin-tls", `${name}.pem`),
@@ -52,6 +58,7 @@ describe("the admin API", () => {
       // Neither is asked by these tests.
       status: () => ({ version: 1 }) as ReturnType<AdminOptions["status"]>,
       upstreams: { show: async () => null },
+      metrics: async () => ({ contentType: "text/plain", text: "" }),
       operations: { list: async () => [] } as unknown as Operations,
       notReady: () => "Consul hangs",
       release: () => {

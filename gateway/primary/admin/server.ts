@@ -5,6 +5,7 @@
 import fastify, { type FastifyInstance } from "fastify";
 import type { Log } from "../../observability/logger.ts";
 import type { Operations } from "../../releases/index.ts";
+import type { Exposition } from "../metrics/exposition.ts";
 import type { Status } from "../status.ts";
 import type { Upstreams } from "../upstreams.ts";
 import { type AdminAccess, createGuard, isWrite } from "./access.ts";
@@ -22,6 +23,8 @@ export interface AdminOptions {
   readonly release: () => number;
   readonly operations: Operations;
   readonly upstreams: Pick<Upstreams, "show">;
+  /** `isOpen`: as OpenMetrics. */
+  readonly metrics: (isOpen: boolean) => Promise<Exposition>;
   readonly access: AdminAccess;
   /** Other machines reach the address that it will listen on. */
   readonly isExposed: boolean;
@@ -33,8 +36,18 @@ export interface AdminOptions {
 
 /** An instance that does not listen yet. Every answer, errors included, is JSON. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
-  const { status, notReady, release, operations, upstreams, access, isExposed, log, ticks } =
-    options;
+  const {
+    status,
+    notReady,
+    release,
+    operations,
+    upstreams,
+    metrics,
+    access,
+    isExposed,
+    log,
+    ticks,
+  } = options;
   const { limits = defaultAdminLimits } = options;
   const server = fastify({
     logger: false,
@@ -82,6 +95,11 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     const reason = notReady();
     if (reason === null) return { status: "ok" };
     return reply.code(503).send(failure(503, "not_ready", reason));
+  });
+  server.get("/metrics", async (request, reply) => {
+    const isOpen = (request.headers.accept ?? "").includes("application/openmetrics-text");
+    const { contentType, text } = await metrics(isOpen);
+    return reply.header("content-type", contentType).send(text);
   });
   server.post("/resync", () => ({ released: release() }));
   addUpstreams(server, upstreams);

@@ -9,7 +9,7 @@ import { decideByDocument, HostRules } from "../../sites/index.ts";
 
 /** The first case that fails; `null`: all pass. */
 export function failedRouteTest(document: HostDocument): FailedCase | null {
-  const rules = new HostRules(document);
+  const rules = new HostRules("tested", document);
   for (const { name, target, expect } of document.tests ?? []) {
     const actual = decideByDocument(rules, target);
     if (isAsExpected(expect, actual)) continue;

@@ -11,15 +11,27 @@ export interface ScriptCount {
   readonly lastError: string | null;
 }
 
-type Seen = Pick<ScriptReport, "calls" | "errors">;
+/** The same of all versions of a host's script, with the milliseconds that they took. */
+export interface HostCount {
+  readonly calls: number;
+  readonly errors: number;
+  readonly ranMs: number;
+}
+
+type Seen = HostCount;
 
 /** Versions that are remembered; beyond, the one that was reported longest ago goes. */
 const maxVersions = 10_000;
+/** The same of hosts. */
+const maxHosts = 10_000;
 const none: ScriptCount = { calls: 0, errors: 0, lastError: null };
+const nothing: HostCount = { calls: 0, errors: 0, ranMs: 0 };
 
 export class ScriptCounters {
   /** By version and host, the one that was reported last at the end. */
   readonly #counts = new Map<string, ScriptCount>();
+  /** By host, the one that was reported last at the end. */
+  readonly #hosts = new Map<string, HostCount>();
   /** What each worker reported last. */
   readonly #seen = new Map<number, ReadonlyMap<string, Seen>>();
 
@@ -27,13 +39,18 @@ export class ScriptCounters {
   take(worker: number, reports: readonly ScriptReport[]): void {
     const before = this.#seen.get(worker);
     const seen = new Map<string, Seen>();
-    for (const { host, version, calls, errors, lastError } of reports) {
+    for (const { host, version, calls, errors, lastError, ranMs = 0 } of reports) {
       const key = keyOf(host, version);
-      seen.set(key, { calls, errors });
+      seen.set(key, { calls, errors, ranMs });
       const last = before?.get(key);
       // What is lower than before began anew.
-      const base = last === undefined || last.calls > calls ? none : last;
+      const base = last === undefined || last.calls > calls ? nothing : last;
       const sum = this.#counts.get(key) ?? none;
+      this.#addTo(host, {
+        calls: calls - base.calls,
+        errors: Math.max(0, errors - base.errors),
+        ranMs: Math.max(0, ranMs - base.ranMs),
+      });
       const hasFailed = errors > base.errors;
       this.#counts.delete(key);
       this.#counts.set(key, {
@@ -43,10 +60,8 @@ export class ScriptCounters {
       });
     }
     this.#seen.set(worker, seen);
-    for (const key of this.#counts.keys()) {
-      if (this.#counts.size <= maxVersions) break;
-      this.#counts.delete(key);
-    }
+    forgetBeyond(maxVersions, this.#counts);
+    forgetBeyond(maxHosts, this.#hosts);
   }
 
   /** That worker is gone; what it counted stays. */
@@ -54,11 +69,33 @@ export class ScriptCounters {
     this.#seen.delete(worker);
   }
 
+  /** Of every host whose script was reported. */
+  hosts(): ReadonlyMap<string, HostCount> {
+    return this.#hosts;
+  }
+
   of(host: string, version: string): ScriptCount {
     return this.#counts.get(keyOf(host, version)) ?? none;
+  }
+
+  #addTo(host: string, { calls, errors, ranMs }: HostCount): void {
+    const sum = this.#hosts.get(host) ?? nothing;
+    this.#hosts.delete(host);
+    this.#hosts.set(host, {
+      calls: sum.calls + calls,
+      errors: sum.errors + errors,
+      ranMs: sum.ranMs + ranMs,
+    });
   }
 }
 
 function keyOf(host: string, version: string): string {
   return `${version} ${host}`;
+}
+
+function forgetBeyond(most: number, counts: Map<string, unknown>): void {
+  for (const key of counts.keys()) {
+    if (counts.size <= most) break;
+    counts.delete(key);
+  }
 }

@@ -91,6 +91,9 @@ export class ScriptTime {
   /** Calls that were measured, up to `memory`. */
   #measured = 0;
   #skip = 0;
+  /** Calls since the last that was measured. */
+  #unmeasured = 0;
+  #totalMs = 0;
   #wasMade = false;
   /** What was done for the call that is now, beside it. */
   #extraMs = 0;
@@ -102,6 +105,11 @@ export class ScriptTime {
   /** Whether its calls take more than others should bear. A script that was not called yet is none. */
   get isHeavy(): boolean {
     return this.#usualMs >= quickMs;
+  }
+
+  /** Milliseconds that all calls took; one that was not measured counts as what calls usually take. */
+  get totalMs(): number {
+    return this.#totalMs;
   }
 
   /** `null`: it may be called. */
@@ -129,6 +137,7 @@ export class ScriptTime {
     if (this.#measured < memory || this.isHeavy || this.#extraMs > 0) return true;
     if (this.#skip > 0) {
       this.#skip -= 1;
+      this.#unmeasured += 1;
       return false;
     }
     // A script that counts its calls must not know which one is looked at.
@@ -180,6 +189,8 @@ export class ScriptTime {
   }
 
   #count({ endedMs, wallMs, ranMs }: Took, allMs: number): void {
+    this.#totalMs += allMs + this.#unmeasured * this.#usualMs;
+    this.#unmeasured = 0;
     if (this.#measured < memory) this.#measured += 1;
     // A stall is a debt, and says little of what calls usually take.
     const countedMs = Math.min(allMs, this.#worker.limitMs);

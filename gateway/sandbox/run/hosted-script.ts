@@ -166,12 +166,14 @@ export class HostedScript implements Script {
   report(): ScriptReport {
     const callers = this.#failures.callers();
     const failed = this.#failures.report(this.#calls);
+    const { ranMs } = this.runtime;
     return {
       host: this.host,
       version: this.version,
       calls: this.#calls,
       errors: this.#errors,
       lastError: this.#lastError,
+      ...(ranMs === 0 ? {} : { ranMs }),
       ...(callers.length === 0 ? {} : { callers }),
       ...(failed === null ? {} : { failed }),
     };

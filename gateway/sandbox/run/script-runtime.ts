@@ -93,6 +93,11 @@ export class ScriptRuntime {
     return this.#time.isHeavy;
   }
 
+  /** Milliseconds that its calls took, as estimated from those that were measured. */
+  get ranMs(): number {
+    return this.#time.totalMs;
+  }
+
   /** Frees the isolate; the next use makes another one. */
   putAway(): void {
     this.#isolate?.dispose();

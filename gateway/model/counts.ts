@@ -1,0 +1,64 @@
+/**
+ * What a worker counted since it last told the primary, which adds it up: increments, so that nothing that
+ * was counted is lost or counted twice when a worker is replaced.
+ */
+
+/** Upper bounds of the histogram of durations, in seconds; beyond the last is one more bucket. */
+export const durationBounds: readonly number[] = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+];
+
+/** The same for how late the event loop is. */
+export const delayBounds: readonly number[] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
+
+/** By the first digit of the status; `none`: the client had gone before there was one. */
+export const statusClasses = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"] as const;
+
+/** The label of hosts that no document, script or exposed service has, and of what is beyond a limit. */
+export const otherLabel = "other";
+/** The label of the upstream of requests that found none. */
+export const noUpstream = "none";
+
+/** The requests for one host that went to one upstream. */
+export interface RouteCounts {
+  readonly host: string;
+  readonly upstream: string;
+  /** Parallel to `statusClasses`. */
+  readonly classes: readonly number[];
+  /** Parallel to `durationBounds`, with one more; a request is in one of them. */
+  readonly durations: readonly number[];
+  readonly seconds: number;
+  readonly tries: number;
+  /** Bytes of bodies from and to clients. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+/** Tries on peers of one upstream that brought no answer, with one code. */
+export interface PeerFailureCounts {
+  readonly upstream: string;
+  readonly code: string;
+  readonly count: number;
+}
+
+/** How late the event loop was, as sampled. */
+export interface DelayCounts {
+  /** Parallel to `delayBounds`, with one more. */
+  readonly buckets: readonly number[];
+  readonly seconds: number;
+}
+
+export interface TrafficCounts {
+  readonly routes: readonly RouteCounts[];
+  readonly peerFailures: readonly PeerFailureCounts[];
+  /** Requests that ended with an error code, by code. */
+  readonly failures: Readonly<Record<string, number>>;
+}
+
+export interface WorkerCounts extends TrafficCounts {
+  /** Heads that were refused before they became a request, by code. */
+  readonly refused: Readonly<Record<string, number>>;
+  readonly droppedHeaders: number;
+  readonly processorSeconds: number;
+  readonly delays: DelayCounts;
+}

@@ -1,0 +1,98 @@
+/** What a worker tells of itself once a second, and when it is asked: what it counted, and how it is. */
+import type { Engine, EngineStats } from "../engine/engine.ts";
+import type { ScriptReport } from "../model/index.ts";
+import type { Log } from "../observability/logger.ts";
+import { LoopDelay } from "../observability/loop-delay.ts";
+import type { Traffic } from "../observability/traffic.ts";
+import { send } from "./channel.ts";
+import { DroppedHeaderLog } from "./dropped-header-log.ts";
+
+const reportMs = 1_000;
+
+export interface ReporterOptions {
+  readonly idPrefix: string;
+  readonly engine: Pick<Engine, "stats">;
+  readonly traffic: Traffic;
+  readonly scripts: () => readonly ScriptReport[];
+  readonly log: Log;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+}
+
+export class Reporter {
+  readonly #options: ReporterOptions;
+  readonly #droppedHeaderLog: DroppedHeaderLog;
+  readonly #delay: LoopDelay;
+  #told: Pick<EngineStats, "refused" | "droppedHeaders"> = { refused: {}, droppedHeaders: 0 };
+  #toldProcessorMicros = 0;
+  #residentBytes = 0;
+
+  constructor(options: ReporterOptions) {
+    this.#options = options;
+    this.#droppedHeaderLog = new DroppedHeaderLog(options.log, options.now);
+    this.#delay = new LoopDelay(options.now);
+  }
+
+  start(): void {
+    this.#delay.start();
+    setInterval(() => this.report(), reportMs);
+  }
+
+  /** Resolves when the primary has been sent it. */
+  async report(): Promise<void> {
+    const { idPrefix, engine, scripts } = this.#options;
+    const stats = engine.stats();
+    this.#droppedHeaderLog.report(stats.droppedHeaders);
+    this.#sendCounts(stats);
+    await send({
+      type: "report",
+      report: {
+        idPrefix,
+        requests: stats.requests,
+        exchanges: stats.exchanges,
+        clientConnections: stats.clientConnections,
+        peerConnections: stats.peerConnections,
+        droppedHeaders: stats.droppedHeaders,
+        residentBytes: this.#readResidentBytes(),
+        scripts: scripts(),
+      },
+    });
+  }
+
+  #sendCounts({ refused, droppedHeaders }: EngineStats): void {
+    const { user, system } = process.cpuUsage();
+    const micros = user + system;
+    const counts = {
+      ...this.#options.traffic.take(),
+      refused: increases(refused, this.#told.refused),
+      droppedHeaders: droppedHeaders - this.#told.droppedHeaders,
+      processorSeconds: (micros - this.#toldProcessorMicros) / 1e6,
+      delays: this.#delay.take(),
+    };
+    this.#told = { refused, droppedHeaders };
+    this.#toldProcessorMicros = micros;
+    void send({ type: "counts", counts });
+  }
+
+  /** What it was last when the system has no descriptor left to look with. */
+  #readResidentBytes(): number {
+    try {
+      this.#residentBytes = process.memoryUsage.rss();
+    } catch (error) {
+      this.#options.log.warn({ err: error }, "the resident memory of this worker cannot be read");
+    }
+    return this.#residentBytes;
+  }
+}
+
+/** What was added to each number; those that stayed are left out. */
+function increases(
+  now: Readonly<Record<string, number>>,
+  before: Readonly<Record<string, number>>,
+): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(now)
+      .map(([code, count]) => [code, count - (before[code] ?? 0)] as const)
+      .filter(([, added]) => added > 0),
+  );
+}
