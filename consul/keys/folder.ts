@@ -8,8 +8,15 @@ import {
   type Parser,
   parseEntryName,
   parsers,
+  parseSource,
 } from "../../gateway/documents/index.ts";
-import type { DocumentKind, Entries, Observed, SiteNames } from "../../gateway/model/index.ts";
+import type {
+  DocumentKind,
+  Entries,
+  Observed,
+  SiteNames,
+  Source,
+} from "../../gateway/model/index.ts";
 import { type Clock, timeText } from "../watching/clock.ts";
 import { findSuspicion, type Hold, Ledger, type Shown } from "../watching/ledger.ts";
 import type { Log } from "../watching/log.ts";
@@ -112,7 +119,7 @@ export class Folder<K extends DocumentKind> {
       if (foreign !== null) throw new DocumentError("foreign", item.key, foreign);
       this.#values.set(name, value);
       this.#refused.delete(item.key);
-      changes.push(this.#change(name, value));
+      changes.push(this.#change(name, value, parseSource(item.key, text, item.modifyIndex)));
     } catch (error) {
       if (!(error instanceof DocumentError)) throw error;
       this.#refuse(item, error);
@@ -123,9 +130,10 @@ export class Folder<K extends DocumentKind> {
     if (this.#values.delete(name)) changes.push(this.#change(name, null));
   }
 
-  #change(key: string, value: Entries[K] | null): Observed {
+  #change(key: string, value: Entries[K] | null, source?: Source): Observed {
+    const { kind } = this.#options;
     // The value is of the folder's kind; the compiler does not pair them for a kind that it does not know.
-    return { kind: this.#options.kind, key, value } as Observed;
+    return { kind, key, value, ...(source === undefined ? {} : { source }) } as Observed;
   }
 
   /**

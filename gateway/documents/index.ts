@@ -10,7 +10,7 @@ export { DocumentError } from "./document-error.ts";
 export { parseEntryName, parseHostName } from "./entry-name.ts";
 export { parseHostDocument } from "./host-document.ts";
 export { documentSchemas } from "./json-schema.ts";
-export { type Parser, parsers } from "./parsers.ts";
+export { type Parser, parsers, parseSource } from "./parsers.ts";
 export { parseSetting } from "./setting.ts";
 export { type FindForeign, foreignIn } from "./tenancy.ts";
 export { parseUpstreamDocument } from "./upstream-document.ts";

@@ -20,7 +20,8 @@ export const parsers: { readonly [K in DocumentKind]: Parser<Entries[K]> } = {
   agreement: parseAgreement,
 };
 
-function parseSource(key: string, text: string, modifyIndex: number): Source {
+/** A text with its version. Throws a `DocumentError` when it is too large. */
+export function parseSource(key: string, text: string, modifyIndex: number): Source {
   // Consul's own limit. What the text says is for the sandbox to find out.
   if (Buffer.byteLength(text) > maxDocumentBytes)
     throw new DocumentError("too_large", key, `is above ${maxDocumentBytes} bytes`);

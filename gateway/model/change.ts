@@ -2,11 +2,12 @@
  * What changes: what was observed in Consul, and what is served because of it. A delta leads from one version of
  * what is served to the next, a snapshot has all of one version.
  */
+
+import type { Source } from "./entries.ts";
 import {
   type Entries,
   type Kind,
   kinds,
-  type ObservedKind,
   type ReleasedKind,
   type ServedKind,
   type StraightKind,
@@ -19,10 +20,15 @@ type EntryOf<K extends Kind> = {
 }[K];
 
 /** What Consul has now, as the sources read it. Nobody has decided yet whether it is served. */
-export type Observed = EntryOf<ObservedKind>;
+export type Observed = Straight | Candidate;
 
 /** What Consul has now of the kinds that releases/ decides on. */
-export type Candidate = EntryOf<ReleasedKind>;
+export type Candidate = {
+  [Each in ReleasedKind]: EntryOf<Each> & {
+    /** The text that the value was read from. */
+    readonly source?: Source;
+  };
+}[ReleasedKind];
 
 /** What Consul has now of the kinds that nobody decides on. */
 export type Straight = EntryOf<StraightKind>;

@@ -7,11 +7,14 @@ import type { FastifyInstance } from "fastify";
 import { byWay, ownDatacenter, SiteNames } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import { type OwnAddress, OwnAddresses } from "../own-addresses.ts";
-import type { ScriptGate } from "../releases/examining/gate.ts";
-import type { Unexamined } from "../releases/examining/unexamined.ts";
-import { type HostReleases, Operations, Records, withSchedule } from "../releases/index.ts";
-import { createScriptLife, withClosed } from "../releases/releases.ts";
-import { withoutForeign } from "../releases/tenancy.ts";
+import {
+  Operations,
+  Records,
+  Releases,
+  withClosed,
+  withoutForeign,
+  withSchedule,
+} from "../releases/index.ts";
 import { Verdicts } from "../sandbox/index.ts";
 import type { Settings } from "../settings.ts";
 import type { AdminPlace, BoundListener } from "./addresses.ts";
@@ -43,9 +46,7 @@ export interface Running {
   readonly warnings: Warnings;
   readonly unknownFolders: UnknownFolders;
   readonly ownAddresses: OwnAddresses;
-  readonly gate: ScriptGate;
-  readonly lives: HostReleases;
-  readonly unexamined: Unexamined;
+  readonly releases: Releases;
   readonly records: Records;
   readonly sources: Sources;
   readonly workers: Workers;
@@ -124,12 +125,12 @@ export function assemble(options: AssemblyOptions): Running {
   const examine = withSchedule(parts.examine);
   // Who asks by name is given a new examination.
   const operations = new Operations({ records, examine, now: () => clock.now() });
-  const { gate, lives, unexamined } = createScriptLife({
+  const releases = new Releases({
     examine: new Verdicts().remember(examine),
     replay: parts.replay,
     records,
     name: name,
-    live: state.tables,
+    served: state.tables,
     tenants,
     pass: (changes) => batcher.add(changes),
     reports: () => workers.scriptReports(),
@@ -141,7 +142,7 @@ export function assemble(options: AssemblyOptions): Running {
     emit: (observed) => {
       const { straight, candidates } = byWay(guard.pass(observed));
       batcher.add(straight);
-      if (candidates.length > 0) gate.offer(candidates);
+      if (candidates.length > 0) releases.offer(candidates);
     },
     previous: previous === null ? null : withClosed(previous),
   });
@@ -175,7 +176,7 @@ export function assemble(options: AssemblyOptions): Running {
         { script, version, reason: out.reason },
         `a worker could not get out of the script of ${script} and was ended`,
       );
-      lives.stalled(words);
+      releases.stalled(words);
     },
     onFatal: (message, hasServed) => {
       if (!hasServed) onUnable(message);
@@ -202,9 +203,7 @@ export function assemble(options: AssemblyOptions): Running {
     warnings,
     unknownFolders,
     ownAddresses,
-    gate,
-    lives,
-    unexamined,
+    releases,
     records,
     sources,
     workers,

@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Log } from "../observability/logger.ts";
 import { type OwnAddress, ownPlaces } from "../own-addresses.ts";
-import { withoutUnexamined } from "../releases/examining/unexamined.ts";
+import { withoutUnexamined } from "../releases/index.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
 import {
@@ -24,7 +24,7 @@ import type { Clock } from "./clock.ts";
 import type { PrimaryParts } from "./parts.ts";
 import { registerGateway } from "./registration.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
-import { describeRefusal, describeScripts, type Status } from "./status.ts";
+import type { Status } from "./status.ts";
 
 export interface PrimaryOptions {
   readonly settings: Settings;
@@ -180,10 +180,10 @@ export class Primary {
   }
 
   /** Ends what is being written to Consul, and the registration there; not for long. */
-  async #sayGoodbye({ lives }: Running): Promise<void> {
+  async #sayGoodbye({ releases }: Running): Promise<void> {
     const late = Promise.withResolvers<void>();
     const cancel = this.#clock.after(goodbyeMs, late.resolve);
-    const done = Promise.all([lives.stop(), this.#registration?.stop()]);
+    const done = Promise.all([releases.stop(), this.#registration?.stop()]);
     await Promise.race([done, late.promise]);
     cancel();
   }
@@ -233,20 +233,12 @@ export class Primary {
 
   /** A worker is given no state before Consul's first answers are in it, checked scripts included. */
   async #openWhenReady(running: Running): Promise<void> {
-    const { sources, gate, lives, batcher, replication, file, warnings } = running;
+    const { sources, releases, batcher, replication, file, warnings } = running;
     // A watch that never gets an answer must not hold up the scripts of the others for ever.
-    const cancel = this.#clock.after(scriptGraceMs, () => {
-      gate.begin();
-      lives.begin();
-    });
+    const cancel = this.#clock.after(scriptGraceMs, () => releases.begin());
     await sources.whenReady();
     cancel();
-    gate.begin();
-    const isOver = this.#examinationGrace();
-    await Promise.race([gate.settled(), isOver]);
-    if (this.#isStopping) return;
-    lives.begin();
-    await Promise.race([lives.settled(), isOver]);
+    await releases.settle(this.#examinationGrace());
     if (this.#isStopping) return;
     batcher.flushNow();
     this.#openWithout(running);
@@ -265,8 +257,8 @@ export class Primary {
   }
 
   /** Hosts of which it is not known yet what serves them answer 503, if nothing served them before. */
-  #openWithout({ unexamined, replication }: Running): void {
-    const hosts = replication.isOpen ? 0 : unexamined.begin();
+  #openWithout({ releases, replication }: Running): void {
+    const hosts = replication.isOpen ? 0 : releases.openWithout();
     if (hosts === 0) return;
     this.#log.info(
       { hosts },
@@ -289,7 +281,10 @@ export class Primary {
   status(): Status {
     const running = this.#running;
     if (running === null) throw new Error("the gateway is not running");
-    const { state, sources, workers, gate, lives, file } = running;
+    const { state, sources, workers, releases, file } = running;
+    const { scripts, refused } = releases.status((host, version) =>
+      workers.scriptCounters.of(host, version),
+    );
     const source = sources.status();
     return {
       version: state.version,
@@ -300,16 +295,10 @@ export class Primary {
       watches: source.watches,
       services: { inUse: source.servicesInUse, polled: source.polled },
       workers: workers.status(),
-      scripts: describeScripts(
-        state.tables,
-        (host, version) => workers.scriptCounters.of(host, version),
-        (host) => gate.loadedAt(host),
-        lives,
-        this.#settings.tenants,
-      ),
+      scripts,
       tenants: this.#settings.tenants,
       modules: Array.from(state.tables.module, ([name, { version }]) => ({ name, version })),
-      refused: [...source.refused, ...gate.refused().map(describeRefusal)],
+      refused: [...source.refused, ...refused],
       warnings: running.warnings.list(),
       held: source.held,
       snapshotFile: file?.status() ?? null,

@@ -14,7 +14,7 @@ import {
 } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { OwnAddress } from "../own-addresses.ts";
-import { ScriptCounters } from "../releases/failing/counters.ts";
+import { ScriptCounters } from "../releases/index.ts";
 import { formatAddress } from "../settings-values.ts";
 import { type BoundListener, cannotListen } from "./addresses.ts";
 import type { Clock } from "./clock.ts";

@@ -1,10 +1,10 @@
 /**
- * The door of the life room: how versions of scripts come into service, widen, are taken back and are
- * remembered. docs/scripts.md tells it to operators.
+ * The door of what decides how something new becomes live: how versions come into service, widen, are taken back and are
+ * remembered. docs/scripts.md and docs/documents.md tell it to operators.
  */
 
 export { withSchedule } from "./examining/examine.ts";
-export type { HostCount } from "./failing/counters.ts";
+export { type HostCount, type ScriptCount, ScriptCounters } from "./failing/counters.ts";
 export type { WorkerScriptReport } from "./failing/error-rates.ts";
 export { eraseTypes } from "./operations/erase-types.ts";
 export { SourceMissing, SourceRefused } from "./operations/errors.ts";
@@ -14,6 +14,9 @@ export { sourceText } from "./operations/source-text.ts";
 export type { History, HistoryEntry, Outcome } from "./records/history.ts";
 export { type Subject, versionOf } from "./records/keys.ts";
 export { type Kv, Records, WriteConflict } from "./records/records.ts";
+export type { RefusedVersion } from "./refusals.ts";
+export { Releases, withClosed } from "./releases.ts";
 export { scheduleFault } from "./schedule/schedule.ts";
-export { HostReleases } from "./serving/host-releases.ts";
-export type { ReleaseStatus } from "./serving/status.ts";
+export type { ReleaseStatus, ScriptStatus } from "./serving/status.ts";
+export { withoutUnexamined } from "./serving/unexamined.ts";
+export { withoutForeign } from "./tenancy.ts";

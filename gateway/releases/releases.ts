@@ -1,32 +1,165 @@
 /**
- * Scripts on their way into service, put together: the gate that checks them, and their lives behind
- * it. Both hand on what they let through; the rest of the primary sees changes only.
+ * The door of what decides how something new becomes live. In go candidates, as Consul has them; out comes what is to
+ * be served. Scripts and modules pass the gate, which examines them, and then serve as the gateways agree; documents pass
+ * when their own tests do. Everything is remembered in Consul.
  */
-
-import type { Served, Source, Tables, TenantPolicy } from "../model/index.ts";
+import {
+  type Candidate,
+  type LastWords,
+  type Served,
+  type Source,
+  type Tables,
+  type TenantPolicy,
+  Tenants,
+} from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
-import type { Clock } from "../primary/clock.ts";
-import type { CheckScript, ExamineScript, ReplayScript } from "../sandbox/index.ts";
+import type { ExamineScript, ReplayScript } from "../sandbox/index.ts";
+import { type DocumentCandidate, DocumentReleases } from "./documents/document-releases.ts";
 import { ScriptGate } from "./examining/gate.ts";
-import { Unexamined } from "./examining/unexamined.ts";
-import { HostReleases, type Records, type Subject, type WorkerScriptReport } from "./index.ts";
+import type { ScriptCount } from "./failing/counters.ts";
+import type { WorkerScriptReport } from "./failing/error-rates.ts";
+import type { Records } from "./records/records.ts";
+import { Retention } from "./records/retention.ts";
+import { Scribe } from "./records/scribe.ts";
+import { Refusals, type RefusedVersion } from "./refusals.ts";
+import { HostReleases } from "./serving/host-releases.ts";
+import { describeScript, type ScriptStatus } from "./serving/status.ts";
 import { withoutForeignImports } from "./tenancy.ts";
 
-export interface ScriptLifeOptions {
+export interface ReleasesOptions {
   /** With the schedule's reading. */
   readonly examine: ExamineScript;
   readonly replay: ReplayScript;
   readonly records: Records;
-  /** Names this gateway in the history of scripts. */
+  /** Names this gateway in histories. */
   readonly name: string;
-  readonly live: Tables;
+  /** What is served: at the start what a snapshot left, from then on what `pass` was given. */
+  readonly served: Tables;
   /** Who may use what. Default, or `null`: there is one tenant. */
   readonly tenants?: TenantPolicy | null;
   readonly pass: (changes: readonly Served[]) => void;
+  /** What the workers that live report. */
   readonly reports: () => readonly WorkerScriptReport[];
-  readonly clock: Clock;
+  readonly clock: { now(): number; after(delayMs: number, task: () => void): () => void };
   readonly log: Log;
+  /** Of all keys in Consul. */
   readonly prefix: string;
+}
+
+/** What became of everything. */
+export interface ReleasesStatus {
+  readonly scripts: readonly ScriptStatus[];
+  readonly refused: readonly RefusedVersion[];
+}
+
+export class Releases {
+  readonly #served: Tables;
+  readonly #tenants: Tenants | null;
+  readonly #gate: ScriptGate;
+  readonly #hosts: HostReleases;
+  readonly #documents: DocumentReleases;
+  readonly #refusals: readonly Refusals[];
+  readonly #scribe: Scribe;
+  readonly #retention: Retention;
+  #hasBegun = false;
+  #isStopped = false;
+
+  constructor(options: ReleasesOptions) {
+    const { served, tenants = null, pass, clock, log } = options;
+    this.#served = served;
+    this.#tenants = tenants === null ? null : new Tenants(tenants);
+    const scribe = new Scribe(options);
+    const refusals = { documents: new Refusals(options), sources: new Refusals(options) };
+    const hosts = new HostReleases({ ...options, live: served, scribe });
+    this.#gate = new ScriptGate({
+      ...{ examine: options.examine, serving: hosts, refusals: refusals.sources },
+      live: withoutForeignImports(withClosed(served), tenants),
+      ...{ clock, log },
+    });
+    this.#documents = new DocumentReleases({ pass, refusals: refusals.documents, scribe });
+    this.#hosts = hosts;
+    this.#refusals = [refusals.documents, refusals.sources];
+    this.#scribe = scribe;
+    this.#retention = new Retention(options);
+  }
+
+  /** What Consul has now, in its order. Returns at once. */
+  offer(candidates: readonly Candidate[]): void {
+    const documents = candidates.filter(isDocument);
+    if (documents.length > 0) this.#documents.take(documents);
+    const others = candidates.filter((one) => !isDocument(one));
+    if (others.length > 0) this.#gate.offer(others);
+  }
+
+  /** A worker could not get out of a script: it runs nowhere from now on. */
+  stalled(words: LastWords): void {
+    this.#hosts.stalled(words);
+  }
+
+  /** Does not wait any longer for the rest of what Consul has: examines what is there, and puts it into service. */
+  begin(): void {
+    this.#gate.begin();
+    this.#begin();
+  }
+
+  /**
+   * All that Consul has was offered: puts into service what passes. Resolves when that is known of everything, or when
+   * `isOver` resolves.
+   */
+  async settle(isOver: Promise<void>): Promise<void> {
+    this.#gate.begin();
+    await Promise.race([this.#gate.settled(), isOver]);
+    if (this.#isStopped) return;
+    this.#begin();
+    await Promise.race([this.#hosts.settled(), isOver]);
+  }
+
+  /**
+   * The gateway opens: hosts of which it is not known yet what serves them answer 503 until it is. Returns how many
+   * those are.
+   */
+  openWithout(): number {
+    return this.#hosts.openWithout();
+  }
+
+  /** @param countOf how often each version was called and failed. */
+  status(countOf: (host: string, version: string) => ScriptCount): ReleasesStatus {
+    const hosts = new Set([...this.#served.script.keys(), ...this.hosts()]);
+    const scripts = Array.from(hosts, (host) =>
+      describeScript({
+        host,
+        source: this.#served.script.get(host) ?? null,
+        trial: this.#served.trial.get(host)?.source.version ?? null,
+        life: this.#hosts.status(host),
+        loadedAt: this.#gate.loadedAt(host),
+        countOf: (version) => countOf(host, version),
+        tenant: this.#tenants?.ownerOf("hosts", host) ?? null,
+      }),
+    );
+    return {
+      scripts: scripts.filter((script) => script !== null),
+      refused: this.#refusals.flatMap((refusals) => refusals.list()),
+    };
+  }
+
+  /** Hosts of which something is known, whether a script of theirs is in service or not. */
+  hosts(): Iterable<string> {
+    return this.#hosts.hosts();
+  }
+
+  /** Resolves when nothing is being written any more. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await Promise.all([this.#hosts.stop(), this.#scribe.close(), this.#retention.stop()]);
+  }
+
+  #begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    this.#hosts.begin();
+    this.#documents.begin();
+    this.#retention.start();
+  }
 }
 
 /** The tables of a snapshot with every script that Consul had: also those that its schedule kept closed. */
@@ -41,55 +174,6 @@ export function withClosed(tables: Tables): Tables {
   return { ...tables, script };
 }
 
-export function createScriptLife(options: ScriptLifeOptions): {
-  readonly gate: ScriptGate;
-  readonly lives: HostReleases;
-  readonly unexamined: Unexamined;
-} {
-  const { examine, replay, records, name, live, reports, clock, log, prefix } = options;
-  const unexamined = new Unexamined({
-    tables: live,
-    pass: (changes) => pass(changes),
-    wanted: () => gate.wanted,
-    isOpen: (host) => gate.isUnexamined(host) || lives.isWaiting(host),
-  });
-  const pass = (changes: readonly Served[]) => {
-    unexamined.passed(changes);
-    options.pass(changes);
-  };
-  const lives = new HostReleases({
-    pass,
-    examine,
-    replay,
-    records,
-    clock,
-    log,
-    name,
-    live,
-    reports,
-    onSettled: (host) => unexamined.found(host),
-  });
-  const check: CheckScript = async (host, tables, isWanted) => {
-    const { fault, declared } = await examine(host, tables, isWanted);
-    const version = tables.script.get(host)?.version;
-    if (fault === null && declared !== null && version !== undefined) {
-      lives.learn(version, declared);
-    }
-    return fault;
-  };
-  const gate = new ScriptGate({
-    check,
-    pass: (changes) => lives.take(changes),
-    live: withoutForeignImports(withClosed(live), options.tenants ?? null),
-    clock,
-    log,
-    prefix,
-    // Its keys are `scripts/<host>` and `modules/<name>`.
-    onRefused: (key, source, reason) => lives.refused(key as Subject, source, reason),
-    onKept: (host, source) => lives.kept(host, source),
-    onExamined: (host) => unexamined.found(host),
-    hasServed: (host, version) => lives.hasServed(host, version),
-    alsoLive: (host) => lives.inService(host),
-  });
-  return { gate, lives, unexamined };
+function isDocument(candidate: Candidate): candidate is DocumentCandidate {
+  return candidate.kind === "host" || candidate.kind === "upstream";
 }

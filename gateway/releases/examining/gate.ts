@@ -5,105 +5,59 @@
 
 import type { Candidate, Json, Source, Tables } from "../../model/index.ts";
 import type { Log } from "../../observability/logger.ts";
-import type { Clock } from "../../primary/clock.ts";
-import {
-  type CheckScript,
-  describeFault,
-  type FailedCase,
-  imports,
-  needsItself,
-  type ScriptFault,
-} from "../../sandbox/index.ts";
-import { type Group, isPending, keysOf, partsOf, ScriptGroups } from "./groups.ts";
+import { describeFault, type ExamineScript, type ScriptFault } from "../../sandbox/index.ts";
+import { partsOf, type Subject } from "../records/keys.ts";
+import type { Refusals } from "../refusals.ts";
+import { type Attempt, Attempts } from "./attempts.ts";
+import { type Group, isPending, ScriptGroups, subjectsOf } from "./groups.ts";
 import { ScriptTexts } from "./script-texts.ts";
+import type { Serving } from "./serving.ts";
 
 export interface ScriptGateOptions {
-  readonly check: CheckScript;
-  /** Takes what may go live. */
-  readonly pass: (changes: readonly Candidate[]) => void;
+  readonly examine: ExamineScript;
+  /** Where what may go live goes on. */
+  readonly serving: Serving;
+  readonly refusals: Refusals;
   /** What is live at the start. */
-  readonly live: Tables;
-  readonly clock: Pick<Clock, "now">;
+  readonly live: Pick<Tables, "script" | "module" | "setting">;
+  readonly clock: { now(): number };
   readonly log: Log;
-  /** Of all keys in Consul, `sluice/`: refusals name whole keys. */
-  readonly prefix: string;
-  /** Told of each new refusal; the source is `null` for a module that is gone. */
-  readonly onRefused?: (key: string, source: Source | null, reason: string) => void;
-  /** Told of a script that Consul has as it was let through before. */
-  readonly onKept?: (host: string, source: Source) => void;
-  /** Told when a host's source has been looked at, whatever came of it. */
-  readonly onExamined?: (host: string) => void;
-  /** Whether this version served before: those are examined first. */
-  readonly hasServed?: (host: string, version: string) => boolean;
-  /** Other versions of a host's script that serve or may be gone back to: modules must not break them. */
-  readonly alsoLive?: (host: string) => readonly Source[];
-}
-
-/** A source that was not let through; times are ISO 8601. */
-export interface Refusal {
-  /** The whole KV key that was refused, for example `sluice/scripts/<host>`. */
-  readonly key: string;
-  /** Of the refused source; `null` for a module that was deleted and is still imported. */
-  readonly version: string | null;
-  /** Lines and columns count from 1; 0 when unknown, or when the message names another key and its place. */
-  readonly line: number;
-  readonly column: number;
-  readonly message: string;
-  /** The case of the script's own tests that failed. */
-  readonly test?: FailedCase;
-  readonly since: string;
-}
-
-/** What came of trying a set of modules together with the scripts that they concern. */
-interface Trial {
-  readonly scripts: readonly string[];
-  readonly modules: readonly string[];
-  readonly refused: readonly { readonly key: string; readonly fault: ScriptFault }[];
-  /** A live script that these modules would break. */
-  readonly broken: ScriptFault | null;
 }
 
 export class ScriptGate {
-  readonly #check: CheckScript;
-  readonly #pass: (changes: readonly Candidate[]) => void;
-  readonly #clock: Pick<Clock, "now">;
+  readonly #serving: Serving;
+  readonly #refusals: Refusals;
+  readonly #attempts: Attempts;
+  readonly #clock: { now(): number };
   readonly #log: Log;
-  readonly #prefix: string;
-  readonly #onRefused: NonNullable<ScriptGateOptions["onRefused"]>;
-  readonly #onKept: NonNullable<ScriptGateOptions["onKept"]>;
-  readonly #onExamined: NonNullable<ScriptGateOptions["onExamined"]>;
-  readonly #hasServed: NonNullable<ScriptGateOptions["hasServed"]>;
-  readonly #alsoLive: NonNullable<ScriptGateOptions["alsoLive"]>;
   /** What Consul has. */
   readonly #wanted: ScriptTexts;
   /** What was let through last. */
   readonly #live: ScriptTexts;
   /** Replaced when one changes, so that it says by itself what it is. */
   #settings: ReadonlyMap<string, Json>;
-  readonly #refusals = new Map<string, Refusal>();
   readonly #loadedAt = new Map<string, number>();
-  /** Keys, `scripts/<host>` or `modules/<name>`, that are to be looked at. */
-  readonly #dirty = new Set<string>();
-  /** Keys that are being looked at. What is offered meanwhile waits, so that no check overtakes a later one. */
-  readonly #busy = new Set<string>();
+  /** What is to be looked at. */
+  readonly #dirty = new Set<Subject>();
+  /** What is being looked at. What is offered meanwhile waits, so that no check overtakes a later one. */
+  readonly #busy = new Set<Subject>();
   #isPlanned = false;
   #idle: PromiseWithResolvers<void> | null = null;
   #hasBegun = false;
 
-  constructor(options: ScriptGateOptions) {
-    this.#check = options.check;
-    this.#pass = options.pass;
-    this.#clock = options.clock;
-    this.#log = options.log;
-    this.#prefix = options.prefix;
-    this.#onRefused = options.onRefused ?? (() => {});
-    this.#onKept = options.onKept ?? (() => {});
-    this.#onExamined = options.onExamined ?? (() => {});
-    this.#hasServed = options.hasServed ?? (() => false);
-    this.#alsoLive = options.alsoLive ?? (() => []);
-    this.#wanted = new ScriptTexts(options.live);
-    this.#live = new ScriptTexts(options.live);
-    this.#settings = new Map(options.live.setting);
+  constructor({ examine, serving, refusals, live, clock, log }: ScriptGateOptions) {
+    this.#serving = serving;
+    this.#refusals = refusals;
+    this.#clock = clock;
+    this.#log = log;
+    this.#wanted = new ScriptTexts(live);
+    this.#live = new ScriptTexts(live);
+    this.#settings = new Map(live.setting);
+    this.#attempts = new Attempts({
+      ...{ examine, serving, wanted: this.#wanted, live: this.#live },
+      settings: () => this.#settings,
+      isReplaced: (subject) => this.#dirty.has(subject),
+    });
     for (const host of this.#live.script.keys()) this.#loadedAt.set(host, this.#clock.now());
   }
 
@@ -116,6 +70,7 @@ export class ScriptGate {
         this.#dirty.add(`scripts/${change.key}`);
         // A script that is gone needs no check, and must not run a moment longer.
         if (change.value === null) passing.push(...this.#drop(change.key));
+        else this.#serving.awaits(change.key, change.value);
       } else if (change.kind === "module") {
         this.#wanted.set("module", change.key, change.value);
         this.#dirty.add(`modules/${change.key}`);
@@ -124,7 +79,7 @@ export class ScriptGate {
         if (change.kind === "setting") this.#takeSetting(change.key, change.value);
       }
     }
-    if (passing.length > 0) this.#pass(passing);
+    if (passing.length > 0) this.#serving.take(passing);
     this.#advance();
   }
 
@@ -142,21 +97,6 @@ export class ScriptGate {
     if (!this.#isPlanned && this.#busy.size === 0) return;
     this.#idle ??= Promise.withResolvers<void>();
     await this.#idle.promise;
-  }
-
-  /** What Consul has. */
-  get wanted(): ReadonlyMap<string, Source> {
-    return this.#wanted.script;
-  }
-
-  /** Whether the source that Consul has for a host has yet to be looked at. */
-  isUnexamined(host: string): boolean {
-    const key = `scripts/${host}`;
-    return this.#dirty.has(key) || this.#busy.has(key);
-  }
-
-  refused(): readonly Refusal[] {
-    return [...this.#refusals.values()];
   }
 
   /** When the live script of `host` was let through, in milliseconds since the epoch. */
@@ -180,11 +120,11 @@ export class ScriptGate {
     else settings.set(name, value);
     this.#settings = settings;
     // A script may have been refused because it reads a setting that was not there.
-    for (const key of this.#refusals.keys()) this.#dirty.add(key);
+    for (const subject of this.#refusals.subjects()) this.#dirty.add(subject);
   }
 
   #drop(host: string): Candidate[] {
-    this.#refusals.delete(`scripts/${host}`);
+    this.#refusals.drop(`scripts/${host}`);
     // Also when none was let through: an earlier version may serve in the place of a refused one.
     this.#live.set("script", host, null);
     this.#loadedAt.delete(host);
@@ -196,14 +136,14 @@ export class ScriptGate {
     const groups = new ScriptGroups({
       wanted: this.#wanted,
       live: this.#live,
-      importersOf: (modules) => this.#importersOf(modules),
+      importersOf: (modules) => this.#attempts.importersOf(modules),
     });
-    for (const key of this.#inOrder()) {
-      if (!this.#dirty.has(key)) continue;
-      const group = groups.of(key);
-      const keys = keysOf(group);
-      if (keys.some((one) => this.#busy.has(one))) continue;
-      for (const one of keys) {
+    for (const subject of this.#inOrder()) {
+      if (!this.#dirty.has(subject)) continue;
+      const group = groups.of(subject);
+      const subjects = subjectsOf(group);
+      if (subjects.some((one) => this.#busy.has(one))) continue;
+      for (const one of subjects) {
         this.#dirty.delete(one);
         this.#busy.add(one);
       }
@@ -213,14 +153,14 @@ export class ScriptGate {
   }
 
   /** Those first that served before: what worked is there again before what is new. */
-  #inOrder(): readonly string[] {
-    const served: string[] = [];
-    const others: string[] = [];
-    for (const key of this.#dirty) {
-      const { isScript, name } = partsOf(key);
-      const version = isScript ? this.#wanted.script.get(name)?.version : undefined;
-      const isKnown = version !== undefined && this.#hasServed(name, version);
-      (isKnown || !isScript ? served : others).push(key);
+  #inOrder(): readonly Subject[] {
+    const served: Subject[] = [];
+    const others: Subject[] = [];
+    for (const subject of this.#dirty) {
+      const { kind, name } = partsOf(subject);
+      const version = kind === "scripts" ? this.#wanted.script.get(name)?.version : undefined;
+      const isKnown = version !== undefined && this.#serving.hasServed(name, version);
+      (isKnown || kind === "modules" ? served : others).push(subject);
     }
     return [...served, ...others];
   }
@@ -229,15 +169,16 @@ export class ScriptGate {
   async #look(group: Group): Promise<void> {
     for (const host of group.scripts) {
       const source = this.#wanted.script.get(host);
-      if (source && !this.#isPending("script", host)) this.#onKept(host, source);
+      if (source && !this.#isPending("script", host)) this.#serving.kept(host, source);
     }
     const modules = [...group.modules].filter((name) => this.#isPending("module", name));
     const isAtStake = (host: string) =>
-      modules.length > 0 && (this.#live.script.has(host) || this.#alsoLive(host).length > 0);
+      modules.length > 0 &&
+      (this.#live.script.has(host) || this.#serving.inService(host).length > 0);
     const atStake = [...group.scripts].filter(isAtStake);
     const others = [...group.scripts].filter((host) => !isAtStake(host));
     if (modules.length > 0) await this.#settleSafely(modules, atStake);
-    this.#release(keysOf({ modules: group.modules, scripts: new Set(atStake) }));
+    this.#release(subjectsOf({ modules: group.modules, scripts: new Set(atStake) }));
     const each = others.map(async (host) => {
       await this.#settleSafely([], [host]);
       this.#release([`scripts/${host}`]);
@@ -253,12 +194,13 @@ export class ScriptGate {
     }
   }
 
-  #release(keys: readonly string[]): void {
-    for (const key of keys) {
-      this.#busy.delete(key);
-      const { isScript, name } = partsOf(key);
-      if (!this.#isPending(isScript ? "script" : "module", name)) this.#refusals.delete(key);
-      if (isScript) this.#onExamined(name);
+  #release(subjects: readonly Subject[]): void {
+    for (const subject of subjects) {
+      this.#busy.delete(subject);
+      const { kind, name } = partsOf(subject);
+      const isPendingStill = this.#isPending(kind === "scripts" ? "script" : "module", name);
+      if (!isPendingStill) this.#refusals.drop(subject);
+      if (kind === "scripts" && !this.#dirty.has(subject)) this.#serving.examined(name);
     }
     this.#advance();
     this.#rest();
@@ -276,118 +218,18 @@ export class ScriptGate {
 
   /** All modules together; when that breaks a live script, one by one; then scripts without them. */
   async #settle(modules: readonly string[], scripts: readonly string[]): Promise<void> {
-    const trial = await this.#try(modules, scripts);
-    for (const { key, fault } of trial.refused) this.#refuse(key, fault);
-    if (trial.broken === null) {
-      this.#accept(trial);
+    const attempt = await this.#attempts.try(modules, scripts);
+    for (const { subject, fault } of attempt.refused) this.#refuse(subject, fault);
+    if (attempt.broken === null) {
+      this.#accept(attempt);
     } else if (modules.length > 1) {
       for (const name of modules) await this.#settle([name], scripts);
     } else {
       const [name = ""] = modules;
-      const message = `it would break ${describeFault(trial.broken)}`;
-      const key = `modules/${name}`;
-      this.#refuse(key, { ...trial.broken, key, line: 0, column: 0, message });
+      const message = `it would break ${describeFault(attempt.broken)}`;
+      const key: Subject = `modules/${name}`;
+      this.#refuse(key, { ...attempt.broken, key, line: 0, column: 0, message });
       await this.#settle([], scripts);
-    }
-  }
-
-  async #try(modules: readonly string[], scripts: readonly string[]): Promise<Trial> {
-    const refused: { key: string; fault: ScriptFault }[] = [];
-    const candidates = new Map(this.#live.module);
-    const sound: string[] = [];
-    const wantedModules = new Map(this.#wanted.module);
-    const wantedScripts = new Map(this.#wanted.script);
-    const probes = modules.map(async (name) => {
-      const fault = await this.#faultOfModule(name, wantedModules);
-      // A module is at fault here for its own text, and for a cycle that it is in; what it imports answers
-      // for itself.
-      const isAtFault =
-        fault !== null && (fault.key === `modules/${name}` || needsItself(name, wantedModules));
-      if (isAtFault) refused.push({ key: `modules/${name}`, fault });
-      else sound.push(name);
-    });
-    await Promise.all(probes);
-    for (const name of sound) setOrDelete(candidates, name, wantedModules.get(name));
-
-    const accepted: string[] = [];
-    let broken: ScriptFault | null = null;
-    const isConcerned = this.#importersOf(new Set(sound));
-    const checks = scripts.map(async (host) => {
-      const wanted = wantedScripts.get(host);
-      const live = this.#live.script.get(host);
-      const isNew = wanted !== undefined && wanted.version !== live?.version;
-      const isWanted = () => !this.#dirty.has(`scripts/${host}`);
-      const fault = isNew ? await this.#faultOf(host, wanted, candidates, isWanted) : null;
-      if (isNew && fault === null) accepted.push(host);
-      if (isNew && fault !== null) {
-        const key = `scripts/${host}`;
-        refused.push({ key, fault: this.#withCause(fault, wanted, wantedModules, candidates) });
-      }
-      // Where the new text does not go live the old one stays, and has to live with the modules.
-      if (!isConcerned.has(host)) return;
-      const staying = new Map(this.#alsoLive(host).map((source) => [source.version, source]));
-      if (live !== undefined && !(isNew && fault === null)) staying.set(live.version, live);
-      if (isNew) staying.delete(wanted.version);
-      for (const source of staying.values()) {
-        const found = await this.#faultOf(host, source, candidates);
-        // Its tests were of its own time; what it needs now is to load.
-        if (found !== null && (source === live || found.test === undefined)) broken = found;
-      }
-    });
-    await Promise.all(checks);
-    return { scripts: accepted, modules: sound, refused, broken };
-  }
-
-  /** A module that is there and did not pass its own check is not there for a script. */
-  #withCause(
-    fault: ScriptFault,
-    script: Source,
-    wanted: ReadonlyMap<string, Source>,
-    passed: ReadonlyMap<string, Source>,
-  ): ScriptFault {
-    const cause = [...this.#wanted.modules.closureOf([script])].find(
-      (name) => wanted.has(name) && !passed.has(name),
-    );
-    if (cause === undefined) return fault;
-    return { ...fault, message: `${fault.message}; modules/${cause} is refused itself` };
-  }
-
-  /** The hosts of which any version that serves, or is to serve, imports one of `modules`. */
-  #importersOf(modules: ReadonlySet<string>): ReadonlySet<string> {
-    if (modules.size === 0) return modules;
-    const concerned = this.#wanted.modules.concernedBy(modules);
-    const hosts = this.#wanted
-      .hostsOf(concerned)
-      .union(this.#live.hostsOf(this.#live.modules.concernedBy(modules)));
-    for (const host of this.#wanted.script.keys()) {
-      if (this.#alsoLive(host).some((source) => imports(source, concerned))) hosts.add(host);
-    }
-    return hosts;
-  }
-
-  /** A module is compiled through the smallest script that imports it. */
-  async #faultOfModule(
-    name: string,
-    modules: ReadonlyMap<string, Source>,
-  ): Promise<ScriptFault | null> {
-    if (!modules.has(name)) return null;
-    const text = `import * as module from ${JSON.stringify(`modules/${name}`)};\nexport default function () { return void module; }\n`;
-    const probe = { text, version: `probe of modules/${name}`, modifyIndex: 0 };
-    return this.#faultOf(`modules/${name}`, probe, modules);
-  }
-
-  async #faultOf(
-    host: string,
-    source: Source,
-    modules: ReadonlyMap<string, Source>,
-    isWanted?: () => boolean,
-  ): Promise<ScriptFault | null> {
-    const tables = { script: new Map([[host, source]]), module: modules, setting: this.#settings };
-    try {
-      return await this.#check(host, tables, isWanted);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      return { key: `scripts/${host}`, line: 0, column: 0, message: `not checked: ${reason}` };
     }
   }
 
@@ -395,9 +237,9 @@ export class ScriptGate {
    * Lets through what passed. What was offered anew meanwhile waits for its own round; and where modules
    * were tried, so does all that was tried with them, because it passed only together.
    */
-  #accept(trial: Trial): void {
-    const modules = trial.modules.map((name) => ({ kind: "module" as const, name }));
-    const scripts = trial.scripts.map((name) => ({ kind: "script" as const, name }));
+  #accept(attempt: Attempt): void {
+    const modules = attempt.modules.map((name) => ({ kind: "module" as const, name }));
+    const scripts = attempt.scripts.map((name) => ({ kind: "script" as const, name }));
     const isOutdated = ({ kind, name }: { kind: "module" | "script"; name: string }) =>
       this.#dirty.has(`${kind}s/${name}`);
     const passed = [...modules, ...scripts];
@@ -410,40 +252,20 @@ export class ScriptGate {
       if (!this.#isPending(kind, name)) continue;
       const value = this.#wanted[kind].get(name) ?? null;
       this.#live.set(kind, name, value);
-      if (this.#refusals.delete(`${kind}s/${name}`)) {
-        const key = `${this.#prefix}${kind}s/${name}`;
-        this.#log.info({ key, version: value?.version ?? null }, `${key} passes its check now`);
-      }
+      this.#refusals.passes(`${kind}s/${name}`, value?.version ?? null);
       if (kind === "script") this.#loadedAt.set(name, this.#clock.now());
       changes.push({ kind, key: name, value });
     }
-    if (changes.length > 0) this.#pass(changes);
+    if (changes.length > 0) this.#serving.take(changes);
   }
 
-  #refuse(key: string, fault: ScriptFault): void {
+  #refuse(subject: Subject, fault: ScriptFault): void {
     // Another source came meanwhile.
-    if (this.#dirty.has(key)) return;
-    const { isScript, name } = partsOf(key);
-    const version = this.#wanted[isScript ? "script" : "module"].get(name)?.version ?? null;
-    const isOwn = fault.key === key;
-    const message = isOwn ? fault.message : describeFault(fault);
-    const known = this.#refusals.get(key);
-    if (known?.version === version && known.message === message) return;
-    const { line, column } = isOwn ? fault : { line: 0, column: 0 };
-    const since = new Date(this.#clock.now()).toISOString();
-    const whole = this.#prefix + key;
-    const test = fault.test === undefined ? {} : { test: fault.test };
-    this.#refusals.set(key, { key: whole, version, line, column, message, ...test, since });
-    const sources = this.#wanted[isScript ? "script" : "module"];
-    this.#onRefused(key, sources.get(name) ?? null, message);
-    this.#log.warn(
-      { key: whole, version, line, column, reason: message, ...test },
-      `${whole} is refused: ${message}`,
-    );
+    if (this.#dirty.has(subject)) return;
+    const { kind, name } = partsOf(subject);
+    const source: Source | null =
+      this.#wanted[kind === "scripts" ? "script" : "module"].get(name) ?? null;
+    const reason = this.#refusals.add(subject, source?.version ?? null, fault);
+    if (reason !== null) this.#serving.refused(subject, source, reason);
   }
-}
-
-function setOrDelete<V>(map: Map<string, V>, key: string, value: V | undefined): void {
-  if (value === undefined) map.delete(key);
-  else map.set(key, value);
 }

@@ -3,6 +3,7 @@
  * at texts only; decides nothing about them.
  */
 import { imports } from "../../sandbox/index.ts";
+import { partsOf, type Subject } from "../records/keys.ts";
 import type { ScriptTexts } from "./script-texts.ts";
 
 /** Keys that have to be looked at together: modules that are to change, and the scripts that they concern. */
@@ -38,13 +39,14 @@ export class ScriptGroups {
   }
 
   /**
-   * What has to be looked at together with a key: the modules that are to change with it, and the scripts
+   * What has to be looked at together with this one: the modules that are to change with it, and the scripts
    * that these concern.
    */
-  of(key: string): Group {
+  of(subject: Subject): Group {
     const { wanted, live, importersOf } = this.#options;
     const pending = this.#pending;
-    const { isScript, name } = partsOf(key);
+    const { kind, name } = partsOf(subject);
+    const isScript = kind === "scripts";
     const group: Group = { modules: new Set(), scripts: new Set() };
     if (isScript) group.scripts.add(name);
     else group.modules.add(name);
@@ -82,12 +84,7 @@ export function isPending(
   return wanted[kind].get(name)?.version !== live[kind].get(name)?.version;
 }
 
-/** What a key is of: `scripts/<host>`, `modules/<name>`. */
-export function partsOf(key: string): { readonly isScript: boolean; readonly name: string } {
-  return { isScript: key.startsWith("scripts/"), name: key.slice(key.indexOf("/") + 1) };
-}
-
-export function keysOf({ modules, scripts }: Group): readonly string[] {
-  const names = [...modules].map((name) => `modules/${name}`);
-  return [...names, ...Array.from(scripts, (host) => `scripts/${host}`)];
+export function subjectsOf({ modules, scripts }: Group): readonly Subject[] {
+  const names: readonly Subject[] = Array.from(modules, (name) => `modules/${name}` as const);
+  return [...names, ...Array.from(scripts, (host) => `scripts/${host}` as const)];
 }

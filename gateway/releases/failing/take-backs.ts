@@ -7,7 +7,7 @@ import type { FailedRequest, Source, TakenBack } from "../../model/index.ts";
 import type { Log } from "../../observability/logger.ts";
 import type { ReplayOutcome, ReplayScript } from "../../sandbox/index.ts";
 import type { Declarations } from "../examining/declarations.ts";
-import { Lanes } from "../lanes.ts";
+import { Lanes } from "../records/lanes.ts";
 import type { Records } from "../records/records.ts";
 import type { HostRelease, WayBack } from "../serving/host-release.ts";
 import { ErrorRates, type Failing, type WorkerScriptReport } from "./error-rates.ts";
@@ -45,11 +45,15 @@ export class TakeBacks {
   }
 
   /** What the workers that live report, once a second. */
-  look(nowMs: number, reports: readonly WorkerScriptReport[], lives: Iterable<HostRelease>): void {
+  look(
+    nowMs: number,
+    reports: readonly WorkerScriptReport[],
+    releases: Iterable<HostRelease>,
+  ): void {
     this.#rates.take(nowMs, reports);
     const failing = this.#rates.failing();
     const versions = new Set(failing.map(({ version }) => version));
-    for (const release of lives) release.failsNow(versions);
+    for (const release of releases) release.staying.failsNow(versions);
     for (const [key, untilMs] of this.#comparedUntil) {
       if (untilMs <= nowMs) this.#comparedUntil.delete(key);
     }
@@ -141,7 +145,7 @@ export class TakeBacks {
     const { records, log } = this.#options;
     const { version, host } = failing;
     const reason = reasonOf(failing);
-    if (!release.stays(version, why, reason)) return;
+    if (!release.staying.add(version, why, reason)) return;
     const key = records.keys.source(`scripts/${host}`);
     log.error(
       { key, version, reason, why },

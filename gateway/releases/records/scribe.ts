@@ -7,10 +7,10 @@ import type { Agreement, Source } from "../../model/index.ts";
 import type { Log } from "../../observability/logger.ts";
 import type { Rollout } from "../../sandbox/index.ts";
 import { remove } from "../agreement/steps.ts";
-import { Lanes } from "../lanes.ts";
 import type { HostRelease } from "../serving/host-release.ts";
 import { noted, onlyLive, withEarlier } from "./history.ts";
 import type { Subject } from "./keys.ts";
+import { Lanes } from "./lanes.ts";
 import type { Records } from "./records.ts";
 
 export interface ScribeOptions {

@@ -7,23 +7,14 @@ import type { Agreement, OutOfService, Served, Source, TakenBack } from "../../m
 import { imports, type Rollout, type Schedule } from "../../sandbox/index.ts";
 import { Findings } from "../agreement/findings.ts";
 import { accept, beginning, isTakenBack, stallOf, takeBack, widen } from "../agreement/steps.ts";
-import { type Window, windowAt } from "../schedule/schedule.ts";
-import { Fetches } from "./fetches.ts";
+import { StayingVersions } from "../failing/staying.ts";
+import { Windows } from "../schedule/windows.ts";
+
+import { HostLookups } from "./lookups.ts";
 import { type InService, ServingVersions, type Wanted } from "./serving-versions.ts";
 
 /** How long a source may be older than what was decided for before that is looked into. */
 const doubtMs = 5_000;
-
-/** The one that is live, one on trial, and what was either just before. */
-const maxStaying = 4;
-
-interface Staying {
-  readonly why: string;
-  /** Each reason to stay is news once. */
-  readonly said: Set<string>;
-  /** How it fails, as long as it does. */
-  readonly reason: string | null;
-}
 
 /** What would serve in the place of a version. */
 export interface WayBack {
@@ -36,7 +27,6 @@ export interface WayBack {
 }
 
 export class HostRelease {
-  #closedUntil: number | null = null;
   #agreed: Agreement | null = null;
   /** What this gateway serves by, while Consul has not taken it, and the revision that it follows from. */
   #ahead: { readonly from: number | null; readonly agreement: Agreement } | null = null;
@@ -45,11 +35,10 @@ export class HostRelease {
   /** `refused`: Consul has a source that did not pass. */
   #presence: "unknown" | "accepted" | "refused" | "gone" = "unknown";
   readonly service = new ServingVersions();
-  readonly fetches = new Fetches();
-  readonly #windows = new Map<string, Window>();
+  readonly lookups = new HostLookups();
+  readonly staying = new StayingVersions();
+  readonly #windows = new Windows();
   readonly #findings = new Findings();
-  /** Versions that fail too often and are not taken back, the one that was found last at the end. */
-  readonly #staying = new Map<string, Staying>();
   #doubtSinceMs: number | null = null;
   #isInDoubt = false;
   #isWriting = false;
@@ -58,7 +47,7 @@ export class HostRelease {
 
   /** Of the version that is out of service for its schedule; `null` when none is. */
   get closedUntil(): number | null {
-    return this.#closedUntil;
+    return this.#windows.closedUntil;
   }
 
   /** What Consul has, as far as this gateway knows. */
@@ -162,35 +151,6 @@ export class HostRelease {
     this.#findings.fail(failed, mayGoBack);
   }
 
-  /** A version fails too often and is not taken back. Returns whether that is news. */
-  stays(version: string, why: string, reason: string): boolean {
-    const said = this.#staying.get(version)?.said ?? new Set();
-    const isNews = !said.has(why);
-    this.#staying.delete(version);
-    this.#staying.set(version, { why, reason, said: said.add(why) });
-    for (const oldest of this.#staying.keys()) {
-      if (this.#staying.size <= maxStaying) break;
-      this.#staying.delete(oldest);
-    }
-    return isNews;
-  }
-
-  /** Which versions fail too often now. */
-  failsNow(versions: ReadonlySet<string>): void {
-    for (const [version, staying] of this.#staying) {
-      if (!versions.has(version)) this.#staying.set(version, { ...staying, reason: null });
-    }
-  }
-
-  /** How the version that is live, or has a share, fails, and why it stays all the same. */
-  failing(agreed: Agreement | null): string | null {
-    const say = (version: string | null | undefined, where: string) => {
-      const { why = "", reason = null } = this.#staying.get(version ?? "") ?? {};
-      return reason === null ? null : `${where}${reason}; ${why}`;
-    };
-    return say(agreed?.live, "") ?? say(agreed?.next?.version, "in its rollout: ");
-  }
-
   /**
    * A version that is out of service needs a module that changed. False when there is no such version.
    * @param modules all that the change concerns, those that import what changed among them.
@@ -276,14 +236,9 @@ export class HostRelease {
     scheduleOf: (version: string) => Schedule | null,
     nowMs: number,
   ): InService {
-    this.#closedUntil = null;
-    const isOpen = ({ version }: Source) => {
-      const schedule = scheduleOf(version);
-      if (schedule === null) return true;
-      const window = this.#window(version, schedule, nowMs);
-      if (!window.isOpen) this.#closedUntil = window.until;
-      return window.isOpen;
-    };
+    this.#windows.begin();
+    const isOpen = ({ version }: Source) =>
+      this.#windows.isOpen(version, scheduleOf(version), nowMs);
     const isScript = script !== null && isOpen(script);
     const isTrial = trial !== null && isOpen(trial.source);
     const closed = { script: isScript ? null : script, trial: isTrial ? null : trial };
@@ -294,17 +249,6 @@ export class HostRelease {
       trial: isTrial ? trial : null,
       closed: closed.script === null && closed.trial === null ? null : closed,
     };
-  }
-
-  /** The window of a version's schedule, worked out anew when it has changed. */
-  #window(version: string, schedule: Schedule, nowMs: number): Window {
-    const known = this.#windows.get(version);
-    if (known !== undefined && nowMs < known.until) return known;
-    const window = windowAt(schedule, nowMs);
-    // Beside it, at most that of a version on trial.
-    if (this.#windows.size > 1) this.#windows.clear();
-    this.#windows.set(version, window);
-    return window;
   }
 
   /** What has to change for these to serve. */
@@ -334,7 +278,7 @@ export class HostRelease {
 
   /** Whether time alone may have changed what should serve. */
   needsLook(nowMs: number): boolean {
-    this.fetches.retry(nowMs);
+    this.lookups.retry(nowMs);
     return (
       this.#isWriting ||
       this.#isInDoubt ||
@@ -343,7 +287,7 @@ export class HostRelease {
       !this.#findings.isEmpty ||
       this.#noWriteBeforeMs > 0 ||
       this.#agreed?.next != null ||
-      this.#windows.size > 0 ||
+      !this.#windows.isEmpty ||
       (this.#agreed?.live != null && this.service.script?.version !== this.#agreed.live)
     );
   }

@@ -1,5 +1,5 @@
 /**
- * The lives of scripts on this gateway: stands between the gate, which says what passed its checks, and
+ * Which versions of scripts serve on this gateway: stands between the gate, which says what passed its checks, and
  * the state, which workers follow. Puts into service what the gateways agree on, and brings forward
  * what this one finds. Keeps nothing of its own: what is agreed on is in Consul.
  */
@@ -9,16 +9,17 @@ import type { Log } from "../../observability/logger.ts";
 import type { Declared, ExamineScript, ReplayScript } from "../../sandbox/index.ts";
 import { isTakenBack, remove, shareOf } from "../agreement/steps.ts";
 import { Declarations } from "../examining/declarations.ts";
+import type { Serving } from "../examining/serving.ts";
 import type { WorkerScriptReport } from "../failing/error-rates.ts";
 import { TakeBacks } from "../failing/take-backs.ts";
-import { Lanes } from "../lanes.ts";
-import type { Subject } from "../records/keys.ts";
+import { partsOf, type Subject } from "../records/keys.ts";
 import type { Records } from "../records/records.ts";
-import { Retention } from "../records/retention.ts";
-import { Scribe } from "../records/scribe.ts";
+import type { Scribe } from "../records/scribe.ts";
 import { HostRelease } from "./host-release.ts";
+import { Lookups } from "./lookups.ts";
 import { type InService, nothingInService, type Wanted } from "./serving-versions.ts";
 import { describeRelease, type ReleaseStatus } from "./status.ts";
+import { Unexamined } from "./unexamined.ts";
 
 export interface HostReleasesOptions {
   /** Takes what goes into service. */
@@ -31,12 +32,9 @@ export interface HostReleasesOptions {
     after(delayMs: number, task: () => void): () => void;
   };
   readonly log: Log;
-  /** Names this gateway in the history: `gateway <name>`. */
-  readonly name: string;
+  readonly scribe: Scribe;
   /** What is in service at the start. */
   readonly live: Tables;
-  /** Told of a host for which something was fetched or examined, whatever came of it. */
-  readonly onSettled?: (host: string) => void;
   /** What the workers that live report. */
   readonly reports: () => readonly WorkerScriptReport[];
 }
@@ -46,18 +44,13 @@ const maxStalledLength = 16_384;
 const tickMs = 1_000;
 /** How often what is of no use any more is forgotten. */
 const forgetMs = 60_000;
-/** After Consul did not take a change. */
-const retryMs = 5_000;
-
-export class HostReleases {
+export class HostReleases implements Serving {
   readonly #options: HostReleasesOptions;
   readonly #hosts = new Map<string, HostRelease>();
   readonly #declared: Declarations;
   readonly #takeBacks: TakeBacks;
-  /** Sources that are brought and examined. A slow one must not keep others: who examines has an order of its own. */
-  readonly #fetches = new Lanes(64);
-  readonly #scribe: Scribe;
-  readonly #retention: Retention;
+  readonly #lookups: Lookups;
+  readonly #unexamined: Unexamined;
   #hasBegun = false;
   #isStopped = false;
   #forgetAtMs = 0;
@@ -65,10 +58,17 @@ export class HostReleases {
 
   constructor(options: HostReleasesOptions) {
     this.#options = options;
-    this.#scribe = new Scribe(options);
-    this.#retention = new Retention(options);
     const { live, examine } = options;
     this.#declared = new Declarations(examine, live);
+    this.#unexamined = new Unexamined(live, (host) => this.#hosts.get(host)?.lookups.isWaiting);
+    this.#lookups = new Lookups({
+      ...options,
+      declared: this.#declared,
+      onEnd: (host) => {
+        this.#pass(this.#settle(host));
+        this.#pass(this.#unexamined.found(host));
+      },
+    });
     this.#takeBacks = new TakeBacks({
       ...options,
       declared: this.#declared,
@@ -84,12 +84,19 @@ export class HostReleases {
     }
   }
 
-  /** A version passed its checks and declares this. */
+  awaits(host: string, source: Source): void {
+    this.#unexamined.awaits(host, source);
+  }
+
+  examined(host: string): void {
+    this.#unexamined.examined(host);
+    this.#pass(this.#unexamined.found(host));
+  }
+
   learn(version: string, declared: Declared): void {
     this.#declared.learn(version, declared);
   }
 
-  /** Changes that the gate let through, in their order. */
   take(changes: readonly Candidate[]): void {
     const passing: Served[] = [];
     const modules = new Set<string>();
@@ -103,8 +110,8 @@ export class HostReleases {
       if (change.kind === "setting") this.#declared.takeSetting(change.key, change.value);
     }
     const concerned = this.#declared.concernedBy(modules);
-    for (const [host, slot] of modules.size === 0 ? [] : this.#hosts) {
-      if (slot.mend(concerned, this.#options.clock.now())) passing.push(...this.#settle(host));
+    for (const [host, release] of modules.size === 0 ? [] : this.#hosts) {
+      if (release.mend(concerned, this.#options.clock.now())) passing.push(...this.#settle(host));
     }
     // In the same call, so that a module and the scripts that need it make one version.
     for (const change of changes) {
@@ -112,27 +119,25 @@ export class HostReleases {
         passing.push(...this.#settle(change.key));
       }
     }
-    if (passing.length > 0) this.#options.pass(passing);
+    this.#pass(passing);
   }
 
-  /** Consul has what was let through before: out of a snapshot, after a refused version, or written again. */
   kept(host: string, source: Source): void {
-    const slot = this.#host(host);
-    if (slot.accepted === source) return;
+    const release = this.#host(host);
+    if (release.accepted === source) return;
     // Maybe to a Consul that had lost it, and with it what was agreed on, which nobody else writes again.
-    if (slot.accepted?.version === source.version) slot.doubt();
-    slot.accept(source, this.#options.clock.now());
+    if (release.accepted?.version === source.version) release.doubt();
+    release.accept(source, this.#options.clock.now());
     this.#pass(this.#settle(host));
   }
 
-  /** The gate refused a source; `null` for a module that is gone. */
   refused(subject: Subject, source: Source | null, reason: string): void {
-    if (subject.startsWith("scripts/")) {
-      const host = subject.slice("scripts/".length);
+    const { kind, name: host } = partsOf(subject);
+    if (kind === "scripts") {
       this.#host(host).refuse();
       this.#pass(this.#settle(host));
     }
-    if (source !== null) this.#scribe.note(subject, source, "refused", { detail: reason });
+    if (source !== null) this.#options.scribe.note(subject, source, "refused", { detail: reason });
   }
 
   /** A worker could not get out of a script: it runs nowhere from now on. */
@@ -146,41 +151,36 @@ export class HostReleases {
 
   /** From now on versions go into service: before, what the gateways agree on may not be known yet. */
   begin(): void {
-    if (this.#hasBegun) return;
     this.#hasBegun = true;
     for (const host of this.#hosts.keys()) this.#pass(this.#settle(host));
-    this.#retention.start();
     this.#tick();
   }
 
   /** Resolves when no source of an earlier version is being fetched. Writes need not be waited for. */
   settled(): Promise<void> {
-    return this.#fetches.idle();
+    return this.#lookups.idle();
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancelTick?.();
-    await Promise.all([
-      this.#fetches.close(),
-      this.#scribe.close(),
-      this.#retention.stop(),
-      this.#takeBacks.close(),
-    ]);
+    await Promise.all([this.#lookups.close(), this.#takeBacks.close()]);
   }
 
-  /** Versions that serve a host, or wait to, beside the accepted one: modules must not break them. */
+  /**
+   * The gateway opens: hosts of which it is not known yet what serves them are not served until it is. Returns how many
+   * those are.
+   */
+  openWithout(): number {
+    const changes = this.#unexamined.begin();
+    this.#pass(changes);
+    return changes.length;
+  }
+
   inService(host: string): readonly Source[] {
-    const life = this.#hosts.get(host);
-    return life === undefined ? [] : life.service.sources();
+    return this.#hosts.get(host)?.service.sources() ?? [];
   }
 
-  /** Whether what serves a host may depend on something that is still on its way. */
-  isWaiting(host: string): boolean {
-    return this.#hosts.get(host)?.fetches.isWaiting ?? false;
-  }
-
-  /** Whether the gateways agreed on this version before, for all requests or for a share. */
   hasServed(host: string, version: string): boolean {
     const { live = null, next = null } = this.#hosts.get(host)?.agreed ?? {};
     return version === live || version === next?.version;
@@ -188,147 +188,120 @@ export class HostReleases {
 
   status(host: string): ReleaseStatus {
     const nowMs = this.#options.clock.now();
-    const slot = this.#hosts.get(host) ?? new HostRelease();
-    const agreed = slot.desired(this.#declared.rolloutOf(slot.accepted), nowMs);
-    const accepted = slot.accepted?.version ?? null;
-    const failing = slot.failing(agreed);
-    return describeRelease({ accepted, agreed, failing, closedUntil: slot.closedUntil }, nowMs);
+    const release = this.#hosts.get(host) ?? new HostRelease();
+    const agreed = release.desired(this.#declared.rolloutOf(release.accepted), nowMs);
+    const accepted = release.accepted?.version ?? null;
+    const failing = release.staying.describe(agreed);
+    return describeRelease({ accepted, agreed, failing, closedUntil: release.closedUntil }, nowMs);
   }
 
-  /** Hosts that have a life, in service or not. */
+  /** Hosts of which something is known, whether a script of theirs is in service or not. */
   hosts(): Iterable<string> {
     return this.#hosts.keys();
   }
 
   #host(host: string): HostRelease {
-    let slot = this.#hosts.get(host);
-    if (slot === undefined) {
-      slot = new HostRelease();
-      this.#hosts.set(host, slot);
+    let release = this.#hosts.get(host);
+    if (release === undefined) {
+      release = new HostRelease();
+      this.#hosts.set(host, release);
     }
-    return slot;
+    return release;
   }
 
   #takeScript(host: string, source: Source | null): void {
-    if (source === null) this.#host(host).drop();
-    else this.#host(host).accept(source, this.#options.clock.now());
+    if (source !== null) {
+      this.#host(host).accept(source, this.#options.clock.now());
+      return;
+    }
+    this.#unexamined.gone(host);
+    this.#host(host).drop();
   }
 
   /** Returns whether it is another text than before. */
   #takeModule(name: string, source: Source | null): boolean {
-    if (source !== null && this.#hasBegun) this.#scribe.note(`modules/${name}`, source, "live");
+    if (source !== null && this.#hasBegun)
+      this.#options.scribe.note(`modules/${name}`, source, "live");
     return this.#declared.takeModule(name, source);
   }
 
   #pass(changes: readonly Served[]): void {
-    if (changes.length > 0) this.#options.pass(changes);
+    if (changes.length === 0) return;
+    this.#unexamined.passed(changes);
+    this.#options.pass(changes);
   }
 
   /** Works out what should serve a host now; returns what has to change for that. */
   #settle(host: string): readonly Served[] {
-    const slot = this.#host(host);
-    if (!this.#hasBegun) return slot.isGone ? slot.show(host, nothingInService) : [];
-    if (slot.isUnknown) return this.#settleAlone(host, slot);
-    if (slot.isGone) {
-      if (slot.agreed !== null && remove(slot.agreed) !== slot.agreed) this.#write(host);
-      return slot.show(host, nothingInService);
+    const release = this.#host(host);
+    if (!this.#hasBegun) return release.isGone ? release.show(host, nothingInService) : [];
+    if (release.isUnknown) return this.#settleAlone(host, release);
+    if (release.isGone) {
+      if (release.agreed !== null && remove(release.agreed) !== release.agreed) this.#write(host);
+      return release.show(host, nothingInService);
     }
-    const { accepted } = slot;
+    const { accepted } = release;
     if (accepted !== null && !this.#declared.has(accepted.version)) {
-      this.#learnOf(host, slot, accepted);
+      this.#lookups.learnOf(host, release, accepted);
       return [];
     }
     const nowMs = this.#options.clock.now();
-    const agreed = slot.desired(this.#declared.rolloutOf(accepted), nowMs);
-    if (agreed !== slot.agreed || slot.isDoubtful(nowMs)) this.#write(host);
+    const agreed = release.desired(this.#declared.rolloutOf(accepted), nowMs);
+    if (agreed !== release.agreed || release.isDoubtful(nowMs)) this.#write(host);
     if (agreed === null) return [];
-    slot.goAhead(agreed);
-    const script = this.#serving(host, slot, agreed);
+    release.goAhead(agreed);
+    const script = this.#serving(host, release, agreed);
     const { next } = agreed;
     const isNext = next !== null && next.version === accepted?.version;
     const trial = isNext ? { source: accepted, share: shareOf(next, nowMs), by: next.by } : null;
-    return slot.show(host, this.#arranged(slot, agreed, { script, trial }, nowMs));
+    return release.show(host, this.#arranged(release, agreed, { script, trial }, nowMs));
   }
 
   /** What a snapshot left in service goes on until Consul says what is to be: by its schedule, and its share stands still. */
-  #settleAlone(host: string, slot: HostRelease): readonly Served[] {
-    const { script, trial } = slot.service.wanted;
+  #settleAlone(host: string, release: HostRelease): readonly Served[] {
+    const { script, trial } = release.service.wanted;
     let isLearning = false;
     for (const source of [script, trial?.source]) {
       if (source == null || this.#declared.has(source.version)) continue;
       // One that stalls is not asked for its schedule.
-      if (slot.outOfService(null, source.version) !== null) continue;
-      this.#learnOf(host, slot, source);
+      if (release.outOfService(null, source.version) !== null) continue;
+      this.#lookups.learnOf(host, release, source);
       isLearning = true;
     }
     if (isLearning) return [];
-    const isFailed = trial !== null && slot.outOfService(null, trial.source.version) !== null;
+    const isFailed = trial !== null && release.outOfService(null, trial.source.version) !== null;
     const wanted = { script, trial: isFailed ? null : trial };
-    return slot.show(host, this.#arranged(slot, null, wanted, this.#options.clock.now()));
+    return release.show(host, this.#arranged(release, null, wanted, this.#options.clock.now()));
   }
 
-  #arranged(slot: HostRelease, agreed: Agreement | null, wanted: Wanted, nowMs: number): InService {
-    return slot.arrange(agreed, wanted, (version) => this.#declared.scheduleOf(version), nowMs);
+  #arranged(
+    release: HostRelease,
+    agreed: Agreement | null,
+    wanted: Wanted,
+    nowMs: number,
+  ): InService {
+    return release.arrange(agreed, wanted, (version) => this.#declared.scheduleOf(version), nowMs);
   }
 
   /** The source that is live, or, as long as it is not here, what served before; `null`: none. */
-  #serving(host: string, slot: HostRelease, agreed: Agreement): Source | null {
+  #serving(host: string, release: HostRelease, agreed: Agreement): Source | null {
     if (agreed.live === null) return null;
-    const source = slot.find(agreed.live);
+    const source = release.find(agreed.live);
     if (source !== null) return source;
-    const loss = slot.fetches.lossOf(agreed.live);
-    if (loss === "none") this.#fetch(host, slot, agreed.live);
-    if (loss !== "for good") return slot.service.wanted.script;
+    const loss = release.lookups.lossOf(agreed.live);
+    if (loss === "none") this.#lookups.bring(host, release, agreed.live);
+    if (loss !== "for good") return release.service.wanted.script;
     // Better the version in KV than none, unless it is known to fail.
-    const { accepted } = slot;
+    const { accepted } = release;
     if (accepted === null || isTakenBack(agreed, accepted.version))
-      return slot.service.wanted.script;
+      return release.service.wanted.script;
     return accepted;
   }
 
-  /** Brings the source of an earlier version, which is examined like any other but for its tests. */
-  #fetch(host: string, slot: HostRelease, version: string): void {
-    if (!slot.fetches.begin(version)) return;
-    this.#fetches.run(async () => {
-      const { records, log } = this.#options;
-      const key = records.keys.version(`scripts/${host}`, version);
-      try {
-        const text = await records.version(`scripts/${host}`, version);
-        const problem =
-          text === null ? "it is not there" : await this.#declared.examine(host, version, text);
-        if (problem !== null) {
-          slot.fetches.lose(version);
-          log.error({ key, reason: problem }, `${key} cannot go into service: ${problem}`);
-        } else if (text !== null) {
-          slot.fetches.end(version);
-          slot.service.add({ text, version, modifyIndex: 0 });
-        }
-      } catch (error) {
-        slot.fetches.lose(version, this.#options.clock.now() + retryMs);
-        const reason = messageOf(error);
-        log.warn({ key, reason }, `${key} cannot be read: ${reason}`);
-      }
-      this.#pass(this.#settle(host));
-      this.#options.onSettled?.(host);
-    });
-  }
-
-  /** What a source declares that came out of a snapshot, which the gate does not check again. */
-  #learnOf(host: string, slot: HostRelease, source: Source): void {
-    const { version } = source;
-    if (!slot.fetches.begin(version)) return;
-    this.#fetches.run(async () => {
-      await this.#declared.learnOf(host, source);
-      slot.fetches.end(version);
-      this.#pass(this.#settle(host));
-      this.#options.onSettled?.(host);
-    });
-  }
-
   #write(host: string): void {
-    const slot = this.#host(host);
-    const rollout = () => this.#declared.rolloutOf(slot.accepted);
-    this.#scribe.agree(host, slot, rollout, () => this.#pass(this.#settle(host)));
+    const release = this.#host(host);
+    const rollout = () => this.#declared.rolloutOf(release.accepted);
+    this.#options.scribe.agree(host, release, rollout, () => this.#pass(this.#settle(host)));
   }
 
   #tick(): void {
@@ -336,8 +309,8 @@ export class HostReleases {
     const nowMs = this.#options.clock.now();
     this.#takeBacks.look(nowMs, this.#options.reports(), this.#hosts.values());
     const changes: Served[] = [];
-    for (const [host, slot] of this.#hosts) {
-      if (slot.needsLook(nowMs)) changes.push(...this.#settle(host));
+    for (const [host, release] of this.#hosts) {
+      if (release.needsLook(nowMs)) changes.push(...this.#settle(host));
     }
     this.#pass(changes);
     this.#forget(nowMs);
@@ -349,14 +322,10 @@ export class HostReleases {
     if (nowMs < this.#forgetAtMs) return;
     this.#forgetAtMs = nowMs + forgetMs;
     const versions = new Set<string>();
-    for (const [host, slot] of this.#hosts) {
-      if (slot.isSpent) this.#hosts.delete(host);
-      else for (const version of slot.versions()) versions.add(version);
+    for (const [host, release] of this.#hosts) {
+      if (release.isSpent) this.#hosts.delete(host);
+      else for (const version of release.versions()) versions.add(version);
     }
     this.#declared.keep(versions);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

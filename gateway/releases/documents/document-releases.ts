@@ -1,0 +1,95 @@
+/**
+ * Host and upstream documents on their way into service: a host document passes when its own tests do, and else its last
+ * good version stays. What became of each version is noted in its history.
+ */
+import type { Candidate, HostDocument, Served, Source } from "../../model/index.ts";
+import type { ScriptFault } from "../../sandbox/index.ts";
+import type { Subject } from "../records/keys.ts";
+import type { Scribe } from "../records/scribe.ts";
+import type { Refusals } from "../refusals.ts";
+import { failedRouteTest, withoutTests } from "./route-tests.ts";
+
+export type DocumentCandidate = Extract<Candidate, { readonly kind: "host" | "upstream" }>;
+
+export interface DocumentReleasesOptions {
+  readonly pass: (changes: readonly Served[]) => void;
+  readonly refusals: Refusals;
+  readonly scribe: Pick<Scribe, "note">;
+}
+
+export class DocumentReleases {
+  readonly #options: DocumentReleasesOptions;
+  /** The last good text of each, as Consul had it. */
+  readonly #live = new Map<Subject, Source>();
+  #hasBegun = false;
+
+  constructor(options: DocumentReleasesOptions) {
+    this.#options = options;
+  }
+
+  /** What is there now needs no entry in a history: it is what comes from now on that somebody brings. */
+  begin(): void {
+    this.#hasBegun = true;
+  }
+
+  take(candidates: readonly DocumentCandidate[]): void {
+    const passing: Served[] = [];
+    for (const candidate of candidates) {
+      const served = this.#look(candidate);
+      if (served !== null) passing.push(served);
+    }
+    if (passing.length > 0) this.#options.pass(passing);
+  }
+
+  #look(candidate: DocumentCandidate): Served | null {
+    const { refusals } = this.#options;
+    const { kind, key, value, source = null } = candidate;
+    const subject: Subject = `${kind}s/${key}`;
+    if (kind === "upstream" || value === null) {
+      this.#passes(subject, source);
+      return { kind, key, value } as Served;
+    }
+    const fault = faultOf(subject, value);
+    if (fault === null) {
+      this.#passes(subject, source);
+      return { kind, key, value: withoutTests(value) };
+    }
+    const reason = refusals.add(subject, source?.version ?? null, fault);
+    const before = this.#live.get(subject) ?? null;
+    if (reason !== null && source !== null)
+      this.#note(subject, source, "refused", { detail: reason, before });
+    return null;
+  }
+
+  /** `null`: it is gone. */
+  #passes(subject: Subject, source: Source | null): void {
+    const before = this.#live.get(subject) ?? null;
+    if (source === null) {
+      this.#options.refusals.drop(subject);
+      this.#live.delete(subject);
+      if (before !== null) this.#note(subject, before, "removed", { before });
+      return;
+    }
+    this.#options.refusals.passes(subject, source.version);
+    this.#live.set(subject, source);
+    if (before?.version !== source.version) this.#note(subject, source, "live", { before });
+  }
+
+  /** @param more.before what was live until then: the history may not have heard of it. */
+  #note(
+    subject: Subject,
+    source: Source,
+    outcome: "refused" | "live" | "removed",
+    more: { readonly detail?: string; readonly before: Source | null },
+  ): void {
+    if (this.#hasBegun) this.#options.scribe.note(subject, source, outcome, more);
+  }
+}
+
+/** The first of its own tests that fails; `null`: it is good. */
+export function faultOf(subject: Subject, document: HostDocument): ScriptFault | null {
+  const test = failedRouteTest(document);
+  if (test === null) return null;
+  const message = `${test.name}: expected ${test.expected}, got ${test.actual}`;
+  return { key: subject, line: 0, column: 0, message, test };
+}
