@@ -39,12 +39,28 @@ export function findPrometheus(): string | null {
 }
 
 /** What `promtool check metrics` says of a text; empty when it has nothing to say against it. */
-export async function checkMetrics(text: string): Promise<string> {
-  const child = spawn(findProgram("promtool") ?? "promtool", ["check", "metrics"], {
+export function checkMetrics(text: string): Promise<string> {
+  return promtool(["check", "metrics"], text);
+}
+
+/** What `promtool check rules` says of a file of rules. */
+export async function checkRules(text: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "sluice-rules-"));
+  const file = join(directory, "rules.yml");
+  try {
+    await writeFile(file, text);
+    return await promtool(["check", "rules", file], "");
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+async function promtool(args: readonly string[], input: string): Promise<string> {
+  const child = spawn(findProgram("promtool") ?? "promtool", args, {
     stdio: ["pipe", "pipe", "pipe"],
   });
   const closed = once(child, "close");
-  child.stdin.end(text);
+  child.stdin.end(input);
   const said = await Promise.all([readText(child.stdout), readText(child.stderr)]);
   const [status] = await closed;
   return status === 0 ? said.join("") : `status ${status}: ${said.join("")}`;

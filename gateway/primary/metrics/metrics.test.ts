@@ -1,6 +1,10 @@
+import { readFileSync } from "node:fs";
 import { expect } from "chai";
+import { checkRules, findPrometheus } from "../../../test/support/prometheus.ts";
 import type { RouteCounts, WorkerCounts } from "../../model/index.ts";
+import type { Status } from "../status.ts";
 import { expose, type Family, histogram } from "./exposition.ts";
+import { familiesOf } from "./families.ts";
 import { Totals } from "./totals.ts";
 
 const route = (host: string, upstream = "one", count = 1): RouteCounts => ({
@@ -111,5 +115,44 @@ describe("the exposition", () => {
       ...buckets,
       "# EOF",
     ]);
+  });
+});
+
+describe("the page about metrics", () => {
+  const page = readFileSync(new URL("../../../docs/metrics.md", import.meta.url), "utf8");
+
+  it("has every family, in the order of the answer, and no other", () => {
+    // Of a gateway that has done nothing: the families are there all the same.
+    const status = {
+      workers: [],
+      watches: [],
+      refused: [],
+      warnings: [],
+      held: [],
+      services: { inUse: 0, polled: 0 },
+      notReady: null,
+      version: 1,
+    } as unknown as Status;
+    const families = familiesOf({
+      version: { version: "1", commit: null },
+      startedAtMs: 0,
+      nowMs: 0,
+      status,
+      totals: new Totals({ isHost: () => true, isUpstream: () => true }),
+      restarts: 0,
+      unanswered: 0,
+      loads: [],
+      scripts: new Map(),
+      watchErrors: new Map(),
+      residentBytes: 0,
+    });
+    const listed = [...page.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
+    expect(listed).to.deep.equal(families.map(({ name }) => name));
+  });
+
+  it("has alerts that Prometheus takes", async function () {
+    if (findPrometheus() === null) return this.skip();
+    const rules = /```yaml\n(groups:[\s\S]*?)```/.exec(page)?.[1] ?? "";
+    expect(await checkRules(rules)).to.match(/SUCCESS: 9 rules found/);
   });
 });
