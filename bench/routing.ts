@@ -102,7 +102,8 @@ function hosts(make: (i: number) => string): readonly string[] {
 function run(names: readonly string[], path: string, count: number): number {
   let picked = 0;
   for (let i = 0; i < count; i += 1) {
-    const upstream = router.resolve(names[i & 1_023] ?? "", path, "all");
+    const host = names[i & 1_023] ?? "";
+    const upstream = router.resolve(router.site(host), host, path, "all");
     if (upstream?.pick(first, i) !== null) picked += 1;
   }
   return picked;

@@ -77,7 +77,7 @@ sandbox.apply({
 /** Made anew for each call as an engine does; made ahead, so that making it is not measured. */
 const pool = Array.from({ length: calls }, () => new TestExchange({ path: "/a/b", headers }));
 for (const { name, host } of hosts) {
-  const script = sandbox.find(host);
+  const script = sandbox.hosts.get(host)?.script ?? null;
   if (script === null) throw new Error(`${host}: not found`);
   const steering: Steering = { upstream: "", hashKey: "", headers: "" };
   let next = 0;
@@ -91,7 +91,7 @@ for (const { name, host } of hosts) {
     script.onRequest(exchange, steering);
   });
 }
-const unmatched = sandbox.find("h0");
+const unmatched = sandbox.hosts.get("h0")?.script ?? null;
 const one = new TestExchange();
 row("matches() alone", () => void unmatched?.matches(one));
 for (const { host, errors, lastError } of sandbox.reports()) {
@@ -157,9 +157,9 @@ fresh.apply({
 const before = process.memoryUsage.rss();
 const start = performance.now();
 for (const name of names) {
-  fresh
-    .find(name)
-    ?.onRequest(new TestExchange({ headers }), { upstream: "", hashKey: "", headers: "" });
+  fresh.hosts
+    .get(name)
+    ?.script?.onRequest(new TestExchange({ headers }), { upstream: "", hashKey: "", headers: "" });
 }
 console.log(((performance.now() - start) / count).toFixed(2).padStart(7));
 const each = (process.memoryUsage.rss() - before) / count / 1_048_576;

@@ -43,7 +43,6 @@ export type {
 export type { Datacenter, Instance, Json, OutOfService, ServiceQuery, Source } from "./entries.ts";
 export { serviceKey } from "./entries.ts";
 export { type Exposure, exposures, isExposed, type Reach, reachOf } from "./exposure.ts";
-export { HostIndex } from "./host-index.ts";
 export type {
   DocumentKind,
   Entries,
@@ -71,6 +70,7 @@ export type {
   WorkerSettings,
 } from "./messages.ts";
 export { descriptorsPerListener, lastWordsDescriptor, listeningDescriptors } from "./messages.ts";
+export { detached, RecentMap } from "./recent-map.ts";
 export { parseServiceName } from "./service-name.ts";
 export { ownDatacenter, type ServiceSite, SiteNames } from "./sites.ts";
 export {
@@ -88,3 +88,4 @@ export type {
   UpstreamLoad,
   UpstreamStatus,
 } from "./upstream-status.ts";
+export { WildcardIndex } from "./wildcard-index.ts";

@@ -113,8 +113,8 @@ export const kinds = {
     way: "straight",
     reach: "workers",
     saved: true,
-    // It has a part in which site a host is, for scripts as well.
-    appliedTo: ["sites", "scripts"],
+    // It has a part in which site a host is.
+    appliedTo: ["sites"],
   }),
   /** By `serviceKey`: the tags of a service that Consul has. */
   catalog: kind<readonly string[]>()({

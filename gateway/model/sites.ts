@@ -2,8 +2,10 @@
  * Which site a host is. Every spelling of a Consul service is one site, so that rules under one of them hold
  * for all; any other host is its own. The only place that knows it: routing, scripts, keys in KV and commands ask here.
  */
+import { maxNameLength } from "../engine/message/authority.ts";
 import type { Tables } from "./change.ts";
 import { type ServiceQuery, serviceKey } from "./entries.ts";
+import { detached, RecentMap } from "./recent-map.ts";
 import { parseServiceName } from "./service-name.ts";
 
 /** A host that names a service. */
@@ -16,15 +18,13 @@ export interface ServiceSite extends ServiceQuery {
   readonly key: string;
 }
 
-/** Parsed names that are kept. Strangers can ask for any name: beyond this the memory starts anew. */
+/** Parsed names that are kept. Strangers can ask for any name. */
 const maxKnown = 4_096;
-/** RFC 1035 section 2.3.4. */
-const maxNameLength = 253;
 
 export class SiteNames {
   /** The datacenter of the Consul that is asked; `null`: not known, so that no name is in it. */
   readonly ownDatacenter: string | null;
-  readonly #known = new Map<string, ServiceSite | null>();
+  readonly #known = new RecentMap<ServiceSite | null>(maxKnown);
 
   constructor(ownDatacenter: string | null) {
     this.ownDatacenter = ownDatacenter;
@@ -39,10 +39,8 @@ export class SiteNames {
     const known = this.#known.get(host);
     if (known !== undefined) return known;
     if (host.length > maxNameLength) return null;
-    // What is kept must not be a part of a request's head, which it would keep as well.
-    const name = Buffer.from(host, "latin1").toString("latin1");
+    const name = detached(host);
     const site = readSite(name, this.ownDatacenter);
-    if (this.#known.size >= maxKnown) this.#known.clear();
     this.#known.set(name, site);
     return site;
   }

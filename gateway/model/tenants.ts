@@ -2,8 +2,8 @@
  * Who may use what: which tenant a host, module, setting or upstream belongs to, and whether another one may use it.
  * Made from the operator's policy; without a policy nobody asks. Knows names only, not what is behind them.
  */
-import { HostIndex } from "./host-index.ts";
 import { parseServiceName } from "./service-name.ts";
+import { WildcardIndex } from "./wildcard-index.ts";
 
 /** What is named: whole, or by how it begins with a `*` behind that. Of hosts also `*.domain`. */
 export interface TenantNames {
@@ -141,19 +141,17 @@ class Names<T> {
   readonly #beginnings = new Map<string, T>();
   /** The lengths that beginnings have, the longest first. */
   readonly #lengths: readonly number[];
-  readonly #wildcards: HostIndex<T>;
+  readonly #wildcards = new WildcardIndex<T>();
 
   constructor(kind: TenantKind, patterns: readonly (readonly [pattern: string, value: T])[]) {
     const isService = kind === "hosts" || kind === "upstreams";
-    const wildcards = new Map<string, T>();
     for (const [pattern, value] of patterns) {
-      if (pattern.startsWith("*.")) wildcards.set(pattern, value);
+      if (pattern.startsWith("*.")) this.#wildcards.set(pattern, value);
       else if (pattern.endsWith("*")) this.#beginnings.set(pattern.slice(0, -1), value);
       else this.#whole.set((isService ? serviceOf(pattern) : null) ?? pattern, value);
     }
     const lengths = new Set(Array.from(this.#beginnings.keys(), (text) => text.length));
     this.#lengths = [...lengths].sort((a, b) => b - a);
-    this.#wildcards = new HostIndex(wildcards);
   }
 
   find(name: string): T | undefined {

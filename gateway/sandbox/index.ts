@@ -20,6 +20,7 @@ export type {
   Examination,
   ExamineScript,
   FailedCase,
+  HostScripts,
   ReplayOutcome,
   ReplayScript,
   Sandbox,

@@ -3,14 +3,7 @@
  * types only; what runs inside an isolate never touches an object of the gateway's.
  */
 import type { Exchange } from "../engine/engine.ts";
-import type {
-  FailedRequest,
-  Json,
-  ScriptReport,
-  SiteNames,
-  Source,
-  Trial,
-} from "../model/index.ts";
+import type { FailedRequest, Json, ScriptReport, Source, Trial } from "../model/index.ts";
 import type { Declared } from "./run/declared.ts";
 
 /** Where a script is wrong. Lines and columns count from 1; 0 when unknown. */
@@ -38,8 +31,6 @@ export interface ScriptTables {
   readonly setting: ReadonlyMap<string, Json>;
   /** Versions that get a share of a host's requests; the rest go to `script`. Default: none. */
   readonly trial?: ReadonlyMap<string, Trial>;
-  /** Which host is which site. Default: no datacenter is the own one. */
-  readonly sites?: SiteNames;
 }
 
 export interface SandboxLimits {
@@ -74,6 +65,18 @@ export interface Script {
   refuseRewrite(exchange: Exchange<unknown>, message: string): void;
 }
 
+/** What is kept for one host or `*.domain`: its script, and perhaps a version on trial. */
+export interface HostScripts {
+  /** A host or `*.domain`. */
+  readonly host: string;
+  /** Whether every request gets a version here; else only those in the share of the one on trial. */
+  readonly isForAll: boolean;
+  /** The version that is live for all; `null`: none is. */
+  readonly script: Script | null;
+  /** The version for this request; `null`: it is not in the share of the only one. */
+  choose(exchange: Exchange<unknown>): Script | null;
+}
+
 /** What a script decides about routing; filled by `onRequest`. */
 export interface Steering {
   /** The upstream to use instead of the routed one; empty: none chosen. */
@@ -102,10 +105,10 @@ export interface Sandbox {
    * and their counters; settings are brought up to date in place.
    */
   apply(tables: ScriptTables): void;
-  /** The script of the site that `host` is, else that of the longest `*.` wildcard; `null` when there is none. */
-  find(host: string): Script | null;
-  /** As `find` with the exchange's host, or the version on trial there when the exchange is in its share. */
-  scriptFor(exchange: Exchange<unknown>): Script | null;
+  /** By host or `*.domain`; the same objects as long as nothing changes for that key. */
+  readonly hosts: ReadonlyMap<string, HostScripts>;
+  /** A request came for a host without scripts: those whose calls are heavy are not alone. */
+  sawOther(): void;
   reports(): readonly ScriptReport[];
   dispose(): void;
 }

@@ -1,6 +1,7 @@
 /** A host document ready for requests: which rule covers a path, and which share of it gets a request. */
 import { comparablePath, hasPrefix, normalisePrefix } from "../engine/message/path.ts";
 import type { HostDocument, PathRule } from "../model/index.ts";
+import type { Phase } from "./phase.ts";
 
 export interface Rule {
   /** As the document has it. */
@@ -17,6 +18,8 @@ export class HostRules {
   /** The document's: a host or `*.domain`. */
   readonly name: string;
   readonly document: HostDocument;
+  /** What takes part in the host's requests beside its scripts. */
+  readonly phases: readonly Phase[];
   /** Trailer fields of requests that are passed on; `null`: none. */
   readonly trailers: ReadonlySet<string> | null;
   /** Longest prefix first. */
@@ -26,9 +29,10 @@ export class HostRules {
   /** The rule for everything, when there is no other: then no path needs to be looked at. */
   readonly #catchAll: Rule | null;
 
-  constructor(name: string, document: HostDocument) {
+  constructor(name: string, document: HostDocument, phases: readonly Phase[] = []) {
     this.name = name;
     this.document = document;
+    this.phases = phases;
     const { enable, trailers = [] } = document;
     this.trailers = enable && trailers.length > 0 ? new Set(trailers) : null;
     this.#rules = document.enable

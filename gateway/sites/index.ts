@@ -1,8 +1,13 @@
 /**
- * The door of the routing room: host and path -> upstream. A router is one immutable table; a new
+ * The door of the sites room: host -> site, site and path -> upstream. A router is one immutable table; a new
  * version of the state makes a new router that shares what did not change.
  */
+
 export { decideByDocument } from "./document-decision.ts";
 export { HostRules } from "./host-rules.ts";
+export type { Phase, RequestContext, Stop } from "./phase.ts";
 export type { RouterOptions } from "./router.ts";
 export { Router } from "./router.ts";
+export { failEncodedSlash } from "./script-phase.ts";
+export { refusesEncodedSlash, type Site } from "./site.ts";
+export type { PhasesOf } from "./site-table.ts";

@@ -2,7 +2,6 @@ import { getHeapStatistics } from "node:v8";
 import { expect } from "chai";
 import { PeerBook, type Upstream } from "../balancing/index.ts";
 import { normalisePath } from "../engine/message/path.ts";
-import { hashFromEnd } from "../model/host-index.ts";
 import {
   applyChange,
   copyTables,
@@ -130,7 +129,7 @@ describe("Router", () => {
   });
 
   const name = (router: Router, host: string, at = "/") =>
-    router.resolve(host, at, "all")?.name ?? null;
+    router.resolve(router.site(host), host, at, "all")?.name ?? null;
 
   /** Every address that the upstream gives within a round. */
   function addresses(found: Upstream | null): string[] {
@@ -164,29 +163,6 @@ describe("Router", () => {
       expect(name(router, `${"x.".repeat(200)}example.com`)).to.equal(null);
     });
 
-    it("tells wildcards apart whose suffixes have the same hash", () => {
-      const seen = new Map<number, string>();
-      let twins: readonly [string, string] | null = null;
-      for (let i = 0; twins === null; i += 1) {
-        const domain = `d${i}.example.com`;
-        const hash = hashFromEnd(`.${domain}`);
-        const other = seen.get(hash);
-        if (other !== undefined) twins = [other, domain];
-        seen.set(hash, domain);
-      }
-      const [one, two] = twins;
-      const only = build(upstream("one", fixed("a")), host(`*.${one}`, path("/", "one")));
-      expect(name(only, `x.${one}`)).to.equal("one");
-      expect(name(only, `x.${two}`)).to.equal(null);
-      const both = build(
-        upstream("one", fixed("a")),
-        upstream("two", fixed("b")),
-        host(`*.${one}`, path("/", "one")),
-        host(`*.${two}`, path("/", "two")),
-      );
-      expect([name(both, `x.${one}`), name(both, `x.${two}`)]).to.deep.equal(["one", "two"]);
-    });
-
     it("falls back to an upstream document of that name, then to a service", () => {
       const router = build(
         upstream("images.example.com", fixed("a")),
@@ -195,15 +171,25 @@ describe("Router", () => {
         service("cart", instance("c")),
         service("thumb", instance("d")),
       );
-      expect(addresses(router.resolve("images.example.com", "/", "all"))).to.deep.equal(["a"]);
-      expect(addresses(router.resolve("cart", "/", "all"))).to.deep.equal(["b"]);
-      expect(addresses(router.resolve("thumb", "/", "all"))).to.deep.equal(["d"]);
+      expect(
+        addresses(
+          router.resolve(router.site("images.example.com"), "images.example.com", "/", "all"),
+        ),
+      ).to.deep.equal(["a"]);
+      expect(addresses(router.resolve(router.site("cart"), "cart", "/", "all"))).to.deep.equal([
+        "b",
+      ]);
+      expect(addresses(router.resolve(router.site("thumb"), "thumb", "/", "all"))).to.deep.equal([
+        "d",
+      ]);
     });
 
     it("lets a document decide alone, also when no path of it matches", () => {
       const router = build(service("thumb", instance("d")), host("thumb", path("/x", "thumb")));
       expect(name(router, "thumb", "/")).to.equal(null);
-      expect(router.explain("thumb", "/y", "all")).to.equal("host thumb has no rule for path /y");
+      expect(router.explain(router.site("thumb"), "thumb", "/y", "all")).to.equal(
+        "host thumb has no rule for path /y",
+      );
     });
 
     it("serves nothing for a host that is switched off, not even by a wildcard", () => {
@@ -213,10 +199,12 @@ describe("Router", () => {
         value: { enable: false, paths: [path("/", "u")] },
       });
       expect(name(router, "shop.example.com")).to.equal(null);
-      expect(router.unwatched("shop.example.com", "/", "all")).to.equal(null);
-      expect(router.explain("shop.example.com", "/", "all")).to.equal(
-        "host shop.example.com is switched off",
-      );
+      expect(
+        router.unwatched(router.site("shop.example.com"), "shop.example.com", "/", "all"),
+      ).to.equal(null);
+      expect(
+        router.explain(router.site("shop.example.com"), "shop.example.com", "/", "all"),
+      ).to.equal("host shop.example.com is switched off");
     });
   });
 
@@ -231,11 +219,11 @@ describe("Router", () => {
       const options = { random: () => 0, now: () => 0 };
       const book = new PeerBook({ onRetired: () => {} });
       const router = Router.build({ ...noTables, host }, book, options);
-      expect([...(router.trailers("a.test") ?? [])]).to.deep.equal(["x-sum"]);
-      expect([...(router.trailers("x.b.test") ?? [])]).to.deep.equal(["x-more"]);
-      expect(router.trailers("a.test")).to.equal(router.trailers("a.test"));
+      expect([...(router.site("a.test").rules?.trailers ?? [])]).to.deep.equal(["x-sum"]);
+      expect([...(router.site("x.b.test").rules?.trailers ?? [])]).to.deep.equal(["x-more"]);
+      expect(router.site("a.test").rules?.trailers).to.equal(router.site("a.test").rules?.trailers);
       for (const none of ["c.b.test", "off.test", "web"]) {
-        expect(router.trailers(none), none).to.equal(null);
+        expect(router.site(none).rules?.trailers ?? null, none).to.equal(null);
       }
     });
   });
@@ -299,7 +287,7 @@ describe("Router", () => {
     it("serves nothing when every weight is 0, and says so", () => {
       const router = build(upstream("a", fixed("a")), host("h", path("/x", ["a", 0])));
       expect(name(router, "h", "/x")).to.equal(null);
-      expect(router.explain("h", "/x", "all")).to.equal(
+      expect(router.explain(router.site("h"), "h", "/x", "all")).to.equal(
         "every share of path /x of host h has weight 0",
       );
     });
@@ -311,44 +299,87 @@ describe("Router", () => {
     it("knows a service by every DNS form of its name", () => {
       const router = build(thumb);
       for (const form of ["thumb", "thumb.service.consul", "_thumb._tcp.service.consul"])
-        expect(addresses(router.resolve(form, "/", "all")), form).to.deep.equal(["a", "b"]);
+        expect(addresses(router.resolve(router.site(form), form, "/", "all")), form).to.deep.equal([
+          "a",
+          "b",
+        ]);
       for (const form of ["v2.thumb.service.consul", "_thumb._v2.service.consul"])
-        expect(addresses(router.resolve(form, "/", "all")), form).to.deep.equal(["b"]);
+        expect(addresses(router.resolve(router.site(form), form, "/", "all")), form).to.deep.equal([
+          "b",
+        ]);
       expect(addresses(router.upstream("eu.thumb.service.consul"))).to.deep.equal(["a", "b"]);
     });
 
     it("keeps the services of another datacenter apart", () => {
       const router = build(thumb, service("thumb@dc2", instance("z")));
-      expect(addresses(router.resolve("thumb.service.dc2.consul", "/", "all"))).to.deep.equal([
-        "z",
-      ]);
+      expect(
+        addresses(
+          router.resolve(
+            router.site("thumb.service.dc2.consul"),
+            "thumb.service.dc2.consul",
+            "/",
+            "all",
+          ),
+        ),
+      ).to.deep.equal(["z"]);
       expect(name(router, "thumb@dc2")).to.equal(null);
     });
 
     it("has an upstream without peers for a service, or a tag of it, that has none healthy", () => {
       const router = build(thumb, service("down"), catalog("thumb", "v1", "V3"));
-      expect(router.resolve("down", "/", "all")?.pick(first, 0)).to.equal(null);
-      expect(router.resolve("v3.thumb.service.consul", "/", "all")?.pick(first, 0)).to.equal(null);
+      expect(router.resolve(router.site("down"), "down", "/", "all")?.pick(first, 0)).to.equal(
+        null,
+      );
+      expect(
+        router
+          .resolve(router.site("v3.thumb.service.consul"), "v3.thumb.service.consul", "/", "all")
+          ?.pick(first, 0),
+      ).to.equal(null);
     });
 
     it("does not know a tag that the service has not", () => {
       const router = build(thumb, catalog("thumb", "v1"));
       expect(name(router, "v9.thumb.service.consul")).to.equal(null);
-      expect(router.unwatched("v9.thumb.service.consul", "/", "all")).to.equal(null);
-      expect(router.explain("v9.thumb.service.consul", "/", "all")).to.equal(
-        "service thumb has no tag v9",
-      );
+      expect(
+        router.unwatched(
+          router.site("v9.thumb.service.consul"),
+          "v9.thumb.service.consul",
+          "/",
+          "all",
+        ),
+      ).to.equal(null);
+      expect(
+        router.explain(
+          router.site("v9.thumb.service.consul"),
+          "v9.thumb.service.consul",
+          "/",
+          "all",
+        ),
+      ).to.equal("service thumb has no tag v9");
     });
 
     it("names the service to watch only when the catalog has it", () => {
       const router = build(catalog("thumb"), catalog("seen"), service("seen"));
-      expect(router.unwatched("thumb", "/", "all")).to.equal("thumb");
-      expect(router.unwatched("v1.thumb.service.consul", "/", "all")).to.equal("thumb");
-      expect(router.unwatched("seen", "/", "all")).to.equal(null);
-      expect(router.unwatched("nobody", "/", "all")).to.equal(null);
-      expect(router.unwatched("www.example.com", "/", "all")).to.equal(null);
-      expect(router.explain("nobody", "/", "all")).to.equal("no such host: nobody");
-      expect(router.explain("thumb", "/", "all")).to.equal("service thumb is not watched yet");
+      expect(router.unwatched(router.site("thumb"), "thumb", "/", "all")).to.equal("thumb");
+      expect(
+        router.unwatched(
+          router.site("v1.thumb.service.consul"),
+          "v1.thumb.service.consul",
+          "/",
+          "all",
+        ),
+      ).to.equal("thumb");
+      expect(router.unwatched(router.site("seen"), "seen", "/", "all")).to.equal(null);
+      expect(router.unwatched(router.site("nobody"), "nobody", "/", "all")).to.equal(null);
+      expect(
+        router.unwatched(router.site("www.example.com"), "www.example.com", "/", "all"),
+      ).to.equal(null);
+      expect(router.explain(router.site("nobody"), "nobody", "/", "all")).to.equal(
+        "no such host: nobody",
+      );
+      expect(router.explain(router.site("thumb"), "thumb", "/", "all")).to.equal(
+        "service thumb is not watched yet",
+      );
     });
 
     it("finds what to watch behind a host document and behind an upstream document", () => {
@@ -359,8 +390,8 @@ describe("Router", () => {
         host("h", path("/t", "thumb"), path("/p", "pictures"), path("/s", ["a", 1], ["thumb", 1])),
       );
       for (const at of ["/t", "/p", "/s"])
-        expect(router.unwatched("h", at, "all"), at).to.equal("thumb");
-      expect(router.unwatched("h", "/none", "all")).to.equal(null);
+        expect(router.unwatched(router.site("h"), "h", at, "all"), at).to.equal("thumb");
+      expect(router.unwatched(router.site("h"), "h", "/none", "all")).to.equal(null);
       expect(name(router, "h", "/p")).to.equal(null);
       expect(router.unwatchedUpstream("pictures")).to.equal("thumb");
     });
@@ -371,7 +402,7 @@ describe("Router", () => {
       const line = new Line();
       line.change(upstream("pictures", document({ service: "v1.thumb.service.consul", tries: 1 })));
       const router = line.change(service("thumb", instance("a", ["v1"]), instance("b", ["v2"])));
-      const found = router.resolve("pictures", "/", "all");
+      const found = router.resolve(router.site("pictures"), "pictures", "/", "all");
       expect(addresses(found)).to.deep.equal(["a"]);
       expect(found?.limits?.maxTries).to.equal(1);
     });
@@ -392,7 +423,7 @@ describe("Router", () => {
     it("says which upstream of a host is unknown", () => {
       const router = build(host("a.example.com", path("/", "cart")));
       expect(name(router, "a.example.com")).to.equal(null);
-      expect(router.explain("a.example.com", "/", "all")).to.equal(
+      expect(router.explain(router.site("a.example.com"), "a.example.com", "/", "all")).to.equal(
         "upstream cart of host a.example.com is unknown",
       );
     });
@@ -420,10 +451,10 @@ describe("Router", () => {
         host("a", path("/x", "cart")),
         upstream("pictures", document({ service: "thumb" })),
       );
-      expect(router.isRouted("a", "/x/y")).to.equal(true);
-      expect(router.isRouted("pictures", "/")).to.equal(true);
-      expect(router.isRouted("a", "/y")).to.equal(false);
-      expect(router.isRouted("nobody", "/")).to.equal(false);
+      expect(router.isRouted(router.site("a"), "a", "/x/y")).to.equal(true);
+      expect(router.isRouted(router.site("pictures"), "pictures", "/")).to.equal(true);
+      expect(router.isRouted(router.site("a"), "a", "/y")).to.equal(false);
+      expect(router.isRouted(router.site("nobody"), "nobody", "/")).to.equal(false);
     });
   });
 
@@ -544,8 +575,10 @@ describe("Router", () => {
       "none.example.org",
     ];
     const serve = (count: number) => {
-      for (let i = 0; i < count; i += 1)
-        router.resolve(hosts[i % hosts.length] ?? "", "/api/v1/items", "all")?.pick(first, i);
+      for (let i = 0; i < count; i += 1) {
+        const host = hosts[i % hosts.length] ?? "";
+        router.resolve(router.site(host), host, "/api/v1/items", "all")?.pick(first, i);
+      }
     };
     const batch = 100_000;
     const perRequest = Array.from({ length: 10 }, () => {

@@ -18,15 +18,20 @@ import {
   type UpstreamKeys,
 } from "../model/index.ts";
 import { type Documented, Documents } from "./documents.ts";
-import { chooseShare, type HostRules, type Rule } from "./host-rules.ts";
-import { Hosts } from "./hosts.ts";
+import { chooseShare, type Rule } from "./host-rules.ts";
 import { includesTag, Services, taggedOf } from "./services.ts";
+import type { Site } from "./site.ts";
+import { type PhasesOf, type ScriptsByHost, SiteTable } from "./site-table.ts";
 
 export interface RouterOptions {
   /** Numbers in [0, 1), for splits. */
   readonly random: () => number;
   /** Milliseconds of the clock that upstreams are asked with; for `describe`. */
   readonly now: () => number;
+  /** What runs for which host, of the same version. Default: nothing. */
+  readonly scripts?: ScriptsByHost;
+  /** Default: nothing takes part but scripts. */
+  readonly phasesOf?: PhasesOf;
 }
 
 interface Disposable {
@@ -37,11 +42,10 @@ interface Disposable {
 export type Awaited = string;
 
 export class Router {
-  /** Which site a host is, in this version. */
-  readonly sites: SiteNames;
+  readonly #names: SiteNames;
   readonly #tables: Tables;
   readonly #options: RouterOptions;
-  readonly #hosts: Hosts;
+  readonly #sites: SiteTable;
   readonly #documents: Documents;
   readonly #services: Services;
   /** By `serviceKey`; made when a service is first asked for by its name. */
@@ -54,18 +58,18 @@ export class Router {
   private constructor(parts: {
     readonly tables: Tables;
     readonly options: RouterOptions;
-    readonly sites: SiteNames;
-    readonly hosts: Hosts;
+    readonly names: SiteNames;
+    readonly sites: SiteTable;
     readonly documents: Documents;
     readonly services: Services;
     readonly reaches: Map<string, Reach>;
     readonly previous: Router | null;
     readonly dropped: readonly Disposable[];
   }) {
-    this.sites = parts.sites;
+    this.#names = parts.names;
     this.#tables = parts.tables;
     this.#options = parts.options;
-    this.#hosts = parts.hosts;
+    this.#sites = parts.sites;
     this.#documents = parts.documents;
     this.#services = parts.services;
     this.#reaches = parts.reaches;
@@ -87,10 +91,10 @@ export class Router {
   ): Router {
     const before = previous ?? Router.#empty(tables, options);
     const own = ownDatacenter(tables);
-    const isSameSites = own === before.sites.ownDatacenter;
-    const sites = isSameSites ? before.sites : new SiteNames(own);
+    const isSameNames = own === before.#names.ownDatacenter;
+    const names = isSameNames ? before.#names : new SiteNames(own);
     // With other names for the same things, nothing may be as it was.
-    const known = previous === null || !isSameSites ? null : changes;
+    const known = previous === null || !isSameNames ? null : changes;
     const changed = (kind: ServedKind) => keysOf(known, kind);
     const dropped: Disposable[] = [];
     const changedServices = changed("service");
@@ -98,21 +102,23 @@ export class Router {
     const documents = before.#documents.next(
       tables.upstream,
       services,
-      sites,
+      names,
       changed("upstream"),
       changedServices,
       book,
       dropped,
     );
-    const hosts = before.#hosts.next(tables.host, changed("host"));
-    const isSameCatalog =
-      before.#tables.catalog === tables.catalog && services === before.#services;
-    const reaches = isSameCatalog ? before.#reaches : new Map<string, Reach>();
+    const { scripts = noScripts, phasesOf = noPhases } = options;
+    const parts = { names, documents: tables.host, scripts, phasesOf };
+    const sites = before.#sites.next(parts, changed("host"));
+    const reaches = known === null ? new Map<string, Reach>() : before.#reaches;
+    for (const { kind, key } of known ?? [])
+      if (kind === "catalog" || kind === "service") reaches.delete(key);
     return new Router({
       tables,
       options,
+      names,
       sites,
-      hosts,
       documents,
       services,
       reaches,
@@ -122,11 +128,12 @@ export class Router {
   }
 
   static #empty(tables: Tables, options: RouterOptions): Router {
+    const names = new SiteNames(null);
     return new Router({
       tables,
       options,
-      sites: new SiteNames(null),
-      hosts: Hosts.empty,
+      names,
+      sites: SiteTable.empty(names),
       documents: Documents.empty,
       services: new Services(),
       reaches: new Map(),
@@ -135,56 +142,48 @@ export class Router {
     });
   }
 
+  /** The site of a host in lower case, without port and trailing dot; see `SiteTable.find`. */
+  site(host: string): Site {
+    return this.#sites.find(host);
+  }
+
   /**
-   * The upstream for a request: by the document of its host or the longest `*.` wildcard, else by
-   * the upstream document of that name, else by the service of that name if the listener exposes it.
-   * `host` is in lower case without port and trailing dot, `path` in normal form; a service's name stands for its
-   * site, however it is spelt. A host with a document is decided by that document alone. `null`: nothing serves it; see
-   * `unwatched` and `explain`. Allocates nothing, but for the first request for a service's name.
+   * The upstream for a request of `site`, which is that of `host`: by its rules, else by the upstream document of that
+   * name, else by the service of that name if the listener exposes it. `path` is in normal form. A host with a document
+   * is decided by that document alone. `null`: nothing serves it; see `unwatched` and `explain`. Allocates nothing.
    */
-  resolve(host: string, path: string, exposes: Exposure): Upstream | null {
-    const site = this.sites.find(host);
-    const rules = this.#rulesOf(host, site);
+  resolve(
+    { rules, service }: Site,
+    host: string,
+    path: string,
+    exposes: Exposure,
+  ): Upstream | null {
     if (rules !== null) {
       const rule = rules.find(path);
       if (rule === null) return null;
       const name = chooseShare(rule, this.#options.random);
-      return name === null ? null : this.#share(name, site);
+      return name === null ? null : this.#share(name, service);
     }
-    if (site === null) return this.#documents.get(host)?.upstream ?? null;
-    const documented = this.#documents.ofSite(site.site);
-    if (documented !== undefined) return this.#narrowed(documented, site);
-    return this.#isExposed(site, exposes) ? this.#find(site, site.tag) : null;
+    if (service === null) return this.#documents.get(host)?.upstream ?? null;
+    const documented = this.#documents.ofSite(service.site);
+    if (documented !== undefined) return this.#narrowed(documented, service);
+    return this.#isExposed(service, exposes) ? this.#find(service, service.tag) : null;
   }
 
   /**
-   * What requests for a host are counted under: the key of the document that decides them, or the site of an exposed
-   * service; `null` for a host that nobody has, so that strangers cannot make up names. Allocates nothing.
+   * What requests of `site`, which is that of `host`, are counted under: the key of the document or script that decides
+   * them, or the site of an exposed service; `null` for a host that nobody has, so that strangers cannot make up names.
    */
-  nameOf(host: string, exposes: Exposure): string | null {
-    const site = this.sites.find(host);
-    const rules = this.#rulesOf(host, site);
+  nameOf({ rules, scripts, service }: Site, host: string, exposes: Exposure): string | null {
     if (rules !== null) return rules.name;
-    const documented = this.#documents.ofSite(site?.site ?? host);
+    const documented = this.#documents.ofSite(service?.site ?? host);
     if (documented !== undefined) return documented.name;
-    if (site === null || !this.#isExposed(site, exposes)) return null;
-    return this.#tables.service.has(site.key) || this.#tables.catalog.has(site.key)
-      ? site.site
-      : null;
-  }
-
-  /** Names of the trailer fields that requests for a host may bring along; `null`: none. */
-  trailers(host: string): ReadonlySet<string> | null {
-    return this.#rulesOf(host, this.sites.find(host))?.trailers ?? null;
-  }
-
-  /**
-   * Whether a request for this host is refused whose path has an encoded slash: where a rule of the host or
-   * its script (`isMatched`) decides by the path, what it asks for must be certain. The document may say.
-   */
-  refusesEncodedSlash(host: string, isMatched: boolean): boolean {
-    const rules = this.#rulesOf(host, this.sites.find(host));
-    return rules?.refusesEncodedSlash(isMatched) ?? isMatched;
+    if (service !== null && this.#isExposed(service, exposes)) {
+      const { service: instances, catalog } = this.#tables;
+      if (instances.has(service.key) || catalog.has(service.key)) return service.site;
+    }
+    // A script is a reason to know a host, too: it may answer by itself.
+    return scripts[0]?.host ?? null;
   }
 
   /**
@@ -202,9 +201,12 @@ export class Router {
    * After `resolve` gave `null`: what has to be watched before the request can be served. `null` when
    * watching would not help, so that hosts which nobody has, or which the listener does not expose, cost no watch.
    */
-  unwatched(host: string, path: string, exposes: Exposure): Awaited | null {
-    const site = this.sites.find(host);
-    const rules = this.#rulesOf(host, site);
+  unwatched(
+    { rules, service: site }: Site,
+    host: string,
+    path: string,
+    exposes: Exposure,
+  ): Awaited | null {
     if (rules !== null) {
       for (const name of rules.find(path)?.upstreams ?? []) {
         const query = this.#queryOf(name);
@@ -234,9 +236,7 @@ export class Router {
    * After `resolve` gave `null`: why, in one clause for the client and the operator. Of a service that the
    * listener does not expose it says what it says of one that does not exist.
    */
-  explain(host: string, path: string, exposes: Exposure): string {
-    const site = this.sites.find(host);
-    const rules = this.#rulesOf(host, site);
+  explain({ rules, service: site }: Site, host: string, path: string, exposes: Exposure): string {
     if (rules === null) {
       const documented = this.#documents.ofSite(site?.site ?? host);
       const query = documented?.query ?? (this.#isHidden(site, exposes) ? null : site);
@@ -253,9 +253,7 @@ export class Router {
    * After `resolve` gave `null`: whether a document sends the request somewhere, so that it is an upstream that
    * is missing and not the route.
    */
-  isRouted(host: string, path: string): boolean {
-    const site = this.sites.find(host);
-    const rules = this.#rulesOf(host, site);
+  isRouted({ rules, service: site }: Site, host: string, path: string): boolean {
     if (rules === null) return this.#documents.ofSite(site?.site ?? host) !== undefined;
     return (rules.find(path)?.upstreams.length ?? 0) > 0;
   }
@@ -270,9 +268,8 @@ export class Router {
   }
 
   /** The service that a host names and that this listener does not expose, although Consul has it. */
-  hidden(host: string, exposes: Exposure): string | null {
-    const site = this.sites.find(host);
-    if (site === null || this.#rulesOf(host, site) !== null) return null;
+  hidden({ rules, service: site }: Site, exposes: Exposure): string | null {
+    if (site === null || rules !== null) return null;
     if (this.#documents.ofSite(site.site) !== undefined) return null;
     const isThere = this.#tables.catalog.has(site.key) || this.#tables.service.has(site.key);
     return isThere && this.#isHidden(site, exposes) ? site.key : null;
@@ -327,16 +324,12 @@ export class Router {
     yield* this.#services.all();
   }
 
-  #rulesOf(host: string, site: ServiceSite | null): HostRules | null {
-    return site === null ? this.#hosts.find(host, host) : this.#hosts.find(site.site, site.full);
-  }
-
   /** What a share of a host document names, narrowed to the tag of the host when it is the host's own service. */
   #share(name: string, site: ServiceSite | null): Upstream | null {
     const documented = this.#documents.get(name);
     if (documented !== undefined)
       return site === null ? documented.upstream : this.#narrowed(documented, site);
-    const service = this.sites.find(name);
+    const service = this.#names.find(name);
     if (service === null) return null;
     const isOwn = site !== null && service.tag === null && service.key === site.key;
     return this.#find(service, isOwn ? site.tag : service.tag);
@@ -375,14 +368,14 @@ export class Router {
 
   /** What a script may mean by `name` where no document has it. */
   #steerable(name: string): ServiceSite | null {
-    const service = this.sites.find(name);
+    const service = this.#names.find(name);
     return service === null || reachOf(service.name, []) === "never" ? null : service;
   }
 
   /** What a host document means by `name`. */
   #queryOf(name: string): ServiceSite | null {
     const documented = this.#documents.get(name);
-    return documented === undefined ? this.sites.find(name) : documented.query;
+    return documented === undefined ? this.#names.find(name) : documented.query;
   }
 
   #unwatchedOf({ query }: Documented): Awaited | null {
@@ -439,6 +432,9 @@ export class Router {
     return isDocumented ? `service ${key} is unknown` : null;
   }
 }
+
+const noScripts: ScriptsByHost = new Map();
+const noPhases: PhasesOf = () => [];
 
 /** The keys of one kind among the changes; `null` when the changes are not known. */
 function keysOf(changes: readonly Served[] | null, kind: ServedKind): ReadonlySet<string> | null {

@@ -54,7 +54,7 @@ function addresses(found: Upstream | null): readonly string[] {
 }
 
 const at = (router: Router, name: string, exposes: Exposure = "all") =>
-  addresses(router.resolve(name, "/", exposes));
+  addresses(router.resolve(router.site(name), name, "/", exposes));
 
 describe("what a listener exposes", () => {
   const everything = () =>
@@ -97,20 +97,29 @@ describe("what a listener exposes", () => {
       const router = build(dc1, catalog("hidden", "sluice.enable=false"), catalog("consul"));
       for (const name of ["hidden", "consul", "nobody"])
         for (const spelling of [name, `${name}.service.consul`, `v1.${name}.service.dc1.consul`]) {
-          expect(router.resolve(spelling, "/", exposes)).to.equal(null);
-          expect(router.unwatched(spelling, "/", exposes), spelling).to.equal(null);
-          expect(router.explain(spelling, "/", exposes)).to.equal(`no such host: ${spelling}`);
+          expect(router.resolve(router.site(spelling), spelling, "/", exposes)).to.equal(null);
+          expect(
+            router.unwatched(router.site(spelling), spelling, "/", exposes),
+            spelling,
+          ).to.equal(null);
+          expect(router.explain(router.site(spelling), spelling, "/", exposes)).to.equal(
+            `no such host: ${spelling}`,
+          );
         }
-      expect(router.hidden("hidden", exposes)).to.equal("hidden");
-      expect(router.hidden("nobody", exposes)).to.equal(null);
+      expect(router.hidden(router.site("hidden"), exposes)).to.equal("hidden");
+      expect(router.hidden(router.site("nobody"), exposes)).to.equal(null);
     });
   }
 
   it("says the same of a tag that only a service has which is not exposed", () => {
     const router = build(dc1, service("plain", instance("p", "v1")));
     const asked = "v9.plain.service.consul";
-    expect(router.explain(asked, "/", "tagged")).to.equal(`no such host: ${asked}`);
-    expect(router.explain(asked, "/", "all")).to.equal("service plain has no tag v9");
+    expect(router.explain(router.site(asked), asked, "/", "tagged")).to.equal(
+      `no such host: ${asked}`,
+    );
+    expect(router.explain(router.site(asked), asked, "/", "all")).to.equal(
+      "service plain has no tag v9",
+    );
   });
 
   it("follows the tags that the catalog has now", () => {
@@ -148,23 +157,37 @@ describe("services of another datacenter by name", () => {
 
   it("of one that Consul does not know cost nothing", () => {
     const router = build(dc1);
-    expect(router.unwatched(name, "/", "all")).to.equal(null);
-    expect(router.explain(name, "/", "all")).to.equal(`no such host: ${name}`);
+    expect(router.unwatched(router.site(name), name, "/", "all")).to.equal(null);
+    expect(router.explain(router.site(name), name, "/", "all")).to.equal(`no such host: ${name}`);
   });
 
   it("wait for the catalog there, and then for a service that it has and that is exposed", () => {
     const unread = build(dc1, dc2(false));
-    expect(unread.unwatched(name, "/", "all")).to.equal("@dc2");
-    expect(unread.unwatched(name, "/", "tagged")).to.equal("@dc2");
-    expect(unread.unwatched(name, "/", "documents")).to.equal(null);
+    expect(unread.unwatched(unread.site(name), name, "/", "all")).to.equal("@dc2");
+    expect(unread.unwatched(unread.site(name), name, "/", "tagged")).to.equal("@dc2");
+    expect(unread.unwatched(unread.site(name), name, "/", "documents")).to.equal(null);
     expect(unread.unwatchedUpstream(name)).to.equal("@dc2");
     const read = build(dc1, dc2(true), catalog("shop@dc2", "v1"), catalog("cart@dc2", "sluice"));
-    expect(read.unwatched(name, "/", "all")).to.equal("shop@dc2");
-    expect(read.unwatched(`v1.${name}`, "/", "all")).to.equal("shop@dc2");
-    expect(read.unwatched(name, "/", "tagged")).to.equal(null);
-    expect(read.unwatched("cart.service.dc2.consul", "/", "tagged")).to.equal("cart@dc2");
-    expect(read.unwatched("nobody.service.dc2.consul", "/", "all")).to.equal(null);
-    expect(read.explain(name, "/", "tagged")).to.equal(`no such host: ${name}`);
+    expect(read.unwatched(read.site(name), name, "/", "all")).to.equal("shop@dc2");
+    expect(read.unwatched(read.site(`v1.${name}`), `v1.${name}`, "/", "all")).to.equal("shop@dc2");
+    expect(read.unwatched(read.site(name), name, "/", "tagged")).to.equal(null);
+    expect(
+      read.unwatched(
+        read.site("cart.service.dc2.consul"),
+        "cart.service.dc2.consul",
+        "/",
+        "tagged",
+      ),
+    ).to.equal("cart@dc2");
+    expect(
+      read.unwatched(
+        read.site("nobody.service.dc2.consul"),
+        "nobody.service.dc2.consul",
+        "/",
+        "all",
+      ),
+    ).to.equal(null);
+    expect(read.explain(read.site(name), name, "/", "tagged")).to.equal(`no such host: ${name}`);
   });
 
   it("are sites of their own", () => {
@@ -180,7 +203,14 @@ describe("services of another datacenter by name", () => {
   it("are no names at all while it is not known which datacenter is the own one", () => {
     const router = build(service("shop", instance("a")), catalog("shop"));
     expect(at(router, "shop.service.consul")).to.deep.equal(["a"]);
-    expect(router.unwatched("shop.service.dc1.consul", "/", "all")).to.equal(null);
+    expect(
+      router.unwatched(
+        router.site("shop.service.dc1.consul"),
+        "shop.service.dc1.consul",
+        "/",
+        "all",
+      ),
+    ).to.equal(null);
   });
 });
 
@@ -208,8 +238,8 @@ describe("the site of a service", () => {
       value: { enable: false, paths: [] },
     });
     for (const name of all) {
-      expect(router.resolve(name, "/", "all")).to.equal(null);
-      expect(router.explain(name, "/", "all")).to.contain("switched off");
+      expect(router.resolve(router.site(name), name, "/", "all")).to.equal(null);
+      expect(router.explain(router.site(name), name, "/", "all")).to.contain("switched off");
     }
   });
 
@@ -236,10 +266,12 @@ describe("the site of a service", () => {
       const router = build(dc1, shop, way);
       for (const name of spellings) expect(at(router, name), name).to.deep.equal(["a", "b"]);
       for (const name of tagged) expect(at(router, name), name).to.deep.equal(["b"]);
-      expect(router.resolve("v9.shop.service.consul", "/", "all")).to.equal(null);
-      expect(router.explain("v9.shop.service.consul", "/", "all")).to.contain(
-        "service shop has no tag v9",
-      );
+      expect(
+        router.resolve(router.site("v9.shop.service.consul"), "v9.shop.service.consul", "/", "all"),
+      ).to.equal(null);
+      expect(
+        router.explain(router.site("v9.shop.service.consul"), "v9.shop.service.consul", "/", "all"),
+      ).to.contain("service shop has no tag v9");
     }
   });
 

@@ -10,9 +10,9 @@ import { createHttp1Engine } from "../engine/index.ts";
 import { emptyTables } from "../model/index.ts";
 import { Traffic } from "../observability/traffic.ts";
 import { createSandbox, defaultSandboxLimits } from "../sandbox/index.ts";
-import { Router } from "../sites/index.ts";
+import { type RequestContext, Router } from "../sites/index.ts";
 import { FailureLog } from "./failure-log.ts";
-import { Gateway, type RequestContext } from "./gateway.ts";
+import { Gateway } from "./gateway.ts";
 import { HiddenServices } from "./hidden-services.ts";
 
 describe("the gateway of a worker", () => {

@@ -4,30 +4,23 @@
  */
 import type { Upstream } from "../balancing/index.ts";
 import type { Exchange, Handler, Peer, PeerFailure } from "../engine/engine.ts";
-import { encodedSlash } from "../engine/message/answers.ts";
 import { type Exposure, noUpstream, otherLabel } from "../model/index.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Traffic } from "../observability/traffic.ts";
-import type { Sandbox, Script, Steering } from "../sandbox/index.ts";
-import type { Router } from "../sites/index.ts";
+import type { Sandbox } from "../sandbox/index.ts";
+import {
+  failEncodedSlash,
+  type Phase,
+  type RequestContext,
+  type Router,
+  refusesEncodedSlash,
+  type Site,
+  type Stop,
+} from "../sites/index.ts";
 import type { FailureLog } from "./failure-log.ts";
 import type { HiddenServices } from "./hidden-services.ts";
 import { WaitingRoom } from "./waiting-room.ts";
-
-/** A request's state between the phases. */
-export interface RequestContext extends Steering {
-  /** What the request is counted under. */
-  readonly name: string;
-  /** The script of the host that was asked for, when it runs on this request. */
-  readonly script: Script | null;
-  /** Those of the hosts that scripts gave the request, in the order in which they ran; `null`: none. */
-  later: Script[] | null;
-  upstream: string;
-  hashKey: string;
-  /** Where it goes; `null` before `route` and when nothing serves it. */
-  route: Upstream | null;
-}
 
 export interface GatewayOptions {
   readonly router: Router;
@@ -52,8 +45,8 @@ const waitingCapacity = 10_000;
 /** The same for the first catalog of a datacenter: few, since strangers can ask for any name there. */
 const catalogCapacity = 100;
 
-/** How often scripts may give one request another host that has a script as well. */
-const mostRewrites = 5;
+/** How often phases may give one request another host. Scripts have a bound of their own. */
+const mostStops = 10;
 
 export class Gateway implements Handler<RequestContext> {
   /** The routes of the current version; the replica's owner swaps it. */
@@ -97,29 +90,15 @@ export class Gateway implements Handler<RequestContext> {
   }
 
   onRequest(exchange: Exchange<RequestContext>): void {
-    let context = exchange.context;
-    if (context === null) {
-      const { host } = exchange;
-      const script = this.#sandbox.scriptFor(exchange);
-      const isWanted = script?.matches(exchange) === true;
-      if (exchange.hasEncodedSlash && this.#refusesSlash(exchange, script)) return;
-      context = {
-        name: this.#nameOf(exchange, script),
-        script: isWanted ? script : null,
-        later: null,
-        upstream: "",
-        hashKey: "",
-        headers: "",
-        route: null,
-      };
-      exchange.context = context;
-      if (context.script !== null) {
-        context.script.onRequest(exchange, context);
-        if (exchange.status !== 0) return;
-        if (exchange.host !== host && !this.#follow(exchange, context, context.script)) return;
-      }
+    const held = exchange.context;
+    if (held === null) {
+      const context = this.#enter(exchange);
+      if (context !== null && this.#meet(exchange, context))
+        this.#route(exchange, context, context.site);
+    } else if (this.#meet(exchange, held)) {
+      // Other versions may have come while it was held.
+      this.#route(exchange, held, this.router.site(exchange.host));
     }
-    this.#route(exchange, context);
   }
 
   onPick(exchange: Exchange<RequestContext>): Peer | null {
@@ -147,18 +126,17 @@ export class Gateway implements Handler<RequestContext> {
     const context = exchange.context;
     if (context === null) return;
     if (exchange.peer !== null) context.route?.succeeded(exchange.peer);
-    // The other way round than the requests: what the client sees is up to the host that it asked for.
-    const { later } = context;
-    if (later !== null) {
-      for (let at = later.length - 1; at >= 0; at -= 1) later[at]?.onResponse(exchange);
-    }
-    if (context.script?.hasOnResponse) context.script.onResponse(exchange);
+    const { site, before } = context;
+    if (site.phases.length > 0 || before !== null) goBack(exchange, context, respond);
   }
 
   onEnd(exchange: Exchange<RequestContext>): void {
-    const { context } = exchange;
+    const context = exchange.context;
     this.#accessLog?.record(exchange, context?.route?.name ?? "");
     this.#traffic.record(exchange, context?.name ?? otherLabel, context?.route?.name ?? noUpstream);
+    if (context === null) return;
+    const { site, before } = context;
+    if (site.phases.length > 0 || before !== null) goBack(exchange, context, end);
     exchange.context = null;
   }
 
@@ -176,85 +154,138 @@ export class Gateway implements Handler<RequestContext> {
     this.#log.error({ err: error }, "the engine met an error");
   }
 
-  /** A script is a reason to know a host, too: it may answer by itself. */
-  #nameOf(exchange: Exchange<RequestContext>, script: Script | null): string {
-    const exposes = this.#exposes[exchange.listener] ?? "documents";
-    return this.router.nameOf(exchange.host, exposes) ?? script?.host ?? otherLabel;
-  }
-
   /** Says so when there is no peer because there is no such service; otherwise the engine says there is none. */
   #failWithout(exchange: Exchange<RequestContext>, route: Upstream): void {
     const missing = this.router.explainEmpty(route);
     if (missing !== null) exchange.fail(503, "no_upstream", `${exchange.host}: ${missing}`);
   }
 
-  /** Ends the exchange where what its path asks for is not certain and decides something. */
-  #refusesSlash(exchange: Exchange<RequestContext>, script: Script | null): boolean {
-    const isMatched = script?.matchesByPath === true;
-    if (!this.router.refusesEncodedSlash(exchange.host, isMatched)) return false;
-    const { status, code, message } = encodedSlash;
-    exchange.fail(status, code, message);
-    return true;
+  /** Finds the site; `null` when the exchange has ended. */
+  #enter(exchange: Exchange<RequestContext>): RequestContext | null {
+    const { host } = exchange;
+    const site = this.router.site(host);
+    if (site.scripts.length === 0) this.#sandbox.sawOther();
+    if (exchange.hasEncodedSlash && refusesEncodedSlash(site, false)) {
+      failEncodedSlash(exchange);
+      return null;
+    }
+    const exposes = this.#exposes[exchange.listener] ?? "documents";
+    const context: RequestContext = {
+      name: this.router.nameOf(site, host, exposes) ?? otherLabel,
+      site,
+      at: 0,
+      script: null,
+      before: null,
+      host,
+      upstream: "",
+      hashKey: "",
+      headers: "",
+      route: null,
+    };
+    exchange.context = context;
+    return context;
   }
 
   /**
-   * A script gave the request another host: the rules of that one hold too, so its script runs, and so on. A
-   * script that covers both hosts has decided already. Returns false when the exchange has ended.
+   * Lets the exchange meet the phases of its site that are left. Where they gave it another host the rules of that one
+   * hold too, so it meets those of its site as well, and so on. Returns false when it has ended or is held.
    */
-  #follow(exchange: Exchange<RequestContext>, context: RequestContext, first: Script): boolean {
-    const later: Script[] = [];
-    context.later = later;
-    for (let last = first; ; ) {
-      const { host } = exchange;
-      const next = this.#sandbox.scriptFor(exchange);
-      if (next === null || next.host === last.host) return true;
-      const isWanted = next.matches(exchange);
-      if (exchange.hasEncodedSlash && this.#refusesSlash(exchange, next)) return false;
-      if (!isWanted) return true;
-      if (next.host === first.host || later.some((one) => one.host === next.host)) {
-        last.refuseRewrite(exchange, `its host is rewritten in a circle, back to ${host}`);
-        return false;
+  #meet(exchange: Exchange<RequestContext>, context: RequestContext): boolean {
+    for (;;) {
+      const { phases } = context.site;
+      while (context.at < phases.length) {
+        const phase = phases[context.at];
+        context.at += 1;
+        if (phase?.onRequest?.(exchange, context) === false) return false;
       }
-      if (later.length === mostRewrites) {
-        last.refuseRewrite(exchange, `its host is rewritten more than ${mostRewrites} times`);
-        return false;
-      }
-      later.push(next);
-      next.onRequest(exchange, context);
-      if (exchange.status !== 0) return false;
-      if (exchange.host === host) return true;
-      last = next;
+      if (exchange.host === context.host) return true;
+      if (!this.#enterNext(exchange, context)) return false;
     }
   }
 
-  #route(exchange: Exchange<RequestContext>, context: RequestContext): void {
+  /** Goes on at the site of the host that the exchange has now. Returns false when it has been sent round too often. */
+  #enterNext(exchange: Exchange<RequestContext>, context: RequestContext): boolean {
+    const { host } = exchange;
+    const site = this.router.site(host);
+    context.host = host;
+    if (site === context.site) return true;
+    const { at, script, before } = context;
+    let stops = 1;
+    for (let stop = before; stop !== null; stop = stop.before) stops += 1;
+    if (stops > mostStops) {
+      exchange.fail(508, "rewrite_loop", `the host is rewritten more than ${mostStops} times`);
+      return false;
+    }
+    context.before = { site: context.site, at, script, before };
+    context.site = site;
+    context.at = 0;
+    context.script = null;
+    return true;
+  }
+
+  #route(exchange: Exchange<RequestContext>, context: RequestContext, site: Site): void {
     const { router } = this;
     const { upstream: chosen } = context;
     const { host, path } = exchange;
-    // Once more: a script may have set another host or path.
-    if (exchange.hasEncodedSlash && chosen === "" && this.#refusesSlash(exchange, null)) return;
-    if (exchange.hasBody) exchange.trailers = router.trailers(host);
+    // Once more: a phase may have set another host or path.
+    if (exchange.hasEncodedSlash && chosen === "" && refusesEncodedSlash(site, false)) {
+      failEncodedSlash(exchange);
+      return;
+    }
+    if (exchange.hasBody) exchange.trailers = site.rules?.trailers ?? null;
     const exposes = this.#exposes[exchange.listener] ?? "documents";
-    const route = chosen === "" ? router.resolve(host, path, exposes) : router.upstream(chosen);
+    const route =
+      chosen === "" ? router.resolve(site, host, path, exposes) : router.upstream(chosen);
     context.route = route;
     if (route !== null) {
       exchange.tryLimits = route.limits;
       return;
     }
     const service =
-      chosen === "" ? router.unwatched(host, path, exposes) : router.unwatchedUpstream(chosen);
+      chosen === ""
+        ? router.unwatched(site, host, path, exposes)
+        : router.unwatchedUpstream(chosen);
     if (service !== null) {
       const room = service.startsWith("@") ? this.#waitingForCatalog : this.#waiting;
       if (room.enter(exchange, service)) return;
       exchange.fail(503, "too_many_waiting", `too many requests wait for service ${service}`);
     } else if (chosen !== "") {
       exchange.fail(503, "no_upstream", router.explainUpstream(chosen));
-    } else if (router.isRouted(host, path)) {
-      exchange.fail(503, "no_upstream", router.explain(host, path, exposes));
+    } else if (router.isRouted(site, host, path)) {
+      exchange.fail(503, "no_upstream", router.explain(site, host, path, exposes));
     } else {
-      const hidden = router.hidden(host, exposes);
+      const hidden = router.hidden(site, exposes);
       if (hidden !== null) this.#hidden.note(hidden, host);
-      exchange.fail(404, "no_route", router.explain(host, path, exposes));
+      exchange.fail(404, "no_route", router.explain(site, host, path, exposes));
     }
   }
+}
+
+type Visit = (phase: Phase, exchange: Exchange<RequestContext>, context: RequestContext) => void;
+
+const respond: Visit = (phase, exchange, context) => phase.onResponse?.(exchange, context);
+const end: Visit = (phase, exchange, context) => phase.onEnd?.(exchange, context);
+
+/**
+ * Visits the phases that the exchange has met, the last one first: what the client sees is up to the host that it asked
+ * for. While a phase is visited the context is at the stop where it was met.
+ */
+function goBack(exchange: Exchange<RequestContext>, context: RequestContext, visit: Visit): void {
+  const { site, at, script, before } = context;
+  for (let stop: Stop | null = before; ; stop = stop.before) {
+    const { phases } = context.site;
+    for (let i = context.at - 1; i >= 0; i -= 1) {
+      const phase = phases[i];
+      if (phase !== undefined) visit(phase, exchange, context);
+    }
+    if (stop === null) break;
+    context.site = stop.site;
+    context.at = stop.at;
+    context.script = stop.script;
+    context.before = stop.before;
+  }
+  context.site = site;
+  context.at = at;
+  context.script = script;
+  context.before = before;
 }

@@ -214,12 +214,12 @@ class Worker {
 
   /** Makes the tables of the replica's version the ones that requests see. `null`: anything may differ. */
   #swap(changes: readonly Served[] | null): void {
-    const before = this.#gateway.router;
-    const router = this.#route(before, changes);
     const { script, trial, module, setting } = this.#replica.tables;
     if (changes === null || changes.some(isAboutScripts)) {
-      this.#sandbox.apply({ script, trial, module, setting, sites: router.sites });
+      this.#sandbox.apply({ script, trial, module, setting });
     }
+    const before = this.#gateway.router;
+    const router = this.#route(before, changes);
     this.#gateway.router = router;
     before.dispose(router);
     void send({ type: "ack", boot: this.#replica.boot, version: this.#replica.version });
@@ -231,7 +231,7 @@ class Worker {
   }
 
   #route(before: Router | null, changes: readonly Served[] | null): Router {
-    const options = { random: Math.random, now };
+    const options = { random: Math.random, now, scripts: this.#sandbox.hosts };
     return Router.build(this.#replica.tables, this.#book, options, before, changes);
   }
 

@@ -13,10 +13,10 @@ import { createLogger } from "../../gateway/observability/logger.ts";
 import { Traffic } from "../../gateway/observability/traffic.ts";
 import { source } from "../../gateway/sandbox/fixtures/test-sandbox.ts";
 import { createSandbox, type Sandbox } from "../../gateway/sandbox/index.ts";
-import { Router } from "../../gateway/sites/index.ts";
+import { type RequestContext, Router } from "../../gateway/sites/index.ts";
 import { createEngine } from "../../gateway/worker/engine-choice.ts";
 import { FailureLog } from "../../gateway/worker/failure-log.ts";
-import { Gateway, type RequestContext } from "../../gateway/worker/gateway.ts";
+import { Gateway } from "../../gateway/worker/gateway.ts";
 import { HiddenServices } from "../../gateway/worker/hidden-services.ts";
 import { openClient, type RawClient, requestBytes } from "../support/client.ts";
 import { engineKinds } from "../support/engines.ts";
@@ -105,7 +105,12 @@ class Bench {
     let engine: Engine | null = null;
     const book = new PeerBook({ onRetired: (peer) => engine?.retire(peer) });
     const gateway = new Gateway({
-      router: Router.build(tables, book, { random: Math.random, now }, null),
+      router: Router.build(
+        tables,
+        book,
+        { random: Math.random, now, scripts: sandbox.hosts },
+        null,
+      ),
       sandbox,
       log,
       failures: new FailureLog(log, now),

@@ -12,7 +12,7 @@ import { createLogger } from "../../gateway/observability/logger.ts";
 import { Traffic } from "../../gateway/observability/traffic.ts";
 import { source } from "../../gateway/sandbox/fixtures/test-sandbox.ts";
 import { createSandbox, type Sandbox } from "../../gateway/sandbox/index.ts";
-import { Router } from "../../gateway/sites/index.ts";
+import { type PhasesOf, Router } from "../../gateway/sites/index.ts";
 import { createEngine } from "../../gateway/worker/engine-choice.ts";
 import { FailureLog } from "../../gateway/worker/failure-log.ts";
 import { Gateway } from "../../gateway/worker/gateway.ts";
@@ -34,6 +34,8 @@ export interface RoomsOptions {
   readonly settings?: Named<Json>;
   /** Default: there is one tenant. */
   readonly tenants?: TenantPolicy;
+  /** Default: nothing takes part but scripts. */
+  readonly phasesOf?: PhasesOf;
 }
 
 export interface RoomsAnswer {
@@ -91,7 +93,15 @@ export class Rooms {
     let engine: Engine | null = null;
     const book = new PeerBook({ onRetired: (peer) => engine?.retire(peer) });
     const handler = new Gateway({
-      router: Router.build(tables, book, { random: Math.random, now }, null),
+      router: Router.build(
+        tables,
+        book,
+        {
+          ...{ random: Math.random, now, scripts: sandbox.hosts },
+          ...(options.phasesOf === undefined ? {} : { phasesOf: options.phasesOf }),
+        },
+        null,
+      ),
       sandbox,
       log,
       failures: new FailureLog(log, now),
@@ -111,7 +121,7 @@ export class Rooms {
     return new Rooms(origins, engine, sandbox, port);
   }
 
-  async ask(host: string, path = "/"): Promise<RoomsAnswer> {
+  readonly ask = async (host: string, path = "/"): Promise<RoomsAnswer> => {
     const client = await openClient(this.#port);
     try {
       const answer = await client.request(requestBytes(`GET ${path}`, [`Host: ${host}`]));
@@ -119,7 +129,7 @@ export class Rooms {
     } finally {
       client.close();
     }
-  }
+  };
 
   /** Requests that reached the origin of an upstream. */
   requests(upstream: string): readonly OriginRequest[] {

@@ -81,7 +81,7 @@ describe("an examiner", function () {
     const first = bench.report().failed?.samples ?? [];
     const { exchange } = bench.request({ path: "/good" });
     exchange.respond(200, []);
-    bench.sandbox.find(host)?.onResponse(exchange);
+    bench.find(host)?.onResponse(exchange);
     const samples = [...first, ...(bench.report().failed?.samples ?? [])];
     bench.sandbox.dispose();
     expect(samples.map(({ request }) => request.split("\n")[3])).to.deep.equal(["/bad", "/good"]);

@@ -41,7 +41,7 @@ describe("a script that ships with Sluice", () => {
           const request = requests.next();
           const { exchange } = bench.request(request);
           exchange.respond(200, requests.headers());
-          bench.sandbox.find(exchange.host)?.onResponse(exchange);
+          bench.find(exchange.host)?.onResponse(exchange);
           const shown = JSON.stringify(request).slice(0, 2_000);
           expect(bench.report(site).lastError, shown).to.equal(null);
           calls = bench.report(site).calls;

@@ -3,7 +3,6 @@
  * request that a script may want, never when tables arrive: thousands of hosts cost nothing until
  * they are asked for.
  */
-import type { Exchange } from "../../engine/engine.ts";
 import {
   type Border,
   defaultTenant,
@@ -15,7 +14,7 @@ import { ProcessorTime, threadProcessorMs } from "../guard/processor-time.ts";
 import { WorkerTime } from "../guard/script-time.ts";
 import { Supervisor } from "../guard/supervisor.ts";
 import { defaultSandboxLimits } from "../limits.ts";
-import type { Sandbox, SandboxLimits, Script, ScriptLog, ScriptTables } from "../sandbox.ts";
+import type { HostScripts, Sandbox, SandboxLimits, ScriptLog, ScriptTables } from "../sandbox.ts";
 import { type BaseSnapshot, createBaseSnapshot } from "./base-snapshot.ts";
 import { SampleBudget } from "./failures.ts";
 import { HostedScript, type ScriptHousing } from "./hosted-script.ts";
@@ -63,6 +62,7 @@ export class IsolateSandbox implements Sandbox {
   readonly #baseSnapshot: BaseSnapshot = createBaseSnapshot();
   readonly #scripts = new ScriptTable(
     (host, source) => new HostedScript(host, source, this.#housing),
+    () => this.sawOther(),
   );
   #modules: ScriptTables["module"] = new Map();
   readonly #tenants: Tenants | null;
@@ -134,14 +134,12 @@ export class IsolateSandbox implements Sandbox {
     this.#putAwayRetired();
   }
 
-  find(host: string): Script | null {
-    return this.#scripts.find(host);
+  get hosts(): ReadonlyMap<string, HostScripts> {
+    return this.#scripts.hosts;
   }
 
-  scriptFor(exchange: Exchange<unknown>): Script | null {
-    const found = this.#scripts.findFor(exchange);
-    if (found === null || !found.isHeavy) this.#workerTime.loopShare.sawOther();
-    return found;
+  sawOther(): void {
+    this.#workerTime.loopShare.sawOther();
   }
 
   reports(): readonly ScriptReport[] {

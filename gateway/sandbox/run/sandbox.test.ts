@@ -153,7 +153,7 @@ describe("a script", () => {
     const { exchange } = one.request();
     exchange.respond(200, []);
     expect([exchange.answered, exchange.failure]).to.deep.equal([null, null]);
-    one.sandbox.find("a.example.com")?.onResponse(exchange);
+    one.find("a.example.com")?.onResponse(exchange);
     expect(exchange.responseHeader("x-a")).to.equal("b");
     expect(one.report()).to.include({ calls: 1, errors: 0 });
   });
@@ -187,11 +187,11 @@ describe("a script", () => {
     const respond = (query: string): TestExchange => {
       const { exchange } = one.request({ query });
       exchange.respond(200, [["Server", "nginx"]]);
-      one.sandbox.find("a.example.com")?.onResponse(exchange);
+      one.find("a.example.com")?.onResponse(exchange);
       return exchange;
     };
     const good = respond("");
-    expect(one.sandbox.find("a.example.com")?.hasOnResponse).to.equal(true);
+    expect(one.find("a.example.com")?.hasOnResponse).to.equal(true);
     expect(good.responseHeader("x-frame-options")).to.equal("DENY");
     expect(good.responseHeader("x-seen")).to.equal("200 nginx");
     expect(good.responseHeader("server")).to.equal(undefined);
@@ -222,7 +222,7 @@ describe("a script", () => {
         add(name, value);
       };
       exchange.respond(200, [["Set-Cookie", "a=1"]]);
-      one.sandbox.find("a.example.com")?.onResponse(exchange);
+      one.find("a.example.com")?.onResponse(exchange);
       expect(one.report().lastError).to.equal(null);
       const all = exchange.responseHeader("set-cookie");
       return { added, all, seen: exchange.responseHeader("x-seen") };
@@ -368,23 +368,6 @@ describe("createSandbox", () => {
     for (const made of benches.splice(0)) made.sandbox.dispose();
   });
 
-  it("finds the script of a host, then that of the longest wildcard", () => {
-    const one = bench(
-      tables({
-        "a.b.example.com": `export default () => deny(401)`,
-        "*.b.example.com": `export default () => deny(402)`,
-        "*.example.com": `export default () => deny(403)`,
-      }),
-    );
-    const status = (authority: string) => one.request({ authority }).exchange.status;
-    expect(status("A.b.example.com:80")).to.equal(401);
-    expect(status("x.b.example.com")).to.equal(402);
-    expect(status("x.y.b.example.com")).to.equal(402);
-    expect(status("b.example.com")).to.equal(403);
-    expect(one.sandbox.find("example.com")).to.equal(null);
-    expect(one.sandbox.find("")).to.equal(null);
-  });
-
   it("keeps isolates and counters of what is the same, and begins anew what changed", () => {
     const importing = `import { one } from "modules/one"; ${counting}`;
     const indirect = `import { two } from "modules/two"; ${counting}`;
@@ -407,7 +390,7 @@ describe("createSandbox", () => {
     expect(one.report("c.example.com").calls).to.equal(2);
     one.sandbox.apply(tables({}));
     expect(one.sandbox.reports()).to.deep.equal([]);
-    expect(one.sandbox.find("a.example.com")).to.equal(null);
+    expect(one.find("a.example.com")).to.equal(null);
   });
 
   it("brings changed settings to isolates that live, without making them anew", () => {
@@ -458,7 +441,7 @@ describe("createSandbox", () => {
     let nowMs = 0;
     const one = bench(tables(rule("old")), { now: () => nowMs });
     const { exchange } = one.request();
-    const before = one.sandbox.find("a.example.com");
+    const before = one.find("a.example.com");
     one.sandbox.apply(tables(rule("new")));
     exchange.respond(200, []);
     before?.onResponse(exchange);

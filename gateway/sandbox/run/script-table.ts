@@ -1,18 +1,11 @@
 /**
- * Which script runs for a host, and which version of it: scripts and versions on trial by the site that a host is,
- * then by wildcards. What stays the same when tables are swapped stays the same object.
+ * The scripts of each host, and which version of them runs on a request. Which hosts a `*.domain` covers is not known
+ * here. What stays the same when tables are swapped stays the same object.
  */
 import type { Exchange } from "../../engine/engine.ts";
-import { HostIndex, SiteNames, type Source } from "../../model/index.ts";
-import type { ScriptTables } from "../sandbox.ts";
+import type { Source } from "../../model/index.ts";
+import type { HostScripts, ScriptTables } from "../sandbox.ts";
 import type { HostedScript } from "./hosted-script.ts";
-
-/** What is kept under one key. */
-interface Hosted {
-  readonly key: string;
-  readonly script: HostedScript | null;
-  readonly trial: HostedTrial | null;
-}
 
 interface HostedTrial {
   readonly script: HostedScript;
@@ -22,81 +15,98 @@ interface HostedTrial {
   readonly seed: number;
 }
 
+/** What is kept under one key. */
+class HostedScripts implements HostScripts {
+  readonly host: string;
+  readonly script: HostedScript | null;
+  readonly trial: HostedTrial | null;
+  readonly #onLight: () => void;
+
+  constructor(
+    host: string,
+    script: HostedScript | null,
+    trial: HostedTrial | null,
+    onLight: () => void,
+  ) {
+    this.host = host;
+    this.script = script;
+    this.trial = trial;
+    this.#onLight = onLight;
+  }
+
+  get isForAll(): boolean {
+    return this.script !== null;
+  }
+
+  choose(exchange: Exchange<unknown>): HostedScript | null {
+    const { trial } = this;
+    const found = trial !== null && isTried(trial, exchange) ? trial.script : this.script;
+    if (found === null || !found.isHeavy) this.#onLight();
+    return found;
+  }
+}
+
 export class ScriptTable {
   readonly #create: (host: string, source: Source) => HostedScript;
-  #sites = new SiteNames(null);
-  #scripts = new Map<string, HostedScript>();
-  #trials = new Map<string, HostedTrial>();
-  #index = new HostIndex<Hosted>();
+  readonly #onLight: () => void;
+  #hosts: ReadonlyMap<string, HostedScripts> = new Map();
   #modules: ScriptTables["module"] = new Map();
 
-  constructor(create: (host: string, source: Source) => HostedScript) {
+  /** @param onLight told of each request that gets no script, or one whose calls are quick. */
+  constructor(create: (host: string, source: Source) => HostedScript, onLight: () => void) {
     this.#create = create;
+    this.#onLight = onLight;
+  }
+
+  /** By host or `*.domain`. */
+  get hosts(): ReadonlyMap<string, HostScripts> {
+    return this.#hosts;
   }
 
   /** Swaps to these tables. Returns the scripts that no host has any more. */
   swap(tables: ScriptTables): readonly HostedScript[] {
     this.#modules = tables.module;
-    this.#sites = tables.sites ?? this.#sites;
-    const scripts = new Map<string, HostedScript>();
-    const trials = new Map<string, HostedTrial>();
-    for (const [host, source] of tables.script) {
-      scripts.set(host, this.#same(host, source) ?? this.#create(host, source));
-    }
-    for (const [host, { source, share, by }] of tables.trial ?? []) {
-      const script = this.#same(host, source) ?? this.#create(host, source);
-      trials.set(host, { script, share, by, seed: seedOf(source.version) });
-    }
-    const gone = [...this.all()].filter((script) => {
-      const { host } = script;
-      return scripts.get(host) !== script && trials.get(host)?.script !== script;
+    const { script, trial = new Map() } = tables;
+    const hosts = new Map<string, HostedScripts>();
+    for (const host of new Set([...script.keys(), ...trial.keys()]))
+      hosts.set(host, this.#make(host, tables));
+    const gone = [...this.all()].filter((one) => {
+      const now = hosts.get(one.host);
+      return now?.script !== one && now?.trial?.script !== one;
     });
-    this.#scripts = scripts;
-    this.#trials = trials;
-    this.#index = indexOf(scripts, trials);
+    this.#hosts = hosts;
     return gone;
   }
 
-  find(host: string): HostedScript | null {
-    if (this.#index.size === 0) return null;
-    const site = this.#sites.find(host);
-    const full = site === null ? host : site.full;
-    let hosted = this.#index.find(site === null ? host : site.site, full);
-    for (; hosted !== null; hosted = this.#next(full, hosted)) {
-      if (hosted.script !== null) return hosted.script;
-    }
-    return null;
-  }
-
-  /** As `find` with the exchange's host, or the version on trial there when the exchange is in its share. */
-  findFor(exchange: Exchange<unknown>): HostedScript | null {
-    const { host } = exchange;
-    if (this.#index.size === 0) return null;
-    const site = this.#sites.find(host);
-    const full = site === null ? host : site.full;
-    let hosted = this.#index.find(site === null ? host : site.site, full);
-    for (; hosted !== null; hosted = this.#next(full, hosted)) {
-      const { trial, script } = hosted;
-      const found = trial !== null && isTried(trial, exchange) ? trial.script : script;
-      // Where there is no version before it, the rest of the requests is left to a wildcard's script.
-      if (found !== null) return found;
-    }
-    return null;
-  }
-
   *all(): Generator<HostedScript, void, void> {
-    yield* this.#scripts.values();
-    for (const { script } of this.#trials.values()) yield script;
+    for (const { script } of this.#hosts.values()) if (script !== null) yield script;
+    for (const { trial } of this.#hosts.values()) if (trial !== null) yield trial.script;
   }
 
-  /** What covers the host next to `hosted`. */
-  #next(host: string, { key }: Hosted): Hosted | null {
-    return this.#index.findWildcard(host, key.startsWith("*.") ? key.length - 1 : host.length);
+  /** The same object as before where both versions are the same. */
+  #make(host: string, tables: ScriptTables): HostedScripts {
+    const before = this.#hosts.get(host);
+    const live = tables.script.get(host);
+    const tried = tables.trial?.get(host);
+    const running = (source: Source) => this.#same(host, source) ?? this.#create(host, source);
+    const script = live === undefined ? null : running(live);
+    const trial =
+      tried === undefined
+        ? null
+        : {
+            script: running(tried.source),
+            share: tried.share,
+            by: tried.by,
+            seed: seedOf(tried.source.version),
+          };
+    const isSame = before !== undefined && before.script === script && isSameTrial(before, trial);
+    return isSame ? before : new HostedScripts(host, script, trial, this.#onLight);
   }
 
   /** What runs this source already, with the same modules: it keeps its isolate and its counters. */
   #same(host: string, source: Source): HostedScript | null {
-    for (const before of [this.#scripts.get(host), this.#trials.get(host)?.script]) {
+    const hosted = this.#hosts.get(host);
+    for (const before of [hosted?.script, hosted?.trial?.script]) {
       if (before?.version !== source.version || !this.#hasSameImports(before)) continue;
       const wasOut = before.source.outOfService !== undefined;
       if (before.source.isUnexamined !== source.isUnexamined) continue;
@@ -113,16 +123,9 @@ export class ScriptTable {
   }
 }
 
-function indexOf(
-  scripts: ReadonlyMap<string, HostedScript>,
-  trials: ReadonlyMap<string, HostedTrial>,
-): HostIndex<Hosted> {
-  const all = new Map<string, Hosted>();
-  for (const [key, script] of scripts) {
-    all.set(key, { key, script, trial: trials.get(key) ?? null });
-  }
-  for (const [key, trial] of trials) if (!all.has(key)) all.set(key, { key, script: null, trial });
-  return new HostIndex(all);
+function isSameTrial({ trial: before }: HostedScripts, trial: HostedTrial | null): boolean {
+  if (before === null || trial === null) return before === trial;
+  return before.script === trial.script && before.share === trial.share && before.by === trial.by;
 }
 
 function isTried({ by, seed, share }: HostedTrial, exchange: Exchange<unknown>): boolean {

@@ -1,0 +1,57 @@
+/**
+ * The contract between the gateway and what takes part in the requests of a host: its script, its plugins. A site has
+ * a flat list of phases, made when a version is applied; a request keeps the index of the next one.
+ */
+import type { Upstream } from "../balancing/index.ts";
+import type { Exchange } from "../engine/engine.ts";
+import type { Script, Steering } from "../sandbox/index.ts";
+import type { Site } from "./site.ts";
+
+/**
+ * What takes part in the requests of a host. All methods run on the hot path, one request after the other, and must not
+ * throw. An instance serves many requests at once, so what it knows of one of them has to be in the exchange.
+ */
+export interface Phase {
+  /** As an operator knows it, for `explain`: `script`, or the name of a plugin. */
+  readonly name: string;
+  /**
+   * The request's head is there; the host's rules have not been looked at. May change the exchange. Returns whether the
+   * exchange goes on: `false` when the phase has ended it (`answer`, `fail`) or holds it (`hold`). After `resume` the
+   * request goes on with the phase behind this one.
+   */
+  onRequest?(exchange: Exchange<RequestContext>, context: RequestContext): boolean;
+  /**
+   * The head of the origin's final answer is there. Called for the phases that the request has met, the last one first.
+   */
+  onResponse?(exchange: Exchange<RequestContext>, context: RequestContext): void;
+  /** The exchange is over, however it ended. Called for the phases that the request has met, the last one first. */
+  onEnd?(exchange: Exchange<RequestContext>, context: RequestContext): void;
+}
+
+/** A stop of a request: a site, and how far the request came in its phases. */
+export interface Stop {
+  readonly site: Site;
+  /** The phases before this index were met. */
+  readonly at: number;
+  /** What ran of the site's scripts; `null`: none. */
+  readonly script: Script | null;
+  /** The site whose phases gave the request this one's host; `null`: its client did. */
+  readonly before: Stop | null;
+}
+
+/** A request's state between the phases. */
+export interface RequestContext extends Stop, Steering {
+  /** What the request is counted under. */
+  readonly name: string;
+  site: Site;
+  at: number;
+  script: Script | null;
+  before: Stop | null;
+  /** The host by which `site` was found. */
+  host: string;
+  upstream: string;
+  hashKey: string;
+  headers: string;
+  /** Where it goes; `null` before it is routed and when nothing serves it. */
+  route: Upstream | null;
+}

@@ -1,0 +1,87 @@
+/** The scripts of a site as a phase: which version runs on a request, and whether a rewritten host leads anywhere. */
+import type { Exchange } from "../engine/engine.ts";
+import { encodedSlash } from "../engine/message/answers.ts";
+import type { HostScripts, Script } from "../sandbox/index.ts";
+import type { Phase, RequestContext, Stop } from "./phase.ts";
+import { refusesEncodedSlash } from "./site.ts";
+
+/** How often scripts may give one request another host that has a script as well. */
+const mostRewrites = 5;
+
+export class ScriptPhase implements Phase {
+  readonly name = "script";
+  readonly #scripts: readonly HostScripts[];
+
+  constructor(scripts: readonly HostScripts[]) {
+    this.#scripts = scripts;
+  }
+
+  onRequest(exchange: Exchange<RequestContext>, context: RequestContext): boolean {
+    const script = chooseScript(this.#scripts, exchange);
+    if (script === null) return true;
+    const last = context.before === null ? null : lastScript(context.before);
+    // One that covers both hosts has decided already.
+    if (last?.host === script.host) return true;
+    const isWanted = script.matches(exchange);
+    if (exchange.hasEncodedSlash && refusesEncodedSlash(context.site, script.matchesByPath)) {
+      failEncodedSlash(exchange);
+      return false;
+    }
+    if (!isWanted) return true;
+    if (last !== null && !mayFollow(exchange, context.before, last, script)) return false;
+    context.script = script;
+    script.onRequest(exchange, context);
+    return exchange.status === 0;
+  }
+
+  onResponse(exchange: Exchange<RequestContext>, { script }: RequestContext): void {
+    if (script?.hasOnResponse) script.onResponse(exchange);
+  }
+}
+
+/** The version that an exchange is for; `null`: none of them is. */
+export function chooseScript(
+  scripts: readonly HostScripts[],
+  exchange: Exchange<unknown>,
+): Script | null {
+  for (let i = 0; i < scripts.length; i += 1) {
+    const script = scripts[i]?.choose(exchange) ?? null;
+    if (script !== null) return script;
+  }
+  return null;
+}
+
+/** What its path asks for is not certain, and decides something. */
+export function failEncodedSlash(exchange: Exchange<unknown>): void {
+  const { status, code, message } = encodedSlash;
+  exchange.fail(status, code, message);
+}
+
+/** The script that ran last on the way to a host. */
+function lastScript(stop: Stop): Script | null {
+  for (let one: Stop | null = stop; one !== null; one = one.before) {
+    if (one.script !== null) return one.script;
+  }
+  return null;
+}
+
+/** Ends the exchange where scripts send it in a circle, or too far. */
+function mayFollow(
+  exchange: Exchange<unknown>,
+  before: Stop | null,
+  last: Script,
+  next: Script,
+): boolean {
+  let ran = 0;
+  for (let stop = before; stop !== null; stop = stop.before) {
+    if (stop.script === null) continue;
+    ran += 1;
+    if (stop.script.host !== next.host) continue;
+    const { host } = exchange;
+    last.refuseRewrite(exchange, `its host is rewritten in a circle, back to ${host}`);
+    return false;
+  }
+  if (ran <= mostRewrites) return true;
+  last.refuseRewrite(exchange, `its host is rewritten more than ${mostRewrites} times`);
+  return false;
+}

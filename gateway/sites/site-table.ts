@@ -1,0 +1,160 @@
+/**
+ * The sites of one version: host -> site. What a version does not concern is shared with the one before.
+ */
+import { maxNameLength } from "../engine/message/authority.ts";
+import {
+  detached,
+  type HostDocument,
+  RecentMap,
+  type SiteNames,
+  WildcardIndex,
+} from "../model/index.ts";
+import type { HostScripts } from "../sandbox/index.ts";
+import { HostRules } from "./host-rules.ts";
+import type { Phase } from "./phase.ts";
+import { createSite, type Site, unknownSite } from "./site.ts";
+
+/** By host or `*.domain`; the same objects as long as nothing changes for that key. */
+export type ScriptsByHost = ReadonlyMap<string, HostScripts>;
+
+/**
+ * What takes part in the requests of the hosts that the document `key` holds for, beside their scripts. Called once for
+ * each document, when a version with it is applied.
+ */
+export type PhasesOf = (key: string, document: HostDocument) => readonly Phase[];
+
+/** What sites are made of. */
+export interface SiteParts {
+  readonly names: SiteNames;
+  readonly documents: ReadonlyMap<string, HostDocument>;
+  readonly scripts: ScriptsByHost;
+  readonly phasesOf: PhasesOf;
+}
+
+/** Spellings of services that are kept. Strangers can ask for any name. */
+const maxSpelled = 4_096;
+
+export class SiteTable {
+  readonly #names: SiteNames;
+  readonly #scripts: ScriptsByHost;
+  /** By host or `*.domain`. */
+  readonly #rules: ReadonlyMap<string, HostRules>;
+  /** Those that have rules or scripts of their own, by host or `*.domain`. */
+  readonly #sites: ReadonlyMap<string, Site>;
+  readonly #wildcards: WildcardIndex<Site>;
+  /** Sites of services by their other names, with or without a tag, as they are asked for. */
+  readonly #spelled = new RecentMap<Site>(maxSpelled);
+
+  private constructor(
+    parts: Pick<SiteParts, "names" | "scripts">,
+    rules: ReadonlyMap<string, HostRules>,
+    sites: ReadonlyMap<string, Site>,
+    wildcards: WildcardIndex<Site>,
+  ) {
+    this.#names = parts.names;
+    this.#scripts = parts.scripts;
+    this.#rules = rules;
+    this.#sites = sites;
+    this.#wildcards = wildcards;
+  }
+
+  static empty(names: SiteNames): SiteTable {
+    const parts = { names, scripts: new Map() };
+    return new SiteTable(parts, new Map(), new Map(), new WildcardIndex());
+  }
+
+  /**
+   * The site of a host in lower case, without port and trailing dot. One look-up where the host has rules or a script of
+   * its own or was asked for lately as a service, one pass over the host for any other. Allocates nothing, but for the
+   * first request for a service's name.
+   */
+  find(host: string): Site {
+    if (host.length > maxNameLength) return unknownSite;
+    const own = this.#sites.get(host) ?? this.#spelled.get(host);
+    if (own !== undefined) return own;
+    const service = this.#names.find(host);
+    if (service === null) return this.#wildcards.find(host) ?? unknownSite;
+    const base = this.#sites.get(service.site) ?? this.#wildcards.find(service.full) ?? unknownSite;
+    const site = { ...base, service };
+    this.#spelled.set(detached(host), site);
+    return site;
+  }
+
+  /**
+   * The sites of `parts`. With `changed`, only these keys of documents and whatever scripts are other objects are looked
+   * at; `this` itself when there is nothing.
+   */
+  next(parts: SiteParts, changed: ReadonlySet<string> | null): SiteTable {
+    const keys = new Set(changed);
+    const isAll = changed === null || parts.names !== this.#names;
+    if (isAll) {
+      for (const key of [...this.#sites.keys(), ...parts.documents.keys(), ...parts.scripts.keys()])
+        keys.add(key);
+    } else if (parts.scripts !== this.#scripts) {
+      for (const key of differing(this.#scripts, parts.scripts)) keys.add(key);
+    }
+    if (keys.size === 0 && parts.names === this.#names) return this;
+    const rules = new Map(this.#rules);
+    for (const key of keys) {
+      const document = parts.documents.get(key);
+      const known = this.#rules.get(key);
+      if (document === undefined) rules.delete(key);
+      else if (known?.document !== document)
+        rules.set(key, new HostRules(key, document, parts.phasesOf(key, document)));
+    }
+    return this.#compose(parts, rules, isAll ? keys : this.#withCovered(keys));
+  }
+
+  /** The keys with those that wildcards among them cover, whose sites take over what the wildcard has. */
+  #withCovered(keys: ReadonlySet<string>): ReadonlySet<string> {
+    const suffixes = [...keys].filter((key) => key.startsWith("*.")).map((key) => key.slice(1));
+    if (suffixes.length === 0) return keys;
+    const all = new Set(keys);
+    for (const [key, { service }] of this.#sites) {
+      const full = service?.full ?? key;
+      if (suffixes.some((suffix) => full.endsWith(suffix))) all.add(key);
+    }
+    return all;
+  }
+
+  #compose(
+    parts: SiteParts,
+    rules: ReadonlyMap<string, HostRules>,
+    keys: ReadonlySet<string>,
+  ): SiteTable {
+    const { names, scripts } = parts;
+    const sites = new Map(this.#sites);
+    const isWildcard = (key: string) => key.startsWith("*.");
+    // The shortest first: each takes over what those above it have.
+    const changed = [...keys].filter(isWildcard).sort((a, b) => a.length - b.length);
+    const wildcards =
+      changed.length === 0 ? this.#wildcards : new WildcardIndex<Site>(this.#wildcards);
+    const make = (key: string) => {
+      const ownRules = rules.get(key) ?? null;
+      const ownScripts = scripts.get(key) ?? null;
+      if (ownRules === null && ownScripts === null) {
+        sites.delete(key);
+        return;
+      }
+      const service = isWildcard(key) ? null : names.find(key);
+      const full = service?.full ?? key;
+      const above = wildcards.find(full, isWildcard(key) ? key.length - 1 : full.length);
+      sites.set(key, createSite(service, ownRules, ownScripts, above ?? unknownSite));
+    };
+    for (const key of changed) {
+      make(key);
+      wildcards.set(key, sites.get(key) ?? null);
+    }
+    for (const key of keys) if (!isWildcard(key)) make(key);
+    return new SiteTable(parts, rules, sites, wildcards);
+  }
+}
+
+/** The keys whose values are not the same objects. */
+function* differing<V>(
+  before: ReadonlyMap<string, V>,
+  after: ReadonlyMap<string, V>,
+): Generator<string> {
+  for (const [key, value] of after) if (before.get(key) !== value) yield key;
+  for (const key of before.keys()) if (!after.has(key)) yield key;
+}
