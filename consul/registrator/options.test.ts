@@ -15,7 +15,7 @@ describe("the registrator's options", () => {
     );
     expect(parseRegistratorOptions(defaults)).to.deep.equal(parseRegistratorOptions());
     expect(parseRegistratorOptions()).to.deep.include({
-      ...{ ip: null, internal: false, explicit: false, tags: [], useIpFromLabel: null },
+      ...{ ip: null, internal: false, explicit: false, useIpFromLabel: null },
       ...{
         resyncSeconds: 60,
         stopGraceSeconds: 120,
@@ -33,7 +33,8 @@ describe("the registrator's options", () => {
       ...{ ttl: "30", ttlRefresh: "10", retryAttempts: "3", deregister: "on-success" },
     });
     expect(options).to.deep.include({ hostname: "h", ip: "2001:db8::1", internal: true });
-    expect(options).to.deep.include({ tags: ["a", "b,c"], ttlSeconds: 30, retryAttempts: 3 });
+    expect(options).to.deep.include({ ttlSeconds: 30, retryAttempts: 3 });
+    expect(options.tags.source).to.equal("a,b\\,c");
   });
 
   it("name a variable of the environment for each flag", () => {
@@ -56,7 +57,7 @@ describe("the registrator's options", () => {
     [{ internal: "maybe" }, /^--internal takes true or false/],
     [{ hostname: "a b" }, /^--hostname takes/],
     [{ hostname: "a:b" }, /^--hostname takes/],
-    [{ tags: "{{.ID}}" }, /^--tags .*Go templates/],
+    [{ tags: "{{.Nonsense}}" }, /^--tags .*Go templates/],
     [{ useIpFromLabel: "" }, /^--useIpFromLabel takes/],
     [{ ttl: "30" }, /^--ttl and --ttl-refresh are given together/],
     [{ ttl: "10", ttlRefresh: "10" }, /^--ttl must be greater than --ttl-refresh/],

@@ -4,7 +4,8 @@
  */
 import { isIP } from "node:net";
 import { z } from "zod";
-import { splitTags } from "./services/metadata.ts";
+import { TemplateError, tagTemplate } from "./services/tags.ts";
+import type { Template } from "./templates/parse.ts";
 
 export interface RegistratorOptions {
   /**
@@ -18,8 +19,8 @@ export interface RegistratorOptions {
   readonly internal: boolean;
   /** Registers only what has a SERVICE_NAME. */
   readonly explicit: boolean;
-  /** Added to every service. */
-  readonly tags: readonly string[];
+  /** Gives tags for every service, separated by commas. */
+  readonly tags: Template;
   /** The label that holds a container's address. */
   readonly useIpFromLabel: string | null;
   /** How often Docker's containers are listed and compared; 0: only after an interruption. */
@@ -66,7 +67,7 @@ export const registratorFlags: readonly RegistratorFlag[] = [
   flag("--ip <address>", "address of published ports (default: the Consul agent's own)"),
   flag("--internal", "register exposed ports at the container's own address", false),
   flag("--explicit", "register only containers with SERVICE_NAME", false),
-  flag("--tags <list>", "tags for every service, separated by commas"),
+  flag("--tags <list>", "tags for every service, separated by commas; Go templates"),
   flag("--useIpFromLabel <label>", "take the address from this label of the container"),
   flag("--resync <seconds>", "how often containers are listed and compared, 0 for never", "60"),
   flag("--stop-grace <seconds>", "how long a container may run on that was told to stop", "120"),
@@ -120,8 +121,19 @@ const schema = z.object({
   explicit: onOff.default(false),
   tags: z
     .string()
-    .refine((text) => !text.includes("{{"), "takes a list of tags; Go templates are not supported")
-    .default(""),
+    .default("")
+    .transform((text, context): Template => {
+      try {
+        return tagTemplate(text);
+      } catch (error) {
+        if (!(error instanceof TemplateError)) throw error;
+        context.addIssue({
+          code: "custom",
+          message: `takes tags and Go templates: it ${error.message}`,
+        });
+        return z.NEVER;
+      }
+    }),
   useIpFromLabel: z.string().min(1, "takes the name of a label").nullable().default(null),
   resync: whole(0, maxSeconds, "seconds").default(60),
   stopGrace: whole(0, maxSeconds, "seconds").default(120),
@@ -152,10 +164,9 @@ export function parseRegistratorOptions(
     throw optionError("ttl", "and --ttl-refresh are given together or not at all");
   if (options.ttl > 0 && options.ttl <= options.ttlRefresh)
     throw optionError("ttl", "must be greater than --ttl-refresh");
-  const { resync, stopGrace, ttl, ttlRefresh, retryInterval, tags, ...rest } = options;
+  const { resync, stopGrace, ttl, ttlRefresh, retryInterval, ...rest } = options;
   return {
     ...rest,
-    tags: splitTags(tags),
     resyncSeconds: resync,
     stopGraceSeconds: stopGrace,
     ttlSeconds: ttl,

@@ -24,7 +24,11 @@ export interface Container {
   readonly id: string;
   /** Without the slash that Docker puts first. */
   readonly name: string;
+  /** As whoever started it wrote it. */
   readonly image: string;
+  readonly imageId: string;
+  /** Its own name for itself. */
+  readonly hostname: string;
   readonly running: boolean;
   readonly paused: boolean;
   readonly exitCode: number;
@@ -52,6 +56,7 @@ const bindings = z.record(z.string(), z.array(binding).nullable());
 const schema = z.object({
   Id: z.string().min(12),
   Name: z.string(),
+  Image: z.string().default(""),
   State: z.object({
     Running: z.boolean(),
     Paused: z.boolean().default(false),
@@ -64,6 +69,7 @@ const schema = z.object({
       .nullish(),
   }),
   Config: z.object({
+    Hostname: z.string().default(""),
     Image: z.string().default(""),
     Env: z.array(z.string()).nullish(),
     Labels: z.record(z.string(), z.string()).nullish(),
@@ -86,7 +92,7 @@ export function readContainer(answer: unknown): Container {
     const [issue] = result.error.issues;
     throw new Error(`Docker's answer: ${issue?.path.join(".")}: ${issue?.message}`);
   }
-  const { Id, Name, State, Config, HostConfig, NetworkSettings } = result.data;
+  const { Id, Name, Image, State, Config, HostConfig, NetworkSettings } = result.data;
   const addresses = new Map(
     Object.entries(NetworkSettings.Networks ?? {})
       .map(([name, network]) => [name, network.IPAddress] as const)
@@ -98,6 +104,8 @@ export function readContainer(answer: unknown): Container {
     id: Id,
     name: Name.replace(/^\//, ""),
     image: Config.Image,
+    imageId: Image,
+    hostname: Config.Hostname,
     running: State.Running,
     paused: State.Paused,
     exitCode: State.ExitCode,

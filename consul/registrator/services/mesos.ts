@@ -11,7 +11,8 @@ const placeKey = /^(HOST|PORTS|PORT(\d+|_.+)?)$/;
 /** The app's path as a name: `team-shop` for `/team/shop`; `null`: Marathon did not start the container. */
 export function appName(env: readonly string[]): string | null {
   const id = variablesOf(env).get("MARATHON_APP_ID") ?? "";
-  const name = id.replaceAll(/[^A-Za-z0-9_-]+/g, "-").replaceAll(/^-+|-+$/g, "");
+  const parts = id.split("/").filter((part) => part !== "");
+  const name = parts.join("-").replaceAll(/[^A-Za-z0-9_-]/g, "-");
   return name === "" ? null : name;
 }
 

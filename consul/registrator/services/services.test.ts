@@ -198,6 +198,22 @@ describe("services of a container", () => {
     expect(services.map(({ name }) => name)).to.deep.equal(["secure"]);
   });
 
+  it("have the tags of --tags for each port, and none where a value does not fit", () => {
+    const flags = { tags: "all,{{.Published.ExposedPort}},{{index .Env `ZONE`}}" };
+    const container = labelled({ SERVICE_TAGS: "own" }, { ...published, env: ["ZONE=z1"] });
+    const { services, problems } = servicesOf(container, options(flags));
+    expect(services.map(({ tags }) => tags)).to.deep.equal([
+      ["own", "all", "53", "z1", "udp"],
+      ["own", "all", "80", "z1"],
+      ["own", "all", "443", "z1"],
+    ]);
+    expect(problems).to.deep.equal([]);
+    const unfit = only(labelled({ SERVICE_TAGS: "own" }), { tags: "{{index .Config.Env 99}}" });
+    expect(unfit.service.tags).to.deep.equal(["own"]);
+    expect(unfit.problems).to.have.length(1);
+    expect(unfit.problems[0]).to.match(/^--tags: takes index 99 of .*; it gets no tag of these$/);
+  });
+
   it("have the ID of SERVICE_ID", () => {
     expect(only(labelled({ SERVICE_ID: "shop-1" })).service.id).to.equal("shop-1");
   });

@@ -2,7 +2,7 @@
  * From a container to the services that Consul should have for it, by the rules of
  * gliderlabs/registrator. Pure: it asks neither Docker nor Consul.
  */
-import type { Container } from "../docker/inspect.ts";
+import type { Container, PublishedPort } from "../docker/inspect.ts";
 import type { NamedOptions } from "../options.ts";
 import {
   asLine,
@@ -17,6 +17,7 @@ import { addressProblems, type Endpoint, endpointOf } from "./endpoint.ts";
 import { metaOf } from "./meta.ts";
 import { type Attributes, attributesOf, readMetadata, splitTags } from "./metadata.ts";
 import { idOf, nameOf } from "./naming.ts";
+import { TemplateError, templateTags } from "./tags.ts";
 
 export interface DesiredService {
   readonly id: string;
@@ -53,9 +54,10 @@ export function servicesOf(
     label,
     sentence: "names no attribute and is left out",
   }));
-  const ports = container.ports
-    .map((port) => endpointOf(container, port, options, host))
-    .filter((endpoint) => endpoint !== null);
+  const ports = container.ports.flatMap((published) => {
+    const endpoint = endpointOf(container, published, options, host);
+    return endpoint === null ? [] : [{ ...endpoint, published }];
+  });
   const served = new Set(ports.map(({ exposed }) => exposed));
   const wholeIgnored = isOn(metadata.general, "ignore");
   for (const [port, attributes] of metadata.byPort) {
@@ -82,7 +84,13 @@ export function servicesOf(
       name,
       address: endpoint.address,
       port: endpoint.port,
-      tags: tagsOf(attributes, endpoint, options, problems),
+      tags: [
+        ...new Set([
+          ...ownTags(attributes, problems),
+          ...commonTags(container, endpoint.published, options, problems),
+          ...notTcp(endpoint),
+        ]),
+      ],
       meta: metaOf(container, attributes, check, options, problems),
       check,
       containerId: container.id,
@@ -99,17 +107,28 @@ function wanted(options: NamedOptions): string {
   return options.internal ? "exposed" : "published";
 }
 
-function tagsOf(
-  attributes: Attributes,
-  endpoint: Endpoint,
-  options: NamedOptions,
+function ownTags(attributes: Attributes, problems: Problem[]): readonly string[] {
+  const given = attributes.get("tags");
+  const tags = splitTags(given?.value ?? "");
+  if (given !== undefined && given.value !== "" && tags.length === 0)
+    problems.push({ label: given.label, sentence: `${JSON.stringify(given.value)} holds no tag` });
+  return tags;
+}
+
+function commonTags(
+  container: Container,
+  port: PublishedPort,
+  { tags }: NamedOptions,
   problems: Problem[],
 ): readonly string[] {
-  const given = attributes.get("tags");
-  const own = splitTags(given?.value ?? "");
-  if (given !== undefined && given.value !== "" && own.length === 0)
-    problems.push({ label: given.label, sentence: `${JSON.stringify(given.value)} holds no tag` });
-  return [...new Set([...own, ...options.tags, ...notTcp(endpoint)])];
+  try {
+    return templateTags(tags, container, port);
+  } catch (error) {
+    if (!(error instanceof TemplateError)) throw error;
+    const sentence = `${error.message} of this container; it gets no tag of these`;
+    problems.push({ label: "--tags", sentence });
+    return [];
+  }
 }
 
 /** What the ID ends with, and a tag, for UDP; TCP needs no word. */
