@@ -5,9 +5,19 @@
  */
 import type { AddressInfo, ListenOptions } from "node:net";
 
-export { Peer } from "./peer.ts";
-
 import type { Peer } from "./peer.ts";
+import type { BodyTap } from "./tap.ts";
+import type { Target } from "./target.ts";
+
+export { Peer } from "./peer.ts";
+export type { BodyTap, TapOutput } from "./tap.ts";
+export {
+  type PeerProtocol,
+  type PeerTls,
+  type Retries,
+  Target,
+  type TargetOptions,
+} from "./target.ts";
 
 /** An answer that the gateway gives by itself, without an origin. */
 export interface Answer {
@@ -18,7 +28,7 @@ export interface Answer {
   readonly body?: string | Buffer;
 }
 
-/** Why a try on a peer did not bring an answer. */
+/** Why a try on a peer did not bring a whole answer. */
 export type FailureCode =
   /** The connection was refused, reset or unreachable before it was established. */
   | "connect_failed"
@@ -30,27 +40,31 @@ export type FailureCode =
   | "response_timeout"
   /** The answer breaks RFC 9112 and is not passed on. */
   | "bad_response"
-  /** The gateway or its machine has no descriptor, port or memory left to connect with: no peer is to blame. */
-  | "no_resources";
+  /** The gateway or its machine has no descriptor, port or memory left to connect with. */
+  | "no_resources"
+  /** It waited for a connection attempt that another request was told of. */
+  | "connect_overdue"
+  /** Too many requests wait for the peer's connections already. */
+  | "queue_full"
+  /** It waited too long for one of the peer's connections. */
+  | "queue_timeout";
+
+/** What says nothing about the peer: of one failed connection attempt exactly one exchange is told. */
+const blameless: ReadonlySet<FailureCode> = new Set([
+  "no_resources",
+  "connect_overdue",
+  "queue_full",
+  "queue_timeout",
+]);
+
+/** Whether a failure counts against the peer. */
+export function isPeersFault(failure: PeerFailure): boolean {
+  return !blameless.has(failure.code);
+}
 
 export interface PeerFailure {
   readonly code: FailureCode;
   readonly message: string;
-}
-
-/**
- * What an upstream wants otherwise than the engine's limits say; `null` or left out: as the engine. Times in
- * milliseconds.
- */
-export interface TryLimits {
-  readonly maxTries?: number | null;
-  /** 0: no limit. */
-  readonly tryTimeoutMs?: number | null;
-  readonly connectTimeoutMs?: number | null;
-  /** How long the peer may take no byte of the request's body. */
-  readonly sendTimeoutMs?: number | null;
-  /** How long the peer may be silent before its answer's head, and in the answer's body. */
-  readonly readTimeoutMs?: number | null;
 }
 
 /**
@@ -130,10 +144,15 @@ export interface Exchange<Context> {
   /** Another number for each request, and another again once it is over: compare before a late `resume`. */
   readonly serial: number;
 
-  /** Set in `onRequest`, from an object that is there already; `null`: the engine's limits hold. */
-  tryLimits: TryLimits | null;
+  /**
+   * In `onRequest`: the request's body goes through this tap. What comes out of it is what is held for another
+   * try. Does nothing when there is no body; throws when there is a tap already.
+   */
+  tapRequest(tap: BodyTap): void;
 
-  /** The peer of the current try; `null` before the first. */
+  /** Where the current try goes; `null` before the first. */
+  readonly target: Target | null;
+  /** The target's peer. */
   readonly peer: Peer | null;
   /** How many peers were tried so far, the current one included, whether or not anything was sent. */
   readonly tries: number;
@@ -152,6 +171,23 @@ export interface Exchange<Context> {
   removeResponseHeader(name: string): void;
   /** The answer's header lines as the origin sent them, joined by CR LF, before any change. */
   readonly rawResponseHeaders: string;
+  /**
+   * In `onResponse`: the client gets this answer instead of the origin's. From here on `status` and the response
+   * headers are those of the new answer, and may be changed like the origin's. Throws a `TypeError` that names a
+   * header which is not valid.
+   */
+  replaceAnswer(answer: Answer): void;
+  /**
+   * In `onResponse`: drops the origin's answer when the request can be sent to another peer; `onPick` is called at
+   * once. False, and the answer stays: the request was sent too often, its body is no longer there, its
+   * method or its upstream does not allow it, or there is no other peer.
+   */
+  tryAgain(): boolean;
+  /**
+   * In `onResponse`: the answer's body goes through this tap, and has no announced length any more. An answer
+   * without a body is not tapped, one to HEAD loses its length. Throws when there is a tap already.
+   */
+  tapAnswer(tap: BodyTap): void;
 
   /** Milliseconds of the engine's clock (monotonic, coarse to the event-loop turn). */
   readonly startedAtMs: number;
@@ -173,17 +209,24 @@ export interface Handler<Context> {
    */
   onRequest(exchange: Exchange<Context>): void;
   /**
-   * Choose the peer of the next try. `null` when there is none left: the handler may have called
+   * Choose where the next try goes. `null` when there is no peer left: the handler may have called
    * `fail`; if it did not, the engine answers 503 before the first try, 502 or 504 after a failed one.
    */
-  onPick(exchange: Exchange<Context>): Peer | null;
-  /**
-   * A try failed. The engine calls `onPick` again when another try is safe and allowed. Of one failed connection
-   * attempt exactly one exchange is told. `no_resources` says nothing about the peer.
-   */
-  onPeerFailure(exchange: Exchange<Context>, peer: Peer, failure: PeerFailure): void;
+  onPick(exchange: Exchange<Context>): Target | null;
   /** The head of the origin's final answer was read and is valid; its headers may be changed. */
   onResponse(exchange: Exchange<Context>): void;
+  /**
+   * A try is over: called exactly once for each target that `onPick` gave, before the next `onPick` and before
+   * `onEnd`. `status`: that of the peer's answer, 0 when none came. `failure`: why there was no whole answer;
+   * `null` when there was one, or when nobody waited for it any more. `durationMs`: since it was picked.
+   */
+  onTryEnd(
+    exchange: Exchange<Context>,
+    target: Target,
+    status: number,
+    failure: PeerFailure | null,
+    durationMs: number,
+  ): void;
   /** The exchange is over, well or not. Record it. Called exactly once for each `onRequest`. */
   onEnd(exchange: Exchange<Context>): void;
 }

@@ -1,0 +1,67 @@
+/**
+ * Where a try goes and how: a peer, and all that its upstream says about reaching it. Made when a version of the
+ * state is applied, so that picking one allocates nothing.
+ */
+import type { Peer } from "./peer.ts";
+
+/** `h2c` is HTTP/2 in clear with prior knowledge, `h2` the same over TLS. */
+export type PeerProtocol = "http1" | "h2c" | "h2";
+
+/** How a peer is reached over TLS. */
+export interface PeerTls {
+  /** Sent as SNI, and what the peer's certificate must be for. */
+  readonly serverName: string;
+  /** PEM certificates that are believed instead of Node's own; `null`: those. */
+  readonly authorities: string | null;
+}
+
+/** Which requests may be sent to a further peer. What was never sent always may. */
+export interface Retries {
+  /** Also those whose method is not idempotent, though a silent peer may have acted on them. */
+  readonly nonIdempotent: boolean;
+  /** An answer with such a status is dropped when another peer can be asked. */
+  readonly statuses: ReadonlySet<number>;
+}
+
+/** As nginx does unless it is told otherwise. */
+export const defaultRetries: Retries = { nonIdempotent: false, statuses: new Set() };
+
+/** What an upstream says about reaching its peers; `null` or left out: as the engine's limits. Times in milliseconds. */
+export interface TargetOptions {
+  readonly protocol?: PeerProtocol;
+  readonly tls?: PeerTls | null;
+  readonly maxTries?: number | null;
+  /** 0: no limit. */
+  readonly tryTimeoutMs?: number | null;
+  readonly connectTimeoutMs?: number | null;
+  /** How long the peer may take no byte of the request's body. */
+  readonly sendTimeoutMs?: number | null;
+  /** How long the peer may be silent before its answer's head, and in the answer's body. */
+  readonly readTimeoutMs?: number | null;
+  readonly retries?: Retries;
+}
+
+/** All of the options, whatever was left out: so every target has one shape. */
+export class Target {
+  readonly peer: Peer;
+  readonly protocol: PeerProtocol;
+  readonly tls: PeerTls | null;
+  readonly maxTries: number | null;
+  readonly tryTimeoutMs: number | null;
+  readonly connectTimeoutMs: number | null;
+  readonly sendTimeoutMs: number | null;
+  readonly readTimeoutMs: number | null;
+  readonly retries: Retries;
+
+  constructor(peer: Peer, options: TargetOptions = {}) {
+    this.peer = peer;
+    this.protocol = options.protocol ?? "http1";
+    this.tls = options.tls ?? null;
+    this.maxTries = options.maxTries ?? null;
+    this.tryTimeoutMs = options.tryTimeoutMs ?? null;
+    this.connectTimeoutMs = options.connectTimeoutMs ?? null;
+    this.sendTimeoutMs = options.sendTimeoutMs ?? null;
+    this.readTimeoutMs = options.readTimeoutMs ?? null;
+    this.retries = options.retries ?? defaultRetries;
+  }
+}
