@@ -1,14 +1,14 @@
 /** The engine with the least handler that forwards: one peer, nothing recorded. Prints its port. */
-import { Peer } from "../../gateway/engine/engine.ts";
-import { createHttp1Engine } from "../../gateway/engine/index.ts";
+import { Peer, Target } from "../../gateway/engine/engine.ts";
+import { createHttpEngine } from "../../gateway/engine/index.ts";
 
-const peer = new Peer("127.0.0.1", Number(process.argv[2]));
-const engine = createHttp1Engine<null>({
+const target = new Target(new Peer("127.0.0.1", Number(process.argv[2])));
+const engine = createHttpEngine<null>({
   handler: {
     onRequest: () => {},
-    onPick: (exchange) => (exchange.tried(peer) ? null : peer),
-    onPeerFailure: () => {},
+    onPick: (exchange) => (exchange.tried(target.peer) ? null : target),
     onResponse: () => {},
+    onTryEnd: () => {},
     onEnd: () => {},
   },
   idPrefix: "bench",

@@ -19,6 +19,11 @@ export class Member {
   checkedMs = Number.NEGATIVE_INFINITY;
   /** A request that may prove it alive is on its way, or was since its last failure. */
   probing = false;
+  /** Tries that brought an answer, tries that failed or brought a status from 500 on. */
+  answers = 0;
+  errors = 0;
+  /** A moving average of the time that its answers took; a double from the start, as `checkedMs` is. */
+  latencyMs = Number.MIN_VALUE;
 
   constructor(peer: Peer) {
     this.peer = peer;

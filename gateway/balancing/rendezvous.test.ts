@@ -26,7 +26,7 @@ function build(
 }
 
 function peerOf(upstream: Upstream, key: string, attempts = fresh, nowMs = 1_000): Peer {
-  const peer = upstream.pick(attempts, nowMs, key);
+  const peer = upstream.pick(attempts, nowMs, key)?.peer ?? null;
   if (peer === null) throw new Error(`no peer for ${key}`);
   return peer;
 }

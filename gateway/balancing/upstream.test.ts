@@ -57,7 +57,7 @@ describe("Upstream", () => {
   function serve(upstream: Upstream, count: number): string {
     let hosts = "";
     for (let i = 0; i < count; i += 1) {
-      const peer = upstream.pick(new Tried(), nowMs);
+      const peer = upstream.pick(new Tried(), nowMs)?.peer ?? null;
       if (peer === null) return `${hosts}-`;
       upstream.succeeded(peer);
       hosts += peer.host;
@@ -70,7 +70,7 @@ describe("Upstream", () => {
     const tried = new Tried();
     let hosts = "";
     for (;;) {
-      const peer = upstream.pick(tried, nowMs);
+      const peer = upstream.pick(tried, nowMs)?.peer ?? null;
       if (peer === null) return `${hosts}-`;
       tried.peers.push(peer);
       hosts += peer.host;
@@ -103,7 +103,7 @@ describe("Upstream", () => {
         const counts = new Map<string, number>();
         let worst = 0;
         for (let picks = 1; picks <= total * 2; picks += 1) {
-          const host = upstream.pick(new Tried(), nowMs)?.host ?? "none";
+          const host = upstream.pick(new Tried(), nowMs)?.peer.host ?? "none";
           counts.set(host, (counts.get(host) ?? 0) + 1);
           for (const [i, weight] of weights.entries()) {
             const due = (picks * weight) / total;
@@ -184,7 +184,7 @@ describe("Upstream", () => {
       expect(attempt(upstream, "a")).to.equal("ab");
       nowMs += 10_001;
       const probe = new Tried();
-      const hosts = [1, 2, 3, 4].map(() => upstream.pick(probe, nowMs)?.host);
+      const hosts = [1, 2, 3, 4].map(() => upstream.pick(probe, nowMs)?.peer.host);
       expect(hosts.filter((host) => host === "a")).to.have.lengthOf(1);
       const [a] = [...peersOf(upstream, "a")];
       if (a !== undefined) upstream.failed(a, nowMs);
@@ -207,7 +207,7 @@ describe("Upstream", () => {
 
     it("does not take a success of a request that began before the failure for a recovery", () => {
       const upstream = build([[server("a"), server("b")]]);
-      const [early, , other] = [1, 2, 3].map(() => upstream.pick(new Tried(), nowMs));
+      const [early, , other] = [1, 2, 3].map(() => upstream.pick(new Tried(), nowMs)?.peer);
       expect([early?.host, other?.host]).to.deep.equal(["a", "a"]);
       if (early) upstream.failed(early, nowMs);
       if (other) upstream.succeeded(other);
@@ -306,7 +306,7 @@ describe("Upstream", () => {
       expect(upstream.describe(nowMs).peers.every((peer) => peer.state === "down")).to.equal(true);
       const first = new Set<string>();
       for (let i = 0; i < 9; i += 1) {
-        const peer = upstream.pick(new Tried(), nowMs);
+        const peer = upstream.pick(new Tried(), nowMs)?.peer ?? null;
         if (peer !== null) first.add(peer.host);
       }
       expect([...first]).to.have.members(["a", "b", "x"]);
@@ -349,12 +349,12 @@ describe("Upstream", () => {
     it("passes over a retired peer when a request from before the swap tries again", () => {
       const before = build([[server("a"), server("b"), server("c")]]);
       const tried = new Tried();
-      const first = before.pick(tried, nowMs);
+      const first = before.pick(tried, nowMs)?.peer ?? null;
       if (first !== null) tried.peers.push(first);
       const after = build([[server("c")]], { previous: before });
       before.dispose();
-      expect(before.pick(tried, nowMs)?.host).to.equal("c");
-      expect(before.pick(new Tried(), nowMs)?.host).to.equal("c");
+      expect(before.pick(tried, nowMs)?.peer.host).to.equal("c");
+      expect(before.pick(new Tried(), nowMs)?.peer.host).to.equal("c");
       after.dispose();
       expect(before.pick(tried, nowMs)).to.equal(null);
     });
@@ -362,7 +362,7 @@ describe("Upstream", () => {
 
   function* peersOf(upstream: Upstream, host: string): Generator<Peer> {
     for (let i = 0; i < upstream.size; i += 1) {
-      const peer = upstream.pick(new Tried(), nowMs + 60_000);
+      const peer = upstream.pick(new Tried(), nowMs + 60_000)?.peer ?? null;
       if (peer?.host === host) yield peer;
     }
   }

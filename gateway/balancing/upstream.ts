@@ -2,8 +2,15 @@
  * A named group of servers and the choice of the next peer among them: smooth weighted round robin
  * with passive health, in nginx's way and words. Active checks are not made here.
  */
-import type { Exchange, TryLimits } from "../engine/engine.ts";
-import { type Peer, peerKey } from "../engine/peer.ts";
+import {
+  type Exchange,
+  isPeersFault,
+  type Peer,
+  type PeerFailure,
+  Target,
+  type TargetOptions,
+} from "../engine/engine.ts";
+import { peerKey } from "../engine/peer.ts";
 import type { Level, PeerStatus, Server, UpstreamStatus } from "../model/index.ts";
 import type { Member, PeerBook } from "./peer-book.ts";
 import { hashOf, scoreOf } from "./rendezvous.ts";
@@ -14,8 +21,8 @@ export type Attempts = Pick<Exchange<unknown>, "tries" | "tried">;
 export interface UpstreamOptions {
   /** As the operator knows it; for records and `/status`. */
   readonly name: string;
-  /** What requests to it may do otherwise than the engine's limits say; the engine keeps to it. */
-  readonly limits: TryLimits | null;
+  /** How its peers are reached; `null`: as the engine's limits say. */
+  readonly limits: TargetOptions | null;
 }
 
 /**
@@ -24,9 +31,14 @@ export interface UpstreamOptions {
  */
 const mostTriesWhenOut = 32;
 
+/** Answers that the moving average of latency is about. */
+const latencyWindow = 32;
+
 /** A server's place in this upstream: its weights here, and the record that its address has everywhere. */
 class Slot {
   readonly peer: Peer;
+  /** What `pick` gives. */
+  readonly target: Target;
   readonly keyHash: number;
   readonly member: Member;
   readonly weight: number;
@@ -35,8 +47,9 @@ class Slot {
   effectiveWeight: number;
   currentWeight = 0;
 
-  constructor(server: Server, weight: number, member: Member) {
+  constructor(server: Server, weight: number, member: Member, limits: TargetOptions | null) {
     this.peer = member.peer;
+    this.target = new Target(member.peer, limits ?? {});
     this.keyHash = hashOf(member.peer.key);
     this.member = member;
     this.weight = weight;
@@ -74,12 +87,14 @@ class Slot {
  */
 export class Upstream {
   readonly name: string;
-  readonly limits: TryLimits | null;
+  readonly limits: TargetOptions | null;
   readonly #book: PeerBook;
   readonly #levels: readonly (readonly Slot[])[];
   /** Every slot, in the order of levels. */
   readonly #slots: readonly Slot[];
   readonly #only: Slot | null;
+  /** Empty when there is one only. */
+  readonly #slotsByPeer: ReadonlyMap<Peer, Slot>;
   /** Servers that their document says are down, each with its level. */
   readonly #down: readonly { readonly server: Server; readonly level: number }[];
   #disposed = false;
@@ -104,10 +119,13 @@ export class Upstream {
       servers.filter(({ down }) => down === true).map((server) => ({ server, level })),
     );
     this.#levels = levels
-      .map((level) => buildLevel(level.servers, book, seen))
+      .map((level) => buildLevel(level.servers, options.limits, book, seen))
       .filter((slots) => slots.length > 0);
     this.#slots = this.#levels.flat();
     this.#only = this.#slots.length === 1 ? (this.#slots[0] ?? null) : null;
+    this.#slotsByPeer = new Map(
+      this.#only === null ? this.#slots.map((slot) => [slot.peer, slot]) : [],
+    );
     if (previous !== null) for (const slots of this.#levels) continueRound(slots, previous.#slots);
   }
 
@@ -117,16 +135,16 @@ export class Upstream {
   }
 
   /**
-   * The peer of the next try; `null` when there is none that was not tried.
+   * Where the next try goes; `null` when there is no peer that was not tried.
    * Allocates nothing.
    * @param hashKey picks the same peer for the same text as long as that is up, in the first level that
    * has one that is; the next try goes to the next best. Empty: in turn.
    */
-  pick(attempts: Attempts, nowMs: number, hashKey = ""): Peer | null {
+  pick(attempts: Attempts, nowMs: number, hashKey = ""): Target | null {
     // Only a request that began before a swap of tables can meet a retired peer here.
     const careful = attempts.tries > 0 || this.#disposed;
     const only = this.#only;
-    if (only !== null) return careful && isSpent(only.peer, attempts) ? null : only.peer;
+    if (only !== null) return careful && isSpent(only.peer, attempts) ? null : only.target;
     const key = hashKey === "" ? null : hashOf(hashKey);
     const levels = this.#levels;
     for (let i = 0; i < levels.length; i += 1) {
@@ -142,7 +160,7 @@ export class Upstream {
         member.checkedMs = nowMs;
         member.probing = true;
       }
-      return slot.peer;
+      return slot.target;
     }
     if (attempts.tries >= mostTriesWhenOut) return null;
     const slot =
@@ -151,12 +169,12 @@ export class Upstream {
         : bestSlot(this.#slots, key, attempts, nowMs, careful, true);
     if (slot === null) return null;
     slot.member.probing = true;
-    return slot.peer;
+    return slot.target;
   }
 
   /** A try on `peer` failed. Does nothing for a peer that is not of this upstream. */
   failed(peer: Peer, nowMs: number): void {
-    const slot = this.#slots.find((candidate) => candidate.peer === peer);
+    const slot = this.#slotOf(peer);
     if (slot === undefined) return;
     const member = slot.member;
     member.fails += 1;
@@ -169,9 +187,24 @@ export class Upstream {
 
   /** `peer` answered. Called for each request, so it costs a look-up and no more. */
   succeeded(peer: Peer): void {
-    const member = this.#only === null ? this.#book.find(peer) : this.#only.member;
+    const member = this.#slotOf(peer)?.member;
     if (member === undefined || member.fails === 0) return;
     if (this.#only !== null || member.probing) member.fails = 0;
+  }
+
+  /** A try on `peer` is over: with an answer's status or, without one, 0. Decides nothing. */
+  ended(peer: Peer, status: number, failure: PeerFailure | null, durationMs: number): void {
+    const member = this.#slotOf(peer)?.member;
+    if (member === undefined) return;
+    if (failure === null ? status >= 500 : isPeersFault(failure)) member.errors += 1;
+    if (status === 0) return;
+    member.answers += 1;
+    member.latencyMs += (durationMs - member.latencyMs) / Math.min(member.answers, latencyWindow);
+  }
+
+  #slotOf(peer: Peer): Slot | undefined {
+    if (this.#only === null) return this.#slotsByPeer.get(peer);
+    return this.#only.peer === peer ? this.#only : undefined;
   }
 
   /** Gives up its references. What still holds it may go on to pick: retired peers are passed over. */
@@ -193,6 +226,9 @@ export class Upstream {
           effectiveWeight: slot.effectiveWeight,
           fails: slot.member.fails,
           inFlight: slot.peer.inFlight,
+          answers: slot.member.answers,
+          errors: slot.member.errors,
+          latencyMs: Math.round(slot.member.latencyMs * 10) / 10,
           state: isDown ? "down" : "up",
           downForMs: isDown ? slot.member.checkedMs + slot.failTimeoutMs - nowMs : null,
         };
@@ -206,6 +242,9 @@ export class Upstream {
         effectiveWeight: 0,
         fails: 0,
         inFlight: 0,
+        answers: 0,
+        errors: 0,
+        latencyMs: 0,
         state: "down",
         downForMs: null,
       }),
@@ -267,7 +306,12 @@ function bestSlot(
   return best;
 }
 
-function buildLevel(servers: readonly Server[], book: PeerBook, seen: Set<Member>): Slot[] {
+function buildLevel(
+  servers: readonly Server[],
+  limits: TargetOptions | null,
+  book: PeerBook,
+  seen: Set<Member>,
+): Slot[] {
   const listed = new Map<Member, { readonly server: Server; weight: number }>();
   for (const server of servers) {
     if (server.down === true) continue;
@@ -278,7 +322,9 @@ function buildLevel(servers: readonly Server[], book: PeerBook, seen: Set<Member
     if (seen.has(member)) book.release(member);
     seen.add(member);
   }
-  return [...listed].map(([member, { server, weight }]) => new Slot(server, weight, member));
+  return [...listed].map(
+    ([member, { server, weight }]) => new Slot(server, weight, member, limits),
+  );
 }
 
 /** Carries the stand of a round over to the slots that replace `before`. */

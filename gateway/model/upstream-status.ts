@@ -1,5 +1,5 @@
 /** The live state of an upstream in one worker, as plain data. */
-import type { TryLimits } from "../engine/engine.ts";
+import type { TargetOptions } from "../engine/engine.ts";
 
 /** One server of an upstream. */
 export interface PeerStatus {
@@ -10,6 +10,12 @@ export interface PeerStatus {
   readonly effectiveWeight: number;
   readonly fails: number;
   readonly inFlight: number;
+  /** Tries that it answered, of all upstreams that name the address. */
+  readonly answers: number;
+  /** Tries that it failed, and answers with a status from 500 on. */
+  readonly errors: number;
+  /** Of its last answers, from the pick to their end; a moving average. */
+  readonly latencyMs: number;
   readonly state: "up" | "down";
   /** After so many milliseconds it may get a probing request; `null` when it is up, or never gets one. */
   readonly downForMs: number | null;
@@ -18,7 +24,7 @@ export interface PeerStatus {
 export interface UpstreamStatus {
   /** As the operator knows it. */
   readonly name: string;
-  readonly limits: TryLimits | null;
+  readonly limits: TargetOptions | null;
   readonly peers: readonly PeerStatus[];
 }
 

@@ -16,7 +16,7 @@ import type { Workers } from "./workers.ts";
 
 /** A peer as one worker knows it. */
 export interface PeerInWorker
-  extends Pick<PeerStatus, "state" | "fails" | "inFlight" | "effectiveWeight"> {
+  extends Omit<PeerStatus, "address" | "level" | "weight" | "downForMs"> {
   readonly worker: number;
   /** ISO 8601: when it may get a probing request; `null` when it is up, or never gets one. */
   readonly downUntil: string | null;
@@ -87,12 +87,11 @@ export class Upstreams {
       const place = `${level} ${address}`;
       const peer = known.peers.get(place) ?? { address, level, weight, workers: [] };
       known.peers.set(place, peer);
-      const { state, fails, inFlight, effectiveWeight } = live;
       const downUntil =
         downForMs === null
           ? null
           : new Date(this.#options.clock.now() + Math.max(0, downForMs)).toISOString();
-      peer.workers.push({ worker, state, fails, inFlight, effectiveWeight, downUntil });
+      peer.workers.push({ worker, ...live, downUntil });
     }
   }
 }

@@ -135,7 +135,7 @@ describe("Router", () => {
   function addresses(found: Upstream | null): string[] {
     const hosts = new Set<string>();
     for (let i = 0; i < (found?.size ?? 0); i += 1)
-      hosts.add(found?.pick(first, 0)?.host ?? "none");
+      hosts.add(found?.pick(first, 0)?.peer.host ?? "none");
     return [...hosts].sort();
   }
 
@@ -503,7 +503,7 @@ describe("Router", () => {
     it("retires none that a new version of its service still has, asked for by tag or not", () => {
       const line = new Line();
       line.change(service("thumb", instance("a", ["v1"]), instance("b", ["v1"])));
-      const before = line.router.upstream("v1.thumb.service.consul")?.pick(first, 0);
+      const before = line.router.upstream("v1.thumb.service.consul")?.pick(first, 0)?.peer;
       line.change(service("thumb", instance("a", ["v1"]), instance("c", ["v1"])));
       expect(retired).to.deep.equal(["b"]);
       const after = line.router.upstream("v1.thumb.service.consul");
@@ -519,7 +519,7 @@ describe("Router", () => {
       line.change(service("thumb", ...two));
       const hosts: (string | undefined)[] = [];
       for (let i = 0; i < 4; i += 1) {
-        hosts.push(line.router.upstream(tag)?.pick(first, 0)?.host);
+        hosts.push(line.router.upstream(tag)?.pick(first, 0)?.peer.host);
         line.change(service("thumb", ...two, instance(`other-${i}`, ["v2"])));
       }
       expect(hosts).to.deep.equal(["a", "b", "a", "b"]);

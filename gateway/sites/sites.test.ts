@@ -49,7 +49,10 @@ function build(...changes: readonly (Served | readonly Served[])[]): Router {
 }
 
 function addresses(found: Upstream | null): readonly string[] {
-  const picks = Array.from({ length: found?.size ?? 0 }, () => found?.pick(first, 0)?.host ?? "-");
+  const picks = Array.from(
+    { length: found?.size ?? 0 },
+    () => found?.pick(first, 0)?.peer.host ?? "-",
+  );
   return [...new Set(picks)].sort();
 }
 

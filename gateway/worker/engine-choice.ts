@@ -1,7 +1,7 @@
 /** The engine that a worker serves with, by its name in the settings. */
 import { createRequire } from "node:module";
 import type { Engine, EngineOptions } from "../engine/engine.ts";
-import { createHttp1Engine } from "../engine/index.ts";
+import { createHttpEngine } from "../engine/index.ts";
 import type { WorkerSettings } from "../model/index.ts";
 
 const load = createRequire(import.meta.url);
@@ -10,7 +10,7 @@ export function createEngine<Context>(
   name: WorkerSettings["engine"],
   options: EngineOptions<Context>,
 ): Engine {
-  if (name === "http1") return createHttp1Engine(options);
+  if (name === "http1") return createHttpEngine(options);
   // Loaded where it is chosen only: no other worker has to carry the library.
   const reference = load(
     "../engine/reference/index.ts",

@@ -5,8 +5,8 @@ import { expect } from "chai";
 import { openClient, requestBytes } from "../../test/support/http.ts";
 import { PeerBook } from "../balancing/index.ts";
 import { parseUpstreamDocument } from "../documents/index.ts";
-import type { FailureCode, Handler, TryLimits } from "../engine/engine.ts";
-import { createHttp1Engine } from "../engine/index.ts";
+import type { FailureCode, Handler, Target } from "../engine/engine.ts";
+import { createHttpEngine } from "../engine/index.ts";
 import { emptyTables } from "../model/index.ts";
 import { Traffic } from "../observability/traffic.ts";
 import { createSandbox, defaultSandboxLimits } from "../sandbox/index.ts";
@@ -59,20 +59,21 @@ describe("the gateway of a worker", () => {
       watchTimeoutMs: 1_000,
       askForService: () => {},
     });
-    const limits: (TryLimits | null)[] = [];
+    const picked: (Target | null)[] = [];
     const handler: Handler<RequestContext> = {
       onRequest: (exchange) => gateway.onRequest(exchange),
       onPick(exchange) {
-        limits.push(exchange.tryLimits);
-        const peer = gateway.onPick(exchange);
-        if (peer !== null) gateway.onPeerFailure(exchange, peer, { code, message: "what it was" });
-        return peer;
+        const target = gateway.onPick(exchange);
+        picked.push(target);
+        const failure = { code, message: "what it was" };
+        if (target !== null) gateway.onTryEnd(exchange, target, 0, failure, 1);
+        return target;
       },
-      onPeerFailure: (exchange, peer, failure) => gateway.onPeerFailure(exchange, peer, failure),
       onResponse: () => {},
+      onTryEnd: (exchange, ...end) => gateway.onTryEnd(exchange, ...end),
       onEnd: (exchange) => gateway.onEnd(exchange),
     };
-    const engine = createHttp1Engine({
+    const engine = createHttpEngine({
       handler,
       idPrefix: "test",
       onError: (error) => lines.push(String(error)),
@@ -83,7 +84,7 @@ describe("the gateway of a worker", () => {
     closers.push(() => client.close());
     return {
       lines,
-      limits,
+      picked,
       ask: () => client.request(requestBytes("GET /", ["Host: a.test"])),
       fails: () => router.describe({ upstreams: ["a.test"], services: [] })[0]?.peers[0]?.fails,
       advance: (ms: number) => {
@@ -93,9 +94,11 @@ describe("the gateway of a worker", () => {
   }
 
   it("gives a request the limits that its upstream's document has", async () => {
-    const { ask, limits } = await scene("reset");
+    const { ask, picked } = await scene("reset");
     expect((await ask()).status).to.equal(200);
-    expect(limits[0]).to.deep.equal({ maxTries: 7, readTimeoutMs: 1500, tryTimeoutMs: 9000 });
+    await ask();
+    expect(picked[0]).to.include({ maxTries: 7, readTimeoutMs: 1500, tryTimeoutMs: 9000 });
+    expect(picked[1], "made once for a version").to.equal(picked[0]);
   });
 
   it("counts the failure of a peer against it", async () => {

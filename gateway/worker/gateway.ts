@@ -3,7 +3,13 @@
  * The engine calls it; docs/life-of-a-request.md shows the phases under the same names.
  */
 import type { Upstream } from "../balancing/index.ts";
-import type { Exchange, Handler, Peer, PeerFailure } from "../engine/engine.ts";
+import {
+  type Exchange,
+  type Handler,
+  isPeersFault,
+  type PeerFailure,
+  type Target,
+} from "../engine/engine.ts";
 import { type Exposure, noUpstream, otherLabel } from "../model/index.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/logger.ts";
@@ -101,25 +107,14 @@ export class Gateway implements Handler<RequestContext> {
     }
   }
 
-  onPick(exchange: Exchange<RequestContext>): Peer | null {
+  onPick(exchange: Exchange<RequestContext>): Target | null {
     const context = exchange.context;
     const route = context?.route ?? null;
     if (context === null || route === null) return null;
     const nowMs = exchange.tries === 0 ? exchange.startedAtMs : this.#now();
-    const peer = route.pick(exchange, nowMs, context.hashKey);
-    if (peer === null && exchange.tries === 0) this.#failWithout(exchange, route);
-    return peer;
-  }
-
-  onPeerFailure(exchange: Exchange<RequestContext>, peer: Peer, failure: PeerFailure): void {
-    const route = exchange.context?.route ?? null;
-    if (failure.code === "no_resources") {
-      this.#failures.recordOwn(failure);
-      return;
-    }
-    route?.failed(peer, this.#now());
-    this.#traffic.peerFailed(route?.name ?? noUpstream, failure.code);
-    this.#failures.record(route?.name ?? exchange.host, peer.key, failure);
+    const target = route.pick(exchange, nowMs, context.hashKey);
+    if (target === null && exchange.tries === 0) this.#failWithout(exchange, route);
+    return target;
   }
 
   onResponse(exchange: Exchange<RequestContext>): void {
@@ -128,6 +123,26 @@ export class Gateway implements Handler<RequestContext> {
     if (exchange.peer !== null) context.route?.succeeded(exchange.peer);
     const { site, before } = context;
     if (site.phases.length > 0 || before !== null) goBack(exchange, context, respond);
+  }
+
+  onTryEnd(
+    exchange: Exchange<RequestContext>,
+    { peer }: Target,
+    status: number,
+    failure: PeerFailure | null,
+    durationMs: number,
+  ): void {
+    const route = exchange.context?.route ?? null;
+    route?.ended(peer, status, failure, durationMs);
+    // What breaks off in the middle of an answer is told of by the exchange's own error code.
+    if (failure === null || status !== 0) return;
+    if (failure.code === "no_resources") {
+      this.#failures.recordOwn(failure);
+    } else if (isPeersFault(failure)) {
+      route?.failed(peer, this.#now());
+      this.#traffic.peerFailed(route?.name ?? noUpstream, failure.code);
+      this.#failures.record(route?.name ?? exchange.host, peer.key, failure);
+    }
   }
 
   onEnd(exchange: Exchange<RequestContext>): void {
@@ -237,10 +252,7 @@ export class Gateway implements Handler<RequestContext> {
     const route =
       chosen === "" ? router.resolve(site, host, path, exposes) : router.upstream(chosen);
     context.route = route;
-    if (route !== null) {
-      exchange.tryLimits = route.limits;
-      return;
-    }
+    if (route !== null) return;
     const service =
       chosen === ""
         ? router.unwatched(site, host, path, exposes)

@@ -10,8 +10,9 @@ import {
   type EngineOptions,
   type Handler,
   Peer,
+  Target,
 } from "../../gateway/engine/engine.ts";
-import { createHttp1Engine } from "../../gateway/engine/index.ts";
+import { createHttpEngine } from "../../gateway/engine/index.ts";
 import { createReferenceEngine } from "../../gateway/engine/reference/index.ts";
 import { MessageReader, statusOf } from "../support/message.ts";
 import { type Asked, askedOf } from "./asked.ts";
@@ -75,7 +76,7 @@ export class Ways {
       (origin) => new Peer("127.0.0.1", origin.port),
     );
     const [own, other] = peers as [Peer, Peer];
-    const http1 = createHttp1Engine(optionsFor(own, errors, served.http1));
+    const http1 = createHttpEngine(optionsFor(own, errors, served.http1));
     const reference = createReferenceEngine(optionsFor(other, errors, served.reference));
     const ports = {
       http1: (await http1.listen({ host: "127.0.0.1", port: 0 })).port,
@@ -120,13 +121,14 @@ export class Ways {
 type Served = Map<string, string[]>;
 
 function optionsFor(peer: Peer, errors: unknown[], served: Served): EngineOptions<null> {
+  const target = new Target(peer);
   const handler: Handler<null> = {
     onRequest({ clientAddress, method }) {
       served.set(clientAddress, [...(served.get(clientAddress) ?? []), method]);
     },
-    onPick: (exchange) => (exchange.tries === 0 ? peer : null),
-    onPeerFailure() {},
+    onPick: (exchange) => (exchange.tries === 0 ? target : null),
     onResponse() {},
+    onTryEnd() {},
     onEnd() {},
   };
   return {

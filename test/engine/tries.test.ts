@@ -1,6 +1,6 @@
 /** How many peers a request is tried on, for how long, and whose failure a failure is. */
 import { expect } from "chai";
-import { Peer } from "../../gateway/engine/engine.ts";
+import { Peer, Target } from "../../gateway/engine/engine.ts";
 import { describeEngines } from "../support/engines.ts";
 import { ok, requestBytes, until } from "../support/http.ts";
 import { startOrigin } from "../support/origin.ts";
@@ -109,8 +109,10 @@ describeEngines("tries", (bench) => {
       const own = { maxTries: 4 };
       const gateway = await bench.gateway(origins, {
         hooks: {
-          onRequest(exchange) {
-            if (exchange.path === "/own") exchange.tryLimits = own;
+          onPick(exchange) {
+            const peer =
+              origins.map(({ peer }) => peer).find((one) => !exchange.tried(one)) ?? null;
+            return peer !== null && exchange.path === "/own" ? new Target(peer, own) : peer;
           },
         },
       });
@@ -131,12 +133,9 @@ describeEngines("tries", (bench) => {
       const gateway = await bench.gateway(origin, {
         limits: { connectTimeoutMs: 60_000 },
         hooks: {
-          onRequest: (exchange) => {
-            exchange.tryLimits = own;
-          },
           onPick: (exchange) => {
             if (exchange.tries > 0) return null;
-            return exchange.path === "/connect" ? silent : origin.peer;
+            return new Target(exchange.path === "/connect" ? silent : origin.peer, own);
           },
         },
       });

@@ -107,10 +107,10 @@ describe("fuzz: heads", function () {
       const read = {
         method: head.method,
         target: head.target,
-        minor: head.minor,
+        minor: head.version === "1.0" ? 0 : 1,
         authority: head.authority,
         contentLength: head.contentLength,
-        isChunked: head.isChunked,
+        isChunked: head.isStreamed,
         keepAlive: head.keepAlive,
         expectsContinue: head.expectsContinue,
       };

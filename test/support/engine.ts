@@ -8,11 +8,12 @@ import type {
   EngineOptions,
   EngineStats,
   Exchange,
+  FailureCode,
   Handler,
-  Peer,
   PeerFailure,
 } from "../../gateway/engine/engine.ts";
-import { createHttp1Engine } from "../../gateway/engine/index.ts";
+import { Peer, Target } from "../../gateway/engine/engine.ts";
+import { createHttpEngine } from "../../gateway/engine/index.ts";
 import { until } from "./conditions.ts";
 
 /** What the test handler keeps for a request. */
@@ -35,11 +36,19 @@ export interface Ended {
   readonly failures: readonly PeerFailure[];
 }
 
+/** A handler's phases, some of them in the words that suit tests. */
+export interface Hooks extends Partial<Omit<Handler<TestContext>, "onPick">> {
+  /** A peer stands for a target that leaves all to the engine's limits. */
+  readonly onPick?: (exchange: TestExchange) => Peer | Target | null;
+  /** A peer, or what the gateway itself lacks, failed a try before its answer. */
+  readonly onPeerFailure?: (exchange: TestExchange, peer: Peer, failure: PeerFailure) => void;
+}
+
 export interface GatewayOptions {
   readonly peers?: readonly Peer[];
   readonly limits?: Partial<EngineLimits>;
   /** Each runs after the test handler's own phase; `onPick` replaces it. */
-  readonly hooks?: Partial<Handler<TestContext>>;
+  readonly hooks?: Hooks;
   readonly trusts?: (clientAddress: string) => boolean;
   readonly forbids?: (address: string, port: number) => string | null;
   readonly forwardedPath?: "normal" | "raw";
@@ -83,7 +92,7 @@ export class TestGateway {
 export async function startGateway(options: GatewayOptions): Promise<TestGateway> {
   const ended: Ended[] = [];
   const handlerErrors: unknown[] = [];
-  const engine = (options.engine ?? createHttp1Engine)({
+  const engine = (options.engine ?? createHttpEngine)({
     handler: recordingHandler(options, ended),
     idPrefix: "test",
     onError: (error) => handlerErrors.push(error),
@@ -96,6 +105,22 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
   return new TestGateway(engine, address.port, ended, handlerErrors);
 }
 
+/** What is no event of its own, but the consequence of one that was told of, or of a limit. */
+const untold: ReadonlySet<FailureCode> = new Set([
+  "connect_overdue",
+  "queue_full",
+  "queue_timeout",
+]);
+
+const targets = new WeakMap<Peer, Target>();
+
+/** The peer's target without options: always the same one. */
+function targetOf(peer: Peer): Target {
+  const known = targets.get(peer) ?? new Target(peer);
+  targets.set(peer, known);
+  return known;
+}
+
 function recordingHandler(options: GatewayOptions, ended: Ended[]): Handler<TestContext> {
   const { peers = [], hooks = {} } = options;
   return {
@@ -104,12 +129,17 @@ function recordingHandler(options: GatewayOptions, ended: Ended[]): Handler<Test
       hooks.onRequest?.(exchange);
     },
     onPick(exchange) {
-      if (hooks.onPick) return hooks.onPick(exchange);
-      return peers.find((peer) => !exchange.tried(peer)) ?? null;
+      const picked = hooks.onPick
+        ? hooks.onPick(exchange)
+        : peers.find((peer) => !exchange.tried(peer));
+      return picked instanceof Peer ? targetOf(picked) : (picked ?? null);
     },
-    onPeerFailure(exchange, peer, failure) {
-      exchange.context?.failures.push({ code: failure.code, message: failure.message });
-      hooks.onPeerFailure?.(exchange, peer, failure);
+    onTryEnd(exchange, target, status, failure, durationMs) {
+      if (failure !== null && status === 0 && !untold.has(failure.code)) {
+        exchange.context?.failures.push({ code: failure.code, message: failure.message });
+        hooks.onPeerFailure?.(exchange, target.peer, failure);
+      }
+      hooks.onTryEnd?.(exchange, target, status, failure, durationMs);
     },
     onResponse(exchange) {
       hooks.onResponse?.(exchange);

@@ -3,7 +3,7 @@
  * engine does otherwise is named in a table, and seen to be so.
  */
 import type { Engine, EngineOptions } from "../../gateway/engine/engine.ts";
-import { createHttp1Engine } from "../../gateway/engine/index.ts";
+import { createHttpEngine } from "../../gateway/engine/index.ts";
 import { createReferenceEngine } from "../../gateway/engine/reference/index.ts";
 import { differences } from "../engine/differences.ts";
 import type { TestContext } from "./engine.ts";
@@ -12,7 +12,7 @@ import { type TestBench, useTestBench } from "./http.ts";
 export type EngineKind = "http1" | "reference";
 
 const factories: Readonly<Record<EngineKind, (options: EngineOptions<TestContext>) => Engine>> = {
-  http1: createHttp1Engine,
+  http1: createHttpEngine,
   reference: createReferenceEngine,
 };
 

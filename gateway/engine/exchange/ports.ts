@@ -97,6 +97,7 @@ export interface UpstreamRequest extends UpstreamEvents {
   readonly trailers: ReadonlySet<string> | null;
   /** As in `Downstream`. */
   readonly address: string;
+  readonly scheme: "http" | "https";
   readonly forwardedLine: string;
   /** Of the body that is sent; -1: none was announced. */
   readonly bodyLength: number;

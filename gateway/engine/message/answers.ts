@@ -22,6 +22,12 @@ export const encodedSlash: Refusal = {
   message: "%2F, %5C and \\ are not allowed in paths of this host",
 };
 
+/** Of a request whose body is longer than is allowed. */
+export function bodyTooLarge(maxBodyBytes: number): Refusal {
+  const message = `the request body is longer than ${maxBodyBytes} bytes`;
+  return { status: 413, code: "body_too_large", message };
+}
+
 /** The status line after the version, its CR LF included. */
 export function statusLine(status: number): string {
   return `${status} ${reasonPhrase(status)}\r\n`;

@@ -43,8 +43,8 @@ export interface Story {
 }
 
 /** The story of a client that nobody speaks for. */
-export function plainStory(address: string): Story {
-  return { address, scheme: "http", host: "", before: "" };
+export function plainStory(address: string, scheme: Story["scheme"] = "http"): Story {
+  return { address, scheme, host: "", before: "" };
 }
 
 /**

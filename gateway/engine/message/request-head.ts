@@ -4,6 +4,7 @@
  */
 
 import type { EngineLimits } from "../engine.ts";
+import { bodyTooLarge } from "./answers.ts";
 import { isAuthority } from "./authority.ts";
 import { FieldLines } from "./field-lines.ts";
 import { withoutOddNames } from "./field-names.ts";
@@ -28,7 +29,7 @@ const codings = /^[a-z]+(?:[\t ]*,[\t ]*[a-z]+)*$/i;
 /** What of the engine's limits concerns a head. */
 export type HeadLimits = Pick<
   EngineLimits,
-  "maxTargetBytes" | "maxHeaders" | "underscoresInHeaders" | "ignoreInvalidHeaders"
+  "maxTargetBytes" | "maxHeaders" | "maxBodyBytes" | "underscoresInHeaders" | "ignoreInvalidHeaders"
 >;
 
 /** A line of a trusted proxy's that may tell another story than its others. */
@@ -44,13 +45,14 @@ export class RequestHead implements Said {
   method = "";
   /** The target in origin form, or `*`. */
   target = "";
-  /** The minor version: 0 or 1. */
-  minor = 1;
+  /** The protocol's version, as `Via` has it. */
+  version: "1.0" | "1.1" | "2" = "1.1";
   /** From `Host` or, in absolute form, from the target. */
   authority = "";
   /** -1 when there is none. */
   contentLength = -1;
-  isChunked = false;
+  /** Whether a body of unknown length follows. */
+  isStreamed = false;
   /** Whether the client wants the connection kept. */
   keepAlive = true;
   expectsContinue = false;
@@ -84,7 +86,7 @@ export class RequestHead implements Said {
 
   /** Whether a body follows. */
   get hasBody(): boolean {
-    return this.isChunked || this.contentLength > 0;
+    return this.isStreamed || this.contentLength > 0;
   }
 
   /**
@@ -111,9 +113,9 @@ export class RequestHead implements Said {
     const targetEnd = text.indexOf(" ", methodEnd + 1);
     this.method = text.slice(0, methodEnd);
     this.target = text.slice(methodEnd + 1, targetEnd);
-    this.minor = text.charCodeAt(targetEnd + 8) - 48;
+    this.version = text.charCodeAt(targetEnd + 8) === 48 ? "1.0" : "1.1";
     this.contentLength = -1;
-    this.isChunked = false;
+    this.isStreamed = false;
     this.expectsContinue = false;
     this.takesTrailers = false;
     this.upgrade = "";
@@ -125,7 +127,7 @@ export class RequestHead implements Said {
       return { status: 414, code: "target_too_long", message };
     }
     this.fields.reset(text, targetEnd + 11, end - 2);
-    return this.#readFields(text, targetEnd + 11, end - 2, limits.maxHeaders);
+    return this.#readFields(text, targetEnd + 11, end - 2, limits);
   }
 
   #forgetStory(): void {
@@ -137,7 +139,7 @@ export class RequestHead implements Said {
     this.#claims.length = 0;
   }
 
-  #readFields(text: string, start: number, end: number, maxHeaders: number): Refusal | null {
+  #readFields(text: string, start: number, end: number, limits: HeadLimits): Refusal | null {
     let count = this.oddNames;
     const fields = this.fields;
     let host: string | null = null;
@@ -240,15 +242,16 @@ export class RequestHead implements Said {
       count += 1;
       line = next;
     }
-    if (count > maxHeaders) {
-      const message = `the request has more than ${maxHeaders} header lines`;
+    if (count > limits.maxHeaders) {
+      const message = `the request has more than ${limits.maxHeaders} header lines`;
       return { status: 431, code: "too_many_headers", message };
     }
     if (this.proxy !== null) this.#settleClaims();
     return (
       this.#settleFraming(coding) ??
       this.#settleAuthority(host) ??
-      this.#settleConnection(connection, upgrade, maxHeaders)
+      this.#settleConnection(connection, upgrade, limits.maxHeaders) ??
+      this.#checkLength(limits.maxBodyBytes)
     );
   }
 
@@ -294,7 +297,8 @@ export class RequestHead implements Said {
     if (this.contentLength !== -1) {
       return refuse("two_framings", "both Transfer-Encoding and Content-Length");
     }
-    if (this.minor === 0) return refuse("bad_coding", "Transfer-Encoding in an HTTP/1.0 request");
+    if (this.version === "1.0")
+      return refuse("bad_coding", "Transfer-Encoding in an HTTP/1.0 request");
     if (coding.toLowerCase() !== "chunked") {
       const isKnownForm = codings.test(coding) && /[\t ,]chunked$/i.test(coding);
       return {
@@ -303,8 +307,14 @@ export class RequestHead implements Said {
         message: "the only transfer coding here is a single chunked",
       };
     }
-    this.isChunked = true;
+    this.isStreamed = true;
     return null;
+  }
+
+  #checkLength(maxBodyBytes: number): Refusal | null {
+    return maxBodyBytes > 0 && this.contentLength > maxBodyBytes
+      ? bodyTooLarge(maxBodyBytes)
+      : null;
   }
 
   /** RFC 9112 section 3.2. */
@@ -334,7 +344,7 @@ export class RequestHead implements Said {
 
   #settleConnection(connection: string, upgrade: string, maxHeaders: number): Refusal | null {
     this.connection = connection;
-    this.keepAlive = this.minor === 1;
+    this.keepAlive = this.version === "1.1";
     if (connection === "") return null;
     const options = connection.toLowerCase();
     if (options === "keep-alive") {
@@ -352,9 +362,9 @@ export class RequestHead implements Said {
     if (
       names.includes("upgrade") &&
       upgrade !== "" &&
-      this.minor === 1 &&
+      this.version === "1.1" &&
       this.contentLength <= 0 &&
-      !this.isChunked &&
+      !this.isStreamed &&
       !refusedUpgrades.test(upgrade)
     ) {
       this.upgrade = upgrade;

@@ -1,5 +1,7 @@
 /** Reads the head of an origin's answer and finds out how its body is framed (RFC 9112 section 6.3). */
 
+import type { Answer } from "../engine.ts";
+import { answerFields, statusLine } from "./answers.ts";
 import { FieldLines } from "./field-lines.ts";
 import { fieldValue, isNamed, listElements, responseHead } from "./grammar.ts";
 
@@ -16,13 +18,40 @@ export class ResponseHead {
   framing: Framing = "none";
   /** As announced, also where no body follows; -1 when there is none. */
   contentLength = -1;
-  /** Whether the origin keeps the connection. */
+  /** Whether the origin keeps the connection: its wire's concern. */
   keepAlive = true;
   upgrade = "";
   hasDate = false;
   /** The value of `Connection`; empty when absent. */
   connection = "";
   readonly fields = new FieldLines("response");
+
+  /** Whether a body of unknown length follows. */
+  get isStreamed(): boolean {
+    return this.framing === "chunked" || this.framing === "close";
+  }
+
+  /** The body is another than was announced, of a length that nobody knows yet. */
+  forgetLength(): void {
+    this.contentLength = -1;
+    if (this.framing !== "none") this.framing = "chunked";
+  }
+
+  /** The head of the gateway's own answer with a body of so many bytes, none of which go out for `HEAD`. */
+  own(answer: Answer, length: number, method: string): void {
+    const fields = answerFields(answer);
+    const { status } = answer;
+    const hasLength = status !== 204 && status !== 304;
+    this.status = status;
+    this.statusLine = statusLine(status);
+    this.framing = hasLength && length > 0 && method !== "HEAD" ? "length" : "none";
+    this.contentLength = hasLength ? length : -1;
+    this.keepAlive = true;
+    this.upgrade = "";
+    this.hasDate = false;
+    this.connection = "";
+    this.fields.reset(fields, 0, fields.length);
+  }
 
   /**
    * Reads the head at the start of `text`, which ends before `end`. `method` is that of the request.

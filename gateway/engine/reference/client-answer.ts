@@ -190,7 +190,7 @@ export class ClientAnswer<C> {
     const exchange = this.#exchange;
     this.plan = plan;
     exchange.status = plan.status;
-    exchange.peerRequest.onAnswered();
+    exchange.peerRequest.onAnswered(plan.status);
     try {
       this.#engine.handler.onResponse(exchange);
       return true;
@@ -204,8 +204,7 @@ export class ClientAnswer<C> {
   #forwardBody(message: IncomingMessage): void {
     const response = this.#response;
     const deadlines = this.#deadlines;
-    const readTimeoutMs =
-      this.#exchange.tryLimits?.readTimeoutMs ?? this.#engine.limits.bodyTimeoutMs;
+    const readTimeoutMs = this.#exchange.target?.readTimeoutMs ?? this.#engine.limits.bodyTimeoutMs;
     deadlines.awaitPeer(readTimeoutMs);
     message.on("data", (piece: Buffer) => {
       this.#exchange.bytesOut += piece.length;

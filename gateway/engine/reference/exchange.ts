@@ -3,7 +3,7 @@
  * objects of `node:http`. The way to a peer is in `peer-request.ts`, the way back in `client-answer.ts`.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Answer, Exchange, TryLimits } from "../engine.ts";
+import type { Answer, BodyTap, Exchange, Target } from "../engine.ts";
 import { answerAsLastRecipient } from "../exchange/last-recipient.ts";
 import { errorAnswer } from "../message/answers.ts";
 import { RequestTarget } from "../message/request-target.ts";
@@ -31,7 +31,6 @@ export class ReferenceExchange<C> implements Exchange<C> {
   durationMs = 0;
   bytesIn = 0;
   bytesOut = 0;
-  tryLimits: TryLimits | null = null;
   trailers: ReadonlySet<string> | null = null;
   phase: Phase = "handling";
   /** What had gone either way when a deadline was last looked at. */
@@ -159,8 +158,12 @@ export class ReferenceExchange<C> implements Exchange<C> {
     this.#plan.headers.remove(name);
   }
 
+  get target(): Target | null {
+    return this.peerRequest.target;
+  }
+
   get peer(): Peer | null {
-    return this.peerRequest.peer;
+    return this.peerRequest.target?.peer ?? null;
   }
 
   get tries(): number {
@@ -201,6 +204,22 @@ export class ReferenceExchange<C> implements Exchange<C> {
   fail(status: number, code: string, message: string): void {
     this.errorCode = code;
     this.answer(errorAnswer(status, code, message, this.header("accept")));
+  }
+
+  replaceAnswer(_answer: Answer): void {
+    throw new Error("the reference engine passes on the origin's answer as it is");
+  }
+
+  tryAgain(): boolean {
+    return false;
+  }
+
+  tapRequest(_tap: BodyTap): void {
+    throw new Error("the reference engine has no taps");
+  }
+
+  tapAnswer(_tap: BodyTap): void {
+    throw new Error("the reference engine has no taps");
   }
 
   hold(): void {

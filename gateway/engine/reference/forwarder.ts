@@ -7,8 +7,8 @@ import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { createProxyServer, type ProxyServer } from "http-proxy-3";
 import type { EngineLimits, PeerFailure } from "../engine.ts";
-import { connectFailure } from "../exchange/failures.ts";
 import type { Peer } from "../peer.ts";
+import { connectFailure } from "../upstream/connect-failure.ts";
 import type { PeerPool } from "./peer-pool.ts";
 
 /** What the first bytes of every answer are. */

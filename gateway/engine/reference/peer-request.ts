@@ -3,15 +3,9 @@
  * that is held for another, and what a failure leads to. What comes back is not seen here.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { PeerFailure } from "../engine.ts";
-import {
-  idempotent,
-  isSilence,
-  leavesTry,
-  outcomeOf,
-  type Unanswered,
-  wasNeverSent,
-} from "../exchange/failures.ts";
+import type { PeerFailure, Target } from "../engine.ts";
+import { idempotent, isSilence, outcomeOf, wasNeverSent } from "../exchange/failures.ts";
+import { Tries } from "../exchange/tries.ts";
 import type { RequestTarget } from "../message/request-target.ts";
 import { oddTrailerNames, requestTrailer } from "../message/trailer.ts";
 import type { Peer } from "../peer.ts";
@@ -27,11 +21,6 @@ import type { RequestPlan } from "./request-plan.ts";
 import { trailerLines, trailerPairs } from "./trailers.ts";
 
 export class PeerRequest<C> implements Waiter {
-  /** The peer of the current try; `null` before the first. */
-  peer: Peer | null = null;
-  tries = 0;
-  /** Tries in which bytes of the request may have been sent. */
-  sent = 0;
   readonly #engine: ReferenceEngine<C>;
   readonly #session: ClientSession<C>;
   readonly #exchange: ReferenceExchange<C>;
@@ -41,9 +30,11 @@ export class PeerRequest<C> implements Waiter {
   readonly #target: RequestTarget;
   readonly #deadlines: ExchangeDeadlines;
   readonly #body: RequestBody;
-  readonly #tried: Peer[] = [];
-  /** Engine clock: when the first try began. */
-  #firstTryAt = 0;
+  readonly #tries = new Tries();
+  /** Status of the current try's answer; 0: none came. */
+  #status = 0;
+  /** Whether a try has begun whose end was not told. */
+  #isTrying = false;
   /** Where it has its turn, or waits for it. */
   #pool: PeerPool | null = null;
   #isWaiting = false;
@@ -79,38 +70,43 @@ export class PeerRequest<C> implements Waiter {
     return this.#body.isDone;
   }
 
-  get elapsedMs(): number {
-    return this.#engine.clock - this.#firstTryAt;
+  get target(): Target | null {
+    return this.#tries.target;
+  }
+
+  get tries(): number {
+    return this.#tries.count;
   }
 
   tried(peer: Peer): boolean {
-    return this.#tried.includes(peer);
+    return this.#tries.has(peer);
   }
 
   /** Has the handler pick a peer, and tries it. `last`: what became of the try before. */
-  try(last: Unanswered | null): void {
+  try(last: PeerFailure | null): void {
     const exchange = this.#exchange;
-    let peer: Peer | null;
+    let target: Target | null;
     try {
-      peer = this.#engine.handler.onPick(exchange);
+      target = this.#engine.handler.onPick(exchange);
     } catch (error) {
       exchange.onHandlerThrew(error);
       return;
     }
     if (exchange.phase !== "handling") return;
-    if (peer === null) {
+    if (target === null) {
       this.#failAfter(last);
       return;
     }
     exchange.phase = "trying";
-    if (this.tries === 0) this.#firstTryAt = this.#engine.clock;
-    this.tries += 1;
-    this.#tried.push(peer);
-    this.#connect(peer, false);
+    this.#tries.begin(target, this.#engine.now(), this.#engine.clock);
+    this.#isTrying = true;
+    this.#status = 0;
+    this.#connect(target, false);
   }
 
   /** The answer has begun: there will be no other try. */
-  onAnswered(): void {
+  onAnswered(status: number): void {
+    this.#status = status;
     this.#deadlines.clearPeer();
     this.#body.letGo();
   }
@@ -131,22 +127,23 @@ export class PeerRequest<C> implements Waiter {
 
   /** The peer did not answer in time. */
   onLate(): void {
-    const message = `no answer from ${this.peer?.key} in time`;
+    const message = `no answer from ${this.target?.peer.key} in time`;
     this.#try?.fail({ code: "response_timeout", message });
   }
 
   /** The peer's answer is not to be passed on. */
   onBadAnswer(why: string): void {
     this.#try?.cancel();
-    this.#onFailed({ code: "bad_response", message: `${this.peer?.key}: ${why}` });
+    this.#onFailed({ code: "bad_response", message: `${this.target?.peer.key}: ${why}` });
   }
 
   /** The try is over, and its turn with it. `isKept`: the connection may serve another request. */
   finish(isKept: boolean): void {
     const pool = this.#pool;
-    if (pool === null || this.peer === null) return;
+    const { target } = this;
+    if (pool === null || target === null) return;
     this.#pool = null;
-    this.peer.inFlight -= 1;
+    target.peer.inFlight -= 1;
     this.#deadlines.clearPeer();
     this.#body.close();
     this.#try?.finish(isKept);
@@ -156,11 +153,12 @@ export class PeerRequest<C> implements Waiter {
 
   /** No answer is wanted any more. */
   drop(): void {
-    if (this.#isWaiting && this.#pool !== null && this.peer !== null) {
+    const { target } = this;
+    if (this.#isWaiting && this.#pool !== null && target !== null) {
       this.#isWaiting = false;
       this.#pool.giveUp(this);
       this.#pool = null;
-      this.peer.inFlight -= 1;
+      target.peer.inFlight -= 1;
       return;
     }
     this.#try?.cancel();
@@ -170,6 +168,7 @@ export class PeerRequest<C> implements Waiter {
   /** The exchange is over. */
   end(): void {
     this.#body.drop();
+    this.#endTry(null);
   }
 
   // What the pool tells.
@@ -182,15 +181,16 @@ export class PeerRequest<C> implements Waiter {
   onQueueTimeout(): void {
     this.#isWaiting = false;
     this.#pool = null;
-    if (this.peer !== null) this.peer.inFlight -= 1;
+    const { target } = this;
+    if (target === null) return;
+    target.peer.inFlight -= 1;
     this.#engine.countRefused("queue_timeout");
-    const message = `no peer of ${this.#target.host} became free in time`;
-    this.#exchange.giveError(503, "queue_timeout", message);
+    const message = `no connection of ${target.peer.key} became free in time`;
+    this.#afterTry({ code: "queue_timeout", message }, false);
   }
 
   /** `isRepeat`: it has just left its turn at this peer. */
-  #connect(peer: Peer, isRepeat: boolean): void {
-    this.peer = peer;
+  #connect({ peer }: Target, isRepeat: boolean): void {
     peer.inFlight += 1;
     const pool = this.#engine.poolOf(peer);
     this.#pool = pool;
@@ -200,19 +200,19 @@ export class PeerRequest<C> implements Waiter {
     else {
       this.#pool = null;
       peer.inFlight -= 1;
-      this.#afterTry("queue_full", true);
+      const message = `too many requests wait for ${peer.key}`;
+      this.#afterTry({ code: "queue_full", message }, true);
     }
   }
 
   #send(): void {
-    const { peer } = this;
+    const { target } = this;
     const pool = this.#pool;
-    if (peer === null || pool === null) return;
+    if (target === null || pool === null) return;
     const exchange = this.#exchange;
     const body = this.#body;
     const { limits } = this.#engine;
-    const own = exchange.tryLimits;
-    const connectTimeoutMs = own?.connectTimeoutMs ?? limits.connectTimeoutMs;
+    const connectTimeoutMs = target.connectTimeoutMs ?? limits.connectTimeoutMs;
     const outgoing = outgoingRequest(
       this.#request,
       this.#plan,
@@ -225,12 +225,12 @@ export class PeerRequest<C> implements Waiter {
     const events: TryEvents = {
       onHead: () => body.begin(),
       onConnected: () => {
-        this.sent += 1;
+        this.#tries.sent += 1;
         body.onConnected();
       },
       onSent: () => {
         if (exchange.phase !== "trying") return;
-        this.#deadlines.awaitPeer(own?.readTimeoutMs ?? limits.responseTimeoutMs);
+        this.#deadlines.awaitPeer(target.readTimeoutMs ?? limits.responseTimeoutMs);
       },
       onInformational: (status, rawHeaders) =>
         exchange.clientAnswer.onInformational(status, rawHeaders),
@@ -243,7 +243,7 @@ export class PeerRequest<C> implements Waiter {
     this.#try = this.#engine.forwarder.send(
       this.#request,
       this.#response,
-      peer,
+      target.peer,
       pool,
       outgoing,
       connectTimeoutMs,
@@ -262,10 +262,10 @@ export class PeerRequest<C> implements Waiter {
   }
 
   #onFailed(failure: PeerFailure): void {
-    const { peer } = this;
+    const { target } = this;
     const attempt = this.#try;
     const exchange = this.#exchange;
-    if (peer === null || attempt === null || exchange.phase !== "trying") return;
+    if (target === null || attempt === null || exchange.phase !== "trying") return;
     const mayRepeat =
       isSilence(failure) &&
       !attempt.hasAnswered &&
@@ -274,29 +274,40 @@ export class PeerRequest<C> implements Waiter {
     this.finish(false);
     if (mayRepeat && failure.code === "reset" && attempt.isReused) {
       // The peer closed a kept connection just as the request went out: no fault of either side.
-      this.sent -= 1;
-      this.#connect(peer, true);
-      return;
-    }
-    try {
-      this.#engine.handler.onPeerFailure(exchange, peer, failure);
-    } catch (error) {
-      exchange.onHandlerThrew(error);
+      this.#tries.sent -= 1;
+      this.#connect(target, true);
       return;
     }
     this.#afterTry(failure, mayRepeat || wasNeverSent(failure));
   }
 
-  #afterTry(last: Unanswered, isSafe: boolean): void {
+  #afterTry(last: PeerFailure, isSafe: boolean): void {
     const exchange = this.#exchange;
+    if (!this.#endTry(last)) return;
     exchange.phase = "handling";
-    if (isSafe && leavesTry(this, exchange.tryLimits, this.#engine.limits)) this.try(last);
+    const { limits, clock } = this.#engine;
+    if (isSafe && this.#tries.leavesAnother(limits, clock)) this.try(last);
     else this.#failAfter(last);
   }
 
-  #failAfter(last: Unanswered | null): void {
+  /** Tells the handler that the current try is over, if there is one. False: it threw. */
+  #endTry(failure: PeerFailure | null): boolean {
+    const { target, beganMs } = this.#tries;
+    if (!this.#isTrying || target === null) return true;
+    this.#isTrying = false;
+    const { handler, now } = this.#engine;
+    try {
+      handler.onTryEnd(this.#exchange, target, this.#status, failure, now() - beganMs);
+      return true;
+    } catch (error) {
+      this.#exchange.onHandlerThrew(error);
+      return false;
+    }
+  }
+
+  #failAfter(last: PeerFailure | null): void {
     const { status, code, message } = outcomeOf(last, this.#target.host);
-    if (last === "queue_full") this.#engine.countRefused(code);
+    if (code === "queue_full") this.#engine.countRefused(code);
     this.#exchange.giveError(status, code, message);
   }
 }

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { engineKinds } from "../../../test/support/engines.ts";
 import { openClient, type RawClient, requestBytes, until } from "../../../test/support/http.ts";
-import { connectFailure } from "../exchange/failures.ts";
 import type { FromExhausted, ToExhausted } from "../fixtures/exhausted-process.ts";
+import { connectFailure } from "./connect-failure.ts";
 
 const entry = join(import.meta.dirname, "..", "fixtures", "exhausted-process.ts");
 

@@ -3,54 +3,59 @@
  * its own on the way: it takes whichever is there first, one that another request is done with or a new one.
  */
 import type { PeerFailure } from "../engine.ts";
-import type { Http1Engine } from "../http-engine.ts";
-import type { Http1Exchange } from "../http1/exchange.ts";
+import type { UpstreamRequest } from "../exchange/ports.ts";
 import type { Peer } from "../peer.ts";
-import { PeerConnection } from "./http1/peer-connection.ts";
+import type { Target } from "../target.ts";
+import { type ConnectionOwner, PeerConnection, type PeerHost } from "./http1/peer-connection.ts";
 
-interface Waiting<C> {
-  readonly exchange: Http1Exchange<C>;
+interface Waiting {
+  readonly request: UpstreamRequest;
   /** Whether a kept connection failed it already: only a new one will do. */
   readonly wantsNew: boolean;
+  /** How long an attempt to connect for it may take. */
+  readonly connectTimeoutMs: number;
   /** Engine clock; `Infinity` when a connection can be opened for it, which has its own deadline. */
   readonly deadline: number;
   readonly ticket: number;
 }
 
-export class Pool<C> {
-  readonly #engine: Http1Engine<C>;
+export class Pool implements ConnectionOwner {
+  readonly #host: PeerHost;
   readonly #peer: Peer;
   /** A stack, so that the warmest is used first. */
-  readonly #idle: PeerConnection<C>[] = [];
-  #waiting: Waiting<C>[] = [];
+  readonly #idle: PeerConnection[] = [];
+  /** Connections on their way, each with the last request that waited when it was begun. */
+  readonly #connecting = new Map<PeerConnection, number>();
+  #waiting: Waiting[] = [];
   /** Connections of any state, those on their way included. */
   #size = 0;
-  #connecting = 0;
   #lastTicket = 0;
 
-  constructor(engine: Http1Engine<C>, peer: Peer) {
-    this.#engine = engine;
+  constructor(host: PeerHost, peer: Peer) {
+    this.#host = host;
     this.#peer = peer;
   }
 
   /** The kept connection that was used last. */
-  take(): PeerConnection<C> | undefined {
+  take(): PeerConnection | undefined {
     let connection = this.#idle.pop();
     while (connection?.isClosing) connection = this.#idle.pop();
     return connection;
   }
 
   /** Puts a request in the queue, and opens a connection if there may be one more. False: the queue is full. */
-  wait(exchange: Http1Exchange<C>, wantsNew: boolean): boolean {
-    const { maxConnectionsPerPeer, maxWaitingPerPeer, queueTimeoutMs } = this.#engine.limits;
-    const busy = this.#size - this.#connecting;
+  wait(request: UpstreamRequest, target: Target, wantsNew: boolean): boolean {
+    const { clock, limits } = this.#host;
+    const { maxConnectionsPerPeer, maxWaitingPerPeer, queueTimeoutMs } = limits;
+    const busy = this.#size - this.#connecting.size;
     const room = maxConnectionsPerPeer === 0 ? Infinity : maxConnectionsPerPeer - busy;
     const ahead = this.#waiting.length;
     if (ahead >= room + maxWaitingPerPeer) return false;
-    const deadline = ahead < room ? Infinity : this.#engine.clock + queueTimeoutMs;
-    if (ahead === 0) this.#engine.watchQueue(this);
+    const deadline = ahead < room ? Infinity : clock.current + queueTimeoutMs;
+    const connectTimeoutMs = target.connectTimeoutMs ?? limits.connectTimeoutMs;
     this.#lastTicket += 1;
-    this.#waiting.push({ exchange, wantsNew, deadline, ticket: this.#lastTicket });
+    const ticket = this.#lastTicket;
+    this.#waiting.push({ request, wantsNew, connectTimeoutMs, deadline, ticket });
     this.#open();
     return true;
   }
@@ -59,16 +64,17 @@ export class Pool<C> {
     return this.#waiting.length > 0;
   }
 
-  /** The exchange waits no longer. */
-  leave(exchange: Http1Exchange<C>): void {
-    const index = this.#waiting.findIndex((waiting) => waiting.exchange === exchange);
+  /** The request waits no longer. */
+  leave(request: UpstreamRequest): void {
+    const index = this.#waiting.findIndex((waiting) => waiting.request === request);
     if (index !== -1) this.#waiting.splice(index, 1);
   }
 
   /** Tells those whose time is up. */
   expire(now: number): void {
-    for (const { exchange } of this.#takeOut(({ deadline }) => deadline <= now)) {
-      exchange.peerRequest.onQueueTimeout();
+    const message = `no connection of ${this.#peer.key} became free in time`;
+    for (const { request } of this.#takeOut(({ deadline }) => deadline <= now)) {
+      request.onNoStream({ code: "queue_timeout", message });
     }
   }
 
@@ -79,101 +85,94 @@ export class Pool<C> {
 
   // What the connections tell.
 
-  onConnected(connection: PeerConnection<C>): void {
-    this.#connecting -= 1;
+  onConnected(connection: PeerConnection): void {
+    this.#connecting.delete(connection);
     this.#give(connection, true);
   }
 
-  /** No request uses the connection any more, and it may serve another. */
-  onFree(connection: PeerConnection<C>): void {
+  onFree(connection: PeerConnection): void {
     this.#give(connection, false);
   }
 
   /**
-   * A connection could not be established: that fails the request that has waited longest, if it waited before
-   * the attempt began (`ticket` is the last that did). Others are left another attempt. But when time ran out,
-   * and the peer has not one connection, those that have no attempt of their own under way have waited as long
-   * as connecting may take: they leave too.
+   * That fails the request that has waited longest, if it waited before the attempt began. Others are left another
+   * attempt. But when time ran out, and the peer has not one connection, those that have no attempt of their own
+   * under way have waited as long as connecting may take: they leave too, and the peer is not blamed again.
    */
-  onConnectFailed(failure: PeerFailure, ticket: number): void {
-    this.#connecting -= 1;
+  onConnectFailed(connection: PeerConnection, failure: PeerFailure): void {
+    const lastTicket = this.#connecting.get(connection) ?? 0;
+    this.#connecting.delete(connection);
     this.#size -= 1;
     const oldest = this.#waiting[0];
-    const failed = oldest !== undefined && oldest.ticket <= ticket ? this.#waiting.shift() : null;
-    const isHopeless = failure.code === "connect_timeout" && this.#size === this.#connecting;
-    const served = this.#waiting[this.#connecting - 1]?.ticket ?? 0;
-    const overdue = isHopeless
-      ? this.#takeOut((waiting) => waiting.ticket > served && waiting.ticket <= ticket)
+    const failed =
+      oldest !== undefined && oldest.ticket <= lastTicket ? this.#waiting.shift() : null;
+    const isIrreversible =
+      failure.code === "connect_timeout" && this.#size === this.#connecting.size;
+    const served = this.#waiting[this.#connecting.size - 1]?.ticket ?? 0;
+    const overdue = isIrreversible
+      ? this.#takeOut((waiting) => waiting.ticket > served && waiting.ticket <= lastTicket)
       : [];
-    failed?.exchange.peerRequest.onConnectFailed(failure);
-    for (const { exchange } of overdue) exchange.peerRequest.onConnectOverdue(failure);
+    failed?.request.onNoStream(failure);
+    for (const { request } of overdue) {
+      request.onNoStream({ code: "connect_overdue", message: failure.message });
+    }
     this.#open();
   }
 
-  /** An established connection is closed. */
-  onClosed(connection: PeerConnection<C>): void {
+  onClosed(connection: PeerConnection): void {
     this.#size -= 1;
     this.onEnding(connection);
     this.#open();
   }
 
-  /** The peer will close the connection: it serves no other request. */
-  onEnding(connection: PeerConnection<C>): void {
+  onEnding(connection: PeerConnection): void {
     const index = this.#idle.lastIndexOf(connection);
     if (index !== -1) this.#idle.splice(index, 1);
   }
 
-  #give(connection: PeerConnection<C>, isNew: boolean): void {
-    if (!isNew && this.#connecting === 0 && this.#waiting[0]?.wantsNew) {
+  #give(connection: PeerConnection, isNew: boolean): void {
+    if (!isNew && this.#connecting.size === 0 && this.#waiting[0]?.wantsNew) {
       // Makes room for the new one, or those that come later would always be served first.
       connection.destroy();
       return;
     }
-    const index = isNew ? 0 : this.#waiting.findIndex((waiting) => !waiting.wantsNew);
-    const [next] = index === -1 ? [] : this.#waiting.splice(index, 1);
-    if (next !== undefined) {
-      connection.serve(next.exchange, !isNew);
-      next.exchange.peerRequest.onConnection(connection);
-      return;
+    if (this.#waiting.length > 0) {
+      const index = isNew ? 0 : this.#waiting.findIndex((waiting) => !waiting.wantsNew);
+      const [next] = index === -1 ? [] : this.#waiting.splice(index, 1);
+      if (next !== undefined) {
+        connection.serve(next.request, !isNew);
+        return;
+      }
     }
-    if (this.#peer.retired || this.#idle.length >= this.#engine.limits.maxIdlePerPeer) {
+    if (this.#peer.retired || this.#idle.length >= this.#host.limits.maxIdlePerPeer) {
       connection.destroy();
       return;
     }
     connection.rest();
     this.#idle.push(connection);
-    this.#open();
+    if (this.#waiting.length > 0) this.#open();
   }
 
   /** As many connections on their way as requests wait, within what the peer may have. */
   #open(): void {
-    const { maxConnectionsPerPeer } = this.#engine.limits;
-    while (this.#connecting < this.#waiting.length) {
+    const { maxConnectionsPerPeer } = this.#host.limits;
+    while (this.#connecting.size < this.#waiting.length) {
       if (maxConnectionsPerPeer > 0 && this.#size >= maxConnectionsPerPeer) {
         // Only those that want a new one wait beside kept ones: the coldest makes room.
         this.#idle.shift()?.destroy();
         return;
       }
-      const next = this.#waiting[this.#connecting];
+      const next = this.#waiting[this.#connecting.size];
       if (next === undefined) return;
       this.#size += 1;
-      this.#connecting += 1;
-      const { connectTimeoutMs } = next.exchange.peerRequest;
-      new PeerConnection(this.#engine, this.#peer, this, this.#lastTicket, connectTimeoutMs);
+      const connection = new PeerConnection(this.#host, this.#peer, this, next.connectTimeoutMs);
+      this.#connecting.set(connection, this.#lastTicket);
     }
   }
 
-  #takeOut(isMeant: (waiting: Waiting<C>) => boolean): readonly Waiting<C>[] {
+  #takeOut(isMeant: (waiting: Waiting) => boolean): readonly Waiting[] {
     const meant = this.#waiting.filter(isMeant);
     if (meant.length > 0) this.#waiting = this.#waiting.filter((waiting) => !isMeant(waiting));
     return meant;
   }
-}
-
-/** The pool that the engine keeps in a peer's slot; made when first asked for. */
-export function poolOf<C>(engine: Http1Engine<C>, peer: Peer): Pool<C> {
-  if (peer.slot instanceof Pool) return peer.slot;
-  const pool = new Pool<C>(engine, peer);
-  peer.slot = pool;
-  return pool;
 }

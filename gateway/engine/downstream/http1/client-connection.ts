@@ -1,17 +1,17 @@
 /**
- * One client's connection: finds the requests in its bytes, one after the other, hands their bodies to
- * the exchange, and writes what the exchange answers. A request is read when the one before is over.
+ * One client's connection that speaks HTTP/1.1: finds the requests in its bytes, one after the other, hands their
+ * bodies to the exchange, and writes what the exchange answers. A request is read when the one before is over.
  */
 import type { Socket } from "node:net";
-import type { Http1Engine } from "../../http-engine.ts";
-import { Http1Exchange } from "../../http1/exchange.ts";
-import type { ClientOrigin } from "../../http1/outgoing-heads.ts";
-import { Reading } from "../../listening/reading.ts";
+import type { CutReason, Downstream, DownstreamEvents } from "../../exchange/ports.ts";
 import { refusalText } from "../../message/answers.ts";
 import { ChunkedDecoder, type ChunkSink } from "../../message/chunked.ts";
 import type { Refusal } from "../../message/grammar.ts";
 import { RequestHead } from "../../message/request-head.ts";
+import type { ResponseHead } from "../../message/response-head.ts";
 import { oddTrailerNames } from "../../message/trailer.ts";
+import { Reading } from "../../reading.ts";
+import type { ClientHost, ClientSession } from "../session.ts";
 import { RequestReader } from "./request-reader.ts";
 
 /** A client may send ahead this much of its next requests; then it is not read until its turn. */
@@ -26,58 +26,58 @@ const lingerMs = 5_000;
  */
 type Stage = "idle" | "head" | "exchange" | "tunnel" | "closing" | "closed";
 
-export class ClientConnection<C> implements ClientOrigin {
+export class ClientConnection implements ClientSession, Downstream {
   readonly address: string;
-  /** Where it was accepted. */
   readonly listener: number;
-  /** `X-Forwarded-For` and `-Proto` of every request of an untrusted client. */
+  readonly scheme = "http";
   readonly forwardedLine: string;
-  /** Engine clock; 0: none. */
-  deadline: number;
-  /** Whether it counts among those that the engine may have. */
   isAdmitted = false;
-  /** Whether the connection outlives the current exchange. */
-  keepAlive = true;
-  readonly #engine: Http1Engine<C>;
+  readonly #host: ClientHost;
   readonly #socket: Socket;
   readonly #reading: Reading;
   readonly #head = new RequestHead();
-  readonly #exchange: Http1Exchange<C>;
-  #stage: Stage = "idle";
-  #requests = 0;
+  readonly #exchange: DownstreamEvents;
   readonly #reader = new RequestReader();
+  readonly #bodySink: ChunkSink;
+  #stage: Stage = "idle";
+  /** Engine clock; 0: none. While a request is served, deadlines are its exchange's. */
+  #deadline: number;
+  /** Whether the connection outlives the current exchange. */
+  #keepAlive = true;
+  #requests = 0;
   #isParsing = false;
   #hasEnded = false;
   /** What the socket had not yet written when its deadline was set. */
   #unsent = 0;
-  /** What of its answer the client had been sent when its deadline was set. */
-  #sent = 0;
   /** Bytes of the body still to come, when it has a length. */
   #remaining = 0;
   #isBodyDone = true;
   #decoder: ChunkedDecoder | null = null;
-  readonly #bodySink: ChunkSink;
+  /** Whether the answer's body is written in chunks. */
+  #writesChunks = false;
+  /** Whether the client can tell by a length that the answer is not whole. */
+  #hasLength = false;
 
   /** `trusts`: of a trusted proxy's connection, which others are trusted. */
   constructor(
-    engine: Http1Engine<C>,
+    host: ClientHost,
     socket: Socket,
     address: string,
     trusts: ((address: string) => boolean) | null,
     listener: number,
   ) {
-    this.#engine = engine;
+    this.#host = host;
     this.#socket = socket;
     this.#reading = new Reading(socket);
     this.address = address;
     this.listener = listener;
     if (trusts !== null) this.#head.proxy = { address, trusts };
     this.forwardedLine = `X-Forwarded-For: ${this.address}\r\nX-Forwarded-Proto: http\r\n`;
-    this.#exchange = new Http1Exchange(engine, this, this.#head);
+    this.#exchange = host.openExchange(this, this.#head);
     this.#bodySink = {
       onChunkData: (buffer, from, to) => this.#onBodyPiece(buffer, from, to),
     };
-    this.deadline = engine.clock + engine.limits.idleTimeoutMs;
+    this.#deadline = host.clock.current + host.limits.idleTimeoutMs;
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("end", () => this.#onEnd());
     socket.on("drain", () => this.#onDrain());
@@ -86,78 +86,76 @@ export class ClientConnection<C> implements ClientOrigin {
     socket.on("close", () => this.#onClose());
   }
 
-  /** False: the client is slower than what is written; `onClientDrain` follows. */
-  write(text: string): boolean {
-    return this.#socket.write(text, "latin1");
+  // What the exchange calls.
+
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
   }
 
-  /** False: the client is slower than the peer; `onClientDrain` follows. */
-  writeBody(piece: Buffer, asChunk: boolean): boolean {
+  sendInterim(head: ResponseHead): boolean {
+    // An HTTP/1.0 client does not know them (RFC 9110 section 15.2).
+    if (this.#head.version === "1.0") return true;
+    return this.#socket.write(`HTTP/1.1 ${head.statusLine}${head.fields}\r\n`, "latin1");
+  }
+
+  sendWhole(head: ResponseHead, body: string): void {
+    const text = this.#headText(head);
+    this.#socket.write(body === "" ? text : text + body, "latin1");
+  }
+
+  sendHead(head: ResponseHead): void {
+    this.#socket.write(this.#headText(head), "latin1");
+  }
+
+  sendData(piece: Buffer): boolean {
     const socket = this.#socket;
-    let hasRoom: boolean;
-    if (asChunk) {
-      socket.cork();
-      socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
-      socket.write(piece);
-      hasRoom = socket.write("\r\n", "latin1");
-      socket.uncork();
-    } else {
-      hasRoom = socket.write(piece);
-    }
-    // From now on it is the client that has to move.
-    if (!hasRoom) this.#awaitProgress();
+    if (!this.#writesChunks) return socket.write(piece);
+    socket.cork();
+    socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
+    socket.write(piece);
+    const hasRoom = socket.write("\r\n", "latin1");
+    socket.uncork();
     return hasRoom;
   }
 
-  resumeReading(): void {
-    if (!this.#reading.isHeld) return;
-    this.#reading.release();
-    if (this.#stage === "exchange" && !this.#isBodyDone) this.#touch();
+  sendEnd(trailer: string): void {
+    if (this.#stage === "tunnel") this.#socket.end();
+    else if (this.#writesChunks) this.#socket.write(`0\r\n${trailer}\r\n`, "latin1");
   }
 
-  /**
-   * Ends without the end of the answer, so that the client sees that it is not whole: where neither a
-   * length nor a last chunk is missing (`isBare`), only a reset tells.
-   */
-  truncate(isBare: boolean): void {
-    this.#stage = "closing";
-    this.#awaitProgress();
-    if (isBare) this.#socket.resetAndDestroy();
-    else this.#socket.destroySoon();
-  }
-
-  destroy(): void {
-    this.#socket.destroy();
-  }
-
-  /** Answers what never became an exchange, and closes. `isHead`: it was, or begins as, a HEAD request. */
-  refuse(refusal: Refusal, isHead = false): void {
-    this.#engine.countRefused(refusal.code);
-    this.write(refusalText(refusal, this.#engine.dateLine, isHead));
-    this.#close();
-  }
-
-  beginTunnel(): void {
+  sendUpgrade(head: ResponseHead): void {
+    const { statusLine, fields, upgrade } = head;
+    this.#socket.write(
+      `HTTP/1.1 ${statusLine}${fields}Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`,
+      "latin1",
+    );
     this.#stage = "tunnel";
-    this.touchTunnel();
+    this.#writesChunks = false;
     const ahead = this.#reader.takePending();
     if (ahead !== null) this.#onTunnelBytes(ahead);
-    if (this.#hasEnded) this.#exchange.tunnel?.endToPeer();
+    if (this.#hasEnded) this.#exchange.onEnd("");
   }
 
-  /** Bytes went over an upgraded connection. */
-  touchTunnel(): void {
-    this.deadline = this.#engine.clock + this.#engine.limits.tunnelTimeoutMs;
+  cut(reason: CutReason): void {
+    this.#stage = "closing";
+    if (reason !== "truncated") {
+      this.destroy();
+      return;
+    }
+    this.#awaitProgress();
+    // Where neither a length nor a last chunk is missing, only a reset tells.
+    if (this.#writesChunks || this.#hasLength) this.#socket.destroySoon();
+    else this.#socket.resetAndDestroy();
   }
 
-  endTunnel(): void {
-    this.#socket.end();
+  resume(): void {
+    if (this.#reading.isHeld) this.#reading.release();
   }
 
-  /** Called by the exchange when it is over; `isRequestRead`: nothing of its body is still to come. */
-  onExchangeOver(isRequestRead: boolean): void {
+  release(): void {
     if (this.#stage === "closing" || this.#stage === "closed") return;
-    if (this.#stage === "tunnel" || this.#hasEnded || !this.keepAlive || !isRequestRead) {
+    const isKept = this.#stage === "exchange" && this.#keepAlive && this.#isBodyDone;
+    if (!isKept || this.#hasEnded) {
       this.#close();
       return;
     }
@@ -166,56 +164,22 @@ export class ClientConnection<C> implements ClientOrigin {
       this.#awaitProgress();
       return;
     }
-    this.deadline = this.#engine.clock + this.#engine.limits.idleTimeoutMs;
-    this.resumeReading();
+    const { clock, limits } = this.#host;
+    this.#unsent = 0;
+    this.#deadline = clock.current + limits.idleTimeoutMs;
+    this.resume();
     if (this.#reader.pending !== null && !this.#isParsing) this.#read();
   }
 
-  /** The engine stops: one more request may come until `graceEnd`. */
-  onDrainStart(graceEnd: number): void {
-    if (this.#stage === "idle") this.deadline = Math.min(this.deadline, graceEnd);
-  }
+  // What the engine calls.
 
-  onDeadline(): void {
-    const { limits } = this.#engine;
-    if (this.#socket.writableLength < this.#unsent) {
-      // Slowly, but it takes its answer.
-      this.#awaitProgress();
-      return;
-    }
-    switch (this.#stage) {
-      case "idle":
-        this.#close();
-        break;
-      case "head":
-        this.refuse(
-          {
-            status: 408,
-            code: "head_timeout",
-            message: `no whole request head within ${limits.headTimeoutMs} ms`,
-          },
-          this.#reader.isHead,
-        );
-        break;
-      case "exchange":
-        if (this.#isBodyDone) {
-          // The client does not take its answer.
-          this.destroy();
-        } else if (this.#exchange.bytesOut > this.#sent) {
-          // Its answer flows: an upload may wait for what the client reads of it.
-          this.#touch();
-        } else {
-          this.#exchange.onRequestBroken(408, "body_timeout", "the request body stalled");
-        }
-        break;
-      default:
-        this.destroy();
-    }
+  onTick(now: number): void {
+    if (this.#stage === "exchange" || this.#stage === "tunnel") this.#exchange.onTick(now);
+    else if (this.#deadline !== 0 && now >= this.#deadline) this.#onDeadline();
   }
 
   /**
-   * Looks whether a client that is not read now has gone. A reset shows in a write, even one of no bytes; a
-   * close shows in a read when nothing unread stands before it.
+   * A reset shows in a write, even one of no bytes; a close shows in a read when nothing unread stands before it.
    */
   probe(): void {
     if (!this.#reading.isHeld || this.#stage === "closed") return;
@@ -223,15 +187,60 @@ export class ClientConnection<C> implements ClientOrigin {
     if (this.#socket.writableLength === 0) this.#socket.write("");
   }
 
-  #touch(): void {
-    this.#unsent = 0;
-    this.#sent = this.#exchange.bytesOut;
-    this.deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+  onDrainStart(graceEnd: number): void {
+    if (this.#stage === "idle") this.#deadline = Math.min(this.#deadline, graceEnd);
+  }
+
+  /** `isHead`: it was, or begins as, a HEAD request. */
+  refuse(refusal: Refusal, isHead = false): void {
+    const { counters, clock } = this.#host;
+    counters.countRefused(refusal.code);
+    this.#socket.write(refusalText(refusal, clock.dateLine, isHead), "latin1");
+    this.#close();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  /** The head of an answer, and what follows from it for the connection. */
+  #headText(head: ResponseHead): string {
+    const { version } = this.#head;
+    if (!this.#isBodyDone || this.#host.isDraining) this.#keepAlive = false;
+    this.#writesChunks = head.isStreamed && version !== "1.0";
+    // An HTTP/1.0 client knows no chunks: its body ends with the connection.
+    if (head.isStreamed && !this.#writesChunks) this.#keepAlive = false;
+    this.#hasLength = head.framing === "length";
+    let framing = "";
+    if (this.#writesChunks) framing = "Transfer-Encoding: chunked\r\n";
+    else if (!head.isStreamed && head.contentLength !== -1 && head.status !== 204)
+      framing = `Content-Length: ${head.contentLength}\r\n`;
+    let connection = "";
+    if (!this.#keepAlive) connection = "Connection: close\r\n";
+    else if (version === "1.0") connection = "Connection: keep-alive\r\n";
+    const date = head.hasDate ? "" : this.#host.clock.dateLine;
+    return `HTTP/1.1 ${head.statusLine}${date}${head.fields}${framing}${connection}\r\n`;
+  }
+
+  #onDeadline(): void {
+    if (this.#socket.writableLength < this.#unsent) {
+      // Slowly, but it takes its answer.
+      this.#awaitProgress();
+    } else if (this.#stage === "idle") {
+      this.#close();
+    } else if (this.#stage === "head") {
+      const { headTimeoutMs } = this.#host.limits;
+      const message = `no whole request head within ${headTimeoutMs} ms`;
+      this.refuse({ status: 408, code: "head_timeout", message }, this.#reader.isHead);
+    } else {
+      this.destroy();
+    }
   }
 
   #awaitProgress(): void {
-    this.#touch();
+    const { clock, limits } = this.#host;
     this.#unsent = this.#socket.writableLength;
+    this.#deadline = clock.current + limits.bodyTimeoutMs;
   }
 
   #onData(chunk: Buffer): void {
@@ -253,29 +262,19 @@ export class ClientConnection<C> implements ClientOrigin {
   }
 
   #onTunnelBytes(bytes: Buffer): void {
-    this.touchTunnel();
-    if (this.#exchange.tunnel?.sendToPeer(bytes) === false) this.#pause();
+    if (!this.#exchange.onData(bytes, 0, bytes.length)) this.#reading.hold();
   }
 
   #keepAhead(chunk: Buffer): void {
     const reader = this.#reader;
     reader.add(chunk);
     const ahead = reader.pending?.length ?? 0;
-    if (ahead > maxAheadBytes && !this.#mayRead()) this.#pause();
+    if (ahead > maxAheadBytes && !this.#mayRead()) this.#reading.hold();
   }
 
   /** A client that does not take its answers is not served further ones. */
   #mayRead(): boolean {
     return (this.#stage === "idle" || this.#stage === "head") && !this.#socket.writableNeedDrain;
-  }
-
-  /** Not read until the peer, or the turn of its next request, has room: not the client's delay. */
-  #pause(): void {
-    this.#reading.hold();
-    if (this.#stage !== "exchange") return;
-    // Unless it is the client that holds up the peer by not taking the answer.
-    if (this.#socket.writableNeedDrain) this.#awaitProgress();
-    else this.deadline = 0;
   }
 
   /** Reads requests as long as there are whole heads and nothing is being served. */
@@ -289,38 +288,36 @@ export class ClientConnection<C> implements ClientOrigin {
 
   /** False: more bytes are needed, or the request was refused. */
   #readRequest(): boolean {
-    const { limits, clock } = this.#engine;
+    const { limits, clock, counters } = this.#host;
     const head = this.#head;
     const found = this.#reader.read(head, limits);
     if (found === "nothing") return false;
     if (found === "partial") {
       if (this.#stage === "idle") {
         this.#stage = "head";
-        this.deadline = clock + limits.headTimeoutMs;
+        this.#unsent = 0;
+        this.#deadline = clock.current + limits.headTimeoutMs;
       }
       return false;
     }
-    if (head.oddNames > 0) this.#engine.droppedHeaders += head.oddNames;
-    const refusal = found === "whole" ? this.#checkLength(head) : found;
-    if (refusal !== null) {
-      this.refuse(refusal, found === "whole" ? head.method === "HEAD" : this.#reader.isHead);
+    if (head.oddNames > 0) counters.droppedHeaders += head.oddNames;
+    if (found !== "whole") {
+      this.refuse(found, this.#reader.isHead);
       return false;
     }
     this.#stage = "exchange";
     this.#requests += 1;
-    this.keepAlive =
+    this.#keepAlive =
       head.keepAlive &&
       (limits.maxRequestsPerConnection === 0 || this.#requests < limits.maxRequestsPerConnection);
     this.#remaining = head.contentLength;
     const isSmall = head.contentLength > 0 && head.contentLength <= smallBodyBytes;
     const body = isSmall ? this.#reader.takeWhole(head.contentLength) : null;
     this.#isBodyDone = !head.hasBody || body !== null;
-    if (head.isChunked) {
+    if (head.isStreamed) {
       this.#decoder ??= new ChunkedDecoder();
       this.#decoder.reset();
     }
-    if (this.#isBodyDone) this.deadline = 0;
-    else this.#touch();
     this.#exchange.begin(body);
     // `begin` may have ended the exchange: an unread body then goes with the connection.
     if (!this.#isBodyDone && this.#stage === "exchange") {
@@ -330,33 +327,29 @@ export class ClientConnection<C> implements ClientOrigin {
     return true;
   }
 
-  #checkLength(head: RequestHead): Refusal | null {
-    const { maxBodyBytes } = this.#engine.limits;
-    return maxBodyBytes > 0 && head.contentLength > maxBodyBytes ? tooLarge(maxBodyBytes) : null;
-  }
-
   #readBody(buffer: Buffer, from: number): void {
-    this.#touch();
     let at: number;
-    if (this.#head.isChunked && this.#decoder !== null) {
+    if (this.#head.isStreamed && this.#decoder !== null) {
       const decoder = this.#decoder;
       at = decoder.decode(buffer, from, this.#bodySink);
-      if (this.#isBodyDone || this.#stage !== "exchange") return;
+      if (this.#stage !== "exchange") return;
       if (decoder.error !== "") {
-        this.#engine.countRefused("bad_chunk");
-        this.#breakBody(400, "bad_chunk", decoder.error);
+        this.#host.counters.countRefused("bad_chunk");
+        this.#isBodyDone = true;
+        this.#keepAlive = false;
+        this.#exchange.onBroken(400, "bad_chunk", decoder.error);
         return;
       }
       if (decoder.isDone) {
-        const { limits } = this.#engine;
-        this.#engine.droppedHeaders += oddTrailerNames(decoder.trailer, limits);
+        const { limits, counters } = this.#host;
+        counters.droppedHeaders += oddTrailerNames(decoder.trailer, limits);
         this.#endBody(decoder.trailer);
       }
     } else {
       at = Math.min(buffer.length, from + this.#remaining);
       this.#remaining -= at - from;
       this.#onBodyPiece(buffer, from, at);
-      if (this.#remaining === 0 && !this.#isBodyDone) this.#endBody("");
+      if (this.#remaining === 0 && this.#stage === "exchange") this.#endBody("");
     }
     if (at < buffer.length && this.#stage !== "closing") {
       this.#keepAhead(at === 0 ? buffer : buffer.subarray(at));
@@ -365,36 +358,20 @@ export class ClientConnection<C> implements ClientOrigin {
   }
 
   #onBodyPiece(buffer: Buffer, from: number, to: number): void {
-    if (this.#isBodyDone) return;
-    const exchange = this.#exchange;
-    const { maxBodyBytes } = this.#engine.limits;
-    if (!exchange.onRequestData(buffer, from, to)) this.#pause();
-    if (maxBodyBytes > 0 && exchange.bytesIn > maxBodyBytes) {
-      const { status, code, message } = tooLarge(maxBodyBytes);
-      this.#engine.countRefused(code);
-      this.#breakBody(status, code, message);
-    }
-  }
-
-  #breakBody(status: number, code: string, message: string): void {
-    this.#isBodyDone = true;
-    this.keepAlive = false;
-    this.#exchange.onRequestBroken(status, code, message);
+    // A piece before it may have ended the exchange.
+    if (this.#stage === "exchange" && !this.#exchange.onData(buffer, from, to))
+      this.#reading.hold();
   }
 
   #endBody(trailer: string): void {
     this.#isBodyDone = true;
-    this.deadline = 0;
-    this.#exchange.onRequestEnd(trailer);
+    this.#exchange.onEnd(trailer);
   }
 
   #onDrain(): void {
-    if (this.#stage === "tunnel") this.touchTunnel();
-    else if (this.#stage === "exchange" && (this.#isBodyDone || this.#reading.isHeld))
-      this.deadline = 0;
-    this.#exchange.onClientDrain();
+    this.#exchange.onDrain();
     if (this.#mayRead()) {
-      this.resumeReading();
+      this.resume();
       this.#read();
     }
   }
@@ -407,36 +384,31 @@ export class ClientConnection<C> implements ClientOrigin {
         this.#close();
         break;
       case "exchange":
-        if (this.#isBodyDone && this.#engine.limits.servesHalfClosed) this.keepAlive = false;
+        if (this.#isBodyDone && this.#host.limits.servesHalfClosed) this.#keepAlive = false;
         else this.destroy();
         break;
       case "tunnel":
-        this.#exchange.tunnel?.endToPeer();
+        this.#exchange.onEnd("");
         break;
     }
   }
 
   #onClose(): void {
     this.#stage = "closed";
-    this.#exchange.onClientGone();
-    this.#engine.removeClient(this);
+    this.#exchange.onGone();
+    this.#host.remove(this);
   }
 
   /** Closes after what was written; a client that goes on sending is not reset before it could read. */
   #close(): void {
     this.#stage = "closing";
     this.#reader.takePending();
-    this.resumeReading();
+    this.resume();
     this.#awaitProgress();
     this.#socket.end(() => {
       this.#unsent = 0;
-      this.deadline = this.#engine.clock + lingerMs;
+      this.#deadline = this.#host.clock.current + lingerMs;
       if (this.#hasEnded) this.destroy();
     });
   }
-}
-
-function tooLarge(maxBodyBytes: number): Refusal {
-  const message = `the request body is longer than ${maxBodyBytes} bytes`;
-  return { status: 413, code: "body_too_large", message };
 }

@@ -1,19 +1,19 @@
 /**
- * One connection to a peer: sends requests, one after the other, and reads their answers. It tells its
- * exchange what arrives; which exchange that is, and what becomes of failures, is not decided here.
+ * One connection to a peer that speaks HTTP/1.1: sends requests, one after the other, and reads their answers. It
+ * tells what arrives; what becomes of it is not decided here.
  */
 import type { Socket } from "node:net";
-import type { PeerFailure } from "../../engine.ts";
-import { connectFailure } from "../../exchange/failures.ts";
-import type { Http1Engine } from "../../http-engine.ts";
-import type { Http1Exchange } from "../../http1/exchange.ts";
-import { Reading } from "../../listening/reading.ts";
-import { ChunkedDecoder } from "../../message/chunked.ts";
+import type { Clock } from "../../clock.ts";
+import type { EngineLimits, PeerFailure } from "../../engine.ts";
+import type { UpstreamRequest, UpstreamStream } from "../../exchange/ports.ts";
+import { ChunkedDecoder, type ChunkSink } from "../../message/chunked.ts";
 import { isOffered } from "../../message/grammar.ts";
-import { ResponseHead } from "../../message/response-head.ts";
+import type { Framing } from "../../message/response-head.ts";
 import type { Peer } from "../../peer.ts";
+import { Reading } from "../../reading.ts";
+import { connectFailure } from "../connect-failure.ts";
 import { connectTo } from "../peer-socket.ts";
-import type { Pool } from "../pool.ts";
+import { requestText } from "./request-text.ts";
 
 /** Up to here a chunk is decoded whole, and a small answer or request is passed on as one string. */
 const wholeTextBytes = 8_192;
@@ -21,139 +21,94 @@ const headEnd = "\r\n\r\n";
 
 type Stage = "connecting" | "idle" | "head" | "body" | "tunnel" | "closed";
 
-export class PeerConnection<C> {
+/** What all connections to peers share. */
+export interface PeerHost {
+  readonly clock: Clock;
+  readonly limits: EngineLimits;
+  /** What is at this address, if no peer may be there. */
+  readonly forbids: (address: string, port: number) => string | null;
+  add(connection: PeerConnection): void;
+  remove(connection: PeerConnection): void;
+}
+
+/** Whose connection it is: told how it fares between requests. */
+export interface ConnectionOwner {
+  onConnected(connection: PeerConnection): void;
+  /** It could not be established. */
+  onConnectFailed(connection: PeerConnection, failure: PeerFailure): void;
+  /** No request uses it any more, and it may serve another. */
+  onFree(connection: PeerConnection): void;
+  /** The peer will close it: it serves no other request. */
+  onEnding(connection: PeerConnection): void;
+  /** An established one is closed. */
+  onClosed(connection: PeerConnection): void;
+}
+
+export class PeerConnection implements UpstreamStream {
   readonly peer: Peer;
-  readonly head = new ResponseHead();
-  /** Engine clock; 0: none. */
-  deadline = 0;
-  /** Whether it was kept, or served another request, before the current one. */
   isReused = false;
-  /** Whether a byte of the current answer has arrived. */
   hasAnswered = false;
-  readonly #engine: Http1Engine<C>;
+  readonly #host: PeerHost;
+  readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
   readonly #reading: Reading;
-  readonly #pool: Pool<C>;
-  /** The last request that waited when this connection was tried. */
-  readonly #ticket: number;
-  #exchange: Http1Exchange<C> | null = null;
+  readonly #bodySink: ChunkSink;
+  /** Engine clock, while no request uses it; 0: none. */
+  #deadline: number;
+  #request: UpstreamRequest | null = null;
   #stage: Stage = "connecting";
   #pending: Buffer | null = null;
+  /** Whether the request's body is sent in chunks. */
+  #writesChunks = false;
+  /** Whether the peer has been sent the whole request. */
+  #isSent = false;
+  /** Of the answer, as its head had it. */
+  #framing: Framing = "none";
+  #keepAlive = false;
   #remaining = 0;
   #decoder: ChunkedDecoder | null = null;
   #error: Error | null = null;
-  /** What of its request the peer had been sent when its deadline was set. */
-  #sent = 0;
 
-  /** Begins to connect; `pool` is told how that ends. */
-  constructor(
-    engine: Http1Engine<C>,
-    peer: Peer,
-    pool: Pool<C>,
-    ticket: number,
-    connectTimeoutMs: number,
-  ) {
-    this.#engine = engine;
+  /** Begins to connect. */
+  constructor(host: PeerHost, peer: Peer, owner: ConnectionOwner, connectTimeoutMs: number) {
+    this.#host = host;
     this.peer = peer;
-    this.#pool = pool;
-    this.#ticket = ticket;
-    this.deadline = engine.clock + connectTimeoutMs;
-    engine.addPeerConnection(this);
-    const socket = connectTo(peer, engine.forbids);
+    this.#owner = owner;
+    this.#deadline = host.clock.current + connectTimeoutMs;
+    this.#bodySink = {
+      onChunkData: (buffer, from, to) => this.#request?.onAnswerData(buffer, from, to),
+    };
+    host.add(this);
+    const socket = connectTo(peer, host.forbids);
     this.#socket = socket;
     this.#reading = new Reading(socket);
     socket.on("connect", () => this.#onConnect());
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("end", () => this.#onEnd());
-    socket.on("drain", () => this.#onDrain());
+    socket.on("drain", () => this.#request?.onPeerDrain());
     socket.on("error", (error) => {
       this.#error = error;
     });
     socket.on("close", () => this.#onClose());
   }
 
-  /** The exchange's request may be sent. */
-  serve(exchange: Http1Exchange<C>, isReused: boolean): void {
-    this.#exchange = exchange;
+  // What its owner calls.
+
+  /** The next thing is the request's to send. */
+  serve(request: UpstreamRequest, isReused: boolean): void {
+    this.#request = request;
     this.isReused = isReused;
+    this.hasAnswered = false;
+    this.#isSent = false;
     this.#stage = "head";
+    this.#deadline = 0;
+    request.onStream(this);
   }
 
   /** Kept until there is a request for it. */
   rest(): void {
     this.#stage = "idle";
-    this.deadline = this.#engine.clock + this.#engine.limits.peerIdleTimeoutMs;
-  }
-
-  /** Sends a request head, and the pieces of the body that are there already. */
-  sendHead(head: string, pieces: readonly Buffer[], isChunked: boolean): void {
-    this.hasAnswered = false;
-    this.deadline = 0;
-    if (pieces.length === 0) {
-      this.#socket.write(head, "latin1");
-      return;
-    }
-    const [only] = pieces;
-    if (only !== undefined && pieces.length === 1 && !isChunked && only.length <= wholeTextBytes) {
-      this.#socket.write(head + only.toString("latin1"), "latin1");
-      return;
-    }
-    this.#socket.cork();
-    this.#socket.write(head, "latin1");
-    for (const piece of pieces) this.sendBody(piece, isChunked);
-    this.#socket.uncork();
-  }
-
-  /** The whole request is sent: from now on it is the peer that has to move. */
-  awaitAnswer(): void {
-    if (this.#stage === "head") {
-      const own = this.#exchange?.tryLimits?.readTimeoutMs;
-      this.deadline = this.#engine.clock + (own ?? this.#engine.limits.responseTimeoutMs);
-    }
-  }
-
-  /** False when the peer is slower than the client: wait for `onPeerDrain`. */
-  sendBody(piece: Buffer, isChunked: boolean): boolean {
-    let hasRoom: boolean;
-    if (isChunked) {
-      this.#socket.cork();
-      this.#socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
-      this.#socket.write(piece);
-      hasRoom = this.#socket.write("\r\n", "latin1");
-      this.#socket.uncork();
-    } else {
-      hasRoom = this.#socket.write(piece);
-    }
-    if (!hasRoom && this.#stage === "head") {
-      const own = this.#exchange?.tryLimits?.sendTimeoutMs;
-      this.deadline = this.#engine.clock + (own ?? this.#engine.limits.bodyTimeoutMs);
-    }
-    return hasRoom;
-  }
-
-  sendText(text: string): void {
-    this.#socket.write(text, "latin1");
-  }
-
-  /** Writes bytes of an upgraded connection. False: wait for `onPeerDrain`. */
-  sendRaw(bytes: Buffer): boolean {
-    return this.#socket.write(bytes);
-  }
-
-  /** No more bytes will come from the client of an upgraded connection. */
-  endRaw(): void {
-    this.#socket.end();
-  }
-
-  /** The client is slower than the peer: not the peer's delay. */
-  pause(): void {
-    this.#reading.hold();
-    if (this.#stage === "body") this.deadline = 0;
-  }
-
-  resume(): void {
-    this.#reading.release();
-    if (this.#stage === "body") this.#awaitBody();
+    this.#deadline = this.#host.clock.current + this.#host.limits.peerIdleTimeoutMs;
   }
 
   /** Whether it is closed, or about to be: its end is told in a later turn. */
@@ -161,76 +116,106 @@ export class PeerConnection<C> {
     return this.#socket.destroyed;
   }
 
-  /** The exchange is done with it; kept for another when `keep`, closed otherwise. */
-  release(keep: boolean): void {
-    this.#exchange = null;
-    this.#reading.release();
-    // What came behind the answer while it was held back would be read as the next one.
-    const isQuiet = this.#pending === null && this.#socket.readableLength === 0;
-    if (keep && isQuiet && !this.isClosing && !this.peer.retired) this.#pool.onFree(this);
-    else this.destroy();
-  }
-
   destroy(): void {
-    this.#exchange = null;
+    this.#request = null;
     this.#socket.destroy();
   }
 
-  onDeadline(): void {
-    const exchange = this.#exchange;
-    const { host, port } = this.peer;
+  onTick(now: number): void {
+    if (this.#deadline === 0 || now < this.#deadline) return;
     if (this.#stage === "connecting") {
-      const message = `no connection to ${host}:${port} in time`;
+      const message = `no connection to ${this.peer.key} in time`;
       this.#endConnecting({ code: "connect_timeout", message });
-      this.destroy();
-    } else if (exchange === null) {
-      this.destroy();
-    } else if (this.#stage === "head") {
-      this.#fail({ code: "response_timeout", message: `no answer from ${host}:${port} in time` });
-    } else if (this.#stage === "body" && exchange.bytesIn > this.#sent) {
-      // It takes the request: an answer may wait for what the peer reads of it.
-      this.#awaitBody();
-    } else {
-      this.destroy();
-      exchange.clientAnswer.onTruncated("body_timeout");
     }
+    this.destroy();
+  }
+
+  // What its request calls.
+
+  send(pieces: readonly Buffer[], isWhole: boolean, trailer: string): boolean {
+    const request = this.#request;
+    if (request === null) return true;
+    const head = requestText(request);
+    const socket = this.#socket;
+    this.#writesChunks = request.isStreamed;
+    this.#isSent = isWhole;
+    const [only] = pieces;
+    if (only === undefined && !this.#writesChunks) return socket.write(head, "latin1");
+    if (
+      only !== undefined &&
+      pieces.length === 1 &&
+      !this.#writesChunks &&
+      only.length <= wholeTextBytes
+    ) {
+      return socket.write(head + only.toString("latin1"), "latin1");
+    }
+    socket.cork();
+    let hasRoom = socket.write(head, "latin1");
+    for (const piece of pieces) hasRoom = this.sendData(piece);
+    if (isWhole) this.sendEnd(trailer);
+    socket.uncork();
+    return hasRoom;
+  }
+
+  sendData(piece: Buffer): boolean {
+    const socket = this.#socket;
+    if (!this.#writesChunks) return socket.write(piece);
+    socket.cork();
+    socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
+    socket.write(piece);
+    const hasRoom = socket.write("\r\n", "latin1");
+    socket.uncork();
+    return hasRoom;
+  }
+
+  sendEnd(trailer: string): void {
+    this.#isSent = true;
+    if (this.#stage === "tunnel") this.#socket.end();
+    else if (this.#writesChunks) this.#socket.write(`0\r\n${trailer}\r\n`, "latin1");
+  }
+
+  pause(): void {
+    this.#reading.hold();
+  }
+
+  resume(): void {
+    this.#reading.release();
+  }
+
+  abort(): void {
+    this.destroy();
   }
 
   #onConnect(): void {
     // It reached a place where no peer may be.
     if (this.isClosing) return;
     this.#stage = "idle";
-    this.#pool.onConnected(this);
-  }
-
-  #onDrain(): void {
-    if (this.#stage === "head") this.deadline = 0;
-    this.#exchange?.peerRequest.onPeerDrain(this);
+    this.#owner.onConnected(this);
   }
 
   #onData(chunk: Buffer): void {
-    const exchange = this.#exchange;
-    if (exchange === null) {
+    const request = this.#request;
+    if (request === null) {
       // Bytes that no request asked for: nobody can tell what they belong to.
       this.destroy();
       return;
     }
     switch (this.#stage) {
       case "head":
-        this.#readHead(exchange, chunk);
+        this.#readHead(request, chunk);
         break;
       case "body":
-        this.#awaitBody();
-        this.#readBody(exchange, chunk, 0);
+        this.#readBody(request, chunk, 0);
         if (this.#stage === "body") this.#reading.count(chunk.length);
         break;
       case "tunnel":
-        exchange.tunnel?.sendToClient(chunk);
+        request.onAnswerData(chunk, 0, chunk.length);
         break;
     }
   }
 
-  #readHead(exchange: Http1Exchange<C>, chunk: Buffer): void {
+  #readHead(request: UpstreamRequest, chunk: Buffer): void {
+    const head = request.answerHead;
     this.hasAnswered = true;
     let buffer = this.#pending === null ? chunk : Buffer.concat([this.#pending, chunk]);
     this.#pending = null;
@@ -245,7 +230,7 @@ export class PeerConnection<C> {
         end = buffer.indexOf(headEnd);
         text = end === -1 ? "" : buffer.toString("latin1", 0, end + 4);
       }
-      const { maxHeadBytes } = this.#engine.limits;
+      const { maxHeadBytes } = this.#host.limits;
       if (end === -1 ? buffer.length > maxHeadBytes : end + 4 > maxHeadBytes) {
         this.#failResponse(`the answer's head is longer than ${maxHeadBytes} bytes`);
         return;
@@ -254,138 +239,128 @@ export class PeerConnection<C> {
         this.#pending = buffer;
         return;
       }
-      const wrong = this.head.read(text, end + 4, exchange.method);
+      const wrong = head.read(text, end + 4, request.head.method);
       if (wrong !== "") {
         this.#failResponse(wrong);
         return;
       }
-      if (this.head.status >= 200) {
-        this.#beginBody(exchange, buffer, end + 4, isWhole ? text : null);
+      if (head.status >= 200) {
+        this.#framing = head.framing;
+        this.#keepAlive = head.keepAlive;
+        this.#beginBody(request, buffer, end + 4, isWhole ? text : null);
         return;
       }
       buffer = buffer.subarray(end + 4);
-      if (this.head.status === 101) {
-        if (!isOffered(exchange.head.upgrade, this.head.upgrade)) {
+      if (head.status === 101) {
+        if (!isOffered(request.head.upgrade, head.upgrade)) {
           this.#failResponse("101 to a protocol that was not offered");
           return;
         }
         this.#stage = "tunnel";
-        this.deadline = 0;
-        exchange.clientAnswer.onUpgraded(this, buffer);
+        this.#writesChunks = false;
+        request.onUpgrade(buffer);
         return;
       }
-      exchange.clientAnswer.onInformational(this.head);
-      if (buffer.length === 0) return;
+      request.onInterim();
+      if (buffer.length === 0 || this.#request !== request) return;
     }
   }
 
-  #beginBody(exchange: Http1Exchange<C>, buffer: Buffer, from: number, text: string | null): void {
-    const { framing, contentLength } = this.head;
+  #beginBody(request: UpstreamRequest, buffer: Buffer, from: number, text: string | null): void {
+    const { contentLength } = request.answerHead;
     const available = buffer.length - from;
-    if (text !== null && framing === "length" && available === contentLength) {
+    if (text !== null && this.#framing === "length" && available === contentLength) {
       // A small answer that came in one piece leaves in one piece.
-      exchange.clientAnswer.onResponseHead(this, text.slice(from));
-      exchange.clientAnswer.onResponseEnd("");
+      this.#release();
+      request.onAnswer(text.slice(from));
       return;
     }
-    if (framing === "none") {
-      if (available > 0) this.head.keepAlive = false;
-      exchange.clientAnswer.onResponseHead(this, "");
-      exchange.clientAnswer.onResponseEnd("");
+    if (this.#framing === "none") {
+      if (available > 0) this.#keepAlive = false;
+      this.#release();
+      request.onAnswer("");
       return;
     }
     this.#stage = "body";
-    this.#awaitBody();
     this.#remaining = contentLength;
-    if (framing === "chunked") {
+    if (this.#framing === "chunked") {
       this.#decoder ??= new ChunkedDecoder();
       this.#decoder.reset();
     }
-    exchange.clientAnswer.onResponseHead(this, "");
-    if (available > 0 && this.#exchange === exchange) this.#readBody(exchange, buffer, from);
+    request.onHead();
+    if (available > 0 && this.#request === request) this.#readBody(request, buffer, from);
   }
 
-  #readBody(exchange: Http1Exchange<C>, buffer: Buffer, from: number): void {
-    const { framing } = this.head;
-    if (framing === "close") {
-      exchange.clientAnswer.onResponseData(buffer, from, buffer.length);
-    } else if (framing === "length") {
+  #readBody(request: UpstreamRequest, buffer: Buffer, from: number): void {
+    if (this.#framing === "close") {
+      request.onAnswerData(buffer, from, buffer.length);
+    } else if (this.#framing === "length") {
       const to = Math.min(buffer.length, from + this.#remaining);
       this.#remaining -= to - from;
-      if (to < buffer.length) this.head.keepAlive = false;
-      exchange.clientAnswer.onResponseData(buffer, from, to);
-      if (this.#remaining === 0 && this.#exchange === exchange)
-        exchange.clientAnswer.onResponseEnd("");
+      if (to < buffer.length) this.#keepAlive = false;
+      request.onAnswerData(buffer, from, to);
+      if (this.#remaining === 0 && this.#request === request) this.#endBody(request, "");
     } else if (this.#decoder !== null) {
       const decoder = this.#decoder;
-      const to = decoder.decode(buffer, from, exchange.clientAnswer.bodySink);
-      if (this.#exchange !== exchange) return;
+      const to = decoder.decode(buffer, from, this.#bodySink);
+      if (this.#request !== request) return;
       if (decoder.error !== "") {
-        this.destroy();
-        exchange.clientAnswer.onTruncated("bad_response_body");
+        this.#failResponse(decoder.error);
       } else if (decoder.isDone) {
-        if (to < buffer.length) this.head.keepAlive = false;
-        exchange.clientAnswer.onResponseEnd(decoder.trailer);
+        if (to < buffer.length) this.#keepAlive = false;
+        this.#endBody(request, decoder.trailer);
       }
     }
   }
 
-  #awaitBody(): void {
-    const exchange = this.#exchange;
-    const own = exchange?.tryLimits?.readTimeoutMs;
-    this.deadline = this.#engine.clock + (own ?? this.#engine.limits.bodyTimeoutMs);
-    this.#sent = exchange?.bytesIn ?? 0;
+  #endBody(request: UpstreamRequest, trailer: string): void {
+    this.#release();
+    request.onAnswerEnd(trailer);
+  }
+
+  /** The answer is whole: kept for another request if both sides allow it, closed otherwise. */
+  #release(): void {
+    this.#request = null;
+    this.#reading.release();
+    // What came behind the answer while it was held back would be read as the next one.
+    const isQuiet = this.#pending === null && this.#socket.readableLength === 0;
+    const isKept = this.#keepAlive && this.#isSent && isQuiet;
+    if (isKept && !this.isClosing && !this.peer.retired) this.#owner.onFree(this);
+    else this.destroy();
   }
 
   #onEnd(): void {
-    const exchange = this.#exchange;
-    if (exchange === null) this.#pool.onEnding(this);
-    else if (this.#stage === "tunnel") exchange.tunnel?.endToClient();
-    else if (this.#stage === "body" && this.head.framing === "close")
-      exchange.clientAnswer.onResponseEnd("");
+    const request = this.#request;
+    if (request === null) this.#owner.onEnding(this);
+    else if (this.#stage === "tunnel") request.onAnswerEnd("");
+    else if (this.#stage === "body" && this.#framing === "close") this.#endBody(request, "");
     else this.#socket.destroy();
   }
 
   #onClose(): void {
-    const exchange = this.#exchange;
+    const request = this.#request;
     const stage = this.#stage;
-    const { host, port } = this.peer;
-    const why = this.#error === null ? "closed" : this.#error.message;
-    this.#exchange = null;
-    this.#engine.removePeerConnection(this);
+    this.#request = null;
+    this.#host.remove(this);
     if (stage === "connecting") {
       this.#endConnecting(connectFailure(this.peer.key, this.#error));
       return;
     }
     if (stage === "closed") return;
     this.#stage = "closed";
-    this.#pool.onClosed(this);
-    if (exchange === null) return;
-    if (stage === "head") {
-      exchange.peerRequest.onPeerFailed(this, {
-        code: "reset",
-        message: `${host}:${port} gave no answer: ${why}`,
-      });
-    } else if (stage === "tunnel") {
-      exchange.clientAnswer.onTunnelClosed();
-    } else {
-      exchange.clientAnswer.onTruncated("truncated");
-    }
+    this.#owner.onClosed(this);
+    const why = this.#error === null ? "closed" : this.#error.message;
+    request?.onFailed({ code: "reset", message: `${this.peer.key} gave no whole answer: ${why}` });
   }
 
   #endConnecting(failure: PeerFailure): void {
     this.#stage = "closed";
-    this.#pool.onConnectFailed(failure, this.#ticket);
+    this.#owner.onConnectFailed(this, failure);
   }
 
   #failResponse(message: string): void {
-    const { host, port } = this.peer;
-    this.#fail({ code: "bad_response", message: `${host}:${port}: ${message}` });
-  }
-
-  #fail(failure: PeerFailure): void {
-    const exchange = this.#exchange;
+    const request = this.#request;
     this.destroy();
-    exchange?.peerRequest.onPeerFailed(this, failure);
+    request?.onFailed({ code: "bad_response", message: `${this.peer.key}: ${message}` });
   }
 }

@@ -1,0 +1,33 @@
+/** A client's connection, whatever it speaks, and what it finds in the engine that accepted it. */
+import type { Clock } from "../clock.ts";
+import type { Counters } from "../counters.ts";
+import type { EngineLimits } from "../engine.ts";
+import type { OpenExchange } from "../exchange/ports.ts";
+import type { Refusal } from "../message/grammar.ts";
+
+/** The connection, as the engine's set of them sees it. */
+export interface ClientSession {
+  readonly address: string;
+  /** Whether it counts among those that the engine may have; set by the engine. */
+  isAdmitted: boolean;
+  /** Some times a second: looks at its deadlines, and at those of its exchanges. `now` is the engine's clock. */
+  onTick(now: number): void;
+  /** Looks whether a client that is not read now has gone. */
+  probe(): void;
+  /** The engine stops: one more request may come until `graceEnd`. */
+  onDrainStart(graceEnd: number): void;
+  /** Answers before any request, and closes. */
+  refuse(refusal: Refusal): void;
+  destroy(): void;
+}
+
+/** The engine, as a client's connection sees it. */
+export interface ClientHost {
+  readonly clock: Clock;
+  readonly limits: EngineLimits;
+  readonly counters: Counters;
+  readonly isDraining: boolean;
+  readonly openExchange: OpenExchange;
+  /** The connection is closed. */
+  remove(session: ClientSession): void;
+}

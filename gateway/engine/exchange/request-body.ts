@@ -1,0 +1,163 @@
+/**
+ * A request's body on its way from the client to the peer: through a tap if there is one, kept until the answer
+ * begins so that it can be sent again, held back where the peer has no room.
+ */
+import type { BodyTap } from "../tap.ts";
+import type { Deadlines } from "./deadlines.ts";
+import type { Downstream, UpstreamStream } from "./ports.ts";
+import { TapLine } from "./tap-line.ts";
+
+/** Up to here a body is kept until the answer begins; a larger one goes to one peer only. */
+const maxKeptBytes = 65_536;
+
+/** The exchange, as its request's body sees it. */
+export interface RequestBodyOwner {
+  /** The peer has no room for what was sent. */
+  onPeerFull(): void;
+  /** The peer has been sent the whole request. */
+  onRequestSent(): void;
+  onTapFailed(status: number, code: string, message: string): void;
+  onTapThrew(error: unknown): void;
+}
+
+export class RequestBody {
+  /** Whether nothing is still to come from the client. */
+  isRead = true;
+  /** Whether nothing is still to come that is to be sent: later than `isRead` when there is a tap. */
+  isWhole = true;
+  /** Whether all of it that was to be sent so far is kept: it can be sent again. */
+  isKept = true;
+  /** Whether the client was told to send no more for now. */
+  isHeldBack = false;
+  readonly #downstream: Downstream;
+  readonly #deadlines: Deadlines;
+  readonly #owner: RequestBodyOwner;
+  readonly #kept: Buffer[] = [];
+  #keptBytes = 0;
+  /** Field lines that are passed on behind it. */
+  #trailer = "";
+  #stream: UpstreamStream | null = null;
+  #tap: TapLine | null = null;
+
+  constructor(downstream: Downstream, deadlines: Deadlines, owner: RequestBodyOwner) {
+    this.#downstream = downstream;
+    this.#deadlines = deadlines;
+    this.#owner = owner;
+  }
+
+  /** `body`: the whole of it, when it is there. */
+  begin(hasBody: boolean, body: Buffer | null): void {
+    this.isRead = !hasBody || body !== null;
+    this.isWhole = this.isRead;
+    this.isHeldBack = false;
+    this.#trailer = "";
+    if (body !== null) this.#keep(body);
+  }
+
+  get isTapped(): boolean {
+    return this.#tap !== null;
+  }
+
+  tap(tap: BodyTap): void {
+    if (this.#tap !== null) throw new Error("the request's body has a tap already");
+    const line = new TapLine(tap, {
+      onTapped: (piece) => this.#send(piece),
+      onTapRoom: () => this.#release(),
+      onTapEnd: () => this.#finish(),
+      onTapFailed: (status, code, message) => this.#owner.onTapFailed(status, code, message),
+      onTapThrew: (error) => this.#owner.onTapThrew(error),
+    });
+    const taken = this.#kept.splice(0);
+    this.#keptBytes = 0;
+    this.#tap = line;
+    this.isWhole = false;
+    line.begin();
+    for (const piece of taken) line.take(piece);
+    if (this.isRead) line.finish();
+  }
+
+  /** A piece from the client. False: there is no room for more before `Downstream.resume`. */
+  take(piece: Buffer): boolean {
+    const hasRoom = this.#tap === null ? this.#send(piece) : this.#tap.take(piece);
+    if (!hasRoom) this.isHeldBack = true;
+    return hasRoom;
+  }
+
+  /** The client has sent all of it. `trailer`: what of its trailer may be passed on. */
+  end(trailer: string): void {
+    this.isRead = true;
+    this.#trailer = trailer;
+    if (this.#tap === null) this.#finish();
+    else this.#tap.finish();
+  }
+
+  /** Sends the request, with what of its body is there, to another peer. */
+  open(stream: UpstreamStream): void {
+    this.#stream = stream;
+    const hasRoom = stream.send(this.#kept, this.isWhole, this.#trailer);
+    if (this.#keptBytes > maxKeptBytes) this.letGo();
+    if (!hasRoom) this.#owner.onPeerFull();
+    if (this.isWhole) this.#owner.onRequestSent();
+    else if (hasRoom) this.onRoom();
+  }
+
+  /** The stream is over. */
+  close(): void {
+    this.#stream = null;
+  }
+
+  /** The peer has room. */
+  onRoom(): void {
+    if (this.#tap === null) this.#release();
+    else this.#tap.onDrain();
+  }
+
+  /** There will be no other try. */
+  letGo(): void {
+    this.isKept = false;
+    this.#kept.length = 0;
+    this.#keptBytes = 0;
+  }
+
+  /** The exchange is over. */
+  reset(): void {
+    this.#stream = null;
+    this.#kept.length = 0;
+    this.#keptBytes = 0;
+    this.isKept = true;
+    if (this.#tap === null) return;
+    this.#tap.abort();
+    this.#tap = null;
+  }
+
+  #keep(piece: Buffer): void {
+    this.#kept.push(piece);
+    this.#keptBytes += piece.length;
+  }
+
+  #send(piece: Buffer): boolean {
+    const stream = this.#stream;
+    if (this.isKept) {
+      this.#keep(piece);
+      if (stream !== null && this.#keptBytes > maxKeptBytes) this.letGo();
+    }
+    if (stream === null) return this.#keptBytes <= maxKeptBytes;
+    const hasRoom = stream.sendData(piece);
+    if (!hasRoom) this.#owner.onPeerFull();
+    return hasRoom;
+  }
+
+  #finish(): void {
+    this.isWhole = true;
+    if (this.#stream === null) return;
+    this.#stream.sendEnd(this.#trailer);
+    this.#owner.onRequestSent();
+  }
+
+  #release(): void {
+    if (!this.isHeldBack) return;
+    this.isHeldBack = false;
+    if (!this.isRead) this.#deadlines.awaitRequest();
+    this.#downstream.resume();
+  }
+}

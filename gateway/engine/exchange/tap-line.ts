@@ -1,0 +1,115 @@
+/**
+ * One body on its way through a tap: keeps what comes while the tap has no room, sees that the tap hears of each
+ * end once, and that nothing it does later reaches an exchange that is over.
+ */
+import type { BodyTap, TapOutput } from "../tap.ts";
+
+/** The part of the exchange that the tapped body goes to. */
+export interface TapSide {
+  /** A tapped piece. False: no room before `TapLine.onDrain`. */
+  onTapped(piece: Buffer): boolean;
+  /** The tap takes pieces again. */
+  onTapRoom(): void;
+  onTapEnd(): void;
+  onTapFailed(status: number, code: string, message: string): void;
+  /** The tap threw. */
+  onTapThrew(error: unknown): void;
+}
+
+export class TapLine implements TapOutput {
+  readonly #tap: BodyTap;
+  readonly #side: TapSide;
+  /** What came while the tap had no room. */
+  readonly #queue: Buffer[] = [];
+  #isFull = false;
+  /** Its body is whole, and the tap is to hear of it once it took the queue. */
+  #isEnding = false;
+  /** Not begun yet, or at its end. */
+  #isOver = true;
+
+  constructor(tap: BodyTap, side: TapSide) {
+    this.#tap = tap;
+    this.#side = side;
+  }
+
+  // What the exchange calls.
+
+  begin(): void {
+    this.#isOver = false;
+    this.#call(() => this.#tap.begin(this));
+  }
+
+  /** False: no room before `TapSide.onTapRoom`; the piece is taken all the same. */
+  take(piece: Buffer): boolean {
+    if (this.#isOver) return true;
+    if (this.#isFull) this.#queue.push(piece);
+    else this.#give(piece);
+    return !this.#isFull;
+  }
+
+  /** The body is whole. */
+  finish(): void {
+    if (this.#isOver) return;
+    if (this.#isFull) this.#isEnding = true;
+    else this.#call(() => this.#tap.end());
+  }
+
+  onDrain(): void {
+    if (!this.#isOver) this.#call(() => this.#tap.onDrain());
+  }
+
+  /** The exchange is over. */
+  abort(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#queue.length = 0;
+    this.#call(() => this.#tap.abort());
+  }
+
+  // What the tap calls.
+
+  write(piece: Buffer): boolean {
+    if (this.#isOver || piece.length === 0) return true;
+    return this.#side.onTapped(piece);
+  }
+
+  resume(): void {
+    if (this.#isOver || !this.#isFull) return;
+    this.#isFull = false;
+    while (!this.#isFull && !this.#isOver) {
+      const next = this.#queue.shift();
+      if (next === undefined) break;
+      this.#give(next);
+    }
+    if (this.#isFull || this.#isOver) return;
+    if (this.#isEnding) this.#call(() => this.#tap.end());
+    else this.#side.onTapRoom();
+  }
+
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#side.onTapEnd();
+  }
+
+  fail(status: number, code: string, message: string): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#side.onTapFailed(status, code, message);
+  }
+
+  #give(piece: Buffer): void {
+    this.#call(() => {
+      if (!this.#tap.write(piece)) this.#isFull = true;
+    });
+  }
+
+  #call(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.#isOver = true;
+      this.#side.onTapThrew(error);
+    }
+  }
+}

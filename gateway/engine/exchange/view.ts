@@ -1,0 +1,240 @@
+/**
+ * What a handler sees of an exchange, and its record. Reads and changes the heads; whatever moves the exchange
+ * on is passed to it.
+ */
+import type { Answer, Exchange } from "../engine.ts";
+import type { FieldLines } from "../message/field-lines.ts";
+import type { RequestHead } from "../message/request-head.ts";
+import type { RequestTarget } from "../message/request-target.ts";
+import type { ResponseHead } from "../message/response-head.ts";
+import type { Peer } from "../peer.ts";
+import type { BodyTap } from "../tap.ts";
+import type { Target } from "../target.ts";
+import type { ExchangeCore } from "./core.ts";
+import type { Downstream } from "./ports.ts";
+import type { Tries } from "./tries.ts";
+
+/** What a handler can have the exchange do; see `Exchange`. */
+export interface Moves {
+  answer(answer: Answer): void;
+  fail(status: number, code: string, message: string): void;
+  hold(): void;
+  resume(): void;
+  replaceAnswer(answer: Answer): void;
+  tryAgain(): boolean;
+  tapRequest(tap: BodyTap): void;
+  tapAnswer(tap: BodyTap): void;
+}
+
+export class ExchangeView<C> implements Exchange<C> {
+  context: C | null = null;
+  serial = 0;
+  status = 0;
+  errorCode = "";
+  startedAtMs = 0;
+  durationMs = 0;
+  bytesIn = 0;
+  bytesOut = 0;
+  trailers: ReadonlySet<string> | null = null;
+  /** Whether the head of an answer is there to be looked at. */
+  hasAnswer = false;
+  readonly #core: ExchangeCore<C>;
+  readonly #downstream: Downstream;
+  readonly #head: RequestHead;
+  readonly #answerHead: ResponseHead;
+  readonly #target: RequestTarget;
+  readonly #tries: Tries;
+  readonly #moves: Moves;
+  #id = "";
+
+  constructor(
+    core: ExchangeCore<C>,
+    downstream: Downstream,
+    head: RequestHead,
+    answerHead: ResponseHead,
+    target: RequestTarget,
+    tries: Tries,
+    moves: Moves,
+  ) {
+    this.#core = core;
+    this.#downstream = downstream;
+    this.#head = head;
+    this.#answerHead = answerHead;
+    this.#target = target;
+    this.#tries = tries;
+    this.#moves = moves;
+  }
+
+  /** Another request begins, with so many bytes of its body. */
+  begin(bytesIn: number): void {
+    this.serial += 1;
+    this.context = null;
+    this.status = 0;
+    this.errorCode = "";
+    this.startedAtMs = this.#core.clock.now();
+    this.durationMs = 0;
+    this.bytesIn = bytesIn;
+    this.bytesOut = 0;
+    this.trailers = null;
+    this.hasAnswer = false;
+    this.#id = "";
+  }
+
+  get id(): string {
+    if (this.#id === "") {
+      const given = this.#head.requestId;
+      const isKept = this.#head.proxy !== null && given !== "" && given.length <= 128;
+      this.#id = isKept ? given : this.#core.nextId();
+    }
+    return this.#id;
+  }
+
+  get method(): string {
+    return this.#head.method;
+  }
+
+  get scheme(): "http" | "https" {
+    return this.#head.story?.scheme ?? this.#downstream.scheme;
+  }
+
+  get clientAddress(): string {
+    return this.#head.story?.address ?? this.#downstream.address;
+  }
+
+  get proxyAddress(): string {
+    return this.#head.proxy?.address ?? "";
+  }
+
+  get listener(): number {
+    return this.#downstream.listener;
+  }
+
+  get authority(): string {
+    return this.#target.authority;
+  }
+
+  set authority(value: string) {
+    this.#target.authority = value;
+  }
+
+  get host(): string {
+    return this.#target.host;
+  }
+
+  get path(): string {
+    return this.#target.path;
+  }
+
+  set path(value: string) {
+    this.#target.path = value;
+  }
+
+  get rawPath(): string {
+    return this.#target.rawPath;
+  }
+
+  get hasEncodedSlash(): boolean {
+    return this.#target.hasEncodedSlash;
+  }
+
+  get query(): string {
+    return this.#target.query;
+  }
+
+  set query(value: string) {
+    this.#target.query = value;
+  }
+
+  get hasBody(): boolean {
+    return this.#head.hasBody;
+  }
+
+  get rawHeaders(): string {
+    return this.#head.fields.raw;
+  }
+
+  header(name: string): string | undefined {
+    return this.#head.fields.get(name);
+  }
+
+  setHeader(name: string, value: string): void {
+    this.#head.fields.set(name, value);
+  }
+
+  removeHeader(name: string): void {
+    this.#head.fields.remove(name);
+  }
+
+  get target(): Target | null {
+    return this.#tries.target;
+  }
+
+  get peer(): Peer | null {
+    return this.#tries.target?.peer ?? null;
+  }
+
+  get tries(): number {
+    return this.#tries.count;
+  }
+
+  tried(peer: Peer): boolean {
+    return this.#tries.has(peer);
+  }
+
+  /** `null`: there is no answer yet, or no more. */
+  get #answerFields(): FieldLines | null {
+    return this.hasAnswer ? this.#answerHead.fields : null;
+  }
+
+  get rawResponseHeaders(): string {
+    return this.#answerFields?.raw ?? "";
+  }
+
+  responseHeader(name: string): string | undefined {
+    return this.#answerFields?.get(name);
+  }
+
+  setResponseHeader(name: string, value: string): void {
+    this.#answerFields?.set(name, value);
+  }
+
+  addResponseHeader(name: string, value: string): void {
+    this.#answerFields?.add(name, value);
+  }
+
+  removeResponseHeader(name: string): void {
+    this.#answerFields?.remove(name);
+  }
+
+  answer(answer: Answer): void {
+    this.#moves.answer(answer);
+  }
+
+  fail(status: number, code: string, message: string): void {
+    this.#moves.fail(status, code, message);
+  }
+
+  hold(): void {
+    this.#moves.hold();
+  }
+
+  resume(): void {
+    this.#moves.resume();
+  }
+
+  replaceAnswer(answer: Answer): void {
+    this.#moves.replaceAnswer(answer);
+  }
+
+  tryAgain(): boolean {
+    return this.#moves.tryAgain();
+  }
+
+  tapRequest(tap: BodyTap): void {
+    this.#moves.tapRequest(tap);
+  }
+
+  tapAnswer(tap: BodyTap): void {
+    this.#moves.tapAnswer(tap);
+  }
+}

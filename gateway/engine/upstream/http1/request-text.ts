@@ -1,0 +1,41 @@
+/**
+ * The head of a request to a peer. Always canonical: framing, hop-by-hop and forwarding fields are the engine's
+ * own words, everything else is what came in.
+ */
+import type { UpstreamRequest } from "../../exchange/ports.ts";
+import { forwardedLines, plainStory } from "../../message/forwarding.ts";
+import { announcedTrailers } from "../../message/trailer.ts";
+
+export function requestText(request: UpstreamRequest): string {
+  const { head, authority, trailers } = request;
+  let framing = "";
+  if (request.isStreamed) {
+    framing = "Transfer-Encoding: chunked\r\n";
+    const announced = trailers === null ? "" : announcedTrailers(head.trailer, trailers);
+    if (announced !== "") framing += `Trailer: ${announced}\r\n`;
+  } else {
+    const { bodyLength } = request;
+    if (bodyLength !== -1) framing = `Content-Length: ${bodyLength}\r\n`;
+  }
+  // Only with content, and not on behalf of an HTTP/1.0 client (RFC 9110 section 10.1.1).
+  if (head.expectsContinue && head.hasBody && head.version !== "1.0")
+    framing += "Expect: 100-continue\r\n";
+  if (head.takesTrailers) framing += "Connection: TE\r\nTE: trailers\r\n";
+  if (head.upgrade !== "") framing += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
+  return `${head.method} ${request.targetText} HTTP/1.1\r\nHost: ${authority}\r\n${head.fields}${forwarded(request)}X-Request-Id: ${request.id}\r\nVia: ${head.version} sluice\r\n${framing}\r\n`;
+}
+
+function forwarded(request: UpstreamRequest): string {
+  const { head } = request;
+  const { fields, story } = head;
+  if (story === null && !fields.hasEdits) {
+    return `${request.forwardedLine}X-Forwarded-Host: ${head.authority}\r\n`;
+  }
+  const { address } = request;
+  return forwardedLines(
+    story ?? plainStory(address, request.scheme),
+    address,
+    head.authority,
+    fields,
+  );
+}
