@@ -4,10 +4,10 @@
  */
 
 export { decideByDocument } from "./document-decision.ts";
+export { failEncodedSlash, refusesEncodedSlash } from "./encoded-slash.ts";
 export { HostRules } from "./host-rules.ts";
 export type { Phase, RequestContext, Stop } from "./phase.ts";
 export type { RouterOptions } from "./router.ts";
 export { Router } from "./router.ts";
-export { failEncodedSlash } from "./script-phase.ts";
-export { refusesEncodedSlash, type Site } from "./site.ts";
+export type { Site } from "./site.ts";
 export type { PhasesOf } from "./site-table.ts";

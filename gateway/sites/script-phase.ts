@@ -1,9 +1,8 @@
 /** The scripts of a site as a phase: which version runs on a request, and whether a rewritten host leads anywhere. */
 import type { Exchange } from "../engine/engine.ts";
-import { encodedSlash } from "../engine/message/answers.ts";
 import type { HostScripts, Script } from "../sandbox/index.ts";
+import { failEncodedSlash, refusesEncodedSlash } from "./encoded-slash.ts";
 import type { Phase, RequestContext, Stop } from "./phase.ts";
-import { refusesEncodedSlash } from "./site.ts";
 
 /** How often scripts may give one request another host that has a script as well. */
 const mostRewrites = 5;
@@ -49,12 +48,6 @@ export function chooseScript(
     if (script !== null) return script;
   }
   return null;
-}
-
-/** What its path asks for is not certain, and decides something. */
-export function failEncodedSlash(exchange: Exchange<unknown>): void {
-  const { status, code, message } = encodedSlash;
-  exchange.fail(status, code, message);
 }
 
 /** The script that ran last on the way to a host. */

@@ -47,8 +47,3 @@ function scriptsOf(own: HostScripts | null, above: Site): readonly HostScripts[]
   // Where there is no version but one on trial, the rest of the requests is left to a wildcard's script.
   return own.isForAll ? [own] : [own, ...above.scripts];
 }
-
-/** Whether a path with an encoded slash is refused; `isMatched`: a script's `match` looks at the path. */
-export function refusesEncodedSlash({ rules }: Site, isMatched: boolean): boolean {
-  return rules?.refusesEncodedSlash(isMatched) ?? isMatched;
-}
