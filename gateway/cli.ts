@@ -279,6 +279,54 @@ scriptCommand("remove <HOST>", "remove a script")
   .option(...timeout);
 scriptCommand("status", "what every registered gateway says of its scripts");
 
+for (const [group, argument, what] of [
+  ["host", "<HOST>", "host documents"],
+  ["upstream", "<NAME>", "upstream documents"],
+] as const) {
+  const parent = program
+    .command(group)
+    .description(`${what}: push, test, list, show, history, rollback, remove`);
+  const documentCommand = (usage: string, description: string): Command => {
+    const command = parent.command(usage).description(description);
+    for (const names of settingNames) {
+      if (placeFields.has(names.field) || names.field === "tenants") {
+        command.addOption(settingOption(names));
+      }
+    }
+    return command.action((...given: unknown[]) => {
+      const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
+      return running(async (flags) => {
+        const { runDocuments } = await import("./commands/documents.ts");
+        const output = { print, printText };
+        return runDocuments(group, command.name(), args, flags, process.env, output);
+      })(command.opts());
+    });
+  };
+  documentCommand(`push ${argument} <FILE>`, "run a document's tests and write it").option(...by);
+  documentCommand(`test ${argument} [FILE]`, "check a file, or what Consul has, and run its tests");
+  documentCommand("list", `the ${what} in Consul`);
+  documentCommand(`show ${argument}`, "a document as it is in Consul").option(
+    "--version <VERSION>",
+    "one of its history, which may be shortened",
+  );
+  documentCommand(`history ${argument}`, "the last versions: who, when, and how they ended");
+  documentCommand(
+    `rollback ${argument} [VERSION]`,
+    "put the last good version back, or the one named",
+  ).option(...by);
+  documentCommand(`remove ${argument}`, "remove a document").option(...by);
+}
+
+program
+  .command("schema <KIND>")
+  .description("the JSON Schema of a document: host, upstream or setting")
+  .action((kind: string) =>
+    running(async () => {
+      const { showSchema } = await import("./commands/schema.ts");
+      return showSchema(kind, { print, printText });
+    })({}),
+  );
+
 try {
   // Further right it is an option of a command: `sluice script show HOST --version VERSION`.
   if (argv.length === 2 || /^(--version|--help|-h)$/.test(argv[2] ?? "")) {

@@ -1,43 +1,18 @@
 /** `sluice script ...`: what an operator does with rewrite scripts, by way of Consul. */
-
-import { readFile } from "node:fs/promises";
-import { hostname, userInfo } from "node:os";
-import { resolveConsulAddress } from "../../consul/api/environment.ts";
-import { ConsulClient, ConsulError, KvStore, readOwnDatacenter } from "../../consul/index.ts";
-import { describeFileError } from "../file-errors.ts";
-import { SiteNames } from "../model/index.ts";
+import { ConsulError } from "../../consul/index.ts";
 import {
   eraseTypes,
-  Operations,
   type Pushed,
-  Records,
   SourceRefused,
   type Subject,
   sourceText,
-  withSchedule,
 } from "../releases/index.ts";
-import { defaultSandboxLimits, Examiner } from "../sandbox/index.ts";
-import { loadSettings } from "../settings.ts";
 import { duration, text } from "../settings-values.ts";
-import { AdminClient } from "./admin-client.ts";
 import { CommandError, readFlag } from "./command-error.ts";
+import { atDesk, type Desk, type Environment, type Flags, readBytes, testsPass } from "./desk.ts";
 import { everywhere, registeredGateways, statusOf } from "./everywhere.ts";
 import type { Output } from "./printable.ts";
 import { historyLines, listLines, statusLines, whereLines } from "./script-print.ts";
-
-const datacenterTimeoutMs = 3_000;
-
-type Flags = Readonly<Record<string, unknown>>;
-
-/** What a subcommand works with. */
-interface Desk extends Output {
-  readonly operations: Operations;
-  readonly records: Records;
-  readonly client: AdminClient;
-  readonly prefix: string;
-  readonly flags: Flags;
-  readonly by: string;
-}
 
 type Subcommand = (desk: Desk, args: readonly string[]) => Promise<number>;
 
@@ -57,48 +32,12 @@ export async function runScript(
   name: string,
   args: readonly string[],
   flags: Flags,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
   output: Output,
 ): Promise<number> {
-  const { print } = output;
   const subcommand = subcommands[name];
   if (subcommand === undefined) throw new CommandError(`script ${name} is not known`);
-  const settings = await settingsOf(flags, env);
-  const { consul: named, prefix, script, tenants } = settings;
-  const client = await AdminClient.create(settings, env);
-  const address = resolveConsulAddress(named.url === null ? {} : { url: named.url }, env);
-  const consul = new ConsulClient(address);
-  const examiner = new Examiner({ ...defaultSandboxLimits, ...script }, { tenants });
-  const sites = new SiteNames(await askOwnDatacenter(consul));
-  const records = new Records({
-    kv: new KvStore(consul),
-    prefix,
-    onUnreadable: (message) => print(`warning: ${message}`),
-    sites: () => sites,
-  });
-  const examine = withSchedule((host, tables) => examiner.examine(host, tables));
-  const operations = new Operations({ records, examine, now: Date.now });
-  const by = flags.by === undefined ? whoami() : readFlag("--by", text(), flags.by);
-  try {
-    return await subcommand({ operations, records, client, prefix, flags, by, ...output }, args);
-  } catch (error) {
-    if (!(error instanceof SourceRefused)) throw error;
-    explain(error, print);
-    return 1;
-  } finally {
-    examiner.close();
-    consul.close();
-  }
-}
-
-/** As `sluice start` would have them here: a source is held to what the gateways hold it to. */
-function settingsOf(flags: Flags, env: Readonly<Record<string, string | undefined>>) {
-  const { config, consul, prefix, scriptMemory, scriptTimeout, tenants } = flags;
-  const { adminTokenFile, adminHosts } = flags;
-  return loadSettings(
-    { config, consul, prefix, scriptMemory, scriptTimeout, tenants, adminTokenFile, adminHosts },
-    env,
-  );
+  return atDesk(flags, env, output, (desk) => subcommand(desk, args));
 }
 
 async function push(desk: Desk, [file = ""]: readonly string[]): Promise<number> {
@@ -204,24 +143,9 @@ async function waitFor(desk: Desk, subject: Subject, version: string | null): Pr
   return where.every(({ isGood }) => isGood) ? 0 : 1;
 }
 
-function explain({ message, fault }: SourceRefused, print: Output["print"]): void {
-  print(`refused: ${message}`);
-  if (fault.test === undefined) return;
-  print(`  test      ${fault.test.name}`);
-  print(`  expected  ${fault.test.expected}`);
-  print(`  actual    ${fault.test.actual}`);
-}
-
 async function readSource(subject: Subject, file: string): Promise<string> {
-  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw new CommandError(`${file} cannot be read: ${describeFileError(error)}`);
-  });
-  const source = sourceText(subject, bytes);
+  const source = sourceText(subject, await readBytes(file));
   return /\.[mc]?ts$/.test(file) ? eraseTypes(subject, source) : source;
-}
-
-function testsPass(count: number): string {
-  return count === 1 ? "1 test passes" : `${count} tests pass`;
 }
 
 /** `--host H` or `--module NAME`. */
@@ -236,23 +160,4 @@ function subjectOfFlags({ operations, flags: { host, module } }: Desk): Subject 
 
 function subjectOfName([name = ""]: readonly string[], { operations, flags }: Desk): Subject {
   return operations.subjectOf(flags.module === true ? "modules" : "scripts", name);
-}
-
-/** `null` when Consul does not answer: what needs it says so itself. */
-async function askOwnDatacenter(consul: ConsulClient): Promise<string | null> {
-  try {
-    return await readOwnDatacenter(consul, AbortSignal.timeout(datacenterTimeoutMs));
-  } catch (error) {
-    if (error instanceof ConsulError) return null;
-    throw error;
-  }
-}
-
-function whoami(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`;
-  } catch {
-    // A container may run as a user that has no name.
-    return `somebody@${hostname()}`;
-  }
 }

@@ -124,7 +124,7 @@ export function assemble(options: AssemblyOptions): Running {
   });
   const examine = withSchedule(parts.examine);
   // Who asks by name is given a new examination.
-  const operations = new Operations({ records, examine, now: () => clock.now() });
+  const operations = new Operations({ records, examine, tenants, now: () => clock.now() });
   const releases = new Releases({
     examine: new Verdicts().remember(examine),
     replay: parts.replay,

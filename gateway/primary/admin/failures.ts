@@ -25,8 +25,10 @@ export function failureOf(error: unknown): Failure {
   const { name, message } = error;
   const [status, code] = known[name] ?? [];
   if (status !== undefined && code !== undefined) {
-    const fault = error instanceof SourceRefused ? error.fault : {};
-    return { ...fault, ...failure(status, code, message) };
+    if (!(error instanceof SourceRefused)) return failure(status, code, message);
+    const isDocument = /^(?:hosts|upstreams)\//.test(error.fault.key);
+    const what = isDocument ? "document_refused" : code;
+    return { ...error.fault, ...failure(status, what, message) };
   }
   if ("code" in error && error.code === "FST_ERR_CTP_BODY_TOO_LARGE") {
     return failure(413, "too_large", "the body is larger than what Consul takes as a value");

@@ -12,7 +12,7 @@ import { type AdminAccess, createGuard, isWrite } from "./access.ts";
 import { failure, failureOf } from "./failures.ts";
 import { createJournal } from "./journal.ts";
 import { type AdminLimits, createAdminListener, defaultAdminLimits } from "./listener.ts";
-import { addSources } from "./sources.ts";
+import { addSchemas, addSources } from "./sources.ts";
 import { addUpstreams } from "./upstreams.ts";
 
 export interface AdminOptions {
@@ -104,5 +104,6 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   server.post("/resync", () => ({ released: release() }));
   addUpstreams(server, upstreams);
   addSources(server, operations);
+  addSchemas(server);
   return server;
 }

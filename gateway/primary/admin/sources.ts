@@ -1,20 +1,25 @@
 /**
- * The admin API of scripts and modules: `/scripts/<host>` and `/modules/<name>`, with their tests,
- * history and rollback. A face of `releases/operations/`; errors are JSON that names line and column.
+ * The admin API of everything that has versions: `/scripts/<host>`, `/modules/<name>`, `/hosts/<host>` and
+ * `/upstreams/<name>`, with their tests, history and rollback. A face of `releases/operations/`; errors are JSON that
+ * names line and column.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
-import { checkDocument, maxDocumentBytes, parseJson } from "../../documents/index.ts";
+import {
+  checkDocument,
+  documentSchemas,
+  maxDocumentBytes,
+  parseJson,
+} from "../../documents/index.ts";
 import {
   eraseTypes,
   type Operations,
   SourceRefused,
   type Subject,
+  type SubjectKind,
   sourceText,
 } from "../../releases/index.ts";
 import { whoHeader } from "./journal.ts";
-
-type Kind = "scripts" | "modules";
 
 /** Deepest first, so that a module may have slashes in its name. */
 const actions = ["test", "history", "rollback"] as const;
@@ -28,6 +33,8 @@ export function addSources(server: FastifyInstance, operations: Operations): voi
   );
   for (const kind of ["scripts", "modules"] as const) {
     server.get(`/${kind}`, async () => ({ [kind]: await operations.list(kind) }));
+  }
+  for (const kind of ["scripts", "modules", "hosts", "upstreams"] as const) {
     server.route({
       method: ["GET", "PUT", "DELETE", "POST"],
       url: `/${kind}/*`,
@@ -37,8 +44,19 @@ export function addSources(server: FastifyInstance, operations: Operations): voi
   }
 }
 
+/** `/schemas/<kind>`: the JSON Schema of a document, for editors. */
+export function addSchemas(server: FastifyInstance): void {
+  const schemas = new Map(Object.entries(documentSchemas()));
+  server.get("/schemas", () => ({ schemas: [...schemas.keys()] }));
+  server.get<{ Params: { readonly kind: string } }>("/schemas/:kind", (request, reply) => {
+    const schema = schemas.get(request.params.kind);
+    if (schema === undefined) return reply.callNotFound();
+    return reply.header("content-type", "application/schema+json").send(JSON.stringify(schema));
+  });
+}
+
 async function answer(
-  kind: Kind,
+  kind: SubjectKind,
   operations: Operations,
   request: FastifyRequest,
   reply: FastifyReply,

@@ -72,7 +72,8 @@ export class DocumentReleases {
     }
     this.#options.refusals.passes(subject, source.version);
     this.#live.set(subject, source);
-    if (before?.version !== source.version) this.#note(subject, source, "live", { before });
+    // Also of a version that was live all the time: somebody may have put it back in the place of a refused one.
+    this.#note(subject, source, "live", { before });
   }
 
   /** @param more.before what was live until then: the history may not have heard of it. */

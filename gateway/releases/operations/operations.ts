@@ -1,5 +1,5 @@
 /**
- * What operators do with scripts and modules: list, show, test, push, roll back, remove. The commands
+ * What operators do with scripts, modules and documents: list, show, test, push, roll back, remove. The commands
  * and the admin API are two faces of it. A version that it would refuse never reaches Consul.
  */
 import {
@@ -8,27 +8,30 @@ import {
   parseEntryName,
   parseHostName,
 } from "../../documents/index.ts";
-import type { Agreement, Json, Source } from "../../model/index.ts";
-import {
-  type Examination,
-  type ExamineScript,
-  imports,
-  ModuleGraph,
-  type ScriptTables,
-} from "../../sandbox/index.ts";
+import type { Agreement, TenantPolicy } from "../../model/index.ts";
+import type { ExamineScript } from "../../sandbox/index.ts";
 import { isTakenBack } from "../agreement/steps.ts";
-import { type History, lastGood, noted } from "../records/history.ts";
-import { type Subject, versionOf } from "../records/keys.ts";
+import { type History, lastGood, noted, withEarlier } from "../records/history.ts";
+import {
+  entryKinds,
+  hostOf,
+  partsOf,
+  type Subject,
+  type SubjectKind,
+  versionOf,
+} from "../records/keys.ts";
 import {
   type Records,
   type SourceEntry,
   type StoredSource,
   WriteConflict,
 } from "../records/records.ts";
+import { entriesOf } from "./entries.ts";
 import { SourceMissing, SourceRefused } from "./errors.ts";
+import { Judge, type Judgement } from "./judge.ts";
 
 export interface Listed {
-  /** The host or the module's name. */
+  /** The host or the name. */
   readonly name: string;
   readonly version: string;
   readonly bytes: number;
@@ -36,7 +39,7 @@ export interface Listed {
 }
 
 export interface Shown extends SourceEntry {
-  /** What the gateways agree on; `null` for a module, and as long as no gateway has said anything. */
+  /** What the gateways agree on; `null` for all but scripts, and as long as no gateway has said anything. */
   readonly life: Agreement | null;
 }
 
@@ -58,6 +61,8 @@ export interface PushOptions {
 export interface OperationsOptions {
   readonly records: Records;
   readonly examine: ExamineScript;
+  /** Who may use what. Default, or `null`: there is one tenant. */
+  readonly tenants?: TenantPolicy | null;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -66,18 +71,18 @@ const shortVersion = /^[0-9a-f]{4,64}$/i;
 
 export class Operations {
   readonly #records: Records;
-  readonly #examine: ExamineScript;
+  readonly #judge: Judge;
   readonly #now: () => number;
 
-  constructor({ records, examine, now }: OperationsOptions) {
+  constructor({ records, examine, tenants = null, now }: OperationsOptions) {
     this.#records = records;
-    this.#examine = examine;
+    this.#judge = new Judge(records, examine, tenants);
     this.#now = now;
   }
 
   /** What is in KV, by name. */
-  async list(kind: "scripts" | "modules"): Promise<readonly Listed[]> {
-    const entries = await this.#entries(kind);
+  async list(kind: SubjectKind): Promise<readonly Listed[]> {
+    const entries = await entriesOf(this.#records, kind);
     return entries.map(({ name, text, modifyIndex }) => ({
       name,
       version: versionOf(text),
@@ -115,33 +120,14 @@ export class Operations {
     return { text, version: found, modifyIndex: 0 };
   }
 
-  /** Examines a source with the modules and settings that are in KV; writes nothing. */
-  async test(subject: Subject, text: string): Promise<Examination> {
-    const [modules, settings] = await Promise.all([
-      this.#entries("modules"),
-      this.#records.kv.list(this.#records.keys.folder("settings")),
-    ]);
-    const setting = new Map<string, Json>();
-    for (const { key, text: json } of settings) {
-      const value = parseLoosely(json);
-      // A setting that cannot be read is refused by the gateways too, and the one before stays.
-      if (value !== undefined) setting.set(key.slice(key.lastIndexOf("/") + 1), value);
-    }
-    const module = new Map(modules.map((entry) => [entry.name, asSource(entry.text)]));
-    const name = nameOf(subject);
-    if (subject.startsWith("scripts/")) return this.#examineOne(name, text, { module, setting });
-    module.set(name, asSource(text));
-    return this.#examineModule(name, { module, setting });
+  /** Examines a text with the modules and settings that are in KV; writes nothing. */
+  test(subject: Subject, text: string): Promise<Judgement> {
+    return this.#judge.test(subject, text);
   }
 
   /** As `test`, but as if Consul were empty: where it does not answer. */
-  testAlone(subject: Subject, text: string): Promise<Examination> {
-    const name = nameOf(subject);
-    const setting = new Map<string, Json>();
-    if (subject.startsWith("scripts/")) {
-      return this.#examineOne(name, text, { module: new Map(), setting });
-    }
-    return this.#probe(name, { module: new Map([[name, asSource(text)]]), setting });
+  testAlone(subject: Subject, text: string): Promise<Judgement> {
+    return this.#judge.testAlone(subject, text);
   }
 
   /**
@@ -192,25 +178,28 @@ export class Operations {
 
   /** @throws SourceMissing, SourceRefused for a module that scripts import. */
   async remove(subject: Subject, by: string): Promise<void> {
-    const { version } = await this.#source(subject);
-    if (subject.startsWith("modules/")) {
-      const importer = await this.#importerOf(nameOf(subject));
-      if (importer !== null) {
-        const message = `${importer} imports it`;
-        throw new SourceRefused({ key: subject, line: 0, column: 0, message });
-      }
+    const { version, text } = await this.#source(subject);
+    const { kind, name } = partsOf(subject);
+    const importer = kind === "modules" ? await this.#judge.importerOf(name) : null;
+    if (importer !== null) {
+      const message = `${importer} imports it`;
+      throw new SourceRefused({ key: subject, line: 0, column: 0, message });
     }
+    await this.#records.keep(subject, version, text);
+    const keepEarlier = withUnrecorded(subject, version, this.#now());
     // All spellings of it: the next one would come into force.
     const entries = await this.#records.sources(subject);
     const removals = entries.map(({ key, modifyIndex }) => ({ key, text: null, cas: modifyIndex }));
-    if (!(await this.#records.kv.transact(removals))) {
-      const key = this.#records.keys.source(subject);
-      throw new WriteConflict(`${key} was changed by somebody else just now; look again`);
-    }
     const at = this.#now();
-    await this.#records.note(subject, (history) =>
-      noted(history, { version, outcome: "removed", at, detail: `by ${by}` }),
+    const detail = `by ${by}`;
+    const noting = await this.#records.note(
+      subject,
+      (history) => noted(keepEarlier(history), { version, outcome: "removed", at, detail }),
+      removals,
     );
+    if (noting !== null) return;
+    const key = this.#records.keys.source(subject);
+    throw new WriteConflict(`${key} was changed by somebody else just now; look again`);
   }
 
   async #write(
@@ -222,9 +211,11 @@ export class Operations {
     const version = versionOf(text);
     const at = this.#now();
     await this.#records.keep(subject, version, text);
+    if (before !== null) await this.#records.keep(subject, before.version, before.text);
+    const keepEarlier = withUnrecorded(subject, before?.version ?? null, at);
     // Before the source itself: a gateway that sees it finds out who brought it.
     await this.#records.note(subject, (history) =>
-      noted(history, { version, outcome: "pushed", at, by }),
+      noted(keepEarlier(history), { version, outcome: "pushed", at, by }),
     );
     const key = before?.key ?? this.#records.keys.source(subject);
     if (await this.#records.kv.put(key, text, { cas: before?.modifyIndex ?? 0 })) return;
@@ -245,95 +236,27 @@ export class Operations {
   }
 
   async #agreement(subject: Subject): Promise<Agreement | null> {
-    return subject.startsWith("scripts/") ? this.#records.agreement(nameOf(subject)) : null;
+    const { kind, name } = partsOf(subject);
+    return kind === "scripts" ? this.#records.agreement(name) : null;
   }
 
-  async #entries(kind: "scripts" | "modules") {
-    const prefix = this.#records.keys.folder(kind);
-    const entries = await this.#records.kv.list(prefix);
-    const named = entries
-      .map(({ key, ...entry }) => ({ name: key.slice(prefix.length), ...entry }))
-      .filter(({ name }) => name !== "" && !name.endsWith("/"));
-    return kind === "scripts" ? this.#inForce(named) : named;
-  }
-
-  /** By the names of their sites: of those that are one site, the one that is in force. */
-  #inForce<T extends { readonly name: string }>(entries: readonly T[]): readonly T[] {
-    const { sites } = this.#records;
-    const bySite = new Map<string, T>();
-    for (const entry of entries) {
-      const host = parseHostName(entry.name);
-      const isTagged = host !== null && (sites.find(host)?.tag ?? null) !== null;
-      const name = host === null || isTagged ? entry.name : sites.nameOf(host);
-      if (entry.name === name || !bySite.has(name)) bySite.set(name, { ...entry, name });
-    }
-    return [...bySite.values()];
-  }
-
-  /** The subject of a host or a module's name, in its one spelling. @throws DocumentError */
-  subjectOf(kind: "scripts" | "modules", name: string): Subject {
-    if (kind === "scripts" && parseHostName(name) === null) {
+  /** The subject of a host or a name, in its one spelling. @throws DocumentError */
+  subjectOf(kind: SubjectKind, name: string): Subject {
+    if (hostOf(`${kind}/`) !== null && parseHostName(name) === null) {
       const problem = `${JSON.stringify(name)} is not a host or *.domain: no scheme, no port, no path`;
       throw new DocumentError("bad_key", `${kind}/${name}`, problem);
     }
-    const entry = kind === "scripts" ? "script" : "module";
-    return `${kind}/${parseEntryName(entry, `${kind}/${name}`, name, this.#records.sites)}`;
-  }
-
-  #examineOne(host: string, text: string, tables: Omit<ScriptTables, "script">) {
-    return this.#examine(host, { ...tables, script: new Map([[host, asSource(text)]]) });
-  }
-
-  /** A module is good when it loads, and so does every script that imports it. */
-  async #examineModule(name: string, tables: Omit<ScriptTables, "script">): Promise<Examination> {
-    const found = await this.#probe(name, tables);
-    if (found.fault !== null) return found;
-    const graph = new ModuleGraph(tables.module);
-    const concerned = graph.concernedBy([name]);
-    for (const script of await this.#entries("scripts")) {
-      if (!imports(asSource(script.text), concerned)) continue;
-      const { fault } = await this.#examineOne(script.name, script.text, tables);
-      if (fault === null) continue;
-      const message = `it would break scripts/${script.name}: ${fault.message}`;
-      return { ...found, fault: { ...fault, message } };
-    }
-    return found;
-  }
-
-  /** The smallest script that imports a module. */
-  #probe(name: string, tables: Omit<ScriptTables, "script">): Promise<Examination> {
-    const specifier = JSON.stringify(`modules/${name}`);
-    const text = `import * as module from ${specifier};\nexport default () => void module;\n`;
-    return this.#examineOne(`modules/${name}`, text, tables);
-  }
-
-  async #importerOf(name: string): Promise<string | null> {
-    for (const kind of ["scripts", "modules"] as const) {
-      for (const entry of await this.#entries(kind)) {
-        if (imports(asSource(entry.text), new Set([name]))) return `${kind}/${entry.name}`;
-      }
-    }
-    return null;
+    return `${kind}/${parseEntryName(entryKinds[kind], `${kind}/${name}`, name, this.#records.sites)}`;
   }
 }
 
 function checkSubject(records: Records, subject: Subject): void {
-  const kind = subject.startsWith("scripts/") ? "script" : "module";
-  parseEntryName(kind, records.keys.source(subject), nameOf(subject), records.sites);
+  const { kind, name } = partsOf(subject);
+  parseEntryName(entryKinds[kind], records.keys.source(subject), name, records.sites);
 }
 
-function nameOf(subject: Subject): string {
-  return subject.slice(subject.indexOf("/") + 1);
-}
-
-function asSource(text: string): Source {
-  return { text, version: versionOf(text), modifyIndex: 0 };
-}
-
-function parseLoosely(json: string): Json | undefined {
-  try {
-    return JSON.parse(json) as Json;
-  } catch {
-    return undefined;
-  }
+/** Adds the version that was there before anybody kept a history. What serves of scripts is in their agreement. */
+function withUnrecorded(subject: Subject, version: string | null, at: number) {
+  const isKept = partsOf(subject).kind === "scripts" || version === null;
+  return (history: History) => (isKept ? history : withEarlier(history, version, at));
 }

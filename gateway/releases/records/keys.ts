@@ -1,9 +1,18 @@
 /** What has versions, and where in Consul KV they and what is known of them are kept, below the prefix. */
 import { createHash } from "node:crypto";
+import type { DocumentKind } from "../../model/index.ts";
 
 /** The folders whose entries have versions. */
 export const subjectKinds = ["scripts", "modules", "hosts", "upstreams"] as const;
 export type SubjectKind = (typeof subjectKinds)[number];
+
+/** The kind of entry that each is of. */
+export const entryKinds = {
+  scripts: "script",
+  modules: "module",
+  hosts: "host",
+  upstreams: "upstream",
+} as const satisfies Record<SubjectKind, DocumentKind>;
 
 /** A script, a module, a host document or an upstream document: `scripts/<host>`, `upstreams/<name>`. */
 export type Subject = `${SubjectKind}/${string}`;

@@ -1,0 +1,118 @@
+/**
+ * What the commands work with that change what is in Consul: sources, documents and their histories. Found as
+ * `sluice start` would find it, so that a text is held to what the gateways hold it to.
+ */
+import { readFile } from "node:fs/promises";
+import { hostname, userInfo } from "node:os";
+import { resolveConsulAddress } from "../../consul/api/environment.ts";
+import { ConsulClient, ConsulError, KvStore, readOwnDatacenter } from "../../consul/index.ts";
+import { describeFileError } from "../file-errors.ts";
+import { SiteNames } from "../model/index.ts";
+import { Operations, Records, SourceRefused, withSchedule } from "../releases/index.ts";
+import { defaultSandboxLimits, Examiner } from "../sandbox/index.ts";
+import { loadSettings } from "../settings.ts";
+import { text } from "../settings-values.ts";
+import { AdminClient } from "./admin-client.ts";
+import { CommandError, readFlag } from "./command-error.ts";
+import type { Output } from "./printable.ts";
+
+const datacenterTimeoutMs = 3_000;
+
+export type Flags = Readonly<Record<string, unknown>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What a subcommand works with. */
+export interface Desk extends Output {
+  readonly operations: Operations;
+  readonly records: Records;
+  readonly client: AdminClient;
+  /** Of all keys in Consul. */
+  readonly prefix: string;
+  readonly flags: Flags;
+  /** Who does it, for the history. */
+  readonly by: string;
+}
+
+/** Resolves to the exit status of `work`: 1 when a text is refused, which is printed. */
+export async function atDesk(
+  flags: Flags,
+  env: Environment,
+  output: Output,
+  work: (desk: Desk) => Promise<number>,
+): Promise<number> {
+  const { print } = output;
+  const settings = await settingsOf(flags, env);
+  const { consul: named, prefix, script, tenants } = settings;
+  const client = await AdminClient.create(settings, env);
+  const address = resolveConsulAddress(named.url === null ? {} : { url: named.url }, env);
+  const consul = new ConsulClient(address);
+  const examiner = new Examiner({ ...defaultSandboxLimits, ...script }, { tenants });
+  const sites = new SiteNames(await askOwnDatacenter(consul));
+  const records = new Records({
+    kv: new KvStore(consul),
+    prefix,
+    onUnreadable: (message) => print(`warning: ${message}`),
+    sites: () => sites,
+  });
+  const examine = withSchedule((host, tables) => examiner.examine(host, tables));
+  const operations = new Operations({ records, examine, tenants, now: Date.now });
+  const by = flags.by === undefined ? whoami() : readFlag("--by", text(), flags.by);
+  try {
+    return await work({ operations, records, client, prefix, flags, by, ...output });
+  } catch (error) {
+    if (!(error instanceof SourceRefused)) throw error;
+    explain(error, print);
+    return 1;
+  } finally {
+    examiner.close();
+    consul.close();
+  }
+}
+
+/** @throws CommandError */
+export async function readBytes(file: string): Promise<Uint8Array> {
+  return readFile(file).catch((error: NodeJS.ErrnoException) => {
+    throw new CommandError(`${file} cannot be read: ${describeFileError(error)}`);
+  });
+}
+
+export function testsPass(count: number): string {
+  return count === 1 ? "1 test passes" : `${count} tests pass`;
+}
+
+/** As `sluice start` would have them here. */
+function settingsOf(flags: Flags, env: Environment) {
+  const { config, consul, prefix, scriptMemory, scriptTimeout, tenants } = flags;
+  const { adminTokenFile, adminHosts } = flags;
+  return loadSettings(
+    { config, consul, prefix, scriptMemory, scriptTimeout, tenants, adminTokenFile, adminHosts },
+    env,
+  );
+}
+
+function explain({ message, fault }: SourceRefused, print: Output["print"]): void {
+  print(`refused: ${message}`);
+  if (fault.test === undefined) return;
+  print(`  test      ${fault.test.name}`);
+  print(`  expected  ${fault.test.expected}`);
+  print(`  actual    ${fault.test.actual}`);
+}
+
+/** `null` when Consul does not answer: what needs it says so itself. */
+async function askOwnDatacenter(consul: ConsulClient): Promise<string | null> {
+  try {
+    return await readOwnDatacenter(consul, AbortSignal.timeout(datacenterTimeoutMs));
+  } catch (error) {
+    if (error instanceof ConsulError) return null;
+    throw error;
+  }
+}
+
+function whoami(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`;
+  } catch {
+    // A container may run as a user that has no name.
+    return `somebody@${hostname()}`;
+  }
+}

@@ -1,0 +1,86 @@
+/** `sluice host ...` and `sluice upstream ...`: what an operator does with documents, by way of Consul. */
+import { type Pushed, SourceRefused, type Subject, sourceText } from "../releases/index.ts";
+import { CommandError } from "./command-error.ts";
+import { atDesk, type Desk, type Environment, type Flags, readBytes, testsPass } from "./desk.ts";
+import type { Output } from "./printable.ts";
+import { historyLines, listLines } from "./script-print.ts";
+
+export type DocumentGroup = "host" | "upstream";
+
+type Subcommand = (desk: Desk, subject: Subject, more: string | undefined) => Promise<void>;
+
+const subcommands: Readonly<Record<string, Subcommand>> = {
+  push,
+  test,
+  show,
+  history,
+  rollback,
+  remove,
+};
+
+/** Resolves to the exit status: 1 when a document is refused. */
+export async function runDocuments(
+  group: DocumentGroup,
+  name: string,
+  [key = "", more]: readonly string[],
+  flags: Flags,
+  env: Environment,
+  output: Output,
+): Promise<number> {
+  const kind = `${group}s` as const;
+  return atDesk(flags, env, output, async (desk) => {
+    if (name === "list") {
+      for (const line of listLines(await desk.operations.list(kind))) desk.print(line);
+      return 0;
+    }
+    const subcommand = subcommands[name];
+    if (subcommand === undefined) throw new CommandError(`${group} ${name} is not known`);
+    await subcommand(desk, desk.operations.subjectOf(kind, key), more);
+    return 0;
+  });
+}
+
+async function push(desk: Desk, subject: Subject, file = ""): Promise<void> {
+  const text = sourceText(subject, await readBytes(file));
+  announce(desk, subject, await desk.operations.push(subject, text, { by: desk.by }));
+}
+
+/** Of a file, or of what Consul has. */
+async function test(desk: Desk, subject: Subject, file: string | undefined): Promise<void> {
+  const { operations, print } = desk;
+  const text =
+    file === undefined
+      ? (await operations.show(subject)).text
+      : sourceText(subject, await readBytes(file));
+  const { fault, passed } = await operations.testAlone(subject, text);
+  if (fault !== null) throw new SourceRefused(fault);
+  print(passed === 0 ? "it can be read; it has no tests" : `it can be read; ${testsPass(passed)}`);
+}
+
+async function show(desk: Desk, subject: Subject): Promise<void> {
+  const { operations, flags, printText } = desk;
+  const { text } =
+    typeof flags.version === "string"
+      ? await operations.version(subject, flags.version)
+      : await operations.show(subject);
+  printText(text.replace(/\n$/, ""));
+}
+
+async function history({ operations, print }: Desk, subject: Subject): Promise<void> {
+  for (const line of historyLines(await operations.history(subject))) print(line);
+}
+
+async function rollback(desk: Desk, subject: Subject, version: string | undefined): Promise<void> {
+  announce(desk, subject, await desk.operations.rollback(subject, version ?? null, desk.by));
+}
+
+async function remove({ operations, by, print }: Desk, subject: Subject): Promise<void> {
+  await operations.remove(subject, by);
+  print(`${subject} is removed`);
+}
+
+function announce({ print }: Desk, subject: Subject, { version, isNew, tests }: Pushed): void {
+  const passed = tests === 0 ? "" : `, ${testsPass(tests)}`;
+  const what = isNew ? "is written as" : "is already at";
+  print(`${subject} ${what} version ${version.slice(0, 12)}${passed}`);
+}
