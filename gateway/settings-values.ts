@@ -4,6 +4,7 @@
  */
 import { isIP } from "node:net";
 import { z } from "zod";
+import { isAddressBlock } from "./engine/message/address-blocks.ts";
 
 const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const unitsBytes: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
@@ -140,13 +141,13 @@ export function oneOf<const T extends string>(
 
 /** Addresses and CIDR blocks, separated by commas (or a JSON list); gives them as written. */
 export function networks(): z.ZodType<readonly string[], string | number | readonly string[]> {
-  return list(isNetwork, "is neither an address nor a block such as 10.0.0.0/8");
+  return list(isAddressBlock, "is neither an address nor a block such as 10.0.0.0/8");
 }
 
 /** Names of hosts, addresses and CIDR blocks, in the same way. */
 export function hosts(): z.ZodType<readonly string[], string | number | readonly string[]> {
   const isHost = (entry: string) =>
-    isNetwork(entry) ||
+    isAddressBlock(entry) ||
     (/^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$/i.test(entry) && !isMistypedIPv4(entry));
   return list(isHost, "is neither a name, an address nor a block such as 10.0.0.0/8");
 }
@@ -166,13 +167,4 @@ function list(
       context.addIssue({ code: "custom", message: `"${bad}" ${problem}` });
       return z.NEVER;
     });
-}
-
-function isNetwork(entry: string): boolean {
-  const [host = "", bits, ...rest] = entry.split("/");
-  const family = isIP(host);
-  if (family === 0 || rest.length > 0) return false;
-  if (bits === undefined) return true;
-  if (!/^[0-9]{1,3}$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128)) return false;
-  return true;
 }

@@ -124,6 +124,8 @@ export interface Exchange<Context> {
    * Without those that nobody is to see: odd names, and forwarding fields of anyone but a trusted proxy.
    */
   readonly rawHeaders: string;
+  /** The same as they stand now: with the handler's changes, and without what `Connection` names. */
+  readonly headerLines: string;
   /**
    * Names, in lower case, of trailer fields of the request that are passed on; `null`: none, as when the
    * exchange starts. Set by the handler in `onRequest`.
@@ -135,8 +137,14 @@ export interface Exchange<Context> {
   /**
    * Ends the exchange with an error. The body is JSON or plain text by the client's `Accept`:
    * `{"status":404,"error":"no_route","message":"..."}`. `code` is snake_case and shows in records.
+   * @param headers more fields of the answer, such as `Retry-After`.
    */
-  fail(status: number, code: string, message: string): void;
+  fail(
+    status: number,
+    code: string,
+    message: string,
+    headers?: Readonly<Record<string, string>>,
+  ): void;
   /** In `onRequest`: do not go on yet. The holder calls `resume` once, or `answer` or `fail`. */
   hold(): void;
   /** Goes on from `hold`: `onRequest` is called again. Does nothing when the client has gone. */
@@ -169,8 +177,8 @@ export interface Exchange<Context> {
   /** One more line, as for a second `Set-Cookie`; those that are there stay. */
   addResponseHeader(name: string, value: string): void;
   removeResponseHeader(name: string): void;
-  /** The answer's header lines as the origin sent them, joined by CR LF, before any change. */
-  readonly rawResponseHeaders: string;
+  /** The answer's header lines as they stand now, joined by CR LF: as the origin sent them, with the handler's changes. */
+  readonly responseHeaderLines: string;
   /**
    * In `onResponse`: the client gets this answer instead of the origin's. From here on `status` and the response
    * headers are those of the new answer, and may be changed like the origin's. Throws a `TypeError` that names a

@@ -49,7 +49,7 @@ describeEngines("headers of answers", (bench) => {
   it("are read and changed by the handler", async () => {
     const seen: unknown[] = [];
     const answer = await answered(["X-One: 1", "Server: old", "X-Gone: 1"], (exchange) => {
-      seen.push(exchange.status, exchange.responseHeader("x-one"), exchange.rawResponseHeaders);
+      seen.push(exchange.status, exchange.responseHeader("x-one"), exchange.responseHeaderLines);
       exchange.setResponseHeader("Server", "new");
       exchange.setResponseHeader("X-New", "1");
       exchange.removeResponseHeader("x-gone");

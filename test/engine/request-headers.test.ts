@@ -217,6 +217,24 @@ describeEngines("headers of requests", (bench) => {
     expect(raw).to.equal("Host: shop.example\r\nX-One:  1 \r\nConnection: close");
   });
 
+  it("are given to the handler as they stand, with its changes", async () => {
+    const lines: string[] = [];
+    await forwarded(
+      ["X-One: 1", "X-Two: 2", "X-Named: 3", "Connection: close, X-Named"],
+      (exchange) => {
+        lines.push(exchange.headerLines);
+        exchange.setHeader("X-One", "changed");
+        exchange.setHeader("X-New", "new");
+        exchange.removeHeader("x-two");
+        lines.push(exchange.headerLines);
+      },
+    );
+    expect(lines).to.deep.equal([
+      "Host: shop.example\r\nX-One: 1\r\nX-Two: 2\r\nConnection: close, X-Named",
+      "Host: shop.example\r\nConnection: close, X-Named\r\nX-One: changed\r\nX-New: new",
+    ]);
+  });
+
   it("cannot be set by the handler to what breaks the message", async () => {
     const thrown: unknown[] = [];
     const { request } = await forwarded(["X-Kept: 1"], (exchange) => {

@@ -92,8 +92,13 @@ export class HttpExchange<C>
     this.#give(answer);
   }
 
-  fail(status: number, code: string, message: string): void {
-    const answer = errorAnswer(status, code, message, this.#view.header("accept"));
+  fail(
+    status: number,
+    code: string,
+    message: string,
+    headers?: Readonly<Record<string, string>>,
+  ): void {
+    const answer = errorAnswer(status, code, message, this.#view.header("accept"), headers);
     this.#view.errorCode = code;
     if (this.#phase === "responding") this.replaceAnswer(answer);
     else this.answer(answer);

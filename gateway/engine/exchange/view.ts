@@ -17,7 +17,12 @@ import type { Tries } from "./tries.ts";
 /** What a handler can have the exchange do; see `Exchange`. */
 export interface Moves {
   answer(answer: Answer): void;
-  fail(status: number, code: string, message: string): void;
+  fail(
+    status: number,
+    code: string,
+    message: string,
+    headers?: Readonly<Record<string, string>>,
+  ): void;
   hold(): void;
   resume(): void;
   replaceAnswer(answer: Answer): void;
@@ -153,6 +158,10 @@ export class ExchangeView<C> implements Exchange<C> {
     return this.#head.fields.raw;
   }
 
+  get headerLines(): string {
+    return this.#head.fields.lines;
+  }
+
   header(name: string): string | undefined {
     return this.#head.fields.get(name);
   }
@@ -186,8 +195,8 @@ export class ExchangeView<C> implements Exchange<C> {
     return this.hasAnswer ? this.#answerHead.fields : null;
   }
 
-  get rawResponseHeaders(): string {
-    return this.#answerFields?.raw ?? "";
+  get responseHeaderLines(): string {
+    return this.#answerFields?.lines ?? "";
   }
 
   responseHeader(name: string): string | undefined {
@@ -210,8 +219,13 @@ export class ExchangeView<C> implements Exchange<C> {
     this.#moves.answer(answer);
   }
 
-  fail(status: number, code: string, message: string): void {
-    this.#moves.fail(status, code, message);
+  fail(
+    status: number,
+    code: string,
+    message: string,
+    headers?: Readonly<Record<string, string>>,
+  ): void {
+    this.#moves.fail(status, code, message, headers);
   }
 
   hold(): void {

@@ -35,21 +35,22 @@ export function statusLine(status: number): string {
 
 /**
  * An error's answer: JSON when `accept` names `application/json`, plain text otherwise.
- * Both carry the status, the code and the message.
+ * Both carry the status, the code and the message. `more`: further fields.
  */
 export function errorAnswer(
   status: number,
   code: string,
   message: string,
   accept: string | undefined,
+  more: Readonly<Record<string, string>> = {},
 ): Answer {
   if (accept !== undefined && /\bapplication\/json\b/i.test(accept)) {
     const body = `${JSON.stringify({ status, error: code, message })}\n`;
-    return { status, headers: { "content-type": "application/json" }, body };
+    return { status, headers: { "content-type": "application/json", ...more }, body };
   }
   return {
     status,
-    headers: { "content-type": "text/plain; charset=utf-8" },
+    headers: { "content-type": "text/plain; charset=utf-8", ...more },
     body: `${status} ${code}: ${message}\n`,
   };
 }

@@ -87,6 +87,15 @@ export class FieldLines {
     return this.#without(this.#hidden, this.#hidden.length).slice(0, -2);
   }
 
+  /** The same with the changes. */
+  get lines(): string {
+    if (this.#edits === null && this.#added === null) return this.raw;
+    const raw = this.raw === "" ? "" : `${this.raw}\r\n`;
+    let out = this.#edits === null ? raw : withEdits(raw, this.#edits);
+    for (const { name, value } of this.#added ?? []) out += `${name}: ${value}\r\n`;
+    return out.slice(0, -2);
+  }
+
   /** Whether a handler changed any field, or `Connection` named one. */
   get hasEdits(): boolean {
     return this.#edits !== null;
@@ -151,7 +160,8 @@ export class FieldLines {
 
   /** All lines that go on, each with its CR LF. */
   toString(): string {
-    let out = this.#edits === null ? this.#runs() : this.#edited(this.#edits);
+    const runs = this.#runs();
+    let out = this.#edits === null ? runs : withEdits(runs, this.#edits);
     for (const { name, value } of this.#added ?? []) out += `${name}: ${value}\r\n`;
     return out;
   }
@@ -172,16 +182,6 @@ export class FieldLines {
     return from < this.end ? out + this.text.slice(from, this.end) : out;
   }
 
-  #edited(edits: ReadonlyMap<string, Edit>): string {
-    let out = this.#runs();
-    if (edits.size > fewEdits) out = withoutFields(out, edits);
-    else for (const name of edits.keys()) out = withoutField(out, name);
-    for (const edit of edits.values()) {
-      if (edit.value !== null) out += `${edit.name}: ${edit.value}\r\n`;
-    }
-    return out;
-  }
-
   #check(name: string): void {
     if (!isToken(name)) throw new TypeError(`header ${JSON.stringify(name)}: not a header name`);
     if (this.#owned.has(name.toLowerCase())) {
@@ -197,6 +197,15 @@ export class FieldLines {
       this.#added = this.#added.filter((edit) => edit.name.toLowerCase() !== lower);
     }
   }
+}
+
+/** Lines, each with its CR LF, with what was set and without what was removed. */
+function withEdits(lines: string, edits: ReadonlyMap<string, Edit>): string {
+  let out = lines;
+  if (edits.size > fewEdits) out = withoutFields(out, edits);
+  else for (const name of edits.keys()) out = withoutField(out, name);
+  for (const { name, value } of edits.values()) if (value !== null) out += `${name}: ${value}\r\n`;
+  return out;
 }
 
 /** `lines` as they are when the field, in lower case, is not among them: mostly a field is added. */

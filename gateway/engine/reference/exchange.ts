@@ -146,6 +146,10 @@ export class ReferenceExchange<C> implements Exchange<C> {
     return this.#plan.headers.raw;
   }
 
+  get headerLines(): string {
+    return this.#plan.headers.lines;
+  }
+
   header(name: string): string | undefined {
     return this.#plan.headers.get(name);
   }
@@ -174,8 +178,8 @@ export class ReferenceExchange<C> implements Exchange<C> {
     return this.peerRequest.tried(peer);
   }
 
-  get rawResponseHeaders(): string {
-    return this.clientAnswer.plan?.headers.raw ?? "";
+  get responseHeaderLines(): string {
+    return this.clientAnswer.plan?.headers.lines ?? "";
   }
 
   responseHeader(name: string): string | undefined {
@@ -201,9 +205,14 @@ export class ReferenceExchange<C> implements Exchange<C> {
     this.#give(answer);
   }
 
-  fail(status: number, code: string, message: string): void {
+  fail(
+    status: number,
+    code: string,
+    message: string,
+    headers?: Readonly<Record<string, string>>,
+  ): void {
     this.errorCode = code;
-    this.answer(errorAnswer(status, code, message, this.header("accept")));
+    this.answer(errorAnswer(status, code, message, this.header("accept"), headers));
   }
 
   replaceAnswer(_answer: Answer): void {

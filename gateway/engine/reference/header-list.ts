@@ -43,6 +43,15 @@ export class HeaderList {
     return this.#lines.map(({ name, value }) => `${name}: ${value}`).join("\r\n");
   }
 
+  /** The lines with the changes, joined by CR LF. */
+  get lines(): string {
+    const kept = this.#lines.filter(({ lower }) => !this.#edits.has(lower));
+    const edits = [...this.#edits.values()].filter(({ value }) => value !== null);
+    return [...kept, ...edits, ...this.#added]
+      .map(({ name, value }) => `${name}: ${value}`)
+      .join("\r\n");
+  }
+
   /** Every value of a field as it was sent. `name` is in lower case. */
   sent(name: string): string[] {
     return this.#lines.filter((line) => line.lower === name).map((line) => line.value);

@@ -126,8 +126,7 @@ export async function examineWithin(
     });
     const fault = await budget.hold(running);
     const passed = fault === null ? cases.length : 0;
-    const { declared, checks } = loaded;
-    const examination = { fault, declared, passed, checks };
+    const examination = { fault, declared: loaded.declared, passed };
     return { examination, isOver: false, isStuck: false };
   } catch (error) {
     const found = refused(faultOf(key, error, timeoutMs));

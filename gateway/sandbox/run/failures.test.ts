@@ -1,25 +1,11 @@
 import { expect } from "chai";
 import type { ScriptReport } from "../../model/index.ts";
-import { Failures, networkOf, SampleBudget } from "./failures.ts";
+import { Failures, SampleBudget } from "./failures.ts";
 
 const request = (path: string, headers = "host: a") =>
   `GET\nhttp\na\n${path}\n\n\n192.0.2.1\nid\n${headers}`;
 
 describe("the failures of a script in a worker", () => {
-  it("have clients by address, and those of IPv6 by the network that each has", () => {
-    const addresses: Readonly<Record<string, string>> = {
-      "192.0.2.1": "192.0.2.1",
-      "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
-      "2001:0db8:1:2::9": "2001:db8:1:2::/64",
-      "2001:db8::1": "2001:db8:0:0::/64",
-      "::1": "0:0:0:0::/64",
-      "fe80::": "fe80:0:0:0::/64",
-    };
-    for (const [address, network] of Object.entries(addresses)) {
-      expect(networkOf(address), address).to.equal(network);
-    }
-  });
-
   it("are told with the number of each client's last error, three times", () => {
     const failures = new Failures();
     expect(failures.report(0)).to.equal(null);

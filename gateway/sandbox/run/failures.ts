@@ -2,6 +2,7 @@
  * Whose calls of one version fail in this worker, and a few of the requests, so that the primary can tell a broken
  * version from a client that breaks it. Bounded in all that it keeps; a call that does not fail costs a comparison.
  */
+import { networkOf } from "../../engine/message/address-blocks.ts";
 import type { FailedRequest, FailureEvidence, ScriptReport } from "../../model/index.ts";
 import { keptHeaders, keptText } from "./request-text.ts";
 
@@ -118,15 +119,4 @@ export class SampleBudget {
         : report,
     );
   }
-}
-
-/** Who an address stands for: an IPv6 client has a whole /64. */
-export function networkOf(address: string): string {
-  if (!address.includes(":")) return address;
-  const [left = "", right] = address.split("::", 2);
-  const before = left === "" ? [] : left.split(":");
-  const after = right === undefined || right === "" ? [] : right.split(":");
-  const zeros = Array<string>(Math.max(0, 8 - before.length - after.length)).fill("0");
-  const groups = [...before, ...zeros, ...after].slice(0, 4);
-  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(":")}::/64`;
 }

@@ -48,37 +48,20 @@ export function describeFault(fault: ScriptFault): string {
   return line === 0 ? `${key}: ${message}` : `${key}:${line}:${column}: ${message}`;
 }
 
-/** The column in a source for one in what ran of it. */
-export type ColumnOf = (key: string, line: number, column: number) => number;
-
 /** The fault of a thrown error: its place is the first of the script's or a module's in the stack. */
-export function faultAt(
-  key: string,
-  message: string,
-  stack: string,
-  columnOf: ColumnOf,
-): ScriptFault {
+export function faultAt(key: string, message: string, stack: string): ScriptFault {
   const found = place.exec(stack.slice(0, 8_192));
   if (found === null) return { key, line: 0, column: 0, message: printable(message) };
-  const [, at = key, line, column] = found;
   return {
-    key: printable(at),
-    line: Number(line),
-    column: columnOf(at, Number(line), Number(column)),
+    key: printable(found[1] ?? key),
+    line: Number(found[2]),
+    column: Number(found[3]),
     message: printable(message),
   };
 }
 
-/** For texts that ran as they are. */
-export const sameColumn: ColumnOf = (_key, _line, column) => column;
-
 /** The fault of what isolated-vm throws when it compiles, links or evaluates. */
-export function faultOf(
-  key: string,
-  error: unknown,
-  timeoutMs: number,
-  columnOf: ColumnOf = sameColumn,
-): ScriptFault {
+export function faultOf(key: string, error: unknown, timeoutMs: number): ScriptFault {
   if (error instanceof ScriptError) return error.fault;
   if (!(error instanceof Error)) {
     return { key, line: 0, column: 0, message: printable(`threw ${String(error)}`) };
@@ -93,7 +76,7 @@ export function faultOf(
     };
   }
   const stack = typeof error.stack === "string" ? error.stack : "";
-  return faultAt(key, explain(error, timeoutMs), stack, columnOf);
+  return faultAt(key, explain(error, timeoutMs), stack);
 }
 
 /** isolated-vm tells its own ends of a call by their text only. `null`: it was something else. */

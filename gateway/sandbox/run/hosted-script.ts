@@ -7,7 +7,7 @@ import type { Border, ScriptReport, Source } from "../../model/index.ts";
 import type { Script, Steering } from "../sandbox.ts";
 import { defaultTakeBack } from "./declared.ts";
 import { Failures } from "./failures.ts";
-import { describeFault, printable, ScriptError } from "./faults.ts";
+import { describeFault, faultAt, printable, ScriptError } from "./faults.ts";
 import type { Journal } from "./journal.ts";
 import { decidesByPath, type Match, matchEverything, matchesExchange } from "./match.ts";
 import {
@@ -103,17 +103,16 @@ export class HostedScript implements Script {
     // Of a script that ran before on this request, for the host that was asked for.
     const { upstream, hashKey, headers } = steering;
     const { host } = exchange;
-    const given = requestText(exchange, headers === "" ? exchange.rawHeaders : headers);
+    const before = headers === "" ? exchange.headerLines : headers;
+    const given = requestText(exchange, before);
     try {
       const text = this.runtime.call("onRequest", [given]);
       if (text !== "") {
         const changes = this.#read(text);
         applyToRequest(changes, exchange, steering, this.#border);
         // An answer's body is behind its changes, and nobody asks for another host any more.
-        if (exchange.status === 0 && exchange.host !== host) {
-          const before = headers === "" ? exchange.rawHeaders : headers;
+        if (exchange.status === 0 && exchange.host !== host)
           steering.headers = headersAfter(before, changes, exchange.authority);
-        }
       }
       this.runtime.returned();
     } catch (error) {
@@ -136,7 +135,7 @@ export class HostedScript implements Script {
     // The second: an exchange outlived the version of its script.
     if (!this.#hasOnResponse || (this.#isRetired && this.runtime.isolate === null)) return;
     this.#count(exchange);
-    const { status, rawResponseHeaders: rawHeaders } = exchange;
+    const { status, responseHeaderLines: rawHeaders } = exchange;
     const request = requestText(exchange, exchange.rawHeaders);
     try {
       const text = this.runtime.call("onResponse", [status, rawHeaders, request]);
@@ -198,7 +197,7 @@ export class HostedScript implements Script {
     const { logs, error, rest } = readOutput(text);
     this.#logLines(logs);
     if (error !== null) {
-      throw this.runtime.thrown(error.message, error.stack);
+      throw new ScriptError(faultAt(`scripts/${this.host}`, error.message, error.stack));
     }
     return rest;
   }

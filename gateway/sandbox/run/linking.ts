@@ -12,8 +12,6 @@ export interface Part {
   /** `scripts/<host>` or `modules/<name>`. */
   readonly key: string;
   readonly text: string;
-  /** What is put into the text, as `growth-checks.ts` writes it. Default: nothing. */
-  readonly checks?: string | undefined;
 }
 
 /**
@@ -38,7 +36,7 @@ export function resolveImport(
   if (source === undefined) {
     throw importError(importer, specifier, `import "${specifier}": there is no such key`);
   }
-  return { key: specifier, text: source.text, checks: source.checks };
+  return { key: specifier, text: source.text };
 }
 
 /**
