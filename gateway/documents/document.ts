@@ -54,7 +54,7 @@ function describeIssue(issue: Issue, root: unknown, above: Path): string[] {
   const path = [...above, ...issue.path];
   if (issue.code === "invalid_union") {
     const [branch] = issue.errors
-      .filter((issues) => !issues.some((one) => one.code === "invalid_type" && !one.path.length))
+      .filter((issues) => !issues.some((one) => isOfOtherType(one)))
       .sort((a, b) => a.length - b.length);
     if (branch !== undefined && branch.length > 0)
       return branch.flatMap((inner) => describeIssue(inner, root, path));
@@ -62,6 +62,11 @@ function describeIssue(issue: Issue, root: unknown, above: Path): string[] {
   const where = spellPath(path);
   const problem = describeProblem(issue, valueAt(root, path));
   return [where === "" ? problem : `${where}: ${problem}`];
+}
+
+/** Whether the value is not even of the kind that a branch of a union is about. */
+function isOfOtherType({ code, path }: Issue): boolean {
+  return path.length === 0 && (code === "invalid_type" || code === "invalid_value");
 }
 
 function describeProblem(issue: Issue, value: unknown): string {

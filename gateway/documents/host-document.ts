@@ -1,5 +1,6 @@
 /** A host document, `hosts/<host>`: which paths of a host go to which upstream. */
 import * as z from "zod";
+import { pluginUse, pluginUseSchema } from "../../plugins/schemas.ts";
 import {
   hasBadEscape,
   hasEncodedSlash,
@@ -11,6 +12,7 @@ import {
   type HostDocument,
   type IgnoredField,
   type PathRule,
+  type PluginUse,
   parseServiceName,
   type RouteOutcome,
   type RouteTest,
@@ -28,18 +30,39 @@ const upstream = z
   })
   .describe("The name of an upstream document or, when there is none, a Consul service.");
 
+const pathPlugins = z
+  .array(pluginUseSchema)
+  .max(50)
+  .optional()
+  .describe("Plugins of this path, in order; they run after those of the host.");
+
 const target = z.union(
   [
     upstream,
-    z.strictObject({ upstream }),
+    z.strictObject({ upstream, plugins: pathPlugins }),
     z.strictObject({
       split: z
         .record(upstream, z.int().min(0).max(1000))
         .describe("Upstreams and their shares of the requests, in proportion."),
+      plugins: pathPlugins,
     }),
   ],
   { error: 'is not an upstream\'s name, {"upstream": ...} or {"split": {...}}' },
 );
+
+/** Where the host's script runs among the plugins. */
+const scriptPlace = "script";
+
+const hostPlugins = z
+  .array(z.union([z.literal(scriptPlace), pluginUseSchema]))
+  .max(50)
+  .refine((list) => list.filter((use) => use === scriptPlace).length < 2, {
+    error: `has "${scriptPlace}" twice`,
+  })
+  .optional()
+  .describe(
+    'Plugins of all paths, in order. "script" among them says where the host\'s script runs; otherwise it runs before them.',
+  );
 
 const trailerName = z
   .string()
@@ -108,6 +131,7 @@ export const hostSchema = z
     paths: z
       .record(z.string(), target)
       .describe("Path prefixes, of whole segments, and where each goes. The longest wins."),
+    plugins: hostPlugins,
     trailers: z
       .array(trailerName)
       .max(100)
@@ -139,7 +163,8 @@ export function parseHostDocument(key: string, text: string): HostDocument {
     const shares = readShares(to);
     if (!shares.some((share) => share.weight > 0))
       problems.push(`${field}.split: ${shares.length === 0 ? "is empty" : "every share is 0"}`);
-    rules.set(prefix, { prefix, shares });
+    const plugins = readPlugins(typeof to === "string" ? undefined : to.plugins);
+    rules.set(prefix, { prefix, shares, ...(plugins.length === 0 ? {} : { plugins }) });
   }
   if (rules.size === 0) problems.push("paths: is empty");
   if (problems.length > 0) throw new DocumentError("bad_document", key, listProblems(problems));
@@ -148,11 +173,15 @@ export function parseHostDocument(key: string, text: string): HostDocument {
   );
   const { enable, trailers, encoded_slashes: encodedSlashes, tests = [] } = document;
   const ignored = tests.flatMap(ignoredIn);
+  const plugins = document.plugins ?? [];
+  const place = plugins.indexOf(scriptPlace);
   return {
     enable,
     paths,
     ...(trailers === undefined ? {} : { trailers }),
     ...(encodedSlashes === undefined ? {} : { encodedSlashes }),
+    ...(place <= 0 ? {} : { pluginsBefore: readPlugins(plugins.slice(0, place)) }),
+    ...(place === plugins.length - 1 ? {} : { plugins: readPlugins(plugins.slice(place + 1)) }),
     ...(tests.length === 0 ? {} : { tests: tests.map(readTest) }),
     ...(ignored.length === 0 ? {} : { ignored }),
   };
@@ -175,6 +204,12 @@ function ignoredIn({ request }: z.output<typeof test>, index: number): readonly 
   if (typeof request === "string" || request.headers === undefined) return [];
   const why = "has no effect: no rule of this document looks at headers";
   return [{ field: `tests[${index}].request.headers`, why }];
+}
+
+function readPlugins(
+  uses: readonly (z.output<typeof pluginUseSchema> | typeof scriptPlace)[] = [],
+): readonly PluginUse[] {
+  return uses.filter((use) => use !== scriptPlace).map(pluginUse);
 }
 
 function readShares(to: z.output<typeof target>): readonly Share[] {

@@ -63,6 +63,15 @@ export interface PathRule {
   readonly prefix: string;
   /** At least one. */
   readonly shares: readonly Share[];
+  /** Run after those of the host, in this order; not there: none. */
+  readonly plugins?: readonly PluginUse[];
+}
+
+/** A plugin with its options, which were checked and have their defaults. */
+export interface PluginUse {
+  readonly name: string;
+  /** JSON. */
+  readonly options: unknown;
 }
 
 export interface HostDocument {
@@ -72,6 +81,10 @@ export interface HostDocument {
   readonly enable: boolean;
   /** Longest prefix first. */
   readonly paths: readonly PathRule[];
+  /** Run before the host's script, in this order; not there: none. */
+  readonly pluginsBefore?: readonly PluginUse[];
+  /** Run behind the host's script, in this order; not there: none. */
+  readonly plugins?: readonly PluginUse[];
   /** Names, in lower case, of trailer fields of requests that are passed on; not there: none. */
   readonly trailers?: readonly string[];
   /** What it says of itself. Read before it goes live; what is served has none. */

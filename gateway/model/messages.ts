@@ -64,6 +64,27 @@ export type Question = {
   };
 }[QuestionName];
 
+/** Tokens of a rate limit that a worker asks for. */
+export interface TokenAsk {
+  /** The use of a plugin that limits. Two of one name have the same rate. */
+  readonly limit: string;
+  /** Whom it limits. */
+  readonly key: string;
+  /** Tokens a second, above 0. */
+  readonly perSecond: number;
+  /** Tokens in a full bucket, 1 and up. */
+  readonly burst: number;
+  /** Requests that wait for one now. */
+  readonly wanted: number;
+}
+
+export interface TokenGrant {
+  /** As many as are wanted, or more in advance; 0: there is none. */
+  readonly tokens: number;
+  /** Milliseconds until there is one more than was granted; 0: there is. */
+  readonly waitMs: number;
+}
+
 export type ToWorker =
   /** The first message: what to be. */
   | { readonly type: "start"; readonly settings: WorkerSettings }
@@ -76,6 +97,8 @@ export type ToWorker =
   /** Log files were moved away: open them anew. */
   | { readonly type: "reopenLogs" }
   | Question
+  /** The tokens for the asks of a batch, in the same order. */
+  | { readonly type: "tokens"; readonly batch: number; readonly grants: readonly TokenGrant[] }
   /** Finish what runs and exit. */
   | { readonly type: "drain"; readonly deadlineMs: number };
 
@@ -92,6 +115,8 @@ export type ToPrimary =
   | { readonly type: "watch"; readonly service: string }
   /** It closed this listener's sockets for want of descriptors and has room again. */
   | { readonly type: "reopen"; readonly listener: number }
+  /** It needs tokens of rate limits that all workers keep to together. */
+  | { readonly type: "takeTokens"; readonly batch: number; readonly asks: readonly TokenAsk[] }
   | { readonly type: "answer"; readonly id: number; readonly answer: Answered<QuestionName> }
   /** The question could not be answered, and why. */
   | { readonly type: "noAnswer"; readonly id: number; readonly reason: string }

@@ -3,6 +3,7 @@
  * their messages on; knows nothing of what a version holds.
  */
 import { type ChildProcess, fork } from "node:child_process";
+import { TokenBuckets } from "../limits/index.ts";
 import {
   type Asked,
   descriptorsPerListener,
@@ -109,6 +110,7 @@ export class Workers {
   readonly #backoffs = new Map<number, () => void>();
   readonly #handles = new ListeningHandles();
   readonly #questions: Questions;
+  readonly #buckets: TokenBuckets;
   #cancelCheck: (() => void) | null = null;
   #lastCheckMs = 0;
   #lastId = 0;
@@ -120,6 +122,7 @@ export class Workers {
   constructor(options: WorkersOptions) {
     this.#options = options;
     this.#questions = new Questions(options.clock);
+    this.#buckets = new TokenBuckets(options.count);
     this.#stallMs = options.stallMs ?? 5000;
   }
 
@@ -305,6 +308,12 @@ export class Workers {
       case "watch":
         onWatch(message.service);
         break;
+      case "takeTokens": {
+        const nowMs = this.#options.clock.ticks();
+        const grants = message.asks.map((ask) => this.#buckets.take(ask, nowMs));
+        process.send({ type: "tokens", batch: message.batch, grants });
+        break;
+      }
       case "answer":
       case "noAnswer":
         this.#questions.take(process.id, message);

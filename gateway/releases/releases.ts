@@ -16,7 +16,6 @@ import type { Log } from "../observability/logger.ts";
 import type { ExamineScript, ReplayScript } from "../sandbox/index.ts";
 import { type DocumentCandidate, DocumentReleases } from "./documents/document-releases.ts";
 import { ScriptGate } from "./examining/gate.ts";
-import { SourceChecks } from "./examining/source-checks.ts";
 import type { ScriptCount } from "./failing/counters.ts";
 import type { WorkerScriptReport } from "./failing/error-rates.ts";
 import type { Records } from "./records/records.ts";
@@ -71,15 +70,9 @@ export class Releases {
     this.#tenants = tenants === null ? null : new Tenants(tenants);
     const scribe = new Scribe(options);
     const refusals = { documents: new Refusals(options), sources: new Refusals(options) };
-    const checks = new SourceChecks(served, pass);
-    const examine = checks.learnFrom(options.examine);
-    const hosts = new HostReleases({
-      ...options,
-      ...{ examine, live: served, scribe },
-      pass: (changes) => pass(checks.give(changes)),
-    });
+    const hosts = new HostReleases({ ...options, live: served, scribe });
     this.#gate = new ScriptGate({
-      ...{ examine, serving: hosts, refusals: refusals.sources },
+      ...{ examine: options.examine, serving: hosts, refusals: refusals.sources },
       live: withoutForeignImports(withClosed(served), tenants),
       ...{ clock, log },
     });

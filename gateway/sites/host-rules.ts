@@ -1,7 +1,8 @@
 /** A host document ready for requests: which rule covers a path, and which share of it gets a request. */
 import { comparablePath, hasPrefix, normalisePrefix } from "../engine/message/path.ts";
 import type { HostDocument, PathRule } from "../model/index.ts";
-import type { Phase } from "./phase.ts";
+import { pathPhases } from "./path-phases.ts";
+import { type HostPhases, noPhases, type Phase } from "./phase.ts";
 
 export interface Rule {
   /** As the document has it. */
@@ -12,13 +13,17 @@ export interface Rule {
   readonly upstreams: readonly string[];
   readonly weights: readonly number[];
   readonly totalWeight: number;
+  /** What takes part in its requests alone. */
+  readonly phases: readonly Phase[];
 }
 
 export class HostRules {
   /** The document's: a host or `*.domain`. */
   readonly name: string;
   readonly document: HostDocument;
-  /** What takes part in the host's requests beside its scripts. */
+  /** What requests meet before the host's scripts. */
+  readonly phasesBefore: readonly Phase[];
+  /** What they meet then, those of the path rules included. */
   readonly phases: readonly Phase[];
   /** Trailer fields of requests that are passed on; `null`: none. */
   readonly trailers: ReadonlySet<string> | null;
@@ -29,18 +34,21 @@ export class HostRules {
   /** The rule for everything, when there is no other: then no path needs to be looked at. */
   readonly #catchAll: Rule | null;
 
-  constructor(name: string, document: HostDocument, phases: readonly Phase[] = []) {
+  constructor(name: string, document: HostDocument, phases: HostPhases = noPhases) {
     this.name = name;
     this.document = document;
-    this.phases = phases;
     const { enable, trailers = [] } = document;
     this.trailers = enable && trailers.length > 0 ? new Set(trailers) : null;
     this.#rules = document.enable
-      ? document.paths.map(compile).sort((a, b) => b.prefix.length - a.prefix.length)
+      ? document.paths
+          .map((rule) => compile(rule, phases.byPath.get(rule.prefix) ?? []))
+          .sort((a, b) => b.prefix.length - a.prefix.length)
       : [];
     this.#prefixes = this.#rules.map((rule) => rule.prefix);
     const first = this.#rules[0];
     this.#catchAll = first !== undefined && first.prefix === "" ? first : null;
+    this.phasesBefore = enable ? phases.beforeScript : [];
+    this.phases = enable ? [...phases.behindScript, ...pathPhases(this, this.#rules)] : [];
   }
 
   /** Whether a path with an encoded slash is refused; `isMatched`: a script's `match` looks at the path. */
@@ -77,7 +85,7 @@ export function chooseShare(rule: Rule, random: () => number): string | null {
   return names.at(-1) ?? null;
 }
 
-function compile(rule: PathRule): Rule {
+function compile(rule: PathRule, phases: readonly Phase[]): Rule {
   const shares = rule.shares.filter((share) => share.weight > 0);
   return {
     written: rule.prefix,
@@ -85,5 +93,6 @@ function compile(rule: PathRule): Rule {
     upstreams: shares.map((share) => share.upstream),
     weights: shares.map((share) => share.weight),
     totalWeight: shares.reduce((total, share) => total + share.weight, 0),
+    phases,
   };
 }

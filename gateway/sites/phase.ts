@@ -28,6 +28,16 @@ export interface Phase {
   onEnd?(exchange: Exchange<RequestContext>, context: RequestContext): void;
 }
 
+/** What takes part in the requests of the hosts of a document, beside their scripts, each list in its order. */
+export interface HostPhases {
+  readonly beforeScript: readonly Phase[];
+  readonly behindScript: readonly Phase[];
+  /** By the prefix of the path rule that covers the request; behind all others. */
+  readonly byPath: ReadonlyMap<string, readonly Phase[]>;
+}
+
+export const noPhases: HostPhases = { beforeScript: [], behindScript: [], byPath: new Map() };
+
 /** A stop of a request: a site, and how far the request came in its phases. */
 export interface Stop {
   readonly site: Site;

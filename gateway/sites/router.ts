@@ -19,6 +19,7 @@ import {
 } from "../model/index.ts";
 import { type Documented, Documents } from "./documents.ts";
 import { chooseShare, type Rule } from "./host-rules.ts";
+import { noPhases } from "./phase.ts";
 import { includesTag, Services, taggedOf } from "./services.ts";
 import type { Site } from "./site.ts";
 import { type PhasesOf, type ScriptsByHost, SiteTable } from "./site-table.ts";
@@ -108,7 +109,7 @@ export class Router {
       book,
       dropped,
     );
-    const { scripts = noScripts, phasesOf = noPhases } = options;
+    const { scripts = noScripts, phasesOf = () => noPhases } = options;
     const parts = { names, documents: tables.host, scripts, phasesOf };
     const sites = before.#sites.next(parts, changed("host"));
     const reaches = known === null ? new Map<string, Reach>() : before.#reaches;
@@ -434,7 +435,6 @@ export class Router {
 }
 
 const noScripts: ScriptsByHost = new Map();
-const noPhases: PhasesOf = () => [];
 
 /** The keys of one kind among the changes; `null` when the changes are not known. */
 function keysOf(changes: readonly Served[] | null, kind: ServedKind): ReadonlySet<string> | null {

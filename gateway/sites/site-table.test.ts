@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { type HostDocument, SiteNames } from "../model/index.ts";
 import type { HostScripts } from "../sandbox/index.ts";
+import { noPhases } from "./phase.ts";
 import { unknownSite } from "./site.ts";
 import { SiteTable } from "./site-table.ts";
 
@@ -39,7 +40,7 @@ class Versions {
 
   #parts() {
     const { names, documents } = this;
-    return { names, documents, scripts: new Map(this.scripts), phasesOf: () => [] };
+    return { names, documents, scripts: new Map(this.scripts), phasesOf: () => noPhases };
   }
 }
 

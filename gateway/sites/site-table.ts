@@ -11,7 +11,7 @@ import {
 } from "../model/index.ts";
 import type { HostScripts } from "../sandbox/index.ts";
 import { HostRules } from "./host-rules.ts";
-import type { Phase } from "./phase.ts";
+import type { HostPhases } from "./phase.ts";
 import { createSite, type Site, unknownSite } from "./site.ts";
 
 /** By host or `*.domain`; the same objects as long as nothing changes for that key. */
@@ -21,7 +21,7 @@ export type ScriptsByHost = ReadonlyMap<string, HostScripts>;
  * What takes part in the requests of the hosts that the document `key` holds for, beside their scripts. Called once for
  * each document, when a version with it is applied.
  */
-export type PhasesOf = (key: string, document: HostDocument) => readonly Phase[];
+export type PhasesOf = (key: string, document: HostDocument) => HostPhases;
 
 /** What sites are made of. */
 export interface SiteParts {

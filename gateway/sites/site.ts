@@ -36,10 +36,10 @@ export function createSite(
   return { service, rules: held, scripts: all, phases };
 }
 
-/** Scripts first: they say which host and path the others look at. */
+/** What stands behind the scripts looks at the host and the path that they say. */
 function phasesOf(rules: HostRules | null, scripts: readonly HostScripts[]): readonly Phase[] {
-  const others = rules?.phases ?? [];
-  return scripts.length === 0 ? others : [new ScriptPhase(scripts), ...others];
+  const script = scripts.length === 0 ? [] : [new ScriptPhase(scripts)];
+  return [...(rules?.phasesBefore ?? []), ...script, ...(rules?.phases ?? [])];
 }
 
 function scriptsOf(own: HostScripts | null, above: Site): readonly HostScripts[] {

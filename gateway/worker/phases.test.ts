@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
 import { Rooms } from "../../test/support/rooms.ts";
-import type { Phase } from "../sites/index.ts";
+import { noPhases, type Phase } from "../sites/index.ts";
 
 describe("the phases of a site", () => {
   let rooms: Rooms | null = null;
@@ -33,7 +33,7 @@ describe("the phases of a site", () => {
       upstreams: ["web"],
       hosts: Object.fromEntries(Object.keys(phases).map((host) => [host, "web"])),
       scripts,
-      phasesOf: (key) => phases[key] ?? [],
+      phasesOf: (key) => ({ ...noPhases, behindScript: phases[key] ?? [] }),
     });
     return rooms;
   }

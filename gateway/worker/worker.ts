@@ -5,7 +5,10 @@
 import { flushCompileCache } from "node:module";
 import { PeerBook } from "../balancing/index.ts";
 import type { Engine } from "../engine/engine.ts";
+import { addressTest } from "../engine/message/address-blocks.ts";
+import { RateLimits } from "../limits/index.ts";
 import {
+  type HostDocument,
   isAppliedTo,
   type ListeningAddress,
   lastWordsDescriptor,
@@ -30,9 +33,9 @@ import { createEngine } from "./engine-choice.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
 import { HiddenServices } from "./hidden-services.ts";
+import { pluginPhases } from "./plugin-phases.ts";
 import { Replica } from "./replica.ts";
 import { Reporter } from "./reporter.ts";
-import { trustedProxies } from "./trusted-proxies.ts";
 
 /** Connections that may wait to be accepted, for all workers together; the kernel's `somaxconn` bounds it too. */
 const backlog = 4_096;
@@ -49,6 +52,7 @@ class Worker {
   readonly #replica = new Replica();
   readonly #book: PeerBook;
   readonly #sandbox: Sandbox;
+  readonly #limits: RateLimits;
   readonly #accessLog: AccessLog | null;
   readonly #gateway: Gateway;
   readonly #reporter: Reporter;
@@ -68,6 +72,11 @@ class Worker {
       lastWordsDescriptor,
       log: (level, host, version, message) => this.#log[level]({ script: host, version }, message),
       logLevel: settings.logLevel,
+    });
+    this.#limits = new RateLimits({
+      send: (batch, asks) => void send({ type: "takeTokens", batch, asks }),
+      now,
+      log: this.#log,
     });
     this.#accessLog =
       settings.accessLog === null
@@ -96,7 +105,7 @@ class Worker {
       limits: settings.limits,
       forwardedPath: settings.forwardedPath ?? "normal",
       idPrefix: settings.idPrefix,
-      trusts: trustedProxies(settings.trustedProxies),
+      trusts: addressTest(settings.trustedProxies),
       forbids: (address, port) => this.#ownAddresses.find(address, port),
       onError: (error) => this.#gateway.onError(error),
       now,
@@ -150,6 +159,9 @@ class Worker {
         break;
       case "question":
         void send(answer(message, { gateway: this.#gateway, reporter: this.#reporter }));
+        break;
+      case "tokens":
+        this.#limits.onGrants(message.batch, message.grants);
         break;
       case "reopenLogs":
         this.#accessLog?.reopen();
@@ -231,7 +243,12 @@ class Worker {
   }
 
   #route(before: Router | null, changes: readonly Served[] | null): Router {
-    const options = { random: Math.random, now, scripts: this.#sandbox.hosts };
+    const options = {
+      random: Math.random,
+      now,
+      scripts: this.#sandbox.hosts,
+      phasesOf: (key: string, document: HostDocument) => pluginPhases(key, document, this.#limits),
+    };
     return Router.build(this.#replica.tables, this.#book, options, before, changes);
   }
 

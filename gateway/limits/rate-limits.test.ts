@@ -1,0 +1,111 @@
+import { expect } from "chai";
+import type { TokenAsk } from "../model/index.ts";
+import { RateLimits } from "./rate-limits.ts";
+import { TokenBuckets } from "./token-buckets.ts";
+
+/** Workers whose asks one set of buckets answers, in the order in which they were sent, with a clock for all. */
+class Gateway {
+  nowMs = 0;
+  sent = 0;
+  isDead = false;
+  readonly warnings: string[] = [];
+  readonly #buckets: TokenBuckets;
+  readonly workers: readonly RateLimits[];
+
+  constructor(workers: number) {
+    this.#buckets = new TokenBuckets(workers);
+    this.workers = Array.from({ length: workers }, () => {
+      const limits: RateLimits = new RateLimits({
+        now: () => this.nowMs,
+        log: { warn: (_fields, message) => this.warnings.push(message) },
+        send: (batch, asks) => this.#answer(limits, batch, asks),
+      });
+      return limits;
+    });
+  }
+
+  #answer(limits: RateLimits, batch: number, asks: readonly TokenAsk[]): void {
+    this.sent += 1;
+    if (this.isDead) return;
+    setImmediate(() =>
+      limits.onGrants(
+        batch,
+        asks.map((ask) => this.#buckets.take(ask, this.nowMs)),
+      ),
+    );
+  }
+}
+
+type Limit = ReturnType<RateLimits["limit"]>;
+
+/** What a request for `key` is told in the end. */
+async function request(limit: Limit, key: string): Promise<number> {
+  const waitMs = limit.take(key);
+  if (waitMs >= 0) return waitMs;
+  return new Promise((resolve) => limit.ask(key, resolve));
+}
+
+describe("RateLimits", () => {
+  it("lets no more through than rate and burst over all workers together", async () => {
+    const gateway = new Gateway(3);
+    const limits = gateway.workers.map((worker) => worker.limit("a", { perSecond: 50, burst: 10 }));
+    let passed = 0;
+    let refused = 0;
+    for (; gateway.nowMs < 4_000; gateway.nowMs += 5) {
+      const answers = await Promise.all(limits.map((limit) => request(limit, "client")));
+      passed += answers.filter((waitMs) => waitMs === 0).length;
+      refused += answers.filter((waitMs) => waitMs > 0).length;
+    }
+    expect(passed + refused).to.equal(3 * 800);
+    // Each worker may hold one token that it has no use for.
+    expect(passed).to.be.within(4 * 50 - 3, 4 * 50 + 10);
+  });
+
+  it("lets a whole burst through that comes to one worker at once", async () => {
+    const gateway = new Gateway(4);
+    const [worker] = gateway.workers;
+    const limit = worker?.limit("a", { perSecond: 1, burst: 100 });
+    if (limit === undefined) throw new Error("there is a worker");
+    const answers = await Promise.all(Array.from({ length: 150 }, () => request(limit, "client")));
+    expect(answers.filter((waitMs) => waitMs === 0)).to.have.lengthOf(100);
+    expect(answers.filter((waitMs) => waitMs === 1_000)).to.have.lengthOf(50);
+  });
+
+  it("asks nothing for a client that has been refused until there is a token again", async () => {
+    const gateway = new Gateway(1);
+    const limit = gateway.workers[0]?.limit("a", { perSecond: 1, burst: 1 });
+    if (limit === undefined) throw new Error("there is a worker");
+    expect(await request(limit, "client")).to.equal(0);
+    const { sent } = gateway;
+    for (let at = 0; at < 1_000; at += 1) expect(limit.take("client")).to.equal(1_000);
+    expect(gateway.sent).to.equal(sent);
+    gateway.nowMs += 1_000;
+    expect(await request(limit, "client")).to.equal(0);
+  });
+
+  it("seldom asks where the rate is high", async () => {
+    const gateway = new Gateway(1);
+    const limit = gateway.workers[0]?.limit("a", { perSecond: 10_000, burst: 10_000 });
+    if (limit === undefined) throw new Error("there is a worker");
+    for (let at = 0; at < 10_000; at += 1) {
+      expect(await request(limit, "client")).to.equal(0);
+      gateway.nowMs += 0.1;
+    }
+    expect(gateway.sent).to.be.below(100);
+  });
+
+  it("counts by itself, and says so once, when the primary does not answer", async () => {
+    const gateway = new Gateway(1);
+    gateway.isDead = true;
+    const limit = gateway.workers[0]?.limit("a", { perSecond: 1, burst: 2 });
+    if (limit === undefined) throw new Error("there is a worker");
+    const waits = Promise.all(Array.from({ length: 5 }, () => request(limit, "client")));
+    const timer = setInterval(() => {
+      gateway.nowMs += 100;
+    }, 10);
+    const answers = await waits;
+    clearInterval(timer);
+    expect(answers.filter((waitMs) => waitMs === 0)).to.have.lengthOf(2);
+    expect(gateway.warnings).to.have.lengthOf(1);
+  });
+});

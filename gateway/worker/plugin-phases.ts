@@ -1,0 +1,36 @@
+/** The plugins that documents name, as phases of their hosts; what plugins may use comes from here. */
+import { createPhases } from "../../plugins/index.ts";
+import { addressTest, networkOf } from "../engine/message/address-blocks.ts";
+import type { RateLimits } from "../limits/index.ts";
+import type { HostDocument, PluginUse } from "../model/index.ts";
+import { type HostPhases, noPhases, type Phase } from "../sites/index.ts";
+
+/** The phases of the document `hosts/<key>`. */
+export function pluginPhases(
+  key: string,
+  { pluginsBefore = [], plugins = [], paths }: HostDocument,
+  limits: RateLimits,
+): HostPhases {
+  const create = (uses: readonly PluginUse[], list: string): readonly Phase[] =>
+    uses.map((use, at) => createPhase(use, `hosts/${key} ${list}[${at}]`, limits));
+  const byPath = new Map<string, readonly Phase[]>();
+  for (const { prefix, plugins: uses } of paths)
+    if (uses !== undefined) byPath.set(prefix, create(uses, prefix));
+  if (pluginsBefore.length + plugins.length + byPath.size === 0) return noPhases;
+  return {
+    beforeScript: create(pluginsBefore, "before"),
+    behindScript: create(plugins, "plugins"),
+    byPath,
+  };
+}
+
+function createPhase(use: PluginUse, place: string, limits: RateLimits): Phase {
+  const tools = {
+    addresses: addressTest,
+    clientOf: networkOf,
+    // Another rate is another limit: its buckets begin full.
+    limit: (rate: { readonly perSecond: number; readonly burst: number }) =>
+      limits.limit(`${place} ${rate.perSecond} ${rate.burst}`, rate),
+  };
+  return { ...createPhases(use, tools), name: use.name };
+}

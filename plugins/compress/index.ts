@@ -1,0 +1,73 @@
+/** Compresses answers that come from peers, for clients that take it. Streaming answers keep flowing. */
+import type { Exchange } from "../../gateway/engine/engine.ts";
+import type { Plugin } from "../plugin.ts";
+import { chooseCoding } from "./accept-encoding.ts";
+import { Compressor } from "./compressor.ts";
+import type { CompressOptions } from "./schema.ts";
+
+/** Answers that one use of the plugin compresses at once, in one worker; others go out as they are. */
+const maxAtOnce = 256;
+/** A media type is read up to here. */
+const maxTypeLength = 128;
+
+export const compress: Plugin<CompressOptions> = {
+  name: "compress",
+  summary: "Compresses answers with zstd, Brotli or gzip.",
+  create: ({ types, min_bytes: minBytes, codings }) => {
+    const isWanted = matcher(types);
+    const running = { count: 0 };
+    return {
+      onResponse: (exchange) => {
+        if (!isCompressible(exchange) || !isWanted(exchange.responseHeader("content-type"))) return;
+        const length = exchange.responseHeader("content-length");
+        if (length !== undefined && Number(length) < minBytes) return;
+        // Caches have to know that others get something else, whatever this client gets.
+        addVary(exchange);
+        const coding = chooseCoding(exchange.header("accept-encoding"), codings);
+        if (coding === null || running.count >= maxAtOnce) return;
+        exchange.setResponseHeader("Content-Encoding", coding);
+        exchange.removeResponseHeader("Accept-Ranges");
+        weakenTag(exchange);
+        exchange.tapAnswer(new Compressor(coding, length === undefined, running));
+      },
+    };
+  },
+};
+
+/** Whether the answer is a whole representation that nobody encoded yet (RFC 9110 section 8.4, RFC 9111 section 5.2.2.6). */
+function isCompressible(exchange: Exchange<unknown>): boolean {
+  const { status } = exchange;
+  if (status === 204 || status === 205 || status === 206 || status === 304) return false;
+  if (exchange.responseHeader("content-encoding") !== undefined) return false;
+  if (exchange.responseHeader("content-range") !== undefined) return false;
+  const control = exchange.responseHeader("cache-control");
+  return control === undefined || !control.toLowerCase().includes("no-transform");
+}
+
+function matcher(types: readonly string[]): (contentType: string | undefined) => boolean {
+  const whole = new Set(types.filter((type) => !type.endsWith("/*")));
+  const families = new Set(
+    types.filter((type) => type.endsWith("/*")).map((type) => type.slice(0, -1)),
+  );
+  return (contentType) => {
+    if (contentType === undefined) return false;
+    const end = contentType.indexOf(";");
+    const type = contentType
+      .slice(0, Math.min(maxTypeLength, end === -1 ? contentType.length : end))
+      .trim()
+      .toLowerCase();
+    return whole.has(type) || families.has(type.slice(0, type.indexOf("/") + 1));
+  };
+}
+
+function addVary(exchange: Exchange<unknown>): void {
+  const vary = exchange.responseHeader("vary")?.toLowerCase() ?? "";
+  if (vary.includes("accept-encoding") || vary.trim() === "*") return;
+  exchange.addResponseHeader("Vary", "Accept-Encoding");
+}
+
+/** The bytes are others now (RFC 9110 section 8.8.1). */
+function weakenTag(exchange: Exchange<unknown>): void {
+  const tag = exchange.responseHeader("etag");
+  if (tag?.startsWith('"')) exchange.setResponseHeader("ETag", `W/${tag}`);
+}

@@ -1,0 +1,18 @@
+/** Keeps out clients of some addresses. Behind a trusted proxy the address is the one that it names. */
+import type { Plugin } from "../plugin.ts";
+import type { IpDenyOptions } from "./schema.ts";
+
+export const ipDeny: Plugin<IpDenyOptions> = {
+  name: "ipDeny",
+  summary: "Answers 403 to clients of these addresses.",
+  create: ({ addresses }, tools) => {
+    const isDenied = tools.addresses(addresses);
+    return {
+      onRequest: (exchange) => {
+        if (!isDenied(exchange.clientAddress)) return true;
+        exchange.fail(403, "ip_denied", "this address has no access");
+        return false;
+      },
+    };
+  },
+};
