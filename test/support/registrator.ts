@@ -12,6 +12,9 @@ export interface RegistratorProcess {
   stop(): Promise<number | null>;
   /** kill -9. */
   kill(): Promise<void>;
+  /** SIGSTOP: it sees nothing and answers nobody until `resume`. */
+  suspend(): void;
+  resume(): void;
 }
 
 /** Starts it and waits until it says that it is ready. Rejects with its log when it ends instead. */
@@ -47,6 +50,8 @@ export async function startRegistratorProcess(
     async kill() {
       await end("SIGKILL");
     },
+    suspend: () => void child.kill("SIGSTOP"),
+    resume: () => void child.kill("SIGCONT"),
   };
 }
 
