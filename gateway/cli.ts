@@ -213,6 +213,19 @@ asking(program.command("status"))
     }),
   );
 
+const doctor = program
+  .command("doctor")
+  .description("look at what keeps a gateway from working here, and say what to do about it")
+  .option("--docker <ADDRESS>", "the Docker Engine; without it DOCKER_HOST, then Docker's default")
+  .option("--json", "the findings for a program");
+for (const names of settingNames) doctor.addOption(settingOption(names));
+doctor.action(
+  running(async (flags) => {
+    const { runDoctor } = await import("./commands/doctor.ts");
+    return runDoctor(flags, process.env, { print, printText });
+  }),
+);
+
 asking(program.command("resync"))
   .description("let go of what a running gateway holds although Consul no longer has it")
   .action(

@@ -22,6 +22,7 @@ export {
   type RegistratorOptions,
   registratorFlags,
 } from "./options.ts";
+export { findUnregistered, type Unregistered } from "./unregistered.ts";
 
 export interface RegistratorSettings {
   /** A dockerode instance, or options for one. */

@@ -40,6 +40,8 @@ export interface Agent {
   /** The name of the agent's node in the catalog. */
   nodeName(): Promise<string>;
   state(): Promise<AgentState>;
+  /** What the agent has, by ID; for a token that may not see more of it. */
+  services(): Promise<ReadonlyMap<string, ActualService>>;
   /** The service with this ID and the owner of the check that it would have; `null`: there is none. */
   find(id: string): Promise<{
     readonly service: ActualService | null;
@@ -98,6 +100,9 @@ export function agentOf(consul: Consul): Agent {
           Object.entries(listedChecks.parse(checkAnswer)).map(([id, { Status }]) => [id, Status]),
         ),
       };
+    },
+    async services() {
+      return servicesIn(await consul.agent.service.list({ ...deadline }));
     },
     async find(id) {
       const [services, checks]: readonly unknown[] = await Promise.all([
