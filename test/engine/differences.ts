@@ -81,6 +81,15 @@ export const differences: readonly Difference[] = [
   },
 ];
 
+/**
+ * Suites of what the reference engine does not have, each with its reason: decision record 0023. Its handler
+ * is told so by an error when it asks for it.
+ */
+export const lacking: ReadonlyMap<string, string> = new Map([
+  ["taps", "it pipes bodies through http-proxy-3"],
+  ["other answers than the origin's", "http-proxy-3 is writing the origin's when a phase sees it"],
+]);
+
 /** What `node:http` takes though the contract refuses it, by the names of the tables. */
 export const lenient: ReadonlyMap<string, string> = new Map([
   ["a chunk size of 400 digits", "node:http takes any number of leading zeros"],

@@ -226,8 +226,6 @@ export class HttpExchange<C>
     else this.#deadlines.client = 0;
     const { head } = this;
     this.#request.end(requestTrailer(trailer, head.connection, this.#view.trailers));
-    // From now on it is the tap that has to move.
-    if (this.#request.isTapped && !this.#request.isWhole) this.#deadlines.awaitRequest();
   }
 
   onBroken(status: number, code: string, message: string): void {
@@ -380,10 +378,11 @@ export class HttpExchange<C>
 
   pausePeer(): void {
     if (this.#stream === null) return;
-    this.#isPaused = true;
-    this.#stream.pause();
     // The client is slower than the peer: not the peer's delay.
     if (this.#phase === "answering") this.#deadlines.peer = 0;
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#stream.pause();
   }
 
   resumePeer(): void {
@@ -485,6 +484,7 @@ export class HttpExchange<C>
     }
     if (this.#nextTarget === null && this.#replacement === null) {
       this.#phase = "answering";
+      this.#untapNothing();
       return true;
     }
     this.#divert();
@@ -518,6 +518,13 @@ export class HttpExchange<C>
     this.answerHead.forgetLength();
     this.#downstream.sendHead(this.answerHead);
     this.#answer.begin();
+  }
+
+  /** What has no body is not tapped; the length that it would have is not known any more. */
+  #untapNothing(): void {
+    if (!this.#answer.isTapped || this.answerHead.framing !== "none") return;
+    this.#answer.untap();
+    if (this.answerHead.contentLength > 0) this.answerHead.forgetLength();
   }
 
   #failAfter(failure: PeerFailure | null): void {
@@ -623,9 +630,10 @@ export class HttpExchange<C>
     const head = this.answerHead;
     const content = typeof body === "string" ? Buffer.from(body) : body;
     const isSent = head.framing === "length";
+    this.#untapNothing();
     if (this.#answer.isTapped || (isSent && content.length > smallBodyBytes)) {
       this.#beginAnswer();
-      if (isSent && this.#phase === "answering") this.#answer.take(content);
+      if (this.#phase === "answering") this.#answer.take(content);
       if (this.#phase === "answering") this.#answer.end("");
       return;
     }

@@ -35,7 +35,7 @@ export interface Downstream {
   sendWhole(head: ResponseHead, body: string): void;
   /** The head of an answer whose body follows in pieces and ends with `sendEnd`. */
   sendHead(head: ResponseHead): void;
-  /** Never empty. False: no room; the exchange sends no more before `onDrain`. */
+  /** Never empty. False: no room, `onDrain` follows; what the peer's wire has read already still comes. */
   sendData(piece: Buffer): boolean;
   /**
    * The answer is whole. `trailer`: field lines that may be sent, each with its CR LF; empty when there are none.

@@ -61,7 +61,12 @@ export class RequestBody {
   tap(tap: BodyTap): void {
     if (this.#tap !== null) throw new Error("the request's body has a tap already");
     const line = new TapLine(tap, {
-      onTapped: (piece) => this.#send(piece),
+      onTapped: (piece) => {
+        const hasRoom = this.#send(piece);
+        if (this.isRead && hasRoom) this.#deadlines.awaitRequest();
+        else if (this.isRead) this.#deadlines.client = 0;
+        return hasRoom;
+      },
       onTapRoom: () => this.#release(),
       onTapEnd: () => this.#finish(),
       onTapFailed: (status, code, message) => this.#owner.onTapFailed(status, code, message),
@@ -73,7 +78,7 @@ export class RequestBody {
     this.isWhole = false;
     line.begin();
     for (const piece of taken) line.take(piece);
-    if (this.isRead) line.finish();
+    if (this.isRead) this.#finishTap(line);
   }
 
   /** A piece from the client. False: there is no room for more before `Downstream.resume`. */
@@ -88,7 +93,7 @@ export class RequestBody {
     this.isRead = true;
     this.#trailer = trailer;
     if (this.#tap === null) this.#finish();
-    else this.#tap.finish();
+    else this.#finishTap(this.#tap);
   }
 
   /** Sends the request, with what of its body is there, to another peer. */
@@ -108,8 +113,12 @@ export class RequestBody {
 
   /** The peer has room. */
   onRoom(): void {
-    if (this.#tap === null) this.#release();
-    else this.#tap.onDrain();
+    if (this.#tap === null) {
+      this.#release();
+      return;
+    }
+    if (this.isRead && !this.isWhole) this.#deadlines.awaitRequest();
+    this.#tap.onDrain();
   }
 
   /** There will be no other try. */
@@ -152,6 +161,12 @@ export class RequestBody {
     if (this.#stream === null) return;
     this.#stream.sendEnd(this.#trailer);
     this.#owner.onRequestSent();
+  }
+
+  /** Nothing is to come any more but from the tap, which has as long as a client has. */
+  #finishTap(tap: TapLine): void {
+    this.#deadlines.awaitRequest();
+    tap.finish();
   }
 
   #release(): void {

@@ -22,6 +22,8 @@ export class TapLine implements TapOutput {
   /** What came while the tap had no room. */
   readonly #queue: Buffer[] = [];
   #isFull = false;
+  /** Whether it was told that there is no room for what it gives. */
+  #isHeldBack = false;
   /** Its body is whole, and the tap is to hear of it once it took the queue. */
   #isEnding = false;
   /** Not begun yet, or at its end. */
@@ -55,7 +57,9 @@ export class TapLine implements TapOutput {
   }
 
   onDrain(): void {
-    if (!this.#isOver) this.#call(() => this.#tap.onDrain());
+    if (this.#isOver || !this.#isHeldBack) return;
+    this.#isHeldBack = false;
+    this.#call(() => this.#tap.onDrain());
   }
 
   /** The exchange is over. */
@@ -70,7 +74,8 @@ export class TapLine implements TapOutput {
 
   write(piece: Buffer): boolean {
     if (this.#isOver || piece.length === 0) return true;
-    return this.#side.onTapped(piece);
+    this.#isHeldBack = !this.#side.onTapped(piece);
+    return !this.#isHeldBack;
   }
 
   resume(): void {
