@@ -357,9 +357,7 @@ for (const kind of consulKinds())
       try {
         seen = observe(consul.url, { clock: fastClock(40) });
         await until("it is stale", () => seen.sources.status().stale !== null);
-        expect(seen.sources.status().stale?.error).to.equal(
-          `Consul at ${consul.url} does not answer: no answer to /v1/agent/self in time`,
-        );
+        expect(seen.sources.status().stale?.error).to.contain("does not answer: ");
       } finally {
         consul.resume();
       }
@@ -373,9 +371,7 @@ for (const kind of consulKinds())
       consul.suspend();
       try {
         await until("it is stale", () => seen.sources.status().stale !== null);
-        expect(seen.sources.status().stale?.error).to.contain(
-          "Consul does not answer: no whole answer for",
-        );
+        expect(seen.sources.status().stale?.error).to.contain("does not answer: ");
         expect(seen.keys("host")).to.deep.equal(["a.example"]);
       } finally {
         consul.resume();

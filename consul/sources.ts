@@ -24,6 +24,7 @@ import { Datacenters } from "./services/datacenters.ts";
 import { ServicesInUse } from "./services/in-use.ts";
 import { type Clock, systemClock } from "./watching/clock.ts";
 import type { Log } from "./watching/log.ts";
+import { Pulse } from "./watching/pulse.ts";
 import { defaultWaitMs, Watch, type WatchOptions, type WatchStatus } from "./watching/watch.ts";
 
 export interface ConsulSourcesOptions {
@@ -41,7 +42,7 @@ export interface ConsulSourcesOptions {
   readonly maxServiceWatches?: number;
   /** Finds what a document names and its tenant may not use; it is refused then. Default: nothing. */
   readonly foreignIn?: FindForeign;
-  /** How long Consul holds a query back. Default 60000. */
+  /** The longest that Consul may hold a query back. Default 30000. */
   readonly waitMs?: number;
   /** Default: the machine's. */
   readonly clock?: Clock;
@@ -90,6 +91,7 @@ export class ConsulSources {
   readonly #catalogs: Catalogs;
   readonly #services: ServicesInUse;
   readonly #base: readonly BaseWatch[];
+  readonly #pulse: Pulse;
   #sites = new SiteNames(null);
   /** Names of the base watches that have not answered yet. */
   readonly #unanswered = new Set<string>();
@@ -122,12 +124,35 @@ export class ConsulSources {
       previous: previous?.service,
     });
     this.#base = [this.#watchCatalog(), ...documentKinds.map((kind) => this.#watchFolder(kind))];
+    this.#pulse = new Pulse({
+      clock,
+      // What any agent and every token can answer.
+      ask: (isNewConnection, signal) =>
+        consul.read({ path: "/status/leader", isNewConnection, signal }),
+      onDeadConnections: () => this.#renew(),
+      onChange: (silence) => {
+        const { log } = options;
+        if (silence === null) log.info({}, `Consul at ${consul.url} answers again`);
+        else log.warn({ since: silence.since }, `Consul is silent: ${silence.error}`);
+      },
+    });
   }
 
   start(): void {
     for (const watch of this.#base) watch.start();
     this.#catalogs.start();
     this.#services.start();
+    this.#pulse.start();
+  }
+
+  /** Connections are dead without a word: every query is made anew on another one. */
+  #renew(): void {
+    const { consul, log } = this.#options;
+    log.warn({}, `connections to Consul at ${consul.url} are dead: every watch begins anew`);
+    consul.dropIdle();
+    for (const watch of this.#base) watch.renew();
+    this.#catalogs.renew();
+    this.#services.renew();
   }
 
   /** Resolves when no query, connection or timer of it is left. It cannot start again. */
@@ -135,6 +160,7 @@ export class ConsulSources {
     this.#datacenters.stop();
     await Promise.all([
       ...this.#base.map((watch) => watch.stop()),
+      this.#pulse.stop(),
       this.#catalogs.stop(),
       this.#services.stop(),
     ]);
@@ -182,7 +208,7 @@ export class ConsulSources {
     ) => holds.map(({ name, since, why }) => ({ kind, key: name, since, why }));
     return {
       consul: this.#options.consul.url,
-      stale: findStale(base),
+      stale: findStale(base) ?? this.#pulse.silence,
       watches: [...base, ...this.#catalogs.watches(), ...this.#services.watches()],
       refused: Object.values(this.#folders).flatMap((folder) => folder.refused()),
       held: [
@@ -308,7 +334,7 @@ export class ConsulSources {
 }
 
 /** A watch whatever it reads. */
-type BaseWatch = Pick<Watch<unknown>, "start" | "stop" | "status">;
+type BaseWatch = Pick<Watch<unknown>, "start" | "stop" | "status" | "renew">;
 
 /** The keys of the services that upstream documents and host documents name. */
 export function namedServices(

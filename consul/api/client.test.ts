@@ -53,7 +53,7 @@ describe("the client of Consul", () => {
   it("sends the token, the key, the index and the wait, and reads index and body", async () => {
     await begin((response) => answerJson(response, 42, [{ Key: "a" }]));
     const answer = await consul.read({ ...keys, index: 41, waitMs: 60_000 });
-    expect(answer).to.deep.equal({ index: 42, body: [{ Key: "a" }], filtered: false });
+    expect(answer).to.deep.equal({ index: 42, body: [{ Key: "a" }], filtered: false, bytes: 13 });
     const [request] = server.requests;
     expect(request?.headers["x-consul-token"]).to.equal(secret);
     expect(decodeURIComponent(request?.path ?? "")).to.equal("/v1/kv/sluice/hosts/");
@@ -90,7 +90,12 @@ describe("the client of Consul", () => {
       response.writeHead(404, { "x-consul-index": "7" });
       response.end();
     });
-    expect(await consul.read(keys)).to.deep.equal({ index: 7, body: null, filtered: false });
+    expect(await consul.read(keys)).to.deep.equal({
+      index: 7,
+      body: null,
+      filtered: false,
+      bytes: 0,
+    });
     server.script = (response) => {
       response.writeHead(404, { "content-type": "text/html" });
       response.end("<h1>Not Found</h1>");

@@ -27,6 +27,8 @@ export interface Query {
    * by `AbortSignal.timeout`, it says that Consul does not answer.
    */
   readonly signal?: AbortSignal;
+  /** Asks on a connection of its own, closed afterwards. Default false. */
+  readonly isNewConnection?: boolean;
   /** The whole answer must be there by then. Default: never; a blocking query has a deadline of its caller's. */
   readonly withinMs?: number;
 }
@@ -106,6 +108,12 @@ export class ConsulClient {
     return new ConsulError("timeout", text, 0, cause);
   }
 
+  /** Closes the connections on which no query is under way, as they may be dead. */
+  dropIdle(): void {
+    for (const sockets of Object.values(this.#agent.freeSockets))
+      for (const socket of sockets ?? []) socket.destroy();
+  }
+
   /** Closes the connections; the client can still be used. */
   close(): void {
     this.#agent.destroy();
@@ -167,7 +175,9 @@ function requestOf(query: Query, context: EventEmitter): object {
     parameters.wait = `${Math.round(query.waitMs ?? 0)}ms`;
   }
   // `buffer`: the body as it came. The client would take a page of HTML for a value.
-  return { path: query.path, params: query.params, query: parameters, ctx: context, buffer: true };
+  const { path, params, isNewConnection = false } = query;
+  const own = isNewConnection ? { agent: false } : {};
+  return { path, params, query: parameters, ctx: context, buffer: true, ...own };
 }
 
 /** Any status is an answer here; what it means depends on the query. */

@@ -45,6 +45,11 @@ export class Catalogs {
     }
   }
 
+  /** Makes every query anew on another connection. */
+  renew(): void {
+    for (const { watch } of this.#others.values()) watch.renew();
+  }
+
   async stop(): Promise<void> {
     await Promise.all(Array.from(this.#others.values(), ({ watch }) => watch.stop()));
   }

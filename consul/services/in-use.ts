@@ -93,6 +93,12 @@ export class ServicesInUse {
     await Promise.all([this.#slots.stop(), this.#bells?.stop(), ...this.#closing]);
   }
 
+  /** Makes every query that waits anew on another connection. */
+  renew(): void {
+    for (const service of this.#inUse.values()) service.renew();
+    this.#bells?.renew();
+  }
+
   /**
    * A request asks for a service. One that the catalog has is watched from now on. One that does not
    * exist gets an empty list and no watch, so that made-up names cost nothing that lasts.

@@ -94,6 +94,11 @@ export class Service {
     this.#take({ ...answer, backwards: false, afterError: false });
   }
 
+  /** Makes its blocking query anew on another connection. */
+  renew(): void {
+    this.#watch?.renew();
+  }
+
   /** Ends its blocking query; resolves when nothing of it is left. */
   async unwatch(): Promise<void> {
     const watch = this.#watch;

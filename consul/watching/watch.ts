@@ -40,9 +40,9 @@ export interface WatchOptions<T> {
   readonly clock: Clock;
   /** 0 to 1. */
   readonly random: () => number;
-  /** How long Consul holds a query back. Default 60000; Consul allows 10 minutes. */
+  /** The longest that Consul may hold a query back; each has up to a fifth less. Default 30000. */
   readonly waitMs?: number;
-  /** What a query may take beyond `wait + wait / 16`, and a query without an index twice. Default 10000. */
+  /** What a query may take beyond `wait + wait / 16`, and a query without an index twice. Default 5000. */
   readonly marginMs?: number;
   /**
    * After an answer with news the next query waits as if it had come at this rate, so that many changes of
@@ -75,8 +75,17 @@ export interface WatchStatus {
   readonly errors: number;
 }
 
-export const defaultWaitMs = 60_000;
-const defaultMarginMs = 10_000;
+/**
+ * Proxies in front of Consul end what is silent for a minute, and Consul adds up to a sixteenth. A connection that is
+ * dead without a word is noticed by the end of this, if by nothing else.
+ */
+export const defaultWaitMs = 30_000;
+const defaultMarginMs = 5_000;
+/**
+ * The first wait after an error: until it has ended well, the watch counts as failing. A plain read may work where
+ * a query that waits is refused, as where a client has too many connections.
+ */
+const probeWaitMs = 500;
 
 /** After an error: 100 ms to 10 s. */
 const errorBackoff = { baseMs: 100, maxMs: 10_000 };
@@ -96,6 +105,11 @@ export class Watch<T> {
   readonly #stopping = new AbortController();
   #running: Promise<void> | null = null;
 
+  /** Ends the query or the pause under way. */
+  #interrupt: (() => void) | null = null;
+  #isRenewed = false;
+  /** The last query failed. */
+  #hasFailed = false;
   #state: WatchState = "starting";
   #since: number;
   #lastError: string | null = null;
@@ -127,6 +141,16 @@ export class Watch<T> {
     await this.#running;
   }
 
+  /**
+   * Its connection may be dead: takes the query under way back and asks at once, with what it waits for taken anew.
+   * That is no failure.
+   */
+  renew(): void {
+    if (this.#interrupt === null) return;
+    this.#isRenewed = true;
+    this.#interrupt();
+  }
+
   status(): WatchStatus {
     return {
       name: this.#options.name,
@@ -151,43 +175,59 @@ export class Watch<T> {
   async #askOnce(): Promise<number> {
     const { clock } = this.#options;
     const askedAt = clock.now();
+    const index = this.#nextIndex;
+    const waitMs = this.#nextWait();
     try {
-      const answer = await this.#query();
+      const answer = await this.#query(index, waitMs);
       if (this.#stopping.signal.aborted) return 0;
-      const afterError = this.#state === "failing";
+      const afterError = this.#hasFailed;
       const backwards = this.#lastIndex !== null && answer.index < this.#lastIndex;
       const news = this.#lastIndex !== answer.index || afterError;
       if (news) this.#options.onAnswer({ ...answer, backwards, afterError });
+      this.#hasFailed = false;
       this.#answers += 1;
       this.#lastAnswerAt = clock.now();
       this.#lastIndex = answer.index;
       // An index that went back or is 0 cannot be waited on: read once more, then wait on that.
       this.#nextIndex = backwards || answer.index === 0 ? null : answer.index;
-      this.#errors.reset();
-      this.#enter("ok");
+      const isProbe = this.#state === "failing" && answer.index !== 0;
+      if (!isProbe || index !== null) {
+        this.#errors.reset();
+        this.#enter("ok");
+      }
       if (news && answer.index !== 0) {
         this.#idle.reset();
         return Math.max(this.#spendCredit(), this.#paceMs(answer.bytes));
       }
-      const early = clock.now() - askedAt < this.#waitMs / 2;
+      const early = clock.now() - askedAt < waitMs / 2;
       if (!early) this.#idle.reset();
       return early ? this.#idle.next() : 0;
     } catch (error) {
       if (this.#stopping.signal.aborted) return 0;
-      this.#failed += 1;
-      this.#lastError = describeConsulError(error);
       // Whatever happened meanwhile must not be waited for: the next query reads at once.
       this.#nextIndex = null;
+      if (this.#isRenewed) {
+        this.#isRenewed = false;
+        return 0;
+      }
+      this.#hasFailed = true;
+      this.#failed += 1;
+      this.#lastError = describeConsulError(error);
       this.#enter("failing");
       return this.#errors.next();
     }
   }
 
+  #nextWait(): number {
+    if (this.#state === "failing") return Math.min(probeWaitMs, this.#waitMs);
+    // Spread, so that queries that began together do not end together for ever.
+    return Math.round(this.#waitMs * (1 - this.#options.random() / 5));
+  }
+
   /** The query with its deadline, so that a connection that hangs is given up. */
-  async #query(): Promise<Answer<T>> {
+  async #query(index: number | null, waitMs: number): Promise<Answer<T>> {
     const { clock, name, marginMs = defaultMarginMs } = this.#options;
-    const index = this.#nextIndex;
-    const deadlineMs = index === null ? 2 * marginMs : this.#waitMs + this.#waitMs / 16 + marginMs;
+    const deadlineMs = index === null ? 2 * marginMs : waitMs + waitMs / 16 + marginMs;
     const attempt = new AbortController();
     const abort = () => attempt.abort();
     let late = false;
@@ -196,14 +236,16 @@ export class Watch<T> {
       abort();
     });
     this.#stopping.signal.addEventListener("abort", abort, { once: true });
+    this.#interrupt = abort;
     try {
-      return await this.#options.query({ index, waitMs: this.#waitMs, signal: attempt.signal });
+      return await this.#options.query({ index, waitMs, signal: attempt.signal });
     } catch (error) {
       if (!late) throw error;
       const waited = `no whole answer for ${name} within ${Math.round(deadlineMs)} ms`;
       throw new ConsulError("timeout", `Consul does not answer: ${waited}`, 0, error);
     } finally {
       cancel();
+      this.#interrupt = null;
       this.#stopping.signal.removeEventListener("abort", abort);
     }
   }
@@ -235,9 +277,12 @@ export class Watch<T> {
       if (signal.aborted) return resolve();
       const end = () => {
         cancel();
+        this.#interrupt = null;
+        this.#isRenewed = false;
         signal.removeEventListener("abort", end);
         resolve();
       };
+      this.#interrupt = end;
       const cancel = this.#options.clock.after(ms, end);
       signal.addEventListener("abort", end, { once: true });
     });

@@ -111,7 +111,7 @@ for (const kind of consulKinds())
       await scene.consul.restart({ keepData: false });
       const lost = [
         ...[`host ${homeHost}`, "upstream home", "script scripted.example"],
-        ...["service ill", "catalog ill", "life scripted.example"],
+        ...["service ill", "catalog ill", "agreement scripted.example"],
       ];
       const heldIn = (status: Status) =>
         new Set(status.held.map(({ kind: what, key }) => `${what} ${key}`));

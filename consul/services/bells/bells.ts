@@ -36,7 +36,7 @@ export interface BellsOptions {
 }
 
 /** A watch whatever it reads. */
-type AnyWatch = Pick<Watch<unknown>, "start" | "stop" | "status">;
+type AnyWatch = Pick<Watch<unknown>, "start" | "stop" | "status" | "renew">;
 
 /** A node that is watched or polled. */
 interface Followed {
@@ -78,6 +78,12 @@ export class Bells {
 
   start(): void {
     for (const watch of this.#cluster) watch.start();
+  }
+
+  /** Makes every query that waits anew on another connection. */
+  renew(): void {
+    for (const watch of this.#cluster) watch.renew();
+    for (const { watch } of this.#followed.values()) watch?.renew();
   }
 
   /** Resolves when no query is left. It cannot start again. */
