@@ -5,6 +5,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { until } from "./conditions.ts";
 
+/** It asks Docker about every container first, which takes its time where much else runs. */
+const readyWithinMs = 45_000;
+
 export interface RegistratorProcess {
   /** The messages of its log so far. */
   messages(): readonly string[];
@@ -38,7 +41,16 @@ export async function startRegistratorProcess(
     await exited;
     return child.exitCode;
   };
-  await until("the registrator is ready", () => hasEnded() || messages.includes("ready"));
+  try {
+    await until("the registrator is ready", () => hasEnded() || messages.includes("ready"), {
+      deadlineMs: readyWithinMs,
+      describe: () => messages,
+    });
+  } catch (error) {
+    // Nobody else knows of it, and it would keep the test run from ending.
+    await end("SIGKILL");
+    throw error;
+  }
   if (hasEnded()) {
     await exited;
     const how = child.exitCode ?? child.signalCode;
