@@ -16,6 +16,7 @@ import {
   type UpstreamDocument,
 } from "../gateway/model/index.ts";
 import type { ConsulClient } from "./api/client.ts";
+import { Agreements } from "./keys/agreements.ts";
 import { Folder, type RefusedKey } from "./keys/folder.ts";
 import { readKeys } from "./keys/kv.ts";
 import { readCatalog } from "./services/catalog.ts";
@@ -278,10 +279,12 @@ export class ConsulSources {
 
   #watchFolder(kind: DocumentKind): BaseWatch {
     const folder = this.#folders[kind];
-    const name = `${this.#options.prefix}${kinds[kind].folder}`;
+    const { consul, prefix } = this.#options;
+    const agreements = kind === "agreement" ? new Agreements(consul, prefix, this.#clock) : null;
+    const name = `${prefix}${kinds[kind].folder}`;
     return this.#watch({
       name,
-      query: (query) => readKeys(this.#options.consul, name, query),
+      query: (query) => agreements?.read(query) ?? readKeys(consul, name, query),
       onAnswer: (event) => {
         this.#emit(folder.apply(event));
         this.#answered(name);

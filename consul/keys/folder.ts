@@ -119,7 +119,9 @@ export class Folder<K extends DocumentKind> {
       if (foreign !== null) throw new DocumentError("foreign", item.key, foreign);
       this.#values.set(name, value);
       this.#refused.delete(item.key);
-      changes.push(this.#change(name, value, parseSource(item.key, text, item.modifyIndex)));
+      const isDocument = kind === "host" || kind === "upstream";
+      const source = isDocument ? parseSource(item.key, text, item.modifyIndex) : undefined;
+      changes.push(this.#change(name, value, source));
     } catch (error) {
       if (!(error instanceof DocumentError)) throw error;
       this.#refuse(item, error);

@@ -25,10 +25,12 @@ export interface Answer<T> {
   readonly filtered: boolean;
   /** Of its body. */
   readonly bytes: number;
+  /** It brings something new although the index says that it does not. */
+  readonly isNews?: true;
 }
 
 /** An answer that brings something new, or is the first after an error. */
-export interface WatchEvent<T> extends Omit<Answer<T>, "bytes"> {
+export interface WatchEvent<T> extends Omit<Answer<T>, "bytes" | "isNews"> {
   /** The index is lower than the last one: Consul has gone back in time, or is another Consul. */
   readonly backwards: boolean;
   /** The query before this one failed. */
@@ -182,7 +184,7 @@ export class Watch<T> {
       if (this.#stopping.signal.aborted) return 0;
       const afterError = this.#hasFailed;
       const backwards = this.#lastIndex !== null && answer.index < this.#lastIndex;
-      const news = this.#lastIndex !== answer.index || afterError;
+      const news = this.#lastIndex !== answer.index || afterError || answer.isNews === true;
       if (news) this.#options.onAnswer({ ...answer, backwards, afterError });
       this.#hasFailed = false;
       this.#answers += 1;

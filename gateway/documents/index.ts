@@ -4,6 +4,7 @@
  */
 
 export { formatAgreement, parseAgreement } from "./agreement.ts";
+export { type Bell, bellFolder, formatBell, hostsSince, readBell, ringBell } from "./bell.ts";
 export { checkDocument, maxDocumentBytes, parseJson } from "./document.ts";
 export type { DocumentErrorCode } from "./document-error.ts";
 export { DocumentError } from "./document-error.ts";

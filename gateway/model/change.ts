@@ -23,12 +23,12 @@ type EntryOf<K extends Kind> = {
 export type Observed = Straight | Candidate;
 
 /** What Consul has now of the kinds that releases/ decides on. */
-export type Candidate = {
-  [Each in ReleasedKind]: EntryOf<Each> & {
-    /** The text that the value was read from. */
-    readonly source?: Source;
-  };
-}[ReleasedKind];
+export type Candidate = EntryOf<Exclude<ReleasedKind, "host" | "upstream">> | DocumentCandidate;
+
+/** A document that has versions, with the text that it was read from; there is none when it is gone. */
+export type DocumentCandidate = {
+  [Each in "host" | "upstream"]: EntryOf<Each> & { readonly source?: Source };
+}["host" | "upstream"];
 
 /** What Consul has now of the kinds that nobody decides on. */
 export type Straight = EntryOf<StraightKind>;

@@ -8,6 +8,7 @@ export { maxRolloutSteps, maxStepMs } from "./agreement.ts";
 export type {
   Candidate,
   Delta,
+  DocumentCandidate,
   MutableTables,
   Observed,
   Served,

@@ -5,6 +5,7 @@
  */
 import {
   type Candidate,
+  type DocumentCandidate,
   type LastWords,
   type Served,
   type Source,
@@ -14,7 +15,7 @@ import {
 } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { ExamineScript, ReplayScript } from "../sandbox/index.ts";
-import { type DocumentCandidate, DocumentReleases } from "./documents/document-releases.ts";
+import { DocumentReleases } from "./documents/document-releases.ts";
 import { ScriptGate } from "./examining/gate.ts";
 import type { ScriptCount } from "./failing/counters.ts";
 import type { WorkerScriptReport } from "./failing/error-rates.ts";

@@ -2,14 +2,12 @@
  * Host and upstream documents on their way into service: a host document passes when its own tests do, and else its last
  * good version stays. What became of each version is noted in its history.
  */
-import type { Candidate, HostDocument, Served, Source } from "../../model/index.ts";
+import type { DocumentCandidate, HostDocument, Served, Source } from "../../model/index.ts";
 import type { ScriptFault } from "../../sandbox/index.ts";
 import type { Subject } from "../records/keys.ts";
 import type { Scribe } from "../records/scribe.ts";
 import type { Refusals } from "../refusals.ts";
 import { failedRouteTest, withoutTests } from "./route-tests.ts";
-
-export type DocumentCandidate = Extract<Candidate, { readonly kind: "host" | "upstream" }>;
 
 export interface DocumentReleasesOptions {
   readonly pass: (changes: readonly Served[]) => void;

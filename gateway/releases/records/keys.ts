@@ -1,5 +1,6 @@
 /** What has versions, and where in Consul KV they and what is known of them are kept, below the prefix. */
 import { createHash } from "node:crypto";
+import { bellFolder } from "../../documents/index.ts";
 import type { DocumentKind } from "../../model/index.ts";
 
 /** The folders whose entries have versions. */
@@ -27,6 +28,10 @@ export interface RecordKeys {
   history(subject: Subject): string;
   /** All histories. */
   readonly histories: string;
+  /** Where a writer of agreements says whose it changed last. */
+  bell(name: string): string;
+  /** All bells. */
+  readonly bells: string;
   /** The text of one version of the history; without a version, the folder of all. */
   version(subject: Subject, version: string): string;
   /** All entries of one kind. */
@@ -43,6 +48,8 @@ export function recordKeys(prefix: string): RecordKeys {
     agreements: `${prefix}live/`,
     history: (subject) => `${prefix}history/${subject}`,
     histories: `${prefix}history/`,
+    bell: (name) => `${prefix}${bellFolder}${name}`,
+    bells: `${prefix}${bellFolder}`,
     version: (subject, version) => `${prefix}versions/${subject}/${version}`,
     folder: (name) => `${prefix}${name}/`,
     gateways: `${prefix}gateways/`,

@@ -2,7 +2,14 @@
  * What is kept in Consul KV of everything that has versions: sources, histories, and what gateways agree on. Read, and
  * changed by check-and-set so that of several gateways and commands one writes and the others see it. Decides nothing.
  */
-import { DocumentError, formatAgreement, parseAgreement } from "../../documents/index.ts";
+import {
+  DocumentError,
+  formatAgreement,
+  formatBell,
+  parseAgreement,
+  readBell,
+  ringBell,
+} from "../../documents/index.ts";
 import { type Agreement, SiteNames } from "../../model/index.ts";
 import { formatHistory, type History, readHistory, recorded } from "./history.ts";
 import { hostOf, partsOf, type RecordKeys, recordKeys, type Subject, versionOf } from "./keys.ts";
@@ -56,6 +63,8 @@ export interface SourceEntry extends StoredSource {
 export interface AgreementChange {
   /** Who writes, for the history. */
   readonly by: string;
+  /** The name of a bell that nobody else rings meanwhile. */
+  readonly bell: string;
   readonly nowMs: number;
   /** May be asked several times, with what is there now; the same object leaves it as it is. */
   readonly decide: (agreement: Agreement | null) => Agreement | null;
@@ -138,7 +147,7 @@ export class Records {
    */
   async change(
     host: string,
-    { by, nowMs, decide, textOf }: AgreementChange,
+    { by, bell, nowMs, decide, textOf }: AgreementChange,
   ): Promise<{
     readonly before: Agreement | null;
     readonly agreement: Agreement | null;
@@ -147,10 +156,12 @@ export class Records {
     const agreementKey = this.keys.agreement(host);
     const subject: Subject = `scripts/${host}`;
     const historyKey = this.keys.history(subject);
+    const bellKey = this.keys.bell(bell);
     for (let tries = 0; tries < maxTries; tries += 1) {
-      const [agreementEntry, historyEntry] = await Promise.all([
+      const [agreementEntry, historyEntry, bellEntry] = await Promise.all([
         this.kv.get(agreementKey),
         this.kv.get(historyKey),
+        this.kv.get(bellKey),
       ]);
       const before = this.#readAgreement(agreementKey, agreementEntry);
       const agreement = decide(before);
@@ -174,6 +185,11 @@ export class Records {
           cas: agreementEntry?.modifyIndex ?? 0,
         },
         { key: historyKey, text: formatHistory(entries), cas: historyEntry?.modifyIndex ?? 0 },
+        {
+          key: bellKey,
+          text: formatBell(ringBell(readBell(bellKey, bellEntry?.text ?? null), host, nowMs)),
+          cas: bellEntry?.modifyIndex ?? 0,
+        },
       ]);
       if (!isWritten) continue;
       await this.#forget(subject, history, entries, agreement);

@@ -2,6 +2,8 @@
  * Takes away what is kept of everything that was removed long ago: what was agreed on, the history, and the texts of its
  * versions. What has a source in KV is never touched.
  */
+
+import { readBell } from "../../documents/index.ts";
 import type { Log } from "../../observability/logger.ts";
 import { readHistory } from "./history.ts";
 import { hostOf, isSubject, partsOf, type Subject, subjectKinds } from "./keys.ts";
@@ -21,6 +23,8 @@ export const retentionMs = 30 * 86_400_000;
 /** How often it is looked for; the first time a while after the start. */
 const sweepMs = 3_600_000;
 const firstSweepMs = 600_000;
+/** How long a bell stays that nobody rings, for gateways that have yet to hear it. */
+const bellMs = 3_600_000;
 /** Of one sweep, so that it is a trickle beside what else Consul does. */
 const maxRemovals = 100;
 
@@ -53,6 +57,7 @@ export class Retention {
       if (this.#isStopped || removed.length === maxRemovals) break;
       if (await forget(records, subject, clock.now() - retentionMs)) removed.push(subject);
     }
+    await forgetBells(records, clock.now() - bellMs);
     return removed;
   }
 
@@ -126,6 +131,16 @@ async function forget({ kv, keys }: Records, subject: Subject, beforeMs: number)
   if (!(await kv.transact(removals))) return false;
   for (const key of versions) await kv.remove(key);
   return true;
+}
+
+/** Takes away the bells that nobody has rung since `beforeMs`, as of gateways that are gone, and what is no bell. */
+async function forgetBells({ kv, keys }: Records, beforeMs: number): Promise<void> {
+  for (const { key, text, modifyIndex } of (await kv.list(keys.bells)).slice(0, maxRemovals)) {
+    const bell = readBell(key, text);
+    if (bell !== null && bell.at >= beforeMs) continue;
+    // One that is rung just now stays.
+    await kv.transact([{ key, text: null, cas: modifyIndex }]);
+  }
 }
 
 /** The write that removes a key, when it is there. */

@@ -30,6 +30,9 @@ export class Scribe {
   readonly #options: ScribeOptions;
   /** Consul serves one address some 200 connections at once, and has the watches to serve too. */
   readonly #writes = new Lanes(8);
+  /** Names of bells that nobody rings now: one for each change that is written at a time. */
+  readonly #bells: string[] = [];
+  #bellCount = 0;
   #writeError: string | null = null;
   #isClosed = false;
 
@@ -39,43 +42,55 @@ export class Scribe {
 
   /**
    * Writes what this gateway would have agreed on for a host, unless another one was faster. `then` is
-   * called when the slot has heard what came of it, also when Consul did not take it.
+   * called when the release has heard what came of it, also when Consul did not take it.
    */
-  agree(host: string, slot: HostRelease, rollout: () => Rollout | null, then: () => void): void {
-    if (!slot.beginWrite(this.#options.clock.now())) return;
+  agree(host: string, release: HostRelease, rollout: () => Rollout | null, then: () => void): void {
+    if (!release.beginWrite(this.#options.clock.now())) return;
     this.#writes.run(async () => {
       try {
-        const isHeard = await this.#agree(host, slot, rollout);
+        const isHeard = await this.#agree(host, release, rollout);
         this.#writeError = null;
-        slot.endWrite(isHeard ? null : this.#options.clock.now() + lagMs);
+        release.endWrite(isHeard ? null : this.#options.clock.now() + lagMs);
       } catch (error) {
-        slot.endWrite(this.#options.clock.now() + retryMs);
+        release.endWrite(this.#options.clock.now() + retryMs);
         this.#complain(error);
       }
       then();
     });
   }
 
-  /** Resolves to whether the slot knows now what is agreed on. */
-  async #agree(host: string, slot: HostRelease, rollout: () => Rollout | null): Promise<boolean> {
+  /** Resolves to whether the release knows now what is agreed on. */
+  async #agree(
+    host: string,
+    release: HostRelease,
+    rollout: () => Rollout | null,
+  ): Promise<boolean> {
     const { records, clock, name } = this.#options;
     const subject: Subject = `scripts/${host}`;
-    if (slot.isGone) {
+    if (release.isGone) {
       // This gateway may have seen the end of a script that somebody has put there again.
       if ((await records.source(subject)) !== null) return false;
     }
-    const { before, agreement, isOurs } = await records.change(host, {
+    const bell = this.#bells.pop() ?? this.#newBell();
+    const change = records.change(host, {
       by: `gateway ${name}`,
+      bell,
       nowMs: clock.now(),
       decide: (now) => {
-        if (!slot.isGone) return slot.desiredFrom(now, rollout(), clock.now());
+        if (!release.isGone) return release.desiredFrom(now, rollout(), clock.now());
         return now === null ? null : remove(now);
       },
-      textOf: (version) => slot.find(version)?.text ?? null,
+      textOf: (version) => release.find(version)?.text ?? null,
     });
-    slot.learned(agreement);
+    const { before, agreement, isOurs } = await change.finally(() => this.#bells.push(bell));
+    release.learned(agreement);
     if (isOurs && agreement !== null) this.#tell(host, before, agreement);
     return true;
+  }
+
+  #newBell(): string {
+    this.#bellCount += 1;
+    return `${this.#options.name}.${this.#bellCount}`;
   }
 
   /** One record for each thing that the gateways now agree on, by the gateway that wrote it. */
