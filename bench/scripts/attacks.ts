@@ -29,7 +29,6 @@ export const attacks: Readonly<Record<string, string>> = {
   "a memory bomb of typed arrays": "const all = []; for (;;) all.push(new Uint8Array(1e6))",
   "deep recursion": "(function f() { return f() + 1; })()",
   "a string of 100 MB returned": `${long} return deny(403, long)`,
-  "a string of 100 MB compared": `${long} if (long + "a" === "a" + long) return; null.x`,
   "the properties of a string of 100 MB": `${long} Object.keys(long)`,
   "a replacement of a thousand million parts": `"a".repeat(1e4).replace(/a/g, "$&".repeat(1e5))`,
   "a pattern that is no text yet": `new RegExp(["(a".repeat(5e5)])`,
@@ -84,12 +83,13 @@ export const attacks: Readonly<Record<string, string>> = {
   "iterators that never end": "new Set({ [Symbol.iterator]: () => ({ next: Object }) }); null.x",
 };
 
-/**
- * What syntax does to a text that it made: V8 looks at neither clock nor memory meanwhile, so that on a busy
- * machine one of these may outlast the worker's patience.
- */
-export const longTexts: Readonly<Record<string, string>> = {
+/** What syntax alone makes long, or goes through in one go. */
+const half = `const part = "x".repeat(1e6);`;
+export const syntax: Readonly<Record<string, string>> = {
   "an array of thirty million holes": "const list = []; list.length = 2 ** 25 - 1; null.x",
+  "the same by a computed name": 'const list = []; list["len" + "gth"] = 2 ** 25 - 1; null.x',
+  "the same by Reflect.set": 'Reflect.set([], "length", 2 ** 25 - 1); null.x',
+  "a string of 100 MB compared": `${long} if (long + "a" === "a" + long) return; null.x`,
   "a string of 100 MB as a property": `${long} ({})[long]; null.x`,
   "a string of 100 MB as a number": `${long} +long; null.x`,
   "a string of 100 MB in a template": `${long} \`\${long}\`[0]; null.x`,
@@ -98,15 +98,20 @@ export const longTexts: Readonly<Record<string, string>> = {
   "a string of 100 MB thrown": `${long} throw { get message() { return long; } }`,
   "a string of 100 MB as the name of a header": `${long} request.headers.get(long); null.x`,
   "a string of 100 MB as the name of a header to delete": `${long} request.headers.delete(long); null.x`,
+  "a string of 100 MB made of its errors": `let long = "x".repeat(1e5); for (;;) { const error = new Error(long); error.name = long; long = error.toString(); }`,
+  "a string of 100 MB made of stacks": `let long = "x".repeat(1e5); for (let at = 0; at < 9; at++) { const f = () => new Error(""); Object.defineProperty(f, "name", { value: long }); const g = (n) => (n ? g(n - 1) : f()); Object.defineProperty(g, "name", { value: long }); long = g(9).stack; } null.x`,
+  "a string of 100 MB made of patterns": `let long = "x".repeat(1e5); for (;;) long = RegExp.prototype.toString.call({ source: long, flags: long });`,
+  "a string grown in spite of errors": `${half} let long = part; for (;;) { try { long += part; } catch { long = [long, part] + ""; } }`,
+  "the properties of a text, spread": `${half} ({ ...part }); null.x`,
+  "the properties of a text, listed": `${half} for (const name in part) null.x; null.x`,
+  "the properties of a text, taken out": `${half} const { a, ...rest } = part; null.x`,
+  "many comparisons of long texts, one after the other": `${half} const a = part + "a", b = part + "b"; a[0]; b[0]; ${"a === b; ".repeat(5_000)} null.x`,
+  "many numbers read from long texts, one after the other": `const a = "1".repeat(1e6); ${"+a; ".repeat(5_000)} null.x`,
 };
 
-/**
- * What takes V8 seconds and is made by syntax alone: nothing inside an isolate can bound it. It costs the
- * worker its life, and the script its service.
- */
+/** What is left: one call takes this long at most, and then owes it. */
 export const stalls: Readonly<Record<string, string>> = {
-  "the properties of a text, spread": `let long = "x"; while (long.length < 2 ** 24) long += long; ({ ...long }); null.x`,
-  "the properties of a text, listed": `let long = "x"; while (long.length < 2 ** 24) long += long; for (const name in long) null.x; null.x`,
+  "the properties of a text that is a parameter, taken out": `${half} (({ a, ...rest }) => rest)(part); null.x`,
 };
 
 export function scriptOf(body: string): string {

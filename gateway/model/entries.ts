@@ -26,6 +26,8 @@ export interface Source {
   readonly version: string;
   /** Consul's ModifyIndex of the key. */
   readonly modifyIndex: number;
+  /** What is put into the text before it runs, to bound what syntax does. Found by the examination. */
+  readonly checks?: string;
   /** Of a script that is not run although it is what operators want. */
   readonly outOfService?: OutOfService;
   /** Of a script that is not there yet: whether it may run is still to be found out. */

@@ -17,6 +17,7 @@ import type { Log } from "../observability/logger.ts";
 import type { ExamineScript, ReplayScript } from "../sandbox/index.ts";
 import { DocumentReleases } from "./documents/document-releases.ts";
 import { ScriptGate } from "./examining/gate.ts";
+import { SourceChecks } from "./examining/source-checks.ts";
 import type { ScriptCount } from "./failing/counters.ts";
 import type { WorkerScriptReport } from "./failing/error-rates.ts";
 import type { Records } from "./records/records.ts";
@@ -71,9 +72,15 @@ export class Releases {
     this.#tenants = tenants === null ? null : new Tenants(tenants);
     const scribe = new Scribe(options);
     const refusals = { documents: new Refusals(options), sources: new Refusals(options) };
-    const hosts = new HostReleases({ ...options, live: served, scribe });
+    const checks = new SourceChecks(served, pass);
+    const examine = checks.learnFrom(options.examine);
+    const hosts = new HostReleases({
+      ...options,
+      ...{ examine, live: served, scribe },
+      pass: (changes) => pass(checks.give(changes)),
+    });
     this.#gate = new ScriptGate({
-      ...{ examine: options.examine, serving: hosts, refusals: refusals.sources },
+      ...{ examine, serving: hosts, refusals: refusals.sources },
       live: withoutForeignImports(withClosed(served), tenants),
       ...{ clock, log },
     });

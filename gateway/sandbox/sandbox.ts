@@ -119,6 +119,8 @@ export interface Examination {
   readonly fault: ScriptFault | null;
   /** What it declares as data; `null` when it does not load. */
   readonly declared: Declared | null;
+  /** By key, what is put into the script and its modules before they run: `Source.checks`. Default: nothing. */
+  readonly checks?: ReadonlyMap<string, string>;
   /** How many cases of its `tests` passed. */
   readonly passed: number;
   /** What became of the requests that it was called with instead of its tests. */

@@ -100,14 +100,14 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
     if (target.hasEncodedSlash && decidesByPath(match)) target.answer(encodedSlashAnswer);
     else if (isWanted) {
       const text = await callWithin(entry.onRequest, [asText()], timeoutMs);
-      applyToRequest(readResult(key, text), target, steering, options.border);
+      applyToRequest(readResult(key, text, loaded.columnOf), target, steering, options.border);
     }
     const { response } = one;
     const headers = lowerCase(response?.headers ?? {});
     if (response !== null && target.answered === null && isWanted && loaded.hasOnResponse) {
       const values = [response.status, rawHeaders(response.headers), asText()];
       const text = await callWithin(entry.onResponse, values, timeoutMs);
-      applyToResponse(readResult(key, text), {
+      applyToResponse(readResult(key, text, loaded.columnOf), {
         setResponseHeader: (name, value) => headers.set(name, value),
         addResponseHeader: (name, value) => {
           const before = headers.get(name);
@@ -130,7 +130,8 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
   } catch (error) {
     if (error instanceof ScriptError) return error.fault;
     if (!(error instanceof Error)) throw error;
-    return faultAt(key, explain(error, timeoutMs), isTimeout(error) ? (error.stack ?? "") : "");
+    const stack = isTimeout(error) ? (error.stack ?? "") : "";
+    return faultAt(key, explain(error, timeoutMs), stack, loaded.columnOf);
   }
 }
 

@@ -126,7 +126,8 @@ export async function examineWithin(
     });
     const fault = await budget.hold(running);
     const passed = fault === null ? cases.length : 0;
-    const examination = { fault, declared: loaded.declared, passed };
+    const { declared, checks } = loaded;
+    const examination = { fault, declared, passed, checks };
     return { examination, isOver: false, isStuck: false };
   } catch (error) {
     const found = refused(faultOf(key, error, timeoutMs));

@@ -6,7 +6,7 @@ import type ivm from "isolated-vm";
 import type { Answer } from "../../engine/engine.ts";
 import { RequestTarget as Target } from "../../engine/message/request-target.ts";
 import { wallFactor } from "../limits.ts";
-import { faultAt, isTimeout, ScriptError } from "../run/faults.ts";
+import { type ColumnOf, faultAt, isTimeout, ScriptError } from "../run/faults.ts";
 import { type RequestTarget, readOutput } from "../run/output.ts";
 
 /** What had the processor for this part of its limit ran out of time by itself. */
@@ -35,9 +35,9 @@ export async function callWithin(
 }
 
 /** @throws ScriptError when the script threw. */
-export function readResult(key: string, text: string): string {
+export function readResult(key: string, text: string, columnOf: ColumnOf): string {
   const { error, rest } = readOutput(text);
-  if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
+  if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack, columnOf));
   return rest;
 }
 

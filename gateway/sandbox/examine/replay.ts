@@ -45,7 +45,7 @@ async function replay(failed: FailedRequest, options: ReplayOptions): Promise<Re
       if (!hasOnResponse) return "passed";
       const { status, rawHeaders } = response;
       const text = await callWithin(entry.onResponse, [status, rawHeaders, request], timeoutMs);
-      applyToResponse(readResult(key, text), unseen);
+      applyToResponse(readResult(key, text, loaded.columnOf), unseen);
       return "passed";
     }
     const { method, path, host, target } = readRequestText(request);
@@ -53,7 +53,7 @@ async function replay(failed: FailedRequest, options: ReplayOptions): Promise<Re
     const replayed = new ExaminedRequest(target, host);
     const text = await callWithin(entry.onRequest, [request], timeoutMs);
     const steering = { upstream: "", hashKey: "", headers: "" };
-    applyToRequest(readResult(key, text), replayed, steering, options.border);
+    applyToRequest(readResult(key, text, loaded.columnOf), replayed, steering, options.border);
     if (replayed.answered === null) return "passed";
     return replayed.answered.status < 400 ? "answered" : "refused";
   } catch (error) {

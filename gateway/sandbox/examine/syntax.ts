@@ -8,6 +8,7 @@ import { type AnyNode, type Program, parse } from "acorn";
 import type { Found, Imports, SourceReader, Syntax } from "../run/source-reader.ts";
 import { maxCases } from "./cases.ts";
 import { strangeExport } from "./export-names.ts";
+import { growthOf } from "./growth.ts";
 import { importsIn } from "./imports.ts";
 
 /** What is remembered of sources takes about as much memory as their texts. */
@@ -47,14 +48,17 @@ export class SyntaxReader implements SourceReader {
 function readSyntax(text: string): Syntax {
   try {
     const program = parse(text, { ecmaVersion: "latest", sourceType: "module" });
-    return { ...findIn(program), ...exportsOf(program), cases: casesOf(program) };
+    const { problem, refuses } = findIn(program);
+    const growth = growthOf(program);
+    const found = { problem: problem ?? growth.problem, refuses, checks: growth.checks };
+    return { ...found, ...exportsOf(program), cases: casesOf(program) };
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     const index = "pos" in error ? Number(error.pos) : 0;
     const end = error.message.lastIndexOf(" (");
     const message = `SyntaxError: ${end === -1 ? error.message : error.message.slice(0, end)}`;
     const problem = { index, message };
-    return { problem, exports: new Map(), wholes: new Map(), cases: [], refuses: true };
+    return { problem, exports: new Map(), wholes: new Map(), cases: [], checks: "", refuses: true };
   }
 }
 

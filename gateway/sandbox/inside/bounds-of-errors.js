@@ -1,5 +1,6 @@
 // Runs inside the isolate, before a script does: makes errors in functions at whose beginning V8 looks at the
 // clock, which its own do not (`inScript` in bounds.js says why).
+import { replace, textOf } from "./bounds.js";
 import {
   construct,
   defineProperty,
@@ -8,6 +9,7 @@ import {
   lock,
   ownKeys,
   PlainError,
+  PlainTypeError,
   setPrototypeOf,
 } from "./realm.js";
 
@@ -38,3 +40,22 @@ export function takeNewOfErrors() {
   const descriptor = getOwnPropertyDescriptor(PlainError, "isError");
   if (descriptor !== undefined) defineProperty(Error, "isError", descriptor);
 }
+
+// What it puts together it would make twice as long, again and again.
+replace(
+  PlainError.prototype,
+  "toString",
+  () =>
+    ({
+      toString() {
+        if ((typeof this !== "object" && typeof this !== "function") || this === null) {
+          throw new PlainTypeError("Error.prototype.toString: only for objects");
+        }
+        const { name: kind, message: said } = this;
+        const name = kind === undefined ? "Error" : textOf(kind, "toString");
+        const message = said === undefined ? "" : textOf(said, "toString");
+        const text = name === "" || message === "" ? name + message : `${name}: ${message}`;
+        return textOf(text, "toString");
+      },
+    }).toString,
+);

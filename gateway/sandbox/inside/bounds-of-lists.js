@@ -293,7 +293,6 @@ for (const name of "copyWithin fill includes indexOf lastIndexOf reverse".split(
 replace(PlainBuffer.prototype, "slice", inScript);
 replaceGetter(typedArray.prototype, "buffer");
 replaceGetter(Object.prototype, "__proto__");
-replace(Object, "defineProperty", inScript);
 for (const name of ["__lookupGetter__", "__lookupSetter__"]) {
   replace(Object.prototype, name, inScript);
 }
@@ -314,3 +313,78 @@ for (const name of [
 }
 replace(Reflect, "ownKeys", onProperties);
 replace(Reflect, "preventExtensions", onProperties);
+
+// An array whose length is set has room for so many items at once.
+function boundLength(target, key, value) {
+  if (isArray(target) && key === "length" && +value > maxItems) refuse("length", items);
+}
+/** A descriptor whose value is read once. */
+function ownDescriptor(target, key, descriptor) {
+  if (!isArray(target) || key !== "length") return descriptor;
+  const copy = { __proto__: null, ...descriptor };
+  boundLength(target, key, copy.value);
+  return copy;
+}
+const keyOf = (key) => (typeof key === "symbol" ? key : `${key}`);
+const onDefinition = (method, label) =>
+  ({
+    [label](target, key, descriptor) {
+      const name = keyOf(key);
+      return apply(method, this, [target, name, ownDescriptor(target, name, descriptor)]);
+    },
+  })[label];
+replace(Object, "defineProperty", onDefinition);
+replace(Reflect, "defineProperty", onDefinition);
+replace(
+  Object,
+  "defineProperties",
+  (method, label) =>
+    ({
+      [label](target, descriptors) {
+        if (!isArray(target)) return apply(method, this, [target, descriptors]);
+        const names = ownKeys(descriptors);
+        for (let at = 0; at < names.length; at++) {
+          const found = getOwnPropertyDescriptor(descriptors, names[at]);
+          if (!found?.enumerable) continue;
+          const descriptor = descriptors[names[at]];
+          defineProperty(target, names[at], ownDescriptor(target, names[at], descriptor));
+        }
+        return target;
+      },
+    })[label],
+);
+replace(
+  Reflect,
+  "set",
+  (method, label) =>
+    ({
+      [label](target, key, value, ...receiver) {
+        const name = keyOf(key);
+        boundLength(target, name, value);
+        boundLength(receiver[0], name, value);
+        return apply(method, this, [target, name, value, ...receiver]);
+      },
+    })[label],
+);
+replace(
+  Object,
+  "assign",
+  (method, label) =>
+    ({
+      [label](target, ...sources) {
+        if (!isArray(target)) return apply(method, this, [target, ...sources]);
+        for (let each = 0; each < sources.length; each++) {
+          const source = sources[each];
+          if (source === undefined || source === null) continue;
+          const names = ownKeys(typeof source === "string" ? { ...source } : source);
+          for (let at = 0; at < names.length; at++) {
+            if (!getOwnPropertyDescriptor(source, names[at])?.enumerable) continue;
+            const value = source[names[at]];
+            boundLength(target, names[at], value);
+            target[names[at]] = value;
+          }
+        }
+        return target;
+      },
+    })[label],
+);

@@ -80,6 +80,21 @@ export function boundNewPatterns() {
   defineProperty(BoundedRegExp, "escape", { ...descriptor, value: bounded.escape });
 }
 
+// An object of a script's may say that it has any source and any flags.
+replace(
+  patterns,
+  "toString",
+  () =>
+    ({
+      toString() {
+        return textOf(
+          `/${textOf(this.source, "toString")}/${textOf(this.flags, "toString")}`,
+          "toString",
+        );
+      },
+    }).toString,
+);
+
 const onSubject = (method, label) =>
   ({
     [label](text) {

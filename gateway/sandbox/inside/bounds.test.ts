@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
-import { attacks } from "../../../bench/scripts/attacks.ts";
+import { attacks, syntax } from "../../../bench/scripts/attacks.ts";
 import { Bench, tables } from "../fixtures/test-sandbox.ts";
 
 /**
@@ -175,18 +175,25 @@ describe("a bounded built-in", () => {
 
   it("costs no more than a few endless loops do, whatever it is given, and little memory", async function () {
     this.timeout(120_000);
-    // Strings that syntax makes are what no built-in can bound.
-    const unbounded = /string of 100 MB/;
-    const names = Object.keys(attacks).filter((name) => !unbounded.test(name));
-    const costs = await costsOf(names);
-    const loop = costs.get("an endless loop");
-    expect(costs).to.have.lengthOf(names.length);
-    for (const [name, { processorMs, megabytes }] of costs) {
-      expect(processorMs, name).to.be.below(10 * Math.max(10, loop?.processorMs ?? 0));
-      expect(megabytes, name).to.be.below(120);
+    const all = { ...attacks, ...syntax };
+    const isDear = (cost: Cost | undefined, loop: Cost | undefined) =>
+      cost === undefined ||
+      cost.processorMs >= 10 * Math.max(10, loop?.processorMs ?? 0) ||
+      cost.megabytes >= 120;
+    // What else a machine does makes one measurement longer, but not each of some.
+    let left: Readonly<Record<string, string>> = all;
+    for (let times = 1; Object.keys(left).length > 0; times += 1) {
+      const costs = await costsOf({ ...left, [control]: all[control] ?? "" });
+      const loop = costs.get(control);
+      const dear = Object.entries(left).filter(([name]) => isDear(costs.get(name), loop));
+      left = Object.fromEntries(dear);
+      const shown = dear.map(([name]) => [name, costs.get(name), loop]);
+      if (times === 4) expect(shown, "beside the endless loop").to.deep.equal([]);
     }
   });
 });
+
+const control = "an endless loop";
 
 interface Cost {
   readonly processorMs: number;
@@ -195,7 +202,9 @@ interface Cost {
 }
 
 /** Each attack once in a sandbox of one process, with what it took. */
-async function costsOf(names: readonly string[]): Promise<ReadonlyMap<string, Cost>> {
+async function costsOf(
+  bodies: Readonly<Record<string, string>>,
+): Promise<ReadonlyMap<string, Cost>> {
   const child = spawn(process.execPath, ["--input-type=module-typescript"], {
     cwd: fileURLToPath(new URL(".", import.meta.url)),
     stdio: ["pipe", "pipe", "inherit"],
@@ -206,11 +215,11 @@ async function costsOf(names: readonly string[]): Promise<ReadonlyMap<string, Co
   });
   child.stdin.end(`
     import { readFileSync, writeFileSync } from "node:fs";
-    import { attacks, scriptOf } from "../../../bench/scripts/attacks.ts";
-    import { Bench, tables } from "../fixtures/test-sandbox.ts";
+    import { scriptOf } from "../../../bench/scripts/attacks.ts";
+    import { Bench, examined, tables } from "../fixtures/test-sandbox.ts";
     const peak = () => Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]) / 1024;
-    for (const name of ${JSON.stringify(names)}) {
-      const bench = new Bench(tables(scriptOf(attacks[name])), { limits: { memoryMb: 16, callTimeoutMs: 10 } });
+    for (const [name, body] of Object.entries(${JSON.stringify(bodies)})) {
+      const bench = new Bench(await examined(tables(scriptOf(body))), { limits: { memoryMb: 16, callTimeoutMs: 10 } });
       writeFileSync("/proc/self/clear_refs", "5");
       const before = peak();
       const { user, system } = process.cpuUsage();

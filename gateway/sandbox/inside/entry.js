@@ -5,6 +5,7 @@ import { beginning, boundProperties } from "./bounds.js";
 import { takeNewOfErrors } from "./bounds-of-errors.js";
 import { boundNewPatterns } from "./bounds-of-patterns.js";
 import { cryptoGlobal } from "./crypto.js";
+import { checks } from "./growth.js";
 import { changesOfHeaders, headerName, headerValue, locationValue } from "./headers.js";
 import { jsonOf, startOfJson } from "./json.js";
 import {
@@ -116,17 +117,24 @@ const globals = {
 };
 let settings = freeze({ __proto__: null });
 
+/** As in `run/growth-checks.ts`: no script has a name that begins so. */
+const checkPrefix = "\u00aa";
+function give(values, prefix) {
+  const names = ownKeys(values);
+  for (let at = 0; at < names.length; at++) {
+    const value = values[names[at]];
+    defineProperty(globalThis, prefix + names[at], { value, writable: false, configurable: false });
+  }
+}
+
 /** Makes the context a script's. Called once in each isolate, before everything else. */
 function begin() {
   lockStacks();
   deleteWhatIsNotAllowed();
   boundNewPatterns();
   takeNewOfErrors();
-  const names = ownKeys(globals);
-  for (let at = 0; at < names.length; at++) {
-    const value = globals[names[at]];
-    defineProperty(globalThis, names[at], { value, writable: false, configurable: false });
-  }
+  give(globals, "");
+  give(checks, checkPrefix);
   defineProperty(globalThis, "settings", { get: () => settings, configurable: false });
 }
 

@@ -45,12 +45,47 @@ export function lock(owner, name, value) {
   defineProperty(owner, name, { ...locked, value });
 }
 
+const maxMessage = 8_192;
+const maxFrame = 400;
+
+/** Taking the first characters of a text that `+` made copies all of it. */
+function startOf(text, most) {
+  return text.length > 1_048_576 ? "a text of more than 1 MiB" : slice(text, 0, most);
+}
+
+/** A property that nothing has to be run for, of an error or of what it inherits from. */
+function dataOf(error, name) {
+  for (let at = error; at !== null; at = getPrototypeOf(at)) {
+    const value = getOwnPropertyDescriptor(at, name)?.value;
+    if (value !== undefined) return typeof value === "string" ? value : "";
+  }
+  return "";
+}
+
 /**
- * A hook here would run whenever anybody looks at an error's stack, out of reach of the time limit. Called
- * in each isolate: V8 makes these anew in a context that comes from a snapshot.
+ * The text of a stack as V8 writes it, but for long names: a function, a class and an object may have one of any
+ * length, and V8 puts ten of them together.
+ */
+function stackOf(error, frames) {
+  const name = startOf(dataOf(error, "name"), maxFrame);
+  const message = startOf(dataOf(error, "message"), maxMessage);
+  let text = name === "" || message === "" ? name + message : `${name}: ${message}`;
+  for (let at = 0; at < frames.length; at++) {
+    const frame = toText(frames[at]);
+    const { length } = frame;
+    const shown =
+      length <= maxFrame ? frame : `${slice(frame, 0, 100)}...${slice(frame, length - 300)}`;
+    text += `\n    at ${shown}`;
+  }
+  return text;
+}
+
+/**
+ * A script's own hook here would run whenever anybody looks at an error's stack, out of reach of the time limit.
+ * Called in each isolate: V8 makes these anew in a context that comes from a snapshot.
  */
 export function lockStacks() {
-  lock(PlainError, "prepareStackTrace", undefined);
+  lock(PlainError, "prepareStackTrace", stackOf);
   lock(PlainError, "stackTraceLimit", 10);
   // Scripts have another one, whose properties mean nothing to V8.
   lock(Error, "prepareStackTrace", undefined);

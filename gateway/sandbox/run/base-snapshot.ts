@@ -18,6 +18,7 @@ const files = [
   "bounds-of-lists.js",
   "bounds-of-patterns.js",
   "bounds-of-texts.js",
+  "growth.js",
   "json.js",
   "digests.js",
   "crypto.js",

@@ -48,20 +48,37 @@ export function describeFault(fault: ScriptFault): string {
   return line === 0 ? `${key}: ${message}` : `${key}:${line}:${column}: ${message}`;
 }
 
+/** The column in a source for one in what ran of it. */
+export type ColumnOf = (key: string, line: number, column: number) => number;
+
 /** The fault of a thrown error: its place is the first of the script's or a module's in the stack. */
-export function faultAt(key: string, message: string, stack: string): ScriptFault {
+export function faultAt(
+  key: string,
+  message: string,
+  stack: string,
+  columnOf: ColumnOf,
+): ScriptFault {
   const found = place.exec(stack.slice(0, 8_192));
   if (found === null) return { key, line: 0, column: 0, message: printable(message) };
+  const [, at = key, line, column] = found;
   return {
-    key: printable(found[1] ?? key),
-    line: Number(found[2]),
-    column: Number(found[3]),
+    key: printable(at),
+    line: Number(line),
+    column: columnOf(at, Number(line), Number(column)),
     message: printable(message),
   };
 }
 
+/** For texts that ran as they are. */
+export const sameColumn: ColumnOf = (_key, _line, column) => column;
+
 /** The fault of what isolated-vm throws when it compiles, links or evaluates. */
-export function faultOf(key: string, error: unknown, timeoutMs: number): ScriptFault {
+export function faultOf(
+  key: string,
+  error: unknown,
+  timeoutMs: number,
+  columnOf: ColumnOf = sameColumn,
+): ScriptFault {
   if (error instanceof ScriptError) return error.fault;
   if (!(error instanceof Error)) {
     return { key, line: 0, column: 0, message: printable(`threw ${String(error)}`) };
@@ -76,7 +93,7 @@ export function faultOf(key: string, error: unknown, timeoutMs: number): ScriptF
     };
   }
   const stack = typeof error.stack === "string" ? error.stack : "";
-  return faultAt(key, explain(error, timeoutMs), stack);
+  return faultAt(key, explain(error, timeoutMs), stack, columnOf);
 }
 
 /** isolated-vm tells its own ends of a call by their text only. `null`: it was something else. */

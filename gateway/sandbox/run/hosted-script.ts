@@ -7,7 +7,7 @@ import type { Border, ScriptReport, Source } from "../../model/index.ts";
 import type { Script, Steering } from "../sandbox.ts";
 import { defaultTakeBack } from "./declared.ts";
 import { Failures } from "./failures.ts";
-import { describeFault, faultAt, printable, ScriptError } from "./faults.ts";
+import { describeFault, printable, ScriptError } from "./faults.ts";
 import type { Journal } from "./journal.ts";
 import { decidesByPath, type Match, matchEverything, matchesExchange } from "./match.ts";
 import {
@@ -197,7 +197,7 @@ export class HostedScript implements Script {
     const { logs, error, rest } = readOutput(text);
     this.#logLines(logs);
     if (error !== null) {
-      throw new ScriptError(faultAt(`scripts/${this.host}`, error.message, error.stack));
+      throw this.runtime.thrown(error.message, error.stack);
     }
     return rest;
   }

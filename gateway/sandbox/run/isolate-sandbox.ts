@@ -177,7 +177,7 @@ export class IsolateSandbox implements Sandbox {
       callTimeoutMs,
       supervisor: this.#supervisor,
       isPatient,
-      onImport: (name) => runtime.imports.set(name, modules.get(name)?.version ?? null),
+      onImport: (name) => runtime.imports.set(name, modules.get(name) ?? null),
     });
     this.#open.add(runtime);
     return isolate;

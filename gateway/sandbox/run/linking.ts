@@ -12,6 +12,8 @@ export interface Part {
   /** `scripts/<host>` or `modules/<name>`. */
   readonly key: string;
   readonly text: string;
+  /** What is put into the text, as `growth-checks.ts` writes it. Default: nothing. */
+  readonly checks?: string | undefined;
 }
 
 /**
@@ -36,7 +38,7 @@ export function resolveImport(
   if (source === undefined) {
     throw importError(importer, specifier, `import "${specifier}": there is no such key`);
   }
-  return { key: specifier, text: source.text };
+  return { key: specifier, text: source.text, checks: source.checks };
 }
 
 /**

@@ -6,7 +6,8 @@ import type ivm from "isolated-vm";
 import type { Source, Tenants } from "../../model/index.ts";
 import { takeEntry } from "./base-snapshot.ts";
 import { type Declared, parseDeclared } from "./declared.ts";
-import { faultAt, ScriptError } from "./faults.ts";
+import { type ColumnOf, cutOf, faultAt, faultOf, ScriptError } from "./faults.ts";
+import { columnBefore, withChecks } from "./growth-checks.ts";
 import {
   errorAt,
   locateMissingExport,
@@ -45,6 +46,9 @@ export interface Loaded {
   readonly logs: readonly LogLine[];
   /** What was read of the script's own text; `null` where it was not wanted. */
   readonly syntax: Syntax | null;
+  /** By key, the checks of the script and of each of its modules, where they were read. */
+  readonly checks: ReadonlyMap<string, string>;
+  readonly columnOf: ColumnOf;
 }
 
 export interface LoadOptions {
@@ -53,6 +57,8 @@ export interface LoadOptions {
   /** `scripts/<host>`. */
   readonly key: string;
   readonly text: string;
+  /** As in a `Source`. */
+  readonly checks?: string | undefined;
   readonly modules: ReadonlyMap<string, Source>;
   /** The KV settings that the script sees, as one JSON object. */
   readonly settings: string;
@@ -129,26 +135,37 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
     () => entry.replaceSettings.apply(undefined, [options.settings]),
   );
 
-  const { main, resolve, parts, syntax, canRefuse } = yield* compileAll(options);
+  const { main, resolve, parts, syntax, checks, canRefuse } = yield* compileAll(options);
+  const columnOf: ColumnOf = (key, line, column) => {
+    const part = parts.get(key);
+    if (part === undefined) return column;
+    return columnBefore(part.text, checks.get(key) ?? part.checks, line, column);
+  };
   try {
     yield* step(
       () => main.instantiateSync(context, resolve),
       () => main.instantiate(context, resolve),
     );
   } catch (error) {
-    throw locateMissingExport(error, parts) ?? error;
+    throw locateMissingExport(error, parts.values()) ?? error;
   }
-  yield* step(
-    () => main.evaluateSync(limit),
-    () => main.evaluate(limit),
-  );
+  try {
+    yield* step(
+      () => main.evaluateSync(limit),
+      () => main.evaluate(limit),
+    );
+  } catch (error) {
+    if (error instanceof Error && cutOf(error) !== null) throw error;
+    throw new ScriptError(faultOf(options.key, error, timeoutMs, columnOf));
+  }
   const register = yield* entryOf("load");
   const namespace = main.namespace.derefInto();
   const output = yield* step<unknown>(
     () => register.applySync(undefined, [namespace, options.reader ? 1 : 0], limit),
     () => register.apply(undefined, [namespace, options.reader ? 1 : 0], limit),
   );
-  return { entry, syntax, ...readExports(options.key, String(output), canRefuse) };
+  const found = readExports(options.key, String(output), canRefuse, columnOf);
+  return { entry, syntax, checks, columnOf, ...found };
 }
 
 /** Compiles the script and everything that it imports. */
@@ -157,26 +174,30 @@ function* compileAll(options: LoadOptions): Generator<
   {
     readonly main: ivm.Module;
     readonly resolve: (specifier: string, importer: ivm.Module) => ivm.Module;
-    readonly parts: Iterable<Part>;
+    readonly parts: ReadonlyMap<string, Part>;
     readonly syntax: Syntax | null;
+    readonly checks: ReadonlyMap<string, string>;
     readonly canRefuse: boolean;
   },
   void
 > {
   const { isolate, modules, tenants } = options;
-  const start: Part = { key: options.key, text: options.text };
+  const start: Part = { key: options.key, text: options.text, checks: options.checks };
   const parts = new Map<string, Part>([[start.key, start]]);
   const imports = new Map<string, readonly string[]>();
   const compiled = new Map<string, ivm.Module>();
   const syntaxes = new Map<string, Syntax>();
+  const checks = new Map<string, string>();
   for (const part of parts.values()) {
     const origin = { filename: part.key };
-    const module = yield* step(
-      () => isolate.compileModuleSync(part.text, origin),
-      () => isolate.compileModule(part.text, origin),
-    );
-    compiled.set(part.key, module);
-    imports.set(part.key, module.dependencySpecifiers);
+    const compile = function* (text: string): Generator<Step, ivm.Module, void> {
+      return yield* step(
+        () => isolate.compileModuleSync(text, origin),
+        () => isolate.compileModule(text, origin),
+      );
+    };
+    // What is examined is compiled as it is first: V8 says best what is wrong with it.
+    let module = yield* compile(options.reader ? part.text : withChecks(part.text, part.checks));
     if (options.reader) {
       // What V8 itself refuses it says better. Nothing has run yet.
       refuseImports(part, module.dependencySpecifiers, options.reader.imports(part.text));
@@ -184,11 +205,15 @@ function* compileAll(options: LoadOptions): Generator<
       const syntax = options.reader.read(part.text);
       if (syntax.problem !== null) throw errorAt(part, syntax.problem);
       syntaxes.set(part.key, syntax);
+      checks.set(part.key, syntax.checks);
+      if (syntax.checks !== "") module = yield* compile(withChecks(part.text, syntax.checks));
     }
+    compiled.set(part.key, module);
+    imports.set(part.key, module.dependencySpecifiers);
     for (const specifier of module.dependencySpecifiers) {
       options.onImport?.(specifier.replace(/^modules\//, ""));
-      const module = resolveImport(part, specifier, modules, tenants);
-      if (!parts.has(specifier)) parts.set(specifier, module);
+      const next = resolveImport(part, specifier, modules, tenants);
+      if (!parts.has(specifier)) parts.set(specifier, next);
     }
   }
   refuseCycles(start, parts, imports);
@@ -204,8 +229,9 @@ function* compileAll(options: LoadOptions): Generator<
   return {
     main: moduleOf(start.key),
     resolve: moduleOf,
-    parts: parts.values(),
+    parts,
     syntax: script ?? null,
+    checks,
     canRefuse: syntaxes.size === 0 || [...syntaxes.values()].some(({ refuses }) => refuses),
   };
 }
@@ -214,9 +240,10 @@ function readExports(
   key: string,
   text: string,
   canRefuse: boolean,
-): Omit<Loaded, "entry" | "syntax"> {
+  columnOf: ColumnOf,
+): Omit<Loaded, "entry" | "syntax" | "checks" | "columnOf"> {
   const { logs, error, rest } = readOutput(text);
-  if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack));
+  if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack, columnOf));
   try {
     const [match, tests, onError, rollout, schedule, takeBack]: unknown[] = JSON.parse(
       rest.slice(1),

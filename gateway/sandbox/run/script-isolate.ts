@@ -6,7 +6,15 @@ import { loadTimeoutFactor, wallFactor } from "../limits.ts";
 import type { ScriptFault } from "../sandbox.ts";
 import type { BaseSnapshot } from "./base-snapshot.ts";
 import type { Declared } from "./declared.ts";
-import { CutError, cutOf, explain, faultAt, faultOf, ScriptError } from "./faults.ts";
+import {
+  type ColumnOf,
+  CutError,
+  cutOf,
+  explain,
+  faultAt,
+  faultOf,
+  ScriptError,
+} from "./faults.ts";
 import { type Entry, type Loaded, loadNow } from "./loading.ts";
 import type { Match } from "./match.ts";
 import type { LogLine } from "./output.ts";
@@ -51,6 +59,7 @@ export class ScriptIsolate {
   readonly #key: string;
   readonly #supervisor: Supervisor;
   readonly #number: number;
+  readonly #columnOf: ColumnOf;
   readonly #limit: { readonly timeout: number };
   #settingsVersion: number;
 
@@ -77,6 +86,7 @@ export class ScriptIsolate {
         isolate: this.#isolate,
         key: this.#key,
         text: source.text,
+        checks: source.checks,
         modules: options.modules,
         settings: options.settings.json,
         tenants: options.tenants,
@@ -105,6 +115,7 @@ export class ScriptIsolate {
     this.hasOnResponse = loaded.hasOnResponse;
     this.declared = loaded.declared;
     this.loadLogs = loaded.logs;
+    this.#columnOf = loaded.columnOf;
   }
 
   /** True once a call was cut short by its end: none can succeed any more. */
@@ -135,7 +146,7 @@ export class ScriptIsolate {
   }
 
   fault(message: string, stack: string): ScriptFault {
-    return faultAt(this.#key, message, stack);
+    return faultAt(this.#key, message, stack, this.#columnOf);
   }
 
   #call(

@@ -6,7 +6,7 @@ import type { Source } from "../../model/index.ts";
 import type { ProcessorTime } from "../guard/processor-time.ts";
 import { ScriptTime, type Took, type Wait, type WorkerTime } from "../guard/script-time.ts";
 import { loadTimeoutFactor } from "../limits.ts";
-import { CutError, ScriptError } from "./faults.ts";
+import { CutError, faultAt, ScriptError, sameColumn } from "./faults.ts";
 import type { Arguments, ScriptIsolate, Settings } from "./script-isolate.ts";
 
 /** What a script needs from the sandbox that it belongs to. */
@@ -58,8 +58,8 @@ export class ScriptRuntime {
   readonly source: Source;
   /** As its tenant sees them. */
   readonly settings: Settings;
-  /** The version of each module that loading asked for; `null` for one that was not there. */
-  readonly imports = new Map<string, string | null>();
+  /** Each module that loading asked for; `null` for one that was not there. */
+  readonly imports = new Map<string, Source | null>();
   readonly #housing: RuntimeHousing;
   readonly #onLoaded: (isolate: ScriptIsolate) => void;
   readonly #time: ScriptTime;
@@ -167,6 +167,13 @@ export class ScriptRuntime {
       if (error instanceof CutError && error.cut === "time") this.#suspect();
       throw error;
     }
+  }
+
+  /** What a call says that it threw. */
+  thrown(message: string, stack: string): ScriptError {
+    const isolate = this.#isolate;
+    if (isolate !== null) return new ScriptError(isolate.fault(message, stack));
+    return new ScriptError(faultAt(`scripts/${this.host}`, message, stack, sameColumn));
   }
 
   /** What the call brought has been put into effect. */

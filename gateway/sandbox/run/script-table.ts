@@ -108,6 +108,7 @@ export class ScriptTable {
     const hosted = this.#hosts.get(host);
     for (const before of [hosted?.script, hosted?.trial?.script]) {
       if (before?.version !== source.version || !this.#hasSameImports(before)) continue;
+      if (before.source.checks !== source.checks) continue;
       const wasOut = before.source.outOfService !== undefined;
       if (before.source.isUnexamined !== source.isUnexamined) continue;
       if (wasOut === (source.outOfService !== undefined)) return before;
@@ -116,8 +117,9 @@ export class ScriptTable {
   }
 
   #hasSameImports(script: HostedScript): boolean {
-    for (const [name, version] of script.runtime.imports) {
-      if ((this.#modules.get(name)?.version ?? null) !== version) return false;
+    for (const [name, source] of script.runtime.imports) {
+      const now = this.#modules.get(name);
+      if (now?.version !== source?.version || now?.checks !== source?.checks) return false;
     }
     return true;
   }

@@ -26,6 +26,8 @@ export interface Syntax {
   readonly wholes: ReadonlyMap<string, number>;
   /** Where each of its `tests` begins and ends, as far as it writes them out as a list. */
   readonly cases: readonly (readonly [number, number])[];
+  /** What is put into it before it runs, as `growth-checks.ts` writes it. */
+  readonly checks: string;
   /** Whether it names something that can end a request. */
   readonly refuses: boolean;
 }

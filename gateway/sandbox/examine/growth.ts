@@ -1,0 +1,287 @@
+/**
+ * Where a source needs checks, because syntax alone may make something long or go through it in one go: additions,
+ * templates, spread, `for...in`, the length of arrays. Reads a parsed source and changes nothing. What checks do is
+ * in `inside/growth.js`.
+ */
+import type { AnyNode, AssignmentExpression, MemberExpression, Program } from "acorn";
+import { type Check, type CheckKind, checkPrefix, writeChecks } from "../run/growth-checks.ts";
+import type { Found } from "../run/source-reader.ts";
+
+/** More than any source has that somebody writes; each is kept beside it. */
+const maxChecks = 20_000;
+/** What adds no more than this takes so many additions to become long that the clock ends them. */
+const shortAddition = 4;
+/** V8 looks at the clock where a function begins: so many operators may stand between two calls. */
+const operatorsPerPause = 32;
+const numeric: ReadonlySet<string> = new Set("- * / % ** | & ^ << >> >>>".split(" "));
+/** The checks take it for an array, to be safe. Written without a space. */
+const unknownTarget = "[]";
+const plainString = /^["'][\w-]*["']$/;
+
+export interface Growth {
+  /** As `writeChecks` writes them. */
+  readonly checks: string;
+  /** What no check can be put around; `null`: there is none. */
+  readonly problem: Found | null;
+}
+
+export function growthOf(program: Program): Growth {
+  const finder = new Finder();
+  // Without recursion: what the parser could nest must not be too deep for this.
+  const open: { node: AnyNode; isOperand: boolean }[] = [{ node: program, isOperand: false }];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { node, isOperand } = next;
+    finder.look(node, isOperand);
+    if (finder.isFull) break;
+    const isAddition = isSum(node);
+    for (const value of Object.values(node)) {
+      for (const child of Array.isArray(value) ? value : [value]) {
+        if (isNode(child)) open.push({ node: child, isOperand: isAddition && isSum(child) });
+      }
+    }
+  }
+  return finder.found();
+}
+
+class Finder {
+  readonly #opening: (Check & { readonly end: number })[] = [];
+  readonly #closing: number[] = [];
+  /** Templates whose parts are handed to a function. */
+  readonly #tagged = new Set<AnyNode>();
+  #problem: Found | null = null;
+  #operators = 0;
+
+  get isFull(): boolean {
+    return this.#opening.length > maxChecks;
+  }
+
+  found(): Growth {
+    if (this.isFull) {
+      const message = `it has more than ${maxChecks} additions, templates and the like`;
+      return { checks: "", problem: { index: 0, message } };
+    }
+    // Of what begins at one place the longer comes first. What ends there comes before all of that.
+    const opening = this.#opening.sort((a, b) => a.index - b.index || b.end - a.end);
+    const closing = this.#closing.sort((a, b) => a - b);
+    const checks: Check[] = [];
+    let closed = 0;
+    const closeUntil = (most: number) => {
+      for (let index = closing[closed] ?? most + 1; index <= most; ) {
+        checks.push({ index, kind: "close" });
+        closed += 1;
+        index = closing[closed] ?? most + 1;
+      }
+    };
+    for (const { end: _, ...check } of opening) {
+      closeUntil(check.index);
+      checks.push(check);
+    }
+    closeUntil(Number.MAX_SAFE_INTEGER - 1);
+    return { checks: writeChecks(checks), problem: this.#problem };
+  }
+
+  /** @param isOperand of an addition that is checked as a whole. */
+  look(node: AnyNode, isOperand: boolean): void {
+    switch (node.type) {
+      case "Identifier":
+        if (node.name.startsWith(checkPrefix)) {
+          this.#refuse(node, `a name cannot begin with ${checkPrefix} here`);
+        }
+        return;
+      case "BinaryExpression":
+        if (node.operator !== "+") this.#pause(node);
+        else if (!isOperand && maySumGrow(node)) this.#around(node, "text");
+        return;
+      case "UnaryExpression":
+        if (node.operator !== "delete" && node.operator !== "typeof") this.#pause(node);
+        return;
+      case "SwitchCase":
+        if (node.test) this.#pause(node.test);
+        return;
+      case "TaggedTemplateExpression":
+        this.#tagged.add(node.quasi);
+        return;
+      case "TemplateLiteral": {
+        if (this.#tagged.has(node) || node.expressions.length === 0) return;
+        const own = node.quasis.reduce((sum, { value }) => sum + (value.cooked ?? "").length, 0);
+        if (node.expressions.length > 1 || own > shortAddition) this.#around(node, "text");
+        return;
+      }
+      case "SpreadElement":
+        this.#around(node.argument, "list");
+        return;
+      case "ForInStatement":
+        this.#around(node.right, "list");
+        this.#pattern(node.left, null);
+        return;
+      case "ForOfStatement":
+        this.#pattern(node.left, null);
+        return;
+      case "VariableDeclarator":
+        // Without a value it is the variable of a loop.
+        if (node.init) this.#pattern(node.id, node.init);
+        return;
+      case "CatchClause":
+        if (node.param) this.#pattern(node.param, null);
+        return;
+      case "AssignmentExpression":
+        this.#assignment(node);
+        return;
+      case "FunctionDeclaration":
+      case "FunctionExpression":
+      case "ArrowFunctionExpression":
+        this.#boundRests(node.params, node);
+        return;
+      default:
+    }
+  }
+
+  #assignment(node: AssignmentExpression): void {
+    const { left, operator, right } = node;
+    if (left.type === "ObjectPattern" || left.type === "ArrayPattern") {
+      this.#pattern(left, right);
+      return;
+    }
+    if (left.type === "MemberExpression") {
+      const object = targetOf(left.object) ?? unknownTarget;
+      if (nameOf(left) === "length") {
+        if (!["=", "+=", "-=", "||=", "&&=", "??="].includes(operator)) {
+          this.#refuse(node, `length ${operator} is not available: write length = ...`);
+        }
+        this.#around(right, "size", object);
+        return;
+      }
+      if (left.computed && !isHarmlessKey(left.property)) {
+        this.#around(left.property, "key", object);
+      }
+    }
+    if (operator !== "+=" || isShort(right)) return;
+    const target = targetOf(left);
+    if (target === null) this.#around(right, "short");
+    else this.#around(right, "add", target);
+  }
+
+  /** What is taken apart. @param value what it is taken from, where a check can be put around that. */
+  #pattern(pattern: AnyNode, value: AnyNode | null): void {
+    const rests = this.#boundRests([pattern], pattern);
+    if (rests > 0 && value !== null) this.#around(value, "list");
+    for (const part of partsOf([pattern])) {
+      if (part.type !== "MemberExpression") continue;
+      if (nameOf(part) === "length") {
+        this.#refuse(part, "length is not available here: write length = ...");
+      } else if (part.computed && !isHarmlessKey(part.property)) {
+        this.#around(part.property, "key", targetOf(part.object) ?? unknownTarget);
+      }
+    }
+  }
+
+  /** What is left of a long text in `{ a, ...rest }` is a property for each character, made in one go. */
+  #boundRests(patterns: readonly AnyNode[], place: AnyNode): number {
+    let rests = 0;
+    for (const part of partsOf(patterns)) {
+      if (part.type !== "ObjectPattern") continue;
+      if (part.properties.some(({ type }) => type === "RestElement")) rests += 1;
+    }
+    if (rests > 1) this.#refuse(place, "only one { ...rest } can be taken out at once");
+    return rests;
+  }
+
+  #pause(node: AnyNode): void {
+    this.#operators += 1;
+    if (this.#operators % operatorsPerPause === 0) this.#around(node, "pause");
+  }
+
+  #around(node: AnyNode, kind: CheckKind, target?: string): void {
+    const { start: index, end } = node;
+    this.#opening.push({ index, end, kind, ...(target === undefined ? {} : { target }) });
+    this.#closing.push(end);
+    if (node.type !== "SequenceExpression") return;
+    this.#opening.push({ index, end, kind: "open" });
+    this.#closing.push(end);
+  }
+
+  #refuse({ start }: AnyNode, message: string): void {
+    if (this.#problem !== null && this.#problem.index <= start) return;
+    this.#problem = { index: start, message };
+  }
+}
+
+function isSum(node: AnyNode): boolean {
+  return node.type === "BinaryExpression" && node.operator === "+";
+}
+
+/** Whether an addition may make a text of one that is long already. */
+function maySumGrow(sum: AnyNode): boolean {
+  let others = 0;
+  let numbers = 0;
+  let added = 0;
+  const open: AnyNode[] = [sum];
+  for (let node = open.pop(); node !== undefined; node = open.pop()) {
+    if (node.type === "BinaryExpression" && node.operator === "+") {
+      open.push(node.left, node.right);
+    } else if (node.type === "Literal") {
+      added += String(node.value).length;
+    } else if (isNumeric(node)) numbers += 1;
+    else others += 1;
+  }
+  if (others === 0) return false;
+  return others + numbers > 1 || added > shortAddition;
+}
+
+function isShort(node: AnyNode): boolean {
+  if (isNumeric(node)) return true;
+  return node.type === "Literal" && String(node.value).length <= shortAddition;
+}
+
+function isNumeric(node: AnyNode): boolean {
+  if (node.type === "BinaryExpression") return numeric.has(node.operator);
+  if (node.type === "UnaryExpression") return ["-", "+", "~"].includes(node.operator);
+  return node.type === "UpdateExpression";
+}
+
+function isHarmlessKey(key: AnyNode): boolean {
+  return isNumeric(key) || (key.type === "Literal" && key.value !== "length");
+}
+
+/** The name of the property where the source says it; `null` where it has to be found out. */
+function nameOf({ computed, property }: MemberExpression): string | null {
+  if (!computed) return property.type === "Identifier" ? property.name : null;
+  return property.type === "Literal" ? String(property.value) : null;
+}
+
+/** A variable or a property so simple that to read it twice is to read it once; `null` for anything else. */
+function targetOf(node: AnyNode, depth = 0): string | null {
+  if (node.type === "Identifier") return node.name;
+  if (node.type === "ThisExpression") return "this";
+  if (node.type === "Super") return depth === 0 ? null : "super";
+  if (node.type !== "MemberExpression" || node.optional || depth > 4) return null;
+  const object = targetOf(node.object, depth + 1);
+  if (object === null) return null;
+  const { property } = node;
+  if (property.type === "PrivateIdentifier") return `${object}.#${property.name}`;
+  if (!node.computed) return property.type === "Identifier" ? `${object}.${property.name}` : null;
+  if (property.type === "Identifier") return `${object}[${property.name}]`;
+  const isPlain =
+    property.type === "Literal" &&
+    (typeof property.value === "number" || plainString.test(property.raw ?? ""));
+  return isPlain ? `${object}[${property.raw}]` : null;
+}
+
+/** All parts of patterns, but for the values that stand in when there are none. */
+function* partsOf(patterns: readonly AnyNode[]): Generator<AnyNode, void, void> {
+  const open: (AnyNode | null)[] = [...patterns];
+  for (let node = open.pop(); node !== undefined; node = open.pop()) {
+    if (node === null) continue;
+    yield node;
+    if (node.type === "VariableDeclaration") open.push(...node.declarations.map(({ id }) => id));
+    if (node.type === "ObjectPattern") open.push(...node.properties);
+    if (node.type === "Property") open.push(node.value);
+    if (node.type === "ArrayPattern") open.push(...node.elements);
+    if (node.type === "AssignmentPattern") open.push(node.left);
+    if (node.type === "RestElement") open.push(node.argument);
+  }
+}
+
+function isNode(value: unknown): value is AnyNode {
+  return typeof value === "object" && value !== null && "type" in value;
+}

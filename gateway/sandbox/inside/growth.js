@@ -1,0 +1,75 @@
+// Runs inside the isolate: the functions that are put into a script's own text where syntax alone could make a
+// text of any length or go through one in one go (`examine/growth.ts` says where). V8 looks at the clock when one
+// of them begins. What it does with a text of 1 MiB takes some milliseconds at most.
+import { boundProperties, maxItems, maxText, refuse, results } from "./bounds.js";
+import { apply, isArray, PlainTypeError } from "./realm.js";
+
+const maxShort = 256;
+const lengths = "arrays of at most 100,000 items";
+
+const isObject = (value) =>
+  (typeof value === "object" && value !== null) || typeof value === "function";
+
+/** As the language makes a primitive value of an object for an addition (ECMA-262, ToPrimitive). */
+function primitive(value) {
+  const exotic = value[Symbol.toPrimitive];
+  let made;
+  if (exotic !== undefined && exotic !== null) made = apply(exotic, value, ["default"]);
+  else {
+    const { valueOf: asValue } = value;
+    made = typeof asValue === "function" ? apply(asValue, value, []) : value;
+    if (isObject(made)) {
+      const { toString: asText } = value;
+      made = typeof asText === "function" ? apply(asText, value, []) : value;
+    }
+  }
+  if (isObject(made)) throw new PlainTypeError("Cannot convert object to primitive value");
+  return made;
+}
+
+function length(array, value) {
+  if (isArray(array) && +value > maxItems) refuse("length", lengths);
+}
+
+export const checks = {
+  __proto__: null,
+  /** What an addition or a template made. */
+  text(value) {
+    if (typeof value === "string" && value.length > maxText) refuse("+", results);
+    return value;
+  },
+  /** What is to be added to `old`, which is measured before the sum is kept anywhere. */
+  add(old, value) {
+    const added = isObject(value) ? primitive(value) : value;
+    if (typeof added === "string") {
+      if (added.length + (typeof old === "string" ? old.length : 0) > maxText) refuse("+", results);
+    } else if (typeof old === "string" && old.length > maxText) refuse("+", results);
+    return added;
+  },
+  /** What is to be added to something that cannot be looked at before. */
+  short(value) {
+    const added = isObject(value) ? primitive(value) : value;
+    if (typeof added === "string" && added.length > maxShort) {
+      refuse("+=", "texts of at most 256 characters here: write a = a + b");
+    }
+    return added;
+  },
+  /** What is spread, or whose properties are listed. */
+  list(value) {
+    boundProperties(value, "...");
+    return value;
+  },
+  /** The key of a property that is set: an array's length has a check of its own. */
+  key(object, value) {
+    if (typeof value === "number" || typeof value === "symbol") return value;
+    const key = typeof value === "string" ? value : `${value}`;
+    if (key === "length" && isArray(object)) refuse("length", "array.length = ...");
+    return key;
+  },
+  size(array, value) {
+    const size = isArray(array) && isObject(value) ? primitive(value) : value;
+    length(array, size);
+    return size;
+  },
+  pause: (value) => value,
+};
