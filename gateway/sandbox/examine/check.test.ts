@@ -19,6 +19,18 @@ const faults: Readonly<Record<string, readonly [ScriptTables, RegExp]>> = {
     }),
     /^modules\/two:2:13 SyntaxError: Unexpected token ';'/,
   ],
+  "what takes its reader long": [
+    tables(Array.from({ length: 40_000 }, (_, at) => `let a${at};`).join("") + good),
+    /^scripts\/a\.example\.com:1:1 SyntaxError: reading it takes more than 1000 ms of processor time$/,
+  ],
+  "a pattern that V8 may not survive": [
+    tables(`${good}\n/\\p{RGI_Emoji}/v;`),
+    /:2:1 a regular expression has properties of characters/,
+  ],
+  "a pattern of many groups": [
+    tables(`${good}\n/${"(a)?".repeat(600)}/;`),
+    /:2:1 a regular expression has at most 1,000 groups and repetitions$/,
+  ],
   "a missing module": [
     tables(`\nimport one from 'modules/one'; ${good}`),
     /^scripts\/a\.example\.com:2:17 import "modules\/one": there is no such key$/,

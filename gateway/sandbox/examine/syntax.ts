@@ -14,6 +14,10 @@ import { importsIn } from "./imports.ts";
 /** What is remembered of sources takes about as much memory as their texts. */
 const maxKnownChars = 16_777_216;
 
+/** Of processor time. The longest source that somebody writes takes a third of it. */
+const maxParseMs = 1_000;
+const tokensPerLook = 1_024;
+
 /** By these, or by all globals in one, a script can end a request. */
 const verdicts: ReadonlySet<string> = new Set(["deny", "respond", "redirect", "globalThis"]);
 
@@ -47,7 +51,11 @@ export class SyntaxReader implements SourceReader {
 
 function readSyntax(text: string): Syntax {
   try {
-    const program = parse(text, { ecmaVersion: "latest", sourceType: "module" });
+    const program = parse(text, {
+      ecmaVersion: "latest",
+      sourceType: "module",
+      onToken: withinTime(),
+    });
     const { problem, refuses } = findIn(program);
     const growth = growthOf(program);
     const found = { problem: problem ?? growth.problem, refuses, checks: growth.checks };
@@ -60,6 +68,19 @@ function readSyntax(text: string): Syntax {
     const problem = { index, message };
     return { problem, exports: new Map(), wholes: new Map(), cases: [], checks: "", refuses: true };
   }
+}
+
+/** Throws when reading takes too long: the parser compares each name of a scope with all others in it. */
+function withinTime(): () => void {
+  const began = process.cpuUsage();
+  let tokens = 0;
+  return () => {
+    tokens += 1;
+    if (tokens % tokensPerLook !== 0) return;
+    const { user, system } = process.cpuUsage(began);
+    if ((user + system) / 1_000 <= maxParseMs) return;
+    throw new SyntaxError(`reading it takes more than ${maxParseMs} ms of processor time`);
+  };
 }
 
 function exportsOf(program: Program): Pick<Syntax, "exports" | "wholes"> {
@@ -185,9 +206,17 @@ function refusalOf(node: AnyNode): string | null {
  * one may not be longer than those that a script makes of texts (`inside/bounds-of-patterns.js`).
  */
 function refusalOfPattern(pattern: string, flags: string): string | null {
-  const most = /[uv]/.test(flags) ? 1_024 : 8_192;
-  if (pattern.length <= most) return null;
-  return "a regular expression has at most 8,192 characters, 1,024 with the flags u and v";
+  const isUnicode = /[uv]/.test(flags);
+  if (pattern.length > (isUnicode ? 1_024 : 8_192)) {
+    return "a regular expression has at most 8,192 characters, 1,024 with the flags u and v";
+  }
+  if (pattern.replace(/[^(*+?{]/g, "").length > 1_000) {
+    return "a regular expression has at most 1,000 groups and repetitions";
+  }
+  if (isUnicode && /RGI_|Basic_Emoji|Keycap_Sequence/.test(pattern)) {
+    return "a regular expression has properties of characters, not of texts such as RGI_Emoji";
+  }
+  return null;
 }
 
 /** The names that a declaration's pattern binds. */

@@ -16,6 +16,9 @@ const symbols = ["match", "matchAll", "replace", "search", "split"];
 const maxPattern = 8_192;
 /** With the flags `u` and `v` a few characters stand for a property of characters in all alphabets. */
 const maxUnicode = 1_024;
+const maxParts = 1_000;
+/** Properties of texts, for which V8 writes out thousands of alternatives each: some end its process. */
+const textProperties = ["RGI_", "Basic_Emoji", "Keycap_Sequence"];
 const PlainRegExp = RegExp;
 const patterns = PlainRegExp.prototype;
 const sourceOf = getOwnPropertyDescriptor(patterns, "source").get;
@@ -42,8 +45,21 @@ export function isPlainPattern(value) {
 /** The text of a pattern that a built-in makes a regular expression of. It is compiled in one go. */
 export function patternText(value, label) {
   const source = textOf(value, label);
-  if (source.length > maxPattern) refuse(label, "patterns of at most 8,192 characters");
+  boundPattern(source, label);
   return source;
+}
+
+/** Compiling takes the square of how often something may be there or not, and of the groups. */
+function boundPattern(source, label) {
+  if (source.length > maxPattern) refuse(label, "patterns of at most 8,192 characters");
+  if (source.length <= maxParts) return;
+  let parts = 0;
+  for (let at = 0; at < source.length; at++) {
+    const code = charCodeAt(source, at);
+    // ( * + ? {
+    if (code === 40 || code === 42 || code === 43 || code === 63 || code === 123) parts++;
+  }
+  if (parts > maxParts) refuse(label, "patterns with at most 1,000 groups and repetitions");
 }
 
 function isUnicode(flags) {
@@ -53,12 +69,20 @@ function isUnicode(flags) {
 
 function BoundedRegExp(pattern, flags) {
   // What is no text becomes one here, so that it is the text that was looked at which is compiled.
-  const source =
-    pattern === undefined || isPattern(pattern) ? pattern : patternText(pattern, "RegExp");
   const wanted = flags === undefined ? flags : textOf(flags, "RegExp");
   if (wanted !== undefined && wanted.length > 16) refuse("RegExp", "flags that there are");
-  if (typeof source === "string" && source.length > maxUnicode && isUnicode(wanted)) {
-    refuse("RegExp", "patterns of at most 1,024 characters with the flags u and v");
+  const isCopy = wanted === undefined && isPattern(pattern);
+  const written = isPattern(pattern) && !isCopy ? apply(sourceOf, pattern, []) : pattern;
+  const source = written === undefined || isCopy ? written : patternText(written, "RegExp");
+  if (typeof source === "string" && isUnicode(wanted)) {
+    if (source.length > maxUnicode) {
+      refuse("RegExp", "patterns of at most 1,024 characters with the flags u and v");
+    }
+    for (let at = 0; at < textProperties.length; at++) {
+      if (indexOf(source, textProperties[at]) !== -1) {
+        refuse("RegExp", "properties of characters, not of texts such as RGI_Emoji");
+      }
+    }
   }
   return apply(PlainRegExp, undefined, [source, wanted]);
 }

@@ -1,13 +1,31 @@
 // Runs inside the isolate, before a script does: bounds what the built-ins do with texts. A built-in gets a
 // text that was measured, never an object that becomes one. For the reasons see bounds.js.
-import { listOf, maxSteps, maxText, refuse, replace, results, textOf } from "./bounds.js";
+import {
+  isObject,
+  listOf,
+  maxSteps,
+  maxText,
+  primitive,
+  refuse,
+  replace,
+  results,
+  textOf,
+} from "./bounds.js";
 import {
   isPlainPattern,
   onPlainPattern,
   patternText,
   replacementFor,
 } from "./bounds-of-patterns.js";
-import { apply, exec, ownKeys } from "./realm.js";
+import {
+  apply,
+  construct,
+  defineProperty,
+  exec,
+  getOwnPropertyDescriptor,
+  lock,
+  ownKeys,
+} from "./realm.js";
 
 /** A method's own text; `null` and `undefined` are left to the built-in, which refuses them. */
 function ownText(self, label) {
@@ -199,4 +217,35 @@ replace(globalThis, "parseInt", onWrittenNumber);
 replace(globalThis, "parseFloat", onWrittenNumber);
 Number.parseInt = parseInt;
 Number.parseFloat = parseFloat;
-replace(Date, "parse", onWrittenNumber);
+
+// A date is found in a text by looking at all of it, several times.
+const PlainDate = Date;
+const maxDate = 1_024;
+const timeOf = PlainDate.prototype.getTime;
+function isDate(value) {
+  try {
+    apply(timeOf, value, []);
+    return true;
+  } catch {
+    return false;
+  }
+}
+function writtenDate(value) {
+  const date = isObject(value) && !isDate(value) ? primitive(value) : value;
+  if (typeof date === "string" && date.length > maxDate) {
+    refuse("Date", "texts of at most 1,024 characters");
+  }
+  return date;
+}
+function BoundedDate(...values) {
+  if (new.target === undefined) return PlainDate();
+  if (values.length === 1) values[0] = writtenDate(values[0]);
+  return construct(PlainDate, values, new.target);
+}
+const parseDate = PlainDate.parse;
+replace(PlainDate, "parse", () => ({ parse: (text) => parseDate(writtenDate(`${text}`)) }).parse);
+for (const key of ownKeys(PlainDate)) {
+  defineProperty(BoundedDate, key, getOwnPropertyDescriptor(PlainDate, key));
+}
+lock(PlainDate.prototype, "constructor", BoundedDate);
+defineProperty(globalThis, "Date", { value: BoundedDate, writable: true, configurable: true });

@@ -8,6 +8,7 @@ import {
   getOwnPropertyDescriptor,
   isArray,
   PlainRangeError,
+  PlainTypeError,
   slice,
 } from "./realm.js";
 
@@ -90,4 +91,24 @@ export function boundProperties(value, label) {
   } else if (typeof value === "object" && value !== null) {
     if (getOwnPropertyDescriptor(value, "length")?.value > maxItems) refuse(label, items);
   }
+}
+
+export const isObject = (value) =>
+  (typeof value === "object" && value !== null) || typeof value === "function";
+
+/** As the language makes a primitive value of an object for an addition (ECMA-262, ToPrimitive). */
+export function primitive(value) {
+  const exotic = value[Symbol.toPrimitive];
+  let made;
+  if (exotic !== undefined && exotic !== null) made = apply(exotic, value, ["default"]);
+  else {
+    const { valueOf: asValue } = value;
+    made = typeof asValue === "function" ? apply(asValue, value, []) : value;
+    if (isObject(made)) {
+      const { toString: asText } = value;
+      made = typeof asText === "function" ? apply(asText, value, []) : value;
+    }
+  }
+  if (isObject(made)) throw new PlainTypeError("Cannot convert object to primitive value");
+  return made;
 }

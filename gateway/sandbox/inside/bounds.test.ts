@@ -78,6 +78,13 @@ const same: Readonly<Record<string, readonly string[]>> = {
     `parseInt("12px") + parseInt("ff", 16) + parseFloat("1.5") + Number.parseInt("7")`,
     `encodeURIComponent("a b/ä") + decodeURIComponent("%20") + escape("ä") + encodeURI("a b")`,
   ],
+  dates: [
+    `new Date(0).toISOString() + new Date(2020, 1, 2).getMonth() + new Date("2020-01-02T03:04:05Z").getTime()`,
+    `new Date(new Date(5.5)).getTime() + new Date({ valueOf: () => 7 }).getTime() + new Date({ toString: () => "1970" }).getTime()`,
+    `Date.parse("1970-01-02") + Date.UTC(1970, 0, 2) + Date.length + typeof Date() + Date.name`,
+    `new Date(0) instanceof Date && new Date(0).constructor === Date`,
+    `class A extends Date {}; new A(3).getTime() + new A(3).constructor.name`,
+  ],
   arrays: [
     `[1, 2].concat(3, [4, [5]], "6", { length: 1, 0: 7, [Symbol.isConcatSpreadable]: true })`,
     `[1, , 3].concat([, 2]).length`,

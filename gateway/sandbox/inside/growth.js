@@ -1,31 +1,19 @@
 // Runs inside the isolate: the functions that are put into a script's own text where syntax alone could make a
 // text of any length or go through one in one go (`examine/growth.ts` says where). V8 looks at the clock when one
 // of them begins. What it does with a text of 1 MiB takes some milliseconds at most.
-import { boundProperties, maxItems, maxText, refuse, results } from "./bounds.js";
-import { apply, isArray, PlainTypeError } from "./realm.js";
+import {
+  boundProperties,
+  isObject,
+  maxItems,
+  maxText,
+  primitive,
+  refuse,
+  results,
+} from "./bounds.js";
+import { isArray } from "./realm.js";
 
 const maxShort = 256;
 const lengths = "arrays of at most 100,000 items";
-
-const isObject = (value) =>
-  (typeof value === "object" && value !== null) || typeof value === "function";
-
-/** As the language makes a primitive value of an object for an addition (ECMA-262, ToPrimitive). */
-function primitive(value) {
-  const exotic = value[Symbol.toPrimitive];
-  let made;
-  if (exotic !== undefined && exotic !== null) made = apply(exotic, value, ["default"]);
-  else {
-    const { valueOf: asValue } = value;
-    made = typeof asValue === "function" ? apply(asValue, value, []) : value;
-    if (isObject(made)) {
-      const { toString: asText } = value;
-      made = typeof asText === "function" ? apply(asText, value, []) : value;
-    }
-  }
-  if (isObject(made)) throw new PlainTypeError("Cannot convert object to primitive value");
-  return made;
-}
 
 function length(array, value) {
   if (isArray(array) && +value > maxItems) refuse("length", lengths);
