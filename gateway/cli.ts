@@ -226,6 +226,21 @@ doctor.action(
   }),
 );
 
+for (const [name, what, description] of [
+  ["upstream", "upstreams", "show upstreams with the state of each peer in each worker"],
+  ["host", "hosts", "show hosts with their rules, their script and how their requests ended"],
+] as const) {
+  asking(program.command(`${name} [NAME]`))
+    .description(description)
+    .option("--json", "as the admin API gives it")
+    .action((given: string | undefined, flags: Flags) =>
+      running(async () => {
+        const { showView } = await import("./commands/view.ts");
+        return showView(what, given ?? null, flags, process.env, { print, printText });
+      })(flags),
+    );
+}
+
 asking(program.command("resync"))
   .description("let go of what a running gateway holds although Consul no longer has it")
   .action(

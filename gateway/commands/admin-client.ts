@@ -89,6 +89,13 @@ export class AdminClient {
     );
   }
 
+  /** What the gateway that the operator named answers to a read. Throws a `CommandError` when none answers. */
+  read(path: string): Promise<AdminAnswer> {
+    const { admin } = this.#settings;
+    const explain = (url: string, sent: string | null) => this.#unauthorized(url, sent);
+    return this.#readAt(admin, this.#isTls, path, () => this.#ownToken(), explain);
+  }
+
   /** A write to the gateway that the operator named. Throws a `CommandError` when none answers. */
   async write(method: "POST", path: string): Promise<AdminAnswer> {
     const { admin } = this.#settings;
@@ -138,18 +145,28 @@ export class AdminClient {
     explain = (refused: string, _sent: string | null) =>
       new Unauthorized(`${refused} answers 401: it needs the gateway's token`),
   ): Promise<string> {
-    const question = { method: "GET", path: "/status", isTls } as const;
+    const { status, type, body } = await this.#readAt(admin, isTls, "/status", findOwn, explain);
+    if (status !== 200 || !type.startsWith("application/json")) {
+      const url = urlOf(admin, "/status", isTls);
+      throw new CommandError(`${url} answers ${status} and is no gateway's status`);
+    }
+    return body;
+  }
+
+  async #readAt(
+    admin: Address,
+    isTls: boolean,
+    path: string,
+    findOwn: () => Promise<string | null>,
+    explain: (url: string, sent: string | null) => Unauthorized,
+  ): Promise<AdminAnswer> {
+    const question = { method: "GET", path, isTls } as const;
     // On loopback reads are open; a token that nobody asks for stays here.
     const open = await ask(admin, { ...question, token: null }, this.#tls);
     const token = open.status === 401 ? await findOwn() : null;
     const answer = token === null ? open : await ask(admin, { ...question, token }, this.#tls);
-    const { status, type, body } = answer;
-    const url = urlOf(admin, "/status", isTls);
-    if (status === 401) throw explain(url, token);
-    if (status !== 200 || !type.startsWith("application/json")) {
-      throw new CommandError(`${url} answers ${status} and is no gateway's status`);
-    }
-    return body;
+    if (answer.status === 401) throw explain(urlOf(admin, path, isTls), token);
+    return answer;
   }
 }
 

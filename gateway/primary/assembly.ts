@@ -23,6 +23,7 @@ import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
 import { bySite } from "./by-site.ts";
 import type { Clock } from "./clock.ts";
+import { HostView } from "./host-view.ts";
 import { Metrics } from "./metrics/index.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
 import { PeerGuard } from "./peer-guard.ts";
@@ -31,7 +32,7 @@ import type { LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import { State, tablesFrom } from "./state.ts";
 import type { Status } from "./status.ts";
 import { UnknownFolders } from "./unknown-folders.ts";
-import { Upstreams } from "./upstreams.ts";
+import { UpstreamView } from "./upstream-view.ts";
 import { Warnings } from "./warnings.ts";
 import { Workers } from "./workers.ts";
 
@@ -187,7 +188,10 @@ export function assemble(options: AssemblyOptions): Running {
     notReady,
     release: () => sources.release(),
     operations,
-    upstreams: new Upstreams({ tables: () => state.tables, workers, clock }),
+    views: {
+      upstreams: new UpstreamView({ tables: () => state.tables, workers, clock }),
+      hosts: new HostView({ tables: () => state.tables, status, workers, metrics }),
+    },
     metrics: (isOpen) => metrics.scrape(workers, isOpen),
     access: { ...access, hosts: [...access.hosts, ...place.names] },
     isExposed: place.isExposed,

@@ -2,8 +2,10 @@
 export { cannotListen, StartError } from "./addresses.ts";
 export type { AdminAccess, AdminTls } from "./admin/access.ts";
 export { systemClock } from "./clock.ts";
+export type { HostsAnswer, ShownHost } from "./host-view.ts";
 export type { PrimaryParts, Sources } from "./parts.ts";
 export type { PrimaryOptions } from "./primary.ts";
 export { Primary } from "./primary.ts";
 export { runUntilSignal } from "./signals.ts";
 export type { SourcesStatus, Status } from "./status.ts";
+export type { ShownUpstream, UpstreamsAnswer } from "./upstream-view.ts";

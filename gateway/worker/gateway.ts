@@ -138,6 +138,7 @@ export class Gateway implements Handler<RequestContext> {
     if (failure === null || status !== 0) return;
     if (failure.code === "no_resources") {
       this.#failures.recordOwn(failure);
+      this.#traffic.peerFailed(route?.name ?? noUpstream, failure.code);
     } else if (isPeersFault(failure)) {
       route?.failed(peer, this.#now());
       this.#traffic.peerFailed(route?.name ?? noUpstream, failure.code);

@@ -57,7 +57,7 @@ describe("the admin API", () => {
     server = createAdmin({
       // Neither is asked by these tests.
       status: () => ({ version: 1 }) as ReturnType<AdminOptions["status"]>,
-      upstreams: { show: async () => null },
+      views: { upstreams: { show: async () => null }, hosts: { show: async () => null } },
       metrics: async () => ({ contentType: "text/plain", text: "" }),
       operations: { list: async () => [] } as unknown as Operations,
       notReady: () => "Consul hangs",

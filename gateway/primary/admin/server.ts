@@ -7,13 +7,12 @@ import type { Log } from "../../observability/logger.ts";
 import type { Operations } from "../../releases/index.ts";
 import type { Exposition } from "../metrics/exposition.ts";
 import type { Status } from "../status.ts";
-import type { Upstreams } from "../upstreams.ts";
 import { type AdminAccess, createGuard, isWrite } from "./access.ts";
 import { failure, failureOf } from "./failures.ts";
 import { createJournal } from "./journal.ts";
 import { type AdminLimits, createAdminListener, defaultAdminLimits } from "./listener.ts";
 import { addSchemas, addSources } from "./sources.ts";
-import { addUpstreams } from "./upstreams.ts";
+import { addViews, type Views } from "./views.ts";
 
 export interface AdminOptions {
   readonly status: () => Status;
@@ -22,7 +21,7 @@ export interface AdminOptions {
   /** Accepts what Consul has now; returns how many entries were let go. */
   readonly release: () => number;
   readonly operations: Operations;
-  readonly upstreams: Pick<Upstreams, "show">;
+  readonly views: Views;
   /** `isOpen`: as OpenMetrics. */
   readonly metrics: (isOpen: boolean) => Promise<Exposition>;
   readonly access: AdminAccess;
@@ -36,18 +35,8 @@ export interface AdminOptions {
 
 /** An instance that does not listen yet. Every answer, errors included, is JSON. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
-  const {
-    status,
-    notReady,
-    release,
-    operations,
-    upstreams,
-    metrics,
-    access,
-    isExposed,
-    log,
-    ticks,
-  } = options;
+  const { status, notReady, release, operations, views, metrics, access, isExposed, log, ticks } =
+    options;
   const { limits = defaultAdminLimits } = options;
   const server = fastify({
     logger: false,
@@ -102,7 +91,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     return reply.header("content-type", contentType).send(text);
   });
   server.post("/resync", () => ({ released: release() }));
-  addUpstreams(server, upstreams);
+  addViews(server, views);
   addSources(server, operations);
   addSchemas(server);
   return server;

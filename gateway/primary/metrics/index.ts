@@ -20,7 +20,7 @@ import type { Status } from "../status.ts";
 import type { Workers } from "../workers.ts";
 import { type Exposition, expose, type Family } from "./exposition.ts";
 import { familiesOf, watchLabel, workerLabel } from "./families.ts";
-import { Totals } from "./totals.ts";
+import { type RouteTotals, Totals } from "./totals.ts";
 
 export interface MetricsOptions {
   readonly tables: () => Tables;
@@ -64,6 +64,11 @@ export class Metrics {
   /** What the worker in this place has counted since the last time. */
   take(slot: number, counts: WorkerCounts): void {
     this.#totals.take(workerLabel(slot), counts);
+  }
+
+  /** What was counted of requests, by host and upstream. */
+  routes(): Iterable<RouteTotals> {
+    return this.#totals.routes();
   }
 
   async scrape(workers: AskedWorkers, isOpen: boolean): Promise<Exposition> {

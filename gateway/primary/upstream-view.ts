@@ -36,16 +36,16 @@ export interface UpstreamsAnswer {
   readonly unanswered: readonly Unanswered[];
 }
 
-export interface UpstreamsOptions {
+export interface UpstreamViewOptions {
   readonly tables: () => Pick<Tables, "upstream" | "service" | "datacenter">;
   readonly workers: Pick<Workers, "ask">;
   readonly clock: Clock;
 }
 
-export class Upstreams {
-  readonly #options: UpstreamsOptions;
+export class UpstreamView {
+  readonly #options: UpstreamViewOptions;
 
-  constructor(options: UpstreamsOptions) {
+  constructor(options: UpstreamViewOptions) {
     this.#options = options;
   }
 

@@ -1,12 +1,13 @@
-/** `GET /upstreams`: the live state of every peer, as each worker has it. */
+/** `GET /upstreams` and `GET /hosts`, and their commands: what workers know of peers and of requests. */
 import { expect } from "chai";
-import type { UpstreamsAnswer } from "../../gateway/primary/upstreams.ts";
+import type { HostsAnswer, UpstreamsAnswer } from "../../gateway/primary/index.ts";
 import { consulKinds } from "../support/consul.ts";
+import { runSluice } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
-import { Scene } from "./scene.ts";
+import { homeHost, Scene } from "./scene.ts";
 
 for (const kind of consulKinds())
-  describe(`live state of upstreams with ${kind.name}`, function () {
+  describe(`what workers know, with ${kind.name}`, function () {
     this.timeout(40_000);
     let scene: Scene;
 
@@ -16,6 +17,16 @@ for (const kind of consulKinds())
     });
     afterEach(() => scene.endTest());
     after(() => scene?.close());
+
+    const hosts = async (query = "") => {
+      const { status, body } = await scene.gateway.admin(`/hosts${query}`);
+      expect(status, body).to.equal(200);
+      return JSON.parse(body) as HostsAnswer;
+    };
+
+    /** `sluice WHAT NAME` for the gateway. */
+    const sluice = (...args: readonly string[]) =>
+      runSluice([...args, "--admin", `127.0.0.1:${scene.gateway.adminPort}`]);
 
     const upstreams = async (query = "") => {
       const { status, body } = await scene.gateway.admin(`/upstreams${query}`);
@@ -56,7 +67,70 @@ for (const kind of consulKinds())
       expect(names).to.include("home");
       expect((await scene.gateway.admin("/upstreams?name=nobody")).status).to.equal(404);
       const refused = await scene.gateway.admin("/upstreams?nmae=home");
-      expect([refused.status, refused.body]).to.match(/400,.*only name is known/);
+      expect([refused.status, refused.body]).to.match(/400,.*nothing else/);
+    });
+
+    it("shows the rules of a host, its script with its counters, and how its requests ended", async () => {
+      const { gateway, writes } = scene;
+      const name = "both.example";
+      const text = `export default (request) => {
+        if (request.method === "DELETE") return deny(403);
+        if (request.path === "/throws") throw new Error("on purpose");
+      };`;
+      await writes.put(`hosts/${name}`, {
+        paths: { "/": { split: { home: 3, spare: 0 } }, "/x": "home" },
+      });
+      await writes.put(`scripts/${name}`, text);
+      scene.later(() => Promise.all([`hosts/${name}`, `scripts/${name}`].map(writes.remove)));
+      await eventually("both are there", async () => {
+        const [host] = (await hosts(`?name=${name}`)).hosts;
+        expect(host?.document).not.to.equal(null);
+        expect(host?.script?.version).to.be.a("string");
+      });
+      await gateway.caughtUp();
+      for (const path of ["/", "/x", "/throws"]) await gateway.request({ host: name, path });
+      await gateway.request({ host: name, method: "DELETE" });
+      const { hosts: shown, unanswered } = await hosts(`?name=${name.toUpperCase()}`);
+      expect(unanswered).to.deep.equal([]);
+      const [host] = shown;
+      expect(shown).to.have.length(1);
+      expect(host?.document?.paths.map(({ prefix }) => prefix)).to.have.members(["/", "/x"]);
+      expect(host?.script).to.include({ calls: 4, errors: 1, outOfService: null });
+      expect(host?.script?.lastError).to.contain("on purpose");
+      expect(host?.requests).to.deep.include({
+        total: 4,
+        byStatus: { "2xx": 2, "4xx": 1, "5xx": 1 },
+        byUpstream: { home: 2, none: 2 },
+      });
+      expect(host?.requests.meanSeconds).to.be.above(0);
+    });
+
+    it("shows the wildcard that decides for a host, and answers 404 for a host that nobody has", async () => {
+      const { writes, gateway } = scene;
+      await writes.put("hosts/*.wild.example", { paths: { "/": "home" } });
+      scene.later(() => writes.remove("hosts/*.wild.example"));
+      await eventually("it is found", async () => {
+        const [host] = (await hosts("?name=a.wild.example")).hosts;
+        expect(host?.name).to.equal("*.wild.example");
+      });
+      const names = (await hosts()).hosts.map(({ name }) => name);
+      expect(names).to.include.members([homeHost, "*.wild.example"]);
+      expect((await gateway.admin("/hosts?name=nobody.example")).status).to.equal(404);
+    });
+
+    it("is printed by the commands, for people and for programs", async () => {
+      const people = await sluice("upstream", "home");
+      expect(people.stdout, people.stderr).to.match(/^home \(upstream\)\n {2}peer +level +weight/);
+      expect(people.stdout).to.contain(`127.0.0.1:${scene.home.port}`);
+      const programs = await sluice("upstream", "home", "--json");
+      expect(JSON.parse(programs.stdout)).to.have.nested.property("upstreams[0].name", "home");
+      const host = await sluice("host", homeHost);
+      expect(host.stdout, host.stderr).to.match(/^home\.example\n {2}\/ +home\n {2}requests +\d/);
+      const missing = await sluice("host", "nobody.example");
+      expect(missing).to.include({ status: 1, stdout: "" });
+      expect(missing.stderr).to.match(
+        /^sluice: the gateway answers 404: nobody\.example: no doc.*\n$/,
+      );
     });
 
     it("names a worker that stands still, and keeps nobody waiting for it meanwhile", async () => {

@@ -1,0 +1,119 @@
+/** `sluice upstream` and `sluice host`: ask a running gateway what its workers know, and set it for people. */
+import * as z from "zod";
+import type { HostsAnswer, ShownHost, ShownUpstream, UpstreamsAnswer } from "../primary/index.ts";
+import { loadSettings } from "../settings.ts";
+import { AdminClient } from "./admin-client.ts";
+import { CommandError } from "./command-error.ts";
+import type { Output } from "./printable.ts";
+import { table } from "./table.ts";
+
+type What = "upstreams" | "hosts";
+
+const refused = z.object({ message: z.string() });
+
+/** @param name `null`: all. */
+export async function showView(
+  what: What,
+  name: string | null,
+  flags: Readonly<Record<string, unknown>>,
+  env: Readonly<Record<string, string | undefined>>,
+  { print, printText }: Output,
+): Promise<number> {
+  const client = await AdminClient.create(await loadSettings(flags, env), env);
+  const query = name === null ? "" : `?${new URLSearchParams({ name })}`;
+  const { status, type, body } = await client.read(`/${what}${query}`);
+  const answer = type.startsWith("application/json") ? (JSON.parse(body) as unknown) : null;
+  if (status !== 200 || answer === null) {
+    const why = refused.safeParse(answer).data?.message ?? "what answers is no gateway";
+    throw new CommandError(`the gateway answers ${status}: ${why}`);
+  }
+  if (flags.json === true) printText(body.trimEnd());
+  // The gateway that answers may be another version than this one; its shape is taken as it comes.
+  else for (const line of lines[what](answer)) print(line);
+  return 0;
+}
+
+const lines: Readonly<Record<What, (answer: unknown) => readonly string[]>> = {
+  upstreams: (answer) => upstreamLines(answer as UpstreamsAnswer),
+  hosts: (answer) => hostLines(answer as HostsAnswer),
+};
+
+/** One block for each upstream: its peers, and under a peer that is not the same everywhere each worker. */
+function upstreamLines({ upstreams, unanswered }: UpstreamsAnswer): readonly string[] {
+  const blocks = upstreams.map((upstream) => [
+    upstream.name === upstream.key
+      ? `${upstream.name} (${upstream.kind})`
+      : `${upstream.name} (${upstream.kind} ${upstream.key})`,
+    ...table(peerRows(upstream)).map((line) => `  ${line}`),
+  ]);
+  return separated(blocks.length === 0 ? [["there are none"]] : blocks, unanswered);
+}
+
+function peerRows({ peers }: ShownUpstream): readonly (readonly string[])[] {
+  if (peers.length === 0) return [["no peers"]];
+  const head = ["peer", "level", "weight", "worker", "state", "fails", "in flight", "down until"];
+  const rows = peers.flatMap(({ address, level, weight, workers }) =>
+    workers.map((known, at) => {
+      const first = at === 0 ? [address, String(level), String(weight)] : ["", "", ""];
+      const { worker, state, fails, inFlight, effectiveWeight, downUntil } = known;
+      const shown =
+        effectiveWeight === weight || state === "down"
+          ? state
+          : `${state} (weight ${effectiveWeight})`;
+      return [...first, String(worker), shown, String(fails), String(inFlight), downUntil ?? ""];
+    }),
+  );
+  return [head, ...rows];
+}
+
+function hostLines({ hosts, unanswered }: HostsAnswer): readonly string[] {
+  const blocks = hosts.map((host) => [host.name, ...hostRows(host).map((line) => `  ${line}`)]);
+  return separated(blocks.length === 0 ? [["there are none"]] : blocks, unanswered);
+}
+
+function hostRows({ document, script, requests }: ShownHost): readonly string[] {
+  const counts = (of: Readonly<Record<string, number>>) =>
+    Object.entries(of)
+      .map(([name, count]) => `${name} ${count}`)
+      .join(", ");
+  const paths = (document?.paths ?? []).map(({ prefix, shares }) => [
+    prefix,
+    shares.length === 1
+      ? (shares[0]?.upstream ?? "")
+      : shares.map(({ upstream, weight }) => `${upstream} ${weight}`).join(", "),
+  ]);
+  const mean = `${(requests.meanSeconds * 1_000).toFixed(1)} ms each`;
+  return table([
+    ...(document === null ? [["document", "none"]] : []),
+    ...(document?.enable === false ? [["document", "switched off"]] : paths),
+    ...(script === null
+      ? []
+      : [
+          [
+            "script",
+            `${script.version?.slice(0, 12) ?? "-"}, ${script.calls} calls, ${script.errors} errors`,
+          ],
+        ]),
+    ...(script !== null && script.outOfService !== null
+      ? [["", `out of service: ${script.outOfService}`]]
+      : []),
+    ["requests", requests.total === 0 ? "0" : `${requests.total}, ${mean}`],
+    ...(requests.total === 0
+      ? []
+      : [
+          ["", counts(requests.byStatus)],
+          ["", `by upstream: ${counts(requests.byUpstream)}`],
+        ]),
+  ]);
+}
+
+function separated(
+  blocks: readonly (readonly string[])[],
+  unanswered: UpstreamsAnswer["unanswered"],
+): readonly string[] {
+  const missing = unanswered.map(
+    ({ worker, pid, why }) => `worker ${worker} (pid ${pid}) did not answer: ${why}`,
+  );
+  const all = missing.length === 0 ? blocks : [...blocks, missing];
+  return all.flatMap((block, at) => (at === 0 ? block : ["", ...block]));
+}
