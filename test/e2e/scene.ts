@@ -23,9 +23,17 @@ export class Scene {
   }
 
   static async open(kind: ConsulKind): Promise<Scene> {
-    const [consul, home] = await Promise.all([kind.start(), EchoOrigin.start("home")]);
+    const home = await EchoOrigin.start("home");
+    // What has been started must not outlive a failure: the test run would wait for it for ever.
+    const consul = await kind.start().catch(async (error: unknown) => {
+      await home.close();
+      throw error;
+    });
     const scene = new Scene(consul, home);
-    await scene.writeHome();
+    await scene.writeHome().catch(async (error: unknown) => {
+      await scene.close();
+      throw error;
+    });
     return scene;
   }
 
