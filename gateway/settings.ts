@@ -250,7 +250,7 @@ export const settingNames: readonly SettingNames[] = keys().map((key) => {
 const consulVariable = "CONSUL_HTTP_ADDR";
 
 /** Variables that begin with `SLUICE_` and are read by the registrator or the project's tests. */
-const notSettings = /^SLUICE_(REGISTRATOR_.*|REQUIRE_REAL)$/;
+const notSettings = /^SLUICE_(REGISTRATOR_.*|REQUIRE_REAL|CHAOS_.*)$/;
 /** Variables that have no flag and no field. */
 const variablesAlone: readonly string[] = [tokenVariable, ...Object.values(clientVariables)];
 

@@ -59,7 +59,7 @@ export class Registrations {
   readonly #slots = new Slots(maxRequests);
   readonly #retries = new Pause();
   readonly #rounds = new Pause();
-  /** The first 12 characters of containers that have exited, and whose services stay (`on-success`). */
+  /** The first 12 characters of the IDs of containers whose services stay, though they may not run. */
   #kept: Set<string> = new Set();
   /** Everything that runs is in `#byContainer`, so that what is not there is a stray. */
   #complete = false;

@@ -100,8 +100,8 @@ export class Containers {
   }
 
   /**
-   * Looks at every container there is. Gives the first 12 characters of the IDs of those that exited
-   * with an error and whose services stay (`on-success`). Rejects when Docker cannot be asked.
+   * Looks at every container there is. Gives the first 12 characters of the IDs of those whose services stay
+   * although they are not known to run. Rejects when Docker cannot be asked.
    */
   async list(): Promise<ReadonlySet<string>> {
     const { docker, onServices, options } = this.#settings;
@@ -165,19 +165,25 @@ export class Containers {
     return this.#settings.options.deregister === "on-success" && exitCode !== 0 && exitCode < 128;
   }
 
-  /** Inspects a container and passes its services on. Gives whether it has exited and they stay. */
+  /**
+   * Inspects a container and passes its services on. Gives whether those that the agent has of it stay: it has
+   * exited, and they are to, or the engine does not say.
+   */
   async #look(id: string): Promise<boolean> {
     const { docker, log, onServices } = this.#settings;
     const turn = ++this.#turn;
     this.#remember(id).turn = turn;
     let container: Container | null;
+    let host: Container | null = null;
     try {
       container = await docker.inspect(id);
+      if (container !== null) host = await this.#networkHost(container);
     } catch (error) {
-      if (error instanceof DockerUnreachableError) throw error;
+      if (error instanceof DockerUnreachableError && !error.isLate) throw error;
       const shortId = id.slice(0, 12);
       log.error({ container: shortId }, `container ${shortId}: ${describeDockerError(error)}`);
-      return false;
+      // The engine does not answer about a container that hangs: whatever it was, it may still be.
+      return true;
     }
     const remembered = this.#remembered.get(id);
     if (remembered === undefined || remembered.turn !== turn) return false;
@@ -195,9 +201,7 @@ export class Containers {
       onServices(id, []);
       return false;
     }
-    const host = await this.#networkHost(container);
     remembered.sharesWith = host?.id ?? null;
-    if (this.#remembered.get(id)?.turn !== turn) return false;
     const { services, problems } = servicesOf(container, this.#settings.options, host);
     for (const problem of problems) {
       if (remembered.told.has(problem)) continue;

@@ -21,6 +21,13 @@ export interface DockerEvent {
 /** Docker could not be reached; the message names the address and what to do. */
 export class DockerUnreachableError extends Error {
   override readonly name = "DockerUnreachableError";
+  /** It was reached, and this question alone may have no answer. */
+  readonly isLate: boolean;
+
+  constructor(message: string, isLate: boolean, cause: unknown) {
+    super(message, { cause });
+    this.isLate = isLate;
+  }
 }
 
 export type DockerConnection = Dockerode | Dockerode.DockerOptions;
@@ -134,7 +141,7 @@ export class Docker {
     const isLate = error instanceof Error && error.name === "AbortError";
     const late = `no answer within ${requestTimeoutMs / 1000} seconds`;
     const sentence = advice[code] ?? (isLate ? late : describeDockerError(error));
-    return new DockerUnreachableError(`Docker at ${this.address}: ${sentence}`, { cause: error });
+    return new DockerUnreachableError(`Docker at ${this.address}: ${sentence}`, isLate, error);
   }
 }
 
