@@ -226,21 +226,6 @@ doctor.action(
   }),
 );
 
-for (const [name, what, description] of [
-  ["upstream", "upstreams", "show upstreams with the state of each peer in each worker"],
-  ["host", "hosts", "show hosts with their rules, their script and how their requests ended"],
-] as const) {
-  asking(program.command(`${name} [NAME]`))
-    .description(description)
-    .option("--json", "as the admin API gives it")
-    .action((given: string | undefined, flags: Flags) =>
-      running(async () => {
-        const { showView } = await import("./commands/view.ts");
-        return showView(what, given ?? null, flags, process.env, { print, printText });
-      })(flags),
-    );
-}
-
 asking(program.command("resync"))
   .description("let go of what a running gateway holds although Consul no longer has it")
   .action(
@@ -307,13 +292,23 @@ scriptCommand("remove <HOST>", "remove a script")
   .option(...timeout);
 scriptCommand("status", "what every registered gateway says of its scripts");
 
-for (const [group, argument, what] of [
-  ["host", "<HOST>", "host documents"],
-  ["upstream", "<NAME>", "upstream documents"],
+for (const [group, argument, what, view, shown] of [
+  ["host", "<HOST>", "host documents", "hosts", "rules, script and how requests ended"],
+  ["upstream", "<NAME>", "upstream documents", "upstreams", "each peer's state in each worker"],
 ] as const) {
-  const parent = program
-    .command(group)
-    .description(`${what}: push, test, list, show, history, rollback, remove`);
+  const parent = asking(program.command(`${group} [NAME]`))
+    .description(
+      `show what a running gateway knows: ${shown}; ${what}: push, test, list, show, history, rollback, remove`,
+    )
+    .option("--json", "as the admin API gives it")
+    // What follows a subcommand is the subcommand's: both have --config.
+    .enablePositionalOptions()
+    .action((name: string | undefined, flags: Flags) =>
+      running(async () => {
+        const { showView } = await import("./commands/view.ts");
+        return showView(view, name ?? null, flags, process.env, { print, printText });
+      })(flags),
+    );
   const documentCommand = (usage: string, description: string): Command => {
     const command = parent.command(usage).description(description);
     for (const names of settingNames) {
