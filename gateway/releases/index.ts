@@ -3,20 +3,18 @@
  * remembered. docs/scripts.md and docs/documents.md tell it to operators.
  */
 
-export { withSchedule } from "./examining/examine.ts";
 export { type HostCount, type ScriptCount, ScriptCounters } from "./failing/counters.ts";
 export type { WorkerScriptReport } from "./failing/error-rates.ts";
-export { eraseTypes } from "./operations/erase-types.ts";
 export { SourceMissing, SourceRefused } from "./operations/errors.ts";
 export type { Listed, Pushed, Shown } from "./operations/operations.ts";
 export { Operations } from "./operations/operations.ts";
-export { sourceText } from "./operations/source-text.ts";
+export { eraseTypes, sourceText } from "./operations/source-text.ts";
 export type { History, HistoryEntry, Outcome } from "./records/history.ts";
 export { type Subject, type SubjectKind, versionOf } from "./records/keys.ts";
 export { type Kv, Records, WriteConflict } from "./records/records.ts";
 export type { RefusedVersion } from "./refusals.ts";
 export { Releases, withClosed } from "./releases.ts";
-export { scheduleFault } from "./schedule/schedule.ts";
+export { withSchedule } from "./schedule/schedule.ts";
 export type { ReleaseStatus, ScriptStatus } from "./serving/status.ts";
 export { withoutUnexamined } from "./serving/unexamined.ts";
 export { withoutForeign } from "./tenancy.ts";

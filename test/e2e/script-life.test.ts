@@ -567,14 +567,22 @@ for (const kind of consulKinds())
     });
 
     it("every gateway is registered while it runs", async () => {
-      const names = async () => {
+      const isRegistered = async (gateway: TestGateway) => {
         const answer = await fetch(`${scene.consul.url}/v1/kv/sluice/gateways/?recurse`);
-        return answer.status === 404 ? 0 : ((await answer.json()) as unknown[]).length;
+        const keys = answer.status === 404 ? [] : ((await answer.json()) as { Value: string }[]);
+        return keys.some(({ Value }) =>
+          JSON.parse(Buffer.from(Value, "base64").toString()).admin.endsWith(
+            `:${gateway.adminPort}`,
+          ),
+        );
       };
-      await eventually("both are there", async () => expect(await names()).to.equal(2));
       const third = await start();
-      await eventually("a third one is", async () => expect(await names()).to.equal(3));
+      await eventually("all three are there", async () => {
+        for (const gateway of [...gateways, third])
+          expect(await isRegistered(gateway)).to.equal(true);
+      });
       await third.stop();
-      expect(await names()).to.equal(2);
+      expect(await isRegistered(third)).to.equal(false);
+      for (const gateway of gateways) expect(await isRegistered(gateway)).to.equal(true);
     });
   });

@@ -9,8 +9,9 @@ import { decideByDocument, HostRules } from "../../sites/index.ts";
 
 /** The first case that fails; `null`: all pass. */
 export function failedRouteTest(document: HostDocument): FailedCase | null {
+  if (document.tests === undefined) return null;
   const rules = new HostRules("tested", document);
-  for (const { name, target, expect } of document.tests ?? []) {
+  for (const { name, target, expect } of document.tests) {
     const actual = decideByDocument(rules, target);
     if (isAsExpected(expect, actual)) continue;
     return { name, expected: JSON.stringify(expect), actual: JSON.stringify(actual) };

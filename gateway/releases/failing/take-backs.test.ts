@@ -1,72 +1,17 @@
 /** Which failing versions are taken back, on two gateways with one Consul; the clock is the test's. */
 import { expect } from "chai";
-import { createConsul, KvStore } from "../../../consul/index.ts";
-import { consulKinds, type TestConsul } from "../../../test/support/consul.ts";
+import { consulKinds } from "../../../test/support/consul.ts";
 import { eventually } from "../../../test/support/registered.ts";
 import { formatAgreement } from "../../documents/index.ts";
 import type { Agreement } from "../../model/index.ts";
-import { ManualClock } from "../../primary/fixtures/clock.ts";
-import { ReleaseNode } from "../fixtures/release-node.ts";
-import { Records, versionOf, type WorkerScriptReport } from "../index.ts";
-
-const prefix = "sluice/";
-/** It can refuse nothing. */
-const rule = (name: string, more = "") =>
-  `export default (request) => { request.hashKey = "${name}"; };${more}`;
+import type { ReleaseNode } from "../fixtures/release-node.ts";
+import { failures, live, prefix, ReleaseScene, rule } from "../fixtures/release-scene.ts";
 
 for (const kind of consulKinds())
   describe(`scripts that fail with ${kind.name}`, function () {
     this.timeout(30_000);
-    let consul: TestConsul;
-    let client: ReturnType<typeof createConsul>;
-    let records: Records;
-    let clock: ManualClock;
-    const nodes: ReleaseNode[] = [];
-    let hosts = 0;
+    const scene = new ReleaseScene(kind);
 
-    function newNode(name: string): ReleaseNode {
-      const node = new ReleaseNode({ name, client, records, clock, prefix });
-      nodes.push(node);
-      return node;
-    }
-
-    before(async () => {
-      consul = await kind.start();
-      client = createConsul({ url: consul.url }, {});
-      const onUnreadable = (message: string) => expect.fail(message);
-      records = new Records({ kv: new KvStore(client), prefix, onUnreadable });
-    });
-    beforeEach(() => {
-      clock = new ManualClock();
-    });
-    afterEach(async () => {
-      for (const node of nodes.splice(0)) await node.stop();
-    });
-    after(async () => {
-      client?.close();
-      await consul?.stop();
-    });
-
-    const newHost = () => {
-      hosts += 1;
-      return `f${hosts}.example`;
-    };
-    const outcomes = async (host: string) =>
-      (await records.history(`scripts/${host}`)).map(({ outcome }) => outcome);
-    /** Puts a text and waits until all nodes agree on it. */
-    async function bring(host: string, text: string, all: readonly ReleaseNode[]): Promise<void> {
-      await records.kv.put(`${prefix}scripts/${host}`, text);
-      await eventually("they agree", async () => {
-        for (const node of all) await node.look(host);
-        expect((await records.agreement(host))?.index).to.equal(
-          (await records.source(`scripts/${host}`))?.modifyIndex,
-        );
-      });
-    }
-    const live = (node: ReleaseNode, host: string) => node.scripts.get(host)?.text ?? null;
-    const failures = (host: string, text: string): WorkerScriptReport[] => [
-      { worker: 1, host, version: versionOf(text), calls: 10, errors: 6, lastError: "Error: no" },
-    ];
     /** Workers report that requests for these paths failed. */
     const failuresAt = (host: string, text: string, paths: readonly string[]) =>
       failures(host, text).map((report) => {
@@ -88,12 +33,12 @@ for (const kind of consulKinds())
     const opens = `export const takeBack = { open: true };`;
     /** Brings two versions and has the second one fail at /bad on the first of two gateways. */
     async function failSecond(before: string, second: string) {
-      const host = newHost();
-      const [a, b] = [newNode("a"), newNode("b")];
-      await bring(host, before, [a, b]);
-      await bring(host, second, [a, b]);
+      const host = scene.newHost();
+      const [a, b] = [scene.newNode("a"), scene.newNode("b")];
+      await scene.bring(host, before, [a, b]);
+      await scene.bring(host, second, [a, b]);
       a.reports = failuresAt(host, second, ["/bad"]);
-      clock.advance(1_000);
+      scene.clock.advance(1_000);
       return { host, a, b };
     }
     const saysStays = (node: ReleaseNode, why: string) =>
@@ -108,9 +53,9 @@ for (const kind of consulKinds())
       await saysStays(a, "the version before it lets pass what it fails on: 6 errors in 10 calls");
       expect([live(a, host), live(b, host)]).to.deep.equal([guard(), guard()]);
       expect(a.status(host).failing).to.match(/^6 errors in 10 calls, .*; the version before it/);
-      clock.advance(1_000);
+      scene.clock.advance(1_000);
       await saysStays(a, "the version before it lets pass");
-      expect((await records.agreement(host))?.takenBack).to.deep.equal([]);
+      expect((await scene.records.agreement(host))?.takenBack).to.deep.equal([]);
     });
 
     for (const [what, more] of [
@@ -141,12 +86,12 @@ for (const kind of consulKinds())
     });
 
     it("a version on trial and the one that is live may fail side by side, and each is said once", async () => {
-      const host = newHost();
-      const node = newNode("a");
+      const host = scene.newHost();
+      const node = scene.newNode("a");
       const texts = [guard(), guard(`export const rollout = { percent: 5, steps: ["10m"] };`)];
-      for (const text of texts) await bring(host, text, [node]);
+      for (const text of texts) await scene.bring(host, text, [node]);
       node.reports = texts.flatMap((text) => failures(host, text));
-      for (let each = 0; each < 5; each += 1) clock.advance(1_000);
+      for (let each = 0; each < 5; each += 1) scene.clock.advance(1_000);
       const said = node.lines.filter((line) => /fails too often and stays/.test(line));
       expect(said).to.have.lengthOf(2);
       expect(node.status(host).failing).to.match(/^6 errors .*no version to take it back to$/);
@@ -175,34 +120,34 @@ for (const kind of consulKinds())
     });
 
     it("a version is not taken back after its probation, also by a gateway that started since", async () => {
-      const host = newHost();
+      const host = scene.newHost();
       const text = rule("two", `export const takeBack = { probation: "30m" };`);
-      const node = newNode("a");
-      await bring(host, rule("one"), [node]);
-      await bring(host, text, [node]);
-      expect((await records.agreement(host))?.liveSince).to.equal(clock.now());
-      clock.advance(29 * 60_000);
-      const restarted = newNode("b");
+      const node = scene.newNode("a");
+      await scene.bring(host, rule("one"), [node]);
+      await scene.bring(host, text, [node]);
+      expect((await scene.records.agreement(host))?.liveSince).to.equal(scene.clock.now());
+      scene.clock.advance(29 * 60_000);
+      const restarted = scene.newNode("b");
       await restarted.look(host);
-      clock.advance(2 * 60_000);
+      scene.clock.advance(2 * 60_000);
       for (const one of [node, restarted]) {
         one.reports = failures(host, text);
-        clock.advance(1_000);
+        scene.clock.advance(1_000);
         await saysStays(one, "it served for longer than its probation");
         expect(live(one, host)).to.equal(text);
       }
     });
 
     it("a version that has all requests for a time that nobody knows is not taken back", async () => {
-      const host = newHost();
-      const node = newNode("a");
-      for (const name of ["one", "two"]) await bring(host, rule(name), [node]);
-      const { liveSince: _, ...life } = (await records.agreement(host)) ?? {};
-      await records.kv.put(`${prefix}live/${host}`, formatAgreement(life as Agreement));
-      const other = newNode("b");
+      const host = scene.newHost();
+      const node = scene.newNode("a");
+      for (const name of ["one", "two"]) await scene.bring(host, rule(name), [node]);
+      const { liveSince: _, ...life } = (await scene.records.agreement(host)) ?? {};
+      await scene.records.kv.put(`${prefix}live/${host}`, formatAgreement(life as Agreement));
+      const other = scene.newNode("b");
       await other.look(host);
       other.reports = failures(host, rule("two"));
-      clock.advance(1_000);
+      scene.clock.advance(1_000);
       await saysStays(other, "probation");
       expect(live(other, host)).to.equal(rule("two"));
     });
@@ -215,11 +160,11 @@ for (const kind of consulKinds())
     });
 
     it("a rule that refuses and stalled a worker is out of service rather than replaced by one that does not", async () => {
-      const host = newHost();
-      const [a, b] = [newNode("a"), newNode("b")];
-      await bring(host, rule("loose"), [a, b]);
-      await bring(host, guard(), [a, b]);
-      const restarted = newNode("c");
+      const host = scene.newHost();
+      const [a, b] = [scene.newNode("a"), scene.newNode("b")];
+      await scene.bring(host, rule("loose"), [a, b]);
+      await scene.bring(host, guard(), [a, b]);
+      const restarted = scene.newNode("c");
       await restarted.look(host);
       restarted.stall(host, guard());
       await eventually("all know", async () => {
@@ -229,9 +174,9 @@ for (const kind of consulKinds())
           expect(live(node, host)).to.equal(guard());
         }
       });
-      expect(await outcomes(host)).to.deep.equal(["out of service", "replaced"]);
+      expect(await scene.outcomes(host)).to.deep.equal(["out of service", "replaced"]);
       await eventually("it is said", async () =>
-        expect(nodes.flatMap(({ lines }) => lines).join()).to.match(
+        expect(scene.nodes.flatMap(({ lines }) => lines).join()).to.match(
           /out of service, and there is no version that refuses what it may refuse/,
         ),
       );
@@ -242,15 +187,54 @@ for (const kind of consulKinds())
       ["it is taken back to where it says so", rule("loose"), guard(opens)],
     ] as const)
       it(`a rule that refuses and stalled a worker is taken back to one that ${what}`, async () => {
-        const host = newHost();
-        const node = newNode("a");
-        await bring(host, before, [node]);
-        await bring(host, second, [node]);
-        const restarted = newNode("c");
+        const host = scene.newHost();
+        const node = scene.newNode("a");
+        await scene.bring(host, before, [node]);
+        await scene.bring(host, second, [node]);
+        const restarted = scene.newNode("c");
         await restarted.look(host);
         restarted.stall(host, second);
         await eventually("it is taken back", async () =>
           expect(live(restarted, host)).to.equal(before),
         );
       });
+
+    it("a first version that fails too often stays, and its status says so while it does", async () => {
+      const host = scene.newHost();
+      const node = scene.newNode("a");
+      await scene.bring(host, rule("only"), [node]);
+      node.reports = failures(host, rule("only"));
+      scene.clock.advance(1_000);
+      expect(node.status(host).failing).to.equal(
+        "6 errors in 10 calls, the last: Error: no; there is no version to take it back to",
+      );
+      expect(live(node, host)).to.equal(rule("only"));
+      scene.clock.advance(20_000);
+      expect(node.status(host).failing).to.equal(null);
+    });
+
+    it("a version is taken back while Consul is away, and Consul hears of it later", async () => {
+      const host = scene.newHost();
+      const node = scene.newNode("a");
+      await scene.bring(host, rule("one"), [node]);
+      await scene.bring(host, rule("two"), [node]);
+      await scene.consul.kill();
+      node.reports = failures(host, rule("two"));
+      scene.clock.advance(1_000);
+      expect(live(node, host)).to.equal(rule("one"));
+      await eventually("it says that it decides alone", async () =>
+        expect(node.lines.join("\n")).to.contain("so this gateway decides alone"),
+      );
+      expect(node.lines.join("\n")).to.not.contain("is taken back");
+      await scene.consul.restart({ keepData: true });
+      node.reports = [];
+      await eventually("it is written down", async () => {
+        scene.clock.advance(1_000);
+        expect(await scene.outcomes(host)).to.deep.equal(["live", "taken back", "replaced"]);
+      });
+      expect(live(node, host)).to.equal(rule("one"));
+      await eventually("it is said once", async () =>
+        expect(node.lines.filter((line) => /is taken back/.test(line))).to.have.lengthOf(1),
+      );
+    });
   });

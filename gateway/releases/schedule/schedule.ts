@@ -3,7 +3,7 @@
  * expressions are node-cron's to read, and `moments.ts` finds the minutes that they name.
  */
 import { validateDetailed } from "node-cron";
-import type { Schedule } from "../../sandbox/index.ts";
+import type { ExamineScript, Schedule } from "../../sandbox/index.ts";
 import {
   type CronCalendar,
   calendarOf,
@@ -45,6 +45,18 @@ export function scheduleFault({ from, to, timezone }: Schedule): string | null {
   }
   if (occurs(new Difference(calendars.from, calendars.to))) return null;
   return "schedule: to names every moment that from does, so it is never open";
+}
+
+/** The examination of a script as a gateway makes it: the sandbox's, and whether its schedule can be read. */
+export function withSchedule(examine: ExamineScript): ExamineScript {
+  return async (host, tables, isWanted) => {
+    const found = await examine(host, tables, isWanted);
+    const schedule = found.declared?.schedule ?? null;
+    const message = schedule === null ? null : scheduleFault(schedule);
+    if (found.fault !== null || message === null) return found;
+    const fault = { key: `scripts/${host}`, line: 0, column: 0, message };
+    return { ...found, fault };
+  };
 }
 
 export interface Window {
