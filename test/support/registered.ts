@@ -23,6 +23,8 @@ export interface ConsulView {
   /** Waits until there is no such service. */
   gone(id: string): Promise<void>;
   ids(): Promise<readonly string[]>;
+  /** By ID, as they are now. */
+  services(): Promise<Readonly<Record<string, RegisteredService>>>;
   checks(): Promise<Readonly<Record<string, RegisteredCheck>>>;
   passCheck(id: string): Promise<void>;
   deregisterCheck(id: string): Promise<void>;
@@ -77,6 +79,7 @@ export function viewOf(url: string): ConsulView {
         if (id in (await services())) throw new Error("it is there");
       }),
     ids: async () => Object.keys(await services()),
+    services,
     checks: () => get("/agent/checks"),
     passCheck: (id) => put(`/agent/check/pass/${encodeURIComponent(id)}`),
     deregisterCheck: (id) => put(`/agent/check/deregister/${encodeURIComponent(id)}`),

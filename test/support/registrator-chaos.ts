@@ -1,6 +1,7 @@
 /**
  * Random things that happen to containers, to the registrator, to its Consul agent and to Docker, and the
- * comparison of what Consul then has with what Docker runs. The same seed gives the same steps.
+ * comparison of what Consul then has with what Docker runs. The same seed gives the same choices, of what is
+ * there at that moment.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { TestConsul } from "./consul.ts";
@@ -119,7 +120,9 @@ export class Chaos {
       const subjects = having(state);
       if (subjects.length === 0) return;
       const subject = this.#one(subjects);
-      may(weight, `${what} ${subject.container.name}`, () => run(subject));
+      may(weight, `${what} ${subject.container.name}`, () =>
+        this.#unlessEnded(subject, state, run),
+      );
     };
     if (this.#subjects.size < mostContainers) may(6, "run a container", () => this.#run());
     mayEach(3, "stop", "running", ({ container }) => container.stop(1));
@@ -166,6 +169,20 @@ export class Chaos {
     }
     may(1, "restart Docker", () => docker.restart());
     return things;
+  }
+
+  /** A container that was told to stop may end between the look and the deed. */
+  async #unlessEnded(
+    subject: Subject,
+    state: State,
+    run: (subject: Subject) => Promise<unknown>,
+  ): Promise<void> {
+    try {
+      await run(subject);
+    } catch (error) {
+      const now = (await this.#states()).get(subject.container.id);
+      if (now === state) throw error;
+    }
   }
 
   #pick<Thing extends { readonly weight: number }>(things: readonly Thing[]): Thing {
@@ -217,12 +234,19 @@ export class Chaos {
   /** What somebody does who means no good, or whose script has a defect. */
   async #meddle(how: "deregister" | "change"): Promise<void> {
     const others = [stranger.ID, neighbour.ID, "consul"];
-    const ids = (await this.#view.ids()).filter((id) => !others.includes(id)).sort();
-    if (ids.length === 0) return;
-    const id = this.#one(ids);
-    if (how === "deregister") return this.#view.deregister(id);
-    const { Service, Meta } = await this.#view.service(id);
-    await this.#view.register({ ID: id, Name: Service, Port: 1, Meta });
+    const services = Object.entries(await this.#view.services());
+    const ours = services
+      .filter(([id]) => !others.includes(id))
+      .sort(([a], [b]) => (a < b ? -1 : 1));
+    if (ours.length === 0) return;
+    const [id, { Service, Meta }] = this.#one(ours);
+    if (how === "change") return this.#view.register({ ID: id, Name: Service, Port: 1, Meta });
+    try {
+      await this.#view.deregister(id);
+    } catch (error) {
+      // The registrator may have been faster.
+      if ((await this.#view.ids()).includes(id)) throw error;
+    }
   }
 
   /** What belongs to others, and must stay as it is. */
