@@ -190,6 +190,11 @@ program
     }),
   );
 
+/** Takes an option that may be given again. */
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
 /** The options of a command that asks one running gateway. */
 function asking(command: Command): Command {
   for (const names of settingNames) {
@@ -225,6 +230,22 @@ doctor.action(
     return runDoctor(flags, process.env, { print, printText });
   }),
 );
+
+asking(program.command("explain"))
+  .description("say what a running gateway would do with a request, without sending one")
+  .argument("<METHOD>")
+  .argument("<URL>", "http://HOST/PATH; the host need not lead to the gateway")
+  .option("-H, --header <NAME: VALUE>", "a header of the request; may be given again", collect)
+  .option("--listener <NAME>", "where it would come in: http or internal", "http")
+  .option("--client <ADDRESS>", "the address of its client", "127.0.0.1")
+  .option("--json", "as the admin API gives it, as in a pipe")
+  .action((method: string, url: string, flags: Flags) =>
+    running(async () => {
+      const { runExplain } = await import("./commands/explain.ts");
+      const isTerminal = process.stdout.isTTY === true;
+      return runExplain(method, url, flags, process.env, { print, printText }, isTerminal);
+    })(flags),
+  );
 
 asking(program.command("resync"))
   .description("let go of what a running gateway holds although Consul no longer has it")

@@ -31,6 +31,8 @@ export interface UpstreamOptions {
  */
 const mostTriesWhenOut = 32;
 
+const untried: Attempts = { tries: 0, tried: () => false };
+
 /** Answers that the moving average of latency is about. */
 const latencyWindow = 32;
 
@@ -170,6 +172,26 @@ export class Upstream {
     if (slot === null) return null;
     slot.member.probing = true;
     return slot.target;
+  }
+
+  /** What `pick` would give a request that was tried on no peer; leaves the round and all else as it is. */
+  peek(nowMs: number, hashKey: string): Target | null {
+    const before = this.#slots.map((slot) => {
+      const { currentWeight, effectiveWeight, member } = slot;
+      const { checkedMs, probing } = member;
+      return {
+        slot,
+        member,
+        round: { currentWeight, effectiveWeight },
+        check: { checkedMs, probing },
+      };
+    });
+    const target = this.pick(untried, nowMs, hashKey);
+    for (const { slot, member, round, check } of before) {
+      Object.assign(slot, round);
+      Object.assign(member, check);
+    }
+    return target;
   }
 
   /** A try on `peer` failed. Does nothing for a peer that is not of this upstream. */

@@ -44,6 +44,18 @@ export type {
 } from "./documents.ts";
 export type { Datacenter, Instance, Json, OutOfService, ServiceQuery, Source } from "./entries.ts";
 export { serviceKey } from "./entries.ts";
+export type {
+  ExplainedLimits,
+  ExplainedOutcome,
+  ExplainedPeer,
+  ExplainedPhase,
+  ExplainedRequest,
+  ExplainedRoute,
+  ExplainedShare,
+  ExplainedSite,
+  Explanation,
+  ImaginedRequest,
+} from "./explanation.ts";
 export { type Exposure, exposures, isExposed, type Reach, reachOf } from "./exposure.ts";
 export type {
   DocumentKind,

@@ -4,6 +4,7 @@ import type { OwnAddress } from "../own-addresses.ts";
 import type { Delta, Snapshot } from "./change.ts";
 import type { WorkerCounts } from "./counts.ts";
 import type { OutOfService } from "./entries.ts";
+import type { Explanation, ImaginedRequest } from "./explanation.ts";
 import type { Exposure } from "./exposure.ts";
 import type { TenantPolicy } from "./tenants.ts";
 import type { RoutedUpstream, UpstreamKeys, UpstreamLoad } from "./upstream-status.ts";
@@ -46,6 +47,8 @@ interface Questions {
   upstreams: { readonly asked: UpstreamKeys; readonly answered: readonly RoutedUpstream[] };
   /** The same in a few numbers. */
   loads: { readonly asked: UpstreamKeys; readonly answered: readonly UpstreamLoad[] };
+  /** What would become of a request. */
+  explain: { readonly asked: ImaginedRequest; readonly answered: Explanation };
   /** To send what was counted and a report now; both arrive before the answer. */
   report: { readonly asked: null; readonly answered: null };
 }

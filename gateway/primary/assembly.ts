@@ -23,6 +23,7 @@ import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
 import { bySite } from "./by-site.ts";
 import type { Clock } from "./clock.ts";
+import { Explainer } from "./explain.ts";
 import { HostView } from "./host-view.ts";
 import { Metrics } from "./metrics/index.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
@@ -192,6 +193,7 @@ export function assemble(options: AssemblyOptions): Running {
       upstreams: new UpstreamView({ tables: () => state.tables, workers, clock }),
       hosts: new HostView({ tables: () => state.tables, status, workers, metrics }),
     },
+    explainer: new Explainer({ workers, listeners }),
     metrics: (isOpen) => metrics.scrape(workers, isOpen),
     access: { ...access, hosts: [...access.hosts, ...place.names] },
     isExposed: place.isExposed,

@@ -182,6 +182,12 @@ export class Workers {
     return this.#questions.ask(wanted, name, asked, withinMs);
   }
 
+  /** A worker that serves requests; `null`: there is none yet. */
+  firstServing(): number | null {
+    for (const { id, state } of this.#processes.values()) if (state === "listening") return id;
+    return null;
+  }
+
   /** `null` when every place has a worker that listens with a state of this boot; else what is missing. */
   notReady(): string | null {
     const { count, replication } = this.#options;

@@ -21,6 +21,7 @@ export type {
   ExamineScript,
   FailedCase,
   HostScripts,
+  RehearsedScript,
   ReplayOutcome,
   ReplayScript,
   Sandbox,

@@ -61,8 +61,17 @@ export interface Script {
   readonly hasOnResponse: boolean;
   /** May change the answer's headers. An error is counted and logged; the answer goes out unchanged. */
   onResponse(exchange: Exchange<unknown>): void;
+  /** The same version with an isolate of its own: what it does there is not counted and is gone with it. */
+  rehearsal(): RehearsedScript;
   /** The host that it gave the request leads nowhere: ends the exchange with 508 and is counted as its error. */
   refuseRewrite(exchange: Exchange<unknown>, message: string): void;
+}
+
+export interface RehearsedScript extends Script {
+  /** Why it failed; `null`: it did not. */
+  readonly lastError: string | null;
+  /** Frees the isolate. */
+  putAway(): void;
 }
 
 /** What is kept for one host or `*.domain`: its script, and perhaps a version on trial. */

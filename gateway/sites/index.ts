@@ -7,7 +7,7 @@ export { decideByDocument } from "./document-decision.ts";
 export { failEncodedSlash, refusesEncodedSlash } from "./encoded-slash.ts";
 export { HostRules } from "./host-rules.ts";
 export { type HostPhases, noPhases, type Phase, type RequestContext, type Stop } from "./phase.ts";
-export type { RouterOptions } from "./router.ts";
+export type { RouterOptions, RouteShare, Routes } from "./router.ts";
 export { Router } from "./router.ts";
 export type { Site } from "./site.ts";
 export type { PhasesOf } from "./site-table.ts";

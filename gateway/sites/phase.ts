@@ -21,9 +21,19 @@ export interface Phase {
    */
   onRequest?(exchange: Exchange<RequestContext>, context: RequestContext): boolean;
   /**
-   * The head of the origin's final answer is there. Called for the phases that the request has met, the last one first.
+   * As `onRequest`, for a request that nobody sent: changes nothing that outlives it, and may say why it does what it does.
+   * Without it `onRequest` is called.
    */
-  onResponse?(exchange: Exchange<RequestContext>, context: RequestContext): void;
+  rehearse?(
+    exchange: Exchange<RequestContext>,
+    context: RequestContext,
+    say: (text: string) => void,
+  ): boolean;
+  /**
+   * The head of the origin's final answer is there. Called for the phases that the request has met, the last one first.
+   * Returns whether the others see it, too: `false` when this one asked for another try, whose answer they will see.
+   */
+  onResponse?(exchange: Exchange<RequestContext>, context: RequestContext): boolean;
   /** The exchange is over, however it ended. Called for the phases that the request has met, the last one first. */
   onEnd?(exchange: Exchange<RequestContext>, context: RequestContext): void;
 }

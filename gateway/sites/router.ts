@@ -21,7 +21,7 @@ import { type Documented, Documents } from "./documents.ts";
 import { chooseShare, type Rule } from "./host-rules.ts";
 import { noPhases } from "./phase.ts";
 import { includesTag, Services, taggedOf } from "./services.ts";
-import type { Site } from "./site.ts";
+import { type Site, unknownSite } from "./site.ts";
 import { type PhasesOf, type ScriptsByHost, SiteTable } from "./site-table.ts";
 
 export interface RouterOptions {
@@ -33,6 +33,23 @@ export interface RouterOptions {
   readonly scripts?: ScriptsByHost;
   /** Default: nothing takes part but scripts. */
   readonly phasesOf?: PhasesOf;
+}
+
+/** What a request may be sent to, and what decides that. */
+export interface Routes {
+  /** The key of a document, or `service`. */
+  readonly by: string;
+  /** The path of the document's rule, as it is written; `null`: no rule decides. */
+  readonly rule: string | null;
+  readonly shares: readonly RouteShare[];
+}
+
+export interface RouteShare {
+  readonly name: string;
+  readonly weight: number;
+  /** `null`: there is none, and `why`. */
+  readonly upstream: Upstream | null;
+  readonly why: string | null;
 }
 
 interface Disposable {
@@ -169,6 +186,29 @@ export class Router {
     const documented = this.#documents.ofSite(service.site);
     if (documented !== undefined) return this.#narrowed(documented, service);
     return this.#isExposed(service, exposes) ? this.#find(service, service.tag) : null;
+  }
+
+  /**
+   * All that `resolve` may give, with their shares; `null` where nothing decides for this path. Also says what decides, and
+   * why what is missing is missing.
+   */
+  routes({ rules, service }: Site, host: string, path: string, exposes: Exposure): Routes | null {
+    if (rules !== null) {
+      const rule = rules.find(path);
+      if (rule === null) return null;
+      const shares = rule.upstreams.map((name, at): RouteShare => {
+        const upstream = this.#share(name, service);
+        const why = upstream === null ? this.#explainShare(name, host, service) : null;
+        return { name, weight: rule.weights[at] ?? 0, upstream, why };
+      });
+      return { by: `hosts/${rules.name}`, rule: rule.written, shares };
+    }
+    const documented = this.#documents.ofSite(service?.site ?? host);
+    const upstream = this.resolve(unruled(service), host, path, exposes);
+    if (documented === undefined && upstream === null) return null;
+    const name = documented?.name ?? upstream?.name ?? host;
+    const by = documented === undefined ? "service" : `upstreams/${documented.name}`;
+    return { by, rule: null, shares: [{ name, weight: 1, upstream, why: null }] };
   }
 
   /**
@@ -406,7 +446,12 @@ export class Router {
     if (rule.upstreams.length === 0)
       return `every share of path ${rule.written} of host ${host} has weight 0`;
     const unknown = rule.upstreams.find((name) => this.#share(name, site) === null);
-    if (unknown === undefined) return `host ${host} has an upstream for path ${rule.written}`;
+    return unknown === undefined
+      ? `host ${host} has an upstream for path ${rule.written}`
+      : this.#explainShare(unknown, host, site);
+  }
+
+  #explainShare(unknown: string, host: string, site: ServiceSite | null): string {
     const query = this.#queryOf(unknown);
     const isOwn = query !== null && query.tag === null && query.key === site?.key;
     const tag = isOwn ? (site?.tag ?? null) : (query?.tag ?? null);
@@ -432,6 +477,10 @@ export class Router {
       return `service ${key} is not watched yet`;
     return isDocumented ? `service ${key} is unknown` : null;
   }
+}
+
+function unruled(service: ServiceSite | null): Site {
+  return { ...unknownSite, service };
 }
 
 const noScripts: ScriptsByHost = new Map();

@@ -16,7 +16,14 @@ export class ScriptPhase implements Phase {
   }
 
   onRequest(exchange: Exchange<RequestContext>, context: RequestContext): boolean {
-    const script = chooseScript(this.#scripts, exchange);
+    return this.#meet(exchange, context, chooseScript(this.#scripts, exchange));
+  }
+
+  #meet(
+    exchange: Exchange<RequestContext>,
+    context: RequestContext,
+    script: Script | null,
+  ): boolean {
     if (script === null) return true;
     const last = context.before === null ? null : lastScript(context.before);
     // One that covers both hosts has decided already.
@@ -33,16 +40,37 @@ export class ScriptPhase implements Phase {
     return exchange.status === 0;
   }
 
-  onResponse(exchange: Exchange<RequestContext>, { script }: RequestContext): void {
+  /** In an isolate of its own, which ends with it. */
+  rehearse(
+    exchange: Exchange<RequestContext>,
+    context: RequestContext,
+    say: (text: string) => void,
+  ): boolean {
+    const rehearsal = chooseScript(this.#scripts, exchange)?.rehearsal() ?? null;
+    if (rehearsal === null) {
+      say("no version is for this request");
+      return true;
+    }
+    try {
+      const goesOn = this.#meet(exchange, context, rehearsal);
+      const { host, version, lastError } = rehearsal;
+      const what = `version ${version.slice(0, 12)} of scripts/${host}`;
+      if (lastError !== null) say(`${what} fails: ${lastError}`);
+      else say(context.script === rehearsal ? `${what} runs` : `${what} does not run`);
+      return goesOn;
+    } finally {
+      rehearsal.putAway();
+    }
+  }
+
+  onResponse(exchange: Exchange<RequestContext>, { script }: RequestContext): boolean {
     if (script?.hasOnResponse) script.onResponse(exchange);
+    return true;
   }
 }
 
 /** The version that an exchange is for; `null`: none of them is. */
-export function chooseScript(
-  scripts: readonly HostScripts[],
-  exchange: Exchange<unknown>,
-): Script | null {
+function chooseScript(scripts: readonly HostScripts[], exchange: Exchange<unknown>): Script | null {
   for (let i = 0; i < scripts.length; i += 1) {
     const script = scripts[i]?.choose(exchange) ?? null;
     if (script !== null) return script;

@@ -5,6 +5,8 @@
 import type {
   Answered,
   Asked,
+  Explanation,
+  ImaginedRequest,
   Question,
   QuestionName,
   RoutedUpstream,
@@ -18,6 +20,7 @@ import type { Reporter } from "./reporter.ts";
 export interface Answering {
   readonly gateway: Gateway;
   readonly reporter: Reporter;
+  readonly explain: (asked: ImaginedRequest) => Explanation;
 }
 
 type Answers = {
@@ -27,6 +30,7 @@ type Answers = {
 const answers: Answers = {
   upstreams: (keys, { gateway }) => gateway.router.describe(keys),
   loads: (keys, { gateway }) => gateway.router.describe(keys).map(loadOf),
+  explain: (asked, { explain }) => explain(asked),
   report: (_nothing, { reporter }) => {
     void reporter.report();
     return null;

@@ -17,15 +17,15 @@ import type { Traffic } from "../observability/traffic.ts";
 import type { Sandbox } from "../sandbox/index.ts";
 import {
   failEncodedSlash,
-  type Phase,
   type RequestContext,
   type Router,
   refusesEncodedSlash,
   type Site,
-  type Stop,
 } from "../sites/index.ts";
 import type { FailureLog } from "./failure-log.ts";
 import type { HiddenServices } from "./hidden-services.ts";
+import { askForReal, enterSite, meetAnswer, meetEnd, meetPhases } from "./passage.ts";
+import { whyUnrouted } from "./unrouted.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
 export interface GatewayOptions {
@@ -50,9 +50,6 @@ export interface GatewayOptions {
 const waitingCapacity = 10_000;
 /** The same for the first catalog of a datacenter: few, since strangers can ask for any name there. */
 const catalogCapacity = 100;
-
-/** How often phases may give one request another host. Scripts have a bound of their own. */
-const mostStops = 10;
 
 export class Gateway implements Handler<RequestContext> {
   /** The routes of the current version; the replica's owner swaps it. */
@@ -96,14 +93,17 @@ export class Gateway implements Handler<RequestContext> {
   }
 
   onRequest(exchange: Exchange<RequestContext>): void {
+    const { router } = this;
     const held = exchange.context;
     if (held === null) {
-      const context = this.#enter(exchange);
-      if (context !== null && this.#meet(exchange, context))
+      const context = enterSite(exchange, router, this.#exposesOf(exchange));
+      if (context === null) return;
+      if (context.site.scripts.length === 0) this.#sandbox.sawOther();
+      if (meetPhases(exchange, context, router, askForReal))
         this.#route(exchange, context, context.site);
-    } else if (this.#meet(exchange, held)) {
+    } else if (meetPhases(exchange, held, router, askForReal)) {
       // Other versions may have come while it was held.
-      this.#route(exchange, held, this.router.site(exchange.host));
+      this.#route(exchange, held, router.site(exchange.host));
     }
   }
 
@@ -121,8 +121,7 @@ export class Gateway implements Handler<RequestContext> {
     const context = exchange.context;
     if (context === null) return;
     if (exchange.peer !== null) context.route?.succeeded(exchange.peer);
-    const { site, before } = context;
-    if (site.phases.length > 0 || before !== null) goBack(exchange, context, respond);
+    meetAnswer(exchange, context);
   }
 
   onTryEnd(
@@ -151,8 +150,7 @@ export class Gateway implements Handler<RequestContext> {
     this.#accessLog?.record(exchange, context?.route?.name ?? "");
     this.#traffic.record(exchange, context?.name ?? otherLabel, context?.route?.name ?? noUpstream);
     if (context === null) return;
-    const { site, before } = context;
-    if (site.phases.length > 0 || before !== null) goBack(exchange, context, end);
+    meetEnd(exchange, context);
     exchange.context = null;
   }
 
@@ -176,69 +174,6 @@ export class Gateway implements Handler<RequestContext> {
     if (missing !== null) exchange.fail(503, "no_upstream", `${exchange.host}: ${missing}`);
   }
 
-  /** Finds the site; `null` when the exchange has ended. */
-  #enter(exchange: Exchange<RequestContext>): RequestContext | null {
-    const { host } = exchange;
-    const site = this.router.site(host);
-    if (site.scripts.length === 0) this.#sandbox.sawOther();
-    if (exchange.hasEncodedSlash && refusesEncodedSlash(site, false)) {
-      failEncodedSlash(exchange);
-      return null;
-    }
-    const exposes = this.#exposes[exchange.listener] ?? "documents";
-    const context: RequestContext = {
-      name: this.router.nameOf(site, host, exposes) ?? otherLabel,
-      site,
-      at: 0,
-      script: null,
-      before: null,
-      host,
-      upstream: "",
-      hashKey: "",
-      headers: "",
-      route: null,
-    };
-    exchange.context = context;
-    return context;
-  }
-
-  /**
-   * Lets the exchange meet the phases of its site that are left. Where they gave it another host the rules of that one
-   * hold too, so it meets those of its site as well, and so on. Returns false when it has ended or is held.
-   */
-  #meet(exchange: Exchange<RequestContext>, context: RequestContext): boolean {
-    for (;;) {
-      const { phases } = context.site;
-      while (context.at < phases.length) {
-        const phase = phases[context.at];
-        context.at += 1;
-        if (phase?.onRequest?.(exchange, context) === false) return false;
-      }
-      if (exchange.host === context.host) return true;
-      if (!this.#enterNext(exchange, context)) return false;
-    }
-  }
-
-  /** Goes on at the site of the host that the exchange has now. Returns false when it has been sent round too often. */
-  #enterNext(exchange: Exchange<RequestContext>, context: RequestContext): boolean {
-    const { host } = exchange;
-    const site = this.router.site(host);
-    context.host = host;
-    if (site === context.site) return true;
-    const { at, script, before } = context;
-    let stops = 1;
-    for (let stop = before; stop !== null; stop = stop.before) stops += 1;
-    if (stops > mostStops) {
-      exchange.fail(508, "rewrite_loop", `the host is rewritten more than ${mostStops} times`);
-      return false;
-    }
-    context.before = { site: context.site, at, script, before };
-    context.site = site;
-    context.at = 0;
-    context.script = null;
-    return true;
-  }
-
   #route(exchange: Exchange<RequestContext>, context: RequestContext, site: Site): void {
     const { router } = this;
     const { upstream: chosen } = context;
@@ -249,56 +184,24 @@ export class Gateway implements Handler<RequestContext> {
       return;
     }
     if (exchange.hasBody) exchange.trailers = site.rules?.trailers ?? null;
-    const exposes = this.#exposes[exchange.listener] ?? "documents";
+    const exposes = this.#exposesOf(exchange);
     const route =
       chosen === "" ? router.resolve(site, host, path, exposes) : router.upstream(chosen);
     context.route = route;
     if (route !== null) return;
-    const service =
-      chosen === ""
-        ? router.unwatched(site, host, path, exposes)
-        : router.unwatchedUpstream(chosen);
-    if (service !== null) {
-      const room = service.startsWith("@") ? this.#waitingForCatalog : this.#waiting;
-      if (room.enter(exchange, service)) return;
-      exchange.fail(503, "too_many_waiting", `too many requests wait for service ${service}`);
-    } else if (chosen !== "") {
-      exchange.fail(503, "no_upstream", router.explainUpstream(chosen));
-    } else if (router.isRouted(site, host, path)) {
-      exchange.fail(503, "no_upstream", router.explain(site, host, path, exposes));
-    } else {
-      const hidden = router.hidden(site, exposes);
-      if (hidden !== null) this.#hidden.note(hidden, host);
-      exchange.fail(404, "no_route", router.explain(site, host, path, exposes));
+    const { awaited, refusal } = whyUnrouted(router, site, exchange, context, exposes);
+    if (awaited !== null) {
+      const room = awaited.startsWith("@") ? this.#waitingForCatalog : this.#waiting;
+      if (room.enter(exchange, awaited)) return;
+      exchange.fail(503, "too_many_waiting", `too many requests wait for service ${awaited}`);
+      return;
     }
+    const hidden = chosen === "" ? router.hidden(site, exposes) : null;
+    if (hidden !== null) this.#hidden.note(hidden, host);
+    exchange.fail(refusal.status, refusal.code, refusal.message);
   }
-}
 
-type Visit = (phase: Phase, exchange: Exchange<RequestContext>, context: RequestContext) => void;
-
-const respond: Visit = (phase, exchange, context) => phase.onResponse?.(exchange, context);
-const end: Visit = (phase, exchange, context) => phase.onEnd?.(exchange, context);
-
-/**
- * Visits the phases that the exchange has met, the last one first: what the client sees is up to the host that it asked
- * for. While a phase is visited the context is at the stop where it was met.
- */
-function goBack(exchange: Exchange<RequestContext>, context: RequestContext, visit: Visit): void {
-  const { site, at, script, before } = context;
-  for (let stop: Stop | null = before; ; stop = stop.before) {
-    const { phases } = context.site;
-    for (let i = context.at - 1; i >= 0; i -= 1) {
-      const phase = phases[i];
-      if (phase !== undefined) visit(phase, exchange, context);
-    }
-    if (stop === null) break;
-    context.site = stop.site;
-    context.at = stop.at;
-    context.script = stop.script;
-    context.before = stop.before;
+  #exposesOf({ listener }: Exchange<RequestContext>): Exposure {
+    return this.#exposes[listener] ?? "documents";
   }
-  context.site = site;
-  context.at = at;
-  context.script = script;
-  context.before = before;
 }

@@ -20,7 +20,10 @@ describe("the phases of a site", () => {
       said.push(`${name} ${exchange.host}`);
       return onRequest(exchange, context);
     },
-    onResponse: (_, { host, at }) => void said.push(`${name} answered, ${host} ${at}`),
+    onResponse(_, { host, at }) {
+      said.push(`${name} answered, ${host} ${at}`);
+      return true;
+    },
     onEnd: (exchange) => void said.push(`${name} ended with ${exchange.status}`),
   });
 

@@ -26,10 +26,11 @@ import { OwnAddresses } from "../own-addresses.ts";
 import { createSandbox } from "../sandbox/for-workers.ts";
 import type { Sandbox } from "../sandbox/index.ts";
 import { Router } from "../sites/index.ts";
-import { answer } from "./answers.ts";
+import { type Answering, answer } from "./answers.ts";
 import { send } from "./channel.ts";
 import { descriptorLimit, watchDescriptors } from "./descriptors.ts";
 import { createEngine } from "./engine-choice.ts";
+import { explain } from "./explain.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
 import { HiddenServices } from "./hidden-services.ts";
@@ -56,6 +57,7 @@ class Worker {
   readonly #accessLog: AccessLog | null;
   readonly #gateway: Gateway;
   readonly #reporter: Reporter;
+  readonly #answering: Answering;
   readonly #engine: Engine;
   readonly #ownAddresses: OwnAddresses;
   #isListening = false;
@@ -129,6 +131,18 @@ class Worker {
       now,
     });
     this.#reporter.start();
+    this.#answering = {
+      gateway: this.#gateway,
+      reporter: this.#reporter,
+      explain: (asked) =>
+        explain(asked, {
+          router: this.#gateway.router,
+          version: this.#replica.version,
+          exposes: settings.exposes,
+          limits: settings.limits,
+          now,
+        }),
+    };
     void send({ type: "resync", reason: "started" });
   }
 
@@ -158,7 +172,7 @@ class Worker {
         }
         break;
       case "question":
-        void send(answer(message, { gateway: this.#gateway, reporter: this.#reporter }));
+        void send(answer(message, this.#answering));
         break;
       case "tokens":
         this.#limits.onGrants(message.batch, message.grants);

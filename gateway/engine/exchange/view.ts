@@ -2,6 +2,7 @@
  * What a handler sees of an exchange, and its record. Reads and changes the heads; whatever moves the exchange
  * on is passed to it.
  */
+import type { Clock } from "../clock.ts";
 import type { Answer, Exchange } from "../engine.ts";
 import type { FieldLines } from "../message/field-lines.ts";
 import type { RequestHead } from "../message/request-head.ts";
@@ -10,7 +11,6 @@ import type { ResponseHead } from "../message/response-head.ts";
 import type { Peer } from "../peer.ts";
 import type { BodyTap } from "../tap.ts";
 import type { Target } from "../target.ts";
-import type { ExchangeCore } from "./core.ts";
 import type { Downstream } from "./ports.ts";
 import type { Tries } from "./tries.ts";
 
@@ -31,6 +31,14 @@ export interface Moves {
   tapAnswer(tap: BodyTap): void;
 }
 
+/** What it needs of its surroundings. */
+interface Surroundings {
+  readonly clock: Pick<Clock, "now">;
+  readonly nextId: () => string;
+}
+
+type Client = Pick<Downstream, "scheme" | "address" | "listener">;
+
 export class ExchangeView<C> implements Exchange<C> {
   context: C | null = null;
   serial = 0;
@@ -43,8 +51,8 @@ export class ExchangeView<C> implements Exchange<C> {
   trailers: ReadonlySet<string> | null = null;
   /** Whether the head of an answer is there to be looked at. */
   hasAnswer = false;
-  readonly #core: ExchangeCore<C>;
-  readonly #downstream: Downstream;
+  readonly #core: Surroundings;
+  readonly #downstream: Client;
   readonly #head: RequestHead;
   readonly #answerHead: ResponseHead;
   readonly #target: RequestTarget;
@@ -53,8 +61,8 @@ export class ExchangeView<C> implements Exchange<C> {
   #id = "";
 
   constructor(
-    core: ExchangeCore<C>,
-    downstream: Downstream,
+    core: Surroundings,
+    downstream: Client,
     head: RequestHead,
     answerHead: ResponseHead,
     target: RequestTarget,

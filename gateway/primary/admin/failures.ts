@@ -17,6 +17,8 @@ const known: Readonly<Record<string, readonly [status: number, error: string]>> 
   SourceMissing: [404, "not_found"],
   WriteConflict: [409, "conflict"],
   DocumentError: [400, "bad_request"],
+  ExplainError: [400, "bad_request"],
+  NoWorkerError: [503, "no_worker"],
   ConsulError: [502, "consul_failed"],
 };
 

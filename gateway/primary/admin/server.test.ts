@@ -58,6 +58,7 @@ describe("the admin API", () => {
       // Neither is asked by these tests.
       status: () => ({ version: 1 }) as ReturnType<AdminOptions["status"]>,
       views: { upstreams: { show: async () => null }, hosts: { show: async () => null } },
+      explainer: { explain: async () => Promise.reject(new Error("no worker")) },
       metrics: async () => ({ contentType: "text/plain", text: "" }),
       operations: { list: async () => [] } as unknown as Operations,
       notReady: () => "Consul hangs",

@@ -5,9 +5,11 @@
 import fastify, { type FastifyInstance } from "fastify";
 import type { Log } from "../../observability/logger.ts";
 import type { Operations } from "../../releases/index.ts";
+import type { Explainer } from "../explain.ts";
 import type { Exposition } from "../metrics/exposition.ts";
 import type { Status } from "../status.ts";
 import { type AdminAccess, createGuard, isWrite } from "./access.ts";
+import { addExplain } from "./explain.ts";
 import { failure, failureOf } from "./failures.ts";
 import { createJournal } from "./journal.ts";
 import { type AdminLimits, createAdminListener, defaultAdminLimits } from "./listener.ts";
@@ -22,6 +24,7 @@ export interface AdminOptions {
   readonly release: () => number;
   readonly operations: Operations;
   readonly views: Views;
+  readonly explainer: Pick<Explainer, "explain">;
   /** `isOpen`: as OpenMetrics. */
   readonly metrics: (isOpen: boolean) => Promise<Exposition>;
   readonly access: AdminAccess;
@@ -35,8 +38,19 @@ export interface AdminOptions {
 
 /** An instance that does not listen yet. Every answer, errors included, is JSON. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
-  const { status, notReady, release, operations, views, metrics, access, isExposed, log, ticks } =
-    options;
+  const {
+    status,
+    notReady,
+    release,
+    operations,
+    views,
+    explainer,
+    metrics,
+    access,
+    isExposed,
+    log,
+    ticks,
+  } = options;
   const { limits = defaultAdminLimits } = options;
   const server = fastify({
     logger: false,
@@ -92,6 +106,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   });
   server.post("/resync", () => ({ released: release() }));
   addViews(server, views);
+  addExplain(server, explainer);
   addSources(server, operations);
   addSchemas(server);
   return server;

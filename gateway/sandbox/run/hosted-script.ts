@@ -4,11 +4,11 @@
  */
 import type { Exchange } from "../../engine/engine.ts";
 import type { Border, ScriptReport, Source } from "../../model/index.ts";
-import type { Script, Steering } from "../sandbox.ts";
+import type { RehearsedScript, Steering } from "../sandbox.ts";
 import { defaultTakeBack } from "./declared.ts";
 import { Failures } from "./failures.ts";
 import { describeFault, printable, ScriptError } from "./faults.ts";
-import type { Journal } from "./journal.ts";
+import { Journal } from "./journal.ts";
 import { decidesByPath, type Match, matchEverything, matchesExchange } from "./match.ts";
 import {
   applyToRequest,
@@ -30,10 +30,13 @@ export interface ScriptHousing extends RuntimeHousing {
   settingsWithin(border: Border | null): Settings;
 }
 
-export class HostedScript implements Script {
+const silentJournal = new Journal(() => {}, "fatal");
+
+export class HostedScript implements RehearsedScript {
   readonly host: string;
   readonly source: Source;
   readonly runtime: ScriptRuntime;
+  readonly #housing: ScriptHousing;
   readonly #journal: Journal;
   readonly #border: Border | null;
   /** Known from the first load on, also while there is no isolate. */
@@ -58,12 +61,26 @@ export class HostedScript implements Script {
       this.#skipsOnError = out.onError === "skip";
     }
     if (source.isUnexamined) this.#match = matchEverything;
+    this.#housing = housing;
     this.#journal = housing.journal;
     this.#border = housing.borderOf(host);
     const settings = housing.settingsWithin(this.#border);
     this.runtime = new ScriptRuntime({ host, source, settings }, housing, (isolate) =>
       this.#adopt(isolate),
     );
+  }
+
+  rehearsal(): RehearsedScript {
+    return new HostedScript(this.host, this.source, { ...this.#housing, journal: silentJournal });
+  }
+
+  get lastError(): string | null {
+    return this.#lastError;
+  }
+
+  putAway(): void {
+    this.runtime.putAway();
+    this.#housing.close(this.runtime);
   }
 
   get version(): string {

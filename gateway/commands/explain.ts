@@ -1,0 +1,115 @@
+/** `sluice explain`: asks a running gateway what would become of a request, and sets its answer for people. */
+import type { ExplainedOutcome, ExplainedShare, Explanation } from "../model/index.ts";
+import { loadSettings } from "../settings.ts";
+import { AdminClient } from "./admin-client.ts";
+import { CommandError } from "./command-error.ts";
+import type { Output } from "./printable.ts";
+import { table } from "./table.ts";
+
+export interface ExplainFlags extends Readonly<Record<string, unknown>> {
+  readonly header?: readonly string[];
+  readonly listener?: string;
+  readonly client?: string;
+  readonly json?: boolean;
+}
+
+export async function runExplain(
+  method: string,
+  url: string,
+  flags: ExplainFlags,
+  env: Readonly<Record<string, string | undefined>>,
+  { print, printText }: Output,
+  isTerminal: boolean,
+): Promise<number> {
+  const settings = await loadSettings(flags, env);
+  const query = new URLSearchParams({ method, url });
+  for (const header of flags.header ?? []) query.append("header", header);
+  if (flags.listener !== undefined) query.set("listener", flags.listener);
+  if (flags.client !== undefined) query.set("client", flags.client);
+  const { status, body } = await (await AdminClient.create(settings, env)).read(
+    `/explain?${query}`,
+  );
+  if (status !== 200) throw new CommandError(`the gateway answers ${status}: ${messageIn(body)}`);
+  if (flags.json === true || !isTerminal) printText(body.trimEnd());
+  // The gateway that answers may be another version than this one; its shape is taken as it comes.
+  else for (const line of describe(JSON.parse(body) as Explanation)) print(line);
+  return 0;
+}
+
+/** Lines for people: what the request meets, and what becomes of it. */
+export function describe({ version, request, sites, outcome }: Explanation): readonly string[] {
+  const { method, host, path, query } = request;
+  const lines = [`${method} ${host}${path}${query === "" ? "" : `?${query}`}, version ${version}`];
+  for (const { host: at, document, service, phases } of sites) {
+    const what = [document, service === null ? null : `service ${service}`].filter((one) => one);
+    lines.push(
+      "",
+      `site ${at}: ${what.length === 0 ? "no document, no service" : what.join(", ")}`,
+    );
+    for (const { name, says, changes } of phases) {
+      lines.push(`  ${name}: ${says.join("; ") || (changes.length === 0 ? "lets it pass" : "")}`);
+      for (const change of changes) lines.push(`    ${change}`);
+    }
+  }
+  return [...lines, "", ...describeOutcome(outcome)];
+}
+
+function describeOutcome(outcome: ExplainedOutcome): readonly string[] {
+  switch (outcome.kind) {
+    case "held":
+      return [`it is held ${outcome.by}`];
+    case "answer": {
+      const { status, code, message, headers } = outcome;
+      const why = code === null ? "" : ` ${code}: ${message}`;
+      const fields = Object.entries(headers).map(
+        ([name, value]) => `  ${name}: ${[value].flat().join(", ")}`,
+      );
+      return [`the gateway answers ${status}${why}`, ...fields];
+    }
+    case "forward": {
+      const { by, rule, shares } = outcome;
+      const first = `${by}${rule === null ? "" : `, path ${rule}`} sends it to`;
+      return [first, ...shares.flatMap(describeShare)];
+    }
+  }
+}
+
+function describeShare({ upstream, percent, why, limits, peers, next }: ExplainedShare): string[] {
+  const lines = [`  ${upstream}, ${percent} % of requests${why === null ? "" : `: ${why}`}`];
+  const rows = peers.map(({ address, level, weight, state, inFlight, reason }) => [
+    address === next ? "next" : "",
+    address,
+    `level ${level}`,
+    `weight ${weight}`,
+    state,
+    `${inFlight} in flight`,
+    reason,
+  ]);
+  lines.push(...table(rows).map((line) => `    ${line}`));
+  if (limits !== null) {
+    const { maxTries, ...times } = limits;
+    const names = {
+      tryTimeoutMs: "all tries",
+      connectTimeoutMs: "connect",
+      sendTimeoutMs: "send",
+      readTimeoutMs: "read",
+    };
+    const own = (by: string) => (by === "upstream" ? " (its own)" : "");
+    const told = Object.entries(names).map(([key, name]) => {
+      const { value, by } = times[key as keyof typeof names];
+      return `${name} ${value === 0 ? "no limit" : `${value / 1000} s`}${own(by)}`;
+    });
+    lines.push(`    tries ${maxTries.value}${own(maxTries.by)}; ${told.join(", ")}`);
+  }
+  return lines;
+}
+
+function messageIn(body: string): string {
+  try {
+    const read: unknown = JSON.parse(body);
+    if (typeof read === "object" && read !== null && "message" in read) return String(read.message);
+  } catch {
+    // What answers is no gateway; its words are shown as they are.
+  }
+  return body.slice(0, 200);
+}

@@ -1,0 +1,101 @@
+/** What would become of a request, as plain data: what is asked, and what a worker says. */
+import type { PeerStatus } from "./upstream-status.ts";
+
+/** A request that nobody sends. */
+export interface ImaginedRequest {
+  readonly method: string;
+  readonly scheme: "http" | "https";
+  /** As in `Host`, with its port. */
+  readonly authority: string;
+  /** In origin form: path and query. */
+  readonly target: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly clientAddress: string;
+  /** The number of the listener that it would come in by. */
+  readonly listener: number;
+}
+
+export interface Explanation {
+  /** The version of the state that it is about. */
+  readonly version: number;
+  /** As everything decides by it, before any phase. */
+  readonly request: ExplainedRequest;
+  /** The sites that it meets: that of its host, then those of the hosts that phases give it. */
+  readonly sites: readonly ExplainedSite[];
+  readonly outcome: ExplainedOutcome;
+}
+
+export interface ExplainedRequest {
+  readonly method: string;
+  readonly host: string;
+  /** In normal form. */
+  readonly path: string;
+  readonly query: string;
+}
+
+export interface ExplainedSite {
+  readonly host: string;
+  /** The key of the host document that holds, without the prefix: `hosts/*.example.com`; `null`: none does. */
+  readonly document: string | null;
+  /** The service that the host names, with its tag. */
+  readonly service: string | null;
+  readonly phases: readonly ExplainedPhase[];
+}
+
+export interface ExplainedPhase {
+  readonly name: string;
+  /** What it says of itself. */
+  readonly says: readonly string[];
+  /** What it changes, each as `path: /old -> /new`. */
+  readonly changes: readonly string[];
+}
+
+export type ExplainedOutcome =
+  /** The gateway answers by itself. `code` and `message` of an error. */
+  | {
+      readonly kind: "answer";
+      readonly status: number;
+      readonly code: string | null;
+      readonly message: string | null;
+      readonly headers: Readonly<Record<string, string | readonly string[]>>;
+    }
+  /** It would be held: by a phase, or until the service is watched. */
+  | { readonly kind: "held"; readonly by: string }
+  | ({ readonly kind: "forward" } & ExplainedRoute);
+
+export interface ExplainedRoute {
+  /** What decides: the key of a document or script, or `service`. */
+  readonly by: string;
+  /** The path of the document's rule; `null`: no rule decides. */
+  readonly rule: string | null;
+  /** The upstreams that may get it, with their shares. */
+  readonly shares: readonly ExplainedShare[];
+}
+
+export interface ExplainedShare {
+  /** As the document, script or host names it. */
+  readonly upstream: string;
+  /** Of the requests, in per cent. */
+  readonly percent: number;
+  /** Why it cannot be used; `null`: it can. */
+  readonly why: string | null;
+  readonly limits: ExplainedLimits | null;
+  readonly peers: readonly ExplainedPeer[];
+  /** The address of the peer that the next request gets; `null`: none. */
+  readonly next: string | null;
+}
+
+export interface ExplainedPeer extends PeerStatus {
+  /** Why it is up or down. */
+  readonly reason: string;
+}
+
+/** What holds for a try, and who says so. */
+export type ExplainedLimits = {
+  readonly [K in
+    | "maxTries"
+    | "tryTimeoutMs"
+    | "connectTimeoutMs"
+    | "sendTimeoutMs"
+    | "readTimeoutMs"]: { readonly value: number; readonly by: "upstream" | "gateway" };
+};

@@ -1,0 +1,94 @@
+/** What would become of a request: asks one worker, since all decide alike but for where their rounds stand. */
+import type { Explanation, ImaginedRequest } from "../model/index.ts";
+import type { Listener } from "./addresses.ts";
+import type { Unanswered } from "./questions.ts";
+import type { Workers } from "./workers.ts";
+
+/** A request as an operator writes it. */
+export interface AskedRequest extends Pick<ImaginedRequest, "method" | "headers"> {
+  readonly url: string;
+  /** `http` or `internal`: the setting of the listener that it would come in by. */
+  readonly listener: string;
+  readonly clientAddress: string;
+}
+
+export interface ShownExplanation extends Explanation {
+  readonly worker: number;
+  readonly listener: string;
+}
+
+/** What is wrong with what was asked. */
+export class ExplainError extends Error {
+  override readonly name = "ExplainError";
+}
+
+/** Nobody could say. */
+export class NoWorkerError extends Error {
+  override readonly name = "NoWorkerError";
+}
+
+export interface ExplainerOptions {
+  readonly workers: Pick<Workers, "ask" | "firstServing">;
+  readonly listeners: readonly Pick<Listener, "flag">[];
+}
+
+/** A script that it asks may have to be loaded first, on a busy machine. */
+const deadlineMs = 4_000;
+
+export class Explainer {
+  readonly #options: ExplainerOptions;
+
+  constructor(options: ExplainerOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects with an `ExplainError` or a `NoWorkerError`. */
+  async explain(asked: AskedRequest): Promise<ShownExplanation> {
+    const { workers } = this.#options;
+    const imagined = this.#imagine(asked);
+    const first = workers.firstServing();
+    if (first === null) throw new NoWorkerError("no worker serves yet");
+    const { replies, unanswered } = await workers.ask("explain", imagined, {
+      workers: new Set([first]),
+      withinMs: deadlineMs,
+    });
+    const [reply] = replies;
+    if (reply === undefined) throw new NoWorkerError(whyNot(unanswered));
+    return { worker: reply.worker, listener: asked.listener, ...reply.answer };
+  }
+
+  #imagine({ method, url, headers, listener, clientAddress }: AskedRequest): ImaginedRequest {
+    const at = this.#options.listeners.findIndex(({ flag }) => flag === `--${listener}`);
+    if (at === -1) throw new ExplainError(`there is no listener --${listener}`);
+    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method))
+      throw new ExplainError(`${JSON.stringify(method)} is not a method`);
+    const read = /^(https?):\/\/([^/?#]+)([^#]*)$/i.exec(url);
+    if (read === null) throw new ExplainError(`${JSON.stringify(url)} is not an http URL`);
+    const [, scheme = "", authority = "", rest = ""] = read;
+    // To the letter, as a client would send it: `new URL` would bring the path into another form.
+    const target = rest.startsWith("/") ? rest : `/${rest}`;
+    if (/[^\x21-\x7e\x80-\xff]/.test(authority + target))
+      throw new ExplainError(`${JSON.stringify(url)} has a character that no request may have`);
+    for (const [name, value] of headers) {
+      if (/[\r\n\0]/.test(name + value) || /[^\0-\xff]/.test(name + value))
+        throw new ExplainError(
+          `header ${JSON.stringify(name)}: the value has a forbidden character`,
+        );
+    }
+    const given = headers.find(([name]) => name.toLowerCase() === "host")?.[1];
+    return {
+      method,
+      scheme: scheme.toLowerCase() === "https" ? "https" : "http",
+      authority: given ?? authority,
+      target,
+      headers: headers.filter(([name]) => name.toLowerCase() !== "host"),
+      clientAddress,
+      listener: at,
+    };
+  }
+}
+
+function whyNot(unanswered: readonly Unanswered[]): string {
+  const [first] = unanswered;
+  return first === undefined ? "no worker serves yet" : `worker ${first.worker}: ${first.why}`;
+}

@@ -1,0 +1,144 @@
+/**
+ * The way of an exchange through the phases of its site, and on to the site of a host that they give it; and the way back
+ * with the answer.
+ */
+import type { Exchange } from "../engine/engine.ts";
+import { type Exposure, otherLabel } from "../model/index.ts";
+import {
+  failEncodedSlash,
+  type Phase,
+  type RequestContext,
+  type Router,
+  refusesEncodedSlash,
+  type Stop,
+} from "../sites/index.ts";
+
+/** How often phases may give one request another host. Scripts have a bound of their own. */
+const mostStops = 10;
+
+/** Has a phase do its part; returns whether the exchange goes on. */
+export type Ask = (
+  phase: Phase,
+  exchange: Exchange<RequestContext>,
+  context: RequestContext,
+) => boolean;
+
+/** The request is a client's. */
+export const askForReal: Ask = (phase, exchange, context) =>
+  phase.onRequest?.(exchange, context) !== false;
+
+/** Finds the site of an exchange that has just begun; `null` when that has ended it. */
+export function enterSite(
+  exchange: Exchange<RequestContext>,
+  router: Router,
+  exposes: Exposure,
+): RequestContext | null {
+  const { host } = exchange;
+  const site = router.site(host);
+  if (exchange.hasEncodedSlash && refusesEncodedSlash(site, false)) {
+    failEncodedSlash(exchange);
+    return null;
+  }
+  const context: RequestContext = {
+    name: router.nameOf(site, host, exposes) ?? otherLabel,
+    site,
+    at: 0,
+    script: null,
+    before: null,
+    host,
+    upstream: "",
+    hashKey: "",
+    headers: "",
+    route: null,
+  };
+  exchange.context = context;
+  return context;
+}
+
+/**
+ * Lets the exchange meet the phases of its site that are left. Where they gave it another host the rules of that one
+ * hold too, so it meets those of its site as well, and so on. Returns false when it has ended or is held.
+ */
+export function meetPhases(
+  exchange: Exchange<RequestContext>,
+  context: RequestContext,
+  router: Router,
+  ask: Ask,
+): boolean {
+  for (;;) {
+    const { phases } = context.site;
+    while (context.at < phases.length) {
+      const phase = phases[context.at];
+      context.at += 1;
+      if (phase !== undefined && !ask(phase, exchange, context)) return false;
+    }
+    if (exchange.host === context.host) return true;
+    if (!enterNext(exchange, context, router)) return false;
+  }
+}
+
+/** Goes on at the site of the host that the exchange has now. Returns false when it has been sent round too often. */
+function enterNext(
+  exchange: Exchange<RequestContext>,
+  context: RequestContext,
+  router: Router,
+): boolean {
+  const { host } = exchange;
+  const site = router.site(host);
+  context.host = host;
+  if (site === context.site) return true;
+  const { at, script, before } = context;
+  let stops = 1;
+  for (let stop = before; stop !== null; stop = stop.before) stops += 1;
+  if (stops > mostStops) {
+    exchange.fail(508, "rewrite_loop", `the host is rewritten more than ${mostStops} times`);
+    return false;
+  }
+  context.before = { site: context.site, at, script, before };
+  context.site = site;
+  context.at = 0;
+  context.script = null;
+  return true;
+}
+
+/** Lets the phases that the exchange has met see the head of the answer. */
+export function meetAnswer(exchange: Exchange<RequestContext>, context: RequestContext): void {
+  if (context.site.phases.length > 0 || context.before !== null) goBack(exchange, context, respond);
+}
+
+/** Tells the phases that the exchange has met that it is over. */
+export function meetEnd(exchange: Exchange<RequestContext>, context: RequestContext): void {
+  if (context.site.phases.length > 0 || context.before !== null) goBack(exchange, context, end);
+}
+
+const respond: Ask = (phase, exchange, context) => phase.onResponse?.(exchange, context) !== false;
+
+const end: Ask = (phase, exchange, context) => {
+  phase.onEnd?.(exchange, context);
+  return true;
+};
+
+/**
+ * Asks the phases that the exchange has met, the last one first: what the client sees is up to the host that it asked
+ * for. Meanwhile the context is at the stop where the phase was met. The first one that says so ends it.
+ */
+function goBack(exchange: Exchange<RequestContext>, context: RequestContext, ask: Ask): void {
+  const { site, at, script, before } = context;
+  let goesOn = true;
+  for (let stop: Stop | null = before; goesOn; stop = stop.before) {
+    const { phases } = context.site;
+    for (let i = context.at - 1; goesOn && i >= 0; i -= 1) {
+      const phase = phases[i];
+      if (phase !== undefined) goesOn = ask(phase, exchange, context);
+    }
+    if (stop === null) break;
+    context.site = stop.site;
+    context.at = stop.at;
+    context.script = stop.script;
+    context.before = stop.before;
+  }
+  context.site = site;
+  context.at = at;
+  context.script = script;
+  context.before = before;
+}

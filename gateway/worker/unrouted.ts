@@ -1,0 +1,39 @@
+/** Why a request has no upstream: what it has to wait for, or the answer that says what is missing. */
+import type { Exchange } from "../engine/engine.ts";
+import type { Exposure } from "../model/index.ts";
+import type { RequestContext, Router, Site } from "../sites/index.ts";
+
+interface Refusal {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface Unrouted {
+  /** A `serviceKey`, or `@` and a datacenter; `null`: watching would not help. */
+  readonly awaited: string | null;
+  readonly refusal: Refusal;
+}
+
+/** After the router found no upstream. `site`: that of the exchange's host. */
+export function whyUnrouted(
+  router: Router,
+  site: Site,
+  { host, path }: Pick<Exchange<unknown>, "host" | "path">,
+  { upstream: chosen }: Pick<RequestContext, "upstream">,
+  exposes: Exposure,
+): Unrouted {
+  if (chosen !== "") {
+    const message = router.explainUpstream(chosen);
+    return { awaited: router.unwatchedUpstream(chosen), refusal: missing(message) };
+  }
+  const message = router.explain(site, host, path, exposes);
+  const refusal = router.isRouted(site, host, path)
+    ? missing(message)
+    : { status: 404, code: "no_route", message };
+  return { awaited: router.unwatched(site, host, path, exposes), refusal };
+}
+
+function missing(message: string): Refusal {
+  return { status: 503, code: "no_upstream", message };
+}
