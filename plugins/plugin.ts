@@ -25,6 +25,11 @@ export interface PluginPhases {
    * has ended the exchange (`answer`, `fail`) or holds it (`hold`): after `resume` the request goes on behind this plugin.
    */
   onRequest?(exchange: Exchange<unknown>): boolean;
+  /**
+   * As `onRequest`, for a request that nobody sent (`sluice explain`): changes nothing that outlives it, and may say why it
+   * does what it does. Without it `onRequest` is called.
+   */
+  rehearse?(exchange: Exchange<unknown>, say: (text: string) => void): boolean;
   /** The head of an origin's final answer is there; called for the last plugin first. */
   onResponse?(exchange: Exchange<unknown>): void;
 }

@@ -97,16 +97,7 @@ export class AdminClient {
   }
 
   /** A write to the gateway that the operator named. Throws a `CommandError` when none answers. */
-  write(method: "POST", path: string): Promise<AdminAnswer> {
-    return this.#send(method, path);
-  }
-
-  /** What the gateway that the operator named shows there. Throws a `CommandError` when none answers. */
-  read(path: string): Promise<AdminAnswer> {
-    return this.#send("GET", path);
-  }
-
-  async #send(method: Question["method"], path: string): Promise<AdminAnswer> {
+  async write(method: "POST", path: string): Promise<AdminAnswer> {
     const { admin } = this.#settings;
     const token = await this.#ownToken();
     const answer = await ask(admin, { method, path, isTls: this.#isTls, token }, this.#tls);

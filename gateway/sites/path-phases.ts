@@ -13,6 +13,14 @@ export function pathPhases(
     return {
       name: `${at + 1}. of the path`,
       onRequest: (exchange, context) => find(exchange.path)?.onRequest?.(exchange, context) ?? true,
+      rehearse: (exchange, context, say) => {
+        const phase = find(exchange.path);
+        if (phase === undefined) return true;
+        say(phase.name);
+        return (
+          phase.rehearse?.(exchange, context, say) ?? phase.onRequest?.(exchange, context) ?? true
+        );
+      },
       onResponse: (exchange, context) => find(exchange.path)?.onResponse?.(exchange, context),
       onEnd: (exchange, context) => find(exchange.path)?.onEnd?.(exchange, context),
     };

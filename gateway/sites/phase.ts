@@ -31,9 +31,9 @@ export interface Phase {
   ): boolean;
   /**
    * The head of the origin's final answer is there. Called for the phases that the request has met, the last one first.
-   * Returns whether the others see it, too: `false` when this one asked for another try, whose answer they will see.
+   * When one of them asks for another try, the others see the answer of that one.
    */
-  onResponse?(exchange: Exchange<RequestContext>, context: RequestContext): boolean;
+  onResponse?(exchange: Exchange<RequestContext>, context: RequestContext): void;
   /** The exchange is over, however it ended. Called for the phases that the request has met, the last one first. */
   onEnd?(exchange: Exchange<RequestContext>, context: RequestContext): void;
 }

@@ -63,9 +63,8 @@ export class ScriptPhase implements Phase {
     }
   }
 
-  onResponse(exchange: Exchange<RequestContext>, { script }: RequestContext): boolean {
+  onResponse(exchange: Exchange<RequestContext>, { script }: RequestContext): void {
     if (script?.hasOnResponse) script.onResponse(exchange);
-    return true;
   }
 }
 

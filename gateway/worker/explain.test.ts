@@ -12,7 +12,7 @@ import {
 } from "../model/index.ts";
 import { source } from "../sandbox/fixtures/test-sandbox.ts";
 import { createSandbox, type Sandbox } from "../sandbox/index.ts";
-import { type Phase, Router } from "../sites/index.ts";
+import { noPhases, type Phase, Router } from "../sites/index.ts";
 import { explain } from "./explain.ts";
 
 const untried = { tries: 0, tried: () => false };
@@ -68,7 +68,7 @@ describe("explain", () => {
     const book = new PeerBook({ onRetired: () => {} });
     const router = Router.build(tables, book, {
       ...{ random: () => 0, now, scripts: sandbox.hosts },
-      phasesOf: () => (phase === null ? [] : [phase]),
+      phasesOf: () => ({ ...noPhases, behindScript: phase === null ? [] : [phase] }),
     });
     const ask = (authority: string, more: Partial<ImaginedRequest> = {}): Explanation => {
       const request: ImaginedRequest = {

@@ -111,7 +111,11 @@ export function meetEnd(exchange: Exchange<RequestContext>, context: RequestCont
   if (context.site.phases.length > 0 || context.before !== null) goBack(exchange, context, end);
 }
 
-const respond: Ask = (phase, exchange, context) => phase.onResponse?.(exchange, context) !== false;
+const respond: Ask = (phase, exchange, context) => {
+  phase.onResponse?.(exchange, context);
+  // There is none any more where the phase asked for another try.
+  return exchange.status !== 0;
+};
 
 const end: Ask = (phase, exchange, context) => {
   phase.onEnd?.(exchange, context);

@@ -22,7 +22,6 @@ describe("the phases of a site", () => {
     },
     onResponse(_, { host, at }) {
       said.push(`${name} answered, ${host} ${at}`);
-      return true;
     },
     onEnd: (exchange) => void said.push(`${name} ended with ${exchange.status}`),
   });

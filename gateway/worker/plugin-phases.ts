@@ -32,5 +32,8 @@ function createPhase(use: PluginUse, place: string, limits: RateLimits): Phase {
     limit: (rate: { readonly perSecond: number; readonly burst: number }) =>
       limits.limit(`${place} ${rate.perSecond} ${rate.burst}`, rate),
   };
-  return { ...createPhases(use, tools), name: use.name };
+  const { rehearse, ...phases } = createPhases(use, tools);
+  const { name } = use;
+  if (rehearse === undefined) return { ...phases, name };
+  return { ...phases, name, rehearse: (exchange, _context, say) => rehearse(exchange, say) };
 }

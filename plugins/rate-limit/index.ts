@@ -19,6 +19,13 @@ export const rateLimit: Plugin<RateLimitOptions> = {
     const limit = tools.limit({ perSecond, burst });
     const keyOf = keyFor(by, tools);
     return {
+      // To look whether there is a token would take one.
+      rehearse: (exchange, say) => {
+        say(
+          `takes a token of ${JSON.stringify(keyOf(exchange))}: ${perSecond} a second, up to ${burst}`,
+        );
+        return true;
+      },
       onRequest: (exchange) => {
         const key = keyOf(exchange);
         const waitMs = limit.take(key);

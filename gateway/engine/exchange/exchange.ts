@@ -124,7 +124,11 @@ export class HttpExchange<C>
     const { limits, clock, handler } = this.#core;
     if (!this.#tries.leavesAnother(limits, clock.current)) return false;
     this.#nextTarget = handler.onPick(this.#view);
-    return this.#nextTarget !== null;
+    if (this.#nextTarget === null) return false;
+    // Whoever else looks at the answer is not to take it for the one that the client gets.
+    this.#view.status = 0;
+    this.#view.hasAnswer = false;
+    return true;
   }
 
   tapRequest(tap: BodyTap): void {
@@ -503,9 +507,7 @@ export class HttpExchange<C>
       return;
     }
     this.#answer.untap();
-    this.#view.status = 0;
     this.#view.errorCode = "";
-    this.#view.hasAnswer = false;
     this.#try(target);
   }
 
