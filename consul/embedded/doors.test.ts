@@ -78,6 +78,40 @@ describe("the embedded agent's door", () => {
     expect(await readText(empty)).to.match(/^HTTP\/1\.1 403 /);
   });
 
+  it("ends a connection that says nothing, one that stops in its head and one in its body, and no query that waits", async () => {
+    const port = await start({ limits: { headTimeoutMs: 600, requestTimeoutMs: 900 } });
+    const first = await fetch(`http://127.0.0.1:${port}/v1/kv/a`);
+    const index = first.headers.get("x-consul-index");
+    const waiting = fetch(`http://127.0.0.1:${port}/v1/kv/a?index=${index}&wait=60s`);
+    const head = "PUT /v1/kv/late HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n";
+    for (const bytes of ["", "GET /v1/kv/a HTTP/1.1\r\n", `${head}half`]) {
+      const socket = connect(port, "127.0.0.1").on("error", () => {});
+      socket.write(bytes);
+      socket.resume();
+      await once(socket, "close");
+    }
+    expect((await fetch(`http://127.0.0.1:${port}/v1/kv/late`)).status).to.equal(404);
+    expect(await put(port, "a", {})).to.equal(200);
+    expect((await waiting).status).to.equal(200);
+  });
+
+  it("has so many connections at once, of which a silent one makes room", async () => {
+    const port = await start({ limits: { maxConnections: 3 } });
+    const silent = await Promise.all(
+      [1, 2, 3].map(async () => {
+        const socket = connect(port, "127.0.0.1").on("error", () => {});
+        await once(socket, "connect");
+        return socket.resume();
+      }),
+    );
+    const [oldest] = silent;
+    if (oldest === undefined) throw new Error("three connections");
+    const closed = once(oldest, "close");
+    expect(await put(port, "a", {})).to.equal(200);
+    await closed;
+    for (const socket of silent) socket.destroy();
+  });
+
   it("sends checks to loopback and private addresses alone, whatever they are called", async () => {
     const reach = checkReach(null);
     const forbidden = [

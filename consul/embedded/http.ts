@@ -3,6 +3,7 @@
  * headers, and an end that leaves nothing open. What an endpoint does is elsewhere.
  */
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { limitConnections } from "../../gateway/connection-limit.ts";
 import { foreignRequest, type HostList } from "../../gateway/foreign-requests.ts";
 import { ApiError } from "./api-error.ts";
 import type { BlockingQueries, Query, Wait } from "./blocking.ts";
@@ -99,7 +100,27 @@ export interface ServerOptions {
   readonly journal: Journal;
   readonly queries: BlockingQueries;
   readonly log: Log;
+  readonly limits: AgentLimits;
 }
+
+/** What the agent's server bears. Times in milliseconds. */
+export interface AgentLimits {
+  /** Connections at once, blocking queries included; a further one takes the place of one that is silent. */
+  readonly maxConnections: number;
+  /** From the start of a connection, or of its next request, to the end of the head. */
+  readonly headTimeoutMs: number;
+  /** The same to the end of the body. How long an answer takes is the query's to say. */
+  readonly requestTimeoutMs: number;
+}
+
+export const defaultAgentLimits: AgentLimits = {
+  maxConnections: 1_024,
+  headTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+};
+
+/** How often the server looks for requests that are late. */
+const checkMs = 500;
 
 /** The server, not yet listening. `closeServer` ends it. */
 export function createServer(options: ServerOptions): FastifyInstance {
@@ -107,12 +128,19 @@ export function createServer(options: ServerOptions): FastifyInstance {
     // Only these are cut when it closes; what waits gets its answer first.
     forceCloseConnections: "idle",
     exposeHeadRoutes: false,
+    requestTimeout: options.limits.requestTimeoutMs,
+    http: {
+      headersTimeout: options.limits.headTimeoutMs,
+      requestTimeout: options.limits.requestTimeoutMs,
+      connectionsCheckingInterval: checkMs,
+    },
     routerOptions: { maxParamLength: 1 << 16 },
     frameworkErrors: (error, _request, reply) => {
       reply.hijack();
       reply.raw.writeHead(400, { "Content-Type": plainText }).end(error.message);
     },
   });
+  limitConnections(app.server, options.limits.maxConnections);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
   app.setErrorHandler((error, request, reply) => sendError(options.log, error, request, reply));

@@ -13,7 +13,13 @@ import { putCheck, putNode, putService } from "./catalog.ts";
 import { catalogRoutes } from "./catalog-routes.ts";
 import { checkReach } from "./check-reach.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { closeServer, createServer, type Log } from "./http.ts";
+import {
+  type AgentLimits,
+  closeServer,
+  createServer,
+  defaultAgentLimits,
+  type Log,
+} from "./http.ts";
 import { kvRoutes } from "./kv-routes.ts";
 import { LocalAgent } from "./local-agent.ts";
 import { sessionRoutes } from "./session-routes.ts";
@@ -39,6 +45,8 @@ export interface AgentOptions {
   /** Addresses and blocks that checks may reach. Default: loopback and private ones. */
   readonly checkAddresses?: readonly string[] | undefined;
   readonly log: Log;
+  /** Where they differ from the default. */
+  readonly limits?: Partial<AgentLimits> | undefined;
   /** Default: the machine's. */
   readonly clock?: Clock | undefined;
   /** From 0 up to 1; spreads waits and first checks. Default `Math.random`. */
@@ -100,6 +108,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     journal,
     queries,
     log,
+    limits: { ...defaultAgentLimits, ...options.limits },
   });
 
   const close = async () => {

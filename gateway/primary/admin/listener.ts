@@ -1,10 +1,11 @@
 /** The admin API's own HTTP server, plain or TLS, with a limit and a deadline on everything it holds. */
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import { limitConnections } from "../../connection-limit.ts";
 import type { AdminTls } from "./access.ts";
 
 export interface AdminLimits {
-  /** Connections at once; further ones are closed. */
+  /** Connections at once; a further one takes the place of one that is silent. */
   readonly maxConnections: number;
   readonly handshakeTimeoutMs: number;
   /** From the start of a connection, or of its next request, to the end of the head. */
@@ -54,7 +55,7 @@ export function createAdminListener(
           },
           handler,
         );
-  server.maxConnections = limits.maxConnections;
+  limitConnections(server, limits.maxConnections);
   server.setTimeout(limits.idleTimeoutMs);
   return server;
 }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { expect } from "chai";
 import type { FastifyInstance } from "fastify";
+import { until } from "../../../test/support/conditions.ts";
 import type { Operations } from "../../releases/index.ts";
 import type { AdminAccess } from "./access.ts";
 import { defaultAdminLimits } from "./listener.ts";
@@ -248,13 +249,14 @@ describe("the admin API", () => {
         return socket;
       }),
     );
-    const further = connect(port, "127.0.0.1").on("error", () => {});
-    further.resume();
-    await once(further, "close");
-    for (const socket of sockets) socket.destroy();
-    const freed = async (): Promise<number> =>
-      ask(port, "GET", "/healthz").then(({ status }) => status, freed);
-    expect(await freed()).to.equal(200);
+    // Whoever is silent makes room, the one that has been for longest first.
+    const [oldest, ...others] = sockets;
+    if (oldest === undefined) throw new Error("three connections");
+    const closed = once(oldest.resume(), "close");
+    expect((await ask(port, "GET", "/healthz")).status).to.equal(200);
+    await closed;
+    expect(others.map(({ destroyed }) => destroyed)).to.deep.equal([false, false]);
+    for (const socket of others) socket.destroy();
     const large = request({
       host: "127.0.0.1",
       port,
@@ -263,6 +265,37 @@ describe("the admin API", () => {
     });
     large.end();
     expect((await once(large, "response"))[0]).to.have.property("statusCode", 431);
+  });
+
+  it("answers a probe while silent connections hold every place, and closes none that is being answered", async () => {
+    for (const tls of [null, { ...serverTls, clientCa: null }]) {
+      const answers: (() => void)[] = [];
+      const upstreams = {
+        show: () => new Promise<null>((resolve) => answers.push(() => resolve(null))),
+      };
+      const port = await start({
+        limits: { ...defaultAdminLimits, maxConnections: 4 },
+        access: { ...onLoopback, tls },
+        views: { upstreams, hosts: { show: async () => null } },
+      });
+      const asTls = tls === null ? null : { ca };
+      const asked = [1, 2, 3].map(() => ask(port, "GET", "/upstreams", {}, asTls));
+      await until("three are being answered", () => answers.length === 3);
+      for (let round = 0; round < 20; round += 1) {
+        const silent = connect(port, "127.0.0.1").on("error", () => {});
+        await once(silent, "connect");
+        expect((await ask(port, "GET", "/healthz", {}, asTls)).status).to.equal(200);
+      }
+      const fourth = ask(port, "GET", "/upstreams", {}, asTls);
+      await until("four are being answered", () => answers.length === 4);
+      const refused = await ask(port, "GET", "/healthz", {}, asTls).catch(
+        (error: unknown) => error,
+      );
+      expect(refused).to.be.an("error");
+      for (const answer of answers) answer();
+      for (const { status } of await Promise.all([...asked, fourth])) expect(status).to.equal(404);
+      await server?.close();
+    }
   });
 
   it("speaks TLS, and takes a client's certificate for the token unless both are asked for", async () => {
