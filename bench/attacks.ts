@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import { startOrigin } from "./http/origin.ts";
 import { Processes, workersOf } from "./http/processes.ts";
 import { machine } from "./http/report.ts";
-import { attacks, scriptOf, stalls, syntax } from "./scripts/attacks.ts";
+import { attacks, scriptOf, syntax } from "./scripts/attacks.ts";
 import { startGateway } from "./scripts/gateway.ts";
 import { type Answer, SteadyClient } from "./scripts/steady-client.ts";
 
@@ -66,7 +66,7 @@ function row(
 try {
   await chmod(directory, 0o755);
   const originPort = await startOrigin(processes, 1, directory);
-  const all: Readonly<Record<string, string>> = { ...attacks, ...syntax, ...stalls };
+  const all: Readonly<Record<string, string>> = { ...attacks, ...syntax };
   const names = Object.keys(all);
   const hosts: Record<string, string | null> = { "fast.example": null };
   for (const [at, name] of names.entries()) {

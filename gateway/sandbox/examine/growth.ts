@@ -3,7 +3,13 @@
  * templates, spread, `for...in`, the length of arrays. Reads a parsed source and changes nothing. What checks do is
  * in `inside/growth.js`.
  */
-import type { AnyNode, AssignmentExpression, MemberExpression, Program } from "acorn";
+import type {
+  AnyNode,
+  AssignmentExpression,
+  BinaryExpression,
+  MemberExpression,
+  Program,
+} from "acorn";
 import { type Check, type CheckKind, checkPrefix, writeChecks } from "../run/growth-checks.ts";
 import type { Found } from "../run/source-reader.ts";
 
@@ -12,7 +18,7 @@ const maxChecks = 20_000;
 /** What adds no more than this takes so many additions to become long that the clock ends them. */
 const shortAddition = 4;
 /** V8 looks at the clock where a function begins: so many operators may stand between two calls. */
-const operatorsPerPause = 32;
+const operatorsPerPause = 4;
 const numeric: ReadonlySet<string> = new Set("- * / % ** | & ^ << >> >>>".split(" "));
 /** The checks take it for an array, to be safe. Written without a space. */
 const unknownTarget = "[]";
@@ -89,11 +95,14 @@ class Finder {
         }
         return;
       case "BinaryExpression":
-        if (node.operator !== "+") this.#pause(node);
-        else if (!isOperand && maySumGrow(node)) this.#around(node, "text");
+        if (node.operator !== "+") {
+          if (!isQuick(node)) this.#pause(node);
+        } else if (!isOperand && maySumGrow(node)) this.#around(node, "text");
         return;
       case "UnaryExpression":
-        if (node.operator !== "delete" && node.operator !== "typeof") this.#pause(node);
+        if (node.operator === "+" || node.operator === "-" || node.operator === "~") {
+          this.#pause(node);
+        }
         return;
       case "SwitchCase":
         if (node.test) this.#pause(node.test);
@@ -130,7 +139,10 @@ class Finder {
       case "FunctionDeclaration":
       case "FunctionExpression":
       case "ArrowFunctionExpression":
-        this.#boundRests(node.params, node);
+        if (node.params.filter((param) => [...partsOf(param)].some(hasRest)).length > 1) {
+          this.#refuseRest(node);
+        }
+        for (const param of node.params) this.#parameter(param, node.type);
         return;
       default:
     }
@@ -163,9 +175,9 @@ class Finder {
 
   /** What is taken apart. @param value what it is taken from, where a check can be put around that. */
   #pattern(pattern: AnyNode, value: AnyNode | null): void {
-    const rests = this.#boundRests([pattern], pattern);
-    if (rests > 0 && value !== null) this.#around(value, "list");
-    for (const part of partsOf([pattern])) {
+    if (hasRest(pattern) && value !== null) this.#around(value, "list");
+    for (const part of partsOf(pattern)) {
+      if (hasRest(part) && (part !== pattern || value === null)) this.#refuseRest(part);
       if (part.type !== "MemberExpression") continue;
       if (nameOf(part) === "length") {
         this.#refuse(part, "length is not available here: write length = ...");
@@ -176,14 +188,26 @@ class Finder {
   }
 
   /** What is left of a long text in `{ a, ...rest }` is a property for each character, made in one go. */
-  #boundRests(patterns: readonly AnyNode[], place: AnyNode): number {
-    let rests = 0;
-    for (const part of partsOf(patterns)) {
-      if (part.type !== "ObjectPattern") continue;
-      if (part.properties.some(({ type }) => type === "RestElement")) rests += 1;
+  #parameter(param: AnyNode, kind: string): void {
+    const pattern = param.type === "AssignmentPattern" ? param.left : param;
+    if (hasRest(pattern)) {
+      if (kind === "ArrowFunctionExpression") this.#refuseRest(pattern);
+      else {
+        this.#opening.push({
+          index: pattern.start + 1,
+          end: Number.MAX_SAFE_INTEGER,
+          kind: "rest",
+        });
+        if (param.type === "AssignmentPattern") this.#around(param.right, "list");
+      }
     }
-    if (rests > 1) this.#refuse(place, "only one { ...rest } can be taken out at once");
-    return rests;
+    for (const part of partsOf(pattern)) {
+      if (part !== pattern && hasRest(part)) this.#refuseRest(part);
+    }
+  }
+
+  #refuseRest(pattern: AnyNode): void {
+    this.#refuse(pattern, "{ ...rest } is not available here: write const { ...rest } = value");
   }
 
   #pause(node: AnyNode): void {
@@ -204,6 +228,18 @@ class Finder {
     if (this.#problem !== null && this.#problem.index <= start) return;
     this.#problem = { index: start, message };
   }
+}
+
+/** Texts of different lengths are not even compared. */
+function isQuick({ operator, left, right }: BinaryExpression): boolean {
+  const isStrict = operator === "===" || operator === "!==";
+  return isStrict && (left.type === "Literal" || right.type === "Literal");
+}
+
+function hasRest(node: AnyNode): boolean {
+  return (
+    node.type === "ObjectPattern" && node.properties.some(({ type }) => type === "RestElement")
+  );
 }
 
 function isSum(node: AnyNode): boolean {
@@ -267,9 +303,9 @@ function targetOf(node: AnyNode, depth = 0): string | null {
   return isPlain ? `${object}[${property.raw}]` : null;
 }
 
-/** All parts of patterns, but for the values that stand in when there are none. */
-function* partsOf(patterns: readonly AnyNode[]): Generator<AnyNode, void, void> {
-  const open: (AnyNode | null)[] = [...patterns];
+/** All parts of a pattern, itself included, but for the values that stand in when there are none. */
+function* partsOf(pattern: AnyNode): Generator<AnyNode, void, void> {
+  const open: (AnyNode | null)[] = [pattern];
   for (let node = open.pop(); node !== undefined; node = open.pop()) {
     if (node === null) continue;
     yield node;

@@ -14,8 +14,9 @@ const cheapPart = 0.1;
  * its isolate again takes as long as some calls.
  */
 const allowance = 4;
-/** In calls at their limit: when all scripts together owe more, only those have an allowance that are quick. */
+/** In calls at their limit: when all scripts together owe more, heavy ones have no allowance, quick ones less. */
 const sharedAllowance = 10;
+const crowdedAllowance = 1.5;
 /**
  * In calls at their limit: what first calls may take that fail late, for the next script to have one. Few of them
  * must not keep a good script waiting that happens to be called after them.
@@ -26,7 +27,7 @@ const newcomerMost = 25;
 /** A call that takes this many limits was not ended in time. */
 const stallFactor = 2;
 /** In calls at their limit: what heavy scripts take at a stretch. */
-const burst = 2;
+const burst = 1;
 /** A script whose calls take less on average costs no more than the rest of a request does. */
 const quickMs = 0.25;
 /** The average is over about as many calls. */
@@ -176,7 +177,8 @@ export class ScriptTime {
     const owedMs = debts.owedMs(this.#debt, nowMs);
     if (owedMs === 0) return false;
     if (owedMs > allowance * limitMs) return true;
-    return this.isHeavy && debts.totalMs(nowMs) > sharedAllowance * limitMs;
+    if (debts.totalMs(nowMs) <= sharedAllowance * limitMs) return false;
+    return this.isHeavy || owedMs > crowdedAllowance * limitMs;
   }
 
   #owe(nowMs: number, tookMs: number): void {

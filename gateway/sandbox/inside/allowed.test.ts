@@ -36,7 +36,7 @@ const walk = `
   const names = new Map();
   const strange = [];
   for (const name of Object.keys(allowed)) names.set(resolve(name), name);
-  const own = " deny respond redirect log crypto settings ªtext ªadd ªshort ªlist ªkey ªsize ªpause ";
+  const own = " deny respond redirect log crypto settings ªtext ªadd ªshort ªlist ªkey ªsize ªpause ªvalues ";
   const queue = [[globalThis, "globalThis"], ...Object.entries(samples).map(([n, o]) => [o, n])];
   const syntax = [
     [(function () { return arguments; })(), "arguments"],

@@ -13,6 +13,7 @@ import {
 import { isArray } from "./realm.js";
 
 const maxShort = 256;
+const none = Symbol("none");
 const lengths = "arrays of at most 100,000 items";
 
 function length(array, value) {
@@ -46,6 +47,11 @@ export const checks = {
   list(value) {
     boundProperties(value, "...");
     return value;
+  },
+  /** What a function was given of which the rest is taken out. Returns a key that nothing has. */
+  values(given) {
+    for (let at = 0; at < given.length; at++) boundProperties(given[at], "...");
+    return none;
   },
   /** The key of a property that is set: an array's length has a check of its own. */
   key(object, value) {

@@ -14,6 +14,8 @@ const texts = {
   list: ["p", ` ${checkPrefix}list(`],
   pause: ["i", ` ${checkPrefix}pause(`],
   short: ["s", ` ${checkPrefix}short(`],
+  // Stands first in a pattern that is a parameter: its key is asked for before the rest is taken out.
+  rest: ["r", `[ ${checkPrefix}values(arguments)]:${checkPrefix}none,`],
   open: ["o", "("],
   close: ["c", ")"],
   // What is changed follows, as the source names it.
