@@ -352,6 +352,73 @@ for (const kind of consulKinds())
       expect(heldKeys()).to.include.members(["host a.example", "host b.example", "service thumb"]);
     });
 
+    it("hold what a wiped Consul has not shown again, over a restart of the gateway", async () => {
+      const hosts = Array.from({ length: 30 }, (_, at) => `h${at}.example`);
+      const ports = [4001, 4002, 4003, 4004];
+      for (const host of hosts) await operator.put(`hosts/${host}`, toWeb);
+      for (const port of ports) await operator.register("thumb", port);
+      await begin();
+      seen.sources.use("thumb");
+      await becomes(() => seen.ports("thumb"), ports);
+      const previous = seen.tables();
+      const memory: unknown = JSON.parse(JSON.stringify(seen.sources.memory()));
+      await seen.stop();
+      await consul.restart({ keepData: false });
+      // One of each is back when the gateway starts again.
+      await operator.put("hosts/h3.example", toWeb);
+      await operator.register("thumb", 4002);
+      await begin({ previous, memory });
+      await becomes(() => seen.ports("thumb"), ports);
+      expect(seen.keys("host")).to.deep.equal(hosts.toSorted());
+      expect(heldKeys()).to.have.length.above(29);
+      // What it has shown it can remove.
+      await operator.put("hosts/h4.example", toWeb);
+      await becomes(() => heldKeys().includes("host h4.example"), false);
+      await operator.delete("hosts/h4.example");
+      await becomes(() => seen.keys("host").length, 29);
+      // The holds hold for the next process as well.
+      const tables = seen.tables();
+      const again: unknown = JSON.parse(JSON.stringify(seen.sources.memory()));
+      await seen.stop();
+      await begin({ previous: tables, memory: again });
+      expect(seen.keys("host")).to.have.length(29);
+      expect(seen.ports("thumb")).to.deep.equal(ports);
+    });
+
+    it("ask again before they believe that most of a service went at once", async () => {
+      for (const port of [4001, 4002, 4003]) {
+        const service = { ID: `t-${port}`, Service: "thumb", Address: "127.0.0.1", Port: port };
+        const node = { Node: "rack", Address: "10.0.0.1" };
+        await operator.send("PUT", "/v1/catalog/register", { ...node, Service: service });
+      }
+      // Ten seconds are a moment.
+      await begin({ clock: fastClock(10), waitMs: 60_000 });
+      seen.sources.use("thumb");
+      await becomes(() => seen.ports("thumb"), [4001, 4002, 4003]);
+      await operator.send("PUT", "/v1/catalog/deregister", { Node: "rack" });
+      await until("it keeps them", () =>
+        seen.sources.status().held.some(({ why }) => why.includes("one update took away 3 of 3")),
+      );
+      expect(seen.ports("thumb")).to.deep.equal([4001, 4002, 4003]);
+      expect(seen.lines.filter((line) => line.includes("keeps its instances"))).to.have.length(1);
+      await becomes(() => seen.ports("thumb"), []);
+      await becomes(heldKeys, []);
+    });
+
+    it("say why an instance cannot serve as it is registered", async () => {
+      await operator.register("thumb", 4001);
+      await operator.register("thumb", 0);
+      await operator.register("thumb", 4002, { Address: "[::1]" });
+      await begin();
+      seen.sources.use("thumb");
+      await becomes(() => seen.ports("thumb"), [4001]);
+      const { unusable } = seen.sources.status();
+      expect(unusable.map(({ service, why }) => `${service}: ${why}`)).to.have.members([
+        "thumb: its port is 0",
+        "thumb: its address is [::1]: an IPv6 address has no brackets",
+      ]);
+    });
+
     it("say of a Consul that hangs from the start that it does not answer", async () => {
       consul.suspend();
       try {

@@ -19,10 +19,12 @@ import type { ConsulClient } from "./api/client.ts";
 import { Agreements } from "./keys/agreements.ts";
 import { Folder, type RefusedKey } from "./keys/folder.ts";
 import { readKeys } from "./keys/kv.ts";
+import { readMemory, type SourcesMemory } from "./memory.ts";
 import { readCatalog } from "./services/catalog.ts";
 import { Catalogs } from "./services/catalogs.ts";
 import { Datacenters } from "./services/datacenters.ts";
-import { ServicesInUse } from "./services/in-use.ts";
+import { ServicesInUse, type UnusableInstance } from "./services/in-use.ts";
+import { defaultGuard, type GuardLimits } from "./services/service-instances.ts";
 import { type Clock, systemClock } from "./watching/clock.ts";
 import type { Log } from "./watching/log.ts";
 import { Pulse } from "./watching/pulse.ts";
@@ -51,6 +53,12 @@ export interface ConsulSourcesOptions {
   readonly random?: () => number;
   /** The last known good state, from which the first answers are a step and not a beginning. */
   readonly previous?: Tables | null;
+  /** What `memory` gave to whoever kept that state. Anything else is taken as nothing. */
+  readonly memory?: unknown;
+  /** What one update may take away of a service before it is asked about again. */
+  readonly guard?: GuardLimits;
+  /** `memory` has changed, maybe without any change that is emitted. */
+  readonly onMemory?: () => void;
 }
 
 /** What is served although Consul does not show it. */
@@ -69,6 +77,8 @@ export interface ConsulSourcesStatus {
   readonly watches: readonly WatchStatus[];
   readonly refused: readonly RefusedKey[];
   readonly held: readonly HeldEntry[];
+  /** Registrations of services in use that no request can be sent to. */
+  readonly unusable: readonly UnusableInstance[];
   /** Why it may be that Consul shows nothing at all; `null`: it shows something, or something is kept. */
   readonly blind: string | null;
   readonly servicesInUse: number;
@@ -87,6 +97,7 @@ type Folders = { readonly [K in DocumentKind]: Folder<K> };
 export class ConsulSources {
   readonly #options: ConsulSourcesOptions;
   readonly #clock: Clock;
+  readonly #previousMemory: SourcesMemory;
   readonly #folders: Folders;
   readonly #datacenters: Datacenters;
   readonly #catalogs: Catalogs;
@@ -102,6 +113,7 @@ export class ConsulSources {
     const { consul, previous = null, clock = systemClock, random = Math.random } = options;
     this.#options = options;
     this.#clock = clock;
+    this.#previousMemory = readMemory(options.memory);
     // Each is of the kind that it is kept under; the compiler does not follow the loop.
     this.#folders = Object.fromEntries(
       documentKinds.map((kind) => [kind, this.#folder(kind)]),
@@ -122,7 +134,10 @@ export class ConsulSources {
       ...{ consul, clock, random, waitMs, log: options.log, emit: options.emit },
       maxWatches: options.maxServiceWatches ?? 100,
       catalogOf: (datacenter) => this.#catalogs.of(datacenter),
+      guard: options.guard ?? defaultGuard,
+      onHeld: () => options.onMemory?.(),
       previous: previous?.service,
+      memory: this.#previousMemory.services,
     });
     this.#base = [this.#watchCatalog(), ...documentKinds.map((kind) => this.#watchFolder(kind))];
     this.#pulse = new Pulse({
@@ -201,6 +216,12 @@ export class ConsulSources {
     return released;
   }
 
+  /** For the next process: JSON. */
+  memory(): SourcesMemory {
+    const folders = documentKinds.map((kind) => [kind, this.#folders[kind].memory()]);
+    return { folders: Object.fromEntries(folders), services: this.#services.memory() };
+  }
+
   status(): ConsulSourcesStatus {
     const base = this.#base.map((watch) => watch.status());
     const held = (
@@ -222,6 +243,7 @@ export class ConsulSources {
           why: `${why} (${instances} of its instances)`,
         })),
       ],
+      unusable: this.#services.unusable(),
       blind: this.#blind(),
       servicesInUse: this.#services.count,
       polled: this.#services.polled,
@@ -250,6 +272,7 @@ export class ConsulSources {
       foreignIn,
       // What is not served is not kept either.
       previous: saved?.[kind],
+      memory: this.#previousMemory.folders[kind],
     });
   }
 
@@ -287,6 +310,7 @@ export class ConsulSources {
       query: (query) => agreements?.read(query) ?? readKeys(consul, name, query),
       onAnswer: (event) => {
         this.#emit(folder.apply(event));
+        this.#options.onMemory?.();
         this.#answered(name);
         if (kind === "upstream" || kind === "host") this.#nameServices();
       },

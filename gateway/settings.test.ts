@@ -53,6 +53,7 @@ describe("settings", () => {
       forwardedPath: "normal",
       watchTimeoutMs: 2000,
       maxServiceWatches: 100,
+      guard: { share: 0.5, forMs: 10_000 },
       script: { memoryMb: 16, callTimeoutMs: 10, maxIsolates: 200 },
       tenants: null,
       limits: defaultLimits,

@@ -143,6 +143,19 @@ const table = {
     fallback: "100",
     schema: integer(1, 100_000),
   },
+  guardLoss: {
+    argument: "PERCENT",
+    meaning:
+      "When one update takes away more than this of a service's instances, they are kept until Consul confirms it.",
+    fallback: "50",
+    schema: integer(0, 100),
+  },
+  guardTime: {
+    argument: "DURATION",
+    meaning: "How long they are kept before Consul is asked to; 0s believes every update at once.",
+    fallback: "10s",
+    schema: duration(0),
+  },
   scriptMemory: {
     argument: "MB",
     meaning: "Megabytes of heap for each script.",
@@ -199,6 +212,8 @@ export interface Settings {
   readonly drainTimeoutMs: number;
   readonly watchTimeoutMs: number;
   readonly maxServiceWatches: number;
+  /** What one update may take away of a service before it is asked about again. */
+  readonly guard: { readonly share: number; readonly forMs: number };
   readonly script: {
     readonly memoryMb: number;
     readonly callTimeoutMs: number;
@@ -316,6 +331,7 @@ export async function loadSettings(
     drainTimeoutMs: get("drainTimeout"),
     watchTimeoutMs: get("watchTimeout"),
     maxServiceWatches: get("maxServiceWatches"),
+    guard: { share: get("guardLoss") / 100, forMs: get("guardTime") },
     script: {
       memoryMb: get("scriptMemory"),
       callTimeoutMs: get("scriptTimeout"),

@@ -31,7 +31,8 @@ function open(previous?: ConstructorParameters<typeof Folder<"host">>[0]["previo
   ) =>
     folder
       .apply({
-        index: 1,
+        // Above what its items were made at.
+        index: 1_000,
         value: items,
         filtered: false,
         backwards: false,
@@ -54,7 +55,7 @@ describe("a folder of keys", () => {
       foreignIn: (kind, name, value) =>
         kind === "host" && JSON.stringify(value).includes("api") ? `${name} may not` : null,
     });
-    const event = { index: 1, filtered: false, backwards: false, afterError: false };
+    const event = { index: 1_000, filtered: false, backwards: false, afterError: false };
     const first = folder.apply({ ...event, value: [item("a", toWeb, 1), item("b", toApi, 1)] });
     expect(first.map(({ key }) => key)).to.deep.equal(["a"]);
     expect(folder.apply({ ...event, value: [item("a", toApi, 2)] })).to.deep.equal([]);
@@ -200,7 +201,7 @@ describe("a folder of keys", () => {
       { ...item("", "", 7), key: "s/a.example", encoded: Buffer.from("export").toString("base64") },
     ];
     const changes = folder.apply({
-      index: 1,
+      index: 1_000,
       value,
       filtered: false,
       backwards: false,

@@ -18,7 +18,13 @@ import type {
   Source,
 } from "../../gateway/model/index.ts";
 import { type Clock, timeText } from "../watching/clock.ts";
-import { findSuspicion, type Hold, Ledger, type Shown } from "../watching/ledger.ts";
+import {
+  findSuspicion,
+  type Hold,
+  Ledger,
+  type LedgerMemory,
+  type Shown,
+} from "../watching/ledger.ts";
 import type { Log } from "../watching/log.ts";
 import type { WatchEvent } from "../watching/watch.ts";
 import type { KvItem } from "./kv.ts";
@@ -45,6 +51,8 @@ export interface FolderOptions<K extends DocumentKind> {
   readonly foreignIn?: FindForeign | undefined;
   /** The last known good values. */
   readonly previous?: ReadonlyMap<string, Entries[K]> | undefined;
+  /** What was known of them beside. */
+  readonly memory?: LedgerMemory | null | undefined;
 }
 
 export class Folder<K extends DocumentKind> {
@@ -61,7 +69,7 @@ export class Folder<K extends DocumentKind> {
     this.#options = options;
     this.#parse = parsers[options.kind];
     this.#values = new Map(options.previous ?? []);
-    this.#ledger = new Ledger(options.clock, this.#values.keys());
+    this.#ledger = new Ledger(options.clock, this.#values.keys(), options.memory);
   }
 
   /** The good values by name, those held included. */
@@ -84,7 +92,7 @@ export class Folder<K extends DocumentKind> {
     });
     this.#answers += 1;
     this.#wasFiltered = event.filtered;
-    const { changed, gone } = this.#ledger.apply(present, suspicion);
+    const { changed, gone } = this.#ledger.apply(event.index, present, suspicion);
     const changes: Observed[] = [];
     for (const name of changed) {
       const item = items.get(name);
@@ -96,6 +104,10 @@ export class Folder<K extends DocumentKind> {
 
   refused(): readonly RefusedKey[] {
     return [...this.#refused.values()];
+  }
+
+  memory(): LedgerMemory {
+    return this.#ledger.memory();
   }
 
   /** Names whose good value is held. */

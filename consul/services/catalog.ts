@@ -87,7 +87,7 @@ export class Catalog {
       }) ?? emptied;
     this.#answers += 1;
     this.#wasFiltered = event.filtered;
-    const { changed, gone } = this.#ledger.apply(present, suspicion);
+    const { changed, gone } = this.#ledger.apply(event.index, present, suspicion);
     const changes: Observed[] = [];
     for (const key of changed) {
       const tags = event.value.get(key);

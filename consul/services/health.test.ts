@@ -24,6 +24,8 @@ describe("an instance of a service", () => {
     expect(decodeHealth("w", [entry()])).to.deep.equal([
       {
         id: "n1/t1",
+        createIndex: null,
+        fault: null,
         instance: { id: "n1/t1", address: "10.0.0.1", port: 80, weight: 1, tags: ["a", "b"] },
       },
     ]);
@@ -55,6 +57,18 @@ describe("an instance of a service", () => {
     expect(one({ service: { Port: 0 } })).to.equal(null);
     expect(one({ service: { Port: 70_000 } })).to.equal(null);
     expect(one({ service: { Address: "a b" } })).to.equal(null);
+  });
+
+  it("says why it can never serve as it is registered", () => {
+    const faultOf = (service: object, address?: string) =>
+      decodeHealth("w", [entry({ service: { Address: address ?? "10.0.0.1", ...service } })])[0]
+        ?.fault;
+    expect(faultOf({})).to.equal(null);
+    expect(faultOf({ Port: 0 })).to.equal("its port is 0");
+    expect(faultOf({ Port: -1 })).to.equal("its port is no port: -1");
+    expect(faultOf({}, "[::1]")).to.contain("an IPv6 address has no brackets");
+    expect(faultOf({}, "::1")).to.equal(null);
+    expect(faultOf({}, "a b")).to.equal("its address is no host: a b");
   });
 
   it("makes the whole answer bad when it is none", () => {

@@ -1,7 +1,7 @@
 /** The instances of one service: `GET /v1/health/service/<name>`, and which of them may serve. */
 import type { Instance } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
-import { ConsulError } from "../api/errors.ts";
+import { ConsulError, oneLine } from "../api/errors.ts";
 import { fieldOf } from "../api/fields.ts";
 import type { Answer, WatchQuery } from "../watching/watch.ts";
 
@@ -9,7 +9,11 @@ import type { Answer, WatchQuery } from "../watching/watch.ts";
 export interface Registration {
   /** `<node>/<service id>`: a service's ID is unique on its node only. */
   readonly id: string;
+  /** The index at which it was made; `null` when Consul does not say. */
+  readonly createIndex: number | null;
   readonly instance: Instance | null;
+  /** Why it can never serve as it is registered; `null`: it can, checks allowing. */
+  readonly fault: string | null;
 }
 
 /** Health API page, "List Service Instances for Service". `datacenter` `null`: the agent's own. */
@@ -18,11 +22,15 @@ export async function readHealth(
   name: string,
   datacenter: string | null,
   query: WatchQuery,
+  mode: "default" | "stale" | "consistent" = "default",
 ): Promise<Answer<readonly Registration[]>> {
   const { index, body, ...rest } = await consul.read({
     path: "/health/service/{service}",
     params: { service: name },
-    query: datacenter === null ? {} : { dc: datacenter },
+    query: {
+      ...(datacenter === null ? {} : { dc: datacenter }),
+      ...(mode === "default" ? {} : { [mode]: "" }),
+    },
     ...query,
   });
   const where = `${consul.url}/v1/health/service/${name}`;
@@ -49,21 +57,28 @@ function decodeRegistration(where: string, entry: unknown): Registration {
   const id = `${nodeName}/${serviceId}`;
   const address = fieldOf(service, "Address") || fieldOf(node, "Address");
   const port = fieldOf(service, "Port");
-  const weight = weigh(fieldOf(service, "Weights"), checks);
+  const made = fieldOf(service, "CreateIndex");
+  const createIndex = typeof made === "number" ? made : null;
   const tags = fieldOf(service, "Tags") ?? [];
-  // Without an address and a port there is nothing to connect to (a service may register without).
-  const usable =
-    weight >= 1 &&
-    typeof address === "string" &&
-    /^[A-Za-z0-9_.:%-]+$/.test(address) &&
-    typeof port === "number" &&
-    Number.isInteger(port) &&
-    port >= 1 &&
-    port <= 65_535 &&
-    Array.isArray(tags);
-  if (!usable) return { id, instance: null };
+  if (!Array.isArray(tags))
+    throw new ConsulError("bad_answer", `${where}: the answer has tags that are no list`);
+  const fault = findFault(address, port);
+  const weight = weigh(fieldOf(service, "Weights"), checks);
+  if (fault !== null || weight < 1 || typeof address !== "string" || typeof port !== "number")
+    return { id, createIndex, instance: null, fault };
   const texts = tags.filter((tag) => typeof tag === "string").sort();
-  return { id, instance: { id, address, port, weight, tags: texts } };
+  return { id, createIndex, instance: { id, address, port, weight, tags: texts }, fault };
+}
+
+/** Without an address and a port there is nothing to connect to (a service may register without). */
+function findFault(address: unknown, port: unknown): string | null {
+  if (typeof address !== "string" || address === "") return "it has no address";
+  if (/^\[.*\]$/.test(address))
+    return `its address is ${oneLine(address)}: an IPv6 address has no brackets`;
+  if (!/^[A-Za-z0-9_.:%-]+$/.test(address)) return `its address is no host: ${oneLine(address)}`;
+  if (port === 0) return "its port is 0";
+  const isPort = typeof port === "number" && Number.isInteger(port) && port > 0 && port <= 65_535;
+  return isPort ? null : `its port is no port: ${oneLine(String(port))}`;
 }
 
 /**

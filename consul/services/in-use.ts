@@ -4,11 +4,14 @@
  */
 import type { Instance, Observed } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
+import { describeConsulError } from "../api/errors.ts";
 import type { Clock } from "../watching/clock.ts";
+import type { LedgerMemory } from "../watching/ledger.ts";
 import type { Log } from "../watching/log.ts";
 import type { WatchStatus } from "../watching/watch.ts";
 import { Bells } from "./bells/bells.ts";
 import { Service } from "./service.ts";
+import type { GuardLimits } from "./service-instances.ts";
 import { type ServiceId, splitServiceKey } from "./service-key.ts";
 import { UnknownServices } from "./unknown-services.ts";
 import { WatchSlots } from "./watch-slots.ts";
@@ -26,7 +29,12 @@ export interface ServicesInUseOptions {
   readonly catalogOf: (
     datacenter: string | null,
   ) => { readonly known: boolean; has(name: string): boolean } | null;
+  readonly guard: GuardLimits;
+  /** Some instance is held, of which `emit` may not tell. */
+  readonly onHeld: () => void;
   readonly previous?: ReadonlyMap<string, readonly Instance[]> | undefined;
+  /** What was known of them beside, by key. */
+  readonly memory?: Readonly<Record<string, LedgerMemory>> | undefined;
 }
 
 export interface HeldService {
@@ -38,6 +46,14 @@ export interface HeldService {
   readonly instances: number;
 }
 
+/** A registration of a service in use that no request can be sent to. */
+export interface UnusableInstance {
+  readonly service: string;
+  /** `<node>/<service id>`. */
+  readonly id: string;
+  readonly why: string;
+}
+
 /** A service that no document names stays in use this long after it left the catalog. */
 export const lingerMs = 10 * 60_000;
 const sweepMs = 1_000;
@@ -46,6 +62,8 @@ const maxPending = 1_000;
 const ownShare = 0.1;
 /** Services that would all have a watch of their own again have had none beyond for this long. */
 const bellsIdleMs = 60_000;
+/** What a consistent read may take. */
+const confirmationMs = 5_000;
 
 export class ServicesInUse {
   readonly #options: ServicesInUseOptions;
@@ -59,6 +77,11 @@ export class ServicesInUse {
   #bells: Bells | null = null;
   #bellsIdleSince: number | null = null;
   readonly #closing = new Set<Promise<void>>();
+  /** Services that are asked about before much is taken away. */
+  readonly #confirming = new Set<string>();
+  /** Services that keep instances until that. */
+  readonly #guarded = new Set<string>();
+  readonly #stopping = new AbortController();
 
   constructor(options: ServicesInUseOptions) {
     this.#options = options;
@@ -88,6 +111,7 @@ export class ServicesInUse {
 
   async stop(): Promise<void> {
     this.#cancelSweep?.();
+    this.#stopping.abort();
     for (const service of this.#inUse.values()) service.close();
     this.#inUse.clear();
     await Promise.all([this.#slots.stop(), this.#bells?.stop(), ...this.#closing]);
@@ -181,9 +205,26 @@ export class ServicesInUse {
     return [...this.#inUse.values()].flatMap(({ key, instances }) => {
       const holds = instances.held();
       const [first] = holds;
-      if (first === undefined) return [];
-      return [{ key, since: first.since, why: first.why, instances: holds.length }];
+      const held = first && { ...first, instances: holds.length };
+      return [instances.guarded ?? [], held ?? []]
+        .flat()
+        .map(({ since, why, instances: count }) => ({ key, since, why, instances: count }));
     });
+  }
+
+  /** Registrations that can never serve as they are, and why. */
+  unusable(): readonly UnusableInstance[] {
+    return [...this.#inUse.values()].flatMap(({ key, instances }) =>
+      Array.from(instances.faults, ([id, why]) => ({ service: key, id, why })),
+    );
+  }
+
+  /** What is known of the instances beside what is served, for the next process. */
+  memory(): Readonly<Record<string, LedgerMemory>> {
+    const memory: Record<string, LedgerMemory> = {};
+    for (const { key, instances } of this.#inUse.values())
+      if (instances.answered) memory[key] = instances.memory();
+    return memory;
   }
 
   /** Ends the holds; returns how many services had any. */
@@ -206,7 +247,7 @@ export class ServicesInUse {
   }
 
   #create(key: string, { name, datacenter }: ServiceId): Service {
-    const { consul, clock, random, waitMs, previous } = this.#options;
+    const { consul, clock, random, waitMs, guard, previous, memory } = this.#options;
     const service = new Service({
       key,
       name,
@@ -215,7 +256,9 @@ export class ServicesInUse {
       clock,
       random,
       waitMs,
+      guard,
       previous: previous?.get(key),
+      memory: memory?.[key],
       onInstances: (one) => this.#onInstances(one),
     });
     this.#unknown.delete(key);
@@ -265,6 +308,17 @@ export class ServicesInUse {
     if (this.#inUse.get(service.key) !== service) return;
     this.#follow(service);
     this.#emitInstances(service);
+    if (service.instances.held().length > 0) this.#options.onHeld();
+    const { guarded } = service.instances;
+    if (guarded === null) this.#guarded.delete(service.key);
+    else if (!this.#guarded.has(service.key)) {
+      this.#guarded.add(service.key);
+      const { why, since } = guarded;
+      this.#options.log.warn(
+        { service: service.key, since },
+        `${service.key} keeps its instances until it is confirmed that they are gone: ${why}`,
+      );
+    }
   }
 
   #emitInstances({ key, instances }: Service): void {
@@ -278,6 +332,7 @@ export class ServicesInUse {
 
   #forget(service: Service): void {
     this.#inUse.delete(service.key);
+    this.#guarded.delete(service.key);
     this.#slots.remove(service);
     service.close();
   }
@@ -294,6 +349,7 @@ export class ServicesInUse {
     const now = this.#options.clock.now();
     for (const service of this.#inUse.values()) {
       if (service.instances.settle()) this.#emitInstances(service);
+      if (service.instances.wantsConfirmation) this.#confirm(service);
       if (this.#isListed(service)) service.unlistedSince = null;
       else {
         service.unlistedSince ??= now;
@@ -305,6 +361,33 @@ export class ServicesInUse {
     this.#shareWatches(now);
     const changes = this.#unknown.expire();
     if (changes.length > 0) this.#options.emit(changes);
+  }
+
+  /** Asks again about instances that went together; until that is answered they stay. */
+  #confirm(service: Service): void {
+    if (this.#confirming.has(service.key)) return;
+    this.#confirming.add(service.key);
+    const { clock, log } = this.#options;
+    const attempt = new AbortController();
+    const cancel = clock.after(confirmationMs, () =>
+      attempt.abort(new DOMException("The read took too long", "TimeoutError")),
+    );
+    const abort = () => attempt.abort();
+    this.#stopping.signal.addEventListener("abort", abort, { once: true });
+    const confirming = service
+      .confirm(attempt.signal)
+      .catch((error: unknown) => {
+        const reason = describeConsulError(error);
+        if (!this.#stopping.signal.aborted)
+          log.warn({ service: service.key }, `${service.key} keeps its instances: ${reason}`);
+      })
+      .finally(() => {
+        cancel();
+        this.#stopping.signal.removeEventListener("abort", abort);
+        this.#confirming.delete(service.key);
+        this.#closing.delete(confirming);
+      });
+    this.#closing.add(confirming);
   }
 
   get #isCatalogKnown(): boolean {

@@ -1,10 +1,16 @@
 /**
- * The instances of one service as its answers show them: what may serve, and what is held although a
- * suspect answer left it out. Asks Consul nothing.
+ * The instances of one service as its answers show them: what may serve, and what is kept although an answer
+ * left it out. Asks Consul nothing.
  */
 import type { Instance } from "../../gateway/model/index.ts";
-import type { Clock } from "../watching/clock.ts";
-import { findSuspicion, type Hold, Ledger, type Shown } from "../watching/ledger.ts";
+import { type Clock, timeText } from "../watching/clock.ts";
+import {
+  findSuspicion,
+  type Hold,
+  Ledger,
+  type LedgerMemory,
+  type Shown,
+} from "../watching/ledger.ts";
 import type { WatchEvent } from "../watching/watch.ts";
 import type { Registration } from "./health.ts";
 
@@ -13,23 +19,54 @@ import type { Registration } from "./health.ts";
  * dropped. Agents register everything they have again once a minute, less often in large clusters
  * (Consul documentation, "Anti-Entropy": 5 minutes at 2,048 nodes), so that what is missing for this
  * long ended while Consul could not say so. A service that shows no instance keeps what is held.
+ * What is missing within this time of a suspect answer is held, too.
  */
 export const reregistrationMs = 5 * 60_000;
 
+/** What one update may take away of a service before it is asked about again. */
+export interface GuardLimits {
+  /** Of its instances, 0 to 1: more than this is too much. */
+  readonly share: number;
+  /** How long what is taken away is kept until it is asked about; 0: it is never kept. */
+  readonly forMs: number;
+}
+
+export const defaultGuard: GuardLimits = { share: 0.5, forMs: 10_000 };
+
+/** Instances that are kept until a consistent read confirms that they are gone. */
+export interface Guarded {
+  /** ISO 8601. */
+  readonly since: string;
+  readonly why: string;
+  readonly instances: number;
+}
+
 export class ServiceInstances {
   readonly #clock: Clock;
+  readonly #limits: GuardLimits;
   readonly #ledger: Ledger;
   /** What may serve, by id. */
-  readonly #values = new Map<string, Instance>();
+  #values = new Map<string, Instance>();
+  /** Why registrations can never serve, by id. */
+  #faults = new Map<string, string>();
   #answers = 0;
   #wasFiltered = false;
   /** When the held instances are dropped; `null` while there are none, or none else shows. */
   #settleAt: number | null = null;
+  #suspectAt = Number.NEGATIVE_INFINITY;
+  #guarded: (Guarded & { readonly until: number }) | null = null;
 
-  constructor(clock: Clock, previous: readonly Instance[] = []) {
+  constructor(
+    clock: Clock,
+    previous: readonly Instance[] = [],
+    memory: LedgerMemory | null = null,
+    limits: GuardLimits = defaultGuard,
+  ) {
     this.#clock = clock;
+    this.#limits = limits;
     for (const instance of previous) this.#values.set(instance.id, instance);
-    this.#ledger = new Ledger(clock, this.#values.keys());
+    this.#ledger = new Ledger(clock, this.#values.keys(), memory);
+    if (this.held().length > 0) this.#suspectAt = clock.now();
   }
 
   /** Whether any answer came. */
@@ -37,34 +74,47 @@ export class ServiceInstances {
     return this.#answers > 0;
   }
 
-  /** Whether Consul has any registration of the service, healthy or not, or one is held. */
+  /** Whether Consul has any registration of the service, healthy or not, or one is kept. */
   get isRegistered(): boolean {
-    return this.#ledger.shown > 0 || this.held().length > 0;
+    return this.#ledger.shown > 0 || this.held().length > 0 || this.#guarded !== null;
   }
 
-  /** Takes an answer; returns what may serve now, sorted by id. */
-  apply(event: WatchEvent<readonly Registration[]>): readonly Instance[] {
+  /**
+   * Takes an answer; returns what may serve now, sorted by id. `isConfirmed`: it is the consistent read that was
+   * wanted before much is taken away.
+   */
+  apply(event: WatchEvent<readonly Registration[]>, isConfirmed = false): readonly Instance[] {
+    const now = this.#clock.now();
     const present = new Map<string, Shown>();
-    for (const { id } of event.value) present.set(id, { fingerprint: "", identity: null });
-    const suspicion = findSuspicion({
+    for (const { id, createIndex } of event.value)
+      present.set(id, { fingerprint: "", identity: createIndex });
+    const found = findSuspicion({
       event,
       first: this.#answers === 0,
       wasFiltered: this.#wasFiltered,
       shown: this.#ledger.shown,
-      // A deployment gives every instance a new name: any instance at all speaks for this Consul.
-      survivors: present.size,
+      survivors: this.#survivors(present),
     });
+    if (found !== null) this.#suspectAt = now;
+    const isRecent = now - this.#suspectAt < reregistrationMs;
+    const suspicion = found ?? (isRecent ? "Consul may have lost it a moment ago" : null);
     this.#answers += 1;
     this.#wasFiltered = event.filtered;
-    const { gone } = this.#ledger.apply(present, suspicion);
-    for (const id of gone) this.#values.delete(id);
-    for (const { id, instance } of event.value) {
-      if (instance === null) this.#values.delete(id);
-      else this.#values.set(id, instance);
+    this.#ledger.apply(event.index, present, suspicion);
+    const next = new Map<string, Instance>();
+    for (const { name } of this.#ledger.held()) {
+      const instance = this.#values.get(name);
+      if (instance !== undefined) next.set(name, instance);
     }
+    this.#faults = new Map();
+    for (const { id, instance, fault } of event.value) {
+      if (instance !== null) next.set(id, instance);
+      if (fault !== null) this.#faults.set(id, fault);
+    }
+    this.#guard(next, isConfirmed);
+    this.#values = next;
     if (this.held().length === 0 || present.size === 0) this.#settleAt = null;
-    else if (suspicion !== null || this.#settleAt === null)
-      this.#settleAt = this.#clock.now() + reregistrationMs;
+    else if (found !== null || this.#settleAt === null) this.#settleAt = now + reregistrationMs;
     return this.instances();
   }
 
@@ -77,6 +127,26 @@ export class ServiceInstances {
     return this.#ledger.held().filter(({ name }) => this.#values.has(name));
   }
 
+  /** What is kept until it is confirmed to be gone; `null`: nothing is. */
+  get guarded(): Guarded | null {
+    return this.#guarded;
+  }
+
+  /** It is time to ask whether what is kept is gone. */
+  get wantsConfirmation(): boolean {
+    return this.#guarded !== null && this.#clock.now() >= this.#guarded.until;
+  }
+
+  /** Registrations that can never serve, and why. */
+  get faults(): ReadonlyMap<string, string> {
+    return this.#faults;
+  }
+
+  /** For the next process. */
+  memory(): LedgerMemory {
+    return this.#ledger.memory();
+  }
+
   /** Drops what is held when its time has come; `true` when anything was dropped. */
   settle(): boolean {
     if (this.#settleAt === null || this.#clock.now() < this.#settleAt) return false;
@@ -86,8 +156,45 @@ export class ServiceInstances {
   /** Ends the holds; returns how many instances that removes. */
   release(): number {
     this.#settleAt = null;
+    this.#suspectAt = Number.NEGATIVE_INFINITY;
     let removed = 0;
     for (const id of this.#ledger.release()) if (this.#values.delete(id)) removed += 1;
     return removed;
+  }
+
+  /**
+   * How many registrations speak for this being the Consul of before: those that are as they were, and new ones that
+   * it made later. A deployment gives every instance a new name.
+   */
+  #survivors(present: ReadonlyMap<string, Shown>): number {
+    const { index } = this.#ledger;
+    let newer = 0;
+    for (const [name, { identity }] of present) {
+      if (index !== null && identity !== null) newer += identity > index ? 1 : 0;
+      else if (!this.#ledger.has(name)) newer += 1;
+    }
+    return newer + this.#ledger.survivors(present);
+  }
+
+  /** Puts back into `next` what an answer that takes too much away has left out. */
+  #guard(next: Map<string, Instance>, isConfirmed: boolean): void {
+    const { share, forMs } = this.#limits;
+    const before = this.#values.size;
+    const lost = [...this.#values.values()].filter(({ id }) => !next.has(id));
+    const least = before * (1 - share);
+    // One instance that ends is an ordinary end, and new ones make up for those that are gone.
+    const isTooMuch = lost.length > before * share && next.size < least && before > 1;
+    if (isConfirmed || forMs === 0 || !isTooMuch) {
+      this.#guarded = null;
+      return;
+    }
+    const now = this.#clock.now();
+    for (const instance of lost) next.set(instance.id, instance);
+    this.#guarded = {
+      since: this.#guarded?.since ?? timeText(now),
+      until: this.#guarded?.until ?? now + forMs,
+      why: `one update took away ${lost.length} of ${before} instances`,
+      instances: lost.length,
+    };
   }
 }

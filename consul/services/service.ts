@@ -6,9 +6,10 @@ import type { Instance } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
 import { describeConsulError } from "../api/errors.ts";
 import type { Clock } from "../watching/clock.ts";
-import { type Answer, Watch, type WatchEvent, type WatchStatus } from "../watching/watch.ts";
+import type { LedgerMemory } from "../watching/ledger.ts";
+import { Watch, type WatchEvent, type WatchStatus } from "../watching/watch.ts";
 import { type Registration, readHealth } from "./health.ts";
-import { ServiceInstances } from "./service-instances.ts";
+import { type GuardLimits, ServiceInstances } from "./service-instances.ts";
 
 export interface ServiceOptions {
   readonly key: string;
@@ -19,7 +20,10 @@ export interface ServiceOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly waitMs: number;
+  readonly guard: GuardLimits;
   readonly previous?: readonly Instance[] | undefined;
+  /** What was known of them beside. */
+  readonly memory?: LedgerMemory | undefined;
   /** After each answer. */
   readonly onInstances: (service: Service) => void;
 }
@@ -47,7 +51,13 @@ export class Service {
     this.key = options.key;
     this.name = options.name;
     this.datacenter = options.datacenter;
-    this.instances = new ServiceInstances(options.clock, options.previous);
+    this.instances = new ServiceInstances(
+      options.clock,
+      options.previous,
+      options.memory,
+      options.guard,
+    );
+    this.#lastIndex = options.memory?.index ?? null;
   }
 
   get isWatched(): boolean {
@@ -82,16 +92,12 @@ export class Service {
 
   /** One query, at once. Rejects when it failed. */
   async poll(signal: AbortSignal): Promise<void> {
-    let answer: Answer<readonly Registration[]>;
-    try {
-      const query = { index: null, waitMs: 0, signal };
-      answer = await readHealth(this.#options.consul, this.name, this.datacenter, query);
-    } catch (error) {
-      // Given up because it is watched now.
-      if (!this.isWatched) this.#fail(describeConsulError(error));
-      throw error;
-    }
-    this.#take({ ...answer, backwards: false, afterError: false });
+    this.#take(await this.#read("default", signal));
+  }
+
+  /** Asks Consul's leader, which makes sure that it still leads. Rejects when that failed. */
+  async confirm(signal: AbortSignal): Promise<void> {
+    this.#take(await this.#read("consistent", signal), true);
   }
 
   /** Makes its blocking query anew on another connection. */
@@ -115,12 +121,28 @@ export class Service {
     return this.#watch?.status() ?? null;
   }
 
-  #take(event: WatchEvent<readonly Registration[]>): void {
+  async #read(
+    mode: "default" | "consistent",
+    signal: AbortSignal,
+  ): Promise<WatchEvent<readonly Registration[]>> {
+    const query = { index: null, waitMs: 0, signal };
+    const { consul } = this.#options;
+    try {
+      const answer = await readHealth(consul, this.name, this.datacenter, query, mode);
+      return { ...answer, backwards: false, afterError: false };
+    } catch (error) {
+      // Given up because it is watched now.
+      if (!this.isWatched) this.#fail(describeConsulError(error));
+      throw error;
+    }
+  }
+
+  #take(event: WatchEvent<readonly Registration[]>, isConfirmed = false): void {
     // Kept here as well as in the watch, because polls have no memory of their own.
     const backwards =
       event.backwards || (this.#lastIndex !== null && event.index < this.#lastIndex);
     const afterError = event.afterError || this.#error !== null;
-    this.instances.apply({ ...event, backwards, afterError });
+    this.instances.apply({ ...event, backwards, afterError }, isConfirmed);
     this.#lastIndex = event.index;
     this.#error = null;
     this.#options.onInstances(this);

@@ -21,6 +21,15 @@ export interface Shown {
   readonly identity: number | null;
 }
 
+/** What a ledger knows, for the next process: JSON. */
+export interface LedgerMemory {
+  /** The index of the last answer; `null`: there was none. */
+  readonly index: number | null;
+  /** The identities of what was shown, as far as they are known. */
+  readonly identities: Readonly<Record<string, number>>;
+  readonly held: readonly Hold[];
+}
+
 export interface Step {
   /** Names that are new or have another fingerprint; after a suspect answer, every name present. */
   readonly changed: readonly string[];
@@ -37,7 +46,9 @@ export interface Step {
  *    *held*: they stay as they were.
  * 3. A name that an answer shows is no longer held. From then on it is removed as soon as an answer
  *    that is not suspect leaves it out.
- * 4. Nothing else ends a hold but `release` (an operator accepts Consul's present content). Neither
+ * 4. Only an answer whose index is above the index at which an entry was made can have removed it. One that is not, and
+ *    shows no entry that it may know either, holds what it leaves out.
+ * 5. Nothing else ends a hold but `release` (an operator accepts Consul's present content). Neither
  *    time nor further answers do: a Consul that came back empty answers "empty" for hours, with
  *    indexes that go up as other keys are written, and is in the right by every later measure. What
  *    it has never shown it cannot remove.
@@ -49,11 +60,31 @@ export class Ledger {
   /** What the last answer showed; `null`: known from before the first. */
   readonly #shown = new Map<string, Shown | null>();
   readonly #held = new Map<string, Hold>();
+  #index: number | null;
 
-  /** `known`: what worked before this process started. */
-  constructor(clock: Clock, known: Iterable<string> = []) {
+  /** `known`: what worked before this process started; `memory`: what the ledger knew of it then. */
+  constructor(clock: Clock, known: Iterable<string> = [], memory: LedgerMemory | null = null) {
     this.#clock = clock;
-    for (const name of known) this.#shown.set(name, null);
+    this.#index = memory?.index ?? null;
+    const held = new Map(memory?.held.map((hold) => [hold.name, hold]));
+    for (const name of known) {
+      const hold = held.get(name);
+      const identity = memory?.identities[name];
+      if (hold !== undefined) this.#held.set(name, hold);
+      else this.#shown.set(name, identity === undefined ? null : { fingerprint: "", identity });
+    }
+  }
+
+  /** The index of the last answer, of this process or the one before it. */
+  get index(): number | null {
+    return this.#index;
+  }
+
+  memory(): LedgerMemory {
+    const identities: Record<string, number> = {};
+    for (const [name, shown] of this.#shown)
+      if (shown !== null && shown.identity !== null) identities[name] = shown.identity;
+    return { index: this.#index, identities, held: this.held() };
   }
 
   /** How many names the last answers showed, those held not counted. */
@@ -77,15 +108,20 @@ export class Ledger {
     return count;
   }
 
-  /** Takes an answer: its names with their fingerprints, and why it is suspect or `null`. */
-  apply(present: ReadonlyMap<string, Shown>, suspicion: string | null): Step {
+  /** Takes an answer: its index, its names with their fingerprints, and why it is suspect or `null`. */
+  apply(index: number, present: ReadonlyMap<string, Shown>, suspicion: string | null): Step {
     const gone: string[] = [];
-    for (const name of this.#shown.keys()) {
+    const knowsEntries = this.#knowsEntries(index, present);
+    for (const [name, shown] of this.#shown) {
       if (present.has(name)) continue;
       this.#shown.delete(name);
-      if (suspicion === null) gone.push(name);
-      else this.#held.set(name, { name, since: timeText(this.#clock.now()), why: suspicion });
+      const isOlder = !knowsEntries && shown !== null && index <= (shown.identity ?? -1);
+      const why =
+        suspicion ?? (isOlder ? "Consul's answer is older than what it leaves out" : null);
+      if (why === null) gone.push(name);
+      else this.#held.set(name, { name, since: timeText(this.#clock.now()), why });
     }
+    this.#index = index;
     const changed: string[] = [];
     for (const [name, shown] of present) {
       this.#held.delete(name);
@@ -99,6 +135,18 @@ export class Ledger {
 
   held(): readonly Hold[] {
     return [...this.#held.values()];
+  }
+
+  /**
+   * Whether an answer shows an entry as it was, made before the answer's index. After a list has lost its
+   * last traces of what was deleted, its index is that of what is left.
+   */
+  #knowsEntries(index: number, present: ReadonlyMap<string, Shown>): boolean {
+    for (const [name, { identity }] of present) {
+      if (identity === null || identity > index) continue;
+      if (this.#shown.get(name)?.identity === identity) return true;
+    }
+    return false;
   }
 
   /** Ends every hold; returns the names that are gone by it. */

@@ -37,7 +37,7 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
       present: (key, value) => new Presence({ consul, key, value, log, clock }),
       close: () => consul.close(),
     },
-    createSources: ({ emit, previous }) =>
+    createSources: ({ emit, previous, memory, onMemory }) =>
       new ConsulSources({
         consul,
         prefix: settings.prefix,
@@ -48,6 +48,9 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
         random: Math.random,
         emit,
         previous,
+        memory,
+        onMemory,
+        guard: settings.guard,
       }),
   };
 }

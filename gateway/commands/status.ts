@@ -83,6 +83,11 @@ export function describe(status: Status): string[] {
   );
   // A gateway of an older version has none.
   section(
+    "cannot serve",
+    (status.unusable ?? []).map(({ service, id, why }) => [service, id, why]),
+  );
+  // A gateway of an older version has none.
+  section(
     "warnings",
     (status.warnings ?? []).map(({ key, warning, since }) => [key, warning, since]),
   );

@@ -147,6 +147,10 @@ export function assemble(options: AssemblyOptions): Running {
       if (candidates.length > 0) releases.offer(candidates);
     },
     previous: previous === null ? null : withClosed(previous),
+    memory: loaded?.memory ?? null,
+    onMemory: () => {
+      if (replication.isOpen) file?.schedule();
+    },
   });
   const metrics = new Metrics({ tables: () => state.tables, status, clock });
   const workers = new Workers({

@@ -16,6 +16,8 @@ export interface Sources {
   /** Lets go of what is held although Consul no longer has it; returns how many entries. */
   release(): number;
   status(): SourcesStatus;
+  /** What they want to know again in the next process beside the state that is served: JSON. */
+  memory(): unknown;
 }
 
 /** The rooms that the primary uses, passed in by whoever starts it. */
@@ -28,6 +30,10 @@ export interface PrimaryParts {
     readonly emit: (changes: readonly Observed[]) => void;
     /** The state that is served already, out of a snapshot. */
     readonly previous: Tables | null;
+    /** What the sources of the process before wanted to know again. */
+    readonly memory: unknown;
+    /** That has changed. */
+    readonly onMemory: () => void;
   }) => Sources;
   readonly consul: {
     /** For display: without user and password. */

@@ -301,6 +301,7 @@ export class Primary {
       refused: [...source.refused, ...refused],
       warnings: running.warnings.list(),
       held: source.held,
+      unusable: source.unusable,
       snapshotFile: file?.status() ?? null,
     };
   }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,7 +24,8 @@ describe("snapshot file", () => {
   const make = (at = directory) => {
     const stream = { write: (line: object) => lines.push(String(line)) };
     const log = bunyan.createLogger({ name: "test", streams: [{ stream }] });
-    return new SnapshotFile({ directory: at, source, clock, log, intervalMs: 1000 });
+    const memory = () => ({ sources: "know" });
+    return new SnapshotFile({ directory: at, source, memory, clock, log, intervalMs: 1000 });
   };
 
   const written = async (file = make()) => {
@@ -44,9 +46,20 @@ describe("snapshot file", () => {
   it("reads back what it wrote, and leaves no other file behind", async () => {
     const path = await written(make(join(directory, "made", "on", "the", "way")));
     const loaded = await make(join(path, "..")).load();
-    expect(loaded).to.deep.equal({ changes, version: 7, writtenAt: clock.now() });
+    const memory = { sources: "know" };
+    expect(loaded).to.deep.equal({ changes, memory, version: 7, writtenAt: clock.now() });
     expect(await readdir(join(path, ".."))).to.deep.equal(["last-known-good.snapshot"]);
     expect((await stat(path)).mode & 0o077).to.equal(0);
+    expect(lines).to.deep.equal([]);
+  });
+
+  it("reads a file of the format before, which has the changes alone", async () => {
+    const body = JSON.stringify(changes);
+    const sha256 = createHash("sha256").update(body).digest("hex");
+    const head = { format: 1, sha256, bytes: Buffer.byteLength(body), version: 3, writtenAt: 5 };
+    const path = join(directory, "last-known-good.snapshot");
+    await writeFile(path, `${JSON.stringify(head)}\n${body}`);
+    expect(await make().load()).to.deep.equal({ changes, memory: null, version: 3, writtenAt: 5 });
     expect(lines).to.deep.equal([]);
   });
 
@@ -110,9 +123,9 @@ describe("snapshot file", () => {
     ],
     [
       "of an earlier format",
-      /format 0, and this version of Sluice reads 1/,
+      /format 0, and this version of Sluice reads 2/,
       async (path) =>
-        writeFile(path, (await readFile(path, "utf8")).replace('"format":1', '"format":0')),
+        writeFile(path, (await readFile(path, "utf8")).replace('"format":2', '"format":0')),
     ],
   ];
   for (const [what, reason, damage] of damages) {
@@ -132,7 +145,7 @@ describe("snapshot file", () => {
   for (const when of ["at the start", "while it runs"]) {
     it(`never touches a file of a later format that is there ${when}, and keeps its own beside it`, async () => {
       const path = await written();
-      const later = `{"format":2,"made":"by a newer one"}\n${"x".repeat(10_000)}`;
+      const later = `{"format":3,"made":"by a newer one"}\n${"x".repeat(10_000)}`;
       const file = make();
       if (when === "while it runs") await file.load();
       await writeFile(path, later);
@@ -143,7 +156,7 @@ describe("snapshot file", () => {
       await written(file);
       expect(await readFile(path, "utf8")).to.equal(later);
       expect(own).to.not.equal(path);
-      expect(lines.filter((line) => line.includes("format 2"))).to.have.length(1);
+      expect(lines.filter((line) => line.includes("format 3"))).to.have.length(1);
       expect(lines[0]).to.contain(path).and.contain(own).and.contain("left alone");
       expect(file.status()).to.include({ path: own, leftAlone: path, error: null, version: 10 });
       const next = make();

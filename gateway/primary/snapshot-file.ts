@@ -3,7 +3,8 @@
  * be whole; a file that it cannot is reported. One of a later format is a newer Sluice's and never touched: this
  * one then keeps its own beside it.
  *
- * The file: one line of JSON (format, checksum, length, version and time), then the changes as JSON.
+ * The file: one line of JSON (format, checksum, length, version and time), then as JSON the changes, and what the
+ * sources want to know again.
  */
 import { createHash } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
@@ -18,14 +19,18 @@ export interface SnapshotFileOptions {
   readonly directory: string;
   /** What to write; asked when a write begins. */
   readonly source: () => Snapshot;
+  /** What the sources want to know again beside it: JSON. Default: nothing. */
+  readonly memory?: () => unknown;
   readonly clock: Pick<Clock, "now" | "ticks" | "after">;
   readonly log: Log;
-  /** At most one write in this time. Default 1000. */
+  /** At most one write in this time, and in twenty times what the last one took. Default 1000. */
   readonly intervalMs?: number;
 }
 
 export interface LoadedSnapshot {
   readonly changes: readonly Served[];
+  /** What the writer's sources gave; `null`: nothing. */
+  readonly memory: unknown;
   /** The version that the writer counted; it does not compare with versions of this boot. */
   readonly version: number;
   /** Milliseconds since the epoch. */
@@ -46,7 +51,11 @@ export interface SnapshotFileStatus {
 }
 
 const fileName = "last-known-good.snapshot";
-const currentFormat = 1;
+const currentFormat = 2;
+/** Has the changes alone. */
+const formatWithoutMemory = 1;
+/** Many changes in a large state must not have it written all the time. */
+const writeShare = 20;
 /** The first line of any format is far shorter. */
 const maxHeadBytes = 4_096;
 
@@ -64,13 +73,15 @@ const saved: ReadonlySet<unknown> = new Set(servedKinds.filter((kind) => kinds[k
  * The checksum proves that a Sluice of this format wrote the values, which it had validated; so only
  * the frame is looked at.
  */
-const bodySchema = z.array(
+const changesSchema = z.array(
   z.custom<Served>((entry: unknown) => {
     if (typeof entry !== "object" || entry === null) return false;
     if (!("kind" in entry && "key" in entry && "value" in entry)) return false;
     return saved.has(entry.kind) && typeof entry.key === "string" && entry.value !== null;
   }),
 );
+
+const bodySchema = z.object({ changes: changesSchema, memory: z.unknown() });
 
 export class SnapshotFile {
   /** Where this Sluice writes. */
@@ -79,7 +90,9 @@ export class SnapshotFile {
   readonly #source: () => Snapshot;
   readonly #clock: SnapshotFileOptions["clock"];
   readonly #log: Log;
-  readonly #intervalMs: number;
+  readonly #memory: () => unknown;
+  #intervalMs: number;
+  readonly #leastIntervalMs: number;
   #cancel: (() => void) | null = null;
   #writing: Promise<void> = Promise.resolve();
   #lastWriteMs = Number.NEGATIVE_INFINITY;
@@ -96,7 +109,9 @@ export class SnapshotFile {
     this.#source = options.source;
     this.#clock = options.clock;
     this.#log = options.log;
-    this.#intervalMs = options.intervalMs ?? 1000;
+    this.#memory = options.memory ?? (() => null);
+    this.#leastIntervalMs = options.intervalMs ?? 1000;
+    this.#intervalMs = this.#leastIntervalMs;
   }
 
   /** What the file holds; `null` when there is none or it is not whole. Never rejects. */
@@ -175,12 +190,15 @@ export class SnapshotFile {
     this.#lastWriteMs = this.#clock.ticks();
     this.#writing = this.#writing.then(async () => {
       const snapshot = this.#source();
+      const memory = this.#memory();
       const at = this.#clock.now();
       try {
         await this.#makeWay();
         const shared = await this.#findSharing();
-        const content = formatSnapshot(snapshot, at);
+        const content = formatSnapshot(snapshot, memory, at);
         await writeDurably(this.#directory, this.path, content);
+        const tookMs = this.#clock.ticks() - this.#lastWriteMs;
+        this.#intervalMs = Math.max(this.#leastIntervalMs, writeShare * tookMs);
         this.#ownHead = firstLineIn(content);
         this.#written = { version: snapshot.version, at };
         if (shared !== null && this.#error !== shared) this.#log.warn({ file: this.path }, shared);
@@ -221,8 +239,8 @@ function formatIn(line: string | null): number | null {
 }
 
 /** The bytes of a file that holds `snapshot`. */
-function formatSnapshot(snapshot: Snapshot, writtenAt: number): Buffer {
-  const body = Buffer.from(JSON.stringify(snapshot.changes));
+function formatSnapshot(snapshot: Snapshot, memory: unknown, writtenAt: number): Buffer {
+  const body = Buffer.from(JSON.stringify({ changes: snapshot.changes, memory }));
   const head = {
     format: currentFormat,
     sha256: sha256(body),
@@ -239,7 +257,7 @@ function readSnapshot(file: Buffer): LoadedSnapshot {
   const head = headSchema.safeParse(parseJson(file.subarray(0, Math.max(0, end)).toString()));
   if (!head.success) throw new Error("it does not begin as a snapshot does");
   const { format, bytes, version, writtenAt } = head.data;
-  if (format !== currentFormat) {
+  if (format !== currentFormat && format !== formatWithoutMemory) {
     throw new Error(`it has format ${format}, and this version of Sluice reads ${currentFormat}`);
   }
   const body = file.subarray(end + 1);
@@ -247,9 +265,13 @@ function readSnapshot(file: Buffer): LoadedSnapshot {
     throw new Error(`it is torn: ${body.length} bytes where ${bytes} were written`);
   }
   if (sha256(body) !== head.data.sha256) throw new Error("its checksum is wrong");
-  const changes = bodySchema.safeParse(parseJson(body.toString()));
-  if (!changes.success) throw new Error("it holds something that is not a change");
-  return { changes: changes.data, version, writtenAt };
+  const value = parseJson(body.toString());
+  const read = bodySchema.safeParse(
+    format === formatWithoutMemory ? { changes: value, memory: null } : value,
+  );
+  if (!read.success) throw new Error("it holds something that is not a change");
+  const { changes, memory = null } = read.data;
+  return { changes, memory, version, writtenAt };
 }
 
 /**

@@ -35,6 +35,8 @@ export interface Status {
   readonly warnings: readonly Warning[];
   /** What Consul no longer has and is kept all the same until `POST /resync`. */
   readonly held: SourcesStatus["held"];
+  /** Registrations of services in use that no request can be sent to, and why. */
+  readonly unusable: SourcesStatus["unusable"];
   /** `null` without a data directory. */
   readonly snapshotFile: SnapshotFileStatus | null;
 }
