@@ -29,6 +29,8 @@ import { Pools } from "./upstream/pools.ts";
 const sweepMs = 100;
 /** In how many sweeps clients that are not read are looked after once. */
 const sweepsPerProbe = 10;
+/** A sweep that comes so long after the one before says that this process stood still. */
+const stallMs = 3 * sweepMs;
 
 export class HttpEngine<C> implements Engine, ClientHost {
   readonly limits: EngineLimits;
@@ -42,6 +44,8 @@ export class HttpEngine<C> implements Engine, ClientHost {
   readonly #pools: Pools;
   #sweep: NodeJS.Timeout | null = null;
   #sweeps = 0;
+  /** Whether the last sweep looked at no deadline. Never twice in a row, or a slow process would have none. */
+  #isExcusing = false;
   #drained: PromiseWithResolvers<number> | null = null;
   #drainDeadline = Number.POSITIVE_INFINITY;
   #cut = 0;
@@ -138,11 +142,16 @@ export class HttpEngine<C> implements Engine, ClientHost {
   }
 
   #onSweep(): void {
+    const before = this.clock.current;
     const now = this.clock.tick();
     this.#acceptor.settle(now);
     this.#sweeps += 1;
-    this.#clients.onTick(now, this.#sweeps % sweepsPerProbe === 0);
-    this.#pools.onTick(now);
+    // What came while this process stood still has not been read yet: nobody is late before it is.
+    this.#isExcusing = now - before > stallMs && !this.#isExcusing;
+    if (!this.#isExcusing) {
+      this.#clients.onTick(now, this.#sweeps % sweepsPerProbe === 0);
+      this.#pools.onTick(now);
+    }
     if (this.#drained !== null && now >= this.#drainDeadline) {
       this.#cut += this.counters.exchanges;
       this.#clients.destroyAll();

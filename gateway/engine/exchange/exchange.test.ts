@@ -165,7 +165,7 @@ describe("a handler of an exchange", () => {
         const said = scene.said();
         expect(said.includes("peer abort")).to.equal(!isWhole);
         expect(said.slice(-2)).to.deep.equal(["client whole 404 of 4 none", "release"]);
-        expect(`${scene.exchange.answerHead.fields}`).to.equal("x-new: 1\r\nx-later: 2\r\n");
+        expect(`${scene.sent?.answerHead.fields}`).to.equal("x-new: 1\r\nx-later: 2\r\n");
         expect(scene.tries).to.deep.equal(["200 - 0"]);
         expect(scene.outcomes[0]).to.deep.equal({
           status: 404,

@@ -1,33 +1,26 @@
 /**
- * One request from its head to its record, between two ports. The exchange alone decides what comes next: phases,
- * tries, deadlines, what a failure becomes. It is used again for each request of its downstream.
+ * One request from its head to its record, between two ports. The exchange alone decides what comes next, and is the
+ * only writer of its phase; the way to a peer and the way back to the client tell it how they fare. It is used again
+ * for each request of its downstream.
  */
-import type { Answer, FailureCode, PeerFailure } from "../engine.ts";
-import { bodyTooLarge, contentOf, errorAnswer } from "../message/answers.ts";
+import type { Answer, PeerFailure } from "../engine.ts";
+import { bodyTooLarge, errorAnswer } from "../message/answers.ts";
 import type { RequestHead } from "../message/request-head.ts";
 import { RequestTarget } from "../message/request-target.ts";
 import { ResponseHead } from "../message/response-head.ts";
 import { answerTrailer, requestTrailer } from "../message/trailer.ts";
 import type { BodyTap } from "../tap.ts";
 import type { Target } from "../target.ts";
-import { AnswerBody, type AnswerBodyOwner } from "./answer-body.ts";
+import { Answering, type AnsweringOwner } from "./answering.ts";
 import type { ExchangeCore } from "./core.ts";
 import { Deadlines } from "./deadlines.ts";
-import { idempotent, isSilence, outcomeOf, wasNeverSent } from "./failures.ts";
+import { outcomeOf } from "./failures.ts";
+import { Forwarding, type ForwardingOwner } from "./forwarding.ts";
 import { answerAsLastRecipient } from "./last-recipient.ts";
-import type {
-  CutReason,
-  Downstream,
-  DownstreamEvents,
-  UpstreamRequest,
-  UpstreamStream,
-} from "./ports.ts";
-import { RequestBody, type RequestBodyOwner } from "./request-body.ts";
+import type { CutReason, Downstream, DownstreamEvents } from "./ports.ts";
+import type { RequestBody } from "./request-body.ts";
 import { Tries } from "./tries.ts";
 import { ExchangeView, type Moves } from "./view.ts";
-
-/** A body of the gateway's own up to this size leaves with its head, in one write. */
-const smallBodyBytes = 8_192;
 
 /**
  * `handling`: in a phase of the handler's. `held`: the handler waits for something. `trying`: on its way to a peer.
@@ -35,52 +28,49 @@ const smallBodyBytes = 8_192;
  */
 type Phase = "over" | "handling" | "held" | "trying" | "responding" | "answering" | "tunnel";
 
-export class HttpExchange<C>
-  implements DownstreamEvents, UpstreamRequest, Moves, RequestBodyOwner, AnswerBodyOwner
-{
-  readonly head: RequestHead;
-  readonly answerHead = new ResponseHead();
+export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner, AnsweringOwner {
   readonly #core: ExchangeCore<C>;
   readonly #downstream: Downstream;
+  readonly #head: RequestHead;
+  readonly #answerHead = new ResponseHead();
   readonly #target: RequestTarget;
   readonly #tries = new Tries();
   readonly #view: ExchangeView<C>;
   readonly #deadlines: Deadlines;
+  readonly #forwarding: Forwarding<C>;
   readonly #request: RequestBody;
-  readonly #answer: AnswerBody;
+  readonly #answering: Answering;
   #phase: Phase = "over";
-  /** Of the current try; `null` while there is none, or not any more. */
-  #stream: UpstreamStream | null = null;
-  /** Whether it waits for a stream. */
-  #isWaiting = false;
-  /** Whether the peer's wire was told that there is no room for more of the answer. */
-  #isPaused = false;
-  /** Whether a try has begun whose end was not told. */
-  #isTrying = false;
-  /** Status of the current try's answer; 0: none came. */
-  #peerStatus = 0;
   /** The body of the answer that takes the origin's place. */
   #replacement: string | Buffer | null = null;
   /** Where the request goes instead of taking the origin's answer. */
   #nextTarget: Target | null = null;
 
   constructor(core: ExchangeCore<C>, downstream: Downstream, head: RequestHead) {
+    const answerHead = this.#answerHead;
+    const target = new RequestTarget(core.forwardedPath);
+    const tries = this.#tries;
+    const view = new ExchangeView<C>(core, downstream, head, answerHead, target, tries, this);
+    const deadlines = new Deadlines(core.clock, core.limits, downstream, view);
     this.#core = core;
     this.#downstream = downstream;
-    this.head = head;
-    this.#target = new RequestTarget(core.forwardedPath);
-    this.#view = new ExchangeView(
+    this.#head = head;
+    this.#target = target;
+    this.#view = view;
+    this.#deadlines = deadlines;
+    this.#forwarding = new Forwarding<C>(
       core,
       downstream,
       head,
-      this.answerHead,
-      this.#target,
-      this.#tries,
+      answerHead,
+      target,
+      tries,
+      view,
+      deadlines,
       this,
     );
-    this.#deadlines = new Deadlines(core.clock, core.limits, downstream, this.#view);
-    this.#request = new RequestBody(downstream, this.#deadlines, this);
-    this.#answer = new AnswerBody(downstream, this.#deadlines, this);
+    this.#request = this.#forwarding.body;
+    this.#answering = new Answering(answerHead, downstream, deadlines, this);
   }
 
   // What the handler can have it do.
@@ -120,10 +110,9 @@ export class HttpExchange<C>
   }
 
   tryAgain(): boolean {
-    if (this.#phase !== "responding" || !this.#mayRepeat()) return false;
-    const { limits, clock, handler } = this.#core;
-    if (!this.#tries.leavesAnother(limits, clock.current)) return false;
-    this.#nextTarget = handler.onPick(this.#view);
+    const { mayRepeat, leavesAnother } = this.#forwarding;
+    if (this.#phase !== "responding" || !mayRepeat || !leavesAnother) return false;
+    this.#nextTarget = this.#core.handler.onPick(this.#view);
     if (this.#nextTarget === null) return false;
     // Whoever else looks at the answer is not to take it for the one that the client gets.
     this.#view.status = 0;
@@ -133,57 +122,19 @@ export class HttpExchange<C>
 
   tapRequest(tap: BodyTap): void {
     if (this.#phase !== "handling") throw new Error("the request is on its way already");
-    if (this.head.hasBody) this.#request.tap(tap);
+    if (this.#head.hasBody) this.#request.tap(tap);
   }
 
   tapAnswer(tap: BodyTap): void {
     if (this.#phase !== "responding") throw new Error("there is no answer that can be tapped");
-    this.#answer.tap(tap);
-  }
-
-  // What the wire to the peer sees of the request.
-
-  get targetText(): string {
-    return this.#target.text;
-  }
-
-  get authority(): string {
-    return this.#target.authority;
-  }
-
-  get id(): string {
-    return this.#view.id;
-  }
-
-  get trailers(): ReadonlySet<string> | null {
-    return this.#view.trailers;
-  }
-
-  get address(): string {
-    return this.#downstream.address;
-  }
-
-  get scheme(): "http" | "https" {
-    return this.#downstream.scheme;
-  }
-
-  get forwardedLine(): string {
-    return this.#downstream.forwardedLine;
-  }
-
-  get bodyLength(): number {
-    return this.#request.isTapped ? -1 : this.head.contentLength;
-  }
-
-  get isStreamed(): boolean {
-    return this.#request.isTapped || this.head.isStreamed;
+    this.#answering.tap(tap);
   }
 
   // What the client's wire tells.
 
   begin(body: Buffer | null): void {
-    const { head } = this;
     const { counters } = this.#core;
+    const head = this.#head;
     counters.requests += 1;
     counters.exchanges += 1;
     this.#view.begin(body === null ? 0 : body.length);
@@ -214,8 +165,8 @@ export class HttpExchange<C>
     const hasRoom = this.#request.take(piece);
     if (!hasRoom) {
       // Not the client's delay, unless it holds up the peer by not taking the answer.
-      if (this.#answer.isClientFull) this.#deadlines.awaitTaking();
-      else this.#deadlines.client = 0;
+      if (this.#answering.isClientFull) this.#deadlines.awaitTaking();
+      else if (!this.#request.awaitsTap) this.#deadlines.client = 0;
     }
     return hasRoom;
   }
@@ -223,180 +174,132 @@ export class HttpExchange<C>
   onEnd(trailer: string): void {
     if (this.#phase === "over") return;
     if (this.#phase === "tunnel") {
-      this.#stream?.sendEnd("");
+      this.#forwarding.endTunnel();
       return;
     }
-    if (this.#answer.isClientFull) this.#deadlines.awaitTaking();
+    if (this.#answering.isClientFull) this.#deadlines.awaitTaking();
     else this.#deadlines.client = 0;
-    const { head } = this;
-    this.#request.end(requestTrailer(trailer, head.connection, this.#view.trailers));
+    this.#request.end(requestTrailer(trailer, this.#head.connection, this.#view.trailers));
   }
 
   onBroken(status: number, code: string, message: string): void {
     if (this.#phase === "over") return;
     if (this.#phase === "answering" || this.#phase === "tunnel") {
       this.#cut("broken", code, null);
-      return;
+    } else {
+      this.#forwarding.drop(null);
+      this.#giveError(status, code, message);
     }
-    this.#drop(null);
-    this.#giveError(status, code, message);
   }
 
   onGone(): void {
     if (this.#phase === "over") return;
     this.#view.errorCode = "client_closed";
-    this.#drop(null);
+    this.#forwarding.drop(null);
     this.#end();
   }
 
   onDrain(): void {
     if (this.#phase === "over") return;
     if (this.#phase === "tunnel") this.#deadlines.awaitTunnel();
+    else if (this.#request.awaitsTap) this.#deadlines.awaitRequest();
     else if (this.#request.isRead || this.#request.isHeldBack) this.#deadlines.client = 0;
-    this.#answer.onDrain();
+    this.#answering.onDrain();
   }
 
   onTick(now: number): void {
     const deadlines = this.#deadlines;
     if (deadlines.client !== 0 && now >= deadlines.client) this.#onClientLate();
-    if (deadlines.peer !== 0 && now >= deadlines.peer) this.#onPeerLate();
+    if (deadlines.peer === 0 || now < deadlines.peer) return;
+    if (this.#forwarding.isFlowing) this.#forwarding.onLate();
+    else if (deadlines.hasAnswerFlowed) deadlines.awaitTap();
+    else this.#cut("truncated", "tap_timeout", null);
   }
 
-  // What the wire to the peer tells.
+  // What the way to the peer tells.
 
-  onStream(stream: UpstreamStream): void {
-    this.#isWaiting = false;
-    this.#stream = stream;
-    this.#tries.sent += 1;
-    this.#request.open(stream);
-  }
-
-  onNoStream(failure: PeerFailure): void {
-    this.#isWaiting = false;
-    if (failure.code === "queue_timeout") this.#core.counters.countRefused(failure.code);
-    this.#onTryFailed(failure, wasNeverSent(failure));
-  }
-
-  onInterim(): void {
-    if (!this.#downstream.sendInterim(this.answerHead)) this.pausePeer();
-  }
-
-  onAnswer(body: string): void {
-    this.#closeStream();
-    if (!this.#show()) return;
-    if (this.#answer.isTapped) {
-      this.#beginAnswer();
-      if (body !== "" && this.#phase === "answering")
-        this.#answer.take(Buffer.from(body, "latin1"));
-      if (this.#phase === "answering") this.#answer.end("");
+  onTryFailed(failure: PeerFailure, isSafe: boolean): void {
+    if (!this.#forwarding.endTry(failure)) {
+      this.#giveHandlerError();
       return;
     }
-    this.#view.bytesOut += body.length;
-    this.#downstream.sendWhole(this.answerHead, body);
-    this.#end();
+    this.#phase = "handling";
+    if (isSafe && this.#forwarding.leavesAnother) this.#pick(failure);
+    else this.#failAfter(failure);
   }
 
-  onHead(): void {
-    this.#deadlines.peer = 0;
+  onPeerInterim(): void {
+    if (!this.#downstream.sendInterim(this.#answerHead)) this.#forwarding.pause();
+  }
+
+  onPeerAnswer(body: string): void {
+    if (!this.#show()) return;
+    // The exchange goes on without the peer until its tap is done.
+    if (this.#answering.isTapped) this.#forwarding.endTry(null);
+    this.#answering.sendWhole(body);
+  }
+
+  onPeerHead(): void {
     if (!this.#show()) return;
     this.#request.letGo();
-    this.#beginAnswer();
-    if (this.#stream !== null && !this.#isPaused) this.#awaitAnswerBody();
+    this.#answering.sendHead();
   }
 
-  onAnswerData(buffer: Buffer, from: number, to: number): void {
-    if (to === from) return;
+  onPeerData(piece: Buffer): void {
     if (this.#phase === "tunnel") this.#deadlines.awaitTunnel();
-    else if (this.#phase === "answering") this.#awaitAnswerBody();
-    else return;
-    this.#answer.take(from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to));
+    else if (this.#phase !== "answering") return;
+    this.#answering.take(piece);
   }
 
-  onAnswerEnd(trailer: string): void {
-    if (this.#phase === "tunnel") {
-      this.#downstream.sendEnd("");
-      return;
-    }
-    this.#closeStream();
+  onPeerEnd(trailer: string): void {
     if (this.#phase !== "answering") return;
-    if (this.#answer.isTapped) this.#endTry(null);
-    this.#answer.end(answerTrailer(trailer, this.answerHead.connection));
+    if (this.#answering.isTapped) this.#forwarding.endTry(null);
+    this.#answering.end(answerTrailer(trailer, this.#answerHead.connection));
   }
 
-  onUpgrade(first: Buffer): void {
-    this.#deadlines.clear();
+  onPeerUpgrade(first: Buffer): void {
     if (!this.#show()) return;
     this.#phase = "tunnel";
     this.#request.letGo();
-    this.#answer.untap();
+    this.#answering.untap();
     this.#deadlines.awaitTunnel();
-    this.#downstream.sendUpgrade(this.answerHead);
-    if (first.length > 0) this.onAnswerData(first, 0, first.length);
+    this.#downstream.sendUpgrade(this.#answerHead);
+    if (first.length > 0) this.#answering.take(first);
   }
 
-  onPeerDrain(): void {
-    if (this.#phase === "trying") {
-      this.#deadlines.peer = 0;
-      if (this.#request.isWhole) this.onRequestSent();
-    }
-    this.#request.onRoom();
+  onTunnelHalfClosed(): void {
+    this.#downstream.sendEnd("");
   }
 
-  onFailed(failure: PeerFailure): void {
-    const stream = this.#stream;
-    this.#closeStream();
-    if (this.#phase === "answering") {
-      const code = failure.code === "bad_response" ? "bad_response_body" : "truncated";
-      this.#cut("truncated", code, failure);
-    } else if (this.#phase === "tunnel") {
-      this.#downstream.sendEnd("");
-      this.#end();
-    } else if (stream !== null) {
-      const mayRepeat = isSilence(failure) && !stream.hasAnswered && this.#mayRepeat();
-      const isIdempotent = idempotent.has(this.head.method);
-      if (mayRepeat && isIdempotent && failure.code === "reset" && stream.isReused) {
-        // The peer closed a kept connection just as the request went out: no fault of either side.
-        this.#tries.sent -= 1;
-        this.#connect(true);
-      } else {
-        this.#onTryFailed(failure, mayRepeat);
-      }
-    }
+  onTunnelClosed(): void {
+    this.#downstream.sendEnd("");
+    this.#end();
   }
 
-  // What the bodies tell.
-
-  onPeerFull(): void {
-    if (this.#phase === "trying") this.#deadlines.awaitRoom(this.#tries.target);
+  onAnswerBroken(code: string, failure: PeerFailure): void {
+    this.#cut("truncated", code, failure);
   }
 
-  onRequestSent(): void {
-    if (this.#phase === "trying") this.#deadlines.awaitAnswer(this.#tries.target);
-    // The tap, which was the last that had to move, has.
-    if (this.#request.isTapped && !this.#answer.isClientFull) this.#deadlines.client = 0;
+  onRequestTapped(): void {
+    // The tap was the last that had to move.
+    if (!this.#answering.isClientFull) this.#deadlines.client = 0;
   }
+
+  // What the way back to the client tells.
 
   onSent(bytes: number): void {
     this.#view.bytesOut += bytes;
   }
 
-  pausePeer(): void {
-    if (this.#stream === null) return;
-    // The client is slower than the peer: not the peer's delay.
-    if (this.#phase === "answering") this.#deadlines.peer = 0;
-    if (this.#isPaused) return;
-    this.#isPaused = true;
-    this.#stream.pause();
+  onAnswerFull(): void {
+    this.#forwarding.pause();
   }
 
-  resumePeer(): void {
-    if (this.#stream === null || !this.#isPaused) return;
-    this.#isPaused = false;
-    if (this.#phase === "answering") this.#awaitAnswerBody();
-    this.#stream.resume();
+  onAnswerRoom(): void {
+    this.#forwarding.resume();
   }
 
-  onAnswerSent(): void {
+  onAnswered(): void {
     this.#end();
   }
 
@@ -404,10 +307,10 @@ export class HttpExchange<C>
     if (this.#phase === "over") return;
     if (this.#phase === "answering") {
       this.#cut("truncated", code, null);
-      return;
+    } else {
+      this.#forwarding.drop(null);
+      this.#giveError(status, code, message);
     }
-    this.#drop(null);
-    this.#giveError(status, code, message);
   }
 
   onTapThrew(error: unknown): void {
@@ -448,24 +351,8 @@ export class HttpExchange<C>
   }
 
   #try(target: Target): void {
-    const { clock } = this.#core;
-    const isFirst = this.#tries.count === 0;
     this.#phase = "trying";
-    this.#tries.begin(target, isFirst ? this.#view.startedAtMs : clock.now(), clock.current);
-    target.peer.inFlight += 1;
-    this.#isTrying = true;
-    this.#peerStatus = 0;
-    this.#connect(false);
-  }
-
-  #connect(wantsNew: boolean): void {
-    const { target } = this.#tries;
-    if (target === null) return;
-    this.#isWaiting = true;
-    if (this.#core.connector.open(this, target, wantsNew)) return;
-    this.#isWaiting = false;
-    const message = `too many requests wait for ${target.peer.key}`;
-    this.#onTryFailed({ code: "queue_full", message }, true);
+    this.#forwarding.try(target);
   }
 
   /**
@@ -475,10 +362,8 @@ export class HttpExchange<C>
   #show(): boolean {
     const view = this.#view;
     const { serial } = view;
-    const { status } = this.answerHead;
     this.#phase = "responding";
-    this.#peerStatus = status;
-    view.status = status;
+    view.status = this.#answerHead.status;
     view.hasAnswer = true;
     try {
       this.#core.handler.onResponse(view);
@@ -486,11 +371,8 @@ export class HttpExchange<C>
       this.#onHandlerThrew(error, serial);
       return false;
     }
-    if (this.#nextTarget === null && this.#replacement === null) {
-      this.#phase = "answering";
-      this.#untapNothing();
-      return true;
-    }
+    this.#phase = "answering";
+    if (this.#nextTarget === null && this.#replacement === null) return true;
     this.#divert();
     return false;
   }
@@ -501,96 +383,20 @@ export class HttpExchange<C>
     const body = this.#replacement;
     this.#nextTarget = null;
     this.#replacement = null;
-    this.#drop(null);
+    this.#forwarding.drop(null);
     if (target === null) {
-      if (body !== null) this.#sendOwn(body);
+      if (body !== null) this.#answering.sendOwn(body);
       return;
     }
-    this.#answer.untap();
+    this.#answering.untap();
     this.#view.errorCode = "";
     this.#try(target);
-  }
-
-  #beginAnswer(): void {
-    this.#phase = "answering";
-    if (!this.#answer.isTapped) {
-      this.#downstream.sendHead(this.answerHead);
-      return;
-    }
-    this.answerHead.forgetLength();
-    this.#downstream.sendHead(this.answerHead);
-    this.#answer.begin();
-  }
-
-  /** What has no body is not tapped; the length that it would have is not known any more. */
-  #untapNothing(): void {
-    if (!this.#answer.isTapped || this.answerHead.framing !== "none") return;
-    this.#answer.untap();
-    if (this.answerHead.contentLength > 0) this.answerHead.forgetLength();
   }
 
   #failAfter(failure: PeerFailure | null): void {
     const { status, code, message } = outcomeOf(failure, this.#view.host);
     if (code === "queue_full") this.#core.counters.countRefused(code);
     this.#giveError(status, code, message);
-  }
-
-  /** `isSafe`: the request may be sent to another peer. */
-  #onTryFailed(failure: PeerFailure, isSafe: boolean): void {
-    const { serial } = this.#view;
-    if (!this.#endTry(failure)) {
-      if (serial === this.#view.serial) this.#giveHandlerError();
-      return;
-    }
-    this.#phase = "handling";
-    const { limits, clock } = this.#core;
-    if (isSafe && this.#tries.leavesAnother(limits, clock.current)) this.#pick(failure);
-    else this.#failAfter(failure);
-  }
-
-  /** Whether what was sent may be sent again, as far as the request goes. */
-  #mayRepeat(): boolean {
-    return (
-      this.#request.isKept &&
-      (idempotent.has(this.head.method) || this.#tries.target?.retries.nonIdempotent === true)
-    );
-  }
-
-  /** Tells the handler that the current try is over, if there is one. False: it threw. */
-  #endTry(failure: PeerFailure | null): boolean {
-    const { target, beganMs } = this.#tries;
-    if (!this.#isTrying || target === null) return true;
-    this.#isTrying = false;
-    target.peer.inFlight -= 1;
-    const { handler, clock, onError } = this.#core;
-    try {
-      handler.onTryEnd(this.#view, target, this.#peerStatus, failure, clock.now() - beganMs);
-      return true;
-    } catch (error) {
-      onError(error);
-      return false;
-    }
-  }
-
-  /** The stream is over, or not wanted any more. */
-  #closeStream(): void {
-    this.#stream = null;
-    this.#isPaused = false;
-    this.#deadlines.peer = 0;
-    this.#request.close();
-  }
-
-  /** No answer of the peer's is wanted any more. */
-  #drop(failure: PeerFailure | null): void {
-    const { target } = this.#tries;
-    if (this.#isWaiting && target !== null) {
-      this.#isWaiting = false;
-      this.#core.connector.leave(this, target);
-    }
-    const stream = this.#stream;
-    this.#closeStream();
-    stream?.abort();
-    this.#endTry(failure);
   }
 
   #onHandlerThrew(error: unknown, serial: number): void {
@@ -600,7 +406,7 @@ export class HttpExchange<C>
   }
 
   #giveHandlerError(): void {
-    this.#drop(null);
+    this.#forwarding.drop(null);
     this.#giveError(500, "handler_error", "the gateway failed on this request");
   }
 
@@ -608,103 +414,58 @@ export class HttpExchange<C>
   #giveError(status: number, code: string, message: string): void {
     this.#nextTarget = null;
     this.#replacement = null;
-    this.#answer.untap();
+    this.#answering.untap();
     this.#view.errorCode = code;
     this.#give(errorAnswer(status, code, message, this.#view.header("accept")));
   }
 
   #give(answer: Answer): void {
-    this.#sendOwn(this.#fillIn(answer));
+    const body = this.#fillIn(answer);
+    this.#phase = "answering";
+    this.#answering.sendOwn(body);
   }
 
   /** Returns the body. Throws a `TypeError` for a header that is not valid, before anything is changed. */
   #fillIn(answer: Answer): string | Buffer {
-    const body = contentOf(answer);
-    const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
-    this.answerHead.own(answer, length, this.head.method);
+    const body = this.#answering.fillIn(answer, this.#head.method);
     this.#view.status = answer.status;
     this.#view.hasAnswer = true;
     return body;
   }
 
-  /** Ends the exchange with the answer whose head is filled in. */
-  #sendOwn(body: string | Buffer): void {
-    const head = this.answerHead;
-    const content = typeof body === "string" ? Buffer.from(body) : body;
-    const isSent = head.framing === "length";
-    this.#untapNothing();
-    if (this.#answer.isTapped || (isSent && content.length > smallBodyBytes)) {
-      this.#beginAnswer();
-      if (this.#phase === "answering") this.#answer.take(content);
-      if (this.#phase === "answering") this.#answer.end("");
-      return;
-    }
-    const text = isSent ? content.toString("latin1") : "";
-    this.#view.bytesOut += text.length;
-    this.#downstream.sendWhole(head, text);
-    this.#end();
-  }
-
   /** The answer that has begun ends before its end. */
   #cut(reason: CutReason, code: string, failure: PeerFailure | null): void {
     this.#view.errorCode = code;
-    this.#drop(failure);
+    this.#forwarding.drop(failure);
     this.#downstream.cut(reason);
     this.#end();
   }
 
-  #awaitAnswerBody(): void {
-    this.#deadlines.awaitAnswerBody(this.#tries.target);
-  }
-
   #onClientLate(): void {
     const deadlines = this.#deadlines;
-    if (deadlines.isClientTaking) deadlines.awaitTaking();
-    else if (this.#phase === "tunnel") this.#cut("late", "client_closed", null);
-    else if (!this.#request.isRead) {
-      if (deadlines.hasAnswerFlowed) deadlines.awaitRequest();
-      else this.onBroken(408, "body_timeout", "the request body stalled");
-    } else if (!this.#request.isWhole) {
-      this.onTapFailed(
-        500,
-        "tap_timeout",
-        "the gateway took too long to change the request's body",
-      );
-    } else this.#cut("late", "client_closed", null);
-  }
-
-  #onPeerLate(): void {
-    const deadlines = this.#deadlines;
-    const { target } = this.#tries;
-    if (this.#phase === "trying") {
-      this.#failTry("response_timeout", `no answer from ${target?.peer.key} in time`);
-    } else if (this.#stream === null) {
-      if (deadlines.hasAnswerFlowed) deadlines.awaitTap();
-      else this.#cut("truncated", "tap_timeout", null);
-    } else if (deadlines.hasRequestFlowed) {
-      this.#awaitAnswerBody();
+    if (deadlines.isClientTaking) {
+      deadlines.awaitTaking();
+    } else if (this.#phase !== "tunnel" && this.#request.awaitsTap) {
+      const message = "the gateway took too long to change the request's body";
+      this.onTapFailed(500, "tap_timeout", message);
+    } else if (this.#phase === "tunnel" || this.#request.isRead) {
+      this.#cut("late", "client_closed", null);
+    } else if (deadlines.hasAnswerFlowed) {
+      deadlines.awaitRequest();
     } else {
-      const message = `${target?.peer.key} stalled in its answer`;
-      this.#cut("truncated", "body_timeout", { code: "response_timeout", message });
+      this.onBroken(408, "body_timeout", "the request body stalled");
     }
-  }
-
-  #failTry(code: FailureCode, message: string): void {
-    const stream = this.#stream;
-    // `onFailed` looks at it; it tells nothing any more.
-    stream?.abort();
-    this.onFailed({ code, message });
   }
 
   /** Whatever was to be sent is. */
   #end(): void {
     if (this.#phase === "over") return;
-    this.#endTry(null);
+    this.#forwarding.endTry(null);
     this.#phase = "over";
     const view = this.#view;
     view.serial += 1;
     this.#request.reset();
-    this.#answer.reset();
+    this.#answering.reset();
     this.#deadlines.clear();
     this.#core.counters.exchanges -= 1;
     view.durationMs = this.#core.clock.now() - view.startedAtMs;

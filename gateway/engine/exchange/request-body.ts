@@ -16,6 +16,8 @@ export interface RequestBodyOwner {
   onPeerFull(): void;
   /** The peer has been sent the whole request. */
   onRequestSent(): void;
+  /** The tap has given the whole body. */
+  onRequestTapped(): void;
   onTapFailed(status: number, code: string, message: string): void;
   onTapThrew(error: unknown): void;
 }
@@ -58,15 +60,17 @@ export class RequestBody {
     return this.#tap !== null;
   }
 
+  /** Whether the tap alone can move the body: the client and the peer have done what they can. */
+  get awaitsTap(): boolean {
+    const tap = this.#tap;
+    if (tap === null || tap.isHeldBack) return false;
+    return this.isRead ? !this.isWhole : tap.isFull;
+  }
+
   tap(tap: BodyTap): void {
     if (this.#tap !== null) throw new Error("the request's body has a tap already");
     const line = new TapLine(tap, {
-      onTapped: (piece) => {
-        const hasRoom = this.#send(piece);
-        if (this.isRead && hasRoom) this.#deadlines.awaitRequest();
-        else if (this.isRead) this.#deadlines.client = 0;
-        return hasRoom;
-      },
+      onTapped: (piece) => this.#sendTapped(line, piece),
       onTapRoom: () => this.#release(),
       onTapEnd: () => this.#finish(),
       onTapFailed: (status, code, message) => this.#owner.onTapFailed(status, code, message),
@@ -117,8 +121,8 @@ export class RequestBody {
       this.#release();
       return;
     }
-    if (this.isRead && !this.isWhole) this.#deadlines.awaitRequest();
     this.#tap.onDrain();
+    if (this.awaitsTap) this.#deadlines.awaitRequest();
   }
 
   /** There will be no other try. */
@@ -156,8 +160,18 @@ export class RequestBody {
     return hasRoom;
   }
 
+  #sendTapped(tap: TapLine, piece: Buffer): boolean {
+    const hasRoom = this.#send(piece);
+    if (this.isRead || tap.isFull) {
+      if (hasRoom) this.#deadlines.awaitRequest();
+      else this.#deadlines.client = 0;
+    }
+    return hasRoom;
+  }
+
   #finish(): void {
     this.isWhole = true;
+    if (this.#tap !== null) this.#owner.onRequestTapped();
     if (this.#stream === null) return;
     this.#stream.sendEnd(this.#trailer);
     this.#owner.onRequestSent();
@@ -165,8 +179,8 @@ export class RequestBody {
 
   /** Nothing is to come any more but from the tap, which has as long as a client has. */
   #finishTap(tap: TapLine): void {
-    this.#deadlines.awaitRequest();
     tap.finish();
+    if (this.awaitsTap) this.#deadlines.awaitRequest();
   }
 
   #release(): void {

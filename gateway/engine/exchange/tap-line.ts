@@ -22,7 +22,6 @@ export class TapLine implements TapOutput {
   /** What came while the tap had no room. */
   readonly #queue: Buffer[] = [];
   #isFull = false;
-  /** Whether it was told that there is no room for what it gives. */
   #isHeldBack = false;
   /** Its body is whole, and the tap is to hear of it once it took the queue. */
   #isEnding = false;
@@ -39,6 +38,16 @@ export class TapLine implements TapOutput {
   begin(): void {
     this.#isOver = false;
     this.#call(() => this.#tap.begin(this));
+  }
+
+  /** Whether the tap has no room. */
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  /** Whether the tap was told that there is no room for what it gives. */
+  get isHeldBack(): boolean {
+    return this.#isHeldBack;
   }
 
   /** False: no room before `TapSide.onTapRoom`; the piece is taken all the same. */

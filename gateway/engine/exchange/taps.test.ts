@@ -50,7 +50,7 @@ describe("an answer's tap", () => {
     const tap = new HandTap();
     const scene = tappingAnswer(tap).request("GET /");
     scene.head(["200 OK", "Content-Length: 6"]);
-    expect(scene.exchange.answerHead.isStreamed, "no length is announced").to.equal(true);
+    expect(scene.sent?.answerHead.isStreamed, "no length is announced").to.equal(true);
     scene.answerData("abc");
     scene.answerData("def");
     scene.answerEnd("X-Sum: 1\r\n");
@@ -234,8 +234,8 @@ describe("a request's tap", () => {
   it("gets the pieces from the first on, and what it gives is what is sent and held for another try", () => {
     const tap = new HandTap();
     const scene = tappingRequest(tap, { peers: 2 }).request("PUT /", ["Content-Length: 6"]);
-    expect(scene.exchange.isStreamed).to.equal(true);
-    expect(scene.exchange.bodyLength).to.equal(-1);
+    expect(scene.sent?.isStreamed).to.equal(true);
+    expect(scene.sent?.bodyLength).to.equal(-1);
     scene.data("abc");
     tap.out?.write(Buffer.from("ABC"));
     scene.data("def");

@@ -1,0 +1,356 @@
+/**
+ * A request on its way to a peer: its tries, the stream of the current one or the wait for it, and how long the peer
+ * may take. Tells the exchange what comes back, and how a try failed; what follows from it is the exchange's.
+ */
+import type { PeerFailure } from "../engine.ts";
+import type { RequestHead } from "../message/request-head.ts";
+import type { RequestTarget } from "../message/request-target.ts";
+import type { ResponseHead } from "../message/response-head.ts";
+import type { Target } from "../target.ts";
+import type { ExchangeCore } from "./core.ts";
+import type { Deadlines } from "./deadlines.ts";
+import { idempotent, isSilence, wasNeverSent } from "./failures.ts";
+import type { Downstream, UpstreamRequest, UpstreamStream } from "./ports.ts";
+import { RequestBody } from "./request-body.ts";
+import type { Tries } from "./tries.ts";
+import type { ExchangeView } from "./view.ts";
+
+/** The exchange, as its way to a peer sees it. */
+export interface ForwardingOwner {
+  /** The current try failed before its answer. `isSafe`: the request may be sent to another peer. */
+  onTryFailed(failure: PeerFailure, isSafe: boolean): void;
+  onPeerInterim(): void;
+  /** The whole answer is there, its body as latin1 text; the stream is over. */
+  onPeerAnswer(body: string): void;
+  onPeerHead(): void;
+  onPeerData(piece: Buffer): void;
+  /** The answer is whole, and the stream is over. */
+  onPeerEnd(trailer: string): void;
+  onPeerUpgrade(first: Buffer): void;
+  /** Of an upgraded connection: the peer sends nothing more. */
+  onTunnelHalfClosed(): void;
+  onTunnelClosed(): void;
+  /** The answer will not be whole; the stream is over, or to be dropped. */
+  onAnswerBroken(code: string, failure: PeerFailure): void;
+  onRequestTapped(): void;
+  onTapFailed(status: number, code: string, message: string): void;
+  onTapThrew(error: unknown): void;
+}
+
+export class Forwarding<C> implements UpstreamRequest {
+  readonly head: RequestHead;
+  readonly answerHead: ResponseHead;
+  readonly body: RequestBody;
+  readonly #core: ExchangeCore<C>;
+  readonly #downstream: Downstream;
+  readonly #target: RequestTarget;
+  readonly #tries: Tries;
+  readonly #view: ExchangeView<C>;
+  readonly #deadlines: Deadlines;
+  readonly #owner: ForwardingOwner;
+  /** Of the current try; `null` while there is none, or not any more. */
+  #stream: UpstreamStream | null = null;
+  /** What the stream carries: the request alone, the answer too, or another protocol. */
+  #carries: "request" | "answer" | "tunnel" = "request";
+  /** Whether it waits for a stream. */
+  #isWaiting = false;
+  /** Whether the peer was told that there is no room for more of the answer. */
+  #isPaused = false;
+  /** Whether a try has begun whose end was not told. */
+  #isTrying = false;
+  /** Status of the current try's answer; 0: none came. */
+  #status = 0;
+
+  constructor(
+    core: ExchangeCore<C>,
+    downstream: Downstream,
+    head: RequestHead,
+    answerHead: ResponseHead,
+    target: RequestTarget,
+    tries: Tries,
+    view: ExchangeView<C>,
+    deadlines: Deadlines,
+    owner: ForwardingOwner,
+  ) {
+    this.#core = core;
+    this.#downstream = downstream;
+    this.head = head;
+    this.answerHead = answerHead;
+    this.#target = target;
+    this.#tries = tries;
+    this.#view = view;
+    this.#deadlines = deadlines;
+    this.#owner = owner;
+    this.body = new RequestBody(downstream, deadlines, this);
+  }
+
+  // What the exchange calls.
+
+  try(target: Target): void {
+    const { clock } = this.#core;
+    const isFirst = this.#tries.count === 0;
+    this.#tries.begin(target, isFirst ? this.#view.startedAtMs : clock.now(), clock.current);
+    target.peer.inFlight += 1;
+    this.#isTrying = true;
+    this.#status = 0;
+    this.#connect(target, false);
+  }
+
+  /** Whether the limits, and those of the current target, leave another try. */
+  get leavesAnother(): boolean {
+    const { limits, clock } = this.#core;
+    return this.#tries.leavesAnother(limits, clock.current);
+  }
+
+  /** Whether what was sent can and may be sent again. */
+  get mayRepeat(): boolean {
+    return this.body.isKept && (this.#isIdempotent || this.#retriesUnsafe);
+  }
+
+  /** The client has no room for more of the answer. */
+  pause(): void {
+    if (this.#stream === null) return;
+    // Not the peer's delay.
+    if (this.#carries === "answer") this.#deadlines.peer = 0;
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    if (this.#stream === null || !this.#isPaused) return;
+    this.#isPaused = false;
+    if (this.#carries === "answer") this.#deadlines.awaitAnswerBody(this.#tries.target);
+    this.#stream.resume();
+  }
+
+  /** Of an upgraded connection: the client sends nothing more. */
+  endTunnel(): void {
+    this.#stream?.sendEnd("");
+  }
+
+  /** No answer of the peer's is wanted any more. */
+  drop(failure: PeerFailure | null): void {
+    const { target } = this.#tries;
+    if (this.#isWaiting && target !== null) {
+      this.#isWaiting = false;
+      this.#core.connector.leave(this, target);
+    }
+    const stream = this.#stream;
+    this.#close();
+    stream?.abort();
+    this.endTry(failure);
+  }
+
+  /** Tells the handler that the current try is over, if there is one. False: it threw. */
+  endTry(failure: PeerFailure | null): boolean {
+    const { target, beganMs } = this.#tries;
+    if (!this.#isTrying || target === null) return true;
+    this.#isTrying = false;
+    target.peer.inFlight -= 1;
+    const { handler, clock, onError } = this.#core;
+    try {
+      handler.onTryEnd(this.#view, target, this.#status, failure, clock.now() - beganMs);
+      return true;
+    } catch (error) {
+      onError(error);
+      return false;
+    }
+  }
+
+  /** The peer did not move in time. */
+  onLate(): void {
+    const { target } = this.#tries;
+    const { key } = target?.peer ?? { key: "" };
+    const stream = this.#stream;
+    if (stream === null) return;
+    if (this.#carries === "request") {
+      stream.abort();
+      this.onFailed({ code: "response_timeout", message: `no answer from ${key} in time` });
+    } else if (this.#deadlines.hasRequestFlowed) {
+      this.#deadlines.awaitAnswerBody(target);
+    } else {
+      const message = `${key} stalled in its answer`;
+      this.#owner.onAnswerBroken("body_timeout", { code: "response_timeout", message });
+    }
+  }
+
+  /** Whether there is a stream, and the peer may send on it. */
+  get isFlowing(): boolean {
+    return this.#stream !== null && (this.#carries === "request" || !this.#isPaused);
+  }
+
+  // What the wire to the peer sees of the request.
+
+  get targetText(): string {
+    return this.#target.text;
+  }
+
+  get authority(): string {
+    return this.#target.authority;
+  }
+
+  get id(): string {
+    return this.#view.id;
+  }
+
+  get trailers(): ReadonlySet<string> | null {
+    return this.#view.trailers;
+  }
+
+  get address(): string {
+    return this.#downstream.address;
+  }
+
+  get scheme(): "http" | "https" {
+    return this.#downstream.scheme;
+  }
+
+  get forwardedLine(): string {
+    return this.#downstream.forwardedLine;
+  }
+
+  get bodyLength(): number {
+    return this.body.isTapped ? -1 : this.head.contentLength;
+  }
+
+  get isStreamed(): boolean {
+    return this.body.isTapped || this.head.isStreamed;
+  }
+
+  // What the wire to the peer tells.
+
+  onStream(stream: UpstreamStream): void {
+    this.#isWaiting = false;
+    this.#stream = stream;
+    this.#carries = "request";
+    this.#tries.sent += 1;
+    this.body.open(stream);
+  }
+
+  onNoStream(failure: PeerFailure): void {
+    this.#isWaiting = false;
+    if (failure.code === "queue_timeout") this.#core.counters.countRefused(failure.code);
+    this.#owner.onTryFailed(failure, wasNeverSent(failure));
+  }
+
+  onInterim(): void {
+    this.#owner.onPeerInterim();
+  }
+
+  onAnswer(body: string): void {
+    this.#status = this.answerHead.status;
+    this.#close();
+    this.#owner.onPeerAnswer(body);
+  }
+
+  onHead(): void {
+    this.#status = this.answerHead.status;
+    this.#carries = "answer";
+    this.#deadlines.awaitAnswerBody(this.#tries.target);
+    this.#owner.onPeerHead();
+  }
+
+  onAnswerData(buffer: Buffer, from: number, to: number): void {
+    if (to === from) return;
+    if (this.#carries === "answer") this.#deadlines.awaitAnswerBody(this.#tries.target);
+    this.#owner.onPeerData(from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to));
+  }
+
+  onAnswerEnd(trailer: string): void {
+    if (this.#carries === "tunnel") {
+      this.#owner.onTunnelHalfClosed();
+      return;
+    }
+    this.#close();
+    this.#owner.onPeerEnd(trailer);
+  }
+
+  onUpgrade(first: Buffer): void {
+    this.#status = this.answerHead.status;
+    this.#carries = "tunnel";
+    this.#deadlines.peer = 0;
+    this.#owner.onPeerUpgrade(first);
+  }
+
+  onPeerDrain(): void {
+    if (this.#carries === "request") {
+      this.#deadlines.peer = 0;
+      if (this.body.isWhole) this.#deadlines.awaitAnswer(this.#tries.target);
+    }
+    this.body.onRoom();
+  }
+
+  onFailed(failure: PeerFailure): void {
+    const stream = this.#stream;
+    const carries = this.#carries;
+    this.#close();
+    if (carries === "tunnel") {
+      this.#owner.onTunnelClosed();
+    } else if (carries === "answer") {
+      const code = failure.code === "bad_response" ? "bad_response_body" : "truncated";
+      this.#owner.onAnswerBroken(code, failure);
+    } else if (stream !== null) {
+      this.#onUnanswered(stream, failure);
+    }
+  }
+
+  // What the request's body tells.
+
+  onPeerFull(): void {
+    if (this.#carries === "request") this.#deadlines.awaitRoom(this.#tries.target);
+  }
+
+  onRequestSent(): void {
+    if (this.#carries === "request") this.#deadlines.awaitAnswer(this.#tries.target);
+  }
+
+  onRequestTapped(): void {
+    this.#owner.onRequestTapped();
+  }
+
+  onTapFailed(status: number, code: string, message: string): void {
+    this.#owner.onTapFailed(status, code, message);
+  }
+
+  onTapThrew(error: unknown): void {
+    this.#owner.onTapThrew(error);
+  }
+
+  #connect(target: Target, wantsNew: boolean): void {
+    this.#isWaiting = true;
+    if (this.#core.connector.open(this, target, wantsNew)) return;
+    this.#isWaiting = false;
+    const message = `too many requests wait for ${target.peer.key}`;
+    this.#owner.onTryFailed({ code: "queue_full", message }, true);
+  }
+
+  #onUnanswered(stream: UpstreamStream, failure: PeerFailure): void {
+    const { target } = this.#tries;
+    const isRepeatable = isSilence(failure) && !stream.hasAnswered && this.mayRepeat;
+    const isRace = failure.code === "reset" && stream.isReused && this.#isIdempotent;
+    if (isRepeatable && isRace && target !== null) {
+      // The peer closed a kept connection just as the request went out: no fault of either side.
+      this.#tries.sent -= 1;
+      this.#connect(target, true);
+    } else {
+      this.#owner.onTryFailed(failure, isRepeatable);
+    }
+  }
+
+  get #isIdempotent(): boolean {
+    return idempotent.has(this.head.method);
+  }
+
+  get #retriesUnsafe(): boolean {
+    return this.#tries.target?.retries.nonIdempotent === true;
+  }
+
+  /** The stream is over, or not wanted any more. */
+  #close(): void {
+    this.#stream = null;
+    this.#isPaused = false;
+    this.#deadlines.peer = 0;
+    this.body.close();
+  }
+}

@@ -1,0 +1,36 @@
+import { expect } from "chai";
+import { requestBytes, until, useTestBench } from "../../test/support/http.ts";
+import { ok } from "../../test/support/origin.ts";
+
+/** Nothing in this process moves meanwhile. */
+function standStill(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+describe("an engine whose process stood still", () => {
+  const bench = useTestBench();
+
+  it("reads what came meanwhile before it calls anybody late", async () => {
+    // While it reads from sockets: after that timers come first, and only then what came meanwhile.
+    const origin = await bench.origin((_, connection) => {
+      connection.send(ok("in time"));
+      standStill(900);
+    });
+    const gateway = await bench.gateway(origin, { limits: { responseTimeoutMs: 400 } });
+    const client = await bench.client(gateway);
+    client.send(requestBytes("GET /"), "GET");
+    expect((await client.answer()).status).to.equal(200);
+  });
+
+  it("has deadlines all the same when it stands still again and again", async () => {
+    const origin = await bench.origin(() => {});
+    const gateway = await bench.gateway(origin, { limits: { responseTimeoutMs: 400 } });
+    const client = await bench.client(gateway);
+    client.send(requestBytes("GET /"), "GET");
+    await until("it is over", () => {
+      standStill(350);
+      return gateway.ended.length === 1;
+    });
+    expect((await client.answer()).status).to.equal(504);
+  });
+});
