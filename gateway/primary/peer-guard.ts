@@ -6,15 +6,13 @@
 import type { Instance, Level, Observed } from "../model/index.ts";
 import type { OwnAddresses } from "../own-addresses.ts";
 import { formatAddress } from "../settings-values.ts";
-import type { Warning } from "./warnings.ts";
-
-type Found = Omit<Warning, "since">;
+import type { Finding } from "./without-effect.ts";
 
 export class PeerGuard {
   readonly #own: Pick<OwnAddresses, "find">;
   readonly #prefix: string;
   /** By kind and key. */
-  readonly #found = new Map<string, readonly Found[]>();
+  readonly #found = new Map<string, readonly Finding[]>();
 
   /** `prefix`: of all keys in Consul. */
   constructor(own: Pick<OwnAddresses, "find">, prefix: string) {
@@ -28,7 +26,7 @@ export class PeerGuard {
       if (change.kind === "service") return this.#passService(change.key, change.value) ?? change;
       if (change.kind !== "upstream") return change;
       const { key, value } = change;
-      const found: Found[] = [];
+      const found: Finding[] = [];
       const levels = value?.levels.map((level) => this.#passLevel(key, level, found)) ?? [];
       this.#keep(`upstream/${key}`, found);
       return value === null || found.length === 0
@@ -37,12 +35,12 @@ export class PeerGuard {
     });
   }
 
-  warnings(): readonly Found[] {
+  warnings(): readonly Finding[] {
     return [...this.#found.values()].flat();
   }
 
   #passService(key: string, instances: readonly Instance[] | null): Observed | null {
-    const found: Found[] = [];
+    const found: Finding[] = [];
     const value = (instances ?? []).filter(({ id, address, port }) => {
       const what = this.#own.find(address, port);
       const where = formatAddress({ host: address, port });
@@ -57,7 +55,7 @@ export class PeerGuard {
     return found.length === 0 ? null : { kind: "service", key, value };
   }
 
-  #passLevel(name: string, level: Level, found: Found[]): Level {
+  #passLevel(name: string, level: Level, found: Finding[]): Level {
     const servers = level.servers.filter(({ host, port }) => {
       const what = this.#own.find(host, port);
       const warning = `server ${formatAddress({ host, port })}: ${isNoPeer(what ?? "")}`;
@@ -67,7 +65,7 @@ export class PeerGuard {
     return servers.length === level.servers.length ? level : { ...level, servers };
   }
 
-  #keep(id: string, found: readonly Found[]): void {
+  #keep(id: string, found: readonly Finding[]): void {
     if (found.length === 0) this.#found.delete(id);
     else this.#found.set(id, found);
   }

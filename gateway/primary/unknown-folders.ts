@@ -4,7 +4,7 @@
  */
 import { documentKinds, kinds } from "../model/index.ts";
 import type { Clock } from "./clock.ts";
-import type { Warning } from "./warnings.ts";
+import type { Finding } from "./without-effect.ts";
 
 export interface UnknownFoldersOptions {
   /** Of all keys in Consul, with a slash at the end. */
@@ -43,7 +43,7 @@ export class UnknownFolders {
     this.#cancel?.();
   }
 
-  warnings(): readonly Omit<Warning, "since">[] {
+  warnings(): readonly Finding[] {
     const { prefix } = this.#options;
     return this.#found.map((name) => ({
       key: prefix + name,

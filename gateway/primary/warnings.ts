@@ -3,15 +3,13 @@
  * upstreams that nothing has. Looks at what is served; refuses nothing.
  */
 
-import { isAppliedTo, ownDatacenter, type Served, SiteNames, type Tables } from "../model/index.ts";
+import type { Served, Tables } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Clock } from "./clock.ts";
+import { type Finding, findWithoutEffect } from "./without-effect.ts";
 
-export interface Warning {
-  /** The whole key in Consul, `sluice/upstreams/api`, or the name of a setting as it was given. */
-  readonly key: string;
-  /** Of a document it begins with the field. */
-  readonly warning: string;
+/** Its key is one in Consul, or the name of a setting as it was given. */
+export interface Warning extends Finding {
   /** ISO 8601. */
   readonly since: string;
 }
@@ -22,9 +20,9 @@ export interface WarningsOptions {
   /** Of all keys in Consul, with a slash at the end. */
   readonly prefix: string;
   /** Those that are not about documents; they hold as long as the gateway runs. */
-  readonly settings: readonly Omit<Warning, "since">[];
+  readonly settings: readonly Finding[];
   /** What was left out before it came to be served. */
-  readonly leftOut: () => readonly Omit<Warning, "since">[];
+  readonly leftOut: () => readonly Finding[];
   readonly clock: Pick<Clock, "now" | "after">;
   readonly log: Log;
 }
@@ -46,7 +44,7 @@ export class Warnings {
 
   /** The state has changed. */
   changed(changes: readonly Served[]): void {
-    if (this.#cancel !== null || !changes.some(({ kind }) => isAppliedTo("sites", kind))) return;
+    if (this.#cancel !== null || changes.length === 0) return;
     this.#cancel = this.#options.clock.after(delayMs, () => this.update());
   }
 
@@ -57,7 +55,11 @@ export class Warnings {
     const { tables, prefix, settings, leftOut, clock, log } = this.#options;
     const before = this.#known;
     const now = new Map<string, Warning>();
-    for (const { key, warning } of [...settings, ...leftOut(), ...findWarnings(tables(), prefix)]) {
+    for (const { key, warning } of [
+      ...settings,
+      ...leftOut(),
+      ...findWithoutEffect(tables(), prefix),
+    ]) {
       const id = `${key} ${warning}`;
       now.set(id, before.get(id) ?? { key, warning, since: new Date(clock.now()).toISOString() });
     }
@@ -85,43 +87,4 @@ export class Warnings {
     this.#cancel?.();
     this.#cancel = null;
   }
-}
-
-/** Every warning about the documents in `tables`, each once. */
-export function* findWarnings(tables: Tables, prefix: string): Generator<Omit<Warning, "since">> {
-  const sites = new SiteNames(ownDatacenter(tables));
-  for (const [name, { ignored = [], service }] of tables.upstream) {
-    const key = `${prefix}upstreams/${name}`;
-    for (const { field, why } of ignored) yield { key, warning: `${field}: ${why}` };
-    const missing = service === null ? null : missingService(service, tables, sites);
-    if (missing !== null) yield { key, warning: `service: ${missing}` };
-  }
-  for (const [host, { enable, paths, ignored = [] }] of tables.host) {
-    for (const { field, why } of ignored)
-      yield { key: `${prefix}hosts/${host}`, warning: `${field}: ${why}` };
-    if (!enable) continue;
-    const named = new Set<string>();
-    for (const { prefix: path, shares } of paths) {
-      for (const { upstream } of shares) {
-        if (named.has(upstream) || tables.upstream.has(upstream)) continue;
-        named.add(upstream);
-        const missing = missingService(upstream, tables, sites);
-        if (missing === null) continue;
-        const warning = `paths[${JSON.stringify(path)}]: there is no upstream document ${JSON.stringify(upstream)}, and ${missing}`;
-        yield { key: `${prefix}hosts/${host}`, warning };
-      }
-    }
-  }
-}
-
-/** What the catalog lacks for this name; `null`: nothing, or only another datacenter could tell. */
-function missingService(name: string, { catalog }: Tables, sites: SiteNames): string | null {
-  const query = sites.find(name);
-  if (query === null) return "the name is not a service's";
-  if (query.datacenter !== null) return null;
-  const tags = catalog.get(query.name);
-  if (tags === undefined) return `the catalog has no service ${query.name}`;
-  const { tag } = query;
-  if (tag === null || tags.some((one) => one.toLowerCase() === tag)) return null;
-  return `service ${query.name} has no tag ${tag}`;
 }

@@ -1,0 +1,156 @@
+/**
+ * What is served and yet does not do what its writer may think: fields without effect, names that nothing has, documents,
+ * modules and settings that nobody uses. Looks at one state; remembers nothing of it but what texts say.
+ */
+import {
+  kinds,
+  ownDatacenter,
+  type Server,
+  SiteNames,
+  type Source,
+  type Tables,
+  type UpstreamDocument,
+} from "../model/index.ts";
+import { importsOf } from "../sandbox/index.ts";
+import { formatAddress } from "../settings-values.ts";
+
+/** What is told of one key. */
+export interface Finding {
+  /** The whole key in Consul, `sluice/upstreams/api`. */
+  readonly key: string;
+  /** Of a document it begins with the field. */
+  readonly warning: string;
+}
+
+/** Every finding in `tables`, each once. */
+export function* findWithoutEffect(tables: Tables, prefix: string): Generator<Finding> {
+  const keyOf = (kind: "upstream" | "host" | "module" | "setting", name: string) =>
+    `${prefix}${kinds[kind].folder}${name}`;
+  const names = new SiteNames(ownDatacenter(tables));
+  for (const [name, document] of tables.upstream)
+    for (const warning of ofUpstream(name, document, tables, names))
+      yield { key: keyOf("upstream", name), warning };
+  for (const [host, { enable, paths, ignored = [] }] of tables.host) {
+    const key = keyOf("host", host);
+    for (const { field, why } of ignored) yield { key, warning: `${field}: ${why}` };
+    if (!enable) continue;
+    const named = new Set<string>();
+    for (const { prefix: path, shares } of paths) {
+      for (const { upstream } of shares) {
+        if (named.has(upstream) || tables.upstream.has(upstream)) continue;
+        named.add(upstream);
+        const missing = missingService(upstream, tables, names);
+        if (missing === null) continue;
+        const warning = `paths[${JSON.stringify(path)}]: there is no upstream document ${JSON.stringify(upstream)}, and ${missing}`;
+        yield { key, warning };
+      }
+    }
+  }
+  const sources = [...sourcesIn(tables)];
+  const imported = new Set(sources.flatMap((source) => importsOf(source).modules));
+  for (const name of tables.module.keys())
+    if (!imported.has(name))
+      yield { key: keyOf("module", name), warning: "no script imports this module" };
+  for (const name of unreadSettings(tables, sources))
+    yield { key: keyOf("setting", name), warning: "no script reads this setting" };
+}
+
+function* ofUpstream(
+  name: string,
+  document: UpstreamDocument,
+  tables: Tables,
+  names: SiteNames,
+): Generator<string> {
+  const { ignored = [], service, levels } = document;
+  for (const { field, why } of ignored) yield `${field}: ${why}`;
+  const missing = service === null ? null : missingService(service, tables, names);
+  if (missing !== null) yield `service: ${missing}`;
+  const servers = levels.flatMap((level) => level.servers);
+  if (servers.length > 0 && servers.every(({ down }) => down === true))
+    yield "down: every server is down, so requests are answered 503";
+  yield* repeated(document);
+  const site = names.find(name);
+  if (site === null) return;
+  if (site.tag !== null) {
+    yield `hosts with a tag of ${site.site} are its site: this document is used only where it is named`;
+  } else if (site.site !== name && holdsFor(site.site, tables, names) !== name) {
+    const holds = holdsFor(site.site, tables, names);
+    yield `upstreams/${holds} holds for the site ${site.site}: this one is used only where it is named`;
+  }
+}
+
+/** Servers that an earlier level has. */
+function* repeated({ levels }: UpstreamDocument): Generator<string> {
+  const address = ({ host, port }: Server) => formatAddress({ host, port });
+  const earlier = new Set<string>();
+  for (const [at, { servers }] of levels.entries()) {
+    for (const one of servers)
+      if (earlier.has(address(one)))
+        yield `cluster[${at}]: ${address(one)} is in an earlier level, and left out here`;
+    for (const one of servers) earlier.add(address(one));
+  }
+}
+
+/** The upstream document that holds for a service: the one named as its site is, else the first in the alphabet. */
+function holdsFor(site: string, { upstream }: Tables, names: SiteNames): string {
+  const spelt = names.spellingsOf(site).filter((name) => upstream.has(name));
+  return spelt.includes(site) ? site : (spelt.sort()[0] ?? site);
+}
+
+/** What the catalog lacks for this name; `null`: nothing, or only another datacenter could tell. */
+function missingService(name: string, tables: Tables, names: SiteNames): string | null {
+  const { catalog, datacenter } = tables;
+  const query = names.find(name);
+  if (query === null) return "the name is not a service's";
+  if (query.datacenter !== null) {
+    const isKnown = datacenter.size === 0 || datacenter.has(query.datacenter);
+    return isKnown ? null : `Consul knows no datacenter ${query.datacenter}`;
+  }
+  const tags = catalog.get(query.name);
+  if (tags === undefined) return `the catalog has no service ${query.name}`;
+  const { tag } = query;
+  if (tag === null || tags.some((one) => one.toLowerCase() === tag)) return null;
+  return `service ${query.name} has no tag ${tag}`;
+}
+
+/** Every text that may run, now or when its schedule opens. */
+function* sourcesIn({ script, trial, closed, module }: Tables): Generator<Source> {
+  yield* script.values();
+  yield* module.values();
+  for (const { source } of trial.values()) yield source;
+  for (const one of closed.values()) {
+    if (one.script !== null) yield one.script;
+    if (one.trial !== null) yield one.trial.source;
+  }
+}
+
+function unreadSettings({ setting }: Tables, sources: readonly Source[]): readonly string[] {
+  if (setting.size === 0) return [];
+  // Where no script runs yet there is nobody to read them.
+  if (sources.length === 0 || sources.some(({ isUnexamined }) => isUnexamined)) return [];
+  const read = sources.map(settingsReadBy);
+  if (read.includes(null)) return [];
+  const all = new Set(read.flatMap((names) => [...(names ?? [])]));
+  return [...setting.keys()].filter((name) => !all.has(name));
+}
+
+/** By source, which never changes. */
+const known = new WeakMap<Source, ReadonlySet<string> | null>();
+const mention =
+  /\bsettings\b(?:\s*\??\.\s*([A-Za-z_$][\w$]*)|\s*(?:\?\.)?\[\s*(["'])([^"'\\]*)\2\s*\])?/g;
+
+/** The settings that a text names; `null`: it takes them otherwise than by name, so that nobody can tell. */
+function settingsReadBy(source: Source): ReadonlySet<string> | null {
+  const before = known.get(source);
+  if (before !== undefined) return before;
+  const names = new Set<string>();
+  let isKnown = true;
+  for (const [, dotted, , quoted] of source.text.matchAll(mention)) {
+    const name = dotted ?? quoted;
+    if (name === undefined) isKnown = false;
+    else names.add(name);
+  }
+  const read = isKnown ? names : null;
+  known.set(source, read);
+  return read;
+}
