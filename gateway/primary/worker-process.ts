@@ -1,6 +1,7 @@
 /** One worker process as the primary sees it: its life, its last report and the messages to it. */
 import type { ChildProcess, SendHandle } from "node:child_process";
 import type { ToPrimary, ToWorker, WorkerReport } from "../model/index.ts";
+import type { Hearing } from "./last-words.ts";
 
 export type WorkerState = "starting" | "listening" | "draining";
 
@@ -11,6 +12,7 @@ export interface WorkerProcessOptions {
   /** Which of the places, from 1 on, it fills. */
   readonly slot: number;
   readonly idPrefix: string;
+  readonly hearing: Hearing;
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
   readonly onMessage: (process: WorkerProcess, message: ToPrimary) => void;
@@ -28,6 +30,7 @@ export class WorkerProcess {
   /** Resolves to true when it listens, to false when it ended before. */
   readonly listening: Promise<boolean>;
   readonly #child: ChildProcess;
+  readonly #hearing: Hearing;
   readonly #nowMs: () => number;
   readonly #heardListening: () => void;
   #state: WorkerState = "starting";
@@ -37,6 +40,7 @@ export class WorkerProcess {
   constructor(options: WorkerProcessOptions) {
     const { id, child, onMessage, onExit } = options;
     this.#child = child;
+    this.#hearing = options.hearing;
     this.#nowMs = options.nowMs;
     this.id = id;
     this.pid = child.pid ?? 0;
@@ -107,6 +111,12 @@ export class WorkerProcess {
 
   kill(): void {
     this.#child.kill("SIGKILL");
+  }
+
+  /** The same for a reason that the script which it is in, if any, is to blame for. */
+  killFor(reason: string): void {
+    this.#hearing.blame(reason);
+    this.kill();
   }
 
   #note(message: ToPrimary): void {

@@ -2,7 +2,6 @@
  * The worker processes: forks them, replaces those that end or stall, rolls and drains them. Passes
  * their messages on; knows nothing of what a version holds.
  */
-import { type ChildProcess, fork } from "node:child_process";
 import { TokenBuckets } from "../limits/index.ts";
 import {
   type Asked,
@@ -19,10 +18,13 @@ import { ScriptCounters } from "../releases/index.ts";
 import { formatAddress } from "../settings-values.ts";
 import { type BoundListener, cannotListen } from "./addresses.ts";
 import type { Clock } from "./clock.ts";
-import { type Hearing, hearLastWords } from "./last-words.ts";
+import { hearLastWords } from "./last-words.ts";
 import { ListeningHandles } from "./listening-handles.ts";
 import { Questions, type Replies } from "./questions.ts";
+import { QuickDeaths } from "./quick-deaths.ts";
 import type { Replication } from "./replication.ts";
+import { StallWatch, startTimeoutMs } from "./stall-watch.ts";
+import { forkWorker } from "./worker-fork.ts";
 import { WorkerProcess, type WorkerState } from "./worker-process.ts";
 
 export interface WorkersOptions {
@@ -75,44 +77,19 @@ export interface WorkerStatus {
   readonly idPrefix: string;
 }
 
-const checkIntervalMs = 1000;
-/** Longer between two checks, and it was the primary that stood still. */
-const ownStallMs = 2500;
-/** A process that has just been forked loads its modules before it can speak. */
-const startTimeoutMs = 30_000;
 const killGraceMs = 1000;
-const quickDeathMs = 1000;
-const firstBackoffMs = 100;
-const maxBackoffMs = 5000;
-/** So many quick deaths of one place, with nobody listening yet, are not going to get better. */
-const maxDeathsAtStart = 5;
-
-/**
- * For V8. There is a worker for each core, so threads that collect garbage beside it only take turns with it;
- * and what a request leaves behind dies at once, so a small young generation will do: less memory, a fifth less
- * processor time for answers of 16 kB, and half of their p99 (docs/performance.md).
- */
-const collectorFlags: readonly string[] = ["--single-threaded-gc", "--max-semi-space-size=4"];
-
-/** The inspector's port is the primary's own, and no signal opens another one. */
-const isNotInspector = (flag: string) => !flag.startsWith("--inspect");
-const noInspector = "--disable-sigusr1";
 
 export class Workers {
   readonly #options: WorkersOptions;
-  readonly #stallMs: number;
   /** Of every worker that there was. */
   readonly scriptCounters = new ScriptCounters();
   readonly #processes = new Map<number, WorkerProcess>();
-  readonly #hearings = new WeakMap<WorkerProcess, Hearing>();
-  /** Deaths in a row within a second of the start, by place. */
-  readonly #quickDeaths = new Map<number, number>();
+  readonly #quickDeaths = new QuickDeaths();
   readonly #backoffs = new Map<number, () => void>();
   readonly #handles = new ListeningHandles();
   readonly #questions: Questions;
+  readonly #stalls: StallWatch;
   readonly #buckets: TokenBuckets;
-  #cancelCheck: (() => void) | null = null;
-  #lastCheckMs = 0;
   #lastId = 0;
   #restarts = 0;
   #hasServed = false;
@@ -123,13 +100,19 @@ export class Workers {
     this.#options = options;
     this.#questions = new Questions(options.clock);
     this.#buckets = new TokenBuckets(options.count);
-    this.#stallMs = options.stallMs ?? 5000;
+    const { replication, clock, log, stallMs = 5000 } = options;
+    this.#stalls = new StallWatch({
+      processes: () => this.#processes.values(),
+      isOpen: () => replication.isOpen,
+      stallMs,
+      clock,
+      log,
+    });
   }
 
   start(): void {
     for (let slot = 1; slot <= this.#options.count; slot += 1) this.#fork(slot);
-    this.#lastCheckMs = this.#options.clock.ticks();
-    this.#scheduleCheck();
+    this.#stalls.start();
   }
 
   status(): readonly WorkerStatus[] {
@@ -212,7 +195,7 @@ export class Workers {
   /** Ends all workers; resolves when the last process is gone. What runs may take `deadlineMs`. */
   async drain(deadlineMs: number): Promise<void> {
     this.#isStopping = true;
-    this.#cancelCheck?.();
+    this.#stalls.stop();
     for (const cancel of this.#backoffs.values()) cancel();
     this.#backoffs.clear();
     const drains = [...this.#processes.values()].map((process) => {
@@ -235,11 +218,11 @@ export class Workers {
   }
 
   #fork(slot: number): WorkerProcess {
-    const { settings, idLetters, replication, clock } = this.#options;
-    const exposes = this.#options.listeners.map((listener) => listener.exposes);
+    const { entry, listeners, settings, idLetters, replication, clock } = this.#options;
+    const exposes = listeners.map((listener) => listener.exposes);
     this.#lastId += 1;
     const id = this.#lastId;
-    const child = this.#forkChild();
+    const child = forkWorker(entry, listeners);
     const idPrefix = `${idLetters}${id}`;
     const hearing = hearLastWords(child, this.#options.onStalled, (reason) =>
       this.#options.log.warn({ worker: id, workerPid: child.pid, reason }, "last words are lost"),
@@ -249,37 +232,18 @@ export class Workers {
       child,
       slot,
       idPrefix,
+      hearing,
       nowMs: () => clock.ticks(),
       onMessage: (sender, message) => this.#receive(sender, message),
       onExit: (ended, how) => this.#replace(ended, how),
     });
     this.#processes.set(process.id, process);
-    this.#hearings.set(process, hearing);
     replication.add(process.id, (message) => process.send(message));
     process.send({
       type: "start",
       settings: { ...settings, exposes, ownAddresses: this.#options.ownAddresses(), idPrefix },
     });
     return process;
-  }
-
-  /**
-   * Its descriptors are the usual three, the channel, the pipe for its last words, and those of the sockets
-   * that it accepts from (`messages.ts` has their numbers).
-   */
-  #forkChild(): ChildProcess {
-    const { entry, listeners } = this.#options;
-    const listening = listeners.flatMap(({ socket }) =>
-      new Array<number>(descriptorsPerListener).fill(socket.fd()),
-    );
-    // Scripts of operators run in workers; Consul's token has no business there.
-    const { CONSUL_HTTP_TOKEN: _token, CONSUL_HTTP_AUTH: _auth, ...env } = process.env;
-    return fork(entry, [], {
-      env,
-      execArgv: [...process.execArgv.filter(isNotInspector), noInspector, ...collectorFlags],
-      serialization: "json",
-      stdio: ["inherit", "inherit", "inherit", "ipc", "pipe", ...listening],
-    });
   }
 
   #receive(process: WorkerProcess, message: ToPrimary): void {
@@ -356,17 +320,14 @@ export class Workers {
     const { log, clock, onFatal } = this.#options;
     this.#restarts += 1;
     log.error({ worker: id, workerPid: pid }, `worker ${id} (pid ${pid}) ended ${how}`);
-    const isQuick = clock.ticks() - ended.startedMs < quickDeathMs;
-    const deaths = isQuick ? (this.#quickDeaths.get(slot) ?? 0) + 1 : 0;
-    this.#quickDeaths.set(slot, deaths);
-    if (deaths >= maxDeathsAtStart && !this.#hasServed) {
+    const { delayMs, isHopeless } = this.#quickDeaths.note(slot, clock.ticks() - ended.startedMs);
+    if (isHopeless && !this.#hasServed) {
       onFatal(`workers end ${how} as soon as they start`, false);
     }
-    if (deaths <= 1) {
+    if (delayMs === 0) {
       this.#fill(slot);
       return;
     }
-    const delayMs = Math.min(maxBackoffMs, firstBackoffMs * 2 ** (deaths - 2));
     this.#backoffs.get(slot)?.();
     this.#backoffs.set(
       slot,
@@ -405,34 +366,5 @@ export class Workers {
     }
     log.info({}, "all workers were replaced");
     return true;
-  }
-
-  #scheduleCheck(): void {
-    const { clock } = this.#options;
-    this.#cancelCheck = clock.after(checkIntervalMs, () => {
-      this.#checkStalls();
-      this.#scheduleCheck();
-    });
-  }
-
-  #checkStalls(): void {
-    const { clock, log, replication } = this.#options;
-    const sinceLastMs = clock.ticks() - this.#lastCheckMs;
-    this.#lastCheckMs = clock.ticks();
-    for (const process of this.#processes.values()) {
-      // While the primary stood still reports piled up unread; and without a state there is nothing to do.
-      if (sinceLastMs > ownStallMs || !replication.isOpen) process.excuseSilence();
-      const allowedMs = process.state === "starting" ? startTimeoutMs : this.#stallMs;
-      if (process.state === "draining" || process.silentMs <= allowedMs) continue;
-      const silentMs = Math.round(process.silentMs);
-      log.error(
-        { worker: process.id, workerPid: process.pid, silentMs },
-        `worker ${process.id} (pid ${process.pid}) said nothing for ${silentMs} ms and is killed`,
-      );
-      this.#hearings
-        .get(process)
-        ?.blame(`a worker said nothing for ${silentMs} ms while it was in it`);
-      process.kill();
-    }
   }
 }

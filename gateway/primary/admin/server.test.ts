@@ -60,7 +60,7 @@ describe("the admin API", () => {
       status: () => ({ version: 1 }) as ReturnType<AdminOptions["status"]>,
       views: { upstreams: { show: async () => null }, hosts: { show: async () => null } },
       explainer: { explain: async () => Promise.reject(new Error("no worker")) },
-      metrics: async () => ({ contentType: "text/plain", text: "" }),
+      metrics: async (isOpen) => ({ contentType: "text/plain", text: JSON.stringify({ isOpen }) }),
       operations: { list: async () => [] } as unknown as Operations,
       notReady: () => "Consul hangs",
       release: () => {
@@ -147,6 +147,19 @@ describe("the admin API", () => {
     expect((await ask(port, "POST", "/healthz")).status).to.equal(401);
     expect((await ask(port, "GET", "/healthz/../status")).status).to.equal(401);
     expect((await ask(port, "GET", "/status", bearer)).status).to.equal(200);
+  });
+
+  it("opens /metrics, and nothing else, to whoever reaches it when it is told to", async () => {
+    const shut = await start({ isExposed: true });
+    expect((await ask(shut, "GET", "/metrics")).status).to.equal(401);
+    await server?.close();
+    const open = await start({ isExposed: true, access: { ...onLoopback, openMetrics: true } });
+    const asked = await ask(open, "GET", "/metrics", { accept: "application/openmetrics-text" });
+    expect([asked.status, asked.body.isOpen]).to.deep.equal([200, true]);
+    expect((await ask(open, "GET", "/metrics")).body.isOpen).to.equal(false);
+    for (const path of ["/status", "/metrics/../status", "/hosts", "/upstreams"])
+      expect((await ask(open, "GET", path)).status, path).to.equal(401);
+    expect((await ask(open, "POST", "/metrics")).status).to.equal(401);
   });
 
   it("refuses a Host that is not its own, foreign pages and what came through a gateway", async () => {
