@@ -9,7 +9,7 @@ export class Member {
   readonly peer: Peer;
   /** Upstreams that refer to it. Counted by the book alone. */
   references = 0;
-  /** Failures since the last proof of life. */
+  /** Failures since the last proof of life. Counted by the book alone. */
   fails = 0;
   /**
    * When it last failed or was last let through after a whole `fail_timeout`, in the caller's
@@ -25,6 +25,10 @@ export class Member {
   /** A moving average of the time that its answers took; a double from the start, as `checkedMs` is. */
   latencyMs = Number.MIN_VALUE;
 
+  /** Of `ewma`: its average of latency, and when it was observed last. Doubles from the start. */
+  peakMs = Number.MIN_VALUE;
+  peakAtMs = Number.MIN_VALUE;
+
   constructor(peer: Peer) {
     this.peer = peer;
   }
@@ -33,10 +37,35 @@ export class Member {
 export class PeerBook {
   readonly #members = new Map<string, Member>();
   readonly #onRetired: (peer: Peer) => void;
+  #failing = 0;
+  /** Numbers in [0, 1): what policies draw, and where rounds begin. */
+  readonly random: () => number;
 
-  /** `onRetired` is called when the last reference to a peer goes; its `retired` is already true. */
-  constructor(options: { readonly onRetired: (peer: Peer) => void }) {
+  /**
+   * `onRetired` is called when the last reference to a peer goes; its `retired` is already true.
+   * @param options.random default: always 0, so that rounds begin with the first.
+   */
+  constructor(options: {
+    readonly onRetired: (peer: Peer) => void;
+    readonly random?: () => number;
+  }) {
     this.#onRetired = options.onRetired;
+    this.random = options.random ?? (() => 0);
+  }
+
+  /** How many addresses have failed since their last proof of life. */
+  get failing(): number {
+    return this.#failing;
+  }
+
+  noteFailure(member: Member): void {
+    if (member.fails === 0 && member.references > 0) this.#failing += 1;
+    member.fails += 1;
+  }
+
+  forgetFailures(member: Member): void {
+    if (member.fails > 0 && member.references > 0) this.#failing -= 1;
+    member.fails = 0;
   }
 
   /** How many addresses are referred to now. */
@@ -66,6 +95,7 @@ export class PeerBook {
     member.references -= 1;
     if (member.references > 0) return;
     this.#members.delete(member.peer.key);
+    if (member.fails > 0) this.#failing -= 1;
     member.peer.retired = true;
     this.#onRetired(member.peer);
   }

@@ -2,7 +2,8 @@ import { expect } from "chai";
 import type { Peer } from "../engine/peer.ts";
 import type { Level, Server } from "../model/index.ts";
 import { PeerBook } from "./peer-book.ts";
-import { type Attempts, Upstream } from "./upstream.ts";
+import type { Attempts } from "./slot.ts";
+import { Upstream } from "./upstream.ts";
 
 /** The attempts of one request, as the engine counts them. */
 class Tried implements Attempts {

@@ -3,26 +3,31 @@
  * with passive health, in nginx's way and words. Active checks are not made here.
  */
 import {
-  type Exchange,
   isPeersFault,
   type Peer,
   type PeerFailure,
-  Target,
+  type Target,
   type TargetOptions,
 } from "../engine/engine.ts";
 import { peerKey } from "../engine/peer.ts";
-import type { Level, PeerStatus, Server, UpstreamStatus } from "../model/index.ts";
+import type { Level, PeerStatus, PolicyName, Server, UpstreamStatus } from "../model/index.ts";
+import type { KeyOf } from "./hash-key.ts";
+import { SlotLevel } from "./level.ts";
 import type { Member, PeerBook } from "./peer-book.ts";
-import { hashOf, scoreOf } from "./rendezvous.ts";
-
-/** What a choice needs to know of a request: the peers that were tried for it. */
-export type Attempts = Pick<Exchange<unknown>, "tries" | "tried">;
+import { observeLatency } from "./policies/ewma.ts";
+import { hashOf } from "./policies/rendezvous.ts";
+import { type Attempts, Filter, isSpent, Slot } from "./slot.ts";
+import { Turns } from "./turns.ts";
 
 export interface UpstreamOptions {
   /** As the operator knows it; for records and `/status`. */
   readonly name: string;
   /** How its peers are reached; `null`: as the engine's limits say. */
   readonly limits: TargetOptions | null;
+  /** Default `wrr`. */
+  readonly policy?: PolicyName;
+  /** What requests stay with at their peer; `null`, the default: nothing, unless a script says. */
+  readonly keyOf?: KeyOf | null;
 }
 
 /**
@@ -35,39 +40,6 @@ const untried: Attempts = { tries: 0, tried: () => false };
 
 /** Answers that the moving average of latency is about. */
 const latencyWindow = 32;
-
-/** A server's place in this upstream: its weights here, and the record that its address has everywhere. */
-class Slot {
-  readonly peer: Peer;
-  /** What `pick` gives. */
-  readonly target: Target;
-  readonly keyHash: number;
-  readonly member: Member;
-  readonly weight: number;
-  readonly maxFails: number;
-  readonly failTimeoutMs: number;
-  effectiveWeight: number;
-  currentWeight = 0;
-
-  constructor(server: Server, weight: number, member: Member, limits: TargetOptions | null) {
-    this.peer = member.peer;
-    this.target = new Target(member.peer, limits ?? {});
-    this.keyHash = hashOf(member.peer.key);
-    this.member = member;
-    this.weight = weight;
-    this.effectiveWeight = weight;
-    this.maxFails = server.maxFails;
-    this.failTimeoutMs = server.failTimeoutMs;
-  }
-
-  isOut(nowMs: number): boolean {
-    return (
-      this.maxFails > 0 &&
-      this.member.fails >= this.maxFails &&
-      nowMs - this.member.checkedMs <= this.failTimeoutMs
-    );
-  }
-}
 
 /**
  * An upstream. Times are milliseconds of one monotonic clock that the caller passes in.
@@ -90,10 +62,15 @@ class Slot {
 export class Upstream {
   readonly name: string;
   readonly limits: TargetOptions | null;
+  readonly policy: PolicyName;
+  readonly keyOf: KeyOf | null;
   readonly #book: PeerBook;
-  readonly #levels: readonly (readonly Slot[])[];
+  readonly #levels: readonly SlotLevel[];
   /** Every slot, in the order of levels. */
+  readonly #all: SlotLevel;
   readonly #slots: readonly Slot[];
+  readonly #turns: Turns;
+  readonly #filter = new Filter();
   readonly #only: Slot | null;
   /** Empty when there is one only. */
   readonly #slotsByPeer: ReadonlyMap<Peer, Slot>;
@@ -115,20 +92,34 @@ export class Upstream {
   ) {
     this.name = options.name;
     this.limits = options.limits;
+    this.policy = options.policy ?? "wrr";
+    this.keyOf = options.keyOf ?? null;
     this.#book = book;
     const seen = new Set<Member>();
     this.#down = levels.flatMap(({ servers }, level) =>
       servers.filter(({ down }) => down === true).map((server) => ({ server, level })),
     );
-    this.#levels = levels
-      .map((level) => buildLevel(level.servers, options.limits, book, seen))
-      .filter((slots) => slots.length > 0);
-    this.#slots = this.#levels.flat();
+    const slotsByLevel: (readonly Slot[])[] = [];
+    for (const { servers } of levels) {
+      const from = slotsByLevel.flat().length;
+      const slots = buildLevel(from, servers, options.limits, book, seen);
+      if (slots.length > 0) slotsByLevel.push(slots);
+    }
+    this.#slots = slotsByLevel.flat();
+    const turns = new Turns(this.#slots);
+    this.#turns = turns;
+    this.#levels = slotsByLevel.map(
+      (slots) => new SlotLevel(slots, turns, this.policy, book.random),
+    );
+    this.#all = new SlotLevel(this.#slots, turns, this.policy, book.random);
     this.#only = this.#slots.length === 1 ? (this.#slots[0] ?? null) : null;
     this.#slotsByPeer = new Map(
       this.#only === null ? this.#slots.map((slot) => [slot.peer, slot]) : [],
     );
-    if (previous !== null) for (const slots of this.#levels) continueRound(slots, previous.#slots);
+    for (const slots of slotsByLevel) {
+      if (previous === null) turns.begin(slots, book.random);
+      else turns.continue(slots, previous.#turns, previous.#slots);
+    }
   }
 
   /** How many addresses it has, up or not. */
@@ -148,14 +139,11 @@ export class Upstream {
     const only = this.#only;
     if (only !== null) return careful && isSpent(only.peer, attempts) ? null : only.target;
     const key = hashKey === "" ? null : hashOf(hashKey);
+    const filter = this.#filter;
+    filter.set(attempts, nowMs, careful, false, this.#book.failing > 0);
     const levels = this.#levels;
     for (let i = 0; i < levels.length; i += 1) {
-      const slots = levels[i];
-      if (slots === undefined) break;
-      const slot =
-        key === null
-          ? nextSlot(slots, attempts, nowMs, careful, false)
-          : bestSlot(slots, key, attempts, nowMs, careful, false);
+      const slot = levels[i]?.choose(filter, key) ?? null;
       if (slot === null) continue;
       const member = slot.member;
       if (nowMs - member.checkedMs > slot.failTimeoutMs) {
@@ -165,10 +153,8 @@ export class Upstream {
       return slot.target;
     }
     if (attempts.tries >= mostTriesWhenOut) return null;
-    const slot =
-      key === null
-        ? nextSlot(this.#slots, attempts, nowMs, careful, true)
-        : bestSlot(this.#slots, key, attempts, nowMs, careful, true);
+    filter.set(attempts, nowMs, careful, true, true);
+    const slot = this.#all.choose(filter, key);
     if (slot === null) return null;
     slot.member.probing = true;
     return slot.target;
@@ -199,28 +185,33 @@ export class Upstream {
     const slot = this.#slotOf(peer);
     if (slot === undefined) return;
     const member = slot.member;
-    member.fails += 1;
+    this.#book.noteFailure(member);
     member.checkedMs = nowMs;
     member.probing = false;
-    if (slot.maxFails === 0) return;
-    const lowered = slot.effectiveWeight - Math.floor(slot.weight / slot.maxFails);
-    slot.effectiveWeight = Math.max(0, lowered);
+    if (slot.maxFails > 0) this.#turns.lower(slot, Math.floor(slot.weight / slot.maxFails));
   }
 
   /** `peer` answered. Called for each request, so it costs a look-up and no more. */
   succeeded(peer: Peer): void {
     const member = this.#slotOf(peer)?.member;
     if (member === undefined || member.fails === 0) return;
-    if (this.#only !== null || member.probing) member.fails = 0;
+    if (this.#only !== null || member.probing) this.#book.forgetFailures(member);
   }
 
   /** A try on `peer` is over: with an answer's status or, without one, 0. Decides nothing. */
-  ended(peer: Peer, status: number, failure: PeerFailure | null, durationMs: number): void {
+  ended(
+    peer: Peer,
+    status: number,
+    failure: PeerFailure | null,
+    durationMs: number,
+    nowMs: number,
+  ): void {
     const member = this.#slotOf(peer)?.member;
     if (member === undefined) return;
     if (failure === null ? status >= 500 : isPeersFault(failure)) member.errors += 1;
     if (status === 0) return;
     member.answers += 1;
+    if (this.policy === "ewma") observeLatency(member, durationMs, nowMs);
     member.latencyMs += (durationMs - member.latencyMs) / Math.min(member.answers, latencyWindow);
   }
 
@@ -238,14 +229,14 @@ export class Upstream {
 
   /** Plain objects, for the admin API. */
   describe(nowMs: number): UpstreamStatus {
-    const peers = this.#levels.flatMap((slots, level) =>
+    const peers = this.#levels.flatMap(({ slots }, level) =>
       slots.map((slot): PeerStatus => {
         const isDown = this.#only === null && slot.isOut(nowMs);
         return {
           address: slot.peer.key,
           level,
           weight: slot.weight,
-          effectiveWeight: slot.effectiveWeight,
+          effectiveWeight: this.#turns.effectiveOf(slot.index),
           fails: slot.member.fails,
           inFlight: slot.peer.inFlight,
           answers: slot.member.answers,
@@ -275,60 +266,8 @@ export class Upstream {
   }
 }
 
-function isSpent(peer: Peer, attempts: Attempts): boolean {
-  return peer.retired || attempts.tried(peer);
-}
-
-/** One round of smooth weighted round robin; `alsoOut` also takes servers that are out. */
-function nextSlot(
-  slots: readonly Slot[],
-  attempts: Attempts,
-  nowMs: number,
-  careful: boolean,
-  alsoOut: boolean,
-): Slot | null {
-  let best: Slot | null = null;
-  let total = 0;
-  // An indexed loop: an iterator would be an object for each request.
-  for (let i = 0; i < slots.length; i += 1) {
-    const slot = slots[i];
-    if (slot === undefined) break;
-    if (careful && isSpent(slot.peer, attempts)) continue;
-    if (!alsoOut && slot.member.fails !== 0 && slot.isOut(nowMs)) continue;
-    slot.currentWeight += slot.effectiveWeight;
-    total += slot.effectiveWeight;
-    if (slot.effectiveWeight < slot.weight) slot.effectiveWeight += 1;
-    if (best === null || slot.currentWeight > best.currentWeight) best = slot;
-  }
-  if (best !== null) best.currentWeight -= total;
-  return best;
-}
-
-/** The slot with the highest score for a key; `alsoOut` also takes servers that are out. */
-function bestSlot(
-  slots: readonly Slot[],
-  key: number,
-  attempts: Attempts,
-  nowMs: number,
-  careful: boolean,
-  alsoOut: boolean,
-): Slot | null {
-  let best: Slot | null = null;
-  let bestScore = -1;
-  for (let i = 0; i < slots.length; i += 1) {
-    const slot = slots[i];
-    if (slot === undefined) break;
-    if (careful && isSpent(slot.peer, attempts)) continue;
-    if (!alsoOut && slot.member.fails !== 0 && slot.isOut(nowMs)) continue;
-    const score = scoreOf(key, slot.keyHash, slot.weight);
-    if (score <= bestScore) continue;
-    best = slot;
-    bestScore = score;
-  }
-  return best;
-}
-
 function buildLevel(
+  from: number,
   servers: readonly Server[],
   limits: TargetOptions | null,
   book: PeerBook,
@@ -345,24 +284,6 @@ function buildLevel(
     seen.add(member);
   }
   return [...listed].map(
-    ([member, { server, weight }]) => new Slot(server, weight, member, limits),
+    ([member, { server, weight }], at) => new Slot(from + at, server, weight, member, limits),
   );
-}
-
-/** Carries the stand of a round over to the slots that replace `before`. */
-function continueRound(slots: readonly Slot[], before: readonly Slot[]): void {
-  const stand = new Map(before.map((slot) => [slot.peer, slot]));
-  const scale = totalWeight(slots) / Math.max(1, totalWeight(before));
-  for (const slot of slots) {
-    const old = stand.get(slot.peer);
-    if (old === undefined) continue;
-    // What a server that left owes or is owed goes with it: evened out, newcomers would get too much.
-    slot.currentWeight = Math.round(old.currentWeight * scale);
-    if (old.effectiveWeight < old.weight)
-      slot.effectiveWeight = Math.min(slot.weight, old.effectiveWeight);
-  }
-}
-
-function totalWeight(slots: readonly Slot[]): number {
-  return slots.reduce((total, slot) => total + slot.weight, 0);
 }

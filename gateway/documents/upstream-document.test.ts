@@ -92,7 +92,7 @@ describe("an upstream document", () => {
     const fields = (value: unknown) => parse(value).ignored?.map(({ field }) => field) ?? [];
     const servers = [{ host: "10.0.0.1", port: 80, down: false }];
     const others = Object.keys(upstreamSchema.shape).filter(
-      (field) => !["servers", "cluster", "service"].includes(field),
+      (field) => !["servers", "cluster", "service", "hash_by"].includes(field),
     );
     const used = [
       "try",
@@ -101,8 +101,15 @@ describe("an upstream document", () => {
       "connect_timeout",
       "send_timeout",
       "read_timeout",
+      "policy",
+      "mode",
     ];
-    const values: Record<string, unknown> = { typ: "http", mode: "hash", http_opts: {} };
+    const values: Record<string, unknown> = {
+      typ: "http",
+      mode: "hash",
+      policy: "random",
+      http_opts: {},
+    };
     const flags = new Set(["enable", "protected"]);
     for (const field of others) {
       const value = values[field] ?? (flags.has(field) ? true : 1);
@@ -118,6 +125,37 @@ describe("an upstream document", () => {
     expect(fields({ cluster: { main: { servers, try: 2 } } })).to.deep.equal([
       'cluster["main"].try',
     ]);
+  });
+
+  it("reads how servers are picked, in its own words and in Slardar's", () => {
+    const servers = [{ host: "10.0.0.1", port: 80 }];
+    const choice = (fields: object) => {
+      const { policy, hashBy } = parse({ servers, ...fields });
+      return [policy, hashBy];
+    };
+    expect(choice({})).to.deep.equal([undefined, undefined]);
+    expect(choice({ policy: "least_conn" })).to.deep.equal(["least_conn", undefined]);
+    expect(choice({ policy: "hash" })).to.deep.equal(["hash", "uri"]);
+    const by = [{ header: "X-User" }, { cookie: "Sid" }, { path_segment: 2 }, "host"];
+    expect(by.map((one) => choice({ policy: "hash", hash_by: one })[1])).to.deep.equal([
+      { header: "x-user" },
+      { cookie: "Sid" },
+      { pathSegment: 2 },
+      "host",
+    ]);
+    expect(choice({ mode: "hash" })).to.deep.equal(["hash", "uri"]);
+    expect(choice({ mode: "url_hash" })).to.deep.equal(["hash", "uri"]);
+    expect(choice({ mode: "ip_hash" })).to.deep.equal(["hash", "client"]);
+    const refused = [
+      { policy: "fastest" },
+      { policy: "wrr", mode: "hash" },
+      { policy: "wrr", hash_by: "uri" },
+      { hash_by: "uri" },
+      { policy: "hash", hash_by: { header: "a b" } },
+      { policy: "hash", hash_by: "cookie" },
+    ];
+    for (const fields of refused)
+      expect(() => choice(fields), JSON.stringify(fields)).to.throw(DocumentError);
   });
 
   it("accepts the fields of Slardar that are not used yet", () => {

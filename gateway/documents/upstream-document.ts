@@ -2,10 +2,12 @@
 import { isIP } from "node:net";
 import * as z from "zod";
 import { isHost } from "../engine/message/authority.ts";
+import { isToken } from "../engine/message/grammar.ts";
 import {
   type IgnoredField,
   type Level,
   parseServiceName,
+  policyNames,
   type Server,
   type UpstreamDocument,
   type UpstreamTimeouts,
@@ -47,6 +49,24 @@ const server = z.strictObject({
 });
 
 const servers = z.array(server).min(1);
+
+const fieldName = z
+  .string()
+  .max(256)
+  .refine(isToken, { error: "is not a name that a field can have" });
+
+const hashBy = z.union(
+  [
+    z.enum(["uri", "path", "client", "host"]),
+    z.strictObject({ header: fieldName }),
+    z.strictObject({ cookie: fieldName }),
+    z.strictObject({ path_segment: z.int().min(1).max(100) }),
+  ],
+  {
+    error:
+      'is not uri, path, client, host, {"header": NAME}, {"cookie": NAME} or {"path_segment": NUMBER}',
+  },
+);
 
 const level = z.strictObject({
   servers,
@@ -91,7 +111,19 @@ export const upstreamSchema = z
     read_timeout: seconds
       .optional()
       .describe("Seconds of silence before the head of the answer, and in its body."),
-    mode: z.string().optional().describe(withoutEffect),
+    policy: z
+      .enum(policyNames)
+      .optional()
+      .describe("How a server is picked. Default wrr: by turns, by weight."),
+    hash_by: hashBy
+      .optional()
+      .describe("With the policy hash: what a request stays with at its server. Default uri."),
+    mode: z
+      .enum(["hash", "url_hash", "ip_hash"])
+      .optional()
+      .describe(
+        "Slardar's word for policy hash, by uri (hash and url_hash) or by client (ip_hash).",
+      ),
     typ: z.string().optional().describe(withoutEffect),
     http_opts: z.record(z.string(), z.unknown()).optional().describe(withoutEffect),
     heartbeat: z.unknown().optional().describe(withoutEffect),
@@ -120,6 +152,7 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
     problems.push(`has ${given.join(" and ")}; only one of servers, cluster, service can be`);
   const levels = readLevels(document, problems);
   const tries = document.try === undefined ? null : readNumber("try", document.try, 100, problems);
+  const choice = readChoice(document, problems);
   if (problems.length > 0) throw new DocumentError("bad_document", key, listProblems(problems));
   const timeouts = readTimeouts(document);
   const ignored = findIgnored(document, raw);
@@ -129,12 +162,29 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
     maxFails: document.max_fails,
     failTimeoutMs: toMs(document.fail_timeout),
     tries,
+    ...choice,
     ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
     ...(ignored.length === 0 ? {} : { ignored }),
   };
 }
 
 type Written = z.output<typeof upstreamSchema>;
+
+/** Slardar's modes are policies here. */
+function readChoice(
+  { mode, policy, hash_by: by }: Written,
+  problems: string[],
+): Pick<UpstreamDocument, "policy" | "hashBy"> {
+  if (mode !== undefined && policy !== undefined) problems.push("has both mode and policy");
+  const chosen = mode === undefined ? policy : "hash";
+  if (by !== undefined && chosen !== "hash") problems.push("hash_by: goes with the policy hash");
+  if (chosen !== "hash") return chosen === undefined ? {} : { policy: chosen };
+  if (by === undefined) return { policy: chosen, hashBy: mode === "ip_hash" ? "client" : "uri" };
+  if (typeof by === "string") return { policy: chosen, hashBy: by };
+  if ("header" in by) return { policy: chosen, hashBy: { header: by.header.toLowerCase() } };
+  if ("cookie" in by) return { policy: chosen, hashBy: by };
+  return { policy: chosen, hashBy: { pathSegment: by.path_segment } };
+}
 
 function readTimeouts(document: Written): UpstreamTimeouts {
   const { timeout, try_timeout: tries } = document;
@@ -163,7 +213,6 @@ const ignoredFields = {
   ups_max_fails: aboutChecks,
   max_acc_fails: aboutChecks,
   acc_timeout: aboutChecks,
-  mode: "is not known here: requests are shared out by weight",
   keepalive: aboutPools,
   keepalive_size: aboutPools,
   keepalive_timeout: aboutPools,

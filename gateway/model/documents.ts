@@ -18,6 +18,22 @@ export interface Level {
   readonly servers: readonly Server[];
 }
 
+/** How peers are picked; docs/balancing.md says what each does. */
+export const policyNames = ["wrr", "least_conn", "p2c", "ewma", "hash", "random"] as const;
+export type PolicyName = (typeof policyNames)[number];
+
+/** What a request stays with at its peer. */
+export type HashBy =
+  | "uri"
+  | "path"
+  | "client"
+  | "host"
+  /** In lower case. */
+  | { readonly header: string }
+  | { readonly cookie: string }
+  /** From 1 on. */
+  | { readonly pathSegment: number };
+
 export interface UpstreamDocument {
   /** Fixed servers; empty when `service` is given. */
   readonly levels: readonly Level[];
@@ -28,6 +44,10 @@ export interface UpstreamDocument {
   readonly failTimeoutMs: number;
   /** Tries per request, the first included; `null`: the engine's default. */
   readonly tries: number | null;
+  /** Default `wrr`. */
+  readonly policy?: PolicyName;
+  /** With the policy `hash`. */
+  readonly hashBy?: HashBy;
   /** Left out: the engine's. In the document in seconds. */
   readonly timeouts?: UpstreamTimeouts;
   /** What the document has and nothing comes of. */

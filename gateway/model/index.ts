@@ -30,11 +30,13 @@ export {
   type WorkerCounts,
 } from "./counts.ts";
 export type {
+  HashBy,
   HostDocument,
   IgnoredField,
   Level,
   PathRule,
   PluginUse,
+  PolicyName,
   RouteOutcome,
   RouteTest,
   Server,
@@ -42,6 +44,7 @@ export type {
   UpstreamDocument,
   UpstreamTimeouts,
 } from "./documents.ts";
+export { policyNames } from "./documents.ts";
 export type { Datacenter, Instance, Json, OutOfService, ServiceQuery, Source } from "./entries.ts";
 export { serviceKey } from "./entries.ts";
 export type {

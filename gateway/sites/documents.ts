@@ -1,5 +1,5 @@
 /** The upstream documents of one version, each with the upstream that it describes. */
-import { type PeerBook, Upstream } from "../balancing/index.ts";
+import { keyReader, type PeerBook, Upstream } from "../balancing/index.ts";
 import type { Instance, ServiceSite, SiteNames, UpstreamDocument } from "../model/index.ts";
 import { Service, type Services, withTag } from "./services.ts";
 
@@ -105,15 +105,19 @@ function make(
     document.tries === null && document.timeouts === undefined
       ? null
       : { maxTries: document.tries, ...document.timeouts };
+  const { policy = "wrr", hashBy } = document;
+  const choice = { limits, policy, keyOf: hashBy === undefined ? null : keyReader(hashBy) };
   if (query === null) {
-    const upstream = new Upstream(document.levels, { name, limits }, book, known?.upstream ?? null);
+    const options = { ...choice, name };
+    const upstream = new Upstream(document.levels, options, book, known?.upstream ?? null);
     const dispose = () => upstream.dispose();
     return { name, document, query, instances: null, service: null, upstream, dispose };
   }
   if (instances === null)
     return { name, document, query, instances, service: null, upstream: null, dispose: () => {} };
   const chosen = withTag(instances, query.tag);
-  const options = { maxFails: document.maxFails, failTimeoutMs: document.failTimeoutMs, limits };
+  const { maxFails, failTimeoutMs } = document;
+  const options = { ...choice, maxFails, failTimeoutMs };
   const service = new Service(name, chosen, book, known?.service ?? null, options);
   const upstream = service.upstream(null);
   return { name, document, query, instances, service, upstream, dispose: () => service.dispose() };

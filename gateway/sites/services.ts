@@ -15,9 +15,7 @@ export interface FailurePolicy {
 const defaultPolicy: FailurePolicy = { maxFails: 1, failTimeoutMs: 10_000 };
 
 /** How the upstreams of a service are made. */
-export interface ServiceOptions extends FailurePolicy {
-  readonly limits: UpstreamOptions["limits"];
-}
+export type ServiceOptions = FailurePolicy & Omit<UpstreamOptions, "name">;
 
 const byName: ServiceOptions = { ...defaultPolicy, limits: null };
 
@@ -83,7 +81,7 @@ export class Service {
   #build(tag: string | null, previous: Upstream | null): Upstream {
     const name = tag === null ? this.name : `${tag}.${this.name}`;
     const levels = [instanceLevel(this.instances, tag, this.#options)];
-    return new Upstream(levels, { name, limits: this.#options.limits }, this.#book, previous);
+    return new Upstream(levels, { ...this.#options, name }, this.#book, previous);
   }
 }
 

@@ -112,7 +112,9 @@ export class Gateway implements Handler<RequestContext> {
     const route = context?.route ?? null;
     if (context === null || route === null) return null;
     const nowMs = exchange.tries === 0 ? exchange.startedAtMs : this.#now();
-    const target = route.pick(exchange, nowMs, context.hashKey);
+    const { hashKey } = context;
+    const key = hashKey === "" && route.keyOf !== null ? route.keyOf(exchange) : hashKey;
+    const target = route.pick(exchange, nowMs, key);
     if (target === null && exchange.tries === 0) this.#failWithout(exchange, route);
     return target;
   }
@@ -132,7 +134,7 @@ export class Gateway implements Handler<RequestContext> {
     durationMs: number,
   ): void {
     const route = exchange.context?.route ?? null;
-    route?.ended(peer, status, failure, durationMs);
+    route?.ended(peer, status, failure, durationMs, exchange.startedAtMs + durationMs);
     // What breaks off in the middle of an answer is told of by the exchange's own error code.
     if (failure === null || status !== 0) return;
     if (failure.code === "no_resources") {

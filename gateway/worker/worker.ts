@@ -67,7 +67,10 @@ class Worker {
     this.#settings = settings;
     const descriptors = descriptorLimit();
     this.#log = createLogger({ name: "sluice-worker", level: settings.logLevel });
-    this.#book = new PeerBook({ onRetired: (peer) => this.#engine.retire(peer) });
+    this.#book = new PeerBook({
+      onRetired: (peer) => this.#engine.retire(peer),
+      random: Math.random,
+    });
     this.#sandbox = createSandbox({
       limits: settings.script,
       tenants: settings.tenants ?? null,

@@ -1,7 +1,8 @@
 import { expect } from "chai";
-import type { Peer } from "../engine/peer.ts";
-import { PeerBook } from "./peer-book.ts";
-import { type Attempts, Upstream } from "./upstream.ts";
+import type { Peer } from "../../engine/peer.ts";
+import { PeerBook } from "../peer-book.ts";
+import type { Attempts } from "../slot.ts";
+import { Upstream } from "../upstream.ts";
 
 const fresh: Attempts = { tries: 0, tried: () => false };
 const tried = (...peers: readonly Peer[]): Attempts => ({

@@ -1,0 +1,42 @@
+/** One level of an upstream: its slots, and who chooses among them. */
+import type { PolicyName } from "../model/index.ts";
+import { PeakEwma } from "./policies/ewma.ts";
+import { KeyHash } from "./policies/hash.ts";
+import { LeastConnections } from "./policies/least-conn.ts";
+import { PowerOfTwoChoices } from "./policies/p2c.ts";
+import type { Policy, Random } from "./policies/policy.ts";
+import { RandomChoice } from "./policies/random.ts";
+import { WeightedRoundRobin } from "./policies/wrr.ts";
+import type { Filter, Slot } from "./slot.ts";
+import type { Turns } from "./turns.ts";
+
+/** `hash` is about requests with a key; those without one take turns. */
+const policies: Readonly<
+  Record<PolicyName, (slots: readonly Slot[], turns: Turns, random: Random) => Policy>
+> = {
+  wrr: (slots, turns) => new WeightedRoundRobin(slots, turns),
+  hash: (slots, turns) => new WeightedRoundRobin(slots, turns),
+  least_conn: (slots, turns) => new LeastConnections(slots, turns),
+  p2c: (slots, _turns, random) => new PowerOfTwoChoices(slots, random),
+  ewma: (slots, _turns, random) => new PeakEwma(slots, random),
+  random: (slots, _turns, random) => new RandomChoice(slots, random),
+};
+
+export class SlotLevel {
+  readonly slots: readonly Slot[];
+  readonly #policy: Policy;
+  /** Made when the first request has a key. */
+  #hash: KeyHash | null = null;
+
+  constructor(slots: readonly Slot[], turns: Turns, policy: PolicyName, random: Random) {
+    this.slots = slots;
+    this.#policy = policies[policy](slots, turns, random);
+  }
+
+  /** @param key the hash of what the request is to stay with; `null`: as the policy says. */
+  choose(filter: Filter, key: number | null): Slot | null {
+    if (key === null) return this.#policy.choose(filter);
+    this.#hash ??= new KeyHash(this.slots);
+    return this.#hash.choose(filter, key);
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * The slot that wins a key by rendezvous hashing: the same one on every worker of every gateway, as long as it is there; when
+ * one leaves, no key moves but its own. The next try goes to the next best.
+ */
+import type { Filter, Slot } from "../slot.ts";
+import { mixedKeys, scoreOf, strongest } from "./rendezvous.ts";
+
+/** The slots of one weight: among them a higher hash is a higher score, so no score needs to be worked out. */
+interface WeightClass {
+  readonly slots: readonly Slot[];
+  readonly keys: Int32Array;
+}
+
+export class KeyHash {
+  readonly #slots: readonly Slot[];
+  readonly #classes: readonly WeightClass[];
+
+  constructor(slots: readonly Slot[]) {
+    this.#slots = slots;
+    this.#classes = [...Map.groupBy(slots, ({ weight }) => weight).values()].map((alike) => ({
+      slots: alike,
+      keys: mixedKeys(alike.map(({ keyHash }) => keyHash)),
+    }));
+  }
+
+  /** @param key a hash. */
+  choose(filter: Filter, key: number): Slot | null {
+    const classes = this.#classes;
+    let best: Slot | null = null;
+    let bestScore = -1;
+    for (let i = 0; i < classes.length; i += 1) {
+      const one = classes[i];
+      if (one === undefined) break;
+      const slot = one.slots[strongest(one.keys, key)];
+      if (slot === undefined) continue;
+      // Somebody who may not be picked won: who is next takes a look at each.
+      if (!filter.has(slot)) return this.#bestAllowed(filter, key);
+      const score = classes.length === 1 ? 0 : scoreOf(key, slot.keyHash, slot.weight);
+      if (score <= bestScore) continue;
+      best = slot;
+      bestScore = score;
+    }
+    return best;
+  }
+
+  #bestAllowed(filter: Filter, key: number): Slot | null {
+    let best: Slot | null = null;
+    let bestScore = -1;
+    for (let i = 0; i < this.#slots.length; i += 1) {
+      const slot = this.#slots[i];
+      if (slot === undefined) break;
+      if (!filter.has(slot)) continue;
+      const score = scoreOf(key, slot.keyHash, slot.weight);
+      if (score <= bestScore) continue;
+      best = slot;
+      bestScore = score;
+    }
+    return best;
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * The stand of a smooth weighted round robin (nginx's `src/http/ngx_http_upstream_round_robin.c`) over the slots of an
+ * upstream. Arrays of numbers, since with a thousand slots a round that reads an object for each costs several times more.
+ */
+import type { Filter, Slot } from "./slot.ts";
+
+/** Below any stand of a round. */
+const least = -(2 ** 31);
+
+export class Turns {
+  /** By the index of the slot. */
+  readonly #current: Int32Array;
+  /** The weight, or less after failures. */
+  readonly #effective: Int32Array;
+  /** How many slots have less than their weight. */
+  #lowered = 0;
+
+  constructor(slots: readonly Slot[]) {
+    this.#effective = Int32Array.from(slots, ({ weight }) => weight);
+    this.#current = new Int32Array(slots.length);
+  }
+
+  /** A failure costs the slot a part of its weight; each later turn gives one back. */
+  lower({ index, weight }: Slot, by: number): void {
+    const before = this.effectiveOf(index);
+    this.#effective[index] = Math.max(0, before - by);
+    if (before === weight && by > 0) this.#lowered += 1;
+  }
+
+  effectiveOf(index: number): number {
+    return this.#effective[index] ?? 0;
+  }
+
+  /**
+   * Many workers, each with its own round, would all begin with the same slots: each begins somewhere else. No slot is
+   * farther from its next turn than it gets in a round.
+   */
+  begin(slots: readonly Slot[], random: () => number): void {
+    const total = slots.reduce((sum, { weight }) => sum + weight, 0);
+    for (const { index, weight } of slots)
+      this.#current[index] = -Math.floor(random() * (total - weight));
+  }
+
+  /** Goes on where the slots of `before` stand. */
+  continue(slots: readonly Slot[], before: Turns, slotsBefore: readonly Slot[]): void {
+    const sum = (list: readonly Slot[]) => list.reduce((total, { weight }) => total + weight, 0);
+    const stand = new Map(slotsBefore.map((slot) => [slot.peer, slot]));
+    const scale = sum(slots) / Math.max(1, sum(slotsBefore));
+    for (const { index, peer, weight } of slots) {
+      const old = stand.get(peer);
+      if (old === undefined) continue;
+      // What a server that left owes or is owed goes with it: evened out, newcomers would get too much.
+      this.#current[index] = Math.round((before.#current[old.index] ?? 0) * scale);
+      const effective = before.effectiveOf(old.index);
+      if (effective >= old.weight || effective >= weight) continue;
+      this.#effective[index] = effective;
+      this.#lowered += 1;
+    }
+  }
+
+  /** The slot whose turn it is among those that the filter has; `null` when there is none. */
+  next(slots: readonly Slot[], filter: Filter): Slot | null {
+    const [first] = slots;
+    if (first === undefined) return null;
+    return filter.hasAll && this.#lowered === 0
+      ? this.#nextOf(slots, first.index)
+      : this.#nextWithin(slots, filter);
+  }
+
+  /** The slot of these whose turn it is. */
+  nextAmong(slots: readonly Slot[]): Slot | null {
+    return this.#nextWithin(slots, null);
+  }
+
+  /** The same when all may be picked, each with its whole weight. The slots stand behind one another. */
+  #nextOf(slots: readonly Slot[], from: number): Slot | null {
+    const to = from + slots.length;
+    const current = this.#current;
+    const effective = this.#effective;
+    let best = from;
+    let bestCurrent = least;
+    let total = 0;
+    // Kept to 32 bits, which the engine sees by the zeros: five times as fast as with doubles.
+    for (let at = from; at < to; at += 1) {
+      const own = effective[at] ?? 0;
+      const turned = ((current[at] ?? 0) + own) | 0;
+      current[at] = turned;
+      total = (total + own) | 0;
+      if (turned > bestCurrent) {
+        best = at;
+        bestCurrent = turned;
+      }
+    }
+    current[best] = bestCurrent - total;
+    return slots[best - from] ?? null;
+  }
+
+  #nextWithin(slots: readonly Slot[], filter: Filter | null): Slot | null {
+    let best: Slot | null = null;
+    let bestCurrent = least;
+    let total = 0;
+    // An indexed loop: an iterator would be an object for each request.
+    for (let i = 0; i < slots.length; i += 1) {
+      const slot = slots[i];
+      if (slot === undefined) break;
+      if (filter !== null && !filter.has(slot)) continue;
+      const { index } = slot;
+      const own = this.effectiveOf(index);
+      const turned = (this.#current[index] ?? 0) + own;
+      this.#current[index] = turned;
+      total += own;
+      if (own < slot.weight) {
+        this.#effective[index] = own + 1;
+        if (own + 1 === slot.weight) this.#lowered -= 1;
+      }
+      if (turned > bestCurrent) {
+        best = slot;
+        bestCurrent = turned;
+      }
+    }
+    if (best !== null) this.#current[best.index] = bestCurrent - total;
+    return best;
+  }
+}
