@@ -27,6 +27,18 @@ export class Turns {
     if (before === weight && by > 0) this.#lowered += 1;
   }
 
+  /** What is returned goes back to where the round stands now. */
+  remember(): () => void {
+    const current = this.#current.slice();
+    const effective = this.#effective.slice();
+    const lowered = this.#lowered;
+    return () => {
+      this.#current.set(current);
+      this.#effective.set(effective);
+      this.#lowered = lowered;
+    };
+  }
+
   effectiveOf(index: number): number {
     return this.#effective[index] ?? 0;
   }

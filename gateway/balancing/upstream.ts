@@ -11,7 +11,7 @@ import {
 } from "../engine/engine.ts";
 import { peerKey } from "../engine/peer.ts";
 import type { Level, PeerStatus, PolicyName, Server, UpstreamStatus } from "../model/index.ts";
-import type { KeyOf } from "./hash-key.ts";
+import type { KeyOf, KeySource } from "./hash-key.ts";
 import { SlotLevel } from "./level.ts";
 import type { Member, PeerBook } from "./peer-book.ts";
 import { observeLatency } from "./policies/ewma.ts";
@@ -63,7 +63,7 @@ export class Upstream {
   readonly name: string;
   readonly limits: TargetOptions | null;
   readonly policy: PolicyName;
-  readonly keyOf: KeyOf | null;
+  readonly #keyOf: KeyOf | null;
   readonly #book: PeerBook;
   readonly #levels: readonly SlotLevel[];
   /** Every slot, in the order of levels. */
@@ -93,7 +93,7 @@ export class Upstream {
     this.name = options.name;
     this.limits = options.limits;
     this.policy = options.policy ?? "wrr";
-    this.keyOf = options.keyOf ?? null;
+    this.#keyOf = options.keyOf ?? null;
     this.#book = book;
     const seen = new Set<Member>();
     this.#down = levels.flatMap(({ servers }, level) =>
@@ -120,6 +120,11 @@ export class Upstream {
       if (previous === null) turns.begin(slots, book.random);
       else turns.continue(slots, previous.#turns, previous.#slots);
     }
+  }
+
+  /** What the request stays with at its peer, for `pick`: a script's word, else the document's; empty: nothing. */
+  hashKey(request: KeySource, ofScript: string): string {
+    return ofScript !== "" || this.#keyOf === null ? ofScript : this.#keyOf(request);
   }
 
   /** How many addresses it has, up or not. */
@@ -162,21 +167,14 @@ export class Upstream {
 
   /** What `pick` would give a request that was tried on no peer; leaves the round and all else as it is. */
   peek(nowMs: number, hashKey: string): Target | null {
-    const before = this.#slots.map((slot) => {
-      const { currentWeight, effectiveWeight, member } = slot;
+    const goBack = this.#turns.remember();
+    const checks = this.#slots.map(({ member }) => {
       const { checkedMs, probing } = member;
-      return {
-        slot,
-        member,
-        round: { currentWeight, effectiveWeight },
-        check: { checkedMs, probing },
-      };
+      return { member, check: { checkedMs, probing } };
     });
     const target = this.pick(untried, nowMs, hashKey);
-    for (const { slot, member, round, check } of before) {
-      Object.assign(slot, round);
-      Object.assign(member, check);
-    }
+    goBack();
+    for (const { member, check } of checks) Object.assign(member, check);
     return target;
   }
 

@@ -6,6 +6,7 @@ const limit = (value: number, by: "upstream" | "gateway" = "gateway") => ({ valu
 const share: ExplainedShare = {
   upstream: "shop",
   percent: 90,
+  policy: "wrr",
   why: null,
   limits: {
     maxTries: limit(3, "upstream"),
@@ -47,7 +48,7 @@ describe("what sluice explain prints", () => {
       "    path: /a -> /api",
       "",
       "hosts/shop.example, path /api sends it to",
-      "  shop, 90 % of requests",
+      "  shop, 90 % of requests, by wrr",
       "    next  10.0.0.4:80  level 0  weight 1  up  2 in flight  no failure",
       "    tries 3 (its own); all tries no limit, connect 1 s, send 60 s, read 2 s (its own)",
     ]);

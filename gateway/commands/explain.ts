@@ -74,8 +74,11 @@ function describeOutcome(outcome: ExplainedOutcome): readonly string[] {
   }
 }
 
-function describeShare({ upstream, percent, why, limits, peers, next }: ExplainedShare): string[] {
-  const lines = [`  ${upstream}, ${percent} % of requests${why === null ? "" : `: ${why}`}`];
+function describeShare(share: ExplainedShare): string[] {
+  const { upstream, percent, policy, why, limits, peers, next } = share;
+  const lines = [
+    `  ${upstream}, ${percent} % of requests${policy === null ? "" : `, by ${policy}`}${why === null ? "" : `: ${why}`}`,
+  ];
   const rows = peers.map(({ address, level, weight, state, inFlight, reason }) => [
     address === next ? "next" : "",
     address,

@@ -1,4 +1,5 @@
 /** What would become of a request, as plain data: what is asked, and what a worker says. */
+import type { PolicyName } from "./documents.ts";
 import type { PeerStatus } from "./upstream-status.ts";
 
 /** A request that nobody sends. */
@@ -77,6 +78,8 @@ export interface ExplainedShare {
   readonly upstream: string;
   /** Of the requests, in per cent. */
   readonly percent: number;
+  /** How a peer is picked; `null`: it cannot be used. */
+  readonly policy: PolicyName | null;
   /** Why it cannot be used; `null`: it can. */
   readonly why: string | null;
   readonly limits: ExplainedLimits | null;

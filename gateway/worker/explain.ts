@@ -137,7 +137,7 @@ function outcomeOf(
       ? router.routes(site, exchange.host, exchange.path, exposes)
       : chosenBy(context, router);
   if (routes?.shares.some(({ upstream }) => upstream !== null))
-    return { kind: "forward", ...describeRoutes(routes, context, options) };
+    return { kind: "forward", ...describeRoutes(routes, exchange, context, options) };
   const { awaited, refusal } = whyUnrouted(router, site, exchange, context, exposes);
   if (awaited === null) return answerOf({ kind: "fail", ...refusal });
   return { kind: "held", by: `until ${awaited} is watched` };
@@ -155,6 +155,7 @@ function chosenBy({ upstream: name, script, before }: RequestContext, router: Ro
 
 function describeRoutes(
   { by, rule, shares }: Routes,
+  exchange: Exchange<RequestContext>,
   { hashKey }: RequestContext,
   { router, limits, now }: ExplainOptions,
 ) {
@@ -162,12 +163,13 @@ function describeRoutes(
   const explained = shares.map(({ name, weight, upstream, why }): ExplainedShare => {
     const percent = Math.round((1000 * weight) / total) / 10;
     if (upstream === null)
-      return { upstream: name, percent, why, limits: null, peers: [], next: null };
+      return { upstream: name, percent, policy: null, why, limits: null, peers: [], next: null };
     const nowMs = now();
-    const next = upstream.peek(nowMs, hashKey);
+    const next = upstream.peek(nowMs, upstream.hashKey(exchange, hashKey));
     return {
       upstream: name,
       percent,
+      policy: upstream.policy,
       why: next === null ? (router.explainEmpty(upstream) ?? "it has no peer") : null,
       limits: limitsOf(upstream, limits),
       peers: upstream.describe(nowMs).peers.map(withReason),

@@ -112,9 +112,7 @@ export class Gateway implements Handler<RequestContext> {
     const route = context?.route ?? null;
     if (context === null || route === null) return null;
     const nowMs = exchange.tries === 0 ? exchange.startedAtMs : this.#now();
-    const { hashKey } = context;
-    const key = hashKey === "" && route.keyOf !== null ? route.keyOf(exchange) : hashKey;
-    const target = route.pick(exchange, nowMs, key);
+    const target = route.pick(exchange, nowMs, route.hashKey(exchange, context.hashKey));
     if (target === null && exchange.tries === 0) this.#failWithout(exchange, route);
     return target;
   }

@@ -70,7 +70,7 @@ describe("tries of a gateway", function () {
     });
 
     it(`fail no GET when one of 3 peers is stopped (${engine})`, async () => {
-      await scene.start({ flags: ["--engine", engine, "--response-timeout", "200ms"] });
+      await scene.start({ flags: ["--engine", engine, "--response-timeout", "500ms"] });
       const origins = await Promise.all([originProcess(), originProcess(), originProcess()]);
       scene.later(() => {
         for (const { child } of origins) child.kill("SIGKILL");
