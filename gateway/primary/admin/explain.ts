@@ -10,7 +10,7 @@ const header = z
   .max(8_192)
   .regex(/^[^:]+:/, "is not NAME: VALUE");
 
-const query = z.strictObject({
+export const explainQuery = z.strictObject({
   method: z.string().max(64).default("GET"),
   url: z.string().max(16_384),
   header: z.union([header.transform((one) => [one]), z.array(header).max(mostHeaders)]).default([]),
@@ -23,7 +23,7 @@ const usage =
 
 export function addExplain(server: FastifyInstance, explainer: Pick<Explainer, "explain">): void {
   server.get("/explain", async (request, reply) => {
-    const read = query.safeParse(request.query);
+    const read = explainQuery.safeParse(request.query);
     if (!read.success)
       return reply.code(400).send(failure(400, "bad_request", problem(read.error)));
     const { method, url, header: lines, listener, client } = read.data;

@@ -13,6 +13,7 @@ import { addExplain } from "./explain.ts";
 import { failure, failureOf } from "./failures.ts";
 import { createJournal } from "./journal.ts";
 import { type AdminLimits, createAdminListener, defaultAdminLimits } from "./listener.ts";
+import { addOpenApi } from "./openapi.ts";
 import { addSchemas, addSources } from "./sources.ts";
 import { addViews, type Views } from "./views.ts";
 
@@ -109,5 +110,6 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   addExplain(server, explainer);
   addSources(server, operations);
   addSchemas(server);
+  addOpenApi(server);
   return server;
 }

@@ -111,7 +111,7 @@ function sourceIn(subject: Subject, request: FastifyRequest): string {
   return isTypeScript ? eraseTypes(subject, text) : text;
 }
 
-const wantedVersion = z.strictObject({ version: z.string().optional() });
+export const wantedVersion = z.strictObject({ version: z.string().optional() });
 
 /** `{"version": "..."}` or nothing. @throws DocumentError for anything else: a guess would go live. */
 function versionIn(request: FastifyRequest): string | null {

@@ -10,7 +10,9 @@ export interface Views {
   readonly hosts: Pick<HostView, "show">;
 }
 
-const query = z.strictObject({ name: z.string().min(1).max(253).toLowerCase().optional() });
+export const viewQuery = z.strictObject({
+  name: z.string().min(1).max(253).toLowerCase().optional(),
+});
 
 export function addViews(server: FastifyInstance, views: Views): void {
   const missing = {
@@ -19,7 +21,7 @@ export function addViews(server: FastifyInstance, views: Views): void {
   };
   for (const what of ["upstreams", "hosts"] as const) {
     server.get(`/${what}`, async (request, reply) => {
-      const read = query.safeParse(request.query);
+      const read = viewQuery.safeParse(request.query);
       if (!read.success) {
         const message = "the query may have a name of at most 253 characters, and nothing else";
         return reply.code(400).send(failure(400, "bad_request", message));
