@@ -4,10 +4,9 @@
  * what this one finds. Keeps nothing of its own: what is agreed on is in Consul.
  */
 
-import type { Agreement, Candidate, LastWords, Served, Source, Tables } from "../../model/index.ts";
+import type { Candidate, LastWords, Served, Source, Tables } from "../../model/index.ts";
 import type { Log } from "../../observability/logger.ts";
 import type { Declared, ExamineScript, ReplayScript } from "../../sandbox/index.ts";
-import { isTakenBack, remove, shareOf } from "../agreement/steps.ts";
 import { Declarations } from "../examining/declarations.ts";
 import type { Serving } from "../examining/serving.ts";
 import type { WorkerScriptReport } from "../failing/error-rates.ts";
@@ -17,7 +16,7 @@ import type { Records } from "../records/records.ts";
 import type { Scribe } from "../records/scribe.ts";
 import { HostRelease } from "./host-release.ts";
 import { Lookups } from "./lookups.ts";
-import { type InService, nothingInService, type Wanted } from "./serving-versions.ts";
+import { Settling } from "./settling.ts";
 import { describeRelease, type ReleaseStatus } from "./status.ts";
 import { Unexamined } from "./unexamined.ts";
 
@@ -50,6 +49,7 @@ export class HostReleases implements Serving {
   readonly #declared: Declarations;
   readonly #takeBacks: TakeBacks;
   readonly #lookups: Lookups;
+  readonly #settling: Settling;
   readonly #unexamined: Unexamined;
   #hasBegun = false;
   #isStopped = false;
@@ -68,6 +68,12 @@ export class HostReleases implements Serving {
         this.#pass(this.#settle(host));
         this.#pass(this.#unexamined.found(host));
       },
+    });
+    this.#settling = new Settling({
+      ...options,
+      declared: this.#declared,
+      lookups: this.#lookups,
+      onWritten: (host) => this.#pass(this.#settle(host)),
     });
     this.#takeBacks = new TakeBacks({
       ...options,
@@ -152,6 +158,7 @@ export class HostReleases implements Serving {
   /** From now on versions go into service: before, what the gateways agree on may not be known yet. */
   begin(): void {
     this.#hasBegun = true;
+    this.#settling.begin();
     for (const host of this.#hosts.keys()) this.#pass(this.#settle(host));
     this.#tick();
   }
@@ -231,77 +238,8 @@ export class HostReleases implements Serving {
     this.#options.pass(changes);
   }
 
-  /** Works out what should serve a host now; returns what has to change for that. */
   #settle(host: string): readonly Served[] {
-    const release = this.#host(host);
-    if (!this.#hasBegun) return release.isGone ? release.show(host, nothingInService) : [];
-    if (release.isUnknown) return this.#settleAlone(host, release);
-    if (release.isGone) {
-      if (release.agreed !== null && remove(release.agreed) !== release.agreed) this.#write(host);
-      return release.show(host, nothingInService);
-    }
-    const { accepted } = release;
-    if (accepted !== null && !this.#declared.has(accepted.version)) {
-      this.#lookups.learnOf(host, release, accepted);
-      return [];
-    }
-    const nowMs = this.#options.clock.now();
-    const agreed = release.desired(this.#declared.rolloutOf(accepted), nowMs);
-    if (agreed !== release.agreed || release.isDoubtful(nowMs)) this.#write(host);
-    if (agreed === null) return [];
-    release.goAhead(agreed);
-    const script = this.#serving(host, release, agreed);
-    const { next } = agreed;
-    const isNext = next !== null && next.version === accepted?.version;
-    const trial = isNext ? { source: accepted, share: shareOf(next, nowMs), by: next.by } : null;
-    return release.show(host, this.#arranged(release, agreed, { script, trial }, nowMs));
-  }
-
-  /** What a snapshot left in service goes on until Consul says what is to be: by its schedule, and its share stands still. */
-  #settleAlone(host: string, release: HostRelease): readonly Served[] {
-    const { script, trial } = release.service.wanted;
-    let isLearning = false;
-    for (const source of [script, trial?.source]) {
-      if (source == null || this.#declared.has(source.version)) continue;
-      // One that stalls is not asked for its schedule.
-      if (release.outOfService(null, source.version) !== null) continue;
-      this.#lookups.learnOf(host, release, source);
-      isLearning = true;
-    }
-    if (isLearning) return [];
-    const isFailed = trial !== null && release.outOfService(null, trial.source.version) !== null;
-    const wanted = { script, trial: isFailed ? null : trial };
-    return release.show(host, this.#arranged(release, null, wanted, this.#options.clock.now()));
-  }
-
-  #arranged(
-    release: HostRelease,
-    agreed: Agreement | null,
-    wanted: Wanted,
-    nowMs: number,
-  ): InService {
-    return release.arrange(agreed, wanted, (version) => this.#declared.scheduleOf(version), nowMs);
-  }
-
-  /** The source that is live, or, as long as it is not here, what served before; `null`: none. */
-  #serving(host: string, release: HostRelease, agreed: Agreement): Source | null {
-    if (agreed.live === null) return null;
-    const source = release.find(agreed.live);
-    if (source !== null) return source;
-    const loss = release.lookups.lossOf(agreed.live);
-    if (loss === "none") this.#lookups.bring(host, release, agreed.live);
-    if (loss !== "for good") return release.service.wanted.script;
-    // Better the version in KV than none, unless it is known to fail.
-    const { accepted } = release;
-    if (accepted === null || isTakenBack(agreed, accepted.version))
-      return release.service.wanted.script;
-    return accepted;
-  }
-
-  #write(host: string): void {
-    const release = this.#host(host);
-    const rollout = () => this.#declared.rolloutOf(release.accepted);
-    this.#options.scribe.agree(host, release, rollout, () => this.#pass(this.#settle(host)));
+    return this.#settling.settle(host, this.#host(host));
   }
 
   #tick(): void {
