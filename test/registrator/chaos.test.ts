@@ -10,7 +10,7 @@ import { startRegistratorProcess } from "../support/registrator.ts";
 import { Chaos } from "../support/registrator-chaos.ts";
 
 const steps = Number(process.env.SLUICE_CHAOS_STEPS ?? 40);
-const seed = Number(process.env.SLUICE_CHAOS_SEED ?? 1);
+const seed = Number(process.env.SLUICE_CHAOS_SEED ?? 5);
 const mostStepsAtOnce = 4;
 const settleMs = 45_000;
 

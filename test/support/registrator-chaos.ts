@@ -127,7 +127,7 @@ export class Chaos {
     if (this.#subjects.size < mostContainers) may(6, "run a container", () => this.#run());
     mayEach(3, "stop", "running", ({ container }) => container.stop(1));
     mayEach(3, "kill -9", "running", ({ container }) => container.kill("SIGKILL"));
-    mayEach(2, "send SIGTERM to", "running", ({ container }) => container.kill("SIGTERM"));
+    mayEach(4, "send SIGTERM to", "running", ({ container }) => container.kill("SIGTERM"));
     mayEach(1, "send SIGHUP to", "running", ({ container }) => container.kill("SIGHUP"));
     mayEach(4, "start", "stopped", ({ container }) => container.start());
     mayEach(1, "restart", "running", ({ container }) => this.#of(container).restart({ t: 1 }));
@@ -165,7 +165,7 @@ export class Chaos {
         this.#agent = "frozen";
       });
       may(2, "deregister a service by hand", () => this.#meddle("deregister"));
-      may(2, "change a service by hand", () => this.#meddle("change"));
+      may(5, "change a service by hand", () => this.#meddle("change"));
     }
     may(1, "restart Docker", () => docker.restart());
     return things;
@@ -239,8 +239,9 @@ export class Chaos {
       .filter(([id]) => !others.includes(id))
       .sort(([a], [b]) => (a < b ? -1 : 1));
     if (ours.length === 0) return;
-    const [id, { Service, Meta }] = this.#one(ours);
-    if (how === "change") return this.#view.register({ ID: id, Name: Service, Port: 1, Meta });
+    const [id, { Service, Address, Meta, Tags }] = this.#one(ours);
+    if (how === "change")
+      return this.#view.register({ ID: id, Name: Service, Address, Port: 1, Meta, Tags });
     try {
       await this.#view.deregister(id);
     } catch (error) {
