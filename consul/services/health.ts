@@ -76,7 +76,8 @@ function findFault(address: unknown, port: unknown): string | null {
   if (/^\[.*\]$/.test(address))
     return `its address is ${oneLine(address)}: an IPv6 address has no brackets`;
   if (!/^[A-Za-z0-9_.:%-]+$/.test(address)) return `its address is no host: ${oneLine(address)}`;
-  if (port === 0) return "its port is 0";
+  // Newer versions leave a port of 0 out.
+  if (port === 0 || port === undefined) return "its port is 0";
   const isPort = typeof port === "number" && Number.isInteger(port) && port > 0 && port <= 65_535;
   return isPort ? null : `its port is no port: ${oneLine(String(port))}`;
 }

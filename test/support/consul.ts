@@ -2,7 +2,7 @@
  * Consul for tests, as a real process on loopback: the embedded agent always, a real Consul where one
  * is found. Both have the same interface, so a suite is written once and run against each kind.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants, rmSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -92,6 +92,7 @@ export async function startRealConsul(options: RealConsulOptions = {}): Promise<
       dns: -1,
       https: -1,
       grpc: -1,
+      ...(knowsGrpcTls(binary) ? { grpc_tls: -1 } : {}),
     },
     performance: { raft_multiplier: 1 },
     disable_update_check: true,
@@ -103,6 +104,13 @@ export async function startRealConsul(options: RealConsulOptions = {}): Promise<
     ["agent", "-config-file", file, "-data-dir", dataDir, "-log-level", "warn"],
   ];
   return TestProcess.start({ kind: "real", port: http, directory, commandLine, ...options });
+}
+
+/** From 1.14 on there is a second port for gRPC, which is open unless it is switched off; before that it is unknown. */
+function knowsGrpcTls(binary: string): boolean {
+  const text = execFileSync(binary, ["version"], { encoding: "utf8" });
+  const [major, minor] = (/v(\d+)\.(\d+)/.exec(text) ?? []).slice(1).map(Number);
+  return (major ?? 0) > 1 || (minor ?? 0) >= 14;
 }
 
 /** Two real ones, `dc1` and `dc2`, that know each other; neither is ready before it can ask the other. */
