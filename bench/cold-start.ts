@@ -4,13 +4,13 @@
  */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { Agent, get } from "node:http";
-import { loadavg, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { startOrigin } from "./http/origin.ts";
 import { Processes } from "./http/processes.ts";
-import { machine } from "./http/report.ts";
+import { Results } from "./http/results.ts";
 import { isExamining, startGateway } from "./scripts/gateway.ts";
 
 const { values } = parseArgs({
@@ -18,8 +18,10 @@ const { values } = parseArgs({
     hosts: { type: "string", default: "300" },
     slow: { type: "string", default: "20" },
     broken: { type: "string", default: "20" },
+    write: { type: "boolean", default: false },
   },
 });
+const results = new Results(import.meta.filename, values.write);
 const counts = {
   good: Number(values.hosts) - Number(values.slow) - Number(values.broken),
   slow: Number(values.slow),
@@ -92,15 +94,14 @@ try {
   const allMs = performance.now() - gateway.startedAtMs;
   const seconds = (ms: number | undefined) =>
     ms === undefined ? "never" : (ms / 1_000).toFixed(2);
-  console.log(`${machine()}; load ${loadavg()[0]?.toFixed(1)}`);
-  console.log(`${counts.good} good scripts, ${counts.slow} slow, ${counts.broken} broken\n`);
-  console.log("| since the start of the gateway | s |\n| --- | --- |");
-  console.log(`| it opens | ${seconds(openedMs)} |`);
+  results.say(`${counts.good} good scripts, ${counts.slow} slow, ${counts.broken} broken\n`);
+  results.say("| since the start of the gateway | s |\n| --- | --- |");
+  results.say(`| it opens | ${seconds(openedMs)} |`);
   for (const part of [0.5, 0.9, 0.99, 1]) {
     const at = Math.ceil(part * counts.good) - 1;
-    console.log(`| ${part * 100} % of the good hosts serve | ${seconds(times[at])} |`);
+    results.say(`| ${part * 100} % of the good hosts serve | ${seconds(times[at])} |`);
   }
-  console.log(`| all are examined | ${seconds(allMs)} |`);
+  results.say(`| all are examined | ${seconds(allMs)} |`);
 } finally {
   agent.destroy();
   await processes.stop();

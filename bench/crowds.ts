@@ -1,15 +1,15 @@
 /**
- * What thirty bad hosts cost a good one: `node bench/crowds.ts [--seconds N] [--hosts N] [--rate N] [--only TEXT]`.
+ * What thirty bad hosts cost a good one: `node bench/crowds.ts [--seconds N] [--hosts N] [--rate N] [--only TEXT] [--write]`.
  * A gateway with two workers; a host with a quick script is asked at a steady rate, first alone, then beside each
  * crowd, whose hosts are asked at rates of their own.
  */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { loadavg, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startOrigin } from "./http/origin.ts";
 import { Processes, workersOf } from "./http/processes.ts";
-import { machine } from "./http/report.ts";
+import { Results } from "./http/results.ts";
 import { crowds } from "./scripts/crowds.ts";
 import { startGateway } from "./scripts/gateway.ts";
 import { type Answer, quantile, SteadyClient } from "./scripts/steady-client.ts";
@@ -20,8 +20,10 @@ const { values } = parseArgs({
     hosts: { type: "string", default: "30" },
     rate: { type: "string", default: "10" },
     only: { type: "string", default: "" },
+    write: { type: "boolean", default: false },
   },
 });
+const results = new Results(import.meta.filename, values.write);
 const seconds = Number(values.seconds);
 const hosts = Number(values.hosts);
 /** Requests a second, of each bad host and of the good one. */
@@ -54,11 +56,11 @@ try {
   await chmod(directory, 0o755);
   const originPort = await startOrigin(origins, 1, directory);
   const names = Object.keys(crowds).filter((name) => name.includes(values.only));
-  console.log(`${machine()}; load ${loadavg()[0]?.toFixed(1)}; ${seconds} s each, ${hosts} hosts`);
-  console.log(
+  results.say(`${seconds} s each, ${hosts} hosts at ${badRate}/s, a good one at ${goodRate}/s\n`);
+  results.say(
     "| beside | p50 ms | p99 | longest, of the first second | p50 | p99 | longest, later | good ones failed | bad ones | passed | workers that ended |",
   );
-  console.log(`| --- |${" ---: |".repeat(10)}`);
+  results.say(`| --- |${" ---: |".repeat(10)}`);
   for (const name of ["nothing", ...names]) {
     const text = crowds[name];
     const bad =
@@ -78,7 +80,7 @@ try {
         ...bad.map((host) => client.load({ port, host, rate: badRate, seconds })),
       ]);
       const lost = before.filter((pid) => !workersOf(gateway.pid).includes(pid));
-      console.log(row(name, good ?? [], all.flat(), lost.length));
+      results.say(row(name, good ?? [], all.flat(), lost.length));
     } finally {
       await processes.stop();
     }

@@ -4,21 +4,23 @@
  * evenly, which is the worst that can happen to the isolates.
  */
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { loadavg, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { parse } from "./http/load.ts";
 import { startOrigin } from "./http/origin.ts";
 import { cpuSeconds, Processes, workersOf } from "./http/processes.ts";
-import { machine } from "./http/report.ts";
+import { Results } from "./http/results.ts";
 import { startGateway } from "./scripts/gateway.ts";
 
 const { values } = parseArgs({
   options: {
     hosts: { type: "string", default: "1000" },
     seconds: { type: "string", default: "5" },
+    write: { type: "boolean", default: false },
   },
 });
+const results = new Results(import.meta.filename, values.write);
 const count = Number(values.hosts);
 const seconds = Number(values.seconds);
 
@@ -62,8 +64,7 @@ try {
   });
   const startedMs = performance.now() - start;
   const [worker = 0] = workersOf(gateway.pid);
-  console.log(`${machine()}; load ${loadavg()[0]?.toFixed(1)}`);
-  console.log(`${count} scripts written, checked and served after ${Math.round(startedMs)} ms`);
+  results.say(`${count} scripts written, checked and served after ${Math.round(startedMs)} ms`);
   const run = async (name: string, asked: number, exponent: number) => {
     const script = await wrkScript(name.replaceAll(/\W+/g, "-"), asked, exponent);
     const before = cpuSeconds(worker);
@@ -75,7 +76,7 @@ try {
     const cost = ((cpuSeconds(worker) - before) * 1e6) / (requestsPerSecond * seconds);
     const rate = Math.round(requestsPerSecond).toLocaleString("en-GB");
     const memory = Math.round(await residentMegabytes(worker));
-    console.log(`| ${name} | ${rate} | ${p50Ms} | ${p99Ms} | ${cost.toFixed(0)} | ${memory} |`);
+    results.say(`| ${name} | ${rate} | ${p50Ms} | ${p99Ms} | ${cost.toFixed(0)} | ${memory} |`);
   };
   // What a worker does for the first time is not what is measured.
   await processes.run(1, [
@@ -87,9 +88,9 @@ try {
     "Host: h0.example",
     `http://127.0.0.1:${gateway.port}/small`,
   ]);
-  console.log("| requests to | a second | p50 ms | p99 ms | CPU us each | worker MB |");
-  console.log("| --- | ---: | ---: | ---: | ---: | ---: |");
-  console.log(`| none yet | | | | | ${Math.round(await residentMegabytes(worker))} |`);
+  results.say("| requests to | a second | p50 ms | p99 ms | CPU us each | worker MB |");
+  results.say("| --- | ---: | ---: | ---: | ---: | ---: |");
+  results.say(`| none yet | | | | | ${Math.round(await residentMegabytes(worker))} |`);
   await run("1 host", 1, 1);
   await run("100 hosts, evenly", Math.min(100, count), 1);
   await run("190 hosts, evenly", Math.min(190, count), 1);

@@ -5,21 +5,24 @@
  * asked in turn, forwards and backwards, so that a machine that is busy for a while is busy for all of them.
  */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { loadavg, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { flawless, parse } from "./http/load.ts";
 import { startOrigin } from "./http/origin.ts";
 import { cpuSeconds, Processes, workersOf } from "./http/processes.ts";
-import { machine, median } from "./http/report.ts";
+import { median } from "./http/report.ts";
+import { Results } from "./http/results.ts";
 import { startGateway } from "./scripts/gateway.ts";
 
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "7" },
     seconds: { type: "string", default: "3" },
+    write: { type: "boolean", default: false },
   },
 });
+const results = new Results(import.meta.filename, values.write);
 const gatewayCore = 0;
 const otherCore = 1;
 
@@ -81,9 +84,9 @@ try {
     }
   }
   const none = { rates: rates.get("no script") ?? [], costs: costs.get("no script") ?? [] };
-  console.log(`${machine()}; load ${loadavg()[0]?.toFixed(1)}; medians of ${rounds} rounds`);
-  console.log("| | requests/s | of no script | worker, CPU us a request | more than no script |");
-  console.log("| --- | ---: | ---: | ---: | ---: |");
+  results.say(`medians of ${rounds} rounds\n`);
+  results.say("| | requests/s | of no script | worker, CPU us a request | more than no script |");
+  results.say("| --- | ---: | ---: | ---: | ---: |");
   for (const name of names) {
     const own = rates.get(name) ?? [];
     // Neighbours in time are compared, so that what the machine does otherwise cancels out.
@@ -91,7 +94,7 @@ try {
     const rate = Math.round(median(own)).toLocaleString("en-GB");
     const cost = costs.get(name) ?? [];
     const more = median(cost.map((each, at) => each - (none.costs[at] ?? each)));
-    console.log(
+    results.say(
       `| ${name} | ${rate} | ${ratio.toFixed(3)} | ${median(cost).toFixed(1)} | ${more.toFixed(1)} |`,
     );
   }

@@ -97,8 +97,11 @@ for (const kind of consulKinds())
       expect(life.next?.startedAt ?? status?.life.rollout?.startedAt).to.equal(
         status?.life.rollout?.startedAt,
       );
-      const continued = await who(again);
-      expect(first.filter((user) => !continued.includes(user))).to.deep.equal([]);
+      // Until the script in KV is examined, the host answers 503 there.
+      await eventually("it goes on with those who had it", async () => {
+        const continued = await who(again);
+        expect(first.filter((user) => !continued.includes(user))).to.deep.equal([]);
+      });
       for (const one of desk.gateways) {
         await eventually("everybody gets it", async () =>
           expect(await who(one)).to.have.lengthOf(users.length),

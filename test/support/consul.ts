@@ -12,7 +12,7 @@ import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const root = join(import.meta.dirname, "..", "..");
-const startTimeoutMs = 15_000;
+const startTimeoutMs = 45_000;
 
 /** One running Consul. Its address stays the same through `kill` and `restart`. */
 export interface TestConsul {

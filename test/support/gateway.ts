@@ -224,7 +224,7 @@ export class TestGateway {
     return value;
   }
 
-  /** The first status for which `holds`; rejects with the last one after 15 seconds. */
+  /** The first status for which `holds`; rejects with the last one after 40 seconds. */
   statusWhen(what: string, holds: (status: Status) => boolean): Promise<Status> {
     return eventually(what, async () => {
       const status = await this.status();
