@@ -2,8 +2,8 @@
  * A side that does not read stops the side that writes, and nothing grows in between. What the
  * kernel's socket buffers hold comes on top of the gateway's own, hence the generous bound.
  */
-import type { Socket } from "node:net";
 import { expect } from "chai";
+import type { ClientSocket } from "../support/client.ts";
 import { describeEngines } from "../support/engines.ts";
 import {
   answerBytes,
@@ -22,11 +22,11 @@ const PIECE = Buffer.alloc(65_536, "x");
 
 /** Writes `total` bytes of pieces as fast as the socket takes them. */
 class Pump {
-  readonly #socket: Socket;
+  readonly #socket: ClientSocket;
   readonly #piece: Buffer;
   #left: number;
 
-  constructor(socket: Socket, total: number, piece = PIECE) {
+  constructor(socket: ClientSocket, total: number, piece = PIECE) {
     this.#socket = socket;
     this.#piece = piece;
     this.#left = Math.ceil(total / piece.length);

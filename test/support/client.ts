@@ -1,5 +1,6 @@
 /** A client on a bare socket: it sends exactly the bytes it is given and reads answers strictly. */
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
 import { until } from "./conditions.ts";
 import { type Message, MessageReader, statusOf } from "./message.ts";
 import { reset } from "./reset.ts";
@@ -9,8 +10,14 @@ export interface ClientAnswer extends Message {
   readonly version: string;
 }
 
+/** What a client needs of its socket; one that speaks another protocol to the gateway has it too. */
+export type ClientSocket = Duplex & {
+  readonly bytesWritten: number;
+  resetAndDestroy(): unknown;
+};
+
 export class RawClient {
-  readonly socket: Socket;
+  readonly socket: ClientSocket;
   readonly #reader: MessageReader;
   readonly #methods: string[] = [];
   readonly #answers: ClientAnswer[] = [];
@@ -23,7 +30,7 @@ export class RawClient {
   /** Why what came is not a sequence of whole answers: nonsense, or a cut in the middle. */
   violation: Error | null = null;
 
-  constructor(socket: Socket) {
+  constructor(socket: ClientSocket) {
     this.socket = socket;
     this.#reader = new MessageReader(() => ({ answerTo: this.#methods[0] ?? "GET" }));
     socket.on("data", (bytes: Buffer) => this.#read(bytes));

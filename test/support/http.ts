@@ -4,6 +4,7 @@
  */
 import { openClient, type RawClient } from "./client.ts";
 import { expectIdle, type GatewayOptions, startGateway, type TestGateway } from "./engine.ts";
+import { type Http2Connection, type Http2Options, openHttp2 } from "./http2/connection.ts";
 import { type Origin, type OriginOptions, type OriginScript, startOrigin } from "./origin.ts";
 
 export { type ClientAnswer, chunked, openClient, RawClient, requestBytes } from "./client.ts";
@@ -34,6 +35,8 @@ export interface TestBench {
   /** A gateway in front of the given origins, in the order in which they are tried. */
   gateway(origins: Origin | readonly Origin[], options?: GatewayOptions): Promise<TestGateway>;
   client(gateway: TestGateway, options?: Parameters<typeof openClient>[1]): Promise<RawClient>;
+  /** A connection whose frames the test writes by hand. */
+  http2(gateway: TestGateway, options?: Http2Options): Promise<Http2Connection>;
   /** Runs when the test is over, before the sockets are closed. */
   later(close: () => void | Promise<void>): void;
 }
@@ -41,12 +44,15 @@ export interface TestBench {
 /**
  * Call inside `describe`. After each test: clients close, every engine must come to rest by itself
  * (no exchange, no connection, no request counted on a retired peer), and no origin may have seen a
- * byte that is not part of a canonical request. `engine` is used by gateways that name no other.
+ * byte that is not part of a canonical request. `engine` is used by gateways that name no other; `open` makes clients.
  */
-export function useTestBench(engine?: GatewayOptions["engine"]): TestBench {
+export function useTestBench(
+  engine?: GatewayOptions["engine"],
+  open: typeof openClient = openClient,
+): TestBench {
   let origins: Origin[] = [];
   let gateways: { readonly gateway: TestGateway; readonly origins: readonly Origin[] }[] = [];
-  let clients: RawClient[] = [];
+  let clients: (RawClient | Http2Connection)[] = [];
   let closers: (() => void | Promise<void>)[] = [];
 
   async function closeAll(): Promise<void> {
@@ -93,7 +99,12 @@ export function useTestBench(engine?: GatewayOptions["engine"]): TestBench {
       return gateway;
     },
     async client(gateway, options) {
-      const client = await openClient(gateway.port, options);
+      const client = await open(gateway.port, options);
+      clients.push(client);
+      return client;
+    },
+    async http2(gateway, options) {
+      const client = await openHttp2(gateway.port, options);
       clients.push(client);
       return client;
     },
