@@ -76,6 +76,19 @@ export const limitDefinitions = {
     fallback: String(defaultLimits.maxConnectionsPerAddress),
     schema: integer(0, 1_000_000),
   },
+  http2: {
+    argument: "on|off",
+    meaning:
+      "Let clients speak HTTP/2 without TLS when they begin with it (prior knowledge); off refuses it with 505.",
+    fallback: defaultLimits.http2 ? "on" : "off",
+    schema: oneOf("on", "off"),
+  },
+  maxStreams: {
+    argument: "N",
+    meaning: "Requests at once on one client connection that speaks HTTP/2; above: refused.",
+    fallback: String(defaultLimits.maxStreams),
+    schema: integer(1, 10_000),
+  },
   halfClosed: {
     argument: "WHAT",
     meaning:
@@ -185,6 +198,8 @@ export function engineLimits(get: (key: LimitKey) => unknown): EngineLimits {
     maxRequestsPerConnection: values.maxRequestsPerConnection,
     maxConnections: values.maxConnections,
     maxConnectionsPerAddress: values.maxConnectionsPerAddress,
+    http2: values.http2 === "on",
+    maxStreams: values.maxStreams,
     servesHalfClosed: values.halfClosed === "serve",
     underscoresInHeaders: values.underscoresInHeaders === "on",
     ignoreInvalidHeaders: values.ignoreInvalidHeaders === "on",

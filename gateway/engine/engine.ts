@@ -260,6 +260,13 @@ export interface EngineLimits {
   /** The same from one address; 0 for no limit. Default 0. */
   readonly maxConnectionsPerAddress: number;
   /**
+   * Whether clients may speak HTTP/2 without TLS, knowing that the gateway does (RFC 9113 section 3.3). The
+   * reference engine speaks none. Default true.
+   */
+  readonly http2: boolean;
+  /** Requests at once on one connection that speaks HTTP/2. Above: the stream is refused. Default 128. */
+  readonly maxStreams: number;
+  /**
    * A client that closes its sending side while it waits is served; otherwise it counts as gone and its
    * request is cancelled, as nginx does: on the wire the two look the same. Default false.
    */
@@ -308,6 +315,8 @@ export const defaultLimits: EngineLimits = {
   maxRequestsPerConnection: 10_000,
   maxConnections: 20_000,
   maxConnectionsPerAddress: 0,
+  http2: true,
+  maxStreams: 128,
   servesHalfClosed: false,
   underscoresInHeaders: false,
   ignoreInvalidHeaders: true,

@@ -6,7 +6,8 @@ import type { AddressInfo, ListenOptions, Socket } from "node:net";
 import { Clock } from "./clock.ts";
 import { Counters } from "./counters.ts";
 import { ClientConnection } from "./downstream/http1/client-connection.ts";
-import type { ClientHost, ClientSession } from "./downstream/session.ts";
+import { Http2Server } from "./downstream/http2/http2.ts";
+import type { ClientHost, ClientOrigin, ClientSession } from "./downstream/session.ts";
 import {
   defaultLimits,
   type Engine,
@@ -38,6 +39,7 @@ export class HttpEngine<C> implements Engine, ClientHost {
   readonly counters = new Counters();
   readonly openExchange: OpenExchange;
   isDraining = false;
+  readonly #http2: Http2Server;
   readonly #trusts: (address: string) => boolean;
   readonly #acceptor: Acceptor;
   readonly #clients: Clients;
@@ -77,6 +79,7 @@ export class HttpEngine<C> implements Engine, ClientHost {
       },
     };
     this.openExchange = (downstream, head) => new HttpExchange(core, downstream, head);
+    this.#http2 = new Http2Server(this);
     this.#acceptor = new Acceptor({
       onConnection: (socket, listener) => this.#accept(socket, listener),
       onError: options.onError,
@@ -122,6 +125,10 @@ export class HttpEngine<C> implements Engine, ClientHost {
       refused,
       droppedHeaders,
     };
+  }
+
+  beginHttp2(before: ClientSession, socket: Socket, first: Buffer, client: ClientOrigin): void {
+    this.#clients.replace(before, this.#http2.open(socket, first, client));
   }
 
   remove(session: ClientSession): void {

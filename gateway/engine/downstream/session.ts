@@ -1,8 +1,10 @@
 /** A client's connection, whatever it speaks, and what it finds in the engine that accepted it. */
+import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
 import type { Counters } from "../counters.ts";
 import type { EngineLimits } from "../engine.ts";
 import type { OpenExchange } from "../exchange/ports.ts";
+import type { TrustedProxy } from "../message/forwarding.ts";
 import type { Refusal } from "../message/grammar.ts";
 
 /** The connection, as the engine's set of them sees it. */
@@ -21,6 +23,18 @@ export interface ClientSession {
   destroy(): void;
 }
 
+/** Who is at the other end of a connection. */
+export interface ClientOrigin {
+  readonly address: string;
+  /** Where the connection was accepted. */
+  readonly listener: number;
+  readonly scheme: "http" | "https";
+  /** The lines `X-Forwarded-For` and `X-Forwarded-Proto` for a client that nobody speaks for. */
+  readonly forwardedLine: string;
+  /** The client itself, when it is a trusted proxy. */
+  readonly proxy: TrustedProxy | null;
+}
+
 /** The engine, as a client's connection sees it. */
 export interface ClientHost {
   readonly clock: Clock;
@@ -28,6 +42,11 @@ export interface ClientHost {
   readonly counters: Counters;
   readonly isDraining: boolean;
   readonly openExchange: OpenExchange;
+  /**
+   * A connection began with the preface of HTTP/2; `first` is what came, from the preface on. `before` has left the
+   * socket, and takes no part any more.
+   */
+  beginHttp2(before: ClientSession, socket: Socket, first: Buffer, client: ClientOrigin): void;
   /** The connection is closed. */
   remove(session: ClientSession): void;
 }

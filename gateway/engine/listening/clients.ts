@@ -51,6 +51,13 @@ export class Clients {
     if (this.#limits.maxConnectionsPerAddress > 0) this.#count(session.address, -1);
   }
 
+  /** The connection goes on as another session, and counts as before. */
+  replace(before: ClientSession, session: ClientSession): void {
+    this.#sessions.delete(before);
+    this.#sessions.add(session);
+    session.isAdmitted = before.isAdmitted;
+  }
+
   onTick(now: number, isProbe: boolean): void {
     for (const session of this.#sessions) {
       session.onTick(now);

@@ -62,8 +62,6 @@ export class RequestHead implements Said {
   upgrade = "";
   /** The values of `Trailer`; empty when absent. */
   trailer = "";
-  /** Who sends the requests of this connection, when it is a trusted proxy. */
-  proxy: TrustedProxy | null = null;
   /** What it said. */
   forwardedFor = "";
   forwardedProto = "";
@@ -72,11 +70,24 @@ export class RequestHead implements Said {
   requestId = "";
   /** Lines that were left out because of their names. */
   oddNames = 0;
+  #proxy: TrustedProxy | null = null;
   #story: Story | null = null;
   readonly #claims: Claim[] = [];
   /** The value of `Connection`; empty when absent. */
   connection = "";
   readonly fields = new FieldLines("request");
+
+  /** Who sends the requests of this connection, when it is a trusted proxy. */
+  get proxy(): TrustedProxy | null {
+    return this.#proxy;
+  }
+
+  /** What another said is forgotten. */
+  set proxy(proxy: TrustedProxy | null) {
+    if (proxy === this.#proxy) return;
+    this.#proxy = proxy;
+    this.#forgetStory();
+  }
 
   /** What a trusted proxy's request says of its client; `null` for anyone else's. */
   get story(): Story | null {

@@ -11,7 +11,7 @@ import { RequestHead } from "../../message/request-head.ts";
 import type { ResponseHead } from "../../message/response-head.ts";
 import { oddTrailerNames } from "../../message/trailer.ts";
 import { Reading } from "../../reading.ts";
-import type { ClientHost, ClientSession } from "../session.ts";
+import type { ClientHost, ClientOrigin, ClientSession } from "../session.ts";
 import { RequestReader } from "./request-reader.ts";
 
 /** A client may send ahead this much of its next requests; then it is not read until its turn. */
@@ -302,6 +302,7 @@ export class ClientConnection implements ClientSession, Downstream {
     }
     if (head.oddNames > 0) counters.droppedHeaders += head.oddNames;
     if (found !== "whole") {
+      if (this.#reader.isPreface && this.#becomeHttp2()) return false;
       this.refuse(found, this.#reader.isHead);
       return false;
     }
@@ -324,6 +325,21 @@ export class ClientConnection implements ClientSession, Downstream {
       const begun = this.#reader.takePending();
       if (begun !== null) this.#readBody(begun, 0);
     }
+    return true;
+  }
+
+  /** Leaves the socket to HTTP/2, when that is spoken here and nothing else was before. */
+  #becomeHttp2(): boolean {
+    const first = this.#reader.pending;
+    if (first === null || this.#requests > 0 || !this.#host.limits.http2) return false;
+    this.#reader.takePending();
+    this.#stage = "closed";
+    this.#deadline = 0;
+    this.#socket.removeAllListeners("data");
+    const { address, listener, scheme, forwardedLine } = this;
+    const { proxy } = this.#head;
+    const client = { address, listener, scheme, forwardedLine, proxy } satisfies ClientOrigin;
+    this.#host.beginHttp2(this, this.#socket, first, client);
     return true;
   }
 

@@ -14,6 +14,8 @@ import { refuseLine } from "../../message/request-line.ts";
 
 const headEnd = "\r\n\r\n";
 const headMethod = "HEAD ";
+/** How the preface of HTTP/2 begins: what a reader of HTTP/1 takes for a whole head (RFC 9113 section 3.4). */
+const prefaceHead = "PRI * HTTP/2.0\r\n\r\n";
 /** Up to here a chunk is decoded whole to look for the head's end. */
 const wholeTextBytes = 4_096;
 /** Method and version around a target: a little more than the target may have. */
@@ -29,6 +31,10 @@ export class RequestReader {
   pending: Buffer | null = null;
   /** Whether the head that was refused, or that has begun, is that of a HEAD request. */
   isHead = false;
+  /** Whether what was refused is the preface of HTTP/2; `pending` then begins with it. */
+  isPreface = false;
+  /** Whether empty lines came before: then a preface is none. */
+  #hasSkipped = false;
   /** How much of `pending` is known to hold no end of a head. */
   #scanned = 0;
   /** How much of it is lines that have been looked at, and how many. */
@@ -80,6 +86,10 @@ export class RequestReader {
     const refusal = head.read(text, end, limits);
     if (refusal === null) return "whole";
     this.isHead = text.startsWith(headMethod);
+    if (!this.#hasSkipped && text.startsWith(prefaceHead)) {
+      this.isPreface = true;
+      this.pending = buffer;
+    }
     return refusal;
   }
 
@@ -89,7 +99,10 @@ export class RequestReader {
     if (buffer === null || buffer[0] !== 13) return buffer;
     let start = 0;
     while (buffer[start] === 13 && buffer[start + 1] === 10) start += 2;
-    if (start > 0) this.pending = buffer.length > start ? buffer.subarray(start) : null;
+    if (start > 0) {
+      this.#hasSkipped = true;
+      this.pending = buffer.length > start ? buffer.subarray(start) : null;
+    }
     return this.pending;
   }
 
@@ -124,6 +137,8 @@ export class RequestReader {
   #checkLines(buffer: Buffer): Refusal | null {
     const end = buffer.lastIndexOf("\r\n");
     if (end < this.#checked) return null;
+    // Its line alone would be a version that is not spoken.
+    if (prefaceHead.startsWith(buffer.toString("latin1", 0, prefaceHead.length))) return null;
     const lines = buffer.toString("latin1", this.#checked, end).split("\r\n");
     const first = this.#checkedLines === 0 ? refuseLine(lines[0] ?? "") : null;
     const refusal = first ?? explainRequestLines(lines, this.#checkedLines);

@@ -1,0 +1,31 @@
+/** HTTP/2 for an engine's clients: opens sessions on accepted sockets, and keeps streams that can serve again. */
+import type { Socket } from "node:net";
+import type { ClientHost, ClientOrigin } from "../session.ts";
+import { Http2Session } from "./session.ts";
+import { ClientStream } from "./stream.ts";
+
+/** Streams that are kept for later, of all sessions: each has an exchange and two heads. */
+const maxKept = 1_024;
+
+export class Http2Server {
+  readonly host: ClientHost;
+  readonly #kept: ClientStream[] = [];
+
+  constructor(host: ClientHost) {
+    this.host = host;
+  }
+
+  /** Serves HTTP/2 on a socket. `first`: what was read from it, which begins with the client's preface. */
+  open(socket: Socket, first: Buffer, client: ClientOrigin): Http2Session {
+    return new Http2Session(this, socket, first, client);
+  }
+
+  /** A stream without a request. */
+  take(session: Http2Session): ClientStream {
+    return this.#kept.pop() ?? new ClientStream(this.host.openExchange, session);
+  }
+
+  giveBack(stream: ClientStream): void {
+    if (this.#kept.length < maxKept) this.#kept.push(stream);
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * One client's connection that speaks HTTP/2: its streams, what it may send for nothing, its end. The frames are
+ * `node:http2`'s; what happens on a stream is in `stream.ts`.
+ */
+import {
+  constants,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { Socket } from "node:net";
+import type { Refusal } from "../../message/grammar.ts";
+import type { ClientHost, ClientOrigin, ClientSession } from "../session.ts";
+import { type FloodKind, Floods } from "./floods.ts";
+import type { Http2Server } from "./http2.ts";
+import { sessionOptions } from "./session-options.ts";
+import type { ClientStream } from "./stream.ts";
+
+const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_FLAG_END_STREAM } = constants;
+
+/** What all streams of a connection may send ahead of being read; a single one has the protocol's 65535 bytes. */
+const connectionWindowBytes = 524_288;
+/** How long a connection that is to close may take to do so. */
+const lingerMs = 5_000;
+/** Frames that may wait for a client which does not read, where flow control holds nothing back. */
+const maxQueuedFrames = 200;
+
+export class Http2Session implements ClientSession {
+  readonly host: ClientHost;
+  readonly client: ClientOrigin;
+  isAdmitted = false;
+  /** Engine clock; 0: none. While requests are served, deadlines are their exchanges'. */
+  #deadline: number;
+  readonly #server: Http2Server;
+  readonly #session: ServerHttp2Session;
+  /** Those whose requests are being served. */
+  readonly #streams = new Set<ClientStream>();
+  readonly #floods = new Floods();
+  #requests = 0;
+  #isClosing = false;
+
+  /** `first`: what the client has sent so far, from its preface on. */
+  constructor(server: Http2Server, socket: Socket, first: Buffer, client: ClientOrigin) {
+    const { host } = server;
+    this.host = host;
+    this.client = client;
+    this.#server = server;
+    this.#deadline = host.clock.current + host.limits.headTimeoutMs;
+    socket.pause();
+    socket.unshift(first);
+    // A client that closes its side has gone: it could not even acknowledge what it gets.
+    socket.on("end", () => this.destroy());
+    this.#session = performServerHandshake(socket, sessionOptions(host.limits));
+    this.#session.setLocalWindowSize(connectionWindowBytes);
+    this.#listen();
+    // The session has read by then what was put back; only the end is still to be told by the socket.
+    process.nextTick(() => socket.resume());
+  }
+
+  get address(): string {
+    return this.client.address;
+  }
+
+  /** Whether the client reads what it is sent outside of flow control. */
+  get hasRoom(): boolean {
+    return (this.#session.state.outboundQueueSize ?? 0) < maxQueuedFrames;
+  }
+
+  /** Looks at the deadlines of all that is going on; `now` is the engine's clock. */
+  onTick(now: number): void {
+    for (const stream of this.#streams) stream.onTick(now);
+    if (this.#deadline !== 0 && now >= this.#deadline) this.#onDeadline();
+  }
+
+  /** A client that has gone is seen without looking: this connection is always read. */
+  probe(): void {}
+
+  /** Idle or not: the client sends again elsewhere what the gateway did not take, and is told what it took. */
+  onDrainStart(): void {
+    this.#close();
+  }
+
+  refuse(refusal: Refusal): void {
+    this.host.counters.countRefused(refusal.code);
+    this.#session.destroy(new Error(refusal.message), NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  destroy(): void {
+    this.#session.destroy();
+  }
+
+  /** A stream's exchange is over. */
+  onStreamOver(stream: ClientStream): void {
+    this.#streams.delete(stream);
+    this.#server.giveBack(stream);
+    if (this.#streams.size > 0) return;
+    const { clock, limits } = this.host;
+    this.#deadline = clock.current + (this.#isClosing ? lingerMs : limits.idleTimeoutMs);
+  }
+
+  /** A stream was closed before its request was answered. */
+  onReset(): void {
+    this.#count("reset");
+  }
+
+  #listen(): void {
+    const session = this.#session;
+    session.on("stream", (stream, _fields, flags, raw) => this.#onStream(stream, flags, raw));
+    session.on("ping", () => this.#count("ping"));
+    session.on("remoteSettings", () => this.#onSettings());
+    session.on("error", (error) => this.#onError(error));
+    session.on("close", () => this.#onClose());
+  }
+
+  /**
+   * Takes no new request, and closes when those that run are over. The client is told which of its requests were taken
+   * (RFC 9113 section 6.8): what it sent after them it may send again elsewhere.
+   */
+  #close(): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    if (this.#streams.size === 0) this.#deadline = this.host.clock.current + lingerMs;
+    this.#session.close();
+  }
+
+  #onStream(stream: ServerHttp2Stream, flags: number, raw: readonly string[]): void {
+    // Its errors are told by its close; unheard they would end the process, also where it is over already.
+    stream.on("error", () => {});
+    if (stream.destroyed) {
+      this.onReset();
+      return;
+    }
+    this.#deadline = 0;
+    this.#requests += 1;
+    const served = this.#server.take(this);
+    this.#streams.add(served);
+    served.begin(this, stream, raw, (flags & NGHTTP2_FLAG_END_STREAM) !== 0);
+    const { maxRequestsPerConnection } = this.host.limits;
+    if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) this.#close();
+  }
+
+  #onSettings(): void {
+    const isFirst = this.#requests === 0 && this.#streams.size === 0 && !this.#isClosing;
+    if (isFirst) this.#deadline = this.host.clock.current + this.host.limits.idleTimeoutMs;
+    this.#count("settings");
+  }
+
+  #count(kind: FloodKind): void {
+    const session = this.#session;
+    if (session.destroyed || !this.#floods.count(kind, this.host.clock.now())) return;
+    this.host.counters.countRefused(`http2_${kind}_flood`);
+    session.destroy(new Error(`too many frames of a kind: ${kind}`), NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  #onDeadline(): void {
+    if (this.#isClosing) this.destroy();
+    else this.#close();
+  }
+
+  #onError(error: Error & { readonly code?: string }): void {
+    const refused = refusalOf(error);
+    if (refused !== null) this.host.counters.countRefused(refused);
+  }
+
+  #onClose(): void {
+    this.#isClosing = true;
+    for (const stream of this.#streams) stream.onClose();
+    this.host.remove(this);
+  }
+}
+
+/** What the client did that nghttp2 does not allow; `null`: nothing, the connection broke. */
+function refusalOf(error: Error & { readonly code?: string }): string | null {
+  switch (error.code) {
+    case "ERR_HTTP2_ERROR":
+      return "http2_protocol_error";
+    case "ERR_HTTP2_TOO_MANY_INVALID_FRAMES":
+      return "http2_invalid_frames";
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * One stream of a client's HTTP/2 connection: hands its request to an exchange and writes what the exchange answers.
+ * The object outlives the stream and serves another one then, so that its head and its exchange are made once.
+ */
+import { constants, type ServerHttp2Stream } from "node:http2";
+import type {
+  CutReason,
+  Downstream,
+  DownstreamEvents,
+  OpenExchange,
+} from "../../exchange/ports.ts";
+import { allowedMethods, errorAnswer } from "../../message/answers.ts";
+import type { Refusal } from "../../message/grammar.ts";
+import { RequestHead } from "../../message/request-head.ts";
+import type { ResponseHead } from "../../message/response-head.ts";
+import { oddTrailerNames } from "../../message/trailer.ts";
+import { answerFields, fieldsObject } from "./answer-fields.ts";
+import { requestText } from "./request-text.ts";
+import type { Http2Session } from "./session.ts";
+
+const { NGHTTP2_NO_ERROR } = constants;
+
+/** Whose stream it is; `null` once nobody wants to know of it any more. */
+const owner = Symbol("owner");
+/** The trailer of a streamed answer, which goes out when all of the body has. */
+const trailerLines = Symbol("trailer");
+/** Whether the client goes on sending a request that was answered. */
+const isUnread = Symbol("unread");
+type OwnedStream = ServerHttp2Stream & {
+  [owner]?: ClientStream | null;
+  [trailerLines]?: string;
+  [isUnread]?: boolean;
+};
+
+const nothing = Buffer.alloc(0);
+/** Why a stream is destroyed whose answer will not be whole; its client is told INTERNAL_ERROR. */
+const cutOff = new Error("the answer is cut off");
+
+export class ClientStream implements Downstream {
+  readonly #head = new RequestHead();
+  readonly #exchange: DownstreamEvents;
+  #session: Http2Session;
+  /** `null` when it is closed, or the exchange is over. */
+  #stream: OwnedStream | null = null;
+  /** Whether nothing of the request is still to come. */
+  #isRead = true;
+  #trailer = "";
+  /** Whether the answer has no body, whatever is sent. */
+  #isBodiless = false;
+  /** Whether interim answers wait for the client to read. */
+  #holdsInterim = false;
+  /** Whether the head of the final answer went out. */
+  #isAnswered = false;
+
+  constructor(openExchange: OpenExchange, session: Http2Session) {
+    this.#session = session;
+    this.#exchange = openExchange(this, this.#head);
+  }
+
+  get address(): string {
+    return this.#session.client.address;
+  }
+
+  get listener(): number {
+    return this.#session.client.listener;
+  }
+
+  get scheme(): "http" | "https" {
+    return this.#session.client.scheme;
+  }
+
+  get forwardedLine(): string {
+    return this.#session.client.forwardedLine;
+  }
+
+  get unsentBytes(): number {
+    return this.#stream?.bufferSize ?? 0;
+  }
+
+  /** A request came. `raw`: its fields, names and values by turns; `isWhole`: it has no body. */
+  begin(
+    session: Http2Session,
+    stream: ServerHttp2Stream,
+    raw: readonly string[],
+    isWhole: boolean,
+  ): void {
+    const owned: OwnedStream = stream;
+    owned[owner] = this;
+    this.#session = session;
+    this.#stream = owned;
+    this.#isRead = isWhole;
+    this.#isAnswered = false;
+    this.#trailer = "";
+    this.#holdsInterim = false;
+    stream.on("close", onClose);
+    const refusal = this.#readHead(raw, isWhole);
+    if (refusal !== null) {
+      this.#refuse(refusal, raw);
+      return;
+    }
+    this.#isBodiless = this.#head.method === "HEAD";
+    this.#exchange.begin(null);
+    if (isWhole || this.#stream !== owned) return;
+    stream.on("data", onData);
+    stream.on("end", onEnd);
+    stream.on("trailers", onTrailers);
+  }
+
+  /** Looks at the deadlines; `now` is the engine's clock. */
+  onTick(now: number): void {
+    if (this.#holdsInterim && this.#session.hasRoom) {
+      this.#holdsInterim = false;
+      this.#exchange.onDrain();
+    }
+    if (this.#stream !== null) this.#exchange.onTick(now);
+  }
+
+  // What the exchange calls.
+
+  sendInterim(head: ResponseHead): boolean {
+    const stream = this.#live();
+    if (stream === null || stream.headersSent) return true;
+    stream.additionalHeaders({
+      ...fieldsObject(head.fields.toString()),
+      ":status": String(head.status),
+    });
+    // Heads are outside of flow control: nothing else would hold back an origin that sends them without end.
+    this.#holdsInterim = !this.#session.hasRoom;
+    return !this.#holdsInterim;
+  }
+
+  sendWhole(head: ResponseHead, body: string): void {
+    const stream = this.#respond(head, body === "", false);
+    if (stream !== null && body !== "" && !this.#isBodiless) stream.end(body, "latin1");
+  }
+
+  sendHead(head: ResponseHead): void {
+    const stream = this.#respond(head, false, head.isStreamed);
+    if (stream === null || this.#isBodiless) return;
+    stream.on("drain", onDrain);
+    if (head.isStreamed) stream.on("wantTrailers", onWantTrailers);
+  }
+
+  sendData(piece: Buffer): boolean {
+    const stream = this.#live();
+    return stream === null || this.#isBodiless || stream.write(piece);
+  }
+
+  sendEnd(trailer: string): void {
+    const stream = this.#live();
+    if (stream === null || this.#isBodiless) return;
+    stream[trailerLines] = trailer;
+    stream.end();
+  }
+
+  sendUpgrade(): void {
+    throw new Error("HTTP/2 has no upgrade, and none was offered to the peer");
+  }
+
+  cut(reason: CutReason): void {
+    const stream = this.#live();
+    if (stream === null) return;
+    // Closed with a code, Node may send the end of the stream before the reset: the answer would look whole.
+    const end = () => stream.destroy(cutOff);
+    // The request ends with it too: it is not to be dropped in peace.
+    this.#isRead = true;
+    // What came of the answer goes out first.
+    if (reason === "truncated") stream.write(nothing, end);
+    else end();
+  }
+
+  resume(): void {
+    if (this.#stream?.isPaused() === true) this.#stream.resume();
+  }
+
+  release(): void {
+    const stream = this.#stream;
+    this.#stream = null;
+    if (stream !== null) {
+      stream[owner] = null;
+      if (!this.#isRead) dropRest(stream);
+    }
+    this.#session.onStreamOver(this);
+  }
+
+  // What the stream tells.
+
+  onData(piece: Buffer): void {
+    if (!this.#exchange.onData(piece, 0, piece.length)) this.#stream?.pause();
+  }
+
+  onEnd(): void {
+    this.#isRead = true;
+    this.#exchange.onEnd(this.#trailer);
+  }
+
+  /** `raw`: names and values by turns. They come before the last of the body is read. */
+  onTrailers(raw: readonly string[]): void {
+    let lines = "";
+    for (let at = 0; at < raw.length; at += 2) lines += `${raw[at]}: ${raw[at + 1]}\r\n`;
+    const { counters, limits } = this.#session.host;
+    counters.droppedHeaders += oddTrailerNames(lines, limits);
+    this.#trailer = lines;
+  }
+
+  onDrain(): void {
+    this.#exchange.onDrain();
+  }
+
+  onClose(): void {
+    this.#stream = null;
+    if (!this.#isAnswered) this.#session.onReset();
+    this.#exchange.onGone();
+  }
+
+  /** Returns why the request is refused, if it is. */
+  #readHead(raw: readonly string[], isWhole: boolean): Refusal | null {
+    const { limits, counters } = this.#session.host;
+    const text = requestText(raw, limits.maxHeadBytes);
+    if (typeof text !== "string") return text;
+    const head = this.#head;
+    head.proxy = this.#session.client.proxy;
+    const refusal = head.read(text, text.length, limits);
+    counters.droppedHeaders += head.oddNames;
+    head.version = "2";
+    head.isStreamed = !isWhole && head.contentLength === -1;
+    return refusal;
+  }
+
+  /** Answers what never became an exchange. */
+  #refuse(refusal: Refusal, raw: readonly string[]): void {
+    const { counters, clock } = this.#session.host;
+    counters.countRefused(refusal.code);
+    const stream = this.#stream;
+    if (stream === null) return;
+    const { status, code, message } = refusal;
+    const { headers, body = "" } = errorAnswer(status, code, message, undefined);
+    const isHead = raw[raw.indexOf(":method") + 1] === "HEAD";
+    stream.respond(
+      {
+        ":status": status,
+        date: clock.dateLine.slice("Date: ".length, -2),
+        ...(status === 405 ? { allow: allowedMethods } : {}),
+        ...headers,
+        "content-length": body.length,
+      },
+      { endStream: isHead },
+    );
+    if (!isHead) stream.end(body);
+    this.release();
+  }
+
+  /** Sends the head of the final answer. `null`: nothing can be sent any more. */
+  #respond(head: ResponseHead, isEmpty: boolean, mayHaveTrailer: boolean): OwnedStream | null {
+    const stream = this.#live();
+    if (stream === null) return null;
+    const { status } = head;
+    const hasLength = status !== 204 && status !== 205;
+    this.#isBodiless = this.#head.method === "HEAD" || !hasLength || status === 304;
+    const endStream = isEmpty || this.#isBodiless;
+    const fields = answerFields(head, this.#session.host.clock.dateLine, hasLength);
+    this.#isAnswered = true;
+    stream.respond(fields, { endStream, waitForTrailers: mayHaveTrailer && !endStream });
+    return stream;
+  }
+
+  /** `null`: nothing can be sent any more, though its close has not been told. */
+  #live(): OwnedStream | null {
+    const stream = this.#stream;
+    return stream === null || stream.closed || stream.destroyed ? null : stream;
+  }
+}
+
+/** The client need not send the rest of what nobody reads (RFC 9113 section 8.1). */
+function dropRest(stream: OwnedStream): void {
+  if (stream.closed) return;
+  stream.resume();
+  // A trailer that still has to go out goes before it.
+  if (stream[trailerLines] === undefined) stream.close(NGHTTP2_NO_ERROR);
+  else stream[isUnread] = true;
+}
+
+// One function for all streams: a closure for each of them would cost as much as the rest of its events.
+
+function onData(this: OwnedStream, piece: Buffer): void {
+  this[owner]?.onData(piece);
+}
+
+function onEnd(this: OwnedStream): void {
+  this[owner]?.onEnd();
+}
+
+function onTrailers(this: OwnedStream, _fields: unknown, _flags: number, raw: string[]): void {
+  this[owner]?.onTrailers(raw);
+}
+
+function onDrain(this: OwnedStream): void {
+  this[owner]?.onDrain();
+}
+
+function onClose(this: OwnedStream): void {
+  this[owner]?.onClose();
+}
+
+function onWantTrailers(this: OwnedStream): void {
+  this.sendTrailers(fieldsObject(this[trailerLines] ?? ""));
+  // Node sends the trailer in the next turn; what is set for it later comes later.
+  if (this[isUnread] === true) setImmediate(() => this.close(NGHTTP2_NO_ERROR));
+}
