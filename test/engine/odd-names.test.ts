@@ -11,7 +11,8 @@ describeEngines("odd names of request fields", (bench) => {
       ...options,
       hooks: {
         onRequest(exchange) {
-          seen.raw = exchange.rawHeaders;
+          // Names are in lower case over HTTP/2.
+          seen.raw = exchange.rawHeaders.toLowerCase();
           seen.headers = lines.map((line) => exchange.header(line.split(":")[0] ?? ""));
           options.hooks?.onRequest?.(exchange);
         },
@@ -20,7 +21,7 @@ describeEngines("odd names of request fields", (bench) => {
     const client = await bench.client(gateway);
     const answer = await client.request(requestBytes("POST /a_b?c_d=e_f", lines, body));
     expect(answer.status).to.equal(200);
-    const names = origin.request.headers.map(([name]) => name);
+    const names = origin.request.headers.map(([name]) => name.toLowerCase());
     return { seen, names, request: origin.request, stats: gateway.engine.stats() };
   }
 
@@ -31,10 +32,12 @@ describeEngines("odd names of request fields", (bench) => {
   ]) {
     it(`are dropped and counted, and nobody sees them: ${name}`, async () => {
       const { seen, names, stats } = await sent(["X-A: a_b", `${name}: 5`, "X-B: c.d"]);
-      expect(names).to.include.members(["X-A", "X-B"]).and.not.include(name);
+      expect(names).to.include.members(["x-a", "x-b"]).and.not.include(name.toLowerCase());
       expect(seen.headers).to.deep.equal(["a_b", undefined, "c.d"]);
-      expect(seen.raw.split("\r\n").map((line) => line.split(":")[0])).to.not.include(name);
-      expect(seen.raw).to.contain("X-A: a_b\r\nX-B: c.d");
+      expect(seen.raw.split("\r\n").map((line) => line.split(":")[0])).to.not.include(
+        name.toLowerCase(),
+      );
+      expect(seen.raw).to.contain("x-a: a_b\r\nx-b: c.d");
       expect(stats.droppedHeaders).to.equal(1);
     });
   }
@@ -42,14 +45,14 @@ describeEngines("odd names of request fields", (bench) => {
   it("are only those of names: values, targets and cookies have what they like", async () => {
     const lines = ["Cookie: _ga=GA1.2; session_id=a_b", "X-Plain: under_score.and.dot"];
     const { names, request, stats } = await sent(lines);
-    expect(names).to.include.members(["Cookie", "X-Plain"]);
+    expect(names).to.include.members(["cookie", "x-plain"]);
     expect(request.target).to.equal("/a_b?c_d=e_f");
     expect(stats.droppedHeaders).to.equal(0);
   });
 
   it("are dropped wherever they stand, and counted one by one", async () => {
     const { names, stats } = await sent(["X_A: 1", "X_B: 2", "X-C: 3", "X_D:", "X_E: 5"]);
-    expect(names).to.include("X-C");
+    expect(names).to.include("x-c");
     expect(names.filter((name) => name.includes("_"))).to.deep.equal([]);
     expect(stats.droppedHeaders).to.equal(4);
   });
@@ -87,14 +90,14 @@ describeEngines("odd names of request fields", (bench) => {
   it("pass with underscoresInHeaders, others still do not", async () => {
     const limits = { underscoresInHeaders: true };
     const { names, stats } = await sent(["X_A: 1", "X.B: 2", "_: 3", "x-C_d: 4"], { limits });
-    expect(names).to.include.members(["X_A", "_", "x-C_d"]).and.not.include("X.B");
+    expect(names).to.include.members(["x_a", "_", "x-c_d"]).and.not.include("x.b");
     expect(stats.droppedHeaders).to.equal(1);
   });
 
   it("pass without ignoreInvalidHeaders, whatever they are", async () => {
     const limits = { ignoreInvalidHeaders: false };
     const { names, stats } = await sent(["X_A: 1", "X.B: 2"], { limits });
-    expect(names).to.include.members(["X_A", "X.B"]);
+    expect(names).to.include.members(["x_a", "x.b"]);
     expect(stats.droppedHeaders).to.equal(0);
   });
 
@@ -106,7 +109,7 @@ describeEngines("odd names of request fields", (bench) => {
       const limits = { underscoresInHeaders: true, ignoreInvalidHeaders: false };
       for (const trusts of [() => false, () => true]) {
         const { names, seen, stats } = await sent([`${name}: 1.2.3.4`], { limits, trusts });
-        expect(names).to.not.include(name);
+        expect(names).to.not.include(name.toLowerCase());
         expect(seen.headers).to.deep.equal([undefined]);
         expect(stats.droppedHeaders).to.equal(1);
       }
@@ -125,7 +128,7 @@ describeEngines("odd names of request fields", (bench) => {
     const client = await bench.client(gateway);
     const body = "1\r\na\r\n0\r\nX_User: root\r\nX-Sum: 1\r\n\r\n";
     await client.request(requestBytes("POST /", ["Transfer-Encoding: chunked"], body));
-    expect(origin.request.trailers).to.deep.equal(["X-Sum: 1"]);
+    expect(origin.request.trailers.map((line) => line.toLowerCase())).to.deep.equal(["x-sum: 1"]);
     expect(fieldsOf(origin.request, "X_User")).to.deep.equal([]);
     expect(gateway.engine.stats().droppedHeaders).to.equal(1);
   });

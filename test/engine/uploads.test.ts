@@ -16,6 +16,7 @@ describeEngines("uploads", (bench, kind) => {
     const client = await bench.client(gateway);
     client.send(requestBytes("POST /", ["Content-Length: 8"], "half"), "POST");
     const connection = await origin.connection();
+    await until("the answer began", () => client.underWay !== null);
     const end = performance.now() + 4 * bodyTimeoutMs;
     let sent = 0;
     await until("it took long", () => {

@@ -1,13 +1,16 @@
 /**
- * Runs a suite of behaviours against every engine that implements the contract. What the reference
- * engine does otherwise is named in a table, and seen to be so.
+ * Runs a suite of behaviours against every engine that implements the contract, and against the gateway's own once
+ * more with clients that speak HTTP/2. What the reference engine does otherwise is named in a table, and seen to be
+ * so; what has no meaning over HTTP/2 is named in another.
  */
 import type { Engine, EngineOptions } from "../../gateway/engine/engine.ts";
 import { createHttpEngine } from "../../gateway/engine/index.ts";
 import { createReferenceEngine } from "../../gateway/engine/reference/index.ts";
 import { differences, lacking } from "../engine/differences.ts";
+import { notOverHttp2 } from "../engine/not-over-http2.ts";
 import type { TestContext } from "./engine.ts";
 import { type TestBench, useTestBench } from "./http.ts";
+import { openHttp2AsHttp1 } from "./http2/socket.ts";
 
 export type EngineKind = "http1" | "reference";
 
@@ -31,6 +34,26 @@ export function describeEngines(
       define(useTestBench(factories[kind]), kind));
     if (kind === "reference") expectDifferences(title, suite);
   }
+  const rows = notOverHttp2.filter((row) => row.suite === title);
+  if (rows.some(({ tests }) => tests === "all")) return;
+  const suite = describe(`engine http1, clients with HTTP/2: ${title}`, () =>
+    define(useTestBench(createHttpEngine, openHttp2AsHttp1), "http1"));
+  for (const { tests } of rows) for (const test of tests) leaveOut(title, suite, test);
+}
+
+/** Takes out what the table says has no meaning over HTTP/2. */
+function leaveOut(title: string, suite: Mocha.Suite, name: string | RegExp): void {
+  const isMeant = (test: Mocha.Test) =>
+    typeof name === "string" ? test.title === name : name.test(test.title);
+  let count = 0;
+  const visit = (one: Mocha.Suite) => {
+    const kept = one.tests.filter((test) => !isMeant(test));
+    count += one.tests.length - kept.length;
+    one.tests = kept;
+    one.suites.forEach(visit);
+  };
+  visit(suite);
+  if (count === 0) throw new Error(`${title}: no test named ${name}`);
 }
 
 /** Turns the tests that are in the table round: a difference that is none any more is a failure. */
