@@ -2,6 +2,7 @@
 import { expect } from "chai";
 import { consulKinds } from "../../test/support/consul.ts";
 import { eventually } from "../../test/support/registered.ts";
+import { readBell } from "../documents/index.ts";
 import { emptyTables } from "../model/index.ts";
 import { failures, live, prefix, ReleaseScene, rule } from "./fixtures/release-scene.ts";
 import { versionOf } from "./index.ts";
@@ -82,6 +83,24 @@ for (const kind of consulKinds())
       scene.clock.advance(120_000);
       expect(node.hosts()).to.have.members([other]);
       expect(live(node, other)).to.equal(rule("two"));
+    });
+
+    it("whoever changes an agreement rings for it, so that others need not read all", async () => {
+      const [host, other] = [scene.newHost(), scene.newHost()];
+      const node = scene.newNode("rings");
+      await scene.bring(host, rule("one"), [node]);
+      await scene.bring(other, rule("one"), [node]);
+      await scene.bring(host, rule("two"), [node]);
+      const { kv, keys } = scene.records;
+      const bells = await kv.list(keys.bells);
+      const rung = bells.filter(({ key }) => key.startsWith(keys.bell("rings.")));
+      const heard = rung.map(({ key, text }) => readBell(key, text));
+      expect(heard.flatMap((bell) => bell?.hosts ?? [])).to.have.members([host, other, host]);
+      const indexOf = async (key: string) => (await kv.get(key))?.modifyIndex ?? -1;
+      expect(
+        rung.map(({ modifyIndex }) => modifyIndex),
+        "in the same transaction",
+      ).to.include(await indexOf(keys.agreement(host)));
     });
 
     it("two gateways that see everything at once write one history", async () => {

@@ -1,6 +1,6 @@
 /**
- * An earlier state under the policy of now, which may be another one: what it was written under does not count. Gives
- * back nothing that a tenant may not use any more.
+ * Holds a snapshot against the policy of now, whatever policy it was written under: leaves out what a tenant may not use any
+ * more.
  */
 import { foreignIn } from "../documents/index.ts";
 import {

@@ -8,7 +8,7 @@ import { documentSchemas } from "../../documents/index.ts";
 import { readVersion } from "../../version.ts";
 import { explainQuery } from "./explain.ts";
 import { whoHeader } from "./journal.ts";
-import { wantedVersion } from "./sources.ts";
+import { wantedVersion } from "./versioned.ts";
 import { viewQuery } from "./views.ts";
 
 interface Operation {

@@ -14,7 +14,7 @@ import { failure, failureOf } from "./failures.ts";
 import { createJournal } from "./journal.ts";
 import { type AdminLimits, createAdminListener, defaultAdminLimits } from "./listener.ts";
 import { addOpenApi } from "./openapi.ts";
-import { addSchemas, addSources } from "./sources.ts";
+import { addSchemas, addVersioned } from "./versioned.ts";
 import { addViews, type Views } from "./views.ts";
 
 export interface AdminOptions {
@@ -108,7 +108,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   server.post("/resync", () => ({ released: release() }));
   addViews(server, views);
   addExplain(server, explainer);
-  addSources(server, operations);
+  addVersioned(server, operations);
   addSchemas(server);
   addOpenApi(server);
   return server;

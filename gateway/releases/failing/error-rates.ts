@@ -58,7 +58,7 @@ export class ErrorRates {
       const { worker, calls, errors, callers = [], failed } = report;
       const before = track.last.get(worker);
       track.last.set(worker, { calls, errors });
-      // Counters that went back began anew: the worker made the script's home again.
+      // A counter that went down began anew, because the worker rebuilt the isolate.
       const base = before === undefined || before.calls > calls ? { calls: 0, errors: 0 } : before;
       const step = { atMs: nowMs, calls: calls - base.calls, errors: errors - base.errors };
       if (step.calls > 0 || step.errors > 0) track.steps.push(step);

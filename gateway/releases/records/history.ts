@@ -126,7 +126,7 @@ export function noted(history: History, note: Note): History {
   });
 }
 
-/** The history of what has no agreement, of which one version is live: no other one is. */
+/** For a subject without an agreement: the history in which this version, and no other one, is live. */
 export function onlyLive(history: History, version: string, at: number): History {
   const isOther = (one: HistoryEntry) => one.outcome === "live" && one.version !== version;
   if (!history.some(isOther)) return history;
@@ -134,7 +134,7 @@ export function onlyLive(history: History, version: string, at: number): History
   return history.map((one) => (isOther(one) ? { ...one, outcome: "replaced", since } : one));
 }
 
-/** The history with a version that was live before anybody kept one; nobody knows since when. */
+/** The history with a version that was live before the history began; nobody knows since when. */
 export function withEarlier(history: History, version: string, at: number): History {
   if (history.some((one) => one.version === version)) return history;
   return noted(history, { version, outcome: "live", at, detail: "it was there before" });

@@ -2,6 +2,7 @@ import bunyan from "bunyan";
 import { expect } from "chai";
 import { createConsul, KvStore } from "../../../consul/index.ts";
 import { consulKinds, type TestConsul } from "../../../test/support/consul.ts";
+import { formatBell, ringBell } from "../../documents/index.ts";
 import { type Subject, versionOf } from "./keys.ts";
 import { Records } from "./records.ts";
 import { Retention, retentionMs } from "./retention.ts";
@@ -84,6 +85,19 @@ for (const kind of consulKinds())
         `sluice/versions/upstreams/pool/${version}`,
       ]);
       expect(await retention().sweep()).to.deep.equal([]);
+    });
+
+    it("takes bells away that nobody has rung for an hour, and what is no bell", async () => {
+      const ring = (name: string, ageMs: number) =>
+        kv.put(
+          records.keys.bell(name),
+          formatBell(ringBell(null, "a.example", Date.now() - ageMs)),
+        );
+      await ring("gone.1", 3_700_000);
+      await ring("runs.1", 60_000);
+      await kv.put(records.keys.bell("none"), "{");
+      await retention().sweep();
+      expect(await kv.keys("sluice/history/")).to.deep.equal([records.keys.bell("runs.1")]);
     });
 
     it("stays when somebody notes a new version meanwhile", async () => {

@@ -82,7 +82,7 @@ export class Retention {
   }
 }
 
-/** Everything of which something is kept though it has no source in KV. */
+/** Whatever has records and no source in KV any more. */
 async function leftovers({ kv, keys, sites }: Records): Promise<readonly Subject[]> {
   const [agreements, histories, ...sources] = await Promise.all([
     kv.keys(keys.agreements),
@@ -111,8 +111,8 @@ async function leftovers({ kv, keys, sites }: Records): Promise<readonly Subject
 }
 
 /**
- * Takes away what is kept of what has no source, when nothing became of it since `beforeMs`. Resolves to false when
- * something did, nobody knows when, or somebody writes it just now.
+ * Removes the records of a subject that has no source, when its history says nothing newer than `beforeMs`. Resolves to
+ * false when the history is newer or has no time, or when somebody changes it at this moment.
  */
 async function forget({ kv, keys }: Records, subject: Subject, beforeMs: number): Promise<boolean> {
   const { kind, name } = partsOf(subject);

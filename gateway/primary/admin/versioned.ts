@@ -25,7 +25,7 @@ import { whoHeader } from "./journal.ts";
 const actions = ["test", "history", "rollback"] as const;
 type Action = (typeof actions)[number] | null;
 
-export function addSources(server: FastifyInstance, operations: Operations): void {
+export function addVersioned(server: FastifyInstance, operations: Operations): void {
   // Whatever a client calls it: a script is text.
   server.removeAllContentTypeParsers();
   server.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) =>
