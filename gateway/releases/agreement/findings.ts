@@ -1,6 +1,6 @@
 /**
- * What this gateway found of a host's versions and Consul has yet to hear of: those that failed, and
- * one that may run again. Pure but for what it remembers.
+ * What this gateway found out about a host's versions and has not written to Consul yet: those that failed, and one that may
+ * run again.
  */
 import type { Agreement, TakenBack } from "../../model/index.ts";
 import { isTakenBack, mend, takeBack } from "./steps.ts";

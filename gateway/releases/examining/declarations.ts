@@ -1,6 +1,6 @@
 /**
- * What versions declare of their own lives, and the modules and settings that it takes to find out. The
- * gate tells of what it checked; anything else is examined here.
+ * What versions declare about their release (rollout, schedule, take-back), and the modules and settings that it takes to find
+ * out. The gate says what it found in what it checked; anything else is examined here.
  */
 
 import type { Json, Source, Tables } from "../../model/index.ts";

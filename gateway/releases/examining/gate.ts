@@ -1,6 +1,6 @@
 /**
- * The gate between the sources and the state: scripts and modules pass only after they were checked.
- * One that fails is refused and its last good version stays. Everything else passes at once.
+ * The gate between Consul and what serves: a script or a module passes only after it was checked. One that fails is refused,
+ * and its last good version stays. Agreements and settings pass at once.
  */
 
 import type { Candidate, Json, Source, Tables } from "../../model/index.ts";

@@ -1,6 +1,6 @@
 /**
- * What serves, as the gate sees it: it is told what came of each source, and asked what else depends on a module. It
- * knows nothing of the gate.
+ * What serves, as the gate sees it. The gate tells it what came of each source, and asks which other versions depend on a
+ * module; it knows nothing of the gate.
  */
 import type { Candidate, Source } from "../../model/index.ts";
 import type { Declared } from "../../sandbox/index.ts";

@@ -1,6 +1,6 @@
 /**
  * Decides which versions are taken back: those that fail too often, by how the version before them does with the
- * same requests, and those that stalled a worker. What follows from it is the host's release to know.
+ * same requests, and those that stalled a worker. `HostRelease` knows what follows from that.
  */
 
 import type { FailedRequest, Source, TakenBack } from "../../model/index.ts";

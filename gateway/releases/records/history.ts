@@ -1,6 +1,6 @@
 /**
- * The history of a script or a module, `history/scripts/<host>`: its last 20 versions, who or what
- * brought each, when, and how it ended. Pure; the sources of the versions are keys of their own.
+ * The history of a subject, such as `history/scripts/<host>`: its last 20 versions, who or what brought each, when, and how
+ * it ended. Pure; the texts of the versions are keys of their own.
  */
 import * as z from "zod";
 import { checkDocument, DocumentError, parseJson } from "../../documents/index.ts";

@@ -1,4 +1,4 @@
-/** Work that runs a few at a time, in the order in which it was given. Forgets what it brought. */
+/** Runs tasks in the order in which they were given, a few at a time. Keeps none of their results. */
 
 export class Lanes {
   readonly #width: number;

@@ -1,6 +1,6 @@
 /**
- * Writes the agreement of scripts into Consul, for one gateway: what it brings forward, what became of a
- * version, and one log record for each thing that it was first to write. Decides nothing.
+ * Writes into Consul for one gateway: the agreements that it proposes, what became of each version, and one log record for
+ * each thing that it was the first to write. Decides nothing.
  */
 
 import type { Agreement, Source } from "../../model/index.ts";
