@@ -17,7 +17,7 @@ function sumOf(text: string, name: string, ...labels: readonly string[]): number
 
 for (const kind of consulKinds())
   describe(`metrics of a gateway with ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     let scene: Scene;
 
     beforeEach(async () => {
@@ -31,6 +31,14 @@ for (const kind of consulKinds())
       expect(status, body).to.equal(200);
       return body;
     };
+
+    /** One that every worker has reported for, which on a busy machine the first may not be. */
+    const wholeScrape = () =>
+      eventually("every worker reports", async () => {
+        const text = await scrape();
+        expect(sumOf(text, "sluice_unanswered_workers")).to.equal(0);
+        return text;
+      });
 
     const send = async (host: string, times: number, path = "/") => {
       for (let at = 0; at < times; at += 1) await scene.gateway.request({ host, path });
@@ -54,13 +62,13 @@ for (const kind of consulKinds())
         expect(statuses).to.deep.equal([204, 200, 502]);
       });
       await gateway.caughtUp();
-      const before = await scrape();
+      const before = await wholeScrape();
       await send(homeHost, 30);
       await send("scripted.example", 7);
       await send("dead.example", 5);
       for (let at = 0; at < 20; at += 1) await send(`made-up-${at}.example`, 1);
       for (let at = 0; at < 10; at += 1) await send(`name-${at}.wild.example`, 1);
-      const after = await scrape();
+      const after = await wholeScrape();
       const added = (name: string, ...labels: readonly string[]) =>
         sumOf(after, name, ...labels) - sumOf(before, name, ...labels);
       const requests = (...labels: readonly string[]) => added("sluice_requests_total", ...labels);
@@ -82,7 +90,6 @@ for (const kind of consulKinds())
       expect(sumOf(after, "sluice_upstream_peers", 'upstream="home"', 'state="up"')).to.equal(1);
       expect(sumOf(after, "sluice_workers", 'state="listening"')).to.equal(2);
       expect(sumOf(after, "sluice_ready")).to.equal(1);
-      expect(sumOf(after, "sluice_unanswered_workers")).to.equal(0);
     });
 
     it("shows what is in flight, and the refusals of heads that never became a request", async () => {
@@ -97,16 +104,18 @@ for (const kind of consulKinds())
       await held;
       const refused = await gateway.request({ host: homeHost, path: `/${"x".repeat(10_000)}` });
       expect(refused.status).to.equal(414);
-      const text = await scrape();
-      expect(sumOf(text, "sluice_refused_heads_total", 'code="target_too_long"')).to.equal(1);
-      expect(sumOf(text, "sluice_requests_in_flight")).to.equal(0);
+      await eventually("the refusal is counted, and nothing is in flight", async () => {
+        const text = await scrape();
+        expect(sumOf(text, "sluice_refused_heads_total", 'code="target_too_long"')).to.equal(1);
+        expect(sumOf(text, "sluice_requests_in_flight")).to.equal(0);
+      });
     });
 
     it("keeps what a killed worker had reported, and goes on from there", async () => {
       const { gateway } = scene;
       await send(homeHost, 20);
       const home = [`host="${homeHost}"`, 'status="2xx"'];
-      expect(sumOf(await scrape(), "sluice_requests_total", ...home)).to.equal(20);
+      expect(sumOf(await wholeScrape(), "sluice_requests_total", ...home)).to.equal(20);
       const { workers } = await gateway.status();
       for (const { pid } of workers) process.kill(pid, "SIGKILL");
       await gateway.statusWhen(
@@ -114,11 +123,11 @@ for (const kind of consulKinds())
         ({ notReady, workers: now }) =>
           notReady === null && now.every(({ pid }) => workers.every((one) => one.pid !== pid)),
       );
-      const text = await scrape();
+      const text = await wholeScrape();
       expect(sumOf(text, "sluice_requests_total", ...home)).to.equal(20);
       expect(sumOf(text, "sluice_worker_restarts_total")).to.equal(2);
       await send(homeHost, 10);
-      expect(sumOf(await scrape(), "sluice_requests_total", ...home)).to.equal(30);
+      expect(sumOf(await wholeScrape(), "sluice_requests_total", ...home)).to.equal(30);
     });
 
     it("is read by Prometheus, whose counters do not go back over a kill and a roll of workers", async function () {
@@ -178,7 +187,7 @@ for (const kind of consulKinds())
       const { good, failures } = await load.stop();
       const failed = Object.values(failures).reduce((sum, count) => sum + count, 0);
       const text = await eventually("nothing is in flight", async () => {
-        const scraped = await scrape();
+        const scraped = await wholeScrape();
         expect(sumOf(scraped, "sluice_requests_in_flight")).to.equal(0);
         return scraped;
       });
@@ -208,11 +217,9 @@ for (const kind of consulKinds())
       await send(homeHost, 5);
       const [stopped] = (await gateway.status()).workers;
       if (stopped === undefined) throw new Error("two workers");
-      process.kill(stopped.pid, "SIGSTOP");
-      scene.later(() => process.kill(stopped.pid, "SIGCONT"));
+      scene.suspend(stopped.pid);
       const texts = await Promise.all(Array.from({ length: 50 }, scrape));
-      // 0: the machine was so slow that the gateway took it for stalled, and replaced it.
-      expect(sumOf(texts[0] ?? "", "sluice_unanswered_workers")).to.be.oneOf([0, 1]);
-      for (const text of texts) expect(text.length).to.be.above(1_000);
+      for (const text of texts) expect(text).to.contain("sluice_requests_total{");
+      expect(new Set(texts).size).to.be.below(texts.length / 2);
     });
   });

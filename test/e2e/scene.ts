@@ -70,6 +70,18 @@ export class Scene {
     return connections;
   }
 
+  /** SIGSTOP, until the end of the test. */
+  suspend(pid: number): void {
+    process.kill(pid, "SIGSTOP");
+    this.later(() => {
+      try {
+        process.kill(pid, "SIGCONT");
+      } catch {
+        // On a slow machine the gateway has taken it for stalled meanwhile, and ended it.
+      }
+    });
+  }
+
   /** Done at the end of the test, the last first. */
   later(task: () => unknown): void {
     this.#later.push(task);

@@ -46,10 +46,10 @@ for (const kind of consulKinds())
         const answer = await upstreams("?name=half-dead");
         const workers = answer.upstreams[0]?.peers[1]?.workers ?? [];
         expect(workers.some(({ state }) => state === "down")).to.equal(true);
+        expect(answer.unanswered).to.deep.equal([]);
         return answer;
       });
       const { workers } = await gateway.status();
-      expect(shown.unanswered).to.deep.equal([]);
       expect(shown.upstreams).to.have.length(1);
       const [upstream] = shown.upstreams;
       expect(upstream).to.include({ kind: "upstream", key: "half-dead", name: "half-dead" });
@@ -90,8 +90,11 @@ for (const kind of consulKinds())
       await gateway.caughtUp();
       for (const path of ["/", "/x", "/throws"]) await gateway.request({ host: name, path });
       await gateway.request({ host: name, method: "DELETE" });
-      const { hosts: shown, unanswered } = await hosts(`?name=${name.toUpperCase()}`);
-      expect(unanswered).to.deep.equal([]);
+      const shown = await eventually("every worker has reported", async () => {
+        const answer = await hosts(`?name=${name.toUpperCase()}`);
+        expect(answer.unanswered).to.deep.equal([]);
+        return answer.hosts;
+      });
       const [host] = shown;
       expect(shown).to.have.length(1);
       expect(host?.document?.paths.map(({ prefix }) => prefix)).to.have.members(["/", "/x"]);
@@ -133,29 +136,20 @@ for (const kind of consulKinds())
       );
     });
 
-    it("names a worker that stands still, and keeps nobody waiting for it meanwhile", async () => {
+    it("names a worker that stands still, and answers without it", async () => {
       const { gateway } = scene;
       const { workers } = await gateway.status();
-      const [stopped, other] = workers;
-      if (stopped === undefined || other === undefined) throw new Error("two workers");
-      process.kill(stopped.pid, "SIGSTOP");
-      scene.later(() => process.kill(stopped.pid, "SIGCONT"));
-      const order: string[] = [];
-      const asked = upstreams("?name=home").then((answer) => {
-        order.push("upstreams");
-        return answer;
-      });
-      const probe = await gateway.admin("/healthz");
-      order.push("healthz");
-      expect(probe.status).to.equal(200);
+      const [stopped] = workers;
+      if (stopped === undefined) throw new Error("two workers");
+      scene.suspend(stopped.pid);
+      const asked = upstreams("?name=home");
+      expect((await gateway.admin("/healthz")).status).to.equal(200);
       const { unanswered, upstreams: shown } = await asked;
-      expect(order).to.deep.equal(["healthz", "upstreams"]);
+      const missing = unanswered.find(({ pid }) => pid === stopped.pid);
       // "ended": the machine was so slow that the gateway took it for stalled.
-      expect(unanswered.map(({ worker, pid }) => [worker, pid])).to.deep.equal([
-        [stopped.id, stopped.pid],
-      ]);
-      expect(["late", "ended"]).to.include(unanswered[0]?.why);
-      expect(shown[0]?.peers[0]?.workers.map(({ worker }) => worker)).to.deep.equal([other.id]);
+      expect(["late", "ended"]).to.include(missing?.why);
+      const known = shown.flatMap(({ peers }) => peers.flatMap(({ workers: all }) => all));
+      expect(known.map(({ worker }) => worker)).not.to.include(stopped.id);
     });
 
     it("counts a worker that is killed meanwhile as one that has not answered", async () => {
@@ -170,6 +164,8 @@ for (const kind of consulKinds())
       // The gateway may have heard of its end before it asked.
       for (const { worker } of unanswered) expect(worker).to.equal(victim.id);
       await gateway.statusWhen("it is replaced", ({ notReady }) => notReady === null);
-      expect((await upstreams("?name=home")).unanswered).to.deep.equal([]);
+      await eventually("all answer", async () =>
+        expect((await upstreams("?name=home")).unanswered).to.deep.equal([]),
+      );
     });
   });

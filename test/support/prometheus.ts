@@ -1,4 +1,4 @@
-/** A real Prometheus for tests: it scrapes what it is told twice a second, and answers queries. */
+/** A real Prometheus for tests: it scrapes what it is told every 1.5 seconds, and answers queries. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
@@ -96,7 +96,7 @@ export class TestPrometheus {
   static async #startOnce(target: number): Promise<TestPrometheus> {
     const directory = await mkdtemp(join(tmpdir(), "sluice-prometheus-"));
     const config = {
-      global: { scrape_interval: "500ms", scrape_timeout: "500ms" },
+      global: { scrape_interval: "1500ms", scrape_timeout: "1500ms" },
       scrape_configs: [
         { job_name: "sluice", static_configs: [{ targets: [`127.0.0.1:${target}`] }] },
       ],
