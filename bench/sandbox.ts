@@ -10,10 +10,12 @@
  * - Digests are computed inside the isolate: 0.5 to 1 more than a call without one. A call out to
  *   `node:crypto` costs more than that for short texts, and nothing may cross in the middle of a call.
  */
+
 import { createHash } from "node:crypto";
 import ivm from "isolated-vm";
+import { versionOf } from "../gateway/model/index.ts";
 import { TestExchange } from "../gateway/sandbox/fixtures/test-exchange.ts";
-import { contentVersion, createSandbox, type Steering } from "../gateway/sandbox/index.ts";
+import { createSandbox, type Steering } from "../gateway/sandbox/index.ts";
 
 const calls = Number(process.argv[2] ?? 50_000);
 const rounds = 9;
@@ -69,7 +71,7 @@ const sandbox = createSandbox({ log: () => {} });
 const hosts = Object.entries(scripts).map(([name, text], at) => ({ name, text, host: `h${at}` }));
 sandbox.apply({
   script: new Map(
-    hosts.map(({ host, text }) => [host, { text, version: contentVersion(text), modifyIndex: 1 }]),
+    hosts.map(({ host, text }) => [host, { text, version: versionOf(text), modifyIndex: 1 }]),
   ),
   module: new Map(),
   setting: new Map(),
@@ -146,7 +148,7 @@ isolate.dispose();
 console.log("\nmilliseconds to the first answer of a script (isolate, compile, evaluate, call)");
 const fresh = createSandbox({ log: () => {} });
 const text = scripts["reads method, path, a header; sets a header"] ?? "";
-const source = { text, version: contentVersion(text), modifyIndex: 1 };
+const source = { text, version: versionOf(text), modifyIndex: 1 };
 const count = 50;
 const names = Array.from({ length: count }, (_, at) => `f${at}`);
 fresh.apply({

@@ -1,6 +1,5 @@
 /** How the values of each kind are read that operators and gateways write into KV. */
-import { createHash } from "node:crypto";
-import type { DocumentKind, Entries, Source } from "../model/index.ts";
+import { type DocumentKind, type Entries, type Source, versionOf } from "../model/index.ts";
 import { parseAgreement } from "./agreement.ts";
 import { maxDocumentBytes } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
@@ -25,5 +24,5 @@ export function parseSource(key: string, text: string, modifyIndex: number): Sou
   // Consul's own limit. What the text says is for the sandbox to find out.
   if (Buffer.byteLength(text) > maxDocumentBytes)
     throw new DocumentError("too_large", key, `is above ${maxDocumentBytes} bytes`);
-  return { text, version: createHash("sha256").update(text).digest("hex"), modifyIndex };
+  return { text, version: versionOf(text), modifyIndex };
 }

@@ -1,5 +1,7 @@
 /** The values that the state is made of, as plain data. Which kinds of entry have them: `kinds.ts`. */
 
+import { createHash } from "node:crypto";
+
 export type Json =
   | string
   | number
@@ -58,6 +60,11 @@ export interface ServiceQuery {
   readonly tag: string | null;
   /** Another datacenter than the agent's own. */
   readonly datacenter: string | null;
+}
+
+/** The version of a source: the SHA-256 of its text, hexadecimal. */
+export function versionOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
 }
 
 /** The key of the entry that carries a service's instances: `thumb`, or `thumb@dc2`. Tags are filtered later. */

@@ -46,7 +46,7 @@ export type {
 } from "./documents.ts";
 export { policyNames } from "./documents.ts";
 export type { Datacenter, Instance, Json, OutOfService, ServiceQuery, Source } from "./entries.ts";
-export { serviceKey } from "./entries.ts";
+export { serviceKey, versionOf } from "./entries.ts";
 export type {
   ExplainedLimits,
   ExplainedOutcome,

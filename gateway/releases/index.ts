@@ -10,7 +10,7 @@ export type { Listed, Pushed, Shown } from "./operations/operations.ts";
 export { Operations } from "./operations/operations.ts";
 export { eraseTypes, sourceText } from "./operations/source-text.ts";
 export type { History, HistoryEntry, Outcome } from "./records/history.ts";
-export { type Subject, type SubjectKind, versionOf } from "./records/keys.ts";
+export type { Subject, SubjectKind } from "./records/keys.ts";
 export { type Kv, Records, WriteConflict } from "./records/records.ts";
 export type { RefusedVersion } from "./refusals.ts";
 export { Releases, withClosed } from "./releases.ts";

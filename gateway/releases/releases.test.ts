@@ -3,9 +3,8 @@ import { expect } from "chai";
 import { consulKinds } from "../../test/support/consul.ts";
 import { eventually } from "../../test/support/registered.ts";
 import { readBell } from "../documents/index.ts";
-import { emptyTables } from "../model/index.ts";
+import { emptyTables, versionOf } from "../model/index.ts";
 import { failures, live, prefix, ReleaseScene, rule } from "./fixtures/release-scene.ts";
-import { versionOf } from "./index.ts";
 
 for (const kind of consulKinds())
   describe(`scripts on their way into service with ${kind.name}`, function () {

@@ -2,8 +2,6 @@
  * The door of the sandbox room: rewrite scripts in isolates (isolated-vm). What a script can do is
  * described in docs/scripts.md.
  */
-import { createHash } from "node:crypto";
-
 export { checkScript, examineScript } from "./examine/check.ts";
 export { Examiner } from "./examine/examiner.ts";
 export { importsOf } from "./examine/imports.ts";
@@ -32,8 +30,3 @@ export type {
   ScriptTables,
   Steering,
 } from "./sandbox.ts";
-
-/** The version of a source text: its SHA-256, hexadecimal. */
-export function contentVersion(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
-}

@@ -187,7 +187,7 @@ describe("Router", () => {
     it("lets a document decide alone, also when no path of it matches", () => {
       const router = build(service("thumb", instance("d")), host("thumb", path("/x", "thumb")));
       expect(name(router, "thumb", "/")).to.equal(null);
-      expect(router.explain(router.site("thumb"), "thumb", "/y", "all")).to.equal(
+      expect(router.missing.explain(router.site("thumb"), "thumb", "/y", "all")).to.equal(
         "host thumb has no rule for path /y",
       );
     });
@@ -200,10 +200,10 @@ describe("Router", () => {
       });
       expect(name(router, "shop.example.com")).to.equal(null);
       expect(
-        router.unwatched(router.site("shop.example.com"), "shop.example.com", "/", "all"),
+        router.missing.unwatched(router.site("shop.example.com"), "shop.example.com", "/", "all"),
       ).to.equal(null);
       expect(
-        router.explain(router.site("shop.example.com"), "shop.example.com", "/", "all"),
+        router.missing.explain(router.site("shop.example.com"), "shop.example.com", "/", "all"),
       ).to.equal("host shop.example.com is switched off");
     });
   });
@@ -287,7 +287,7 @@ describe("Router", () => {
     it("serves nothing when every weight is 0, and says so", () => {
       const router = build(upstream("a", fixed("a")), host("h", path("/x", ["a", 0])));
       expect(name(router, "h", "/x")).to.equal(null);
-      expect(router.explain(router.site("h"), "h", "/x", "all")).to.equal(
+      expect(router.missing.explain(router.site("h"), "h", "/x", "all")).to.equal(
         "every share of path /x of host h has weight 0",
       );
     });
@@ -341,7 +341,7 @@ describe("Router", () => {
       const router = build(thumb, catalog("thumb", "v1"));
       expect(name(router, "v9.thumb.service.consul")).to.equal(null);
       expect(
-        router.unwatched(
+        router.missing.unwatched(
           router.site("v9.thumb.service.consul"),
           "v9.thumb.service.consul",
           "/",
@@ -349,7 +349,7 @@ describe("Router", () => {
         ),
       ).to.equal(null);
       expect(
-        router.explain(
+        router.missing.explain(
           router.site("v9.thumb.service.consul"),
           "v9.thumb.service.consul",
           "/",
@@ -360,24 +360,24 @@ describe("Router", () => {
 
     it("names the service to watch only when the catalog has it", () => {
       const router = build(catalog("thumb"), catalog("seen"), service("seen"));
-      expect(router.unwatched(router.site("thumb"), "thumb", "/", "all")).to.equal("thumb");
+      expect(router.missing.unwatched(router.site("thumb"), "thumb", "/", "all")).to.equal("thumb");
       expect(
-        router.unwatched(
+        router.missing.unwatched(
           router.site("v1.thumb.service.consul"),
           "v1.thumb.service.consul",
           "/",
           "all",
         ),
       ).to.equal("thumb");
-      expect(router.unwatched(router.site("seen"), "seen", "/", "all")).to.equal(null);
-      expect(router.unwatched(router.site("nobody"), "nobody", "/", "all")).to.equal(null);
+      expect(router.missing.unwatched(router.site("seen"), "seen", "/", "all")).to.equal(null);
+      expect(router.missing.unwatched(router.site("nobody"), "nobody", "/", "all")).to.equal(null);
       expect(
-        router.unwatched(router.site("www.example.com"), "www.example.com", "/", "all"),
+        router.missing.unwatched(router.site("www.example.com"), "www.example.com", "/", "all"),
       ).to.equal(null);
-      expect(router.explain(router.site("nobody"), "nobody", "/", "all")).to.equal(
+      expect(router.missing.explain(router.site("nobody"), "nobody", "/", "all")).to.equal(
         "no such host: nobody",
       );
-      expect(router.explain(router.site("thumb"), "thumb", "/", "all")).to.equal(
+      expect(router.missing.explain(router.site("thumb"), "thumb", "/", "all")).to.equal(
         "service thumb is not watched yet",
       );
     });
@@ -390,10 +390,10 @@ describe("Router", () => {
         host("h", path("/t", "thumb"), path("/p", "pictures"), path("/s", ["a", 1], ["thumb", 1])),
       );
       for (const at of ["/t", "/p", "/s"])
-        expect(router.unwatched(router.site("h"), "h", at, "all"), at).to.equal("thumb");
-      expect(router.unwatched(router.site("h"), "h", "/none", "all")).to.equal(null);
+        expect(router.missing.unwatched(router.site("h"), "h", at, "all"), at).to.equal("thumb");
+      expect(router.missing.unwatched(router.site("h"), "h", "/none", "all")).to.equal(null);
       expect(name(router, "h", "/p")).to.equal(null);
-      expect(router.unwatchedUpstream("pictures")).to.equal("thumb");
+      expect(router.missing.unwatchedUpstream("pictures")).to.equal("thumb");
     });
   });
 
@@ -423,9 +423,9 @@ describe("Router", () => {
     it("says which upstream of a host is unknown", () => {
       const router = build(host("a.example.com", path("/", "cart")));
       expect(name(router, "a.example.com")).to.equal(null);
-      expect(router.explain(router.site("a.example.com"), "a.example.com", "/", "all")).to.equal(
-        "upstream cart of host a.example.com is unknown",
-      );
+      expect(
+        router.missing.explain(router.site("a.example.com"), "a.example.com", "/", "all"),
+      ).to.equal("upstream cart of host a.example.com is unknown");
     });
 
     it("says which service an upstream without peers lacks, when there is none", () => {
@@ -438,7 +438,7 @@ describe("Router", () => {
       );
       const explain = (name: string) => {
         const found = router.upstream(name);
-        return found === null ? "none" : router.explainEmpty(found);
+        return found === null ? "none" : router.missing.explainEmpty(found);
       };
       expect(explain("kart")).to.equal("there is no upstream document and no service kart");
       expect(explain("pictures")).to.equal("the service kart of upstream pictures does not exist");
@@ -451,10 +451,10 @@ describe("Router", () => {
         host("a", path("/x", "cart")),
         upstream("pictures", document({ service: "thumb" })),
       );
-      expect(router.isRouted(router.site("a"), "a", "/x/y")).to.equal(true);
-      expect(router.isRouted(router.site("pictures"), "pictures", "/")).to.equal(true);
-      expect(router.isRouted(router.site("a"), "a", "/y")).to.equal(false);
-      expect(router.isRouted(router.site("nobody"), "nobody", "/")).to.equal(false);
+      expect(router.missing.isRouted(router.site("a"), "a", "/x/y")).to.equal(true);
+      expect(router.missing.isRouted(router.site("pictures"), "pictures", "/")).to.equal(true);
+      expect(router.missing.isRouted(router.site("a"), "a", "/y")).to.equal(false);
+      expect(router.missing.isRouted(router.site("nobody"), "nobody", "/")).to.equal(false);
     });
   });
 

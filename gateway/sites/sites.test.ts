@@ -102,25 +102,25 @@ describe("what a listener exposes", () => {
         for (const spelling of [name, `${name}.service.consul`, `v1.${name}.service.dc1.consul`]) {
           expect(router.resolve(router.site(spelling), spelling, "/", exposes)).to.equal(null);
           expect(
-            router.unwatched(router.site(spelling), spelling, "/", exposes),
+            router.missing.unwatched(router.site(spelling), spelling, "/", exposes),
             spelling,
           ).to.equal(null);
-          expect(router.explain(router.site(spelling), spelling, "/", exposes)).to.equal(
+          expect(router.missing.explain(router.site(spelling), spelling, "/", exposes)).to.equal(
             `no such host: ${spelling}`,
           );
         }
-      expect(router.hidden(router.site("hidden"), exposes)).to.equal("hidden");
-      expect(router.hidden(router.site("nobody"), exposes)).to.equal(null);
+      expect(router.missing.hidden(router.site("hidden"), exposes)).to.equal("hidden");
+      expect(router.missing.hidden(router.site("nobody"), exposes)).to.equal(null);
     });
   }
 
   it("says the same of a tag that only a service has which is not exposed", () => {
     const router = build(dc1, service("plain", instance("p", "v1")));
     const asked = "v9.plain.service.consul";
-    expect(router.explain(router.site(asked), asked, "/", "tagged")).to.equal(
+    expect(router.missing.explain(router.site(asked), asked, "/", "tagged")).to.equal(
       `no such host: ${asked}`,
     );
-    expect(router.explain(router.site(asked), asked, "/", "all")).to.equal(
+    expect(router.missing.explain(router.site(asked), asked, "/", "all")).to.equal(
       "service plain has no tag v9",
     );
   });
@@ -148,7 +148,7 @@ describe("what a listener exposes", () => {
     expect(addresses(router.upstream("off.service.consul"))).to.deep.equal(["o"]);
     for (const name of ["consul", "consul.service.consul", "consul.service.dc1.consul"]) {
       expect(router.upstream(name), name).to.equal(null);
-      expect(router.unwatchedUpstream(name)).to.equal(null);
+      expect(router.missing.unwatchedUpstream(name)).to.equal(null);
     }
     const named = build(dc1, ...plain, upstream("consul", { service: "consul" }));
     expect(addresses(named.upstream("consul"))).to.deep.equal(["c"]);
@@ -160,22 +160,26 @@ describe("services of another datacenter by name", () => {
 
   it("of one that Consul does not know cost nothing", () => {
     const router = build(dc1);
-    expect(router.unwatched(router.site(name), name, "/", "all")).to.equal(null);
-    expect(router.explain(router.site(name), name, "/", "all")).to.equal(`no such host: ${name}`);
+    expect(router.missing.unwatched(router.site(name), name, "/", "all")).to.equal(null);
+    expect(router.missing.explain(router.site(name), name, "/", "all")).to.equal(
+      `no such host: ${name}`,
+    );
   });
 
   it("wait for the catalog there, and then for a service that it has and that is exposed", () => {
     const unread = build(dc1, dc2(false));
-    expect(unread.unwatched(unread.site(name), name, "/", "all")).to.equal("@dc2");
-    expect(unread.unwatched(unread.site(name), name, "/", "tagged")).to.equal("@dc2");
-    expect(unread.unwatched(unread.site(name), name, "/", "documents")).to.equal(null);
-    expect(unread.unwatchedUpstream(name)).to.equal("@dc2");
+    expect(unread.missing.unwatched(unread.site(name), name, "/", "all")).to.equal("@dc2");
+    expect(unread.missing.unwatched(unread.site(name), name, "/", "tagged")).to.equal("@dc2");
+    expect(unread.missing.unwatched(unread.site(name), name, "/", "documents")).to.equal(null);
+    expect(unread.missing.unwatchedUpstream(name)).to.equal("@dc2");
     const read = build(dc1, dc2(true), catalog("shop@dc2", "v1"), catalog("cart@dc2", "sluice"));
-    expect(read.unwatched(read.site(name), name, "/", "all")).to.equal("shop@dc2");
-    expect(read.unwatched(read.site(`v1.${name}`), `v1.${name}`, "/", "all")).to.equal("shop@dc2");
-    expect(read.unwatched(read.site(name), name, "/", "tagged")).to.equal(null);
+    expect(read.missing.unwatched(read.site(name), name, "/", "all")).to.equal("shop@dc2");
+    expect(read.missing.unwatched(read.site(`v1.${name}`), `v1.${name}`, "/", "all")).to.equal(
+      "shop@dc2",
+    );
+    expect(read.missing.unwatched(read.site(name), name, "/", "tagged")).to.equal(null);
     expect(
-      read.unwatched(
+      read.missing.unwatched(
         read.site("cart.service.dc2.consul"),
         "cart.service.dc2.consul",
         "/",
@@ -183,14 +187,16 @@ describe("services of another datacenter by name", () => {
       ),
     ).to.equal("cart@dc2");
     expect(
-      read.unwatched(
+      read.missing.unwatched(
         read.site("nobody.service.dc2.consul"),
         "nobody.service.dc2.consul",
         "/",
         "all",
       ),
     ).to.equal(null);
-    expect(read.explain(read.site(name), name, "/", "tagged")).to.equal(`no such host: ${name}`);
+    expect(read.missing.explain(read.site(name), name, "/", "tagged")).to.equal(
+      `no such host: ${name}`,
+    );
   });
 
   it("are sites of their own", () => {
@@ -207,7 +213,7 @@ describe("services of another datacenter by name", () => {
     const router = build(service("shop", instance("a")), catalog("shop"));
     expect(at(router, "shop.service.consul")).to.deep.equal(["a"]);
     expect(
-      router.unwatched(
+      router.missing.unwatched(
         router.site("shop.service.dc1.consul"),
         "shop.service.dc1.consul",
         "/",
@@ -242,7 +248,9 @@ describe("the site of a service", () => {
     });
     for (const name of all) {
       expect(router.resolve(router.site(name), name, "/", "all")).to.equal(null);
-      expect(router.explain(router.site(name), name, "/", "all")).to.contain("switched off");
+      expect(router.missing.explain(router.site(name), name, "/", "all")).to.contain(
+        "switched off",
+      );
     }
   });
 
@@ -273,7 +281,12 @@ describe("the site of a service", () => {
         router.resolve(router.site("v9.shop.service.consul"), "v9.shop.service.consul", "/", "all"),
       ).to.equal(null);
       expect(
-        router.explain(router.site("v9.shop.service.consul"), "v9.shop.service.consul", "/", "all"),
+        router.missing.explain(
+          router.site("v9.shop.service.consul"),
+          "v9.shop.service.consul",
+          "/",
+          "all",
+        ),
       ).to.contain("service shop has no tag v9");
     }
   });

@@ -148,7 +148,7 @@ function chosenBy({ upstream: name, script, before }: RequestContext, router: Ro
   let by = script;
   for (let stop = before; by === null && stop !== null; stop = stop.before) by = stop.script;
   const upstream = router.upstream(name);
-  const why = upstream === null ? router.explainUpstream(name) : null;
+  const why = upstream === null ? router.missing.explainUpstream(name) : null;
   const shares = [{ name, weight: 1, upstream, why }];
   return { by: by === null ? "a phase" : `scripts/${by.host}`, rule: null, shares };
 }
@@ -170,7 +170,7 @@ function describeRoutes(
       upstream: name,
       percent,
       policy: upstream.policy,
-      why: next === null ? (router.explainEmpty(upstream) ?? "it has no peer") : null,
+      why: next === null ? (router.missing.explainEmpty(upstream) ?? "it has no peer") : null,
       limits: limitsOf(upstream, limits),
       peers: upstream.describe(nowMs).peers.map(withReason),
       next: next?.peer.key ?? null,

@@ -170,7 +170,7 @@ export class Gateway implements Handler<RequestContext> {
 
   /** Says so when there is no peer because there is no such service; otherwise the engine says there is none. */
   #failWithout(exchange: Exchange<RequestContext>, route: Upstream): void {
-    const missing = this.router.explainEmpty(route);
+    const missing = this.router.missing.explainEmpty(route);
     if (missing !== null) exchange.fail(503, "no_upstream", `${exchange.host}: ${missing}`);
   }
 
@@ -196,7 +196,7 @@ export class Gateway implements Handler<RequestContext> {
       exchange.fail(503, "too_many_waiting", `too many requests wait for service ${awaited}`);
       return;
     }
-    const hidden = chosen === "" ? router.hidden(site, exposes) : null;
+    const hidden = chosen === "" ? router.missing.hidden(site, exposes) : null;
     if (hidden !== null) this.#hidden.note(hidden, host);
     exchange.fail(refusal.status, refusal.code, refusal.message);
   }

@@ -24,14 +24,14 @@ export function whyUnrouted(
   exposes: Exposure,
 ): Unrouted {
   if (chosen !== "") {
-    const message = router.explainUpstream(chosen);
-    return { awaited: router.unwatchedUpstream(chosen), refusal: missing(message) };
+    const message = router.missing.explainUpstream(chosen);
+    return { awaited: router.missing.unwatchedUpstream(chosen), refusal: missing(message) };
   }
-  const message = router.explain(site, host, path, exposes);
-  const refusal = router.isRouted(site, host, path)
+  const message = router.missing.explain(site, host, path, exposes);
+  const refusal = router.missing.isRouted(site, host, path)
     ? missing(message)
     : { status: 404, code: "no_route", message };
-  return { awaited: router.unwatched(site, host, path, exposes), refusal };
+  return { awaited: router.missing.unwatched(site, host, path, exposes), refusal };
 }
 
 function missing(message: string): Refusal {

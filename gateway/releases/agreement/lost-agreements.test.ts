@@ -3,9 +3,8 @@ import { expect } from "chai";
 import { consulKinds } from "../../../test/support/consul.ts";
 import { eventually } from "../../../test/support/registered.ts";
 import { formatAgreement } from "../../documents/index.ts";
-import type { Agreement } from "../../model/index.ts";
+import { type Agreement, versionOf } from "../../model/index.ts";
 import { failures, live, prefix, ReleaseScene, rule } from "../fixtures/release-scene.ts";
-import { versionOf } from "../index.ts";
 
 for (const kind of consulKinds())
   describe(`agreements that are lost, or come from elsewhere with ${kind.name}`, function () {

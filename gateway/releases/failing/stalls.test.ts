@@ -1,10 +1,11 @@
 /** What becomes of a version that stalled a worker, on two gateways with one Consul; the clock is the test's. */
+
 import { expect } from "chai";
 import { consulKinds } from "../../../test/support/consul.ts";
 import { eventually } from "../../../test/support/registered.ts";
+import { versionOf } from "../../model/index.ts";
 import type { ReleaseNode } from "../fixtures/release-node.ts";
 import { live, ReleaseScene, rule } from "../fixtures/release-scene.ts";
-import { versionOf } from "../index.ts";
 
 for (const kind of consulKinds())
   describe(`scripts that stall a worker with ${kind.name}`, function () {

@@ -9,7 +9,7 @@ import {
   parseSetting,
   parseUpstreamDocument,
 } from "../../documents/index.ts";
-import type { Json, Source, TenantPolicy } from "../../model/index.ts";
+import { type Json, type Source, type TenantPolicy, versionOf } from "../../model/index.ts";
 import {
   type ExamineScript,
   imports,
@@ -18,7 +18,7 @@ import {
   type ScriptTables,
 } from "../../sandbox/index.ts";
 import { faultOf } from "../documents/document-releases.ts";
-import { partsOf, type Subject, versionOf } from "../records/keys.ts";
+import { partsOf, type Subject } from "../records/keys.ts";
 import type { Records } from "../records/records.ts";
 import { entriesOf } from "./entries.ts";
 

@@ -8,18 +8,11 @@ import {
   parseEntryName,
   parseHostName,
 } from "../../documents/index.ts";
-import type { Agreement, TenantPolicy } from "../../model/index.ts";
+import { type Agreement, type TenantPolicy, versionOf } from "../../model/index.ts";
 import type { ExamineScript } from "../../sandbox/index.ts";
 import { isTakenBack } from "../agreement/steps.ts";
 import { type History, lastGood, noted, withEarlier } from "../records/history.ts";
-import {
-  entryKinds,
-  hostOf,
-  partsOf,
-  type Subject,
-  type SubjectKind,
-  versionOf,
-} from "../records/keys.ts";
+import { entryKinds, hostOf, partsOf, type Subject, type SubjectKind } from "../records/keys.ts";
 import {
   type Records,
   type SourceEntry,

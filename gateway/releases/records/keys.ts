@@ -1,5 +1,4 @@
 /** What has versions, and where in Consul KV they and what is known of them are kept, below the prefix. */
-import { createHash } from "node:crypto";
 import { bellFolder } from "../../documents/index.ts";
 import type { DocumentKind } from "../../model/index.ts";
 
@@ -73,9 +72,4 @@ export function partsOf(subject: Subject): { readonly kind: SubjectKind; readonl
 export function hostOf(subject: Subject): string | null {
   const { kind, name } = partsOf(subject);
   return kind === "scripts" || kind === "hosts" ? name : null;
-}
-
-/** The SHA-256 of a text, hexadecimal. */
-export function versionOf(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }

@@ -10,9 +10,9 @@ import {
   readBell,
   ringBell,
 } from "../../documents/index.ts";
-import { type Agreement, SiteNames } from "../../model/index.ts";
+import { type Agreement, SiteNames, versionOf } from "../../model/index.ts";
 import { formatHistory, type History, readHistory, recorded } from "./history.ts";
-import { hostOf, partsOf, type RecordKeys, recordKeys, type Subject, versionOf } from "./keys.ts";
+import { hostOf, partsOf, type RecordKeys, recordKeys, type Subject } from "./keys.ts";
 
 /** One write of a transaction, made only while the key's ModifyIndex is `cas`; `text: null` removes it. */
 export interface KvWrite {

@@ -3,7 +3,8 @@ import { expect } from "chai";
 import { createConsul, KvStore } from "../../../consul/index.ts";
 import { consulKinds, type TestConsul } from "../../../test/support/consul.ts";
 import { formatBell, ringBell } from "../../documents/index.ts";
-import { type Subject, versionOf } from "./keys.ts";
+import { versionOf } from "../../model/index.ts";
+import type { Subject } from "./keys.ts";
 import { Records } from "./records.ts";
 import { Retention, retentionMs } from "./retention.ts";
 

@@ -1,8 +1,7 @@
 import { expect } from "chai";
-import type { Trial } from "../../model/index.ts";
+import { type Trial, versionOf } from "../../model/index.ts";
 import { TestExchange } from "../fixtures/test-exchange.ts";
 import { Bench, source, tables } from "../fixtures/test-sandbox.ts";
-import { contentVersion } from "../index.ts";
 import { isInShare, seedOf } from "./script-table.ts";
 
 const says = (text: string) =>
@@ -14,7 +13,7 @@ const trial = (text: string, share: number, by: string | null = "x-user"): [stri
 ];
 
 describe("the share of a trial", () => {
-  const seed = seedOf(contentVersion("a"));
+  const seed = seedOf(versionOf("a"));
   const addresses = Array.from({ length: 20_000 }, (_, at) => `10.1.${at >> 8}.${at & 255}`);
   const inside = (share: number, of = seed) =>
     new Set(addresses.filter((address) => isInShare(address, of, share)));
@@ -31,7 +30,7 @@ describe("the share of a trial", () => {
   });
 
   it("begins with others for another version", () => {
-    const other = inside(500, seedOf(contentVersion("b")));
+    const other = inside(500, seedOf(versionOf("b")));
     expect(inside(500).intersection(other).size).to.be.below(150);
   });
 });
@@ -79,7 +78,7 @@ describe("a version on trial", () => {
   it("keeps its isolate and its counters when it becomes the one that is live", () => {
     const one = bench({ ...tables(says("old")), trial: new Map([trial(says("new"), 5_000)]) });
     bodies(one);
-    const version = contentVersion(says("new"));
+    const version = versionOf(says("new"));
     const calls = () => one.sandbox.reports().find((each) => each.version === version)?.calls ?? 0;
     const before = calls();
     expect(before).to.be.above(0);

@@ -1,0 +1,177 @@
+/** Why a request has no upstream in one version, and whether there may be one soon. Asked when routing has failed. */
+import type { Upstream } from "../balancing/index.ts";
+import { type Exposure, reachOf, type ServiceSite } from "../model/index.ts";
+import type { Documented } from "./documents.ts";
+import type { Rule } from "./host-rules.ts";
+import { includesTag } from "./services.ts";
+import type { Site } from "./site.ts";
+import type { Upstreams } from "./upstreams.ts";
+
+/** What a worker waits for before a request can be routed: a `serviceKey`, or `@` and a datacenter. */
+export type Awaited = string;
+
+export class Missing {
+  readonly #upstreams: Upstreams;
+
+  constructor(upstreams: Upstreams) {
+    this.#upstreams = upstreams;
+  }
+
+  /**
+   * After the router gave `null`: what has to be watched before the request can be served. `null` when
+   * watching would not help, so that hosts which nobody has, or which the listener does not expose, cost no watch.
+   */
+  unwatched(
+    { rules, service: site }: Site,
+    host: string,
+    path: string,
+    exposes: Exposure,
+  ): Awaited | null {
+    if (rules !== null) {
+      for (const name of rules.find(path)?.upstreams ?? []) {
+        const query = this.#upstreams.queryOf(name);
+        if (query !== null && this.#isUnwatched(query)) return query.key;
+      }
+      return null;
+    }
+    const documented = this.#upstreams.documents.ofSite(site?.site ?? host);
+    if (documented !== undefined) return this.#unwatchedOf(documented);
+    if (site === null) return null;
+    if (exposes === "documents" || reachOf(site.name, []) === "never") return null;
+    const catalog = this.#unreadCatalog(site);
+    if (catalog !== null || !this.#upstreams.isExposed(site, exposes)) return catalog;
+    return this.#unwatchedService(site);
+  }
+
+  /** The same of what a script named. */
+  unwatchedUpstream(name: string): Awaited | null {
+    const documented = this.#upstreams.documents.get(name);
+    if (documented !== undefined) return this.#unwatchedOf(documented);
+    const service = this.#upstreams.steerable(name);
+    if (service === null) return null;
+    return this.#unreadCatalog(service) ?? this.#unwatchedService(service);
+  }
+
+  /**
+   * After the router gave `null`: why, in one clause for the client and the operator. Of a service that the
+   * listener does not expose it says what it says of one that does not exist.
+   */
+  explain({ rules, service: site }: Site, host: string, path: string, exposes: Exposure): string {
+    if (rules === null) {
+      const documented = this.#upstreams.documents.ofSite(site?.site ?? host);
+      const query = documented?.query ?? (this.#isHidden(site, exposes) ? null : site);
+      const reason = query === null ? null : this.#explainService(query, site?.tag ?? null);
+      return reason ?? `no such host: ${host}`;
+    }
+    if (!rules.document.enable) return `host ${host} is switched off`;
+    const rule = rules.find(path);
+    if (rule === null) return `host ${host} has no rule for path ${path}`;
+    return this.#explainRule(host, site, rule);
+  }
+
+  /**
+   * After the router gave `null`: whether a document sends the request somewhere, so that it is an upstream that
+   * is missing and not the route.
+   */
+  isRouted({ rules, service: site }: Site, host: string, path: string): boolean {
+    if (rules === null) return this.#upstreams.documents.ofSite(site?.site ?? host) !== undefined;
+    return (rules.find(path)?.upstreams.length ?? 0) > 0;
+  }
+
+  /** Why a script cannot have what it named. */
+  explainUpstream(name: string): string {
+    const query = this.#upstreams.documents.get(name)?.query ?? this.#upstreams.steerable(name);
+    return (
+      (query === null ? null : this.#explainService(query, query.tag)) ??
+      `upstream ${name} is unknown`
+    );
+  }
+
+  /** The service that a host names and that this listener does not expose, although Consul has it. */
+  hidden({ rules, service: site }: Site, exposes: Exposure): string | null {
+    if (site === null || rules !== null) return null;
+    if (this.#upstreams.documents.ofSite(site.site) !== undefined) return null;
+    const isThere =
+      this.#upstreams.tables.catalog.has(site.key) || this.#upstreams.tables.service.has(site.key);
+    return isThere && this.#isHidden(site, exposes) ? site.key : null;
+  }
+
+  /**
+   * Why `upstream` has no peer, when that is because the catalog has no such service; `null` when it is not. A
+   * service that a document names is watched, and so has an upstream, before there is any such service.
+   */
+  explainEmpty({ name }: Upstream): string | null {
+    const query = this.#upstreams.documents.get(name)?.query;
+    if (query === null) return null;
+    // A service's upstream is named by its key, behind its tag if it has one; service names have no dots.
+    const key = query === undefined ? name.slice(name.lastIndexOf(".") + 1) : query.key;
+    if (key.includes("@") || this.#upstreams.tables.catalog.has(key)) return null;
+    return query === undefined
+      ? `there is no upstream document and no service ${key}`
+      : `the service ${key} of upstream ${name} does not exist`;
+  }
+
+  #isHidden(site: ServiceSite | null, exposes: Exposure): boolean {
+    return site !== null && !this.#upstreams.isExposed(site, exposes);
+  }
+
+  #unwatchedOf({ query }: Documented): Awaited | null {
+    return query !== null && this.#isUnwatched(query) ? query.key : null;
+  }
+
+  /** The primary watches what documents name by itself; what the own datacenter has not is not waited for. */
+  #isUnwatched({ key, datacenter }: ServiceSite): boolean {
+    if (this.#upstreams.tables.service.has(key)) return false;
+    return datacenter !== null || this.#upstreams.tables.catalog.has(key);
+  }
+
+  /** Of a name that no document has. */
+  #unwatchedService({ key }: ServiceSite): Awaited | null {
+    const { service, catalog } = this.#upstreams.tables;
+    return catalog.has(key) && !service.has(key) ? key : null;
+  }
+
+  /** The catalog that would tell whether the service is there, when it is of a datacenter that Consul knows. */
+  #unreadCatalog({ datacenter, key }: ServiceSite): Awaited | null {
+    if (datacenter === null || this.#upstreams.tables.service.has(key)) return null;
+    const known = this.#upstreams.tables.datacenter.get(datacenter);
+    return known !== undefined && !known.catalog ? `@${datacenter}` : null;
+  }
+
+  #explainRule(host: string, site: ServiceSite | null, rule: Rule): string {
+    if (rule.upstreams.length === 0)
+      return `every share of path ${rule.written} of host ${host} has weight 0`;
+    const unknown = rule.upstreams.find((name) => this.#upstreams.share(name, site) === null);
+    return unknown === undefined
+      ? `host ${host} has an upstream for path ${rule.written}`
+      : this.explainShare(unknown, host, site);
+  }
+
+  /** Why a share of a host document has no upstream. */
+  explainShare(unknown: string, host: string, site: ServiceSite | null): string {
+    const query = this.#upstreams.queryOf(unknown);
+    const isOwn = query !== null && query.tag === null && query.key === site?.key;
+    const tag = isOwn ? (site?.tag ?? null) : (query?.tag ?? null);
+    const isDocumented = this.#upstreams.documents.get(unknown) !== undefined;
+    const reason = query === null ? null : this.#explainService(query, tag, isDocumented);
+    return reason === null
+      ? `upstream ${unknown} of host ${host} is unknown`
+      : `upstream ${unknown} of host ${host} cannot be used: ${reason}`;
+  }
+
+  /** Why a service has no upstream; `null` when it does not exist, and no document names it. */
+  #explainService(
+    { key, datacenter }: ServiceSite,
+    tag: string | null,
+    isDocumented = false,
+  ): string | null {
+    const { catalog, service } = this.#upstreams.tables;
+    if (service.has(key)) {
+      if (tag === null || includesTag(catalog.get(key), tag)) return null;
+      return `service ${key} has no tag ${tag}`;
+    }
+    if (catalog.has(key) || (datacenter !== null && isDocumented))
+      return `service ${key} is not watched yet`;
+    return isDocumented ? `service ${key} is unknown` : null;
+  }
+}
