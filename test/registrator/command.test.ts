@@ -11,7 +11,7 @@ const cli = join(import.meta.dirname, "..", "..", "gateway", "cli.ts");
 
 if (findDocker() !== null)
   describe("the command registrator", function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     let docker: DockerEngine;
     let consul: TestConsul;
     let view: ConsulView;

@@ -7,7 +7,7 @@ import { registratorSuite } from "../support/registrator-suite.ts";
 
 for (const kind of findDocker() === null ? [] : consulKinds())
   describe(`containers that the registrator sees, with ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     const suite = registratorSuite(kind);
 
     const checkIs = (id: string, status: string, output: RegExp) =>
