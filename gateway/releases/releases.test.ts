@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import { consulKinds } from "../../test/support/consul.ts";
 import { eventually } from "../../test/support/registered.ts";
-import { readBell } from "../documents/index.ts";
+import { parseHostDocument, readBell } from "../documents/index.ts";
 import { emptyTables, versionOf } from "../model/index.ts";
 import { failures, live, prefix, ReleaseScene, rule } from "./fixtures/release-scene.ts";
 
@@ -100,6 +100,28 @@ for (const kind of consulKinds())
         rung.map(({ modifyIndex }) => modifyIndex),
         "in the same transaction",
       ).to.include(await indexOf(keys.agreement(host)));
+    });
+
+    it("the histories of many documents keep no agreement waiting", async () => {
+      const held = Promise.withResolvers<void>();
+      scene.atEnd.push(held.resolve);
+      const slow = scene.recordsWith({
+        async get(key) {
+          if (key.includes("history/hosts/")) await held.promise;
+          return scene.records.kv.get(key);
+        },
+      });
+      const host = scene.newHost();
+      const node = scene.newNode("a", undefined, slow);
+      await scene.bring(host, rule("one"), [node]);
+      const text = JSON.stringify({ paths: { "/": "web" } });
+      const source = { text, version: versionOf(text), modifyIndex: 1 };
+      const value = parseHostDocument("hosts", text);
+      const documents = Array.from({ length: 100 }, (_, at) => `d${at}.example`);
+      await node.offer(...documents.map((key) => ({ kind: "host", key, value, source }) as const));
+      expect(node.tables.host.size).to.equal(100);
+      await scene.bring(host, rule("two"), [node]);
+      expect(live(node, host)).to.equal(rule("two"));
     });
 
     it("two gateways that see everything at once write one history", async () => {

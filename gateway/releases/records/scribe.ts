@@ -30,6 +30,8 @@ export class Scribe {
   readonly #options: ScribeOptions;
   /** Consul serves one address some 200 connections at once, and has the watches to serve too. */
   readonly #writes = new Lanes(8);
+  /** Apart: a thousand documents at once must not keep a take-back waiting. */
+  readonly #notes = new Lanes(4);
   /** Names of bells that nobody rings now: one for each change that is written at a time. */
   readonly #bells: string[] = [];
   #bellCount = 0;
@@ -134,7 +136,7 @@ export class Scribe {
     outcome: "refused" | "live" | "removed",
     { detail, before }: { readonly detail?: string; readonly before?: Source | null } = {},
   ): void {
-    this.#writes.run(async () => {
+    this.#notes.run(async () => {
       const { records, clock } = this.#options;
       const { version, text } = source;
       const at = clock.now();
@@ -169,9 +171,9 @@ export class Scribe {
   }
 
   /** Resolves when nothing is being written; what waits to be written is dropped. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#isClosed = true;
-    return this.#writes.close();
+    await Promise.all([this.#writes.close(), this.#notes.close()]);
   }
 }
 
