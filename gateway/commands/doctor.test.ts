@@ -57,7 +57,7 @@ function only(examination: Examination, check: string): Finding {
 }
 
 describe("sluice doctor", function () {
-  this.timeout(120_000);
+  this.timeout(180_000);
   let consul: TestConsul;
 
   before(async () => {

@@ -9,7 +9,7 @@ const engineIsHere = findDocker() !== null;
 
 for (const kind of engineIsHere ? consulKinds() : [])
   describe(`the registrator with a real Docker Engine and ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     let docker: DockerEngine;
     let consul: TestConsul;
     let view: ConsulView;
