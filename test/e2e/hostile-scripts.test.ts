@@ -19,7 +19,7 @@ const stall = "for (;;);";
 const patient = ["--script-timeout", "30s"];
 
 describe("hostile scripts", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let scene: Scene;
   before(async () => {
     scene = await Scene.open(kind);

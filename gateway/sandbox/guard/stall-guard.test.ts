@@ -62,7 +62,8 @@ async function run(script: string, crash?: NodeJS.Signals, before = ""): Promise
   return { signal, out, err, words: lines.map((line): unknown => JSON.parse(line)) };
 }
 
-describe("the stall guard", () => {
+describe("the stall guard", function () {
+  this.timeout(120_000);
   afterEach(() => {
     for (const child of children) child.kill("SIGKILL");
     children.clear();

@@ -99,7 +99,7 @@ const program = `
   process.exit(0);`;
 
 describe("every function that a script can reach", function () {
-  this.timeout(300_000);
+  this.timeout(600_000);
 
   it("takes no longer than some endless loops do, and makes no text that grows from one to the next", async () => {
     const child = spawn(process.execPath, ["--input-type=module-typescript"], {
