@@ -9,6 +9,7 @@ import Consul from "consul";
 import type { ConsulAddress, ConsulOptions, Environment } from "./environment.ts";
 import { resolveConsulAddress } from "./environment.ts";
 import { ConsulError, describeRefusal, describeSocketError, oneLine } from "./errors.ts";
+import { Token } from "./token.ts";
 
 /** A read of Consul's HTTP API. */
 export interface Query {
@@ -67,12 +68,17 @@ export class ConsulClient {
     const options = {
       baseUrl,
       agent: this.#agent,
-      headers: address.token === null ? {} : { "x-consul-token": address.token },
       ...(secure ? address.tls : {}),
     };
     this.api = new Consul(options);
     this.#transport = asTransport(this.api);
     this.#transport._ext("onRequest", guardAnswer);
+    const token = new Token(address);
+    this.#transport._ext("onRequest", ({ req }, next) => {
+      const text = token.current();
+      if (text !== null) req.headers["x-consul-token"] = text;
+      next();
+    });
   }
 
   /** One read. Rejects with a `ConsulError` only. */
@@ -141,6 +147,7 @@ type Middleware = (
 
 interface Exchange {
   transport: { request(options: http.RequestOptions): http.ClientRequest };
+  readonly req: { readonly headers: Record<string, string> };
   readonly err?: Error;
   readonly res?: http.IncomingMessage;
 }

@@ -32,6 +32,8 @@ export interface ConsulAddress {
   /** For messages and `/status`: never a secret. */
   readonly displayUrl: string;
   readonly token: string | null;
+  /** Where the token is from and may change; `null`: it never does. */
+  readonly tokenFile: string | null;
   readonly tls: {
     readonly ca?: Buffer;
     readonly cert?: Buffer;
@@ -63,6 +65,7 @@ export function resolveConsulAddress(options: ConsulOptions, env: Environment): 
     baseUrl,
     displayUrl: display.href.replace(/\/$/, ""),
     token: readToken(options, env),
+    tokenFile: (options.token === undefined && env.CONSUL_HTTP_TOKEN_FILE) || null,
     tls: readTls(options.tls ?? {}, env),
   };
 }
@@ -97,12 +100,15 @@ function withoutSlashesAtEnd(path: string): string {
 function readToken(options: ConsulOptions, env: Environment): string | null {
   if (options.token !== undefined) return checkToken("Consul's token", options.token);
   const file = env.CONSUL_HTTP_TOKEN_FILE;
-  if (file) {
-    const text = readFile("CONSUL_HTTP_TOKEN_FILE", file).toString().trim();
-    if (text === "") throw new ConsulOptionsError(`CONSUL_HTTP_TOKEN_FILE: ${file} is empty`);
-    return checkToken(`CONSUL_HTTP_TOKEN_FILE: ${file}`, text);
-  }
+  if (file) return readTokenFile(file);
   return checkToken("CONSUL_HTTP_TOKEN", env.CONSUL_HTTP_TOKEN ?? "");
+}
+
+/** Throws a `ConsulOptionsError` when it cannot be read, or has none that can be sent. */
+export function readTokenFile(file: string): string | null {
+  const text = readFile("CONSUL_HTTP_TOKEN_FILE", file).toString().trim();
+  if (text === "") throw new ConsulOptionsError(`CONSUL_HTTP_TOKEN_FILE: ${file} is empty`);
+  return checkToken(`CONSUL_HTTP_TOKEN_FILE: ${file}`, text);
 }
 
 /** A header's value; the message must not repeat it. */
