@@ -80,18 +80,9 @@ export function emptyTables(): MutableTables {
   return tablesOf(() => new Map());
 }
 
-/**
- * Tables with the same entries, of which those of the kinds in `own` may be changed and the others are shared; all may
- * be changed where `own` is left out.
- */
-export function copyTables(
-  tables: Tables,
-  own: ReadonlySet<ServedKind> = new Set(servedKinds),
-): MutableTables {
-  return tablesOf((kind) => {
-    const table = tables[kind] as Map<string, unknown>;
-    return own.has(kind) ? new Map(table) : table;
-  });
+/** Tables of their own with the same entries. */
+export function copyTables(tables: Tables): MutableTables {
+  return tablesOf((kind) => new Map<string, unknown>(tables[kind]));
 }
 
 /** Takes a change into `tables`. */

@@ -70,6 +70,7 @@ export type {
   ServedKind,
 } from "./kinds.ts";
 export { documentKinds, isAppliedTo, kinds, servedKinds } from "./kinds.ts";
+export { LayeredMap } from "./layered-map.ts";
 export type {
   Answered,
   Asked,

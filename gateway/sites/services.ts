@@ -3,7 +3,7 @@
  * for each tag that is asked for. Documents are not its business.
  */
 import { type PeerBook, Upstream, type UpstreamOptions } from "../balancing/index.ts";
-import type { Instance, Level } from "../model/index.ts";
+import { type Instance, LayeredMap, type Level } from "../model/index.ts";
 
 /** How an upstream treats failures of its servers. */
 export interface FailurePolicy {
@@ -86,9 +86,9 @@ export class Service {
 }
 
 export class Services {
-  readonly #services: ReadonlyMap<string, Service>;
+  readonly #services: LayeredMap<Service>;
 
-  constructor(services: ReadonlyMap<string, Service> = new Map()) {
+  constructor(services: LayeredMap<Service> = new LayeredMap()) {
     this.#services = services;
   }
 
@@ -126,16 +126,17 @@ export class Services {
     dropped: { dispose(): void }[],
   ): Services {
     if (changed?.size === 0) return this;
-    const services = new Map(this.#services);
-    for (const key of changed ?? new Set([...services.keys(), ...table.keys()])) {
+    const changes: [key: string, service: Service | null][] = [];
+    for (const key of changed ?? new Set([...this.#services.keys(), ...table.keys()])) {
       const instances = table.get(key);
       const known = this.#services.get(key);
       if (instances === known?.instances) continue;
       if (known !== undefined) dropped.push(known);
-      if (instances === undefined) services.delete(key);
-      else services.set(key, new Service(key, instances, book, known ?? null));
+      const service =
+        instances === undefined ? null : new Service(key, instances, book, known ?? null);
+      changes.push([key, service]);
     }
-    return new Services(services);
+    return new Services(this.#services.with(changes));
   }
 }
 

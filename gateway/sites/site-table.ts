@@ -5,6 +5,7 @@ import { maxNameLength } from "../engine/message/authority.ts";
 import {
   detached,
   type HostDocument,
+  LayeredMap,
   RecentMap,
   type SiteNames,
   WildcardIndex,
@@ -38,17 +39,17 @@ export class SiteTable {
   readonly #names: SiteNames;
   readonly #scripts: ScriptsByHost;
   /** By host or `*.domain`. */
-  readonly #rules: ReadonlyMap<string, HostRules>;
+  readonly #rules: LayeredMap<HostRules>;
   /** Those that have rules or scripts of their own, by host or `*.domain`. */
-  readonly #sites: ReadonlyMap<string, Site>;
+  readonly #sites: LayeredMap<Site>;
   readonly #wildcards: WildcardIndex<Site>;
   /** Sites of services by their other names, with or without a tag, as they are asked for. */
   readonly #spelled = new RecentMap<Site>(maxSpelled);
 
   private constructor(
     parts: Pick<SiteParts, "names" | "scripts">,
-    rules: ReadonlyMap<string, HostRules>,
-    sites: ReadonlyMap<string, Site>,
+    rules: LayeredMap<HostRules>,
+    sites: LayeredMap<Site>,
     wildcards: WildcardIndex<Site>,
   ) {
     this.#names = parts.names;
@@ -60,7 +61,7 @@ export class SiteTable {
 
   static empty(names: SiteNames): SiteTable {
     const parts = { names, scripts: new Map() };
-    return new SiteTable(parts, new Map(), new Map(), new WildcardIndex());
+    return new SiteTable(parts, new LayeredMap(), new LayeredMap(), new WildcardIndex());
   }
 
   /**
@@ -94,14 +95,16 @@ export class SiteTable {
       for (const key of differing(this.#scripts, parts.scripts)) keys.add(key);
     }
     if (keys.size === 0 && parts.names === this.#names) return this;
-    const rules = new Map(this.#rules);
+    const changes: [key: string, rules: HostRules | null][] = [];
     for (const key of keys) {
       const document = parts.documents.get(key);
       const known = this.#rules.get(key);
-      if (document === undefined) rules.delete(key);
-      else if (known?.document !== document)
-        rules.set(key, new HostRules(key, document, parts.phasesOf(key, document)));
+      if (known?.document === document) continue;
+      const rules =
+        document === undefined ? null : new HostRules(key, document, parts.phasesOf(key, document));
+      changes.push([key, rules]);
     }
+    const rules = changes.length === 0 ? this.#rules : this.#rules.with(changes);
     return this.#compose(parts, rules, isAll ? keys : this.#withCovered(keys));
   }
 
@@ -117,36 +120,30 @@ export class SiteTable {
     return all;
   }
 
-  #compose(
-    parts: SiteParts,
-    rules: ReadonlyMap<string, HostRules>,
-    keys: ReadonlySet<string>,
-  ): SiteTable {
+  #compose(parts: SiteParts, rules: LayeredMap<HostRules>, keys: ReadonlySet<string>): SiteTable {
     const { names, scripts } = parts;
-    const sites = new Map(this.#sites);
+    const changes: [key: string, site: Site | null][] = [];
     const isWildcard = (key: string) => key.startsWith("*.");
     // The shortest first: each takes over what those above it have.
     const changed = [...keys].filter(isWildcard).sort((a, b) => a.length - b.length);
     const wildcards =
       changed.length === 0 ? this.#wildcards : new WildcardIndex<Site>(this.#wildcards);
-    const make = (key: string) => {
+    const make = (key: string): Site | null => {
       const ownRules = rules.get(key) ?? null;
       const ownScripts = scripts.get(key) ?? null;
-      if (ownRules === null && ownScripts === null) {
-        sites.delete(key);
-        return;
-      }
+      if (ownRules === null && ownScripts === null) return null;
       const service = isWildcard(key) ? null : names.find(key);
       const full = service?.full ?? key;
       const above = wildcards.find(full, isWildcard(key) ? key.length - 1 : full.length);
-      sites.set(key, createSite(service, ownRules, ownScripts, above ?? unknownSite));
+      return createSite(service, ownRules, ownScripts, above ?? unknownSite);
     };
     for (const key of changed) {
-      make(key);
-      wildcards.set(key, sites.get(key) ?? null);
+      const site = make(key);
+      wildcards.set(key, site);
+      changes.push([key, site]);
     }
-    for (const key of keys) if (!isWildcard(key)) make(key);
-    return new SiteTable(parts, rules, sites, wildcards);
+    for (const key of keys) if (!isWildcard(key)) changes.push([key, make(key)]);
+    return new SiteTable(parts, rules, this.#sites.with(changes), wildcards);
   }
 }
 

@@ -3,10 +3,9 @@
  * old ones and swapped by one assignment. It sends nothing; the worker does that.
  */
 import {
-  applyChange,
-  copyTables,
   type Delta,
   emptyTables,
+  LayeredMap,
   type Served,
   type Snapshot,
   type Tables,
@@ -56,9 +55,14 @@ export class Replica {
   }
 }
 
-/** New tables; the kinds that no change concerns are shared with `tables`. */
+/** New tables, which share with `tables` what no change concerns. */
 function withChanges(tables: Tables, changes: readonly Served[]): Tables {
-  const next = copyTables(tables, new Set(changes.map(({ kind }) => kind)));
-  for (const change of changes) applyChange(next, change);
-  return next;
+  const byKind = Map.groupBy(changes, ({ kind }) => kind);
+  const next = Array.from(byKind, ([kind, some]) => {
+    const table: ReadonlyMap<string, unknown> = tables[kind];
+    const layers = table instanceof LayeredMap ? table : new LayeredMap(table);
+    return [kind, layers.with(some.map(({ key, value }) => [key, value] as const))] as const;
+  });
+  // A change's value is of its kind by the type of `Served`; a table chosen at run time cannot say so.
+  return { ...tables, ...(Object.fromEntries(next) as Partial<Tables>) };
 }
