@@ -39,7 +39,8 @@ export const agentContract: Contract = (consul) => {
         wan_ipv4: { Address: "127.0.0.1", Port: 8080 },
       },
     };
-    expect((await consul().read<Parsed>("/v1/agent/services"))[id]).to.deep.equal(shared);
+    // Newer versions name the datacenter as well.
+    expect((await consul().read<Parsed>("/v1/agent/services"))[id]).to.deep.include(shared);
     const own = await consul().read<Parsed>(`/v1/agent/service/${id}`);
     expect(own).to.deep.include(shared);
     expect(own.ContentHash).to.match(/^[0-9a-f]{16}$/);
@@ -57,7 +58,7 @@ export const agentContract: Contract = (consul) => {
     const name = unique("plain");
     await consul().write("/v1/agent/service/register", { Name: name });
     const services = await consul().read<Parsed>("/v1/agent/services");
-    expect(services[name]).to.deep.equal({
+    expect(services[name]).to.deep.include({
       ID: name,
       Service: name,
       Tags: [],
@@ -133,7 +134,9 @@ export const agentContract: Contract = (consul) => {
     expect(await consul().read<Parsed>("/v1/catalog/services")).not.to.have.property(name);
     const unknown = await consul().get(`/v1/agent/service/${name}`);
     expect([unknown.status, unknown.text]).to.deep.equal([404, `unknown service ID: ${name}`]);
-    expect((await consul().put(`/v1/agent/service/deregister/${name}`)).status).to.equal(200);
+    // Newer versions say that it is not there.
+    const again = await consul().put(`/v1/agent/service/deregister/${name}`);
+    expect(again.status).to.be.oneOf([200, 404]);
   });
 
   it("takes IDs with any characters, encoded", async () => {
@@ -217,7 +220,8 @@ export const agentContract: Contract = (consul) => {
     expect([wrong.status, wrong.text]).to.deep.equal([405, "method GET not allowed"]);
     expect(wrong.headers.get("Allow")).to.equal("OPTIONS,PUT");
     const doubled = await consul().get("/v1/kv//lead");
-    expect([doubled.status, doubled.headers.get("Location")]).to.deep.equal([301, "/v1/kv/lead"]);
+    expect(doubled.status).to.be.oneOf([301, 307]);
+    expect(doubled.headers.get("Location")).to.equal("/v1/kv/lead");
     const elsewhere = await consul().get("/v1/kv/a?dc=elsewhere");
     expect([elsewhere.status, elsewhere.text]).to.deep.equal([500, "No path to datacenter"]);
     const pretty = await consul().get("/v1/catalog/datacenters?pretty");

@@ -85,20 +85,21 @@ export const catalogContract: Contract = (consul) => {
 
   it("refuses what is no registration", async () => {
     const expectations = [
-      ["register", {}, 500, "Must provide node"],
-      ["register", { Node: "n" }, 500, "Must provide address if SkipNodeUpdate is not set"],
+      ["register", {}, 500, /^Must provide node$/],
+      ["register", { Node: "n" }, 500, /^Must provide address if SkipNodeUpdate is not set$/],
       [
         "register",
         { Node: "n", Address: "1", Check: { CheckID: "c", ServiceID: "nobody" } },
         500,
-        'failed inserting check: Missing service registration on node "n"',
+        /Missing service registration on node "n"$|^Unknown service ID 'nobody'/,
       ],
-      ["deregister", {}, 500, "Must provide node"],
-      ["register", { Node: "n", Address: "1", Datacenter: "dc9" }, 500, "No path to datacenter"],
+      ["deregister", {}, 500, /^Must provide node$/],
+      ["register", { Node: "n", Address: "1", Datacenter: "dc9" }, 500, /^No path to datacenter$/],
     ] as const;
     for (const [verb, body, status, text] of expectations) {
       const answer = await consul().put(`/v1/catalog/${verb}`, body);
-      expect([answer.status, answer.text]).to.deep.equal([status, text]);
+      expect(answer.status).to.equal(status);
+      expect(answer.text).to.match(text);
     }
     expect((await consul().put("/v1/catalog/register", "{")).status).to.equal(400);
     expect(await consul().read("/v1/catalog/node/n")).to.equal(null);

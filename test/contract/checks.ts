@@ -62,10 +62,8 @@ export const checksContract: Contract = (consul) => {
     const bogus = await consul().put(`/v1/agent/check/update/${id}`, { Status: "bogus" });
     expect([bogus.status, bogus.text]).to.deep.equal([400, "Invalid check status: 'bogus'"]);
     const unknown = await consul().put("/v1/agent/check/pass/nobody");
-    expect([unknown.status, unknown.text]).to.deep.equal([
-      500,
-      'CheckID "nobody" does not have associated TTL',
-    ]);
+    expect(unknown.status).to.be.oneOf([500, 404]);
+    expect(unknown.text).to.match(/^(CheckID|Unknown check ID) "nobody"/);
   });
 
   it("looks by HTTP: 2xx passes, 429 warns, the rest is critical, and the answer is the output", async () => {
@@ -141,13 +139,18 @@ export const checksContract: Contract = (consul) => {
 
   it("refuses a check without a name, without a kind or of an unknown service", async () => {
     const expectations = [
-      [{ TTL: "5s" }, 400, "Missing check name"],
-      [{ Name: "n" }, 400, "Invalid check: TTL must be > 0 for TTL checks"],
-      [{ Name: "n", ServiceID: "nobody", TTL: "5s" }, 500, 'ServiceID "nobody" does not exist'],
+      [{ TTL: "5s" }, [400], "Missing check name"],
+      [{ Name: "n" }, [400], "Invalid check: TTL must be > 0 for TTL checks"],
+      [
+        { Name: "n", ServiceID: "nobody", TTL: "5s" },
+        [500, 404],
+        'ServiceID "nobody" does not exist',
+      ],
     ] as const;
-    for (const [body, status, text] of expectations) {
+    for (const [body, statuses, text] of expectations) {
       const answer = await consul().put("/v1/agent/check/register", body);
-      expect([answer.status, answer.text]).to.deep.equal([status, text]);
+      expect(answer.status).to.be.oneOf([...statuses]);
+      expect(answer.text).to.equal(text);
     }
     const script = await consul().put("/v1/agent/check/register", {
       Name: "n",

@@ -45,7 +45,8 @@ export const kvContract: Contract = (consul) => {
     await consul().write(`/v1/kv/${key}`, "<script>");
     const answer = await consul().get(`/v1/kv/${key}?raw`);
     expect(answer.text).to.equal("<script>");
-    expect(answer.headers.get("Content-Type")).to.equal("text/plain");
+    // Newer versions say of which character set.
+    expect(answer.headers.get("Content-Type")).to.match(/^text\/plain(; charset=utf-8)?$/);
     expect(answer.headers.get("X-Content-Type-Options")).to.equal("nosniff");
     expect(answer.headers.get("Content-Security-Policy")).to.equal("sandbox");
   });
@@ -150,7 +151,10 @@ export const kvContract: Contract = (consul) => {
   it("refuses options that contradict each other or are no numbers", async () => {
     const path = `/v1/kv/${unique("bad")}`;
     const both = await consul().put(`${path}?cas=1&acquire=x`, "x");
-    expect([both.status, both.text]).to.deep.equal([400, "Conflicting flags: acquire=x&cas=1"]);
+    expect([both.status, both.text.trim()]).to.deep.equal([
+      400,
+      "Conflicting flags: acquire=x&cas=1",
+    ]);
     expect((await consul().delete(`${path}?recurse&cas=1`)).status).to.equal(400);
     for (const query of ["cas=abc", "cas=", "flags=-1"]) {
       const answer = await consul().put(`${path}?${query}`, "x");
@@ -212,14 +216,15 @@ export const kvContract: Contract = (consul) => {
       expect(values).to.deep.equal([null, "MQ==", "MQ=="]);
     });
 
-    it("refuses unknown verbs, broken bodies and more than 64 operations", async () => {
+    it("refuses unknown verbs, broken bodies and more operations than it takes", async () => {
       const unknown = await consul().put("/v1/txn", [on("bogus", "x")]);
       expect(unknown.status).to.equal(409);
-      expect(unknown.text).to.include('unknown KV verb \\"bogus\\"');
+      expect(unknown.text).to.include("bogus");
       for (const body of ["[", "{}", '[{"Foo":1}]', '[{"KV":{"Verb":"set","Value":"%"}}]']) {
         expect((await consul().put("/v1/txn", body)).status, body).to.equal(400);
       }
-      const many = Array.from({ length: 65 }, () => on("get", "x"));
+      // 64 before 1.13, and 128 since.
+      const many = Array.from({ length: 129 }, () => on("get", "x"));
       expect((await consul().put("/v1/txn", many)).status).to.equal(413);
     });
   });

@@ -138,7 +138,8 @@ export const sessionsContract: Contract = (consul) => {
   it("refuses locks and requests of sessions that are not there", async () => {
     const [key, nobody] = [unique("lock"), randomUUID()];
     const lock = await consul().put(`/v1/kv/${key}?acquire=${nobody}`, "x");
-    expect([lock.status, lock.text]).to.deep.equal([500, `invalid session "${nobody}"`]);
+    expect(lock.status).to.equal(500);
+    expect(lock.text).to.match(new RegExp(`(^|: )invalid session "${nobody}"$`));
     expect((await consul().put(`/v1/kv/${key}?acquire=short`)).status).to.equal(500);
     expect((await consul().get(`/v1/kv/${key}`)).status).to.equal(404);
     const renewed = await consul().put(`/v1/session/renew/${nobody}`);
@@ -146,9 +147,11 @@ export const sessionsContract: Contract = (consul) => {
     expect((await consul().put(`/v1/session/destroy/${nobody}`)).text).to.equal("true");
     expect(await consul().read(`/v1/session/info/${nobody}`)).to.deep.equal([]);
     const odd = await consul().get("/v1/session/info/short");
-    expect([odd.status, odd.text]).to.deep.equal([
-      500,
-      "failed session lookup: index error: UUID must be 36 characters",
+    // Newer versions have no such session.
+    const said = `${odd.status} ${odd.text}`;
+    expect(said).to.be.oneOf([
+      "500 failed session lookup: index error: UUID must be 36 characters",
+      "200 []",
     ]);
   });
 
@@ -159,8 +162,8 @@ export const sessionsContract: Contract = (consul) => {
       [{ TTL: "abc" }, 500, /invalid duration "abc"/],
       [{ Behavior: "keep" }, 500, /^Invalid Behavior setting 'keep'$/],
       [{ LockDelay: "abc" }, 400, /invalid duration "abc"/],
-      [{ Node: "nowhere" }, 500, /^Missing node registration$/],
-      [{ NodeChecks: ["none"] }, 500, /^Missing check 'none' registration$/],
+      [{ Node: "nowhere" }, 500, /(^|: )Missing node registration$/],
+      [{ NodeChecks: ["none"] }, 500, /(^|: )Missing check 'none' registration$/],
       ["{", 400, /decode failed/],
     ] as const;
     for (const [body, status, text] of expectations) {
