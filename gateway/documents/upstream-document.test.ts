@@ -75,6 +75,18 @@ describe("an upstream document", () => {
     expect(document.tries).to.equal(2);
   });
 
+  it("reads after what another server is asked", () => {
+    const servers = [{ host: "10.0.0.1", port: 80 }];
+    const retries = (...words: readonly string[]) =>
+      parse({ servers, next_upstream: words }).retries;
+    expect(retries("error", "timeout")).to.deep.equal({ nonIdempotent: false, statuses: [] });
+    expect(retries("http_503", "non_idempotent")).to.deep.equal({
+      nonIdempotent: true,
+      statuses: [503],
+    });
+    expect(() => retries("http_200")).to.throw("next_upstream");
+  });
+
   it("reads servers that are down, and times that hold for its requests", () => {
     const servers = [{ host: "10.0.0.1", port: 80, down: true }];
     expect(parse({ servers }).levels[0]?.servers[0]?.down).to.equal(true);
@@ -101,6 +113,7 @@ describe("an upstream document", () => {
       "connect_timeout",
       "send_timeout",
       "read_timeout",
+      "next_upstream",
       "policy",
       "mode",
     ];
@@ -108,6 +121,7 @@ describe("an upstream document", () => {
       typ: "http",
       mode: "hash",
       policy: "random",
+      next_upstream: ["http_503"],
       http_opts: {},
     };
     const flags = new Set(["enable", "protected"]);

@@ -10,6 +10,7 @@ import {
   policyNames,
   type Server,
   type UpstreamDocument,
+  type UpstreamRetries,
   type UpstreamTimeouts,
 } from "../model/index.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
@@ -24,6 +25,16 @@ function isServerHost(host: string): boolean {
 }
 
 const withoutEffect = "Accepted as Slardar does; has no effect here, and gives a warning.";
+/** Statuses after which another server may be asked, as nginx's `proxy_next_upstream` names them. */
+const retriedStatuses = [
+  "http_500",
+  "http_502",
+  "http_503",
+  "http_504",
+  "http_403",
+  "http_404",
+  "http_429",
+] as const;
 const seconds = z.number().min(0).max(86_400);
 const maxFails = z.int().min(0).max(1_000_000);
 /** Slardar reads `try` and ports by Lua's rules, where a number may stand in quotes. */
@@ -111,6 +122,12 @@ export const upstreamSchema = z
     read_timeout: seconds
       .optional()
       .describe("Seconds of silence before the head of the answer, and in its body."),
+    next_upstream: z
+      .array(z.enum(["error", "timeout", ...retriedStatuses, "non_idempotent"]))
+      .optional()
+      .describe(
+        "When another server is asked, in nginx's words. error and timeout always are; http_503 and the like drop an answer with that status; non_idempotent repeats POST and PATCH too.",
+      ),
     policy: z
       .enum(policyNames)
       .optional()
@@ -164,6 +181,9 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
     tries,
     ...choice,
     ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
+    ...(document.next_upstream === undefined
+      ? {}
+      : { retries: readRetries(document.next_upstream) }),
     ...(ignored.length === 0 ? {} : { ignored }),
   };
 }
@@ -184,6 +204,14 @@ function readChoice(
   if ("header" in by) return { policy: chosen, hashBy: { header: by.header.toLowerCase() } };
   if ("cookie" in by) return { policy: chosen, hashBy: by };
   return { policy: chosen, hashBy: { pathSegment: by.path_segment } };
+}
+
+function readRetries(words: readonly string[]): UpstreamRetries {
+  const statuses = words.filter((word) => word.startsWith("http_"));
+  return {
+    nonIdempotent: words.includes("non_idempotent"),
+    statuses: statuses.map((word) => Number(word.slice("http_".length))),
+  };
 }
 
 function readTimeouts(document: Written): UpstreamTimeouts {

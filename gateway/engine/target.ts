@@ -20,11 +20,11 @@ export interface Retries {
   /** Also those whose method is not idempotent, though a silent peer may have acted on them. */
   readonly nonIdempotent: boolean;
   /** An answer with such a status is dropped when another peer can be asked. */
-  readonly statuses: ReadonlySet<number>;
+  readonly statuses: readonly number[];
 }
 
 /** As nginx does unless it is told otherwise. */
-export const defaultRetries: Retries = { nonIdempotent: false, statuses: new Set() };
+export const defaultRetries: Retries = { nonIdempotent: false, statuses: [] };
 
 /** What an upstream says about reaching its peers; `null` or left out: as the engine's limits. Times in milliseconds. */
 export interface TargetOptions {

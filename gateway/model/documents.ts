@@ -50,8 +50,17 @@ export interface UpstreamDocument {
   readonly hashBy?: HashBy;
   /** Left out: the engine's. In the document in seconds. */
   readonly timeouts?: UpstreamTimeouts;
+  /** After what, besides errors and timeouts, another server is asked. Left out: after nothing else. */
+  readonly retries?: UpstreamRetries;
   /** What the document has and nothing comes of. */
   readonly ignored?: readonly IgnoredField[];
+}
+
+export interface UpstreamRetries {
+  /** Whether a request whose method is not idempotent may be repeated. */
+  readonly nonIdempotent: boolean;
+  /** Statuses of answers that are dropped then. */
+  readonly statuses: readonly number[];
 }
 
 /** Milliseconds; what is left out is as the engine has it. */
@@ -109,6 +118,8 @@ export interface HostDocument {
   readonly trailers?: readonly string[];
   /** What it says of itself. Read before it goes live; what is served has none. */
   readonly tests?: readonly RouteTest[];
+  /** After what, besides errors and timeouts, another server is asked. Left out: after nothing else. */
+  readonly retries?: UpstreamRetries;
   /** What the document has and nothing comes of. */
   readonly ignored?: readonly IgnoredField[];
 }

@@ -42,6 +42,7 @@ export type {
   Server,
   Share,
   UpstreamDocument,
+  UpstreamRetries,
   UpstreamTimeouts,
 } from "./documents.ts";
 export { policyNames } from "./documents.ts";

@@ -102,9 +102,13 @@ function make(
   const isSame = known?.document === document && known.query?.full === query?.full;
   if (isSame && known.instances === instances) return known;
   const limits =
-    document.tries === null && document.timeouts === undefined
+    document.tries === null && document.timeouts === undefined && document.retries === undefined
       ? null
-      : { maxTries: document.tries, ...document.timeouts };
+      : {
+          maxTries: document.tries,
+          ...document.timeouts,
+          ...(document.retries === undefined ? {} : { retries: document.retries }),
+        };
   const { policy = "wrr", hashBy } = document;
   const choice = { limits, policy, keyOf: hashBy === undefined ? null : keyReader(hashBy) };
   if (query === null) {

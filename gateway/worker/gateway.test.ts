@@ -21,18 +21,21 @@ describe("the gateway of a worker", () => {
     for (const close of closers.splice(0)) await close();
   });
 
+  async function origin(status: number, text: string): Promise<number> {
+    const server = createServer((_, response) => response.writeHead(status).end(text));
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    closers.push(() => server.close());
+    return (server.address() as AddressInfo).port;
+  }
+
   /** A gateway with one upstream; each pick is followed by a failure of this code, whatever happens to it. */
-  async function scene(code: FailureCode) {
-    const origin = createServer((_, response) => response.end("fine"));
-    await once(origin.listen(0, "127.0.0.1"), "listening");
-    closers.push(() => origin.close());
-    const { port } = origin.address() as AddressInfo;
+  async function scene(code: FailureCode | null, more: object = {}) {
     const servers = [
-      { host: "127.0.0.1", port, max_fails: 1_000 },
+      { host: "127.0.0.1", port: await origin(200, "fine"), max_fails: 1_000 },
       { host: "127.0.0.1", port: 1, down: true },
     ];
     const tables = emptyTables();
-    const document = { servers, try: 7, read_timeout: 1.5, try_timeout: 9 };
+    const document = { servers, try: 7, read_timeout: 1.5, try_timeout: 9, ...more };
     tables.upstream.set("a.test", parseUpstreamDocument("a.test", JSON.stringify(document)));
     let nowMs = 1_000;
     const now = () => nowMs;
@@ -65,11 +68,13 @@ describe("the gateway of a worker", () => {
       onPick(exchange) {
         const target = gateway.onPick(exchange);
         picked.push(target);
-        const failure = { code, message: "what it was" };
-        if (target !== null) gateway.onTryEnd(exchange, target, 0, failure, 1);
+        if (target !== null && code !== null)
+          gateway.onTryEnd(exchange, target, 0, { code, message: "what it was" }, 1);
         return target;
       },
-      onResponse: () => {},
+      onResponse: (exchange) => {
+        if (code === null) gateway.onResponse(exchange);
+      },
       onTryEnd: (exchange, ...end) => gateway.onTryEnd(exchange, ...end),
       onEnd: (exchange) => gateway.onEnd(exchange),
     };
@@ -85,7 +90,8 @@ describe("the gateway of a worker", () => {
     return {
       lines,
       picked,
-      ask: () => client.request(requestBytes("GET /", ["Host: a.test"])),
+      ask: (method = "GET") =>
+        client.request(requestBytes(`${method} /`, ["Host: a.test", "Content-Length: 0"])),
       fails: () => router.describe({ upstreams: ["a.test"], services: [] })[0]?.peers[0]?.fails,
       advance: (ms: number) => {
         nowMs += ms;
@@ -106,6 +112,27 @@ describe("the gateway of a worker", () => {
     await ask();
     await ask();
     expect(fails()).to.equal(2);
+  });
+
+  it("asks another server after the statuses that the document names, and counts them as failures", async () => {
+    const busy = {
+      host: "127.0.0.1",
+      port: await origin(503, "busy"),
+      weight: 1_000,
+      max_fails: 9,
+    };
+    const other = { host: "127.0.0.1", port: await origin(200, "other") };
+    const servers = [busy, other];
+    const named = await scene(null, { servers, next_upstream: ["http_503"] });
+    const answer = await named.ask();
+    expect(answer.body.toString()).to.equal("other");
+    expect(named.fails()).to.equal(1);
+    expect((await named.ask("POST")).status, "what it may have acted on").to.equal(503);
+    const unsafe = await scene(null, { servers, next_upstream: ["http_503", "non_idempotent"] });
+    expect((await unsafe.ask("POST")).body.toString()).to.equal("other");
+    const silent = await scene(null, { servers });
+    expect((await silent.ask()).status).to.equal(503);
+    expect(silent.fails()).to.equal(0);
   });
 
   it("counts what the gateway lacks against nobody, and says it once a second with the limit", async () => {

@@ -120,19 +120,25 @@ export class Gateway implements Handler<RequestContext> {
   onResponse(exchange: Exchange<RequestContext>): void {
     const context = exchange.context;
     if (context === null) return;
-    if (exchange.peer !== null) context.route?.succeeded(exchange.peer);
+    const { target } = exchange;
+    if (target !== null) {
+      if (!target.retries.statuses.includes(exchange.status)) context.route?.succeeded(target.peer);
+      // Nobody else is to see an answer that the client does not get.
+      else if (exchange.tryAgain()) return;
+    }
     meetAnswer(exchange, context);
   }
 
   onTryEnd(
     exchange: Exchange<RequestContext>,
-    { peer }: Target,
+    { peer, retries }: Target,
     status: number,
     failure: PeerFailure | null,
     durationMs: number,
   ): void {
     const route = exchange.context?.route ?? null;
     route?.ended(peer, status, failure, durationMs, exchange.startedAtMs + durationMs);
+    if (status !== 0 && retries.statuses.includes(status)) route?.failed(peer, this.#now());
     // What breaks off in the middle of an answer is told of by the exchange's own error code.
     if (failure === null || status !== 0) return;
     if (failure.code === "no_resources") {

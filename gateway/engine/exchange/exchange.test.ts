@@ -82,7 +82,7 @@ describe("the tries of an exchange", () => {
   }
 
   it("may be of a request that is not idempotent when the upstream says so", () => {
-    const retries = { nonIdempotent: true, statuses: new Set<number>() };
+    const retries = { nonIdempotent: true, statuses: [] };
     const scene = new Scene({ peers: 2, target: { retries } }).request("POST /");
     scene.failed();
     scene.whole("fine");

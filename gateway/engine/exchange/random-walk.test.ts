@@ -67,7 +67,7 @@ function walk(seed: number): Scene {
   const scene = new Scene({
     peers: 3,
     connections: one(["kept", "none", "none"]),
-    target: { retries: { nonIdempotent: random() < 0.5, statuses: new Set() } },
+    target: { retries: { nonIdempotent: random() < 0.5, statuses: [] } },
     hooks: {
       onRequest(exchange) {
         const what = random();
