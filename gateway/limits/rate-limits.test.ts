@@ -8,6 +8,8 @@ class Gateway {
   nowMs = 0;
   sent = 0;
   isDead = false;
+  /** What it was asked meanwhile, which the channel keeps. */
+  readonly #unread: (() => void)[] = [];
   readonly warnings: string[] = [];
   readonly #buckets: TokenBuckets;
   readonly workers: readonly RateLimits[];
@@ -26,13 +28,18 @@ class Gateway {
 
   #answer(limits: RateLimits, batch: number, asks: readonly TokenAsk[]): void {
     this.sent += 1;
-    if (this.isDead) return;
-    setImmediate(() =>
+    const answer = () =>
       limits.onGrants(
         batch,
         asks.map((ask) => this.#buckets.take(ask, this.nowMs)),
-      ),
-    );
+      );
+    if (this.isDead) this.#unread.push(answer);
+    else setImmediate(answer);
+  }
+
+  wake(): void {
+    this.isDead = false;
+    for (const answer of this.#unread.splice(0)) answer();
   }
 }
 
@@ -107,5 +114,27 @@ describe("RateLimits", () => {
     clearInterval(timer);
     expect(answers.filter((waitMs) => waitMs === 0)).to.have.lengthOf(2);
     expect(gateway.warnings).to.have.lengthOf(1);
+  });
+
+  it("keeps no request waiting for a silent primary, and sends it nothing, until it is back", async () => {
+    const gateway = new Gateway(1);
+    gateway.isDead = true;
+    const limit = gateway.workers[0]?.limit("a", { perSecond: 1, burst: 1 });
+    if (limit === undefined) throw new Error("there is a worker");
+    const timer = setInterval(() => {
+      gateway.nowMs += 100;
+    }, 10);
+    expect(await request(limit, "first")).to.equal(0);
+    clearInterval(timer);
+    const { sent } = gateway;
+    for (let at = 0; at < 1_000; at += 1) {
+      expect(limit.take(`stranger ${at}`)).to.equal(0);
+      expect(limit.take(`stranger ${at}`)).to.equal(1_000);
+    }
+    expect(gateway.sent).to.equal(sent);
+    gateway.wake();
+    expect(limit.take("another")).to.equal(-1);
+    expect(await request(limit, "another")).to.equal(0);
+    expect(gateway.sent).to.equal(sent + 1);
   });
 });

@@ -1,7 +1,8 @@
 /**
  * The rate limits of one worker. What it may let through it has from the primary, which counts for all workers: so
  * together they never let more through than the rate and the burst, and less by at most what each holds in
- * advance, which is its part of `leaseMs` of the rate, or one. A worker that gets no answer counts by itself.
+ * advance, which is its part of `leaseMs` of the rate, or one. A worker that gets no answer counts by itself, until
+ * it hears of the primary again: no request waits for a primary that is known to be silent.
  */
 import { detached, RecentMap, type TokenAsk, type TokenGrant } from "../model/index.ts";
 import { leaseMs, TokenBuckets } from "./token-buckets.ts";
@@ -48,6 +49,7 @@ export class RateLimits {
   readonly #batches = new Map<number, Batch>();
   #lastBatch = 0;
   #isTimed = false;
+  #isAlone = false;
   #toldMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: RateLimitsOptions) {
@@ -59,8 +61,14 @@ export class RateLimits {
     return new RateLimit(this, name, rate, this.#options.now);
   }
 
-  /** The primary's answer to a batch. */
+  /** Whether the primary left a batch without an answer, and has not been heard of since. */
+  get isAlone(): boolean {
+    return this.#isAlone;
+  }
+
+  /** The primary's answer to a batch. One that comes too late shows at least that the primary is back. */
   onGrants(batch: number, grants: readonly TokenGrant[]): void {
+    this.#isAlone = false;
     const sent = this.#batches.get(batch);
     if (sent === undefined) return;
     this.#batches.delete(batch);
@@ -134,6 +142,8 @@ export class RateLimits {
   }
 
   #countByItself({ asks, leases }: Batch): void {
+    // The channel keeps what was sent: whenever the primary goes on, its answer comes.
+    this.#isAlone = true;
     const nowMs = this.#options.now();
     if (nowMs - this.#toldMs > 10_000) {
       this.#toldMs = nowMs;
@@ -175,23 +185,19 @@ class RateLimit {
 
   take(key: string): number {
     const lease = this.#leases.get(key);
-    if (lease === undefined) return -1;
-    const nowMs = this.#now();
-    if (lease.tokens > 0 && nowMs < lease.untilMs) {
-      lease.tokens -= 1;
-      return 0;
+    if (lease !== undefined) {
+      const nowMs = this.#now();
+      if (lease.tokens > 0 && nowMs < lease.untilMs) {
+        lease.tokens -= 1;
+        return 0;
+      }
+      if (nowMs < lease.refusedUntilMs) return lease.refusedUntilMs - nowMs;
     }
-    return nowMs < lease.refusedUntilMs ? lease.refusedUntilMs - nowMs : -1;
+    return this.#limits.isAlone ? this.#limits.takeOwn(this.#askFor(key)) : -1;
   }
 
   ask(key: string, onAnswer: OnAnswer): void {
-    const ask = {
-      limit: this.#name,
-      key,
-      perSecond: this.#perSecond,
-      burst: this.#burst,
-      wanted: 1,
-    };
+    const ask = this.#askFor(key);
     let lease = this.#leases.get(key);
     if (lease === undefined) {
       lease = { tokens: 0, untilMs: 0, refusedUntilMs: 0, waiting: null };
@@ -202,5 +208,15 @@ class RateLimit {
       this.#limits.ask(ask, lease);
     } else if (lease.waiting.length < maxWaiting) lease.waiting.push(onAnswer);
     else setImmediate(() => onAnswer(this.#limits.takeOwn(ask)));
+  }
+
+  #askFor(key: string): TokenAsk {
+    return {
+      limit: this.#name,
+      key,
+      perSecond: this.#perSecond,
+      burst: this.#burst,
+      wanted: 1,
+    };
   }
 }
