@@ -251,7 +251,7 @@ function here(file: string): string {
   return fileURLToPath(new URL(file, import.meta.url));
 }
 
-async function whenAnswering(started: Started, port: number): Promise<Running> {
+export async function whenAnswering(started: Started, port: number): Promise<Running> {
   await started.answers(`http://127.0.0.1:${port}/small`, host);
   return { port, pid: started.pid };
 }
