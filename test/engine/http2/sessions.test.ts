@@ -10,6 +10,7 @@ import {
   ok,
   requestBytes,
   settled,
+  type TestGateway,
   until,
   useTestBench,
 } from "../../support/http.ts";
@@ -21,6 +22,7 @@ import {
   frameFlag,
   frameType,
   goaway,
+  ping,
   preface,
   rstStream,
   setting,
@@ -164,6 +166,33 @@ describe("HTTP/2: streams", () => {
     connection.send(ok("still here"));
     expect((await client.answer(kept)).body.toString()).to.equal("still here");
   });
+
+  for (const code of [errorCode.noError, errorCode.cancel, errorCode.internalError, 0xffff]) {
+    it(`end whatever the client cancels them with: ${code}`, async () => {
+      const origin = await bench.origin(ok());
+      const gateway = await bench.gateway(origin);
+      const client = await bench.http2(gateway);
+      for (const fields of [
+        requestFields("/"),
+        requestFields("/%zz"),
+        requestFields("/", [], "HEAD"),
+        requestFields("/", [["expect", "nothing"]], "POST"),
+      ]) {
+        for (const isLast of [true, false]) {
+          const stream = client.newStream();
+          client.expect(stream);
+          const flags = frameFlag.endHeaders | (isLast ? frameFlag.endStream : 0);
+          client.send(
+            frame(frameType.headers, flags, stream, headerBlock(fields)),
+            rstStream(stream, code),
+          );
+        }
+      }
+      expect((await client.answer(client.request(requestFields("/last")))).status).to.equal(200);
+      await until("they are over", () => gateway.engine.stats().exchanges === 0);
+      expect(gateway.handlerErrors).to.deep.equal([]);
+    });
+  }
 
   it("all end with their connection", async () => {
     const origin = await bench.origin(() => {});
@@ -357,4 +386,29 @@ describe("HTTP/2: how a connection ends", () => {
     expect((await client.answer(stream)).body.toString()).to.equal("last");
     await client.whenClosed();
   });
+
+  for (const [how, end] of [
+    ["drains", (gateway: TestGateway) => gateway.engine.drain(200)],
+    ["has waited for long", () => {}],
+    [
+      "has had enough of it",
+      (_: TestGateway, client: Http2Connection) => {
+        for (let n = 0; n < 2_000; n += 1) client.send(ping());
+      },
+    ],
+  ] as const) {
+    it(`does not wait for a client that neither reads nor closes when the gateway ${how}`, async () => {
+      const limits = { idleTimeoutMs: 200 };
+      const gateway = await bench.gateway(await bench.origin(ok("x".repeat(50_000))), { limits });
+      const client = await bench.http2(gateway, { settings: [[setting.initialWindowSize, 10]] });
+      client.request(requestFields("/"));
+      await until("it is served", () => gateway.engine.stats().requests === 1);
+      client.socket.pause();
+      client.send(rstStream(1, errorCode.cancel));
+      await end(gateway, client);
+      await until("it is gone", () => gateway.engine.stats().clientConnections === 0, {
+        deadlineMs: 15_000,
+      });
+    });
+  }
 });

@@ -32,8 +32,9 @@ export class Http2Session implements ClientSession {
   /** Engine clock; 0: none. While requests are served, deadlines are their exchanges'. */
   #deadline: number;
   readonly #server: Http2Server;
+  readonly #socket: Socket;
   readonly #session: ServerHttp2Session;
-  /** Those whose requests are being served. */
+  /** Those that are not closed: of their answers something may still have to go out. */
   readonly #streams = new Set<ClientStream>();
   readonly #floods = new Floods();
   #requests = 0;
@@ -45,6 +46,7 @@ export class Http2Session implements ClientSession {
     this.host = host;
     this.client = client;
     this.#server = server;
+    this.#socket = socket;
     this.#deadline = host.clock.current + host.limits.headTimeoutMs;
     socket.pause();
     socket.unshift(first);
@@ -81,15 +83,15 @@ export class Http2Session implements ClientSession {
   }
 
   refuse(refusal: Refusal): void {
-    this.host.counters.countRefused(refusal.code);
-    this.#session.destroy(new Error(refusal.message), NGHTTP2_ENHANCE_YOUR_CALM);
+    this.#cutOff(refusal.code, refusal.message);
   }
 
+  /** The session would wait for a client that neither reads nor closes, and ends with its socket. */
   destroy(): void {
-    this.#session.destroy();
+    this.#socket.destroy();
   }
 
-  /** A stream's exchange is over. */
+  /** A stream is closed, and its exchange is over. */
   onStreamOver(stream: ClientStream): void {
     this.#streams.delete(stream);
     this.#server.giveBack(stream);
@@ -146,10 +148,16 @@ export class Http2Session implements ClientSession {
   }
 
   #count(kind: FloodKind): void {
-    const session = this.#session;
-    if (session.destroyed || !this.#floods.count(kind, this.host.clock.now())) return;
-    this.host.counters.countRefused(`http2_${kind}_flood`);
-    session.destroy(new Error(`too many frames of a kind: ${kind}`), NGHTTP2_ENHANCE_YOUR_CALM);
+    if (this.#session.destroyed || !this.#floods.count(kind, this.host.clock.now())) return;
+    this.#cutOff(`http2_${kind}_flood`, `too many frames of a kind: ${kind}`);
+  }
+
+  /** Ends it at once, and tells the client that it asks for too much. */
+  #cutOff(code: string, message: string): void {
+    this.host.counters.countRefused(code);
+    this.#isClosing = true;
+    this.#deadline = this.host.clock.current + lingerMs;
+    this.#session.destroy(new Error(message), NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
   #onDeadline(): void {

@@ -9,28 +9,19 @@ import type {
   DownstreamEvents,
   OpenExchange,
 } from "../../exchange/ports.ts";
-import { allowedMethods, errorAnswer } from "../../message/answers.ts";
 import type { Refusal } from "../../message/grammar.ts";
 import { RequestHead } from "../../message/request-head.ts";
 import type { ResponseHead } from "../../message/response-head.ts";
 import { oddTrailerNames } from "../../message/trailer.ts";
-import { answerFields, fieldsObject } from "./answer-fields.ts";
+import { answerFields, fieldsObject, sendRefusal } from "./answer-fields.ts";
 import { requestText } from "./request-text.ts";
 import type { Http2Session } from "./session.ts";
 
 const { NGHTTP2_NO_ERROR } = constants;
 
-/** Whose stream it is; `null` once nobody wants to know of it any more. */
+/** Whose stream it is. */
 const owner = Symbol("owner");
-/** The trailer of a streamed answer, which goes out when all of the body has. */
-const trailerLines = Symbol("trailer");
-/** Whether the client goes on sending a request that was answered. */
-const isUnread = Symbol("unread");
-type OwnedStream = ServerHttp2Stream & {
-  [owner]?: ClientStream | null;
-  [trailerLines]?: string;
-  [isUnread]?: boolean;
-};
+type OwnedStream = ServerHttp2Stream & { [owner]?: ClientStream };
 
 const nothing = Buffer.alloc(0);
 /** Why a stream is destroyed whose answer will not be whole; its client is told INTERNAL_ERROR. */
@@ -40,11 +31,18 @@ export class ClientStream implements Downstream {
   readonly #head = new RequestHead();
   readonly #exchange: DownstreamEvents;
   #session: Http2Session;
-  /** `null` when it is closed, or the exchange is over. */
+  /** `null` when it is closed. */
   #stream: OwnedStream | null = null;
+  /** Whether the exchange is over, and only the rest of the answer is to go out. */
+  #isOver = true;
+  /** By when the client has to have taken more of it, on the engine's clock, and what was left when that was set. */
+  #deadline = 0;
+  #unsent = 0;
   /** Whether nothing of the request is still to come. */
   #isRead = true;
   #trailer = "";
+  /** Of a streamed answer: goes out when all of its body has. */
+  #answerTrailer = "";
   /** Whether the answer has no body, whatever is sent. */
   #isBodiless = false;
   /** Whether interim answers wait for the client to read. */
@@ -91,6 +89,8 @@ export class ClientStream implements Downstream {
     this.#isRead = isWhole;
     this.#isAnswered = false;
     this.#trailer = "";
+    this.#answerTrailer = "";
+    this.#isOver = false;
     this.#holdsInterim = false;
     stream.on("close", onClose);
     const refusal = this.#readHead(raw, isWhole);
@@ -100,7 +100,7 @@ export class ClientStream implements Downstream {
     }
     this.#isBodiless = this.#head.method === "HEAD";
     this.#exchange.begin(null);
-    if (isWhole || this.#stream !== owned) return;
+    if (isWhole || this.#isOver) return;
     stream.on("data", onData);
     stream.on("end", onEnd);
     stream.on("trailers", onTrailers);
@@ -108,11 +108,15 @@ export class ClientStream implements Downstream {
 
   /** Looks at the deadlines; `now` is the engine's clock. */
   onTick(now: number): void {
+    if (this.#isOver) {
+      if (now >= this.#deadline) this.#onLate();
+      return;
+    }
     if (this.#holdsInterim && this.#session.hasRoom) {
       this.#holdsInterim = false;
       this.#exchange.onDrain();
     }
-    if (this.#stream !== null) this.#exchange.onTick(now);
+    this.#exchange.onTick(now);
   }
 
   // What the exchange calls.
@@ -149,7 +153,7 @@ export class ClientStream implements Downstream {
   sendEnd(trailer: string): void {
     const stream = this.#live();
     if (stream === null || this.#isBodiless) return;
-    stream[trailerLines] = trailer;
+    this.#answerTrailer = trailer;
     stream.end();
   }
 
@@ -174,24 +178,32 @@ export class ClientStream implements Downstream {
   }
 
   release(): void {
+    this.#isOver = true;
     const stream = this.#stream;
-    this.#stream = null;
-    if (stream !== null) {
-      stream[owner] = null;
-      if (!this.#isRead) dropRest(stream);
+    if (stream === null) {
+      this.#session.onStreamOver(this);
+      return;
     }
-    this.#session.onStreamOver(this);
+    this.#awaitTaking(stream);
+    // The client need not send the rest of what nobody reads (RFC 9113 section 8.1); a trailer goes before that.
+    if (this.#isRead || stream.closed) return;
+    stream.resume();
+    if (stream.listenerCount("wantTrailers") === 0) stream.close(NGHTTP2_NO_ERROR);
   }
 
   // What the stream tells.
 
+  serves(stream: ServerHttp2Stream): boolean {
+    return this.#stream === stream;
+  }
+
   onData(piece: Buffer): void {
-    if (!this.#exchange.onData(piece, 0, piece.length)) this.#stream?.pause();
+    if (!this.#isOver && !this.#exchange.onData(piece, 0, piece.length)) this.#stream?.pause();
   }
 
   onEnd(): void {
     this.#isRead = true;
-    this.#exchange.onEnd(this.#trailer);
+    if (!this.#isOver) this.#exchange.onEnd(this.#trailer);
   }
 
   /** `raw`: names and values by turns. They come before the last of the body is read. */
@@ -204,11 +216,23 @@ export class ClientStream implements Downstream {
   }
 
   onDrain(): void {
-    this.#exchange.onDrain();
+    if (!this.#isOver) this.#exchange.onDrain();
+  }
+
+  onWantTrailers(): void {
+    const stream = this.#stream;
+    if (stream === null) return;
+    stream.sendTrailers(fieldsObject(this.#answerTrailer));
+    // Node sends the trailer in the next turn; what is set for it later comes later.
+    if (!this.#isRead) setImmediate(() => stream.close(NGHTTP2_NO_ERROR));
   }
 
   onClose(): void {
     this.#stream = null;
+    if (this.#isOver) {
+      this.#session.onStreamOver(this);
+      return;
+    }
     if (!this.#isAnswered) this.#session.onReset();
     this.#exchange.onGone();
   }
@@ -231,22 +255,10 @@ export class ClientStream implements Downstream {
   #refuse(refusal: Refusal, raw: readonly string[]): void {
     const { counters, clock } = this.#session.host;
     counters.countRefused(refusal.code);
-    const stream = this.#stream;
-    if (stream === null) return;
-    const { status, code, message } = refusal;
-    const { headers, body = "" } = errorAnswer(status, code, message, undefined);
     const isHead = raw[raw.indexOf(":method") + 1] === "HEAD";
-    stream.respond(
-      {
-        ":status": status,
-        date: clock.dateLine.slice("Date: ".length, -2),
-        ...(status === 405 ? { allow: allowedMethods } : {}),
-        ...headers,
-        "content-length": body.length,
-      },
-      { endStream: isHead },
-    );
-    if (!isHead) stream.end(body);
+    const stream = this.#live();
+    if (stream !== null) sendRefusal(stream, refusal, clock.dateLine, isHead);
+    this.#isAnswered = true;
     this.release();
   }
 
@@ -264,6 +276,20 @@ export class ClientStream implements Downstream {
     return stream;
   }
 
+  /** The exchange is over, and the client takes nothing of what is left. */
+  #onLate(): void {
+    const stream = this.#stream;
+    if (stream === null) return;
+    if (stream.bufferSize < this.#unsent) this.#awaitTaking(stream);
+    else stream.destroy(cutOff);
+  }
+
+  #awaitTaking(stream: OwnedStream): void {
+    const { clock, limits } = this.#session.host;
+    this.#unsent = stream.bufferSize;
+    this.#deadline = clock.current + limits.bodyTimeoutMs;
+  }
+
   /** `null`: nothing can be sent any more, though its close has not been told. */
   #live(): OwnedStream | null {
     const stream = this.#stream;
@@ -271,39 +297,34 @@ export class ClientStream implements Downstream {
   }
 }
 
-/** The client need not send the rest of what nobody reads (RFC 9113 section 8.1). */
-function dropRest(stream: OwnedStream): void {
-  if (stream.closed) return;
-  stream.resume();
-  // A trailer that still has to go out goes before it.
-  if (stream[trailerLines] === undefined) stream.close(NGHTTP2_NO_ERROR);
-  else stream[isUnread] = true;
+/** `null`: it has been closed, and its owner may serve another stream. */
+function ownerOf(stream: OwnedStream): ClientStream | null {
+  const found = stream[owner];
+  return found?.serves(stream) ? found : null;
 }
 
 // One function for all streams: a closure for each of them would cost as much as the rest of its events.
 
 function onData(this: OwnedStream, piece: Buffer): void {
-  this[owner]?.onData(piece);
+  ownerOf(this)?.onData(piece);
 }
 
 function onEnd(this: OwnedStream): void {
-  this[owner]?.onEnd();
+  ownerOf(this)?.onEnd();
 }
 
 function onTrailers(this: OwnedStream, _fields: unknown, _flags: number, raw: string[]): void {
-  this[owner]?.onTrailers(raw);
+  ownerOf(this)?.onTrailers(raw);
 }
 
 function onDrain(this: OwnedStream): void {
-  this[owner]?.onDrain();
+  ownerOf(this)?.onDrain();
 }
 
 function onClose(this: OwnedStream): void {
-  this[owner]?.onClose();
+  ownerOf(this)?.onClose();
 }
 
 function onWantTrailers(this: OwnedStream): void {
-  this.sendTrailers(fieldsObject(this[trailerLines] ?? ""));
-  // Node sends the trailer in the next turn; what is set for it later comes later.
-  if (this[isUnread] === true) setImmediate(() => this.close(NGHTTP2_NO_ERROR));
+  ownerOf(this)?.onWantTrailers();
 }
