@@ -63,7 +63,8 @@ export class Explainer {
     if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method))
       throw new ExplainError(`${JSON.stringify(method)} is not a method`);
     const read = /^(https?):\/\/([^/?#]+)([^#]*)$/i.exec(url);
-    if (read === null) throw new ExplainError(`${JSON.stringify(url)} is not an http URL`);
+    if (read === null)
+      throw new ExplainError(`${JSON.stringify(url)} is not http://HOST/PATH or https://HOST/PATH`);
     const [, scheme = "", authority = "", rest = ""] = read;
     // To the letter, as a client would send it: `new URL` would bring the path into another form.
     const target = rest.startsWith("/") ? rest : `/${rest}`;

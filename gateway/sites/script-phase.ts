@@ -56,7 +56,11 @@ export class ScriptPhase implements Phase {
       const { host, version, lastError } = rehearsal;
       const what = `version ${version.slice(0, 12)} of scripts/${host}`;
       if (lastError !== null) say(`${what} fails: ${lastError}`);
-      else say(context.script === rehearsal ? `${what} runs` : `${what} does not run`);
+      else if (context.script === rehearsal) say(`${what} runs`);
+      else
+        say(
+          `${what} does not run${rehearsal.matches(exchange) ? "" : ": its match leaves this request out"}`,
+        );
       return goesOn;
     } finally {
       rehearsal.putAway();

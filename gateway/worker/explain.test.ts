@@ -192,7 +192,9 @@ describe("explain", () => {
       expect(forward(outcome)).to.include({ by: "scripts/a.test", rule: null });
       expect(forward(outcome).shares[0]?.upstream).to.equal("b");
     }
-    expect(ask("a.test").sites[0]?.phases[0]?.says[0]).to.contain("does not run");
+    expect(ask("a.test").sites[0]?.phases[0]?.says[0]).to.contain(
+      "does not run: its match leaves this request out",
+    );
     expect(sandbox.reports()[0]).to.include({ calls: 0, errors: 0 });
   });
 

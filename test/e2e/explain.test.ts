@@ -92,6 +92,6 @@ for (const kind of consulKinds())
       });
       const wrong = await runSluice([...args.slice(0, 3), "GET", "nowhere"]);
       expect(wrong.status).to.equal(1);
-      expect(wrong.stderr).to.contain("400").and.to.contain("not an http URL");
+      expect(wrong.stderr).to.contain("400").and.to.contain("not http://HOST/PATH");
     });
   });
