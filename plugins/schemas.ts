@@ -8,17 +8,19 @@ import { ipDenySchema } from "./ip-deny/schema.ts";
 import type { CheckedUse } from "./plugin.ts";
 import { rateLimitSchema } from "./rate-limit/schema.ts";
 
+const optionSchemas = {
+  compress: compressSchema.optional(),
+  headers: headersSchema.optional(),
+  ipAllow: ipAllowSchema.optional(),
+  ipDeny: ipDenySchema.optional(),
+  rateLimit: rateLimitSchema.optional(),
+} satisfies Record<PluginName, z.ZodType>;
+
 /** One use of a plugin: its name and its options. */
 export const pluginUseSchema = z
-  .strictObject({
-    compress: compressSchema.optional(),
-    headers: headersSchema.optional(),
-    ipAllow: ipAllowSchema.optional(),
-    ipDeny: ipDenySchema.optional(),
-    rateLimit: rateLimitSchema.optional(),
-  } satisfies Record<PluginName, z.ZodType>)
+  .strictObject(optionSchemas)
   .refine((use) => Object.keys(use).length === 1, {
-    error: "is not the name of one plugin with its options",
+    error: `is not one plugin with its options; the plugins are ${Object.keys(optionSchemas).join(", ")}`,
   })
   .describe("A plugin's name and its options.");
 

@@ -98,6 +98,10 @@ describe("a host document", () => {
         { paths: { "/": 5 } },
         'paths["/"]: 5 is not an upstream\'s name, {"upstream": ...} or {"split": {...}}',
       ],
+      [
+        { paths: {}, plugins: [{ rateLimits: {} }] },
+        'plugins[0]: unknown field "rateLimits"; plugins[0]: is not one plugin with its options; the plugins are compress, headers, ipAllow, ipDeny, rateLimit',
+      ],
       [{ paths: { "/": "web" }, path: {} }, 'unknown field "path"'],
       [{ paths: { "/": "web" }, trailers: "x-sum" }, 'trailers: "x-sum" is not a list'],
     ];
