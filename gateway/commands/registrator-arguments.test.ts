@@ -13,6 +13,17 @@ function read(args: readonly string[], env: Readonly<Record<string, string>> = {
 }
 
 describe("the registrator's command line", () => {
+  it("names each default once in its help", () => {
+    const command = new Command();
+    addRegistratorFlags(command, {});
+    const help = command.createHelp();
+    for (const option of help.visibleOptions(command)) {
+      const line = `${help.optionTerm(option)} ${help.optionDescription(option)}`;
+      expect(line.match(/\bdefault\b/g) ?? [], line).to.have.lengthOf.at.most(1);
+      expect(line).not.to.contain("default: false");
+    }
+  });
+
   it("takes Go's spelling of every flag: one dash or two, a value behind = or beside", () => {
     const { options, registry } = read([
       ...["-internal", "-explicit=true", "-cleanup=false", "-ip", "192.0.2.1", "-tags=a,b=c"],

@@ -18,9 +18,11 @@ export function addRegistratorFlags(command: Command, env: Environment): void {
     const known = fallback === undefined || fallback === false ? "" : `default ${fallback}; `;
     // The library takes any value of a variable for a yes where the flag has none.
     const value = env[variable] || fallback;
-    command.addOption(
-      new Option(flags, `${description} (${known}${variable})`).default(value, String(value)),
-    );
+    // The library would name the default a second time; a default of its own help is left out.
+    const option = new Option(flags, `${description} (${known}${variable})`);
+    if (value !== undefined)
+      command.setOptionValueWithSource(option.attributeName(), value, "default");
+    command.addOption(option);
     if (isSwitch({ flags })) command.addOption(new Option(`--no-${flags.slice(2)}`).hideHelp());
   }
 }
