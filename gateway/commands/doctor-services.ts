@@ -78,7 +78,7 @@ async function checkExposure(
 ): Promise<Finding> {
   const exposed = services.filter(([name, tags]) => isExposed(reachOf(name, tags ?? []), exposes));
   if (exposed.length > 0)
-    return ok("exposure", `${exposed.length} of ${services.length} services are exposed by name`);
+    return ok("exposure", `exposed by name: ${exposed.length} of ${services.length} services`);
   const documented = await Promise.all(
     ["hosts/", "upstreams/", "scripts/"].map((folder) => hasKeys(consul, `${prefix}${folder}`)),
   );
