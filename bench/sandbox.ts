@@ -81,7 +81,7 @@ const pool = Array.from({ length: calls }, () => new TestExchange({ path: "/a/b"
 for (const { name, host } of hosts) {
   const script = sandbox.hosts.get(host)?.script ?? null;
   if (script === null) throw new Error(`${host}: not found`);
-  const steering: Steering = { upstream: "", hashKey: "", headers: "" };
+  const steering: Steering = { upstream: "", hashKey: "", authority: "" };
   let next = 0;
   row(name, () => {
     const exchange = pool[next % calls];
@@ -159,9 +159,11 @@ fresh.apply({
 const before = process.memoryUsage.rss();
 const start = performance.now();
 for (const name of names) {
-  fresh.hosts
-    .get(name)
-    ?.script?.onRequest(new TestExchange({ headers }), { upstream: "", hashKey: "", headers: "" });
+  fresh.hosts.get(name)?.script?.onRequest(new TestExchange({ headers }), {
+    upstream: "",
+    hashKey: "",
+    authority: "",
+  });
 }
 console.log(((performance.now() - start) / count).toFixed(2).padStart(7));
 const each = (process.memoryUsage.rss() - before) / count / 1_048_576;

@@ -92,11 +92,8 @@ export interface Steering {
   upstream: string;
   /** The same text goes to the same peer; empty: peers take turns. */
   hashKey: string;
-  /**
-   * The header lines as a script left them that gave the request another host, for the script of that one; empty: as
-   * the client sent them.
-   */
-  headers: string;
+  /** What a script gave the request as another host, for the script of that one; empty: it is the client's. */
+  authority: string;
 }
 
 /** Called for each `log.*` of a script, and for each error. */

@@ -71,7 +71,7 @@ export interface RequestContext extends Stop, Steering {
   host: string;
   upstream: string;
   hashKey: string;
-  headers: string;
+  authority: string;
   /** Where it goes; `null` before it is routed and when nothing serves it. */
   route: Upstream | null;
 }

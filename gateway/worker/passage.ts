@@ -48,7 +48,7 @@ export function enterSite(
     host,
     upstream: "",
     hashKey: "",
-    headers: "",
+    authority: "",
     route: null,
   };
   exchange.context = context;

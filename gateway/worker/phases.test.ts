@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
+import { fieldOf } from "../../test/support/http.ts";
 import { Rooms } from "../../test/support/rooms.ts";
 import { noPhases, type Phase } from "../sites/index.ts";
 
@@ -102,6 +103,32 @@ describe("the phases of a site", () => {
     const { ask } = await open({ "a.test": [path] }, { "a.test": script });
     await ask("a.test", "/old");
     expect(said.slice(0, 2)).to.deep.equal(["path a.test", "/new"]);
+  });
+
+  it("of another host change what the script of that host sees", async () => {
+    const changes: Phase = {
+      name: "changes",
+      onRequest(exchange) {
+        exchange.setHeader("X-Set", "by a phase");
+        exchange.removeHeader("X-Secret");
+        return true;
+      },
+    };
+    rooms = await Rooms.open({
+      engine: "http1",
+      upstreams: ["web"],
+      hosts: { "a.test": "web", "b.test": "web" },
+      scripts: {
+        "a.test": `export default (request) => {
+          request.headers.set("x-secret", "a"); request.host = "b.test:81"; };`,
+        "b.test": `export default ({ headers }) => {
+          headers.set("x-seen", ["x-set", "x-secret", "host"].map((name) => headers.get(name)).join()); };`,
+      },
+      phasesOf: (key) => ({ ...noPhases, beforeScript: key === "b.test" ? [changes] : [] }),
+    });
+    await rooms.ask("a.test");
+    const got = rooms.requests("web").at(-1) ?? { headers: [] };
+    expect(fieldOf(got, "x-seen")).to.equal("by a phase,,b.test:81");
   });
 
   it("of another host that one of them gives the request are met as well, behind all of its own", async () => {

@@ -92,7 +92,7 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
   const { entry, match } = loaded;
   const all = JSON.stringify({ ...Object.fromEntries(settings), ...one.settings });
   const { target, asText } = requestOf(one);
-  const steering = { upstream: "", hashKey: "", headers: "" };
+  const steering = { upstream: "", hashKey: "", authority: "" };
   try {
     await callWithin(entry.replaceSettings, [all], timeoutMs);
     const isWanted = matchesExchange(match, { method: one.request.method, path: target.path });

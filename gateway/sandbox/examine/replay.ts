@@ -52,7 +52,7 @@ async function replay(failed: FailedRequest, options: ReplayOptions): Promise<Re
     if (!hasOnRequest || !matchesExchange(match, { method, path })) return "passed";
     const replayed = new ExaminedRequest(target, host);
     const text = await callWithin(entry.onRequest, [request], timeoutMs);
-    const steering = { upstream: "", hashKey: "", headers: "" };
+    const steering = { upstream: "", hashKey: "", authority: "" };
     applyToRequest(readResult(key, text, loaded.columnOf), replayed, steering, options.border);
     if (replayed.answered === null) return "passed";
     return replayed.answered.status < 400 ? "answered" : "refused";

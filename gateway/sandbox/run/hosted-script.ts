@@ -10,13 +10,7 @@ import { Failures } from "./failures.ts";
 import { describeFault, printable, ScriptError } from "./faults.ts";
 import { Journal } from "./journal.ts";
 import { decidesByPath, type Match, matchEverything, matchesExchange } from "./match.ts";
-import {
-  applyToRequest,
-  applyToResponse,
-  headersAfter,
-  type LogLine,
-  readOutput,
-} from "./output.ts";
+import { applyToRequest, applyToResponse, type LogLine, readOutput, withHost } from "./output.ts";
 import { requestText } from "./request-text.ts";
 import type { ScriptIsolate, Settings } from "./script-isolate.ts";
 import { type RuntimeHousing, ScriptRuntime } from "./script-runtime.ts";
@@ -118,10 +112,12 @@ export class HostedScript implements RehearsedScript {
     if (!this.#hasOnRequest) return;
     this.#count(exchange);
     // Of a script that ran before on this request, for the host that was asked for.
-    const { upstream, hashKey, headers } = steering;
-    const { host } = exchange;
-    const before = headers === "" ? exchange.headerLines : headers;
-    const given = requestText(exchange, before);
+    const { upstream, hashKey, authority } = steering;
+    const { host, headerLines } = exchange;
+    const given = requestText(
+      exchange,
+      authority === "" ? headerLines : withHost(headerLines, authority),
+    );
     try {
       const text = this.runtime.call("onRequest", [given]);
       if (text !== "") {
@@ -129,7 +125,7 @@ export class HostedScript implements RehearsedScript {
         applyToRequest(changes, exchange, steering, this.#border);
         // An answer's body is behind its changes, and nobody asks for another host any more.
         if (exchange.status === 0 && exchange.host !== host)
-          steering.headers = headersAfter(before, changes, exchange.authority);
+          steering.authority = exchange.authority;
       }
       this.runtime.returned();
     } catch (error) {

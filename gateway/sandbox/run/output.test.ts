@@ -7,7 +7,7 @@ import { applyToRequest, applyToResponse, readOutput } from "./output.ts";
 describe("what comes out of an isolate", () => {
   const request = (text: string) => {
     const exchange = new TestExchange();
-    const steering: Steering = { upstream: "", hashKey: "", headers: "" };
+    const steering: Steering = { upstream: "", hashKey: "", authority: "" };
     applyToRequest(text, exchange, steering, null);
     return { exchange, steering };
   };
@@ -54,14 +54,14 @@ describe("what comes out of an isolate", () => {
     const { exchange, steering } = request(text);
     expect(exchange).to.include({ path: "/b", query: "c=d", authority: "b.example.com" });
     expect(exchange.header("x-a")).to.equal("1");
-    expect(steering).to.deep.equal({ upstream: "thumb", hashKey: "key", headers: "" });
+    expect(steering).to.deep.equal({ upstream: "thumb", hashKey: "key", authority: "" });
     expect(request(`V599\nB${"x".repeat(1_048_576)}`).exchange.answered?.status).to.equal(599);
   });
 
   it("may leave out what the gateway tells of the client", () => {
     for (const name of ["x-forwarded-for", "x-forwarded-proto", "forwarded", "x-real-ip"]) {
       const exchange = new TestExchange({ headers: [[name, "1"]] });
-      applyToRequest(`D${name}\n`, exchange, { upstream: "", hashKey: "", headers: "" }, null);
+      applyToRequest(`D${name}\n`, exchange, { upstream: "", hashKey: "", authority: "" }, null);
       expect(exchange.header(name)).to.equal(undefined);
     }
   });

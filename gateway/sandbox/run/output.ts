@@ -153,20 +153,10 @@ function checkBorder(
   if (refusal !== null) throw new TypeError(`${what}: ${refusal}`);
 }
 
-/** The header lines of a request with a script's changes, which were put into effect, and its new host. */
-export function headersAfter(before: string, changes: string, authority: string): string {
-  const values = new Map<string, string | null>([["host", authority]]);
-  for (const line of changes.split("\n")) {
-    if (line.startsWith("D")) values.set(line.slice(1), null);
-    if (!line.startsWith("S")) continue;
-    const { name, content } = field(line.slice(1));
-    values.set(name, content);
-  }
-  const kept = before.split("\r\n").filter((line) => {
-    return !values.has(line.slice(0, Math.max(line.indexOf(":"), 0)).toLowerCase());
-  });
-  for (const [name, value] of values) if (value !== null) kept.push(`${name}: ${value}`);
-  return kept.join("\r\n");
+/** The header lines of a request that a script gave another host. */
+export function withHost(lines: string, authority: string): string {
+  const others = lines.split("\r\n").filter((line) => !/^host:/i.test(line));
+  return [...others, `host: ${authority}`].join("\r\n");
 }
 
 /**

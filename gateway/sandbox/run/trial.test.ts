@@ -51,7 +51,7 @@ describe("a version on trial", () => {
     one.sandbox.hosts
       .get(at)
       ?.choose(exchange)
-      ?.onRequest(exchange, { upstream: "", hashKey: "", headers: "" });
+      ?.onRequest(exchange, { upstream: "", hashKey: "", authority: "" });
     return String(exchange.answered?.body ?? "").replace(/ \d+$/, "");
   };
   const users = Array.from({ length: 400 }, (_, at) => `user-${at}`);
