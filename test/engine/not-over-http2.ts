@@ -40,6 +40,11 @@ export const notOverHttp2: readonly NotOverHttp2[] = [
     reason: "a client may have no more than 128 requests at once",
   },
   {
+    suite: "backpressure",
+    tests: [/ does not read \((?:length|chunked|close)\)$/],
+    reason: "128 MB take too long in the test's own frames; `http2/sessions.test.ts` has both ways",
+  },
+  {
     suite: "capacity",
     tests: [
       /as many as it may have, and exceeded/,
@@ -67,6 +72,11 @@ export const notOverHttp2: readonly NotOverHttp2[] = [
     suite: "connections that end at the worst moment",
     tests: ["time out when the client sends ahead and does not take its answer"],
     reason: "a client may have no more than 128 requests at once",
+  },
+  {
+    suite: "connections that end at the worst moment",
+    tests: ["leave a client the time that the peer takes once it takes its answer again"],
+    reason: "60 MB take too long in the test's own frames",
   },
   {
     suite: "deadlines",
