@@ -6,6 +6,8 @@ import { ipDeny } from "./ip-deny/index.ts";
 import type { CheckedUse, PluginPhases, PluginTools } from "./plugin.ts";
 import { rateLimit } from "./rate-limit/index.ts";
 
+export { Slots } from "./slots.ts";
+
 const plugins = { compress, headers, ipAllow, ipDeny, rateLimit } as const;
 
 export type PluginName = keyof typeof plugins;

@@ -4,6 +4,7 @@
  * checks their options with, so that workers need not load the library of the schemas.
  */
 import type { Exchange } from "../gateway/engine/engine.ts";
+import type { Slots } from "./slots.ts";
 
 /** A plugin. `Options` are plain data: what its schema made of the document. */
 export interface Plugin<Options> {
@@ -48,6 +49,8 @@ export interface PluginTools {
   clientOf(address: string): string;
   /** A limit that all workers of this gateway keep to together. */
   limit(rate: Rate): Limit;
+  /** For work that costs memory as long as it runs. All uses of plugins in this worker share them. */
+  readonly slots: Slots;
 }
 
 /** A token bucket for each key: it fills at a steady rate up to its burst, and each request takes a token. */

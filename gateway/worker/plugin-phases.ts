@@ -1,18 +1,24 @@
 /** The plugins that documents name, as phases of their hosts; what plugins may use comes from here. */
-import { createPhases } from "../../plugins/index.ts";
+import { createPhases, type Slots } from "../../plugins/index.ts";
 import { addressTest, networkOf } from "../engine/message/address-blocks.ts";
 import type { RateLimits } from "../limits/index.ts";
 import type { HostDocument, PluginUse } from "../model/index.ts";
 import { type HostPhases, noPhases, type Phase } from "../sites/index.ts";
 
+/** What all plugins of a worker share. */
+export interface PluginRoom {
+  readonly limits: RateLimits;
+  readonly slots: Slots;
+}
+
 /** The phases of the document `hosts/<key>`. */
 export function pluginPhases(
   key: string,
   { pluginsBefore = [], plugins = [], paths }: HostDocument,
-  limits: RateLimits,
+  room: PluginRoom,
 ): HostPhases {
   const create = (uses: readonly PluginUse[], list: string): readonly Phase[] =>
-    uses.map((use, at) => createPhase(use, `hosts/${key} ${list}[${at}]`, limits));
+    uses.map((use, at) => createPhase(use, `hosts/${key} ${list}[${at}]`, room));
   const byPath = new Map<string, readonly Phase[]>();
   for (const { prefix, plugins: uses } of paths)
     if (uses !== undefined) byPath.set(prefix, create(uses, prefix));
@@ -24,13 +30,14 @@ export function pluginPhases(
   };
 }
 
-function createPhase(use: PluginUse, place: string, limits: RateLimits): Phase {
+function createPhase(use: PluginUse, place: string, { limits, slots }: PluginRoom): Phase {
   const tools = {
     addresses: addressTest,
     clientOf: networkOf,
     // Another rate is another limit: its buckets begin full.
     limit: (rate: { readonly perSecond: number; readonly burst: number }) =>
       limits.limit(`${place} ${rate.perSecond} ${rate.burst}`, rate),
+    slots,
   };
   const { rehearse, ...phases } = createPhases(use, tools);
   const { name } = use;

@@ -3,6 +3,7 @@
  * state is, listens after its first snapshot, and reports once a second. It never asks Consul.
  */
 import { flushCompileCache } from "node:module";
+import { Slots } from "../../plugins/index.ts";
 import { PeerBook } from "../balancing/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import { addressTest } from "../engine/message/address-blocks.ts";
@@ -34,10 +35,12 @@ import { explain } from "./explain.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
 import { HiddenServices } from "./hidden-services.ts";
-import { pluginPhases } from "./plugin-phases.ts";
+import { type PluginRoom, pluginPhases } from "./plugin-phases.ts";
 import { Replica } from "./replica.ts";
 import { Reporter } from "./reporter.ts";
 
+/** Answers that may be compressed at once: each has about a mebibyte for as long as its client reads. */
+const pluginSlots = 256;
 /** Connections that may wait to be accepted, for all workers together; the kernel's `somaxconn` bounds it too. */
 const backlog = 4_096;
 /** A worker whose primary is gone finishes what runs within this time. */
@@ -54,6 +57,7 @@ class Worker {
   readonly #book: PeerBook;
   readonly #sandbox: Sandbox;
   readonly #limits: RateLimits;
+  readonly #pluginRoom: PluginRoom;
   readonly #accessLog: AccessLog | null;
   readonly #gateway: Gateway;
   readonly #reporter: Reporter;
@@ -83,6 +87,7 @@ class Worker {
       now,
       log: this.#log,
     });
+    this.#pluginRoom = { limits: this.#limits, slots: new Slots(pluginSlots) };
     this.#accessLog =
       settings.accessLog === null
         ? null
@@ -264,7 +269,8 @@ class Worker {
       random: Math.random,
       now,
       scripts: this.#sandbox.hosts,
-      phasesOf: (key: string, document: HostDocument) => pluginPhases(key, document, this.#limits),
+      phasesOf: (key: string, document: HostDocument) =>
+        pluginPhases(key, document, this.#pluginRoom),
     };
     return Router.build(this.#replica.tables, this.#book, options, before, changes);
   }

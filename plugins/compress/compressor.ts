@@ -12,13 +12,9 @@ import {
   type ZstdCompress,
 } from "node:zlib";
 import type { BodyTap, TapOutput } from "../../gateway/engine/engine.ts";
+import type { Slots } from "../slots.ts";
 
 export type Coding = "zstd" | "br" | "gzip";
-
-/** How many answers are compressed now. */
-export interface Running {
-  count: number;
-}
 
 type Stream = BrotliCompress | Gzip | ZstdCompress;
 
@@ -33,24 +29,24 @@ const zstdWindowLog = 18;
 export class Compressor implements BodyTap {
   readonly #coding: Coding;
   readonly #isStreaming: boolean;
-  readonly #running: Running;
+  readonly #slots: Slots;
   #stream: Stream | null = null;
   /** Whether what was written is to be flushed, when the flush that runs is through. */
   #wantsFlush = false;
   #isFlushing = false;
 
   /**
-   * Takes no memory before `begin`, which an answer without a body does not get.
+   * Takes no memory and no slot before `begin`, which an answer without a body does not get.
    * @param isStreaming each piece is passed on at once, as it came, at the price of a larger whole.
    */
-  constructor(coding: Coding, isStreaming: boolean, running: Running) {
+  constructor(coding: Coding, isStreaming: boolean, slots: Slots) {
     this.#coding = coding;
     this.#isStreaming = isStreaming;
-    this.#running = running;
+    this.#slots = slots;
   }
 
   begin(out: TapOutput): void {
-    this.#running.count += 1;
+    this.#slots.take();
     const stream = open(this.#coding);
     this.#stream = stream;
     stream.on("data", (piece: Buffer) => {
@@ -106,7 +102,7 @@ export class Compressor implements BodyTap {
   #settle(): void {
     if (this.#stream === null) return;
     this.#stream = null;
-    this.#running.count -= 1;
+    this.#slots.giveBack();
   }
 }
 

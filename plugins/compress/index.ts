@@ -5,17 +5,14 @@ import { chooseCoding } from "./accept-encoding.ts";
 import { Compressor } from "./compressor.ts";
 import type { CompressOptions } from "./schema.ts";
 
-/** Answers that one use of the plugin compresses at once, in one worker; others go out as they are. */
-const maxAtOnce = 256;
 /** A media type is read up to here. */
 const maxTypeLength = 128;
 
 export const compress: Plugin<CompressOptions> = {
   name: "compress",
   summary: "Compresses answers with zstd, Brotli or gzip.",
-  create: ({ types, min_bytes: minBytes, codings }) => {
+  create: ({ types, min_bytes: minBytes, codings }, { slots }) => {
     const isWanted = matcher(types);
-    const running = { count: 0 };
     return {
       onResponse: (exchange) => {
         if (!isCompressible(exchange) || !isWanted(exchange.responseHeader("content-type"))) return;
@@ -24,11 +21,12 @@ export const compress: Plugin<CompressOptions> = {
         // Caches have to know that others get something else, whatever this client gets.
         addVary(exchange);
         const coding = chooseCoding(exchange.header("accept-encoding"), codings);
-        if (coding === null || running.count >= maxAtOnce) return;
+        // A compressor may be kept for as long as its client reads: without a slot the answer goes out as it is.
+        if (coding === null || !slots.areLeft) return;
         exchange.setResponseHeader("Content-Encoding", coding);
         exchange.removeResponseHeader("Accept-Ranges");
         weakenTag(exchange);
-        exchange.tapAnswer(new Compressor(coding, length === undefined, running));
+        exchange.tapAnswer(new Compressor(coding, length === undefined, slots));
       },
     };
   },

@@ -1,0 +1,55 @@
+import { expect } from "chai";
+import { createHttpEngine } from "../../gateway/engine/index.ts";
+import {
+  answerBytes,
+  fieldOf,
+  requestBytes,
+  until,
+  useTestBench,
+} from "../../test/support/http.ts";
+import { createPhases, Slots } from "../index.ts";
+import type { PluginTools } from "../plugin.ts";
+import { compressSchema } from "./schema.ts";
+
+describe("compressed answers", () => {
+  const bench = useTestBench(createHttpEngine);
+
+  it("share the slots of their worker, whichever host they are of, and give them back", async () => {
+    const slots = new Slots(1);
+    const tools: PluginTools = {
+      addresses: () => () => false,
+      clientOf: (address) => address,
+      limit: () => ({ take: () => 0, ask: () => {} }),
+      slots,
+    };
+    const create = () =>
+      createPhases({ name: "compress", options: compressSchema.parse({}) }, tools);
+    const uses = new Map([
+      ["a.test", create()],
+      ["b.test", create()],
+    ]);
+    const head = ["Content-Type: text/plain", "Content-Length: 2000"];
+    const origin = await bench.origin(({ method, target }, connection) => {
+      const body = method === "HEAD" ? "" : "x".repeat(target === "/stalls" ? 10 : 2_000);
+      connection.send(answerBytes("200 OK", head, body));
+    });
+    const gateway = await bench.gateway(origin, {
+      hooks: { onResponse: (exchange) => uses.get(exchange.host)?.onResponse?.(exchange) },
+    });
+    const ask = (line: string, host: string) =>
+      requestBytes(line, [`Host: ${host}`, "Accept-Encoding: gzip"]);
+    const coding = async (line: string, host: string) =>
+      fieldOf(await (await bench.client(gateway)).request(ask(line, host)), "content-encoding");
+
+    const stalled = await bench.client(gateway);
+    stalled.send(ask("GET /stalls", "a.test"), "GET");
+    await until("its answer began", () => stalled.receivedBytes > 0);
+    expect(await coding("GET /", "b.test")).to.equal(undefined);
+    stalled.close();
+    await until("its slot is free", () => slots.areLeft);
+    // An answer without a body takes none, and one that is over leaves it.
+    expect(await coding("HEAD /", "a.test")).to.equal("gzip");
+    expect(await coding("GET /", "b.test")).to.equal("gzip");
+    expect(await coding("GET /", "a.test")).to.equal("gzip");
+  });
+});
