@@ -79,7 +79,7 @@ export const limitDefinitions = {
   http2: {
     argument: "on|off",
     meaning:
-      "Let clients speak HTTP/2 without TLS when they begin with it (prior knowledge); off refuses it with 505.",
+      "Let clients speak HTTP/2 without TLS when they begin with it (prior knowledge); off, and the reference engine, refuse it with 505.",
     fallback: defaultLimits.http2 ? "on" : "off",
     schema: oneOf("on", "off"),
   },
