@@ -132,7 +132,9 @@ program
     outputError: (message) => complain(message.replace(/^error: /, "")),
   })
   // It would end the process before its help is written.
-  .exitOverride();
+  .exitOverride()
+  // Without it here, too, the flags behind `host push` would be those of `host`.
+  .enablePositionalOptions();
 
 const start = program.command("start").description("run the gateway");
 for (const names of settingNames) start.addOption(settingOption(names));
@@ -249,10 +251,11 @@ asking(program.command("explain"))
 
 asking(program.command("resync"))
   .description("let go of what a running gateway holds although Consul no longer has it")
+  .option("--json", "as the admin API gives it")
   .action(
     running(async (flags) => {
       const { runResync } = await import("./commands/resync.ts");
-      return runResync(flags, process.env, print);
+      return runResync(flags, process.env, { print, printText });
     }),
   );
 
@@ -275,15 +278,17 @@ function scriptCommand(usage: string, description: string): Command {
     const isOurs = placeFields.has(names.field) || (examines && limitFields.has(names.field));
     if (isOurs) command.addOption(settingOption(names));
   }
+  command.option(...json);
   return command.action((...given: unknown[]) => {
     const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
     return running(async (flags) => {
       const { runScript } = await import("./commands/script.ts");
-      return runScript(command.name(), args, flags, process.env, { print, printText });
+      return runScript(command.name(), args, flags, process.env, { print, printText, complain });
     })(command.opts());
   });
 }
 
+const json = ["--json", "what came of it, for a program"] as const;
 const by = ["--by <NAME>", "who does it, for the history (default: this user)"] as const;
 const timeout = ["--timeout <DURATION>", "how long to wait for the gateways", "15s"] as const;
 const asModule = ["--module", "it is the name of a module"] as const;
@@ -322,7 +327,7 @@ for (const [group, argument, what, view, shown] of [
       `show what a running gateway knows: ${shown}; ${what}: push, test, list, show, history, rollback, remove`,
     )
     .option("--json", "as the admin API gives it")
-    // What follows a subcommand is the subcommand's: both have --config.
+    // What follows a subcommand is the subcommand's: both have --config and --json.
     .enablePositionalOptions()
     .action((name: string | undefined, flags: Flags) =>
       running(async () => {
@@ -337,11 +342,12 @@ for (const [group, argument, what, view, shown] of [
         command.addOption(settingOption(names));
       }
     }
+    command.option(...json);
     return command.action((...given: unknown[]) => {
       const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
       return running(async (flags) => {
         const { runDocuments } = await import("./commands/documents.ts");
-        const output = { print, printText };
+        const output = { print, printText, complain };
         return runDocuments(group, command.name(), args, flags, process.env, output);
       })(command.opts());
     });

@@ -8,7 +8,13 @@ import { resolveConsulAddress } from "../../consul/api/environment.ts";
 import { ConsulClient, ConsulError, KvStore, readOwnDatacenter } from "../../consul/index.ts";
 import { describeFileError } from "../file-errors.ts";
 import { SiteNames } from "../model/index.ts";
-import { Operations, Records, SourceRefused, withSchedule } from "../releases/index.ts";
+import {
+  Operations,
+  Records,
+  SourceRefused,
+  type Subject,
+  withSchedule,
+} from "../releases/index.ts";
 import { defaultSandboxLimits, Examiner } from "../sandbox/index.ts";
 import { loadSettings } from "../settings.ts";
 import { text } from "../settings-values.ts";
@@ -21,8 +27,17 @@ const datacenterTimeoutMs = 3_000;
 export type Flags = Readonly<Record<string, unknown>>;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What a subcommand works with. */
+/** Where a subcommand speaks, and where what it has to warn of goes when a program reads the rest. */
+export interface DeskOutput extends Output {
+  readonly complain: (line: string) => void;
+}
+
+/** What a subcommand works with. With `--json` its lines for people are left out. */
 export interface Desk extends Output {
+  /** What came of it, for a program: without `--json` nothing is said. Once for each command. */
+  readonly answer: (value: object) => void;
+  /** What is beside the point, and has to be said all the same. */
+  readonly warn: (message: string) => void;
   readonly operations: Operations;
   readonly records: Records;
   readonly client: AdminClient;
@@ -33,14 +48,16 @@ export interface Desk extends Output {
   readonly by: string;
 }
 
+type Voices = Pick<Desk, "print" | "printText" | "answer" | "warn">;
+
 /** Resolves to the exit status of `work`: 1 when a text is refused, which is printed. */
 export async function atDesk(
   flags: Flags,
   env: Environment,
-  output: Output,
+  output: DeskOutput,
   work: (desk: Desk) => Promise<number>,
 ): Promise<number> {
-  const { print } = output;
+  const voices = voicesOf(output, flags.json === true);
   const settings = await settingsOf(flags, env);
   const { consul: named, prefix, script, tenants } = settings;
   const client = await AdminClient.create(settings, env);
@@ -51,17 +68,17 @@ export async function atDesk(
   const records = new Records({
     kv: new KvStore(consul),
     prefix,
-    onUnreadable: (message) => print(`warning: ${message}`),
+    onUnreadable: voices.warn,
     sites: () => sites,
   });
   const examine = withSchedule((host, tables) => examiner.examine(host, tables));
   const operations = new Operations({ records, examine, tenants, now: Date.now });
   const by = flags.by === undefined ? whoami() : readFlag("--by", text(), flags.by);
   try {
-    return await work({ operations, records, client, prefix, flags, by, ...output });
+    return await work({ operations, records, client, prefix, flags, by, ...voices });
   } catch (error) {
     if (!(error instanceof SourceRefused)) throw error;
-    explain(error, print);
+    explain(error, voices);
     return 1;
   } finally {
     examiner.close();
@@ -74,6 +91,11 @@ export async function readBytes(file: string): Promise<Uint8Array> {
   return readFile(file).catch((error: NodeJS.ErrnoException) => {
     throw new CommandError(`${file} cannot be read: ${describeFileError(error)}`);
   });
+}
+
+/** The host or the name, without the kind. */
+export function nameOf(subject: Subject): string {
+  return subject.slice(subject.indexOf("/") + 1);
 }
 
 export function testsPass(count: number): string {
@@ -90,7 +112,17 @@ function settingsOf(flags: Flags, env: Environment) {
   );
 }
 
-function explain({ message, fault }: SourceRefused, print: Output["print"]): void {
+function voicesOf({ print, printText, complain }: DeskOutput, isJson: boolean): Voices {
+  if (!isJson) {
+    return { print, printText, answer: () => {}, warn: (message) => print(`warning: ${message}`) };
+  }
+  const silence = () => {};
+  const answer = (value: object) => printText(JSON.stringify(value));
+  return { print: silence, printText: silence, answer, warn: complain };
+}
+
+function explain({ message, fault }: SourceRefused, { print, answer }: Voices): void {
+  answer({ refused: fault });
   print(`refused: ${message}`);
   if (fault.test === undefined) return;
   print(`  test      ${fault.test.name}`);

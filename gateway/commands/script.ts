@@ -9,9 +9,17 @@ import {
 } from "../releases/index.ts";
 import { duration, text } from "../settings-values.ts";
 import { CommandError, readFlag } from "./command-error.ts";
-import { atDesk, type Desk, type Environment, type Flags, readBytes, testsPass } from "./desk.ts";
+import {
+  atDesk,
+  type Desk,
+  type DeskOutput,
+  type Environment,
+  type Flags,
+  nameOf,
+  readBytes,
+  testsPass,
+} from "./desk.ts";
 import { everywhere, registeredGateways, statusOf } from "./everywhere.ts";
-import type { Output } from "./printable.ts";
 import { historyLines, listLines, statusLines, whereLines } from "./script-print.ts";
 
 type Subcommand = (desk: Desk, args: readonly string[]) => Promise<number>;
@@ -33,7 +41,7 @@ export async function runScript(
   args: readonly string[],
   flags: Flags,
   env: Environment,
-  output: Output,
+  output: DeskOutput,
 ): Promise<number> {
   const subcommand = subcommands[name];
   if (subcommand === undefined) throw new CommandError(`script ${name} is not known`);
@@ -56,34 +64,40 @@ async function test(desk: Desk, [file = ""]: readonly string[]): Promise<number>
   const { fault, passed } = await desk.operations.test(subject, source).catch((error: unknown) => {
     if (!(error instanceof ConsulError)) throw error;
     const why = error.code === "status" ? "refuses" : "does not answer";
-    desk.print(`without modules and settings, as Consul ${why}: ${error.message}`);
+    desk.warn(`without modules and settings, as Consul ${why}: ${error.message}`);
     return desk.operations.testAlone(subject, source);
   });
   if (fault !== null) throw new SourceRefused(fault);
   desk.print(passed === 0 ? "it loads; it has no tests" : `it loads; ${testsPass(passed)}`);
+  desk.answer({ name: isNamed ? nameOf(subject) : null, tests: passed });
   return 0;
 }
 
 async function list(desk: Desk): Promise<number> {
   const kind = desk.flags.modules === true ? "modules" : "scripts";
-  for (const line of listLines(await desk.operations.list(kind))) desk.print(line);
+  const listed = await desk.operations.list(kind);
+  for (const line of listLines(listed)) desk.print(line);
+  desk.answer({ [kind]: listed });
   return 0;
 }
 
 async function show(desk: Desk, args: readonly string[]): Promise<number> {
-  const { operations, flags, printText } = desk;
+  const { operations, flags, printText, answer } = desk;
   const subject = subjectOfName(args, desk);
-  const { text: source } =
+  const { text: source, version } =
     typeof flags.version === "string"
       ? await operations.version(subject, flags.version)
       : await operations.show(subject);
   printText(source.replace(/\n$/, ""));
+  answer({ name: nameOf(subject), version, source });
   return 0;
 }
 
 async function history(desk: Desk, args: readonly string[]): Promise<number> {
   const subject = subjectOfName(args, desk);
-  for (const line of historyLines(await desk.operations.history(subject))) desk.print(line);
+  const versions = await desk.operations.history(subject);
+  for (const line of historyLines(versions)) desk.print(line);
+  desk.answer({ name: nameOf(subject), versions });
   return 0;
 }
 
@@ -97,23 +111,31 @@ async function remove(desk: Desk, args: readonly string[]): Promise<number> {
   const subject = subjectOfName(args, desk);
   await desk.operations.remove(subject, desk.by);
   desk.print(`${subject} is removed`);
-  return waitFor(desk, subject, null);
+  return waitFor(desk, subject, null, { name: nameOf(subject), removed: true });
 }
 
 async function status(desk: Desk): Promise<number> {
-  const { records, client, prefix, print } = desk;
+  const { records, client, prefix, print, answer, warn } = desk;
   const { gateways, faults } = await registeredGateways(records.kv, records.keys.gateways);
-  for (const fault of faults) print(`warning: ${fault}`);
+  for (const fault of faults) warn(fault);
   if (gateways.length === 0) print("no gateway is registered");
   let failures = 0;
+  const shown: object[] = [];
   for (const gateway of gateways) {
+    const { name, admin } = gateway;
     try {
-      for (const line of statusLines(gateway, await statusOf(client, gateway), prefix)) print(line);
+      const status = await statusOf(client, gateway);
+      for (const line of statusLines(gateway, status, prefix)) print(line);
+      const { scripts, modules, refused } = status;
+      shown.push({ name, admin, scripts, modules, refused });
     } catch (error) {
       failures += 1;
-      print(`gateway ${gateway.name}: ${error instanceof Error ? error.message : String(error)}`);
+      const why = error instanceof Error ? error.message : String(error);
+      print(`gateway ${name}: ${why}`);
+      shown.push({ name, admin, error: why });
     }
   }
+  answer({ gateways: shown });
   return failures === 0 ? 0 : 1;
 }
 
@@ -122,14 +144,20 @@ function announce(desk: Desk, subject: Subject, pushed: Pushed): Promise<number>
   const passed = tests === 0 ? "" : `, ${testsPass(tests)}`;
   const what = isNew ? "is written as" : "is already at";
   desk.print(`${subject} ${what} version ${version.slice(0, 12)}${passed}`);
-  return waitFor(desk, subject, version);
+  return waitFor(desk, subject, version, { name: nameOf(subject), ...pushed });
 }
 
-async function waitFor(desk: Desk, subject: Subject, version: string | null): Promise<number> {
-  const { records, client, prefix, flags, print } = desk;
+/** `done`: what came of it so far. */
+async function waitFor(
+  desk: Desk,
+  subject: Subject,
+  version: string | null,
+  done: object,
+): Promise<number> {
+  const { records, client, prefix, flags, print, answer, warn } = desk;
   const timeoutMs = readFlag("--timeout", duration(), flags.timeout ?? "15s");
   const { gateways, faults } = await registeredGateways(records.kv, records.keys.gateways);
-  for (const fault of faults) print(`warning: ${fault}`);
+  for (const fault of faults) warn(fault);
   const isWanted = async () => ((await records.source(subject))?.version ?? null) === version;
   const where = await everywhere(gateways, {
     client,
@@ -140,6 +168,13 @@ async function waitFor(desk: Desk, subject: Subject, version: string | null): Pr
     isWanted,
   });
   for (const line of whereLines(where)) print(line);
+  const shown = where.map(({ gateway: { name, admin }, isGood, says }) => ({
+    name,
+    admin,
+    isGood,
+    says,
+  }));
+  answer({ ...done, gateways: shown });
   return where.every(({ isGood }) => isGood) ? 0 : 1;
 }
 

@@ -95,6 +95,69 @@ for (const kind of consulKinds())
       await answeredBy(host, "two");
     });
 
+    /** What a command answers a program. */
+    interface Answer {
+      readonly version?: string;
+      readonly hosts?: readonly { readonly name: string }[];
+      readonly gateways?: readonly object[];
+    }
+    async function json(...args: readonly string[]) {
+      const { status, stdout } = await sluice(...args, "--json");
+      return { status, answer: JSON.parse(stdout) as Answer };
+    }
+
+    it("every command on documents gives a program one JSON object", async () => {
+      const host = newHost();
+      const tests = [{ request: "GET /x", expect: { upstream: "one" } }];
+      const pushed = await json("host", "push", host, file(to("one", { tests })), "--by", "ada");
+      expect(pushed).to.deep.include({ status: 0 });
+      expect(pushed.answer).to.include({ name: host, isNew: true, tests: 1 });
+      const refused = await json("host", "push", host, file(to("two", { tests })));
+      expect(refused.status).to.equal(1);
+      expect(refused.answer).to.have.nested.include({ "refused.key": `hosts/${host}` });
+      expect((await json("host", "test", host)).answer).to.deep.equal({ name: host, tests: 1 });
+      const { version } = pushed.answer;
+      expect((await json("host", "show", host)).answer).to.include({ name: host, version });
+      await comesTo(`hosts/${host}`, ["live"]);
+      const { answer } = await json("host", "history", host);
+      expect(answer).to.have.nested.include({ "versions[0].version": version });
+      expect(answer).to.have.nested.include({ "versions[0].by": "ada" });
+      const listed = (await json("host", "list")).answer.hosts;
+      expect(listed?.map(({ name }) => name)).to.include(host);
+      expect((await json("host", "remove", host)).answer).to.deep.equal({
+        name: host,
+        removed: true,
+      });
+      expect((await json("host", "rollback", host)).answer).to.include({ name: host, version });
+    });
+
+    it("every command on scripts gives a program one JSON object", async () => {
+      const host = newHost();
+      const script = join(folder, "rule.js");
+      writeFileSync(script, "export default () => {};\n");
+      const named = ["--host", host];
+      const ruled = await json("script", "push", script, ...named, "--timeout", "60s");
+      expect(ruled.status).to.equal(0);
+      expect(ruled.answer.gateways).to.have.lengthOf(gateways.length);
+      expect((await json("script", "list")).answer).to.have.property("scripts");
+      expect((await json("script", "list", "--modules")).answer).to.have.property("modules");
+      expect((await json("script", "test", script)).answer).to.include({ tests: 0 });
+      expect((await json("script", "status")).answer.gateways).to.have.lengthOf(gateways.length);
+      expect((await json("script", "remove", host, "--timeout", "60s")).answer).to.include({
+        removed: true,
+      });
+      expect((await json("script", "history", host)).answer).to.include({ name: host });
+    });
+
+    it("every command heeds the flags that follow it", async () => {
+      const missing = join(folder, "missing.json");
+      for (const command of ["host", "upstream", "script"]) {
+        const { status, stderr } = await sluice(command, "list", "--config", missing);
+        expect(status, command).to.equal(1);
+        expect(stderr, command).to.contain(missing);
+      }
+    });
+
     it("what is written straight into KV has a history by nobody's name, and can be taken back", async () => {
       const name = `pool${hosts}`;
       const host = newHost();

@@ -169,7 +169,7 @@ for (const kind of consulKinds())
         "--consul",
         "127.0.0.1:1",
       ]);
-      expect(stdout).to.match(/^without modules and settings, .*ECONNREFUSED/);
+      expect(stdout).to.match(/^warning: without modules and settings, .*ECONNREFUSED/);
       expect(stdout).to.contain("\nit loads; 1 test passes\n");
       expect(status).to.equal(0);
     });
