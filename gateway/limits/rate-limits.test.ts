@@ -116,6 +116,26 @@ describe("RateLimits", () => {
     expect(gateway.warnings).to.have.lengthOf(1);
   });
 
+  it("remembers so many keys of all limits together, those asked for last", async () => {
+    const gateway = new Gateway(1);
+    const limit = (name: string) => gateway.workers[0]?.limit(name, { perSecond: 0.001, burst: 1 });
+    const [one, ...others] = Array.from({ length: 7 }, (_, at) => limit(`limit ${at}`));
+    if (one === undefined) throw new Error("there is a worker");
+    for (const key of ["early", "busy"]) expect(await request(one, key)).to.equal(0);
+    expect(one.take("early")).to.be.above(0);
+    for (const other of others) {
+      if (other === undefined) continue;
+      for (let round = 0; round < 20; round += 1) {
+        const flood = Array.from({ length: 1_000 }, (_, at) => request(other, `${round} ${at}`));
+        expect(new Set(await Promise.all(flood))).to.deep.equal(new Set([0]));
+        expect(one.take("busy")).to.be.above(0);
+      }
+    }
+    // Forgotten here, though not by the primary.
+    expect(one.take("early")).to.equal(-1);
+    expect(await request(one, "early")).to.be.above(0);
+  });
+
   it("keeps no request waiting for a silent primary, and sends it nothing, until it is back", async () => {
     const gateway = new Gateway(1);
     gateway.isDead = true;

@@ -28,8 +28,8 @@ interface Lease {
 
 type OnAnswer = (waitMs: number) => void;
 
-/** Keys that a limit remembers; beyond them the oldest are asked for again. */
-const maxKeys = 20_000;
+/** Keys of all limits together that are remembered; beyond them the oldest are asked for again. */
+const maxKeys = 100_000;
 /** Without an answer for so long, the worker counts by itself. */
 const answerTimeoutMs = 250;
 /** Requests that wait for one key; more are counted by the worker itself. */
@@ -44,6 +44,7 @@ interface Batch {
 export class RateLimits {
   readonly #options: RateLimitsOptions;
   readonly #own = new TokenBuckets(1);
+  readonly #kept = new RecentMap<Lease>(maxKeys);
   #asks: TokenAsk[] = [];
   #leases: Lease[] = [];
   readonly #batches = new Map<number, Batch>();
@@ -76,6 +77,15 @@ export class RateLimits {
       const ask = sent.asks[at];
       if (ask !== undefined) this.#settle(lease, ask, grants[at] ?? { tokens: 0, waitMs: 1_000 });
     });
+  }
+
+  /** `key`: with the name of its limit. */
+  lease(key: string): Lease | undefined {
+    return this.#kept.get(key);
+  }
+
+  keepLease(key: string, lease: Lease): void {
+    this.#kept.set(key, lease);
   }
 
   /** Asks with all others of this turn of the event loop. */
@@ -168,7 +178,6 @@ class RateLimit {
   readonly #perSecond: number;
   readonly #burst: number;
   readonly #now: () => number;
-  readonly #leases = new RecentMap<Lease>(maxKeys);
 
   constructor(
     limits: RateLimits,
@@ -184,7 +193,7 @@ class RateLimit {
   }
 
   take(key: string): number {
-    const lease = this.#leases.get(key);
+    const lease = this.#limits.lease(this.#keyOf(key));
     if (lease !== undefined) {
       const nowMs = this.#now();
       if (lease.tokens > 0 && nowMs < lease.untilMs) {
@@ -198,16 +207,20 @@ class RateLimit {
 
   ask(key: string, onAnswer: OnAnswer): void {
     const ask = this.#askFor(key);
-    let lease = this.#leases.get(key);
+    let lease = this.#limits.lease(this.#keyOf(key));
     if (lease === undefined) {
       lease = { tokens: 0, untilMs: 0, refusedUntilMs: 0, waiting: null };
-      this.#leases.set(detached(key), lease);
+      this.#limits.keepLease(this.#keyOf(detached(key)), lease);
     }
     if (lease.waiting === null) {
       lease.waiting = [onAnswer];
       this.#limits.ask(ask, lease);
     } else if (lease.waiting.length < maxWaiting) lease.waiting.push(onAnswer);
     else setImmediate(() => onAnswer(this.#limits.takeOwn(ask)));
+  }
+
+  #keyOf(key: string): string {
+    return `${this.#name}\n${key}`;
   }
 
   #askFor(key: string): TokenAsk {
