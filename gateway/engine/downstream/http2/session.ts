@@ -2,21 +2,15 @@
  * One client's connection that speaks HTTP/2: its streams, what it may send for nothing, its end. The frames are
  * `node:http2`'s; what happens on a stream is in `stream.ts`.
  */
-import {
-  constants,
-  performServerHandshake,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from "node:http2";
+import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Refusal } from "../../message/grammar.ts";
 import type { ClientHost, ClientOrigin, ClientSession } from "../session.ts";
+import { endStreamFlag, enhanceYourCalm } from "./codes.ts";
 import { type FloodKind, Floods } from "./floods.ts";
 import type { Http2Server } from "./http2.ts";
 import { sessionOptions } from "./session-options.ts";
 import type { ClientStream } from "./stream.ts";
-
-const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_FLAG_END_STREAM } = constants;
 
 /** What all streams of a connection may send ahead of being read; a single one has the protocol's 65535 bytes. */
 const connectionWindowBytes = 524_288;
@@ -52,6 +46,8 @@ export class Http2Session implements ClientSession {
     socket.unshift(first);
     // A client that closes its side has gone: it could not even acknowledge what it gets.
     socket.on("end", () => this.destroy());
+    // Loaded here and not with this module: it costs a worker that never meets HTTP/2 about 1.5 MB.
+    const { performServerHandshake } = process.getBuiltinModule("node:http2");
     this.#session = performServerHandshake(socket, sessionOptions(host.limits));
     this.#session.setLocalWindowSize(connectionWindowBytes);
     this.#listen();
@@ -136,7 +132,7 @@ export class Http2Session implements ClientSession {
     this.#requests += 1;
     const served = this.#server.take(this);
     this.#streams.add(served);
-    served.begin(this, stream, raw, (flags & NGHTTP2_FLAG_END_STREAM) !== 0);
+    served.begin(this, stream, raw, (flags & endStreamFlag) !== 0);
     const { maxRequestsPerConnection } = this.host.limits;
     if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) this.#close();
   }
@@ -157,7 +153,7 @@ export class Http2Session implements ClientSession {
     this.host.counters.countRefused(code);
     this.#isClosing = true;
     this.#deadline = this.host.clock.current + lingerMs;
-    this.#session.destroy(new Error(message), NGHTTP2_ENHANCE_YOUR_CALM);
+    this.#session.destroy(new Error(message), enhanceYourCalm);
   }
 
   #onDeadline(): void {

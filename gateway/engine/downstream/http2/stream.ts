@@ -2,7 +2,7 @@
  * One stream of a client's HTTP/2 connection: hands its request to an exchange and writes what the exchange answers.
  * The object outlives the stream and serves another one then, so that its head and its exchange are made once.
  */
-import { constants, type ServerHttp2Stream } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
 import type {
   CutReason,
   Downstream,
@@ -14,10 +14,9 @@ import { RequestHead } from "../../message/request-head.ts";
 import type { ResponseHead } from "../../message/response-head.ts";
 import { oddTrailerNames } from "../../message/trailer.ts";
 import { answerFields, fieldsObject, sendRefusal } from "./answer-fields.ts";
+import { noError } from "./codes.ts";
 import { requestText } from "./request-text.ts";
 import type { Http2Session } from "./session.ts";
-
-const { NGHTTP2_NO_ERROR } = constants;
 
 /** Whose stream it is. */
 const owner = Symbol("owner");
@@ -188,7 +187,7 @@ export class ClientStream implements Downstream {
     // The client need not send the rest of what nobody reads (RFC 9113 section 8.1); a trailer goes before that.
     if (this.#isRead || stream.closed) return;
     stream.resume();
-    if (stream.listenerCount("wantTrailers") === 0) stream.close(NGHTTP2_NO_ERROR);
+    if (stream.listenerCount("wantTrailers") === 0) stream.close(noError);
   }
 
   // What the stream tells.
@@ -224,7 +223,7 @@ export class ClientStream implements Downstream {
     if (stream === null) return;
     stream.sendTrailers(fieldsObject(this.#answerTrailer));
     // Node sends the trailer in the next turn; what is set for it later comes later.
-    if (!this.#isRead) setImmediate(() => stream.close(NGHTTP2_NO_ERROR));
+    if (!this.#isRead) setImmediate(() => stream.close(noError));
   }
 
   onClose(): void {

@@ -1,0 +1,5 @@
+/** Numbers of HTTP/2 (RFC 9113 sections 6 and 7): `node:http2` has them too, but is loaded only when a client speaks it. */
+
+export const noError = 0x0;
+export const enhanceYourCalm = 0xb;
+export const endStreamFlag = 0x1;
