@@ -7,6 +7,9 @@ const share = 1 / 2;
 /** How fast it is forgotten what a script took: half of it after so long. */
 const halfLifeMs = 1_000;
 
+/** Of a fair part. */
+const littlePart = 0.1;
+
 /** What one script took lately; `LoopShare` keeps it. */
 export class Use {
   ms = 0;
@@ -21,6 +24,8 @@ export class LoopShare {
   #balanceMs: number;
   #atMs = 0;
   readonly #all = new Use();
+  /** When one ran last that had taken next to nothing while all together had taken far too much. */
+  #littleMs = Number.NEGATIVE_INFINITY;
   #period = 0;
   /** How many scripts were heavy in this period, and in the one before. */
   #users = 0;
@@ -56,15 +61,20 @@ export class LoopShare {
     this.#users += 1;
   }
 
+  /** Whether a call may begin now; it is taken for begun. */
   mayRun(use: Use, nowMs: number): boolean {
     this.#advance(nowMs);
     if (this.#balanceMs >= 0) return true;
     const users = Math.max(1, this.#users, this.#usersBefore);
     if (users === 1 && !this.#hasOthers && !this.#hadOthers) return true;
-    if (this.#balanceMs < -this.#burstMs) return false;
     fade(use, nowMs);
     fade(this.#all, nowMs);
-    return use.ms < this.#all.ms / users;
+    const fairMs = this.#all.ms / users;
+    if (this.#balanceMs >= -this.#burstMs) return use.ms < fairMs;
+    // Far beyond it those that have taken next to nothing go on, one after the other: it was not they.
+    if (use.ms >= littlePart * fairMs || nowMs - this.#littleMs < this.#burstMs) return false;
+    this.#littleMs = nowMs;
+    return true;
   }
 
   #advance(nowMs: number): void {

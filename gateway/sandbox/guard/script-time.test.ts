@@ -121,6 +121,32 @@ describe("the time of a script", () => {
     expect(worker.tookMs).to.be.below(1.1 * 1_000 * 12);
   });
 
+  it("is no other script's loss when one loops, though that was called but once and took long for it", () => {
+    const worker = new Worker();
+    const looping = worker.script();
+    const other = worker.script();
+    worker.call(looping, 1, true);
+    worker.call(other, 2, true);
+    for (let at = 0; at < 4; at += 1) {
+      worker.call(looping, 60, false);
+      expect(worker.call(other, 0.05, true), `after ${at + 1}`).to.equal(true);
+    }
+  });
+
+  it("is still there for a heavy script that took little, when others took far too much", () => {
+    const worker = new Worker();
+    const heavy = worker.script();
+    for (let at = 0; at < 3; at += 1) {
+      worker.call(heavy, 0.5, true);
+      worker.nowMs += 1_000;
+    }
+    const greedy = Array.from({ length: 3 }, () => worker.script());
+    for (let round = 0; round < 40; round += 1)
+      for (const script of greedy) worker.call(script, 9, true);
+    expect(greedy.map((script) => script.wait(worker.nowMs))).to.include("share");
+    expect(worker.call(heavy, 0.5, true)).to.equal(true);
+  });
+
   it("is left to a quick script when an odd call fails while others owe much", () => {
     const worker = new Worker();
     const [good, bad] = [worker.quick(), worker.quick()];
