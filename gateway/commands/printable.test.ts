@@ -8,6 +8,11 @@ describe("what is shown on a terminal", () => {
     "a line of its own": ["x\nok  gateway-1\r", "x\\nok  gateway-1\\u000d"],
     "another order": ["a\u202ecod.exe\u2066", "a\\u202ecod.exe\\u2066"],
     "nothing to be seen": ["a\u200bb\ufeff\u2028", "a\\u200bb\\ufeff\\u2028"],
+    "marks that hide what follows": [
+      "a\u00ad\u180e\ufff9\u{e0041}b",
+      "a\\u00ad\\u180e\\ufff9\\u{e0041}b",
+    ],
+    "half a character": ["a\ud83d", "a\\ud83d"],
     "a tab": ["a\tb", "a\\tb"],
   };
   for (const [what, [text, line]] of Object.entries(hostile)) {

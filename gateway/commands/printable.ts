@@ -12,7 +12,7 @@ export interface Output {
 }
 
 /** Controls, and marks that show text in another order than it has or not at all. */
-const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/gu;
+const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /** One line: whatever cannot be seen is written as an escape of JavaScript's. */
 export function printableLine(text: string): string {
@@ -29,5 +29,6 @@ export function printableText(text: string): string {
 function escaped(character: string): string {
   if (character === "\n") return "\\n";
   if (character === "\t") return "\\t";
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  const code = (character.codePointAt(0) ?? 0).toString(16);
+  return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, "0")}`;
 }
