@@ -12,7 +12,7 @@ const header = z
 
 export const explainQuery = z.strictObject({
   method: z.string().max(64).default("GET"),
-  url: z.string().max(16_384),
+  url: z.string({ error: "is missing, or given more than once" }).max(16_384),
   header: z.union([header.transform((one) => [one]), z.array(header).max(mostHeaders)]).default([]),
   listener: z.enum(["http", "internal"]).default("http"),
   client: z.union([z.ipv4(), z.ipv6()]).default("127.0.0.1"),

@@ -104,6 +104,13 @@ describe("the admin API", () => {
     server = null;
   });
 
+  it("says in the words of the page what a question for explain lacks", async () => {
+    const port = await start();
+    const { status, body } = await ask(port, "GET", "/explain");
+    expect(status).to.equal(400);
+    expect(body.message).to.match(/^url: is missing, or given more than once; the query has url/);
+  });
+
   it("answers reads on loopback, and writes only with the token", async () => {
     const port = await start();
     expect((await ask(port, "GET", "/status")).status).to.equal(200);
