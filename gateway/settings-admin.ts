@@ -6,7 +6,7 @@ export const adminDefinitions = {
   adminTokenFile: {
     argument: "FILE",
     meaning:
-      "Holds the token that writes to the admin API need. Without it and SLUICE_ADMIN_TOKEN one is made.",
+      "Holds the token that a write to the admin API must show. Without it and SLUICE_ADMIN_TOKEN one is made.",
     fallback: null,
     schema: text(),
   },

@@ -34,8 +34,8 @@ Consul's own variables hold as for its own commands: \`CONSUL_HTTP_ADDR\`, \`CON
 \`CONSUL_HTTP_TOKEN_FILE\`, \`CONSUL_HTTP_SSL\`, \`CONSUL_HTTP_SSL_VERIFY\`, \`CONSUL_CACERT\`,
 \`CONSUL_CLIENT_CERT\`, \`CONSUL_CLIENT_KEY\`, \`CONSUL_TLS_SERVER_NAME\`.
 
-\`SLUICE_ADMIN_TOKEN\` is a variable alone, because flags show in the list of processes: the token that writes to the
-[admin API](admin-api.md) need. The commands that ask admin APIs also read \`SLUICE_ADMIN_CA\`,
+\`SLUICE_ADMIN_TOKEN\` is a variable alone, because flags show in the list of processes: the token that a write to the
+[admin API](admin-api.md) must show. The commands that ask admin APIs also read \`SLUICE_ADMIN_CA\`,
 \`SLUICE_ADMIN_CLIENT_CERT\` and \`SLUICE_ADMIN_CLIENT_KEY\`.
 
 | flag | variable | field | default | meaning |
