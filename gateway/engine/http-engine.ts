@@ -1,11 +1,10 @@
 /**
- * The gateway's own engine: puts clients' wires, exchanges and peers' wires together, moves their clock, drains.
+ * An engine: puts clients' wires, exchanges and peers' wires together, moves their clock, drains.
  * What happens to a request is in `exchange/`.
  */
 import type { AddressInfo, ListenOptions, Socket } from "node:net";
 import { Clock } from "./clock.ts";
 import { Counters } from "./counters.ts";
-import { ClientConnection } from "./downstream/http1/client-connection.ts";
 import { Http2Server } from "./downstream/http2/http2.ts";
 import type { ClientHost, ClientOrigin, ClientSession } from "./downstream/session.ts";
 import {
@@ -24,6 +23,7 @@ import { Acceptor } from "./listening/acceptor.ts";
 import { Clients } from "./listening/clients.ts";
 import { plainAddress } from "./message/forwarding.ts";
 import type { Peer } from "./peer.ts";
+import type { ConnectToPeer } from "./upstream/pooled.ts";
 import { Pools } from "./upstream/pools.ts";
 
 /** How often deadlines are looked at; also the grain of the clock. */
@@ -33,6 +33,23 @@ const sweepsPerProbe = 10;
 /** A sweep that comes so long after the one before says that this process stood still. */
 const stallMs = 3 * sweepMs;
 
+/**
+ * Serves what is accepted. `trusts`: of a trusted proxy's connection, which others are trusted; `listener`: where it was
+ * accepted.
+ */
+export type OpenClient = (
+  socket: Socket,
+  address: string,
+  trusts: ((address: string) => boolean) | null,
+  listener: number,
+) => ClientSession;
+
+/** What speaks HTTP/1.1 on either side of an engine's exchanges. */
+export interface Wires {
+  readonly clients: (host: ClientHost) => OpenClient;
+  readonly connect: ConnectToPeer;
+}
+
 export class HttpEngine<C> implements Engine, ClientHost {
   readonly limits: EngineLimits;
   readonly clock: Clock;
@@ -40,6 +57,7 @@ export class HttpEngine<C> implements Engine, ClientHost {
   readonly openExchange: OpenExchange;
   isDraining = false;
   readonly #http2: Http2Server;
+  readonly #openClient: OpenClient;
   readonly #trusts: (address: string) => boolean;
   readonly #acceptor: Acceptor;
   readonly #clients: Clients;
@@ -52,7 +70,7 @@ export class HttpEngine<C> implements Engine, ClientHost {
   #drainDeadline = Number.POSITIVE_INFINITY;
   #cut = 0;
 
-  constructor(options: EngineOptions<C>) {
+  constructor(options: EngineOptions<C>, wires: Wires) {
     const limits = { ...defaultLimits, ...options.limits };
     this.limits = limits;
     this.clock = new Clock(options.now ?? (() => performance.now()));
@@ -62,6 +80,7 @@ export class HttpEngine<C> implements Engine, ClientHost {
       clock: this.clock,
       limits,
       forbids: options.forbids ?? (() => null),
+      connect: wires.connect,
       onClosed: () => this.#settleDrain(),
     });
     let lastId = 0;
@@ -80,6 +99,7 @@ export class HttpEngine<C> implements Engine, ClientHost {
     };
     this.openExchange = (downstream, head) => new HttpExchange(core, downstream, head);
     this.#http2 = new Http2Server(this);
+    this.#openClient = wires.clients(this);
     this.#acceptor = new Acceptor({
       onConnection: (socket, listener) => this.#accept(socket, listener),
       onError: options.onError,
@@ -144,7 +164,7 @@ export class HttpEngine<C> implements Engine, ClientHost {
       return;
     }
     const trusts = this.#trusts(address) ? this.#trusts : null;
-    this.#clients.add(new ClientConnection(this, socket, plainAddress(address), trusts, listener));
+    this.#clients.add(this.#openClient(socket, plainAddress(address), trusts, listener));
     this.#acceptor.settle(this.clock.current);
   }
 

@@ -6,7 +6,7 @@ import type { PeerFailure } from "../engine.ts";
 import type { UpstreamRequest } from "../exchange/ports.ts";
 import type { Peer } from "../peer.ts";
 import type { Target } from "../target.ts";
-import { type ConnectionOwner, PeerConnection, type PeerHost } from "./http1/peer-connection.ts";
+import type { ConnectionOwner, ConnectToPeer, PeerHost, PooledConnection } from "./pooled.ts";
 
 interface Waiting {
   readonly request: UpstreamRequest;
@@ -21,23 +21,25 @@ interface Waiting {
 
 export class Pool implements ConnectionOwner {
   readonly #host: PeerHost;
+  readonly #connect: ConnectToPeer;
   readonly #peer: Peer;
   /** A stack, so that the warmest is used first. */
-  readonly #idle: PeerConnection[] = [];
+  readonly #idle: PooledConnection[] = [];
   /** Connections on their way, each with the last request that waited when it was begun. */
-  readonly #connecting = new Map<PeerConnection, number>();
+  readonly #connecting = new Map<PooledConnection, number>();
   #waiting: Waiting[] = [];
   /** Connections of any state, those on their way included. */
   #size = 0;
   #lastTicket = 0;
 
-  constructor(host: PeerHost, peer: Peer) {
+  constructor(host: PeerHost, connect: ConnectToPeer, peer: Peer) {
     this.#host = host;
+    this.#connect = connect;
     this.#peer = peer;
   }
 
   /** The kept connection that was used last. */
-  take(): PeerConnection | undefined {
+  take(): PooledConnection | undefined {
     let connection = this.#idle.pop();
     while (connection?.isClosing) connection = this.#idle.pop();
     return connection;
@@ -85,12 +87,12 @@ export class Pool implements ConnectionOwner {
 
   // What the connections tell.
 
-  onConnected(connection: PeerConnection): void {
+  onConnected(connection: PooledConnection): void {
     this.#connecting.delete(connection);
     this.#give(connection, true);
   }
 
-  onFree(connection: PeerConnection): void {
+  onFree(connection: PooledConnection): void {
     this.#give(connection, false);
   }
 
@@ -99,7 +101,7 @@ export class Pool implements ConnectionOwner {
    * attempt. But when time ran out, and the peer has not one connection, those that have no attempt of their own
    * under way have waited as long as connecting may take: they leave too, and the peer is not blamed again.
    */
-  onConnectFailed(connection: PeerConnection, failure: PeerFailure): void {
+  onConnectFailed(connection: PooledConnection, failure: PeerFailure): void {
     const lastTicket = this.#connecting.get(connection) ?? 0;
     this.#connecting.delete(connection);
     this.#size -= 1;
@@ -119,18 +121,18 @@ export class Pool implements ConnectionOwner {
     this.#open();
   }
 
-  onClosed(connection: PeerConnection): void {
+  onClosed(connection: PooledConnection): void {
     this.#size -= 1;
     this.onEnding(connection);
     this.#open();
   }
 
-  onEnding(connection: PeerConnection): void {
+  onEnding(connection: PooledConnection): void {
     const index = this.#idle.lastIndexOf(connection);
     if (index !== -1) this.#idle.splice(index, 1);
   }
 
-  #give(connection: PeerConnection, isNew: boolean): void {
+  #give(connection: PooledConnection, isNew: boolean): void {
     if (!isNew && this.#connecting.size === 0 && this.#waiting[0]?.wantsNew) {
       // Makes room for the new one, or those that come later would always be served first.
       connection.destroy();
@@ -165,7 +167,7 @@ export class Pool implements ConnectionOwner {
       const next = this.#waiting[this.#connecting.size];
       if (next === undefined) return;
       this.#size += 1;
-      const connection = new PeerConnection(this.#host, this.#peer, this, next.connectTimeoutMs);
+      const connection = this.#connect(this.#host, this.#peer, this, next.connectTimeoutMs);
       this.#connecting.set(connection, this.#lastTicket);
     }
   }

@@ -4,13 +4,14 @@ import type { EngineLimits } from "../engine.ts";
 import type { Connector, UpstreamRequest } from "../exchange/ports.ts";
 import type { Peer } from "../peer.ts";
 import type { Target } from "../target.ts";
-import type { PeerConnection, PeerHost } from "./http1/peer-connection.ts";
 import { Pool } from "./pool.ts";
+import type { ConnectToPeer, PeerHost, PooledConnection } from "./pooled.ts";
 
 export interface PoolsOptions {
   readonly clock: Clock;
   readonly limits: EngineLimits;
   readonly forbids: (address: string, port: number) => string | null;
+  readonly connect: ConnectToPeer;
   /** A connection is closed. */
   readonly onClosed: () => void;
 }
@@ -19,8 +20,9 @@ export class Pools implements Connector, PeerHost {
   readonly clock: Clock;
   readonly limits: EngineLimits;
   readonly forbids: (address: string, port: number) => string | null;
+  readonly #connect: ConnectToPeer;
   readonly #onClosed: () => void;
-  readonly #connections = new Set<PeerConnection>();
+  readonly #connections = new Set<PooledConnection>();
   /** Those that requests wait for. */
   readonly #queues = new Set<Pool>();
 
@@ -28,6 +30,7 @@ export class Pools implements Connector, PeerHost {
     this.clock = options.clock;
     this.limits = options.limits;
     this.forbids = options.forbids;
+    this.#connect = options.connect;
     this.#onClosed = options.onClosed;
   }
 
@@ -79,11 +82,11 @@ export class Pools implements Connector, PeerHost {
     }
   }
 
-  add(connection: PeerConnection): void {
+  add(connection: PooledConnection): void {
     this.#connections.add(connection);
   }
 
-  remove(connection: PeerConnection): void {
+  remove(connection: PooledConnection): void {
     this.#connections.delete(connection);
     this.#onClosed();
   }
@@ -91,7 +94,7 @@ export class Pools implements Connector, PeerHost {
   /** Kept in the peer's slot; made when first asked for. */
   #poolOf(peer: Peer): Pool {
     if (peer.slot instanceof Pool) return peer.slot;
-    const pool = new Pool(this, peer);
+    const pool = new Pool(this, this.#connect, peer);
     peer.slot = pool;
     return pool;
   }

@@ -3,9 +3,8 @@
  * tells what arrives; what becomes of it is not decided here.
  */
 import type { Socket } from "node:net";
-import type { Clock } from "../../clock.ts";
-import type { EngineLimits, PeerFailure } from "../../engine.ts";
-import type { UpstreamRequest, UpstreamStream } from "../../exchange/ports.ts";
+import type { PeerFailure } from "../../engine.ts";
+import type { UpstreamRequest } from "../../exchange/ports.ts";
 import { ChunkedDecoder, type ChunkSink } from "../../message/chunked.ts";
 import { isOffered } from "../../message/grammar.ts";
 import type { Framing } from "../../message/response-head.ts";
@@ -13,6 +12,7 @@ import type { Peer } from "../../peer.ts";
 import { Reading } from "../../reading.ts";
 import { connectFailure } from "../connect-failure.ts";
 import { connectTo } from "../peer-socket.ts";
+import type { ConnectionOwner, PeerHost, PooledConnection } from "../pooled.ts";
 import { requestText } from "./request-text.ts";
 
 /** Up to here a chunk is decoded whole, and a small answer or request is passed on as one string. */
@@ -21,30 +21,7 @@ const headEnd = "\r\n\r\n";
 
 type Stage = "connecting" | "idle" | "head" | "body" | "tunnel" | "closed";
 
-/** What all connections to peers share. */
-export interface PeerHost {
-  readonly clock: Clock;
-  readonly limits: EngineLimits;
-  /** What is at this address, if no peer may be there. */
-  readonly forbids: (address: string, port: number) => string | null;
-  add(connection: PeerConnection): void;
-  remove(connection: PeerConnection): void;
-}
-
-/** Whose connection it is: told how it fares between requests. */
-export interface ConnectionOwner {
-  onConnected(connection: PeerConnection): void;
-  /** It could not be established. */
-  onConnectFailed(connection: PeerConnection, failure: PeerFailure): void;
-  /** No request uses it any more, and it may serve another. */
-  onFree(connection: PeerConnection): void;
-  /** The peer will close it: it serves no other request. */
-  onEnding(connection: PeerConnection): void;
-  /** An established one is closed. */
-  onClosed(connection: PeerConnection): void;
-}
-
-export class PeerConnection implements UpstreamStream {
+export class PeerConnection implements PooledConnection {
   readonly peer: Peer;
   isReused = false;
   hasAnswered = false;
