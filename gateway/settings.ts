@@ -95,7 +95,8 @@ const table = {
   },
   engine: {
     argument: "NAME",
-    meaning: "The HTTP engine: the gateway's own, or the same on http-proxy-3 to compare with.",
+    meaning:
+      "The HTTP engine: the gateway's own, or the same exchange on node:http to compare with.",
     fallback: "http1",
     schema: oneOf("http1", "reference"),
   },

@@ -1,17 +1,19 @@
 /**
- * One client's connection under the reference engine: serves its requests one after the other, as
- * `http1/` does, though `node:http` would have them all at once; and refuses what is none.
+ * One client's connection that `node:http` reads and writes: has the exchange serve its requests one after the other,
+ * though `node:http` would have them all at once, and refuses what is none.
  */
 import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { ClientHost, ClientSession } from "../downstream/session.ts";
+import type { CutReason, Downstream, DownstreamEvents } from "../exchange/ports.ts";
 import { refusalText } from "../message/answers.ts";
-import type { TrustedProxy } from "../message/forwarding.ts";
 import type { Refusal } from "../message/grammar.ts";
+import { RequestHead } from "../message/request-head.ts";
+import type { ResponseHead } from "../message/response-head.ts";
+import { oddTrailerNames } from "../message/trailer.ts";
 import { BytesAhead } from "./bytes-ahead.ts";
-import { ReferenceExchange } from "./exchange.ts";
+import { linesOf, pairsOf } from "./field-pairs.ts";
 import { parserRefusal } from "./parser-refusal.ts";
-import type { ReferenceEngine } from "./reference.ts";
-import { headTooLarge, planRequest } from "./request-plan.ts";
 import { RequestWatch } from "./request-watch.ts";
 
 /** How long a refused client may go on sending before the connection is cut, so that it can read why. */
@@ -31,21 +33,31 @@ interface Arrived {
   readonly response: ServerResponse | null;
 }
 
-export class ClientSession<C> {
+/** `flushing`: the exchange is over, and its answer has not left. The others as in `downstream/http1`. */
+type Stage = "idle" | "head" | "exchange" | "flushing" | "tunnel" | "closing" | "closed";
+
+export class ReferenceSession implements ClientSession, Downstream {
   readonly address: string;
-  /** Where it was accepted. */
   readonly listener: number;
-  /** The client, when it is a trusted proxy. */
-  readonly proxy: TrustedProxy | null;
-  /** Whether the connection outlives the current exchange. */
-  keepAlive = true;
-  readonly #engine: ReferenceEngine<C>;
+  readonly scheme = "http";
+  readonly forwardedLine: string;
+  isAdmitted = false;
+  readonly #host: ClientHost;
   readonly #socket: Socket;
+  /** Has `node:http` read the socket. */
+  readonly #attach: () => void;
+  readonly #head = new RequestHead();
+  readonly #exchange: DownstreamEvents;
   #queue: (Arrived | Refused)[] = [];
-  /** Whether it counts as a connection of the gateway's. */
-  isAdmitted = true;
-  #stage: "idle" | "head" | "busy" | "closing" | "closed" = "idle";
-  #active: ReferenceExchange<C> | null = null;
+  #stage: Stage = "idle";
+  #request: IncomingMessage | null = null;
+  /** `null`: it has left. */
+  #response: ServerResponse | null = null;
+  #isBodyDone = true;
+  /** Whether the connection outlives the current exchange. */
+  #keepAlive = true;
+  /** Whether the client can tell by a length or a last chunk that the answer is not whole. */
+  #isFramed = false;
   /** The parser gave up: what comes is thrown away. */
   #broken: Refusal | null = null;
   #requests = 0;
@@ -59,47 +71,164 @@ export class ClientSession<C> {
 
   /** `trusts`: of a trusted proxy's connection, which others are trusted. */
   constructor(
-    engine: ReferenceEngine<C>,
+    host: ClientHost,
     socket: Socket,
+    attach: () => void,
     address: string,
     trusts: ((address: string) => boolean) | null,
     listener: number,
   ) {
-    this.#engine = engine;
+    this.#host = host;
     this.#socket = socket;
+    this.#attach = attach;
     this.#ahead = new BytesAhead(socket);
-    this.#watch = new RequestWatch(engine.limits.maxHeadBytes);
+    this.#watch = new RequestWatch(host.limits.maxHeadBytes);
     this.address = address;
     this.listener = listener;
-    this.proxy = trusts === null ? null : { address, trusts };
-    this.#deadline = engine.clock + engine.limits.idleTimeoutMs;
+    this.forwardedLine = `X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: http\r\n`;
+    if (trusts !== null) this.#head.proxy = { address, trusts };
+    this.#exchange = host.openExchange(this, this.#head);
+    this.#deadline = host.clock.current + host.limits.idleTimeoutMs;
     socket.on("end", () => this.#onEnd());
+    socket.on("drain", () => this.#exchange.onDrain());
     // A socket's error is always followed by its close.
     socket.on("error", () => {});
     socket.on("close", () => this.#onClose());
+    // Not before it is known whether the connection is refused.
+    process.nextTick(() => {
+      if (this.#stage === "idle") this.#read();
+    });
   }
 
-  /** Bytes that the client has not taken. */
-  get unsent(): number {
+  // What the exchange calls.
+
+  get unsentBytes(): number {
     return this.#socket.writableLength;
   }
 
-  /** Whether the client is slower than what is written. */
-  get isFull(): boolean {
-    return this.#socket.writableNeedDrain;
+  sendInterim(head: ResponseHead): boolean {
+    const response = this.#response;
+    if (this.#head.version === "1.0" || response === null) return true;
+    // Only then does `node:http` know that the client was told to go on.
+    if (head.status === 100) response.writeContinue();
+    else response.writeInformation(head.status, pairsOf(head.fields.toString()).flat());
+    return !this.#socket.writableNeedDrain;
   }
 
-  /** Calls back when the client has taken what was written, unless the connection closes before. */
-  onceDrained(resume: () => void): void {
-    this.#socket.once("drain", resume);
+  sendWhole(head: ResponseHead, body: string): void {
+    this.#writeHead(head);
+    if (body === "") this.#response?.end();
+    else this.#response?.end(body, "latin1");
   }
 
-  /** `node:http` has begun to read the socket: what it is about to read is looked at before. */
-  watch(): void {
-    this.#watch = new RequestWatch(this.#engine.limits.maxHeadBytes);
-    this.#socket.prependListener("data", this.#beforeParser);
-    this.#socket.on("data", this.#afterParser);
+  sendHead(head: ResponseHead): void {
+    this.#writeHead(head);
+    // `flushHeaders` would write them as UTF-8.
+    this.#response?.write("", "latin1");
   }
+
+  sendData(piece: Buffer): boolean {
+    if (this.#stage === "tunnel") return this.#socket.write(piece);
+    return this.#response?.write(piece) !== false;
+  }
+
+  sendEnd(trailer: string): void {
+    if (this.#stage === "tunnel") {
+      this.#socket.end();
+      return;
+    }
+    if (trailer !== "") this.#response?.addTrailers(pairsOf(trailer));
+    this.#response?.end();
+  }
+
+  sendUpgrade({ statusLine, fields, upgrade }: ResponseHead): void {
+    const socket = this.#socket;
+    this.#stage = "tunnel";
+    this.#keepAlive = false;
+    this.#response?.detachSocket(socket);
+    this.#response = null;
+    socket.write(
+      `HTTP/1.1 ${statusLine}${fields}Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`,
+      "latin1",
+    );
+    this.#ahead.stop();
+    const first = this.#ahead.take();
+    socket.on("data", (bytes: Buffer) => this.#onTunnelBytes(bytes));
+    if (first.length > 0) this.#onTunnelBytes(first);
+    if (socket.readableEnded) this.#exchange.onEnd("");
+    else if (first.length === 0) socket.resume();
+  }
+
+  cut(reason: CutReason): void {
+    this.#stage = "closing";
+    if (reason !== "truncated") {
+      this.destroy();
+      return;
+    }
+    this.#awaitProgress();
+    if (this.#isFramed) this.#socket.destroySoon();
+    else this.#socket.resetAndDestroy();
+  }
+
+  resume(): void {
+    if (this.#stage === "tunnel") this.#socket.resume();
+    else this.#request?.resume();
+  }
+
+  release(): void {
+    if (this.#stage === "closing" || this.#stage === "closed") return;
+    if (this.#stage === "tunnel") {
+      this.#socket.end();
+      this.#linger();
+      return;
+    }
+    this.#stage = "flushing";
+    this.#awaitProgress();
+    if (this.#response === null) this.#next();
+  }
+
+  // What the engine calls.
+
+  onTick(now: number): void {
+    const { limits } = this.#host;
+    if (this.#stage === "exchange" || this.#stage === "tunnel") {
+      this.#exchange.onTick(now);
+      return;
+    }
+    const read = this.#socket.bytesRead - this.#readBefore;
+    if (this.#stage === "idle" && read > 0) {
+      this.#stage = "head";
+      this.#deadline = now + limits.headTimeoutMs;
+    }
+    // `node:http` counts names and values only.
+    if (this.#stage === "head" && read > limits.maxHeadBytes) {
+      this.refuse(headTooLarge(limits.maxHeadBytes), this.#watch.isHead);
+    } else if (now >= this.#deadline) {
+      this.#onDeadline();
+    }
+  }
+
+  probe(): void {
+    if (this.#stage !== "closed" && this.#socket.writableLength === 0) this.#socket.write("");
+  }
+
+  onDrainStart(graceEnd: number): void {
+    if (this.#stage === "idle") this.#deadline = Math.min(this.#deadline, graceEnd);
+  }
+
+  refuse(refusal: Refusal, isHead = false): void {
+    if (this.#stage === "closing" || this.#stage === "closed") return;
+    const { counters, clock } = this.#host;
+    counters.countRefused(refusal.code);
+    this.#socket.end(refusalText(refusal, clock.dateLine, isHead), "latin1");
+    this.#linger();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  // What `node:http` tells.
 
   onRequest(request: IncomingMessage, response: ServerResponse): void {
     if (this.#watch.onArrival()) this.#enqueue({ request, response });
@@ -107,7 +236,9 @@ export class ClientSession<C> {
   }
 
   onUpgrade(request: IncomingMessage, head: Buffer): void {
-    this.#unwatch();
+    this.#watch.stop();
+    this.#socket.off("data", this.#beforeParser);
+    this.#socket.off("data", this.#afterParser);
     this.#ahead.begin(head);
     if (this.#watch.onArrival()) this.#enqueue({ request, response: null });
     else this.#onWatched();
@@ -117,7 +248,7 @@ export class ClientSession<C> {
     if (this.#watch.onArrival()) this.#enqueue({ refusal, isHead: method === "HEAD" });
   }
 
-  /** `node:http`'s parser, or its socket, failed. */
+  /** Its parser, or the socket, failed. */
   onError(error: Error & { readonly code?: string }): void {
     const refusal = this.#watch.refusal ?? parserRefusal(error);
     if (refusal === null) {
@@ -127,103 +258,19 @@ export class ClientSession<C> {
     if (this.#broken !== null) return;
     this.#broken = refusal;
     const last = this.#queue.at(-1);
-    if (last === undefined && this.#active?.isReadingBody === true) this.#breakBody(this.#active);
+    if (last === undefined && this.#isReadingBody) this.#breakBody();
     else if (last === undefined || "refusal" in last || last.request.complete) {
       this.#enqueue({ refusal, isHead: this.#watch.isHead });
     }
   }
 
-  /** Refuses the connection as a whole. */
-  refuse(refusal: Refusal, isHead = false): void {
-    if (this.#stage === "closing" || this.#stage === "closed") return;
-    this.isAdmitted = false;
-    this.#engine.countRefused(refusal.code);
-    const dateLine = `Date: ${new Date().toUTCString()}\r\n`;
-    this.#socket.end(refusalText(refusal, dateLine, isHead), "latin1");
-    this.#linger();
-  }
-
-  destroy(): void {
-    this.#socket.destroy();
-  }
-
-  /** Looks whether a client that is not read now has been reset. */
-  probe(): void {
-    if (this.#socket.writableLength === 0) this.#socket.write("");
-  }
-
-  /**
-   * Ends without the end of the answer, so that the client sees that it is not whole: where neither a
-   * length nor a last chunk is missing (`isBare`), only a reset tells.
-   */
-  truncate(isBare: boolean): void {
-    this.#stage = "closing";
-    this.#deadline = this.#engine.clock + lingerMs;
-    if (isBare) this.#socket.resetAndDestroy();
-    else this.#socket.destroySoon();
-  }
-
-  /** The socket, for a tunnel. */
-  takeSocket(): Socket {
-    this.#ahead.stop();
-    return this.#socket;
-  }
-
-  /** What the client sent behind the head of its upgrade. */
-  takeAhead(): Buffer {
-    return this.#ahead.take();
-  }
-
-  onExchangeOver(): void {
-    const wasTunnel = this.#stage === "busy" && this.#active !== null && !this.#ahead.isKeeping;
-    this.#active = null;
-    this.#awaitProgress();
-    if (wasTunnel && this.#socket.writableEnded) this.#linger();
-  }
-
-  onDrainStart(graceEnd: number): void {
-    if (this.#stage === "idle") this.#deadline = Math.min(this.#deadline, graceEnd);
-  }
-
-  onSweep(now: number): void {
-    if (this.#active !== null) {
-      this.#active.onSweep(now);
-      return;
-    }
-    if (this.#stage === "idle" && this.#socket.bytesRead > this.#readBefore) {
-      this.#stage = "head";
-      this.#deadline = now + this.#engine.limits.headTimeoutMs;
-    }
-    if (this.#stage === "head") {
-      // `node:http` counts names and values only.
-      const { maxHeadBytes } = this.#engine.limits;
-      if (this.#socket.bytesRead - this.#readBefore > maxHeadBytes) {
-        this.refuse(headTooLarge(maxHeadBytes), this.#watch.isHead);
-        return;
-      }
-    }
-    if (now >= this.#deadline) this.#onDeadline();
-  }
-
-  #onDeadline(): void {
-    if (this.#stage === "idle") {
-      this.#socket.end();
-      this.#linger();
-    } else if (this.#stage === "head") {
-      const { headTimeoutMs } = this.#engine.limits;
-      const message = `no whole request head within ${headTimeoutMs} ms`;
-      this.refuse({ status: 408, code: "head_timeout", message }, this.#watch.isHead);
-    } else if (this.#stage === "busy" && this.unsent < this.#unsentBefore) {
-      this.#awaitProgress();
-    } else {
-      this.destroy();
-    }
-  }
-
-  #unwatch(): void {
-    this.#watch.stop();
-    this.#socket.off("data", this.#beforeParser);
-    this.#socket.off("data", this.#afterParser);
+  /** Has `node:http` read the socket; what it is about to read is looked at before. */
+  #read(): void {
+    this.#attach();
+    this.#watch = new RequestWatch(this.#host.limits.maxHeadBytes);
+    this.#socket.prependListener("data", this.#beforeParser);
+    this.#socket.on("data", this.#afterParser);
+    this.#socket.resume();
   }
 
   /** The requests before the one that is refused have arrived. */
@@ -241,7 +288,7 @@ export class ClientSession<C> {
       return;
     }
     this.#queue.push(entry);
-    if (this.#stage !== "busy") this.#advance();
+    if (this.#stage === "idle" || this.#stage === "head") this.#advance();
     else if (this.#queue.length > maxAhead) this.#socket.pause();
   }
 
@@ -250,50 +297,76 @@ export class ClientSession<C> {
     if (entry === undefined) {
       this.#stage = "idle";
       this.#readBefore = this.#socket.bytesRead;
-      const { clock, limits, isDraining, drainGraceEnd } = this.#engine;
-      this.#deadline = isDraining ? drainGraceEnd : clock + limits.idleTimeoutMs;
+      this.#deadline = this.#host.clock.current + this.#host.limits.idleTimeoutMs;
       return;
     }
     if (this.#queue.length === 0) this.#socket.resume();
-    if ("refusal" in entry) {
-      this.refuse(entry.refusal, entry.isHead);
-      return;
-    }
-    this.#start(entry);
+    if ("refusal" in entry) this.refuse(entry.refusal, entry.isHead);
+    else this.#start(entry);
   }
 
   #start({ request, response: given }: Arrived): void {
-    const { limits } = this.#engine;
-    const outcome = planRequest(request, limits, this.proxy, (lines) =>
-      this.#engine.countDropped(lines),
-    );
-    if ("refusal" in outcome) {
+    const { limits, counters } = this.#host;
+    const head = this.#head;
+    const refusal = this.#readHead(request);
+    counters.droppedHeaders += head.oddNames;
+    if (refusal !== null) {
       request.resume();
-      this.refuse(outcome.refusal, request.method === "HEAD");
+      this.refuse(refusal, request.method === "HEAD");
       return;
     }
-    this.#stage = "busy";
+    this.#stage = "exchange";
     this.#requests += 1;
-    const { plan } = outcome;
-    this.keepAlive =
-      plan.keepAlive &&
+    this.#keepAlive =
+      head.keepAlive &&
       (limits.maxRequestsPerConnection === 0 || this.#requests < limits.maxRequestsPerConnection);
+    this.#isBodyDone = !head.hasBody;
+    this.#request = request;
     const response = given ?? this.#upgradeResponse(request);
+    this.#response = response;
     // Of a client that has gone it is the connection's own end that counts.
     response.on("error", () => {});
-    if (given !== null) given.on("close", () => this.#onResponseOver());
-    const exchange = new ReferenceExchange(this.#engine, this, request, response, plan);
-    this.#active = exchange;
-    this.#engine.addExchange();
-    exchange.run();
-    if (this.#broken !== null && this.#queue.length === 0 && this.#active?.isReadingBody) {
-      this.#breakBody(this.#active);
+    request.on("error", () => {});
+    if (given !== null) given.on("close", () => this.#onResponseOver(given));
+    this.#exchange.begin(null);
+    if (!head.hasBody) {
+      request.resume();
+      return;
+    }
+    const isServed = () => this.#request === request && this.#stage === "exchange";
+    request.on("data", (piece: Buffer) => {
+      if (isServed() && !this.#exchange.onData(piece, 0, piece.length)) request.pause();
+    });
+    request.on("end", () => {
+      if (!isServed() || !request.complete) return;
+      this.#isBodyDone = true;
+      const lines = linesOf(request.rawTrailers);
+      counters.droppedHeaders += oddTrailerNames(lines, limits);
+      this.#exchange.onEnd(lines);
+    });
+    if (this.#broken !== null && this.#queue.length === 0 && this.#isReadingBody) {
+      this.#breakBody();
     }
   }
 
-  #breakBody(exchange: ReferenceExchange<C>): void {
-    this.#engine.countRefused("bad_chunk");
-    exchange.onRequestBroken(400, "bad_chunk", "the request body is malformed");
+  /** Whether more of the request that is being served is to come from the socket. */
+  get #isReadingBody(): boolean {
+    return this.#stage === "exchange" && !this.#isBodyDone && this.#request?.complete === false;
+  }
+
+  #readHead(request: IncomingMessage): Refusal | null {
+    const { limits } = this.#host;
+    const text = headText(request);
+    const refusal = this.#head.read(text, text.length, limits);
+    if (refusal?.code === "target_too_long" || text.length <= limits.maxHeadBytes) return refusal;
+    return headTooLarge(limits.maxHeadBytes);
+  }
+
+  #breakBody(): void {
+    this.#host.counters.countRefused("bad_chunk");
+    this.#isBodyDone = true;
+    this.#keepAlive = false;
+    this.#exchange.onBroken(400, "bad_chunk", "the request body is malformed");
   }
 
   /** The answer to a request whose socket `node:http` has let go of. */
@@ -302,55 +375,114 @@ export class ClientSession<C> {
     response.assignSocket(this.#socket);
     response.on("finish", () => {
       response.detachSocket(this.#socket);
-      if (this.keepAlive) {
+      if (this.#keepAlive) {
         // No upgrade after all: `node:http` reads on from where it stopped.
         this.#ahead.giveBack();
-        this.#engine.attach(this.#socket);
-        this.watch();
-        this.#socket.resume();
+        this.#read();
       } else {
         this.#socket.end();
       }
-      this.#onResponseOver();
+      this.#onResponseOver(response);
     });
     return response;
   }
 
-  #onResponseOver(): void {
-    if (this.#stage === "closed" || this.#stage === "closing") return;
-    if (!this.keepAlive) {
-      this.#linger();
-      return;
+  #writeHead(head: ResponseHead): void {
+    const response = this.#response;
+    if (response === null) return;
+    if (!this.#isBodyDone || this.#host.isDraining) this.#keepAlive = false;
+    const isOld = this.#head.version === "1.0";
+    if (head.isStreamed && isOld) this.#keepAlive = false;
+    this.#isFramed = !head.isStreamed || !isOld;
+    const raw = pairsOf(head.fields.toString())
+      .filter(([name]) => (head.isStreamed && !isOld) || name.toLowerCase() !== "trailer")
+      .flat();
+    if (!head.isStreamed && head.contentLength !== -1 && head.status !== 204) {
+      raw.push("Content-Length", String(head.contentLength));
     }
-    this.#advance();
+    if (!this.#keepAlive) raw.push("Connection", "close");
+    // After an expectation that was not answered with 100 `node:http` closes unless it is told not to.
+    else if (isOld || this.#head.expectsContinue) raw.push("Connection", "keep-alive");
+    // Otherwise `node:http` would say of itself that the connection is kept.
+    else response.removeHeader("Connection");
+    const reason = head.statusLine.slice(4, -2);
+    response.writeHead(head.status, reason, raw);
+  }
+
+  #onResponseOver(response: ServerResponse): void {
+    if (this.#response !== response) return;
+    this.#response = null;
+    if (this.#stage === "flushing") this.#next();
+  }
+
+  /** The exchange is over, and its answer has left. */
+  #next(): void {
+    this.#request?.resume();
+    if (this.#keepAlive && this.#isBodyDone) this.#advance();
+    else this.#linger();
+  }
+
+  #onTunnelBytes(bytes: Buffer): void {
+    if (this.#stage !== "tunnel") return;
+    if (!this.#exchange.onData(bytes, 0, bytes.length)) this.#socket.pause();
+  }
+
+  #onDeadline(): void {
+    if (this.#socket.writableLength < this.#unsentBefore) {
+      this.#awaitProgress();
+    } else if (this.#stage === "idle") {
+      this.#socket.end();
+      this.#linger();
+    } else if (this.#stage === "head") {
+      const { headTimeoutMs } = this.#host.limits;
+      const message = `no whole request head within ${headTimeoutMs} ms`;
+      this.refuse({ status: 408, code: "head_timeout", message }, this.#watch.isHead);
+    } else {
+      this.destroy();
+    }
   }
 
   #awaitProgress(): void {
-    this.#unsentBefore = this.unsent;
-    this.#deadline = this.#engine.clock + this.#engine.limits.bodyTimeoutMs;
+    this.#unsentBefore = this.#socket.writableLength;
+    this.#deadline = this.#host.clock.current + this.#host.limits.bodyTimeoutMs;
   }
 
   #linger(): void {
     this.#stage = "closing";
     this.#queue = [];
-    this.#deadline = this.#engine.clock + lingerMs;
+    this.#unsentBefore = 0;
+    this.#deadline = this.#host.clock.current + lingerMs;
+    this.#request?.resume();
     this.#socket.resume();
   }
 
   #onEnd(): void {
-    if (this.#active === null) {
+    if (this.#stage === "tunnel") {
+      this.#exchange.onEnd("");
+    } else if (this.#stage !== "exchange") {
       if (this.#ahead.isKeeping || this.#stage === "closing") this.#socket.end();
-      return;
+    } else if (this.#host.limits.servesHalfClosed && this.#isBodyDone) {
+      this.#keepAlive = false;
+    } else {
+      this.destroy();
     }
-    if (this.#active.isTunnel) return;
-    if (this.#engine.limits.servesHalfClosed && !this.#active.isReadingBody) this.keepAlive = false;
-    else this.destroy();
   }
 
   #onClose(): void {
     this.#stage = "closed";
     this.#queue = [];
-    this.#active?.onClientGone();
-    this.#engine.removeSession(this);
+    this.#response = null;
+    this.#exchange.onGone();
+    this.#host.remove(this);
   }
+}
+
+/** The head that `node:http` has read, as the text that it was read from. */
+export function headText({ method, url, httpVersion, rawHeaders }: IncomingMessage): string {
+  return `${method} ${url} HTTP/${httpVersion}\r\n${linesOf(rawHeaders)}\r\n`;
+}
+
+function headTooLarge(maxHeadBytes: number): Refusal {
+  const message = `the request head is longer than ${maxHeadBytes} bytes`;
+  return { status: 431, code: "head_too_large", message };
 }

@@ -1,11 +1,19 @@
-/** The door of the reference engine: the engine's contract on the library http-proxy-3 and `node:http`. */
+/** The door of the reference engine: the gateway's own exchange between wires that `node:http` reads and writes. */
 import type { Engine, EngineOptions } from "../engine.ts";
-import { ReferenceEngine } from "./reference.ts";
+import { HttpEngine, type Wires } from "../http-engine.ts";
+import { ReferencePeerConnection } from "./peer-connection.ts";
+import { openClients } from "./server.ts";
+
+const wires: Wires = {
+  clients: openClients,
+  connect: (host, peer, owner, connectTimeoutMs) =>
+    new ReferencePeerConnection(host, peer, owner, connectTimeoutMs),
+};
 
 /**
- * Makes an engine whose HTTP is `node:http`'s and whose forwarding is http-proxy-3's, for comparison
- * with the gateway's own. It accepts nothing before `listen`.
+ * Makes an engine whose HTTP/1.1 is `node:http`'s on both sides, for comparison with the gateway's own. It accepts
+ * nothing before `listen`.
  */
 export function createReferenceEngine<Context>(options: EngineOptions<Context>): Engine {
-  return new ReferenceEngine(options);
+  return new HttpEngine(options, wires);
 }

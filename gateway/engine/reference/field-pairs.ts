@@ -1,0 +1,17 @@
+/** Fields between the form of `node:http`, names and values by turns, and lines with their CR LF. */
+
+export function linesOf(raw: readonly string[]): string {
+  let lines = "";
+  for (let at = 0; at + 1 < raw.length; at += 2) lines += `${raw[at]}: ${raw[at + 1]}\r\n`;
+  return lines;
+}
+
+export function pairsOf(lines: string): [name: string, value: string][] {
+  return lines
+    .split("\r\n")
+    .filter((line) => line !== "")
+    .map((line) => {
+      const colon = line.indexOf(":");
+      return [line.slice(0, colon), line.slice(colon + 1).replace(/^[\t ]+|[\t ]+$/g, "")];
+    });
+}

@@ -1,0 +1,54 @@
+/** The server of `node:http` that reads and answers what clients of the reference engine ask. */
+import { createServer, type IncomingMessage } from "node:http";
+import type { ClientHost } from "../downstream/session.ts";
+import type { OpenClient } from "../http-engine.ts";
+import { refuse } from "../message/grammar.ts";
+import { RequestHead } from "../message/request-head.ts";
+import { connectRefusal } from "../message/request-line.ts";
+import { headText, ReferenceSession } from "./client-session.ts";
+
+const expectationRefusal = {
+  ...refuse("bad_expectation", "only 100-continue is met"),
+  status: 417,
+};
+
+/** Serves what the host accepts. */
+export function openClients(host: ClientHost): OpenClient {
+  const { limits } = host;
+  const sessions = new WeakMap<object, ReferenceSession>();
+  const probe = new RequestHead();
+  const asksForUpgrade = (request: IncomingMessage) => {
+    const text = headText(request);
+    return probe.read(text, text.length, limits) === null && probe.upgrade !== "";
+  };
+  const http = createServer({
+    maxHeaderSize: limits.maxHeadBytes,
+    // Limits and deadlines are the gateway's own: so are their answers and counters.
+    requireHostHeader: false,
+    keepAliveTimeout: 0,
+    headersTimeout: 0,
+    requestTimeout: 0,
+    shouldUpgradeCallback: asksForUpgrade,
+  });
+  http.maxHeadersCount = 0;
+  Object.assign(http, { httpAllowHalfOpen: limits.servesHalfClosed });
+  const find = (socket: object) => sessions.get(socket);
+  http.on("request", (request, response) => find(request.socket)?.onRequest(request, response));
+  // Whether to continue is the origin's to say.
+  http.on("checkContinue", (request, response) =>
+    find(request.socket)?.onRequest(request, response),
+  );
+  http.on("checkExpectation", (request) => {
+    request.resume();
+    find(request.socket)?.onRefused(expectationRefusal, request);
+  });
+  http.on("upgrade", (request, socket, head) => find(socket)?.onUpgrade(request, head));
+  http.on("connect", (request, socket) => find(socket)?.onRefused(connectRefusal, request));
+  http.on("clientError", (error: NodeJS.ErrnoException, socket) => find(socket)?.onError(error));
+  return (socket, address, trusts, listener) => {
+    const attach = () => http.emit("connection", socket);
+    const session = new ReferenceSession(host, socket, attach, address, trusts, listener);
+    sessions.set(socket, session);
+    return session;
+  };
+}
