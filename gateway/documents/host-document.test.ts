@@ -99,6 +99,10 @@ describe("a host document", () => {
         'paths["/"]: 5 is not an upstream\'s name, {"upstream": ...} or {"split": {...}}',
       ],
       [
+        { paths: {}, plugins: ["compress"] },
+        'plugins[0]: "compress" is not "script" or a plugin with its options, such as {"compress": {}}',
+      ],
+      [
         { paths: {}, plugins: [{ rateLimits: {} }] },
         'plugins[0]: unknown field "rateLimits"; plugins[0]: is not one plugin with its options; the plugins are compress, headers, ipAllow, ipDeny, rateLimit',
       ],

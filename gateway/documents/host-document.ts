@@ -54,7 +54,11 @@ const target = z.union(
 const scriptPlace = "script";
 
 const hostPlugins = z
-  .array(z.union([z.literal(scriptPlace), pluginUseSchema]))
+  .array(
+    z.union([z.literal(scriptPlace), pluginUseSchema], {
+      error: `is not "${scriptPlace}" or a plugin with its options, such as {"compress": {}}`,
+    }),
+  )
   .max(50)
   .refine((list) => list.filter((use) => use === scriptPlace).length < 2, {
     error: `has "${scriptPlace}" twice`,
