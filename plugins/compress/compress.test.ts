@@ -52,4 +52,38 @@ describe("compressed answers", () => {
     expect(await coding("GET /", "b.test")).to.equal("gzip");
     expect(await coding("GET /", "a.test")).to.equal("gzip");
   });
+
+  it("are none where the connection goes over to another protocol", async () => {
+    const slots = new Slots(1);
+    const use = createPhases(
+      { name: "compress", options: compressSchema.parse({ min_bytes: 0 }) },
+      {
+        addresses: () => () => false,
+        clientOf: String,
+        limit: () => ({ take: () => 0, ask: () => {} }),
+        slots,
+      },
+    );
+    const fields = [
+      "Content-Type: text/plain",
+      'ETag: "a"',
+      "Upgrade: other",
+      "Connection: upgrade",
+    ];
+    const origin = await bench.origin((_, connection) =>
+      connection.send(answerBytes("101 Switching Protocols", fields)),
+    );
+    const gateway = await bench.gateway(origin, {
+      hooks: { onResponse: (exchange) => use.onResponse?.(exchange) },
+    });
+    const client = await bench.client(gateway);
+    const answer = await client.request(
+      requestBytes("GET /", ["Accept-Encoding: gzip", "Connection: upgrade", "Upgrade: other"]),
+    );
+    expect(answer.status).to.equal(101);
+    expect(fieldOf(answer, "etag")).to.equal('"a"');
+    for (const name of ["content-encoding", "vary"])
+      expect(fieldOf(answer, name), name).to.equal(undefined);
+    expect(slots.areLeft).to.equal(true);
+  });
 });
