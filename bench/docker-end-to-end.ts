@@ -19,7 +19,7 @@ const { runs, rate, stops, write } = new Command("docker-end-to-end")
   .option("--runs <n>", "containers that are run and timed", whole, 10)
   .option("--rate <n>", "requests a second over the stops", whole, 500)
   .option("--stops <n>", "stops of one of two containers, of each kind", whole, 3)
-  .option("--write", "append the tables to docs/measurements.md", false)
+  .option("--write", "append the tables to its page of the day in bench/results", false)
   .parse()
   .opts<{ runs: number; rate: number; stops: number; write: boolean }>();
 
@@ -66,7 +66,7 @@ await runToEnd(async (later) => {
     `\`docker stop\` of one of two containers, ${stops} times, under ${rate} requests a second, half of them over ${kept} kept connections and half over new ones:`,
     table(["the container", "requests", "failed", "which"], loads),
   ].join("\n\n");
-  await report(section("From a container to a client", words, body), write);
+  report(section("From a container to a client", words, body), write);
   // What dies in the middle of an answer leaves that answer cut, whoever passes it on.
   if (polite.failed > 0) process.exitCode = 1;
 });

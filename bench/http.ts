@@ -6,7 +6,6 @@
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import {
   type Contender,
@@ -27,7 +26,8 @@ import {
 import { cases, measure, type Run } from "./http/load.ts";
 import { startOrigin } from "./http/origin.ts";
 import { Processes, residentMegabytes } from "./http/processes.ts";
-import { append, machine, type Result, table } from "./http/report.ts";
+import { machine, type Result, table } from "./http/report.ts";
+import { appendResult } from "./results-page.ts";
 
 interface Options {
   readonly gateway: boolean;
@@ -42,7 +42,6 @@ interface Options {
 
 const contenderCore = 0;
 const otherCore = 1;
-const measurements = fileURLToPath(new URL("../docs/measurements.md", import.meta.url));
 
 const program = new Command("bench")
   .description("Requests a second of one worker beside nginx, HAProxy and http-proxy.")
@@ -55,7 +54,7 @@ const program = new Command("bench")
   .option("--seconds <n>", "length of one measurement", positive, 4)
   .option("--only <name>", "only those whose names begin so", "")
   .option("--before <folder>", "another checkout of the project, installed, to measure beside it")
-  .option("--write", "append the table to docs/measurements.md", false);
+  .option("--write", "append the table to its page of the day in bench/results", false);
 
 const options = program.parse().opts<Options>();
 const processes = new Processes();
@@ -106,7 +105,7 @@ async function main(): Promise<void> {
   ];
   const text = section(table(results, namesOf(bases)));
   console.log(text);
-  if (options.write) await append(measurements, `\n${text}`);
+  if (options.write) appendResult(`\n${text}`);
 }
 
 function beforeContenders(): readonly Contender[] {

@@ -11,14 +11,14 @@ import { type Contender, folderOf, gateway, haproxy, httpProxy, nginx } from "./
 import { cases, measure } from "./http/load.ts";
 import { startOrigin } from "./http/origin.ts";
 import { Processes } from "./http/processes.ts";
-import { append, machine, median } from "./http/report.ts";
+import { machine, median } from "./http/report.ts";
+import { appendResult } from "./results-page.ts";
 
 const contenderCore = 0;
 const otherCore = 1;
 const connections = 64;
 const seconds = 3;
 const rounds = 3;
-const measurements = fileURLToPath(new URL("../docs/measurements.md", import.meta.url));
 const worker = fileURLToPath(new URL("./http/steady-worker.ts", import.meta.url));
 
 interface Latency {
@@ -28,7 +28,7 @@ interface Latency {
 }
 
 const options = new Command("latency")
-  .option("--write", "append the table to docs/measurements.md", false)
+  .option("--write", "append the table to its page of the day in bench/results", false)
   .parse()
   .opts<{ write: boolean }>();
 const processes = new Processes();
@@ -71,7 +71,7 @@ due to the end of its answer; medians of ${rounds} rounds of ${seconds} s, all p
 ${rows.join("\n")}
 `;
   console.log(text);
-  if (options.write) await append(measurements, `\n${text}`);
+  if (options.write) appendResult(`\n${text}`);
 } finally {
   await processes.stop();
   await rm(directory, { recursive: true });

@@ -13,7 +13,7 @@ import { type ConsulName, consulNames, Parts, timeChange } from "./end-to-end/pa
 const { consul, changes, write } = new Command("propagation")
   .addOption(new Option("--consul <kind>").choices(consulNames).default("real"))
   .option("--changes <n>", "changes of each kind", whole, 200)
-  .option("--write", "append the table to docs/measurements.md", false)
+  .option("--write", "append the table to its page of the day in bench/results", false)
   .parse()
   .opts<{ consul: ConsulName; changes: number; write: boolean }>();
 
@@ -61,7 +61,7 @@ await runToEnd(async (later) => {
     "target for p99",
   ];
   const words = `${consul === "real" ? "Real Consul" : "Embedded agent"}, 2 workers, ${changes} changes of each kind, one at a time; each worker is asked over a connection of its own until it acts on the change.`;
-  await report(section("From Consul to every worker", words, table(head, rows)), write);
+  report(section("From Consul to every worker", words, table(head, rows)), write);
 });
 
 async function measure(count: number, once: (at: number) => Promise<number>): Promise<number[]> {

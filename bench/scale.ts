@@ -29,7 +29,7 @@ const options = new Command("scale")
   .option("--requests <n>", "requests a second meanwhile", whole, 130)
   .option("--at-once <n>", "first requests at once", whole, 4)
   .option("--rest <s>", "seconds at rest", whole, 20)
-  .option("--write", "append the table to docs/measurements.md", false)
+  .option("--write", "append the table to its page of the day in bench/results", false)
   .parse()
   .opts<{
     services: readonly number[];
@@ -88,7 +88,7 @@ await runToEnd(async (later) => {
     await endAll(ends);
   }
   const words = `Real Consul in its default configuration, ${options.nodes} nodes, 2 workers, every service in use, ${options.requests} requests and ${options.rate} other changes a second. Changes: an instance comes, moves to another port, turns critical, recovers, goes.`;
-  await report(section("Discovery at scale", words, table(head, rows)), options.write);
+  report(section("Discovery at scale", words, table(head, rows)), options.write);
 });
 
 async function endAll(ends: (() => unknown)[]): Promise<void> {

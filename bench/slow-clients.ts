@@ -14,7 +14,8 @@ import { folderOf, gateway } from "./http/contenders.ts";
 import { cases, flawless, measure, type Run } from "./http/load.ts";
 import { startOrigin } from "./http/origin.ts";
 import { Processes, type Started } from "./http/processes.ts";
-import { append, machine } from "./http/report.ts";
+import { machine } from "./http/report.ts";
+import { appendResult } from "./results-page.ts";
 import type { Seen } from "./slow-clients/clients.ts";
 
 interface Case {
@@ -57,7 +58,6 @@ const calmMs = 5_000;
 /** After the clients have left: time to notice, and to collect what they have left. */
 const settleMs = 8_000;
 const largeBytes = 100_000_000;
-const measurements = fileURLToPath(new URL("../docs/measurements.md", import.meta.url));
 const clientsFile = fileURLToPath(new URL("./slow-clients/clients.ts", import.meta.url));
 const probeFile = fileURLToPath(new URL("./slow-clients/probe.ts", import.meta.url));
 
@@ -68,7 +68,7 @@ const options = new Command("slow-clients")
       slowCases.map((asked) => asked.kind),
     ),
   )
-  .option("--write", "append the table to docs/measurements.md", false)
+  .option("--write", "append the table to its page of the day in bench/results", false)
   .parse()
   .opts<{ readonly case?: string; readonly write: boolean }>();
 
@@ -118,7 +118,7 @@ async function main(): Promise<void> {
   for (const asked of chosen) results.push(await measureCase(asked, port, worker));
   const text = section(results);
   console.log(text);
-  if (options.write) await append(measurements, `\n${text}`);
+  if (options.write) appendResult(`\n${text}`);
 }
 
 async function measureCase(asked: Case, port: number, worker: number): Promise<Result> {

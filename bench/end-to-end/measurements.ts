@@ -1,11 +1,8 @@
 /** Numbers of a benchmark as a Markdown section, and where it goes. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { appendFile, mkdir } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
-import { dirname, join } from "node:path";
-
-const page = join(import.meta.dirname, "..", "..", "docs", "measurements.md");
+import { appendResult } from "../results-page.ts";
 
 /** The value below which `share` (0 to 1) of the values lie. Throws when there is none. */
 export function quantile(values: readonly number[], share: number): number {
@@ -33,13 +30,11 @@ export function section(title: string, words: string, body: string): string {
 }
 
 /** Prints it, and appends it to the page when `write` is given. */
-export async function report(text: string, write: boolean): Promise<void> {
+export function report(text: string, write: boolean): void {
   console.log(text);
   // Above this something else took the processor, and the figures are not the gateway's alone.
   console.error(`load average of the last minute: ${(loadavg()[0] ?? 0).toFixed(2)}`);
-  if (!write) return;
-  await mkdir(dirname(page), { recursive: true });
-  await appendFile(page, `\n${text}`);
+  if (write) appendResult(`\n${text}`);
 }
 
 function machine(): string {

@@ -1,7 +1,5 @@
 /** Medians and ratios of a benchmark's rounds, as a Markdown table. */
-import { appendFile, mkdir } from "node:fs/promises";
 import { cpus, totalmem, type } from "node:os";
-import { dirname } from "node:path";
 import type { Run } from "./load.ts";
 
 export interface Result {
@@ -59,12 +57,6 @@ export function machine(): string {
   const memory = Math.round(totalmem() / 2 ** 30);
   const model = cores[0]?.model.trim().replaceAll(/\s+/g, " ") ?? "unknown";
   return `${cores.length} cores (${model}), ${memory} GB, ${type()}, Node ${process.versions.node}`;
-}
-
-/** Adds a section to the page of measurements, which is made when it is not there. */
-export async function append(path: string, section: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await appendFile(path, section);
 }
 
 function grouped(value: number): string {

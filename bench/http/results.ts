@@ -2,26 +2,22 @@
  * What a benchmark prints, line by line, and with `--write` also as a page of its own in `bench/results/`, named by
  * the benchmark and the day.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
-import { basename, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename } from "node:path";
+import { appendResult } from "../results-page.ts";
 import { machine } from "./report.ts";
 
-const folder = fileURLToPath(new URL("../results/", import.meta.url));
-
 export class Results {
-  readonly #lines: string[] = [];
-  readonly #path: string | null;
+  readonly #writes: boolean;
 
   /** @param file the benchmark's own. @param writes whether there is to be a page. */
   constructor(file: string, writes: boolean) {
     const name = basename(file, ".ts");
     const day = new Date().toISOString().slice(0, 10);
-    this.#path = writes ? join(folder, `${name}-${day}.md`) : null;
+    this.#writes = writes;
     const flags = process.argv.slice(2).filter((flag) => flag !== "--write");
     const command = ["node", `bench/${name}.ts`, ...flags].join(" ");
-    this.#lines.push(`# ${name}`, "");
+    if (writes) appendResult(`# ${name}\n\n`);
     this.say(`\`${command}\`, ${day}; ${machine()}; load ${loadavg()[0]?.toFixed(1)} at the start`);
     this.say("");
   }
@@ -29,9 +25,6 @@ export class Results {
   /** Written at once, so that what is interrupted keeps what it had. */
   say(line: string): void {
     console.log(line);
-    this.#lines.push(line);
-    if (this.#path === null) return;
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(this.#path, `${this.#lines.join("\n")}\n`);
+    if (this.#writes) appendResult(`${line}\n`);
   }
 }
