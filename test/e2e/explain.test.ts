@@ -61,7 +61,7 @@ for (const kind of consulKinds())
     it("answers 400 to what is no request, by the name of what is wrong", async () => {
       for (const [query, what] of [
         [{}, "url"],
-        [{ url: "ftp://x/" }, "http URL"],
+        [{ url: "ftp://x/" }, "not http://HOST/PATH"],
         [{ url: "http://x/", method: "G T" }, "not a method"],
         [{ url: "http://x/", header: "none" }, "header"],
         [{ url: "http://x/", header: "A: \r\nB: c" }, "forbidden character"],
