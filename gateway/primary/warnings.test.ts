@@ -51,10 +51,10 @@ const servers = [{ host: "10.0.0.1", port: 80 }];
 describe("warnings", () => {
   it("name every field without effect by key, once each, with since when", () => {
     const { upstream, texts, warnings, clock } = scene();
-    upstream("api", { servers, mode: "hash", heartbeat: true });
+    upstream("api", { servers, keepalive: 10, heartbeat: true });
     expect(texts()).to.deep.equal([
       "p/upstreams/api: heartbeat: is about active health checks, which this gateway does not make",
-      "p/upstreams/api: mode: is not known here: requests are shared out by weight",
+      "p/upstreams/api: keepalive: is --max-idle-per-peer and --peer-idle-timeout here, for all upstreams alike",
     ]);
     const [first] = warnings.list();
     clock.advance(5_000);

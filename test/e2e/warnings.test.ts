@@ -23,10 +23,13 @@ for (const kind of consulKinds())
     it("are in the status, for people too, and in the log once, until the field is gone", async () => {
       const { gateway, writes, home } = scene;
       const key = "sluice/upstreams/old";
-      await writes.put("upstreams/old", { servers: [home.server], mode: "hash", typ: "http" });
+      await writes.put("upstreams/old", { servers: [home.server], keepalive: 10, typ: "http" });
       const { warnings, refused } = await gateway.statusWhen("it is told", warned(key));
       expect(refused).to.deep.equal([]);
-      expect(warnings.map(({ warning }) => warning.split(":")[0])).to.deep.equal(["typ", "mode"]);
+      expect(warnings.map(({ warning }) => warning.split(":")[0])).to.deep.equal([
+        "typ",
+        "keepalive",
+      ]);
       const { stdout } = await runSluice(["status", "--admin", `127.0.0.1:${gateway.adminPort}`]);
       expect(stdout).to.match(/warnings\n +sluice\/upstreams\/old +typ: /);
       expect((await gateway.request({ host: "old" })).status).to.equal(200);
@@ -37,7 +40,7 @@ for (const kind of consulKinds())
       const lines = told();
       expect(lines.map(({ msg }) => msg.replace(`${key}: `, "").split(":")[0])).to.deep.equal([
         "typ",
-        "mode",
+        "keepalive",
         "no longer",
         "no longer",
       ]);
