@@ -86,7 +86,8 @@ class RunningDemo {
       deadlineMs: 30_000,
       describe: () => [this.output, this.errors],
     });
-    expect(this.output + this.errors).to.contain(lastLine);
+    if (!this.output.includes(lastLine))
+      throw new Error(`the demo ended before it was ready: ${this.output}${this.errors}`);
     this.#family = descendants(this.pid);
   }
 

@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 
 /** How long requests are still taken after deregistering, while the news travels. */
 const lameDuckMs = 300;
-const agentTimeoutMs = 2_000;
+const agentTimeoutMs = 10_000;
 
 const { values } = parseArgs({
   options: {

@@ -1,4 +1,5 @@
 /** Fields between the form of `node:http`, names and values by turns, and lines with their CR LF. */
+import { fieldValue } from "../message/grammar.ts";
 
 export function linesOf(raw: readonly string[]): string {
   let lines = "";
@@ -12,6 +13,6 @@ export function pairsOf(lines: string): [name: string, value: string][] {
     .filter((line) => line !== "")
     .map((line) => {
       const colon = line.indexOf(":");
-      return [line.slice(0, colon), line.slice(colon + 1).replace(/^[\t ]+|[\t ]+$/g, "")];
+      return [line.slice(0, colon), fieldValue(line, colon, line.length)];
     });
 }

@@ -1,6 +1,7 @@
 /** The admin API of `explain`: `GET /explain?method=&url=&header=`. */
 import type { FastifyInstance } from "fastify";
 import * as z from "zod";
+import { fieldValue } from "../../engine/message/grammar.ts";
 import type { Explainer } from "../explain.ts";
 import { failure } from "./failures.ts";
 
@@ -29,7 +30,7 @@ export function addExplain(server: FastifyInstance, explainer: Pick<Explainer, "
     const { method, url, header: lines, listener, client } = read.data;
     const headers = lines.map((line) => {
       const colon = line.indexOf(":");
-      return [line.slice(0, colon), line.slice(colon + 1).replace(/^[\t ]+|[\t ]+$/g, "")] as const;
+      return [line.slice(0, colon), fieldValue(line, colon, line.length)] as const;
     });
     return explainer.explain({ method, url, headers, listener, clientAddress: client });
   });
