@@ -13,6 +13,7 @@ import {
   engine,
   folderOf,
   nginxFrame,
+  nginxLocation,
   type Running,
   whenAnswering,
 } from "./http/contenders.ts";
@@ -59,16 +60,7 @@ const nginxHttp2: Contender = {
     server {
       listen 127.0.0.1:${port} http2 backlog=4096;
       listen 127.0.0.1:${plainPort};
-      location / {
-        proxy_pass http://origin;
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
-        proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-For $remote_addr;
-        proxy_set_header X-Forwarded-Proto $scheme;
-        proxy_set_header X-Forwarded-Host $http_host;
-        proxy_set_header X-Request-Id $request_id;
-      }
+${nginxLocation}
     }`,
     );
     const file = join(directory, "nginx.conf");

@@ -122,6 +122,18 @@ async function store(consul: string, originPort: number): Promise<void> {
   }
 }
 
+/** Of nginx: sends everything to its upstream `origin`, with the fields that the gateway writes. */
+export const nginxLocation = `      location / {
+        proxy_pass http://origin;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Request-Id $request_id;
+      }`;
+
 /** http-proxy with an agent that keeps connections to the origin. */
 export const httpProxy: Contender = httpProxyAs("http-proxy", ["keep"]);
 
@@ -182,16 +194,7 @@ function nginxAs(name: string, log: string): Contender {
     server {
       listen 127.0.0.1:${port} backlog=4096;
       access_log ${log};
-      location / {
-        proxy_pass http://origin;
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
-        proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-For $remote_addr;
-        proxy_set_header X-Forwarded-Proto $scheme;
-        proxy_set_header X-Forwarded-Host $http_host;
-        proxy_set_header X-Request-Id $request_id;
-      }
+${nginxLocation}
     }`,
       );
       await writeFile(join(directory, "nginx.conf"), config);

@@ -1,10 +1,10 @@
 /** One level of an upstream: its slots, and who chooses among them. */
 import type { PolicyName } from "../model/index.ts";
-import { PeakEwma } from "./policies/ewma.ts";
+import { isQuicker } from "./policies/ewma.ts";
 import { KeyHash } from "./policies/hash.ts";
 import { LeastConnections } from "./policies/least-conn.ts";
-import { PowerOfTwoChoices } from "./policies/p2c.ts";
-import type { Policy, Random } from "./policies/policy.ts";
+import { isLessLoaded } from "./policies/p2c.ts";
+import { BetterOfTwo, type Policy, type Random } from "./policies/policy.ts";
 import { RandomChoice } from "./policies/random.ts";
 import { WeightedRoundRobin } from "./policies/wrr.ts";
 import type { Filter, Slot } from "./slot.ts";
@@ -17,8 +17,8 @@ const policies: Readonly<
   wrr: (slots, turns) => new WeightedRoundRobin(slots, turns),
   hash: (slots, turns) => new WeightedRoundRobin(slots, turns),
   least_conn: (slots, turns) => new LeastConnections(slots, turns),
-  p2c: (slots, _turns, random) => new PowerOfTwoChoices(slots, random),
-  ewma: (slots, _turns, random) => new PeakEwma(slots, random),
+  p2c: (slots, _turns, random) => new BetterOfTwo(slots, random, isLessLoaded),
+  ewma: (slots, _turns, random) => new BetterOfTwo(slots, random, isQuicker),
   random: (slots, _turns, random) => new RandomChoice(slots, random),
 };
 

@@ -1,31 +1,10 @@
 import { expect } from "chai";
+import { seeded } from "../../test/support/random.ts";
 import type { Peer } from "../engine/peer.ts";
 import type { Level, Server } from "../model/index.ts";
+import { Tried } from "./fixtures/tried.ts";
 import { PeerBook } from "./peer-book.ts";
-import type { Attempts } from "./slot.ts";
 import { Upstream } from "./upstream.ts";
-
-/** The attempts of one request, as the engine counts them. */
-class Tried implements Attempts {
-  readonly peers: Peer[] = [];
-  get tries(): number {
-    return this.peers.length;
-  }
-  tried(peer: Peer): boolean {
-    return this.peers.includes(peer);
-  }
-}
-
-/** A repeatable source of numbers in [0, 1): the mulberry32 generator. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 function server(host: string, options: Partial<Server> = {}): Server {
   return { host, port: 80, weight: 1, maxFails: 1, failTimeoutMs: 10_000, ...options };

@@ -11,7 +11,8 @@ import { RequestHead } from "./message/request-head.ts";
 import { RequestTarget } from "./message/request-target.ts";
 import { ResponseHead } from "./message/response-head.ts";
 
-export interface RehearsalOptions {
+/** A request that nobody sends. */
+export interface ImaginedRequest {
   readonly method: string;
   readonly scheme: "http" | "https";
   /** As in `Host`, with its port. */
@@ -21,7 +22,11 @@ export interface RehearsalOptions {
   /** Without `Host`. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly clientAddress: string;
+  /** The number of the listener that it would come in by. */
   readonly listener: number;
+}
+
+export interface RehearsalOptions extends ImaginedRequest {
   readonly limits: Partial<EngineLimits>;
   /** Monotonic milliseconds. */
   readonly now: () => number;

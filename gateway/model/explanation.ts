@@ -2,20 +2,6 @@
 import type { PolicyName } from "./documents.ts";
 import type { PeerStatus } from "./upstream-status.ts";
 
-/** A request that nobody sends. */
-export interface ImaginedRequest {
-  readonly method: string;
-  readonly scheme: "http" | "https";
-  /** As in `Host`, with its port. */
-  readonly authority: string;
-  /** In origin form: path and query. */
-  readonly target: string;
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly clientAddress: string;
-  /** The number of the listener that it would come in by. */
-  readonly listener: number;
-}
-
 export interface Explanation {
   /** The version of the state that it is about. */
   readonly version: number;

@@ -3,6 +3,7 @@
  * purpose: every worker loads it.
  */
 
+export type { ImaginedRequest } from "../engine/rehearsal.ts";
 export type { Agreement, Closed, NextVersion, TakenBack, Trial } from "./agreement.ts";
 export { maxRolloutSteps, maxStepMs } from "./agreement.ts";
 export type {
@@ -58,7 +59,6 @@ export type {
   ExplainedShare,
   ExplainedSite,
   Explanation,
-  ImaginedRequest,
 } from "./explanation.ts";
 export { type Exposure, exposures, isExposed, type Reach, reachOf } from "./exposure.ts";
 export type {

@@ -1,10 +1,11 @@
 /** The messages between the primary and a worker, over the worker's IPC channel. */
 import type { EngineLimits, ForwardedPath } from "../engine/engine.ts";
+import type { ImaginedRequest } from "../engine/rehearsal.ts";
 import type { OwnAddress } from "../own-addresses.ts";
 import type { Delta, Snapshot } from "./change.ts";
 import type { WorkerCounts } from "./counts.ts";
 import type { OutOfService } from "./entries.ts";
-import type { Explanation, ImaginedRequest } from "./explanation.ts";
+import type { Explanation } from "./explanation.ts";
 import type { Exposure } from "./exposure.ts";
 import type { TenantPolicy } from "./tenants.ts";
 import type { RoutedUpstream, UpstreamKeys, UpstreamLoad } from "./upstream-status.ts";

@@ -1,30 +1,16 @@
 /**
- * The better one of two that are drawn, by latency: a moving average that follows a rise at once and forgets it slowly, times
+ * Of two that are drawn the one that answers sooner: a moving average that follows a rise at once and forgets it slowly, times
  * the requests that are in flight and this one ("peak EWMA", as in Finagle's load balancers).
  */
 import type { Member } from "../peer-book.ts";
-import type { Filter, Slot } from "../slot.ts";
-import { type Policy, type Random, WeightedDraw } from "./policy.ts";
+import type { Slot } from "../slot.ts";
+import type { IsBetter } from "./policy.ts";
 
 /** Otherwise a peer that is slower by a trifle would lose every comparison; the draw, which is by weight, decides. */
 const clearlyLess = 0.9;
 
-export class PeakEwma implements Policy {
-  readonly #draw: WeightedDraw;
-
-  constructor(slots: readonly Slot[], random: Random) {
-    this.#draw = new WeightedDraw(slots, random);
-  }
-
-  choose(filter: Filter): Slot | null {
-    const first = this.#draw.draw(filter);
-    if (first === null) return null;
-    const second = this.#draw.draw(filter);
-    if (second === null) return first;
-    const limit = costOf(first, filter.nowMs) * clearlyLess;
-    return costOf(second, filter.nowMs) < limit ? second : first;
-  }
-}
+export const isQuicker: IsBetter = (second, first, nowMs) =>
+  costOf(second, nowMs) < costOf(first, nowMs) * clearlyLess;
 
 /**
  * A peer that is not asked becomes cheaper with time, so that it is tried again. One that has not answered yet costs what

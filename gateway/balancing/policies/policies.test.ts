@@ -3,20 +3,10 @@ import { expect } from "chai";
 import { seeded } from "../../../test/support/random.ts";
 import type { Peer } from "../../engine/peer.ts";
 import { type PolicyName, policyNames, type Server } from "../../model/index.ts";
+import { Tried } from "../fixtures/tried.ts";
 import { PeerBook } from "../peer-book.ts";
 import type { Attempts } from "../slot.ts";
 import { Upstream } from "../upstream.ts";
-
-/** A request, with the peers that were tried for it. */
-class Tried implements Attempts {
-  readonly peers: Peer[] = [];
-  get tries(): number {
-    return this.peers.length;
-  }
-  tried(peer: Peer): boolean {
-    return this.peers.includes(peer);
-  }
-}
 
 const server = (host: string, weight = 1): Server => ({
   host,

@@ -15,21 +15,10 @@ import type { Downstream } from "./ports.ts";
 import type { Tries } from "./tries.ts";
 
 /** What a handler can have the exchange do; see `Exchange`. */
-export interface Moves {
-  answer(answer: Answer): void;
-  fail(
-    status: number,
-    code: string,
-    message: string,
-    headers?: Readonly<Record<string, string>>,
-  ): void;
-  hold(): void;
-  resume(): void;
-  replaceAnswer(answer: Answer): void;
-  tryAgain(): boolean;
-  tapRequest(tap: BodyTap): void;
-  tapAnswer(tap: BodyTap): void;
-}
+export type Moves = Pick<
+  Exchange<unknown>,
+  "answer" | "fail" | "hold" | "resume" | "replaceAnswer" | "tryAgain" | "tapRequest" | "tapAnswer"
+>;
 
 /** What it needs of its surroundings. */
 interface Surroundings {

@@ -2,7 +2,9 @@
  * One client's connection that speaks HTTP/1.1: finds the requests in its bytes, one after the other, hands their
  * bodies to the exchange, and writes what the exchange answers. A request is read when the one before is over.
  */
+
 import type { Socket } from "node:net";
+import { writeChunk } from "../../chunk-writing.ts";
 import type { CutReason, Downstream, DownstreamEvents } from "../../exchange/ports.ts";
 import { refusalText } from "../../message/answers.ts";
 import { ChunkedDecoder, type ChunkSink } from "../../message/chunked.ts";
@@ -109,13 +111,7 @@ export class ClientConnection implements ClientSession, Downstream {
 
   sendData(piece: Buffer): boolean {
     const socket = this.#socket;
-    if (!this.#writesChunks) return socket.write(piece);
-    socket.cork();
-    socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
-    socket.write(piece);
-    const hasRoom = socket.write("\r\n", "latin1");
-    socket.uncork();
-    return hasRoom;
+    return this.#writesChunks ? writeChunk(socket, piece) : socket.write(piece);
   }
 
   sendEnd(trailer: string): void {

@@ -2,7 +2,9 @@
  * One connection to a peer that speaks HTTP/1.1: sends requests, one after the other, and reads their answers. It
  * tells what arrives; what becomes of it is not decided here.
  */
+
 import type { Socket } from "node:net";
+import { writeChunk } from "../../chunk-writing.ts";
 import type { PeerFailure } from "../../engine.ts";
 import type { UpstreamRequest } from "../../exchange/ports.ts";
 import { ChunkedDecoder, type ChunkSink } from "../../message/chunked.ts";
@@ -136,13 +138,7 @@ export class PeerConnection implements PooledConnection {
 
   sendData(piece: Buffer): boolean {
     const socket = this.#socket;
-    if (!this.#writesChunks) return socket.write(piece);
-    socket.cork();
-    socket.write(`${piece.length.toString(16)}\r\n`, "latin1");
-    socket.write(piece);
-    const hasRoom = socket.write("\r\n", "latin1");
-    socket.uncork();
-    return hasRoom;
+    return this.#writesChunks ? writeChunk(socket, piece) : socket.write(piece);
   }
 
   sendEnd(trailer: string): void {
