@@ -100,7 +100,7 @@ export class Answering {
     else if (this.#tap !== null) this.#sendTapped(this.#tap, content);
     else if (content.length <= smallBodyBytes) this.sendWhole(content.toString("latin1"));
     else {
-      this.sendHead();
+      this.sendHead(true);
       this.take(content);
       this.end("");
     }
@@ -114,9 +114,9 @@ export class Answering {
     tap.finish();
   }
 
-  /** The body follows. */
-  sendHead(): void {
-    if (this.#tap === null) this.#downstream.sendHead(this.#head);
+  /** The body follows; `isFollowed`: the first piece of it right after this call. */
+  sendHead(isFollowed: boolean): void {
+    if (this.#tap === null) this.#downstream.sendHead(this.#head, isFollowed);
     else this.#begin(this.#tap);
   }
 
@@ -159,7 +159,7 @@ export class Answering {
 
   #begin(tap: TapLine): void {
     this.#head.forgetLength();
-    this.#downstream.sendHead(this.#head);
+    this.#downstream.sendHead(this.#head, false);
     tap.begin();
   }
 

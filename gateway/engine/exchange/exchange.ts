@@ -239,10 +239,10 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     this.#answering.sendWhole(body);
   }
 
-  onPeerHead(): void {
+  onPeerHead(isFollowed: boolean): void {
     if (!this.#show()) return;
     this.#request.letGo();
-    this.#answering.sendHead();
+    this.#answering.sendHead(isFollowed);
   }
 
   onPeerData(piece: Buffer): void {

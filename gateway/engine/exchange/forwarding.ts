@@ -22,7 +22,8 @@ export interface ForwardingOwner {
   onPeerInterim(): void;
   /** The whole answer is there, its body as latin1 text; the stream is over. */
   onPeerAnswer(body: string): void;
-  onPeerHead(): void;
+  /** `isFollowed`: a piece of the body comes right after this call. */
+  onPeerHead(isFollowed: boolean): void;
   onPeerData(piece: Buffer): void;
   /** The answer is whole, and the stream is over. */
   onPeerEnd(trailer: string): void;
@@ -244,11 +245,11 @@ export class Forwarding<C> implements UpstreamRequest {
     this.#owner.onPeerAnswer(body);
   }
 
-  onHead(): void {
+  onHead(isFollowed: boolean): void {
     this.#status = this.answerHead.status;
     this.#carries = "answer";
     this.#deadlines.awaitAnswerBody(this.#tries.target);
-    this.#owner.onPeerHead();
+    this.#owner.onPeerHead(isFollowed);
   }
 
   onAnswerData(buffer: Buffer, from: number, to: number): void {

@@ -33,8 +33,11 @@ export interface Downstream {
   sendInterim(head: ResponseHead): boolean;
   /** A whole answer in one call: its head and its body, which may be empty, as latin1 text. Nothing follows. */
   sendWhole(head: ResponseHead, body: string): void;
-  /** The head of an answer whose body follows in pieces and ends with `sendEnd`. */
-  sendHead(head: ResponseHead): void;
+  /**
+   * The head of an answer whose body follows in pieces and ends with `sendEnd`. `isFollowed`: the first piece comes before
+   * anything else can happen, so that a wire may send both at once.
+   */
+  sendHead(head: ResponseHead, isFollowed: boolean): void;
   /** Never empty. False: no room, `onDrain` follows; what the peer's wire has read already still comes. */
   sendData(piece: Buffer): boolean;
   /**
@@ -138,8 +141,8 @@ export interface UpstreamEvents {
   onInterim(): void;
   /** The whole answer is there: `answerHead`, and its body as latin1 text. The stream is over. */
   onAnswer(body: string): void;
-  /** `answerHead` is the final answer's; its body follows. */
-  onHead(): void;
+  /** `answerHead` is the final answer's; its body follows. `isFollowed`: a piece of it comes right after this call. */
+  onHead(isFollowed: boolean): void;
   /** Body bytes `buffer[from, to)` of the answer or, after `onUpgrade`, of the other protocol. */
   onAnswerData(buffer: Buffer, from: number, to: number): void;
   /**

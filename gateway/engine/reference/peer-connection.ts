@@ -238,7 +238,7 @@ export class ReferencePeerConnection implements PooledConnection {
       if (!answer.complete) return;
       this.#end(request, () => request.onAnswerEnd(linesOf(answer.rawTrailers)));
     });
-    request.onHead();
+    request.onHead(false);
   }
 
   #onUpgrade(request: UpstreamRequest, answer: IncomingMessage, first: Buffer): void {

@@ -55,6 +55,8 @@ export class ClientConnection implements ClientSession, Downstream {
   #remaining = 0;
   #isBodyDone = true;
   #decoder: ChunkedDecoder | null = null;
+  /** Whether an answer's head waits for the first piece of its body. */
+  #isCorked = false;
   /** Whether the answer's body is written in chunks. */
   #writesChunks = false;
   /** Whether the client can tell by a length that the answer is not whole. */
@@ -105,16 +107,22 @@ export class ClientConnection implements ClientSession, Downstream {
     this.#socket.write(body === "" ? text : text + body, "latin1");
   }
 
-  sendHead(head: ResponseHead): void {
+  sendHead(head: ResponseHead, isFollowed: boolean): void {
+    // One system call for both: writing is half of the processor time of an answer of 16 kB.
+    if (isFollowed) this.#socket.cork();
+    this.#isCorked = isFollowed;
     this.#socket.write(this.#headText(head), "latin1");
   }
 
   sendData(piece: Buffer): boolean {
     const socket = this.#socket;
-    return this.#writesChunks ? writeChunk(socket, piece) : socket.write(piece);
+    const hasRoom = this.#writesChunks ? writeChunk(socket, piece) : socket.write(piece);
+    if (this.#isCorked) this.#uncork();
+    return hasRoom;
   }
 
   sendEnd(trailer: string): void {
+    if (this.#isCorked) this.#uncork();
     if (this.#stage === "tunnel") this.#socket.end();
     else if (this.#writesChunks) this.#socket.write(`0\r\n${trailer}\r\n`, "latin1");
   }
@@ -133,6 +141,7 @@ export class ClientConnection implements ClientSession, Downstream {
   }
 
   cut(reason: CutReason): void {
+    if (this.#isCorked) this.#uncork();
     this.#stage = "closing";
     if (reason !== "truncated") {
       this.destroy();
@@ -197,6 +206,11 @@ export class ClientConnection implements ClientSession, Downstream {
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  #uncork(): void {
+    this.#isCorked = false;
+    this.#socket.uncork();
   }
 
   /** The head of an answer, and what follows from it for the connection. */

@@ -260,7 +260,7 @@ export class PeerConnection implements PooledConnection {
       this.#decoder ??= new ChunkedDecoder();
       this.#decoder.reset();
     }
-    request.onHead();
+    request.onHead(available > 0 && this.#framing !== "chunked");
     if (available > 0 && this.#request === request) this.#readBody(request, buffer, from);
   }
 
