@@ -1,18 +1,11 @@
 import { expect } from "chai";
 import { until } from "../../../test/support/conditions.ts";
-import { Bench, tables } from "../fixtures/test-sandbox.ts";
+import { type Bench, tables, useBenches } from "../fixtures/test-sandbox.ts";
 import { Journal } from "./journal.ts";
 
 describe("what scripts log", () => {
-  const benches: Bench[] = [];
-  const bench = (...given: ConstructorParameters<typeof Bench>): Bench => {
-    const made = new Bench(...given);
-    benches.push(made);
-    return made;
-  };
-  afterEach(() => {
-    for (const each of benches.splice(0)) each.sandbox.dispose();
-  });
+  const bench = useBenches();
+
   const leftOut = (one: Bench, host: string) =>
     one.logs.filter((each) => each.host === host && /left out/.test(each.message));
   /** The most records between two reports of what was left out. */

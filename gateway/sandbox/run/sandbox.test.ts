@@ -1,27 +1,14 @@
 import { expect } from "chai";
 import { until } from "../../../test/support/conditions.ts";
 import type { TestExchange } from "../fixtures/test-exchange.ts";
-import { Bench, tables } from "../fixtures/test-sandbox.ts";
+import { tables, useBenches } from "../fixtures/test-sandbox.ts";
 import { IsolateSandbox } from "./isolate-sandbox.ts";
 
 const counting = `let times = 0;
   export default function () { return respond({ body: String(++times) }); }`;
 
-function bodyOf(bench: Bench, authority = "a.example.com"): unknown {
-  const { answered, failure } = bench.request({ authority }).exchange;
-  return answered?.body ?? failure?.code;
-}
-
 describe("a script", () => {
-  const benches: Bench[] = [];
-  const bench = (...given: ConstructorParameters<typeof Bench>): Bench => {
-    const made = new Bench(...given);
-    benches.push(made);
-    return made;
-  };
-  afterEach(() => {
-    for (const made of benches.splice(0)) made.sandbox.dispose();
-  });
+  const bench = useBenches();
 
   it("sees the request as it is", () => {
     const one = bench(
@@ -345,11 +332,11 @@ describe("a script", () => {
     let nowMs = 0;
     const text = `import { late } from "modules/late"; export default () => deny(403);`;
     const one = bench(tables(text), { now: () => nowMs });
-    expect(bodyOf(one)).to.equal("script_error");
+    expect(one.body()).to.equal("script_error");
     expect(one.report().lastError).to.equal(
       'scripts/a.example.com:1:22: import "modules/late": there is no such key',
     );
-    expect(bodyOf(one)).to.equal("script_error");
+    expect(one.body()).to.equal("script_error");
     one.sandbox.apply(tables(text, { late: "export const late = 1" }));
     expect(one.request().exchange.status, "at once when the module comes").to.equal(403);
     nowMs += 10_000;
@@ -358,15 +345,7 @@ describe("a script", () => {
 });
 
 describe("createSandbox", () => {
-  const benches: Bench[] = [];
-  const bench = (...given: ConstructorParameters<typeof Bench>): Bench => {
-    const made = new Bench(...given);
-    benches.push(made);
-    return made;
-  };
-  afterEach(() => {
-    for (const made of benches.splice(0)) made.sandbox.dispose();
-  });
+  const bench = useBenches();
 
   it("keeps isolates and counters of what is the same, and begins anew what changed", () => {
     const importing = `import { one } from "modules/one"; ${counting}`;
@@ -378,7 +357,7 @@ describe("createSandbox", () => {
     };
     const two = `import { one } from "modules/one"; export const two = one + 1;`;
     const one = bench(tables(scripts, { one: "export const one = 1", two }));
-    const all = () => Object.keys(scripts).map((host) => bodyOf(one, host));
+    const all = () => Object.keys(scripts).map((host) => one.body(host));
     expect(all()).to.deep.equal(["1", "1", "1"]);
     one.sandbox.apply(tables(scripts, { one: "export const one = 1", two }));
     expect(all(), "the same").to.deep.equal(["2", "2", "2"]);
@@ -397,11 +376,11 @@ describe("createSandbox", () => {
     const text = `let times = 0;
       export default () => respond({ body: ++times + JSON.stringify(settings) });`;
     const one = bench(tables(text, {}, { limits: { max: 5, list: [1] } }));
-    expect(bodyOf(one)).to.equal('1{"limits":{"max":5,"list":[1]}}');
+    expect(one.body()).to.equal('1{"limits":{"max":5,"list":[1]}}');
     one.sandbox.apply(tables(text, {}, { limits: { max: 6 }, on: true }));
-    expect(bodyOf(one)).to.equal('2{"limits":{"max":6},"on":true}');
+    expect(one.body()).to.equal('2{"limits":{"max":6},"on":true}');
     one.sandbox.apply(tables(text, {}, {}));
-    expect(bodyOf(one)).to.equal("3{}");
+    expect(one.body()).to.equal("3{}");
   });
 
   it("puts the least recently used isolate away beyond the limit, and keeps its counters", () => {
@@ -411,27 +390,27 @@ describe("createSandbox", () => {
       limits,
     });
     const [a = "", b = "", c = ""] = hosts;
-    expect([a, b, a, c].map((host) => bodyOf(one, host))).to.deep.equal(["1", "1", "2", "1"]);
-    expect(bodyOf(one, a), "used later than b").to.equal("3");
-    expect(bodyOf(one, b), "was put away").to.equal("1");
-    expect(bodyOf(one, c), "made room for b").to.equal("1");
+    expect([a, b, a, c].map((host) => one.body(host))).to.deep.equal(["1", "1", "2", "1"]);
+    expect(one.body(a), "used later than b").to.equal("3");
+    expect(one.body(b), "was put away").to.equal("1");
+    expect(one.body(c), "made room for b").to.equal("1");
     expect(one.report(b).calls).to.equal(2);
   });
 
   it("puts an isolate away that nobody uses, and leaves one alone that is used", async () => {
     const [idle, busy] = ["idle.example.com", "busy.example.com"];
     const one = bench(tables({ [idle]: counting, [busy]: counting }), { idleMs: 200 });
-    expect(bodyOf(one, idle)).to.equal("1");
+    expect(one.body(idle)).to.equal("1");
     let calls = 0;
     const { sandbox } = one;
     if (!(sandbox instanceof IsolateSandbox)) throw new Error("another sandbox");
     await until("one of two is left", () => {
       calls += 1;
-      expect(bodyOf(one, busy)).to.equal(String(calls));
+      expect(one.body(busy)).to.equal(String(calls));
       return sandbox.isolates === 1;
     });
     expect(calls).to.be.above(1);
-    expect(bodyOf(one, idle), "begins anew").to.equal("1");
+    expect(one.body(idle), "begins anew").to.equal("1");
     expect(one.report(idle).calls).to.equal(2);
   });
 
@@ -460,6 +439,6 @@ describe("createSandbox", () => {
     const one = bench(tables(scripts));
     expect(one.sandbox.reports()).to.have.length(10_000);
     expect(process.memoryUsage.rss() - before).to.be.below(200e6);
-    expect(bodyOf(one, "h9999.example.com")).to.equal("1");
+    expect(one.body("h9999.example.com")).to.equal("1");
   });
 });

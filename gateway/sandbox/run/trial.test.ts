@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { type Trial, versionOf } from "../../model/index.ts";
 import { TestExchange } from "../fixtures/test-exchange.ts";
-import { Bench, source, tables } from "../fixtures/test-sandbox.ts";
+import { type Bench, source, tables, useBenches } from "../fixtures/test-sandbox.ts";
 import { isInShare, seedOf } from "./script-table.ts";
 
 const says = (text: string) =>
@@ -36,15 +36,7 @@ describe("the share of a trial", () => {
 });
 
 describe("a version on trial", () => {
-  const benches: Bench[] = [];
-  const bench = (...given: ConstructorParameters<typeof Bench>): Bench => {
-    const made = new Bench(...given);
-    benches.push(made);
-    return made;
-  };
-  afterEach(() => {
-    for (const made of benches.splice(0)) made.sandbox.dispose();
-  });
+  const bench = useBenches();
 
   const bodyFor = (one: Bench, user: string, at = host): unknown => {
     const exchange = new TestExchange({ authority: at, headers: [["X-User", user]] });
@@ -96,14 +88,15 @@ describe("a version on trial", () => {
 });
 
 describe("a script that fails", () => {
+  const bench = useBenches();
+
   it("lets its request go on as it came when it says so, and is counted", () => {
     const text = `export const onError = "skip";
       export default function (request) { request.path = "/x"; throw new Error("no"); }`;
-    const one = new Bench(tables(text));
+    const one = bench(tables(text));
     const { exchange } = one.request({ path: "/a" });
     expect(exchange.failure).to.equal(null);
     expect(exchange.path).to.equal("/a");
     expect(one.report()).to.include({ calls: 1, errors: 1 });
-    one.sandbox.dispose();
   });
 });
