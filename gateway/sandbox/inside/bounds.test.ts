@@ -1,8 +1,6 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { attacks, syntax } from "../../../bench/scripts/attacks.ts";
+import { reportsOf } from "../fixtures/reporting-process.ts";
 import { Bench, tables } from "../fixtures/test-sandbox.ts";
 
 /**
@@ -212,18 +210,10 @@ interface Cost {
 async function costsOf(
   bodies: Readonly<Record<string, string>>,
 ): Promise<ReadonlyMap<string, Cost>> {
-  const child = spawn(process.execPath, ["--input-type=module-typescript"], {
-    cwd: fileURLToPath(new URL(".", import.meta.url)),
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  let out = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    out += text;
-  });
-  child.stdin.end(`
+  const reports = await reportsOf(`
     import { readFileSync, writeFileSync } from "node:fs";
     import { scriptOf } from "../../../bench/scripts/attacks.ts";
-    import { Bench, examined, tables } from "../fixtures/test-sandbox.ts";
+    import { Bench, examined, tables } from "./test-sandbox.ts";
     const peak = () => Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]) / 1024;
     for (const [name, body] of Object.entries(${JSON.stringify(bodies)})) {
       const bench = new Bench(await examined(tables(scriptOf(body))), { limits: { memoryMb: 16, callTimeoutMs: 10 } });
@@ -233,10 +223,8 @@ async function costsOf(
       bench.request();
       const after = process.cpuUsage();
       const processorMs = (after.user - user + after.system - system) / 1_000;
-      console.log(JSON.stringify([name, { processorMs, megabytes: peak() - before }]));
+      process.send([name, { processorMs, megabytes: peak() - before }]);
       bench.sandbox.dispose();
     }`);
-  await once(child, "close");
-  const lines = out.split("\n").filter((line) => line !== "");
-  return new Map(lines.map((line) => JSON.parse(line) as [string, Cost]));
+  return new Map(reports as readonly [string, Cost][]);
 }

@@ -1,7 +1,5 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { expect } from "chai";
+import { reportsOf } from "../fixtures/reporting-process.ts";
 
 /**
  * A script that finds every function it can reach, and calls one of them for each request: `path` says which, as
@@ -51,7 +49,7 @@ const script = `
 
 /** Calls them in a process of its own, whose processor time is theirs, beside an endless loop as a control. */
 const program = `
-  import { Bench, examined, tables } from "../fixtures/test-sandbox.ts";
+  import { Bench, examined, tables } from "./test-sandbox.ts";
   const given = await examined(tables({
     "natives.example": ${JSON.stringify(script)},
     "loop.example": "export default () => { for (;;); };",
@@ -95,29 +93,21 @@ const program = `
     }
   }
   bench.sandbox.dispose();
-  console.log(JSON.stringify({ natives: natives.length, calls, dear, long }));
-  process.exit(0);`;
+  process.send({ natives: natives.length, calls, dear, long });`;
 
 describe("every function that a script can reach", function () {
   this.timeout(600_000);
 
   it("takes no longer than some endless loops do, and makes no text that grows from one to the next", async () => {
-    const child = spawn(process.execPath, ["--input-type=module-typescript"], {
-      cwd: fileURLToPath(new URL(".", import.meta.url)),
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    let out = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      out += text;
-    });
-    child.stdin.end(program);
-    await once(child, "close");
-    const { natives, calls, dear, long } = JSON.parse(out) as {
-      readonly natives: number;
-      readonly calls: number;
-      readonly dear: readonly unknown[];
-      readonly long: readonly unknown[];
-    };
+    const [report] = (await reportsOf(program)) as readonly [
+      {
+        readonly natives: number;
+        readonly calls: number;
+        readonly dear: readonly unknown[];
+        readonly long: readonly unknown[];
+      },
+    ];
+    const { natives, calls, dear, long } = report;
     expect(natives).to.be.above(350);
     expect(calls).to.equal(4 * natives);
     expect(dear).to.deep.equal([]);
