@@ -1,0 +1,163 @@
+import { expect } from "chai";
+import { until } from "../test/support/conditions.ts";
+import { jumpingClock } from "./fixtures/clocks.ts";
+import { becomes } from "./fixtures/observed.ts";
+import { describeSources } from "./fixtures/sources-scene.ts";
+
+describeSources((scene) => {
+  it("watch a service from the first request for it, with its health", async () => {
+    await scene.operator.register("thumb", 4001);
+    await scene.begin();
+    expect(scene.seen.keys("service")).to.deep.equal([]);
+    scene.seen.sources.use("thumb");
+    await becomes(() => scene.seen.ports("thumb"), [4001]);
+    await scene.operator.register("thumb", 4002, { Check: { TTL: "1h", Status: "critical" } });
+    await scene.operator.register("thumb", 4003, {
+      Check: { TTL: "1h", Status: "warning" },
+      Weights: { Passing: 10, Warning: 2 },
+    });
+    await becomes(() => scene.seen.ports("thumb"), [4001, 4003]);
+    expect(scene.seen.value("service", "thumb")).to.have.nested.property("[1].weight", 2);
+    await scene.operator.send("PUT", "/v1/agent/check/pass/service:thumb-4002");
+    await becomes(() => scene.seen.ports("thumb"), [4001, 4002, 4003]);
+    await scene.operator.deregister("thumb", 4001);
+    await becomes(() => scene.seen.ports("thumb"), [4002, 4003]);
+  });
+
+  it("answer at once for a service that does not exist, and watch nothing", async () => {
+    await scene.begin();
+    scene.seen.sources.use("nobody");
+    scene.seen.sources.use("thumb@nowhere");
+    scene.seen.sources.use("../../kv/secret");
+    await becomes(() => scene.seen.value("service", "nobody"), []);
+    await becomes(() => scene.seen.value("service", "thumb@nowhere"), []);
+    expect(scene.seen.sources.status().servicesInUse).to.equal(0);
+    // It comes to be while whoever asked may still be interested.
+    await scene.operator.register("nobody", 4009);
+    await becomes(() => scene.seen.ports("nobody"), [4009]);
+  });
+
+  it("know the own datacenter, and its services by names with and without it", async () => {
+    await scene.operator.register("thumb", 4001);
+    await scene.operator.put("upstreams/t", { service: "thumb.service.dc1.consul" });
+    await scene.begin();
+    expect(scene.seen.value("datacenter", "dc1")).to.deep.equal({ own: true, catalog: true });
+    expect(scene.seen.ports("thumb")).to.deep.equal([4001]);
+    scene.seen.sources.use("thumb@dc1");
+    scene.seen.sources.use("@dc1");
+    scene.seen.sources.use("@nowhere");
+    await becomes(() => scene.seen.value("service", "thumb@dc1"), []);
+    expect(scene.seen.sources.status()).to.include({ servicesInUse: 1, polled: 0 });
+    expect(scene.seen.sources.status().watches).to.have.length(8);
+  });
+
+  it("say why an instance cannot serve as it is registered", async () => {
+    await scene.operator.register("thumb", 4001);
+    await scene.operator.register("thumb", 0);
+    await scene.operator.register("thumb", 4002, { Address: "[::1]" });
+    await scene.begin();
+    scene.seen.sources.use("thumb");
+    await becomes(() => scene.seen.ports("thumb"), [4001]);
+    const { unusable } = scene.seen.sources.status();
+    expect(unusable.map(({ service, why }) => `${service}: ${why}`)).to.have.members([
+      "thumb: its port is 0",
+      "thumb: its address is [::1]: an IPv6 address has no brackets",
+    ]);
+  });
+
+  it("drop a service that no document names any more", async () => {
+    await scene.operator.register("thumb", 4001);
+    await scene.operator.put("upstreams/t", { service: "thumb.service.consul" });
+    await scene.begin();
+    expect(scene.seen.ports("thumb")).to.deep.equal([4001]);
+    await scene.operator.delete("upstreams/t");
+    await becomes(() => scene.seen.value("service", "thumb") ?? null, null);
+    expect(scene.seen.sources.status().servicesInUse).to.equal(0);
+  });
+
+  it("follow services beyond the watches by what their nodes tell, and give one a watch that is free", async () => {
+    const names = ["a", "b", "c", "d"];
+    for (const [at, name] of names.entries()) await scene.operator.register(name, 4001 + at);
+    await scene.operator.put("upstreams/t", { service: "a" });
+    await scene.begin({ maxServiceWatches: 1 });
+    for (const name of names.slice(1)) scene.seen.sources.use(name);
+    await becomes(() => names.map((name) => scene.seen.ports(name)[0]), [4001, 4002, 4003, 4004]);
+    expect(scene.seen.sources.status()).to.include({ servicesInUse: 4, polled: 3 });
+    await scene.operator.register("c", 5003);
+    await becomes(() => scene.seen.ports("c"), [4003, 5003]);
+    expect(scene.watchedServices()).to.deep.equal(["service a"]);
+    await scene.operator.delete("upstreams/t");
+    await becomes(() => scene.seen.sources.status().servicesInUse, 3);
+    expect(scene.seen.sources.status().polled).to.equal(2);
+    expect(scene.watchedServices()).to.deep.equal(["service d"]);
+    await scene.operator.deregister("c", 4003);
+    await becomes(() => scene.seen.ports("c"), [5003]);
+    await scene.operator.deregister("c", 5003);
+    await becomes(() => scene.seen.ports("c"), []);
+  });
+
+  it("give the watch of a service that left the catalog to others, until it is back", async () => {
+    await scene.operator.register("gone", 4001);
+    await scene.operator.register("next", 4002);
+    await scene.begin({ maxServiceWatches: 1 });
+    scene.seen.sources.use("gone");
+    scene.seen.sources.use("next");
+    await becomes(() => scene.seen.ports("next"), [4002]);
+    expect(scene.watchedServices()).to.deep.equal(["service gone"]);
+    await scene.operator.deregister("gone", 4001);
+    await becomes(scene.watchedServices, ["service next"]);
+    expect(scene.seen.value("service", "gone")).to.deep.equal([]);
+    expect(scene.seen.sources.status()).to.include({ servicesInUse: 2, polled: 0 });
+    await scene.operator.register("gone", 4003);
+    await becomes(() => scene.seen.ports("gone"), [4003]);
+    expect(scene.seen.sources.status()).to.include({ servicesInUse: 2, polled: 1 });
+    await scene.operator.deregister("gone", 4003);
+    await becomes(() => scene.seen.ports("gone"), []);
+    await becomes(() => scene.seen.sources.status().polled, 0);
+    await scene.operator.deregister("next", 4002);
+    await becomes(scene.watchedServices, []);
+    await scene.operator.register("next", 4004);
+    await becomes(() => scene.seen.ports("next"), [4004]);
+    expect(scene.watchedServices()).to.deep.equal(["service next"]);
+  });
+
+  it("drop a service some minutes after it left the catalog, and what never was in it", async () => {
+    await scene.operator.register("thumb", 4001);
+    const clock = jumpingClock();
+    await scene.begin({ clock });
+    scene.seen.sources.use("nobody");
+    await becomes(() => scene.seen.value("service", "nobody"), []);
+    clock.jump(10_000);
+    await becomes(() => scene.seen.value("service", "nobody") ?? null, null);
+    scene.seen.sources.use("thumb");
+    await becomes(() => scene.seen.ports("thumb"), [4001]);
+    await scene.operator.deregister("thumb", 4001);
+    await becomes(() => scene.seen.value("service", "thumb"), []);
+    // Once its absence was noticed.
+    await until("nothing asks for it any more", () => scene.watchedServices().length === 0);
+    clock.jump(5_000);
+    expect(scene.seen.sources.status().servicesInUse).to.equal(1);
+    await until("it is dropped", () => {
+      clock.jump(60_000);
+      return (scene.seen.value("service", "thumb") ?? null) === null;
+    });
+    expect(scene.seen.sources.status().servicesInUse).to.equal(0);
+  });
+
+  it("have 100 watches for 130 services and their node, within Consul's limit for an address", async () => {
+    const names = Array.from({ length: 130 }, (_, at) => `s${at}`);
+    for (const [at, name] of names.entries()) await scene.operator.register(name, 4001 + at);
+    await scene.begin();
+    for (const name of names) scene.seen.sources.use(name);
+    await until("all have instances", () =>
+      names.every((name, at) => scene.seen.ports(name)[0] === 4001 + at),
+    );
+    // Nodes, the checks that are critical and that warn, and the one node.
+    await becomes(() => scene.seen.sources.status().polled, 34);
+    const { watches, servicesInUse, stale } = scene.seen.sources.status();
+    expect({ servicesInUse, stale }).to.deep.equal({ servicesInUse: 130, stale: null });
+    expect(watches).to.have.length(107);
+    await scene.answersAgain();
+    expect(watches.filter(({ state }) => state === "failing")).to.deep.equal([]);
+  });
+});
