@@ -202,6 +202,7 @@ export class Primary {
         if (this.#running === null) throw new Error("there is no state yet");
         return withoutUnexamined(this.#running.state.saved());
       },
+      memory: () => this.#running?.sources.memory() ?? null,
       clock: this.#clock,
       log: this.#log,
     });

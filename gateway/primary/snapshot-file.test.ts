@@ -182,6 +182,7 @@ describe("snapshot file", () => {
     const file = new SnapshotFile({
       directory,
       source: () => ({ boot: "b", version: 8, changes: [...changes, broken] }),
+      memory: () => null,
       clock,
       log: bunyan.createLogger({ name: "test", streams: [] }),
     });

@@ -19,8 +19,8 @@ export interface SnapshotFileOptions {
   readonly directory: string;
   /** What to write; asked when a write begins. */
   readonly source: () => Snapshot;
-  /** What the sources want to know again beside it: JSON. Default: nothing. */
-  readonly memory?: () => unknown;
+  /** What the sources want to know again beside it: JSON; `null`: nothing. */
+  readonly memory: () => unknown;
   readonly clock: Pick<Clock, "now" | "ticks" | "after">;
   readonly log: Log;
   /** At most one write in this time, and in twenty times what the last one took. Default 1000. */
@@ -109,7 +109,7 @@ export class SnapshotFile {
     this.#source = options.source;
     this.#clock = options.clock;
     this.#log = options.log;
-    this.#memory = options.memory ?? (() => null);
+    this.#memory = options.memory;
     this.#leastIntervalMs = options.intervalMs ?? 1000;
     this.#intervalMs = this.#leastIntervalMs;
   }
