@@ -10,7 +10,7 @@ export const defaultSandboxLimits = {
 /** Evaluating a script's top level may take this many times as long as a call. */
 export const loadTimeoutFactor = 10;
 
-/** Limits of time are processor time; on the wall this many times as much may pass, as a guard. */
+/** Limits of time are processor time; where it is not known yet, this many times as much may pass on the wall, as a guard. */
 export const wallFactor = 10;
 
 /** Bounds on what one call brings out. Lengths are in characters inside the isolate, bytes outside. */

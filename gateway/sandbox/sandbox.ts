@@ -36,7 +36,7 @@ export interface ScriptTables {
 export interface SandboxLimits {
   /** Megabytes of heap per isolate; at least 8. Default 16. */
   readonly memoryMb: number;
-  /** Milliseconds of processor time per call; ten times as much on the wall. Default 10. */
+  /** Milliseconds of processor time per call, however long a busy machine takes to give it that. Default 10. */
   readonly callTimeoutMs: number;
   /** Isolates at once; beyond, the least recently used one is put away. Default 200. */
   readonly maxIsolates?: number;

@@ -12,15 +12,13 @@ const versionOf = (text: string) => createHash("sha256").update(text).digest("he
 const names = (count: number, prefix: string) =>
   Array.from({ length: count }, (_, at) => `${prefix}${at}`);
 const rounds = [1, 2, 3];
-/** A busy machine may keep a call waiting for longer than its usual limit; here nothing is about that. */
-const patient = ["--script-timeout", "2s"];
 
 describe("floods of writes", function () {
   this.timeout(120_000);
   let scene: Scene;
   before(async () => {
     scene = await Scene.open(kind);
-    await scene.start({ flags: patient });
+    await scene.start();
     await scene.writes.put("scripts/good.example", "export default () => deny(418);");
     await scene.gateway.statusWhen("the good script is live", ({ scripts }) =>
       scripts.some(({ host, version }) => host === "good.example" && version !== null),
@@ -106,7 +104,7 @@ describe("floods of writes", function () {
     };
     await beside(writeAll());
     await scene.gateway.caughtUp();
-    await scene.start({ flags: patient });
+    await scene.start();
     await eventually("the script serves again", othersAnswer);
     await scene.writes.put("scripts/good.example", "export default () => deny(451);");
     await eventually("the next version is live", async () =>

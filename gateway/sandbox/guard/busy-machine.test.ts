@@ -23,14 +23,22 @@ const light = `export default () => {
 describe("on a busy machine", function () {
   this.timeout(120_000);
   let busy: ChildProcess[] = [];
-  let one: Bench;
+  let begun: Bench[] = [];
 
-  async function ready(): Promise<void> {
+  /** One that has just begun: nobody counts processor time yet. */
+  function begin(): { bench: Bench; sandbox: IsolateSandbox } {
     const scripts = tables({ "light.example.com": light, "loop.example.com": loop });
-    one = new Bench(scripts, { limits, stallMs: 2_000 });
-    const { sandbox } = one;
+    const bench = new Bench(scripts, { limits, stallMs: 2_000 });
+    begun.push(bench);
+    const { sandbox } = bench;
     if (!(sandbox instanceof IsolateSandbox)) throw new Error("not the sandbox of the gateway");
+    return { bench, sandbox };
+  }
+
+  async function ready(): Promise<Bench> {
+    const { bench, sandbox } = begin();
     await until("processor time is counted", () => sandbox.countsProcessorTime);
+    return bench;
   }
 
   const loop = "export default () => { for (;;); };";
@@ -42,11 +50,12 @@ describe("on a busy machine", function () {
   });
   afterEach(() => {
     for (const child of busy) child.kill("SIGKILL");
-    one.sandbox.dispose();
+    for (const { sandbox } of begun) sandbox.dispose();
+    begun = [];
   });
 
   it("no light call runs out of time", async () => {
-    await ready();
+    const one = await ready();
     const before = { wall: performance.now(), processor: threadProcessorMs() };
     let longestMs = 0;
     for (let call = 0; call < calls; call += 1) {
@@ -64,8 +73,22 @@ describe("on a busy machine", function () {
     expect(longestMs, "no call had to wait").to.be.above(limits.callTimeoutMs);
   });
 
+  it("no light call runs out of time in a process that has just begun, before anybody counts processor time", async () => {
+    let uncounted = 0;
+    for (let start = 0; start < 12; start += 1) {
+      const { bench, sandbox } = begin();
+      for (let call = 0; call < 12; call += 1) {
+        if (!sandbox.countsProcessorTime) uncounted += 1;
+        const { exchange } = bench.request({ authority: "light.example.com" });
+        expect(exchange.status, bench.report("light.example.com").lastError ?? "").to.equal(403);
+        if (call % 4 === 0) await sleep(0);
+      }
+    }
+    expect(uncounted, "calls that came early").to.be.above(0);
+  });
+
   it("an endless loop is ended when it had its time", async () => {
-    await ready();
+    const one = await ready();
     const before = threadProcessorMs();
     expect(one.request({ authority: "loop.example.com" }).exchange.status).to.equal(500);
     const ranMs = threadProcessorMs() - before;

@@ -12,8 +12,12 @@ const countCell = 1;
  * and the stall guard's thread answers.
  */
 export const questions = {
-  /** 1 when there is somebody who answers. */
+  /** Who answers: one of the three below. */
   answersCell: 2,
+  nobody: 0,
+  somebody: 1,
+  /** Somebody who is about to begin: a thread takes a while to start, on a busy machine a long one. */
+  soon: 2,
   /** A counter of questions, and the last one that is answered. */
   askedCell: 3,
   answeredCell: 4,
@@ -43,11 +47,11 @@ export class CallMarker {
   }
 
   get hasAnswers(): boolean {
-    return Atomics.load(this.cells, questions.answersCell) === 1;
+    return Atomics.load(this.cells, questions.answersCell) === questions.somebody;
   }
 
-  /** Nobody answers questions any more. */
-  endAnswers(): void {
-    Atomics.store(this.cells, questions.answersCell, 0);
+  /** Who answered is gone, or was not there yet, and somebody is about to be who says whether he can. */
+  awaitAnswers(): void {
+    Atomics.store(this.cells, questions.answersCell, questions.soon);
   }
 }

@@ -13,7 +13,7 @@ import type { GuardedScript, GuardNews, StallGuardOptions } from "./stall-guard.
 const { inside, stallMs, lastWordsDescriptor } = workerData as StallGuardOptions & {
   readonly inside: Int32Array<SharedArrayBuffer>;
 };
-const { answersCell, askedCell, answeredCell, ranCell, unitsPerMs } = questions;
+const { answersCell, nobody, somebody, askedCell, answeredCell, ranCell, unitsPerMs } = questions;
 const nsPerUnit = 1_000_000 / unitsPerMs;
 const looks = 40;
 /** What had the processor for this part of the time did not only wait for it. */
@@ -33,7 +33,8 @@ parentPort?.on("message", ({ number, words }: GuardNews) => {
 });
 
 const ranNs = openProcessorCounter();
-if (ranNs !== null) answerQuestions(inside, ranNs);
+if (ranNs === null) Atomics.store(inside, answersCell, nobody);
+else answerQuestions(inside, ranNs);
 
 function scriptOf(number: number): GuardedScript | undefined {
   const words = scripts.get(number);
@@ -114,7 +115,7 @@ function answerQuestions(cells: Int32Array<SharedArrayBuffer>, ranNs: () => numb
     }
   };
   answer();
-  Atomics.store(cells, answersCell, 1);
+  Atomics.store(cells, answersCell, somebody);
 }
 
 /**

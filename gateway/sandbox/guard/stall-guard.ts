@@ -105,6 +105,7 @@ class ThreadStallGuard implements StallGuard {
   }
 
   #startThread(): void {
+    this.#marker.awaitAnswers();
     const thread = new Worker(new URL("./stall-guard-thread.ts", import.meta.url), {
       // This process's own flags may be of no use to a thread, or forbid it.
       execArgv: [],
@@ -120,7 +121,7 @@ class ThreadStallGuard implements StallGuard {
       // It was disposed of.
       if (this.#thread !== thread) return;
       this.#thread = null;
-      this.#marker.endAnswers();
+      this.#marker.awaitAnswers();
       this.#onFailure(reason);
       this.#restart = setTimeout(() => {
         this.#restart = null;

@@ -5,10 +5,11 @@ import { CallMarker } from "./call-marker.ts";
 import { Watchdog } from "./watchdog.ts";
 
 describe("the watchdog", () => {
-  const marker = new CallMarker();
+  let marker: CallMarker;
   let watchdog: Watchdog;
 
   beforeEach(() => {
+    marker = new CallMarker();
     watchdog = new Watchdog(marker, 8);
   });
   afterEach(() => watchdog.dispose());
@@ -56,6 +57,19 @@ describe("the watchdog", () => {
     expect(() => call(false)).to.throw("Script execution timed out");
     expect(isolate.isDisposed).to.equal(false);
     isolate.dispose();
+  });
+
+  it("gives a call more time while somebody is about to say how much of it was the thread's own", () => {
+    watchdog.dispose();
+    watchdog = new Watchdog(marker, 100);
+    marker.awaitAnswers();
+    const patient = guarded(
+      "const until = Date.now() + 300; while (Date.now() < until); return 'a'",
+    );
+    expect(patient.call()).to.equal("a");
+    const endless = guarded("for (;;);");
+    expect(() => endless.call()).to.throw("Isolate was disposed during execution");
+    patient.isolate.dispose();
   });
 
   it("ends when nobody calls, and is there again for the next call", async () => {

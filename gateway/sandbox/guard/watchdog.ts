@@ -15,15 +15,19 @@ import { type CallMarker, questions } from "./call-marker.ts";
 const code = `
   const marks = new Int32Array($0);
   const control = new Int32Array($1);
-  const { answersCell, askedCell, answeredCell, ranCell, unitsPerMs } = JSON.parse($2);
+  const { answersCell, nobody, somebody } = JSON.parse($2);
+  const { askedCell, answeredCell, ranCell, unitsPerMs } = JSON.parse($2);
   const wards = new Map();
-  // What the thread has had of the processor; null when nobody says so in time.
+  let asked = 0;
+  let isOpen = false;
+  // What the thread has had of the processor; null when nobody says so in time. Late answers are of use at the next look.
   const ask = (patienceMs) => {
-    const asked = (Atomics.add(marks, askedCell, 1) + 1) | 0;
-    Atomics.notify(marks, askedCell);
+    if (!isOpen) asked = (Atomics.add(marks, askedCell, 1) + 1) | 0;
+    if (!isOpen) Atomics.notify(marks, askedCell);
     const answered = Atomics.load(marks, answeredCell);
     if (answered !== asked) Atomics.wait(marks, answeredCell, answered, patienceMs);
-    return Atomics.load(marks, answeredCell) === asked ? Atomics.load(marks, ranCell) : null;
+    isOpen = Atomics.load(marks, answeredCell) !== asked;
+    return isOpen ? null : Atomics.load(marks, ranCell);
   };
   return {
     exchange(number, isolate, looks, gone) {
@@ -35,6 +39,8 @@ const code = `
     watch(tickMs, quietLooks, wallFactor) {
       let seen = -1;
       let times = 0;
+      // Looks at which it should have been known what the thread had, and was not.
+      let silent = 0;
       let ranBefore = null;
       for (;;) {
         if (Atomics.load(control, 0) === 1) return;
@@ -50,7 +56,9 @@ const code = `
         if (stay !== seen) {
           seen = stay;
           times = 0;
+          silent = 0;
           ranBefore = null;
+          isOpen = false;
           continue;
         }
         // Looks are counted, not time: a process that had to wait for its turn has not run too long.
@@ -58,15 +66,15 @@ const code = `
         const ward = wards.get(number);
         if (ward === undefined) continue;
         // A thread that had to wait for its turn while this one looked has not run too long either.
-        if (ranBefore === null && Atomics.load(marks, answersCell) === 1) {
-          ranBefore = ask(tickMs);
-        }
+        const answers = Atomics.load(marks, answersCell);
+        if (ranBefore === null && answers === somebody) ranBefore = ask(tickMs);
         if (times < ward.looks) continue;
-        if (times < wallFactor * ward.looks && Atomics.load(marks, answersCell) === 1) {
-          const ran = ranBefore === null ? null : ask(tickMs);
-          if (ran === null) continue;
-          const ranMs = ((ran - ranBefore) | 0) / unitsPerMs;
-          if (ranMs < (ward.looks - 1) * tickMs) continue;
+        if (answers !== nobody) {
+          const ran = ranBefore === null || answers !== somebody ? null : ask(tickMs);
+          if (ran === null) {
+            silent += 1;
+            if (silent < (wallFactor - 1) * ward.looks) continue;
+          } else if (((ran - ranBefore) | 0) / unitsPerMs < (ward.looks - 1) * tickMs) continue;
         }
         ward.isolate.dispose();
         wards.delete(number);
@@ -94,8 +102,9 @@ export class Watchdog {
   #gone = "";
 
   /**
-   * A call is ended when it has had the processor for between `limitMs` and a quarter more; for so long on
-   * the wall where nobody counts processor time.
+   * A call is ended when it has had the processor for between `limitMs` and a quarter more, however long that
+   * takes; for so long on the wall where nobody counts processor time, and for `wallFactor` times as long where
+   * somebody does who does not answer.
    */
   constructor(marker: CallMarker, limitMs: number) {
     this.#marker = marker;
