@@ -60,10 +60,10 @@ describe("commands", () => {
   }
 
   it("name the variable that is wrong", async () => {
-    const { status, stderr } = await sluice(["start"], { SLUICE_HTTPS: "1" });
+    const { status, stderr } = await sluice(["start"], { SLUICE_HTTPX: "1" });
     expect(status).to.equal(1);
     expect(stderr).to.equal(
-      "sluice: SLUICE_HTTPS: no setting has this name (see sluice start --help)\n",
+      "sluice: SLUICE_HTTPX: no setting has this name (see sluice start --help)\n",
     );
   });
 

@@ -238,7 +238,11 @@ asking(program.command("explain"))
   .argument("<METHOD>")
   .argument("<URL>", "http://HOST/PATH; the host need not lead to the gateway")
   .option("-H, --header <NAME: VALUE>", "a header of the request; may be given again", collect)
-  .option("--listener <NAME>", "where it would come in: http or internal", "http")
+  .option(
+    "--listener <NAME>",
+    "where it would come in: http, internal or another listener's name",
+    "http",
+  )
   .option("--client <ADDRESS>", "the address of its client", "127.0.0.1")
   .option("--json", "as the admin API gives it, as in a pipe")
   .action((method: string, url: string, flags: Flags) =>

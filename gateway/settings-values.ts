@@ -89,6 +89,28 @@ export function address(): z.ZodType<Address, string | number> {
   });
 }
 
+/** A port or an address, `=`, and the name of an upstream. */
+export interface TcpRoute {
+  readonly address: Address;
+  readonly upstream: string;
+}
+
+/** `5432=postgres, 127.0.0.1:6379=redis`; a port alone is one on every address. */
+export function tcpRoutes(): z.ZodType<readonly TcpRoute[], string | number | readonly string[]> {
+  const where = address();
+  return entries().transform((all, context) =>
+    all.map((entry) => {
+      const [, place = "", upstream = ""] =
+        /^(.*)=([A-Za-z0-9_][A-Za-z0-9._-]{0,252})$/.exec(entry) ?? [];
+      const read = where.safeParse(/^[0-9]+$/.test(place) ? `:${place}` : place);
+      if (read.success) return { address: read.data, upstream };
+      const message = `"${entry}" is not PORT=UPSTREAM or ADDRESS:PORT=UPSTREAM`;
+      context.addIssue({ code: "custom", message });
+      return z.NEVER;
+    }),
+  );
+}
+
 /** Digits and dots alone are meant as an IPv4 address, never as a name. */
 function isMistypedIPv4(host: string): boolean {
   return /^[0-9.]+$/.test(host) && isIP(host) !== 4;
@@ -156,15 +178,21 @@ function list(
   fits: (entry: string) => boolean,
   problem: string,
 ): z.ZodType<readonly string[], string | number | readonly string[]> {
+  return entries().transform((found, context) => {
+    const bad = found.find((entry) => !fits(entry));
+    if (bad === undefined) return found;
+    context.addIssue({ code: "custom", message: `"${bad}" ${problem}` });
+    return z.NEVER;
+  });
+}
+
+/** Separated by commas, or a JSON list. */
+function entries(): z.ZodType<readonly string[], string | number | readonly string[]> {
   return z
     .union([written, z.array(z.string())], { error: "is not a list" })
-    .transform((raw, context) => {
-      const entries = (Array.isArray(raw) ? raw : String(raw).split(","))
+    .transform((raw) =>
+      (Array.isArray(raw) ? raw : String(raw).split(","))
         .map((entry: string) => entry.trim())
-        .filter((entry) => entry !== "");
-      const bad = entries.find((entry) => !fits(entry));
-      if (bad === undefined) return entries;
-      context.addIssue({ code: "custom", message: `"${bad}" ${problem}` });
-      return z.NEVER;
-    });
+        .filter((entry) => entry !== ""),
+    );
 }

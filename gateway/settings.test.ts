@@ -3,6 +3,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { defaultLimits } from "./engine/engine.ts";
+import { noListenerLimits } from "./model/index.ts";
 import { loadSettings, SettingsError } from "./settings.ts";
 import { settingsPage } from "./settings-page.ts";
 
@@ -29,9 +30,19 @@ describe("settings", () => {
     const settings = await loadSettings({}, {});
     expect(settings).to.deep.equal({
       consul: { url: null, named: false },
-      http: { host: "0.0.0.0", port: 8080 },
+      listeners: [
+        {
+          name: "http",
+          flag: "--http",
+          address: { host: "0.0.0.0", port: 8080 },
+          protocol: "http",
+          exposes: "tagged",
+          upstream: null,
+          proxyProtocol: [],
+          limits: noListenerLimits,
+        },
+      ],
       expose: "tagged",
-      internal: null,
       admin: { host: "127.0.0.1", port: 1995 },
       adminAccess: {
         tokenFile: null,
@@ -80,7 +91,7 @@ describe("settings", () => {
     const settings = await loadSettings({ prefix: "s" }, env);
     expect(settings.workers).to.equal(2);
     expect(settings.limits.maxTries).to.equal(3);
-    expect(settings.http.port).to.equal(2);
+    expect(settings.listeners[0]?.address.port).to.equal(2);
     expect(settings.prefix).to.equal("s/");
     expect((await loadSettings({}, env)).prefix).to.equal("q/r/");
   });
@@ -116,15 +127,52 @@ describe("settings", () => {
     expect(settings.limits.headTimeoutMs).to.equal(500);
     expect(settings.limits.idleTimeoutMs).to.equal(1500);
     expect(settings.limits.maxBodyBytes).to.equal(8 * 1024 ** 2);
-    expect(settings.http).to.deep.equal({ host: "::1", port: 80 });
+    expect(settings.listeners[0]?.address).to.deep.equal({ host: "::1", port: 80 });
     expect(settings.admin).to.deep.equal({ host: "0.0.0.0", port: 81 });
     expect(settings.trustedProxies).to.deep.equal(["10.0.0.0/8", "::1"]);
   });
 
   it("count an empty variable as not set", async () => {
-    expect((await loadSettings({}, { SLUICE_HTTP: "", SLUICE_CONSUL: "" })).http.port).to.equal(
-      8080,
+    const { listeners } = await loadSettings({}, { SLUICE_HTTP: "", SLUICE_CONSUL: "" });
+    expect(listeners[0]?.address.port).to.equal(8080);
+  });
+
+  it("make listeners of flags and of the list, each with a name of its own", async () => {
+    const list = [
+      { address: ":8443", protocol: "https", expose: "all", name: "edge" },
+      { address: "127.0.0.1:53", protocol: "udp", upstream: "dns" },
+      { address: ":9000", proxyProtocol: ["10.0.0.0/8"], limits: { maxConnections: 5 } },
+    ];
+    const { listeners } = await loadSettings(
+      { listeners: JSON.stringify(list), internal: ":81", tcp: "5432=postgres,127.0.0.1:1=a.b" },
+      {},
     );
+    const shown = listeners.map(({ name, flag, protocol, exposes, upstream, address }) =>
+      [name, flag, protocol, upstream ?? exposes, address.port].join(" "),
+    );
+    expect(shown).to.deep.equal([
+      "internal --internal http all 81",
+      "tcp-5432 --tcp tcp postgres 5432",
+      "tcp-1 --tcp tcp a.b 1",
+      "edge listeners[0] https all 8443",
+      "listener-1 listeners[1] udp dns 53",
+      "listener-2 listeners[2] http tagged 9000",
+    ]);
+    expect(listeners.at(-1)?.proxyProtocol).to.deep.equal(["10.0.0.0/8"]);
+    expect(listeners.at(-1)?.limits.maxConnections).to.equal(5);
+  });
+
+  it("refuse listeners by what is wrong with them", async () => {
+    const of = (...list: readonly object[]) => errorOf({ listeners: JSON.stringify(list) });
+    const address = ":1";
+    expect(await of({ address, protocol: "tcp" })).to.include("--listeners: [0].upstream");
+    expect(await of({ address, protocol: "quic" })).to.include("--listeners: [0].protocol");
+    expect(await of({ address: "1" })).to.include('"1" is not ADDRESS:PORT');
+    expect(await of({ address, upstream: "a" })).to.include("upstream");
+    expect(await of({ address, name: "a" }, { address, name: "a" })).to.equal(
+      "listeners[0] and listeners[1]: two listeners have the name a",
+    );
+    expect(await errorOf({ tcp: "5432" })).to.include('--tcp: "5432" is not PORT=UPSTREAM');
   });
 
   const wrong: readonly (readonly [flags: Record<string, unknown>, message: string])[] = [

@@ -9,7 +9,7 @@ import { availableParallelism } from "node:os";
 import { z } from "zod";
 import type { EngineLimits } from "./engine/engine.ts";
 import { describeFileError } from "./file-errors.ts";
-import { type Exposure, exposures, type TenantPolicy } from "./model/index.ts";
+import type { Exposure, TenantPolicy } from "./model/index.ts";
 import {
   type AdminSettings,
   adminDefinitions,
@@ -17,6 +17,12 @@ import {
   tokenVariable,
 } from "./settings-admin.ts";
 import { type Definition, engineLimits, limitDefinitions } from "./settings-limits.ts";
+import {
+  type ListenerSettings,
+  listenerDefinitions,
+  listenersFrom,
+  sharedName,
+} from "./settings-listeners.ts";
 import { tenantDefinitions } from "./settings-tenants.ts";
 import {
   type Address,
@@ -45,26 +51,7 @@ const table = {
     fallbackText: "http://127.0.0.1:8500",
     schema: consulAddress(),
   },
-  http: {
-    argument: "ADDRESS:PORT",
-    meaning: "Where requests are accepted.",
-    fallback: "0.0.0.0:8080",
-    schema: address(),
-  },
-  expose: {
-    argument: "WHAT",
-    meaning:
-      "What --http exposes: documents (hosts with a document or a script that answers), tagged (also services with the tag sluice, sluice.enable=true or urlprefix-...) or all (also every service by its name).",
-    fallback: "tagged",
-    schema: oneOf(...exposures),
-  },
-  internal: {
-    argument: "ADDRESS:PORT",
-    meaning:
-      "A second address where requests are accepted, which exposes every service by its name: for clients inside.",
-    fallback: null,
-    schema: address(),
-  },
+  ...listenerDefinitions,
   admin: {
     argument: "ADDRESS:PORT",
     meaning:
@@ -193,11 +180,10 @@ export interface Settings {
     /** False when nobody named one and the default is tried. */
     readonly named: boolean;
   };
-  readonly http: Address;
-  /** What `http` exposes. */
+  /** Where the gateway listens, each with a name of its own. */
+  readonly listeners: readonly ListenerSettings[];
+  /** What the listeners expose that no list describes. */
   readonly expose: Exposure;
-  /** `null`: there is none. */
-  readonly internal: Address | null;
   readonly admin: Address;
   readonly adminAccess: AdminSettings;
   readonly workers: number;
@@ -308,9 +294,17 @@ export async function loadSettings(
       url: consul.where === consulVariable ? null : consul.value,
       named: consul.where !== null,
     },
-    http: get("http"),
+    listeners: checkNames(
+      listenersFrom({
+        http: get("http"),
+        https: get("https"),
+        expose: get("expose"),
+        internal: get("internal"),
+        tcp: get("tcp"),
+        listeners: get("listeners"),
+      }),
+    ),
     expose: get("expose"),
-    internal: get("internal"),
     admin: get("admin"),
     adminAccess: {
       tokenFile: get("adminTokenFile"),
@@ -362,6 +356,14 @@ function findWarnings(
   if (env.CONSUL_NAMESPACE)
     warnings.push({ key: "CONSUL_NAMESPACE", warning: "has no effect: namespaces are not read" });
   return warnings;
+}
+
+function checkNames(listeners: readonly ListenerSettings[]): readonly ListenerSettings[] {
+  const name = sharedName(listeners);
+  if (name === null) return listeners;
+  const [first, second] = listeners.filter((one) => one.name === name);
+  const flags = first?.flag === second?.flag ? first?.flag : `${first?.flag} and ${second?.flag}`;
+  throw new SettingsError(`${flags}: two listeners have the name ${name}`);
 }
 
 function parse(where: string, schema: z.ZodType, raw: unknown): unknown {

@@ -55,12 +55,7 @@ async function examine(
         ...(await looked("registrator", async () => [await checkRegistrator(docker, consul)])),
       );
     }
-    const { http, internal, admin } = settings;
-    const listeners = [
-      { flag: "--http", address: http },
-      ...(internal === null ? [] : [{ flag: "--internal", address: internal }]),
-      { flag: "--admin", address: admin },
-    ];
+    const listeners = [...settings.listeners, { flag: "--admin", address: settings.admin }];
     findings.push(
       ...(await checkPorts(listeners, await isRunning(settings, env))),
       checkOpenFiles(settings.limits.maxConnections),

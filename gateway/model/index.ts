@@ -72,6 +72,14 @@ export type {
 } from "./kinds.ts";
 export { documentKinds, isAppliedTo, kinds, servedKinds } from "./kinds.ts";
 export { LayeredMap } from "./layered-map.ts";
+export {
+  isHttp,
+  type ListenerLimits,
+  type ListenerProtocol,
+  type ListenerTerms,
+  listenerProtocols,
+  noListenerLimits,
+} from "./listeners.ts";
 export type {
   Answered,
   Asked,

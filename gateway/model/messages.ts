@@ -6,7 +6,7 @@ import type { Delta, Snapshot } from "./change.ts";
 import type { WorkerCounts } from "./counts.ts";
 import type { OutOfService } from "./entries.ts";
 import type { Explanation } from "./explanation.ts";
-import type { Exposure } from "./exposure.ts";
+import type { ListenerTerms } from "./listeners.ts";
 import type { TenantPolicy } from "./tenants.ts";
 import type { RoutedUpstream, UpstreamKeys, UpstreamLoad } from "./upstream-status.ts";
 
@@ -22,8 +22,8 @@ export interface WorkerSettings {
   readonly trustedProxies: readonly string[];
   /** Where no peer may be. */
   readonly ownAddresses: readonly OwnAddress[];
-  /** What each of its listeners exposes, in their order; see `listeningDescriptors`. */
-  readonly exposes: readonly Exposure[];
+  /** Its listeners, in the order of their descriptors; see `listeningDescriptors`. */
+  readonly listeners: readonly ListenerTerms[];
   readonly script: {
     readonly memoryMb: number;
     readonly callTimeoutMs: number;

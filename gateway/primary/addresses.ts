@@ -4,8 +4,7 @@ import { BoundSocket, isIP } from "node:net";
 import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { isLoopback } from "../foreign-requests.ts";
-import type { Exposure } from "../model/index.ts";
-import type { Settings } from "../settings.ts";
+import type { ListenerSettings } from "../settings-listeners.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
 import type { AdminAccess } from "./admin/access.ts";
 
@@ -19,25 +18,21 @@ export class StartError extends Error {
   override readonly name = "StartError";
 }
 
-/** An address that workers accept on. */
-export interface Listener {
-  /** Of the setting that names it. */
-  readonly flag: string;
-  readonly address: Address;
-  readonly exposes: Exposure;
+export interface BoundListener extends ListenerSettings {
+  readonly socket: BoundSocket;
 }
 
-export interface BoundListener extends Listener {
-  readonly socket: BoundSocket;
+/** A setting, and the address that it names. */
+interface Place {
+  readonly flag: string;
+  readonly address: Address;
 }
 
 /**
  * Throws a `StartError` for two settings that want one port of one address: sockets that do not listen yet may share
  * it, so that the system would blame another process, and later.
  */
-export async function refuseSharedAddresses(
-  places: readonly Pick<Listener, "flag" | "address">[],
-): Promise<void> {
+export async function refuseSharedAddresses(places: readonly Place[]): Promise<void> {
   const before: { readonly flag: string; readonly host: string; readonly port: number }[] = [];
   for (const { flag, address } of places) {
     const { address: host } = await lookup(address.host).catch((error: unknown) => {
@@ -65,11 +60,15 @@ function overlap(one: string, other: string): boolean {
  * worker listens. Throws a `StartError`; then none is left bound.
  */
 export async function bindListeners(
-  listeners: readonly Listener[],
+  listeners: readonly ListenerSettings[],
 ): Promise<readonly BoundListener[]> {
   const bound: BoundListener[] = [];
   for (const listener of listeners) {
-    const { flag, address: wanted } = listener;
+    const { flag, address: wanted, protocol } = listener;
+    if (protocol !== "http") {
+      closeListeners(bound);
+      throw new StartError(`${flag} ${formatAddress(wanted)}: ${protocol} is not served yet`);
+    }
     try {
       const { address } = await lookup(wanted.host);
       const socket = new BoundSocket({ host: address, port: wanted.port });
@@ -142,11 +141,4 @@ export function cannotListen(flag: string, address: Address, error: SocketError)
   };
   const reason = reasons[error.code ?? ""] ?? error.message;
   return `${flag} ${formatAddress(address)}: ${reason}`;
-}
-
-/** Those that the settings name; the first is `--http`. */
-export function listenersOf({ http, expose, internal }: Settings): readonly Listener[] {
-  const edge: Listener = { flag: "--http", address: http, exposes: expose };
-  if (internal === null) return [edge];
-  return [edge, { flag: "--internal", address: internal, exposes: "all" }];
 }

@@ -1,13 +1,17 @@
 /** What would become of a request: asks one worker, since all decide alike but for where their rounds stand. */
-import type { Explanation, ImaginedRequest } from "../model/index.ts";
-import type { Listener } from "./addresses.ts";
+import {
+  type Explanation,
+  type ImaginedRequest,
+  isHttp,
+  type ListenerTerms,
+} from "../model/index.ts";
 import type { Unanswered } from "./questions.ts";
 import type { Workers } from "./workers.ts";
 
 /** A request as an operator writes it. */
 export interface AskedRequest extends Pick<ImaginedRequest, "method" | "headers"> {
   readonly url: string;
-  /** `http` or `internal`: the setting of the listener that it would come in by. */
+  /** The name of the listener that it would come in by. */
   readonly listener: string;
   readonly clientAddress: string;
 }
@@ -29,7 +33,7 @@ export class NoWorkerError extends Error {
 
 export interface ExplainerOptions {
   readonly workers: Pick<Workers, "ask" | "firstServing">;
-  readonly listeners: readonly Pick<Listener, "flag">[];
+  readonly listeners: readonly Pick<ListenerTerms, "name" | "protocol">[];
 }
 
 /** A script that it asks may have to be loaded first, on a busy machine. */
@@ -58,8 +62,13 @@ export class Explainer {
   }
 
   #imagine({ method, url, headers, listener, clientAddress }: AskedRequest): ImaginedRequest {
-    const at = this.#options.listeners.findIndex(({ flag }) => flag === `--${listener}`);
-    if (at === -1) throw new ExplainError(`there is no listener --${listener}`);
+    const { listeners } = this.#options;
+    const serving = listeners.filter(({ protocol }) => isHttp(protocol));
+    const at = listeners.findIndex(({ name, protocol }) => name === listener && isHttp(protocol));
+    if (at === -1) {
+      const names = serving.map(({ name }) => name).join(", ");
+      throw new ExplainError(`there is no listener ${listener} for HTTP, but there are: ${names}`);
+    }
     if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method))
       throw new ExplainError(`${JSON.stringify(method)} is not a method`);
     const read = /^(https?):\/\/([^/?#]+)([^#]*)$/i.exec(url);

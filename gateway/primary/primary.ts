@@ -14,7 +14,6 @@ import {
   bindListeners,
   closeListeners,
   listenAdmin,
-  listenersOf,
   refuseSharedAddresses,
   StartError,
 } from "./addresses.ts";
@@ -80,8 +79,7 @@ export class Primary {
 
   /** Resolves when the control plane runs; workers come up after that. Throws a `StartError`. */
   async start(): Promise<{ readonly admin: Address }> {
-    const { admin } = this.#settings;
-    const wanted = listenersOf(this.#settings);
+    const { admin, listeners: wanted } = this.#settings;
     await refuseSharedAddresses([...wanted, { flag: "--admin", address: admin }]);
     const place = await adminPlace(admin, this.#access);
     const file = this.#snapshotFile();

@@ -7,6 +7,7 @@ import {
   type Asked,
   descriptorsPerListener,
   type LastWords,
+  type ListenerTerms,
   type QuestionName,
   type ToPrimary,
   type WorkerCounts,
@@ -33,7 +34,7 @@ export interface WorkersOptions {
   readonly count: number;
   /** Where they accept. */
   readonly listeners: readonly BoundListener[];
-  readonly settings: Omit<WorkerSettings, "idPrefix" | "exposes" | "ownAddresses">;
+  readonly settings: Omit<WorkerSettings, "idPrefix" | "listeners" | "ownAddresses">;
   /** Where no peer may be; asked when a worker is forked. */
   readonly ownAddresses: () => readonly OwnAddress[];
   /** Letters and digits that no other boot in the cluster has: begins the ids of requests. */
@@ -219,7 +220,7 @@ export class Workers {
 
   #fork(slot: number): WorkerProcess {
     const { entry, listeners, settings, idLetters, replication, clock } = this.#options;
-    const exposes = listeners.map((listener) => listener.exposes);
+    const terms = listeners.map(termsOf);
     this.#lastId += 1;
     const id = this.#lastId;
     const child = forkWorker(entry, listeners);
@@ -241,7 +242,12 @@ export class Workers {
     replication.add(process.id, (message) => process.send(message));
     process.send({
       type: "start",
-      settings: { ...settings, exposes, ownAddresses: this.#options.ownAddresses(), idPrefix },
+      settings: {
+        ...settings,
+        listeners: terms,
+        ownAddresses: this.#options.ownAddresses(),
+        idPrefix,
+      },
     });
     return process;
   }
@@ -367,4 +373,14 @@ export class Workers {
     log.info({}, "all workers were replaced");
     return true;
   }
+}
+
+/** Without what is the primary's own. */
+function termsOf({
+  socket: _socket,
+  flag: _flag,
+  address: _address,
+  ...terms
+}: BoundListener): ListenerTerms {
+  return terms;
 }

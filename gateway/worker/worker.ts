@@ -104,7 +104,7 @@ class Worker {
       traffic,
       failures: new FailureLog(this.#log, now, descriptors?.limit ?? null),
       hidden: new HiddenServices(this.#log, now),
-      exposes: settings.exposes,
+      exposes: settings.listeners.map(({ exposes }) => exposes),
       now,
       watchTimeoutMs: settings.watchTimeoutMs,
       askForService: (service) => send({ type: "watch", service }),
@@ -146,7 +146,7 @@ class Worker {
         explain(asked, {
           router: this.#gateway.router,
           version: this.#replica.version,
-          exposes: settings.exposes,
+          exposes: settings.listeners.map(({ exposes }) => exposes),
           limits: settings.limits,
           now,
         }),
@@ -222,7 +222,7 @@ class Worker {
     const addresses: ListeningAddress[] = [];
     let listener = 0;
     try {
-      for (; listener < this.#settings.exposes.length; listener += 1) {
+      for (; listener < this.#settings.listeners.length; listener += 1) {
         const descriptors = listeningDescriptors(listener);
         const { address, port } = await this.#engine.listen({ descriptors, backlog }, listener);
         addresses.push({ address, port });

@@ -65,7 +65,7 @@ for (const kind of consulKinds())
         [{ url: "http://x/", method: "G T" }, "not a method"],
         [{ url: "http://x/", header: "none" }, "header"],
         [{ url: "http://x/", header: "A: \r\nB: c" }, "forbidden character"],
-        [{ url: "http://x/", listener: "internal" }, "--internal"],
+        [{ url: "http://x/", listener: "internal" }, "no listener internal"],
         [{ url: "http://x/", client: "me" }, "client"],
         [{ url: "http://x/", oops: "1" }, "oops"],
       ] as const) {

@@ -2,7 +2,11 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { BoundSocket } from "node:net";
 import { join } from "node:path";
-import { descriptorsPerListener, type WorkerSettings } from "../../gateway/model/index.ts";
+import {
+  descriptorsPerListener,
+  noListenerLimits,
+  type WorkerSettings,
+} from "../../gateway/model/index.ts";
 
 const entry = join(import.meta.dirname, "..", "..", "gateway", "worker", "worker.ts");
 
@@ -13,7 +17,16 @@ export const plainWorkerSettings: WorkerSettings = {
   accessLog: null,
   trustedProxies: [],
   ownAddresses: [],
-  exposes: ["all"],
+  listeners: [
+    {
+      name: "http",
+      protocol: "http",
+      exposes: "all",
+      upstream: null,
+      proxyProtocol: [],
+      limits: noListenerLimits,
+    },
+  ],
   script: { memoryMb: 16, callTimeoutMs: 10, maxIsolates: 200 },
   watchTimeoutMs: 1_000,
   logLevel: "fatal",

@@ -15,12 +15,12 @@ export const explainQuery = z.strictObject({
   method: z.string().max(64).default("GET"),
   url: z.string({ error: "is missing, or given more than once" }).max(16_384),
   header: z.union([header.transform((one) => [one]), z.array(header).max(mostHeaders)]).default([]),
-  listener: z.enum(["http", "internal"]).default("http"),
+  listener: z.string().min(1).max(64).default("http"),
   client: z.union([z.ipv4(), z.ipv6()]).default("127.0.0.1"),
 });
 
 const usage =
-  "the query has url, and may have method, header (NAME: VALUE, several times), listener (http or internal) and client (an address)";
+  "the query has url, and may have method, header (NAME: VALUE, several times), listener (its name) and client (an address)";
 
 export function addExplain(server: FastifyInstance, explainer: Pick<Explainer, "explain">): void {
   server.get("/explain", async (request, reply) => {

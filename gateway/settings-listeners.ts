@@ -1,0 +1,175 @@
+/** The settings that say where the gateway listens: a list in the file, and a flag for each usual case. */
+import * as z from "zod";
+import { checkDocument, DocumentError, parseJson } from "./documents/index.ts";
+import { type Exposure, exposures, type ListenerTerms, noListenerLimits } from "./model/index.ts";
+import type { Definition } from "./settings-limits.ts";
+import { type Address, address, integer, networks, oneOf, tcpRoutes } from "./settings-values.ts";
+
+export interface ListenerSettings extends ListenerTerms {
+  /** What an operator called it by: a flag, or a field of the list. */
+  readonly flag: string;
+  readonly address: Address;
+}
+
+const maxListeners = 64;
+const nameForm = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+
+const common = {
+  name: z.string().regex(nameForm, "is not a name: letters, digits, - and _").optional(),
+  address: address(),
+  proxyProtocol: networks().default([]),
+  limits: z
+    .strictObject({
+      maxConnections: integer(0, 1_000_000).default(0),
+      maxConnectionsPerAddress: integer(0, 1_000_000).default(0),
+    })
+    .default(noListenerLimits),
+};
+const exposes = { expose: z.enum(exposures).default("tagged") };
+/** The name of an upstream or a service. */
+const upstream = { upstream: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/) };
+/** A datagram has no connection that a PROXY header could begin. */
+const { proxyProtocol: _none, ...datagrams } = common;
+
+const written = z.array(
+  z.discriminatedUnion("protocol", [
+    z.strictObject({ ...common, ...exposes, protocol: z.literal("http") }),
+    z.strictObject({ ...common, ...exposes, protocol: z.literal("https") }),
+    z.strictObject({ ...common, ...exposes, protocol: z.literal("tls-passthrough") }),
+    z.strictObject({ ...common, ...upstream, protocol: z.literal("tcp") }),
+    z.strictObject({ ...datagrams, ...upstream, protocol: z.literal("udp") }),
+  ]),
+);
+type Written = z.output<typeof written>[number];
+
+export const listenerDefinitions = {
+  http: {
+    argument: "ADDRESS:PORT",
+    meaning: "Where requests are accepted; without a default where listeners are given.",
+    fallback: null,
+    fallbackText: "0.0.0.0:8080",
+    schema: address(),
+  },
+  https: {
+    argument: "ADDRESS:PORT",
+    meaning: "Where requests are accepted over TLS.",
+    fallback: null,
+    schema: address(),
+  },
+  expose: {
+    argument: "WHAT",
+    meaning:
+      "What --http and --https expose: documents (hosts with a document or a script that answers), tagged (also services with the tag sluice, sluice.enable=true or urlprefix-...) or all (also every service by its name).",
+    fallback: "tagged",
+    schema: oneOf(...exposures),
+  },
+  internal: {
+    argument: "ADDRESS:PORT",
+    meaning:
+      "A further address where requests are accepted, which exposes every service by its name: for clients inside.",
+    fallback: null,
+    schema: address(),
+  },
+  tcp: {
+    argument: "LIST",
+    meaning:
+      "Ports whose TCP connections go to an upstream or a service: 5432=postgres, or 127.0.0.1:6379=redis.",
+    fallback: "",
+    schema: tcpRoutes(),
+  },
+  listeners: {
+    argument: "JSON",
+    meaning:
+      "A list of listeners: address, protocol (http, https, tcp, tls-passthrough or udp), name, expose or upstream, proxyProtocol, limits; beside those of the flags.",
+    fallback: null,
+    schema: listenerList(),
+  },
+} as const satisfies Readonly<Record<string, Definition>>;
+
+/** A list in the file, its JSON in a flag or a variable. */
+function listenerList(): z.ZodType<readonly ListenerSettings[]> {
+  return z.unknown().transform((raw, context) => {
+    try {
+      const value = typeof raw === "string" ? parseJson("", raw) : raw;
+      const list = checkDocument("", withProtocols(value), written);
+      if (list.length > maxListeners)
+        throw new DocumentError("bad_document", "", `has more than ${maxListeners} listeners`);
+      return list.map(listenerOf);
+    } catch (error) {
+      if (!(error instanceof DocumentError)) throw error;
+      context.addIssue({ code: "custom", message: error.problem });
+      return z.NEVER;
+    }
+  });
+}
+
+/** One that names no protocol speaks HTTP. */
+function withProtocols(value: unknown): unknown {
+  if (!Array.isArray(value)) return value;
+  return value.map((one: unknown) =>
+    typeof one === "object" && one !== null ? { protocol: "http", ...one } : one,
+  );
+}
+
+function listenerOf(one: Written, at: number): ListenerSettings {
+  const { protocol, limits } = one;
+  return {
+    flag: `listeners[${at}]`,
+    name: one.name ?? `listener-${at}`,
+    address: one.address,
+    protocol,
+    exposes: "expose" in one ? one.expose : "documents",
+    upstream: "upstream" in one ? one.upstream : null,
+    proxyProtocol: "proxyProtocol" in one ? one.proxyProtocol : [],
+    limits,
+  };
+}
+
+/** What the flags say. */
+interface Shorthands {
+  readonly http: Address | null;
+  readonly https: Address | null;
+  readonly expose: Exposure;
+  readonly internal: Address | null;
+  readonly tcp: readonly { readonly address: Address; readonly upstream: string }[];
+  readonly listeners: readonly ListenerSettings[] | null;
+}
+
+const usual: Address = { host: "0.0.0.0", port: 8080 };
+
+/**
+ * All listeners, those of the flags first. When neither `--http` nor a list is given there is the usual one.
+ */
+export function listenersFrom(given: Shorthands): readonly ListenerSettings[] {
+  const { https, expose, internal, tcp, listeners } = given;
+  const http = given.http ?? (listeners === null ? usual : null);
+  const found: ListenerSettings[] = [];
+  const add = (name: string, where: Address | null, terms: Partial<ListenerSettings>) => {
+    if (where !== null) found.push({ ...plain, name, flag: `--${name}`, address: where, ...terms });
+  };
+  add("http", http, { exposes: expose });
+  add("https", https, { protocol: "https", exposes: expose });
+  add("internal", internal, { exposes: "all" });
+  for (const { address: where, upstream: name } of tcp) {
+    add(`tcp-${where.port}`, where, { flag: "--tcp", protocol: "tcp", upstream: name });
+  }
+  return [...found, ...(listeners ?? [])];
+}
+
+const plain = {
+  protocol: "http",
+  exposes: "documents",
+  upstream: null,
+  proxyProtocol: [],
+  limits: noListenerLimits,
+} as const satisfies Partial<ListenerTerms>;
+
+/** The name that two of them have; `null`: each has its own. */
+export function sharedName(listeners: readonly ListenerTerms[]): string | null {
+  const names = new Set<string>();
+  for (const { name } of listeners) {
+    if (names.has(name)) return name;
+    names.add(name);
+  }
+  return null;
+}
