@@ -1,0 +1,99 @@
+/**
+ * Reads the PROXY protocol, versions 1 and 2 (HAProxy, "The PROXY protocol"), with which a sender says whose
+ * connection it passes on. Who may say so is decided elsewhere. The address is an IP address, whatever was sent.
+ */
+import { isIP } from "node:net";
+import { plainAddress } from "../message/forwarding.ts";
+
+export interface ProxySource {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** `source` is `null` when the sender speaks for itself. `rest`: what came behind the header. */
+export type ProxyOutcome =
+  | { readonly source: ProxySource | null; readonly rest: Buffer }
+  | { readonly fault: string };
+
+const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
+const versionOne = Buffer.from("PROXY ", "latin1");
+/** Of version 1, its line end included. */
+const maxLine = 107;
+/** Of version 2: addresses, and what else a sender says, which is passed over. */
+const maxTail = 4_096;
+const headBytes = 16;
+
+const line =
+  /^PROXY (?:UNKNOWN(?: [ -~]*)?|(TCP4|TCP6) ([0-9A-Fa-f:.]{2,45}) ([0-9A-Fa-f:.]{2,45}) ([0-9]{1,5}) ([0-9]{1,5}))$/;
+
+export class ProxyHeaderReader {
+  #taken: Buffer = Buffer.alloc(0);
+
+  /** `null` while more has to come. Not to be called after an outcome. */
+  take(chunk: Buffer): ProxyOutcome | null {
+    // No more than the longest header is ever gathered, so that bytes that come one by one cost little.
+    this.#taken = this.#taken.length === 0 ? chunk : Buffer.concat([this.#taken, chunk]);
+    const taken = this.#taken;
+    if (begins(taken, signature)) return readBinary(taken);
+    if (begins(taken, versionOne)) return readLine(taken);
+    return { fault: "the connection does not begin with a PROXY header" };
+  }
+}
+
+/** As far as there are bytes. */
+function begins(bytes: Buffer, with_: Buffer): boolean {
+  const length = Math.min(bytes.length, with_.length);
+  return bytes.compare(with_, 0, length, 0, length) === 0;
+}
+
+function readLine(bytes: Buffer): ProxyOutcome | null {
+  const end = bytes.subarray(0, maxLine).indexOf("\r\n");
+  if (end === -1) return bytes.length < maxLine ? null : { fault: "the PROXY line is too long" };
+  const match = line.exec(bytes.toString("latin1", 0, end));
+  if (match === null) return { fault: "the PROXY line is malformed" };
+  const rest = bytes.subarray(end + 2);
+  const [, family, address, local, port] = match;
+  if (family === undefined || address === undefined || local === undefined)
+    return { source: null, rest };
+  const version = family === "TCP4" ? 4 : 6;
+  if (isIP(address) !== version || isIP(local) !== version || Number(port) > 65_535)
+    return { fault: "the PROXY line has no valid address" };
+  return { source: { address: plainAddress(address.toLowerCase()), port: Number(port) }, rest };
+}
+
+function readBinary(bytes: Buffer): ProxyOutcome | null {
+  if (bytes.length < headBytes) return null;
+  const [command = 0, family = 0] = bytes.subarray(12, 14);
+  if (command !== 0x20 && command !== 0x21)
+    return { fault: "the PROXY header has no version or command that is known" };
+  const length = bytes.readUInt16BE(14);
+  if (length > maxTail) return { fault: "the PROXY header is too long" };
+  const whole = headBytes + length;
+  if (bytes.length < whole) return null;
+  const rest = bytes.subarray(whole);
+  const isLocal = command === 0x20;
+  const size = family >> 4 === 1 ? 4 : family >> 4 === 2 ? 16 : 0;
+  if (isLocal || size === 0) return { source: null, rest };
+  if (length < 2 * size + 4) return { fault: "the PROXY header has no addresses" };
+  const tail = bytes.subarray(headBytes, whole);
+  return { source: { address: addressOf(tail, size), port: tail.readUInt16BE(2 * size) }, rest };
+}
+
+function addressOf(tail: Buffer, size: 4 | 16): string {
+  if (size === 4) return tail.subarray(0, 4).join(".");
+  const groups = Array.from({ length: 8 }, (_, at) => tail.readUInt16BE(at * 2).toString(16));
+  // The one spelling that addresses have everywhere (RFC 5952).
+  const [, address = ""] =
+    /^\[(.*)\]$/.exec(new URL(`http://[${groups.join(":")}]`).hostname) ?? [];
+  return plainOf(address);
+}
+
+/** URLs write the address of a mapped IPv4 one in hexadecimal. */
+function plainOf(address: string): string {
+  const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(address) ?? [];
+  if (high === undefined || low === undefined) return address;
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt16BE(Number.parseInt(high, 16), 0);
+  bytes.writeUInt16BE(Number.parseInt(low, 16), 2);
+  return bytes.join(".");
+}
