@@ -90,6 +90,7 @@ export type {
   ListeningAddress,
   Question,
   QuestionName,
+  ScriptCost,
   ScriptReport,
   TokenAsk,
   TokenGrant,

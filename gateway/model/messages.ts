@@ -103,6 +103,8 @@ export type ToWorker =
   | Question
   /** The tokens for the asks of a batch, in the same order. */
   | { readonly type: "tokens"; readonly batch: number; readonly grants: readonly TokenGrant[] }
+  /** What other workers, or the one before, found of scripts: all of it at first, then what is new. */
+  | { readonly type: "scriptCosts"; readonly costs: readonly ScriptCost[] }
   /** Finish what runs and exit. */
   | { readonly type: "drain"; readonly deadlineMs: number };
 
@@ -177,10 +179,19 @@ export interface ScriptReport {
   readonly lastError: string | null;
   /** Milliseconds that its calls took, as estimated from those that were measured; left out when none was. */
   readonly ranMs?: number;
+  /** What a call of it usually takes; left out while too few were measured. */
+  readonly usualMs?: number;
   /** Some of the clients that called it lately, as many as it takes to tell one among many; addresses, IPv6 ones by their /64. */
   readonly callers?: readonly string[];
   /** Only when something failed of late. Stays in memory: it has what clients sent. */
   readonly failed?: FailureEvidence;
+}
+
+/** What a call of a version usually takes where it was called. */
+export interface ScriptCost {
+  readonly host: string;
+  readonly version: string;
+  readonly usualMs: number;
 }
 
 /** Whose calls of a version failed in a worker. */

@@ -9,6 +9,7 @@ import {
   type LastWords,
   type ListenerTerms,
   type QuestionName,
+  type ScriptReport,
   type ToPrimary,
   type WorkerCounts,
   type WorkerSettings,
@@ -24,6 +25,7 @@ import { ListeningHandles } from "./listening-handles.ts";
 import { Questions, type Replies } from "./questions.ts";
 import { QuickDeaths } from "./quick-deaths.ts";
 import type { Replication } from "./replication.ts";
+import { ScriptCosts } from "./script-costs.ts";
 import { StallWatch, startTimeoutMs } from "./stall-watch.ts";
 import { forkWorker } from "./worker-fork.ts";
 import { WorkerProcess, type WorkerState } from "./worker-process.ts";
@@ -84,6 +86,7 @@ export class Workers {
   readonly #options: WorkersOptions;
   /** Of every worker that there was. */
   readonly scriptCounters = new ScriptCounters();
+  readonly #scriptCosts = new ScriptCosts();
   readonly #processes = new Map<number, WorkerProcess>();
   readonly #quickDeaths = new QuickDeaths();
   readonly #backoffs = new Map<number, () => void>();
@@ -249,6 +252,7 @@ export class Workers {
         idPrefix,
       },
     });
+    process.send({ type: "scriptCosts", costs: this.#scriptCosts.all() });
     return process;
   }
 
@@ -312,8 +316,15 @@ export class Workers {
         break;
       case "report":
         this.scriptCounters.take(process.id, message.report.scripts);
+        this.#tellCosts(message.report.scripts);
         break;
     }
+  }
+
+  #tellCosts(reports: readonly ScriptReport[]): void {
+    const costs = this.#scriptCosts.take(reports);
+    if (costs.length === 0) return;
+    for (const process of this.#processes.values()) process.send({ type: "scriptCosts", costs });
   }
 
   #replace(ended: WorkerProcess, how: string): void {

@@ -3,7 +3,14 @@
  * types only; what runs inside an isolate never touches an object of the gateway's.
  */
 import type { Exchange } from "../engine/engine.ts";
-import type { FailedRequest, Json, ScriptReport, Source, Trial } from "../model/index.ts";
+import type {
+  FailedRequest,
+  Json,
+  ScriptCost,
+  ScriptReport,
+  Source,
+  Trial,
+} from "../model/index.ts";
 import type { Declared } from "./run/declared.ts";
 
 /** Where a script is wrong. Lines and columns count from 1; 0 when unknown. */
@@ -111,6 +118,8 @@ export interface Sandbox {
    * and their counters; settings are brought up to date in place.
    */
   apply(tables: ScriptTables): void;
+  /** What calls of scripts take in other workers: such a script is no newcomer here. */
+  learn(costs: readonly ScriptCost[]): void;
   /** By host or `*.domain`; the same objects as long as nothing changes for that key. */
   readonly hosts: ReadonlyMap<string, HostScripts>;
   /** A request came for a host without scripts: those whose calls are heavy are not alone. */

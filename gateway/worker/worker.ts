@@ -185,6 +185,9 @@ class Worker {
       case "tokens":
         this.#limits.onGrants(message.batch, message.grants);
         break;
+      case "scriptCosts":
+        this.#sandbox.learn(message.costs);
+        break;
       case "reopenLogs":
         this.#accessLog?.reopen();
         break;

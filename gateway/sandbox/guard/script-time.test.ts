@@ -256,6 +256,27 @@ describe("a script that rests", () => {
     expect(one.request({ authority }).exchange.status).to.equal(403);
     one.sandbox.dispose();
   });
+
+  it("is not blamed for what others took where it is known from another worker, a new isolate included", () => {
+    const authority = "known.example.com";
+    const limits = { memoryMb: 16, callTimeoutMs: 5 };
+    const elsewhere = new Bench(tables({ [authority]: deny }), { limits });
+    for (let at = 0; at < 20; at += 1) elsewhere.request({ authority });
+    const { version, usualMs } = elsewhere.report(authority);
+    elsewhere.sandbox.dispose();
+    if (usualMs === undefined) throw new Error("it is not known what it takes");
+    const bad = Array.from({ length: 40 }, (_, at) => [`bad${at}.example.com`, stall] as const);
+    const one = new Bench(tables({ ...Object.fromEntries(bad), [authority]: deny }), { limits });
+    // Whatever a busy machine measured: it is quick.
+    one.sandbox.learn([{ host: authority, version, usualMs: Math.min(usualMs, 0.05) }]);
+    const later = bad.find(([host]) => {
+      one.request({ authority: host });
+      return one.report(host).errors === 0;
+    });
+    expect(later, "one of them was not called any more").not.to.equal(undefined);
+    expect(one.request({ authority }).exchange.status).to.equal(403);
+    one.sandbox.dispose();
+  });
 });
 
 /** V8 compares in one go, which takes it more than a tenth of a second. */

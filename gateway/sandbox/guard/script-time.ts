@@ -32,6 +32,8 @@ const burst = 1;
 const quickMs = 0.25;
 /** The average is over about as many calls. */
 const memory = 64;
+/** What few calls take says little of the others. */
+const measuredToTell = 16;
 /** Of a quick script one call in so many is measured, on average: reading the clock costs a part of it. */
 const measureEvery = 8;
 
@@ -91,6 +93,8 @@ export class ScriptTime {
   #usualMs = 0;
   /** Calls that were measured, up to `memory`. */
   #measured = 0;
+  /** What its calls usually take elsewhere. */
+  #isKnown = false;
   #skip = 0;
   /** Calls since the last that was measured. */
   #unmeasured = 0;
@@ -108,6 +112,18 @@ export class ScriptTime {
     return this.#usualMs >= quickMs;
   }
 
+  /** What a call usually takes; `null` while too few were measured. */
+  get usualMs(): number | null {
+    return this.#measured < measuredToTell ? null : this.#usualMs;
+  }
+
+  /** What its calls usually take elsewhere: it is no newcomer. Its own calls here say more. */
+  learn(usualMs: number): void {
+    if (this.#measured > 0) return;
+    this.#isKnown = true;
+    this.#usualMs = usualMs;
+  }
+
   /** Milliseconds that all calls took; one that was not measured counts as what calls usually take. */
   get totalMs(): number {
     return this.#totalMs;
@@ -118,7 +134,7 @@ export class ScriptTime {
     const worker = this.#worker;
     if (worker.isCalm) return null;
     if (this.#rests(nowMs)) return "debts";
-    if (this.#measured === 0) return worker.mayBegin(nowMs) ? null : "newcomers";
+    if (this.#isNewcomer) return worker.mayBegin(nowMs) ? null : "newcomers";
     return this.isHeavy && !worker.loopShare.mayRun(this.#use, nowMs) ? "share" : null;
   }
 
@@ -168,6 +184,10 @@ export class ScriptTime {
     this.#count(took, allMs);
   }
 
+  get #isNewcomer(): boolean {
+    return this.#measured === 0 && !this.#isKnown;
+  }
+
   #takeExtra({ ranMs }: Took): number {
     const allMs = ranMs + this.#extraMs;
     this.#extraMs = 0;
@@ -187,7 +207,7 @@ export class ScriptTime {
   #owe(nowMs: number, tookMs: number): void {
     const { debts, limitMs, newcomers, newcomer, newcomersShare, newcomersUse } = this.#worker;
     debts.owe(this.#debt, nowMs, tookMs);
-    if (this.#measured > 0) return;
+    if (!this.#isNewcomer) return;
     if (tookMs > stallFactor * limitMs) {
       newcomers.owe(newcomer, nowMs, Math.min(tookMs, newcomerMost * limitMs));
     } else newcomersShare.take(newcomersUse, nowMs, tookMs);

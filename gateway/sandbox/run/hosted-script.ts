@@ -20,6 +20,8 @@ export interface ScriptHousing extends RuntimeHousing {
   readonly journal: Journal;
   /** What the script of a host is held to; `null` where there is one tenant. */
   borderOf(host: string): Border | null;
+  /** What a call of a version takes in other workers, in milliseconds; `undefined`: nobody said so. */
+  costOf(host: string, version: string): number | undefined;
   /** The same object every time. */
   settingsWithin(border: Border | null): Settings;
 }
@@ -62,6 +64,8 @@ export class HostedScript implements RehearsedScript {
     this.runtime = new ScriptRuntime({ host, source, settings }, housing, (isolate) =>
       this.#adopt(isolate),
     );
+    const usualMs = housing.costOf(host, source.version);
+    if (usualMs !== undefined) this.runtime.learn(usualMs);
   }
 
   rehearsal(): RehearsedScript {
@@ -178,7 +182,7 @@ export class HostedScript implements RehearsedScript {
   report(): ScriptReport {
     const callers = this.#failures.callers();
     const failed = this.#failures.report(this.#calls);
-    const { ranMs } = this.runtime;
+    const { ranMs, usualMs } = this.runtime;
     return {
       host: this.host,
       version: this.version,
@@ -186,6 +190,7 @@ export class HostedScript implements RehearsedScript {
       errors: this.#errors,
       lastError: this.#lastError,
       ...(ranMs === 0 ? {} : { ranMs }),
+      ...(usualMs === null ? {} : { usualMs }),
       ...(callers.length === 0 ? {} : { callers }),
       ...(failed === null ? {} : { failed }),
     };

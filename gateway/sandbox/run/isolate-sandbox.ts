@@ -6,6 +6,8 @@
 import {
   type Border,
   defaultTenant,
+  RecentMap,
+  type ScriptCost,
   type ScriptReport,
   type TenantPolicy,
   Tenants,
@@ -50,6 +52,8 @@ const defaultStallMs = 2_000;
 const defaultIdleMs = 600_000;
 /** Exchanges that began under an older version of a script may use its isolate for this long. */
 const retiredForMs = 30_000;
+/** Versions whose cost elsewhere is remembered. */
+const maxCosts = 10_000;
 const noTables: ScriptTables = { script: new Map(), module: new Map(), setting: new Map() };
 
 export class IsolateSandbox implements Sandbox {
@@ -70,6 +74,7 @@ export class IsolateSandbox implements Sandbox {
   /** Those of scripts that have an isolate, retired ones included. */
   readonly #open = new Set<ScriptRuntime>();
   readonly #retired: { readonly runtime: ScriptRuntime; readonly untilMs: number }[] = [];
+  readonly #costs = new RecentMap<number>(maxCosts);
   readonly #samples = new SampleBudget();
   #ticks = 0;
   /** What `#ticks` was when idle isolates were looked for, the last time and the time before. */
@@ -102,6 +107,7 @@ export class IsolateSandbox implements Sandbox {
       callTimeoutMs: this.#limits.callTimeoutMs,
       workerTime: this.#workerTime,
       processorTime: new ProcessorTime(options.processorMs ?? threadProcessorMs),
+      costOf: (host, version) => this.#costs.get(`${version} ${host}`),
       borderOf: (host) => this.#borderOf(host),
       settingsWithin: (border) => this.#settings.of(border?.tenant ?? defaultTenant),
       open: (runtime, isPatient) => this.#openIsolate(runtime, isPatient),
@@ -132,6 +138,13 @@ export class IsolateSandbox implements Sandbox {
     this.#modules = tables.module;
     for (const script of this.#scripts.swap(tables)) this.#retire(script);
     this.#putAwayRetired();
+  }
+
+  learn(costs: readonly ScriptCost[]): void {
+    for (const { host, version, usualMs } of costs) {
+      this.#costs.set(`${version} ${host}`, usualMs);
+      this.#scripts.find(host, version)?.runtime.learn(usualMs);
+    }
   }
 
   get hosts(): ReadonlyMap<string, HostScripts> {

@@ -98,6 +98,16 @@ export class ScriptRuntime {
     return this.#time.totalMs;
   }
 
+  /** What a call usually takes; `null` while that is not known from calls here. */
+  get usualMs(): number | null {
+    return this.#time.usualMs;
+  }
+
+  /** @param usualMs what a call takes in other workers. */
+  learn(usualMs: number): void {
+    this.#time.learn(usualMs);
+  }
+
   /** Frees the isolate; the next use makes another one. */
   putAway(): void {
     this.#isolate?.dispose();

@@ -78,6 +78,13 @@ export class ScriptTable {
     return gone;
   }
 
+  find(host: string, version: string): HostedScript | null {
+    const hosted = this.#hosts.get(host);
+    for (const script of [hosted?.script, hosted?.trial?.script])
+      if (script?.version === version) return script;
+    return null;
+  }
+
   *all(): Generator<HostedScript, void, void> {
     for (const { script } of this.#hosts.values()) if (script !== null) yield script;
     for (const { trial } of this.#hosts.values()) if (trial !== null) yield trial.script;
