@@ -72,11 +72,12 @@ try {
       ...["wrk", "-t1", "-c16", `-d${seconds}s`, "--latency", "-s", script],
       `http://127.0.0.1:${gateway.port}/`,
     ]);
-    const { requestsPerSecond, p50Ms, p99Ms } = parse(text);
+    const { requestsPerSecond, p50Ms, p99Ms, failures } = parse(text);
     const cost = ((cpuSeconds(worker) - before) * 1e6) / (requestsPerSecond * seconds);
     const rate = Math.round(requestsPerSecond).toLocaleString("en-GB");
     const memory = Math.round(await residentMegabytes(worker));
-    results.say(`| ${name} | ${rate} | ${p50Ms} | ${p99Ms} | ${cost.toFixed(0)} | ${memory} |`);
+    const cells = [name, rate, failures, p50Ms, p99Ms, cost.toFixed(0), memory];
+    results.say(`| ${cells.join(" | ")} |`);
   };
   // What a worker does for the first time is not what is measured.
   await processes.run(1, [
@@ -88,9 +89,11 @@ try {
     "Host: h0.example",
     `http://127.0.0.1:${gateway.port}/small`,
   ]);
-  results.say("| requests to | a second | p50 ms | p99 ms | CPU us each | worker MB |");
-  results.say("| --- | ---: | ---: | ---: | ---: | ---: |");
-  results.say(`| none yet | | | | | ${Math.round(await residentMegabytes(worker))} |`);
+  results.say(
+    "| requests to | a second | failed in all | p50 ms | p99 ms | CPU us each | worker MB |",
+  );
+  results.say(`| --- |${" ---: |".repeat(6)}`);
+  results.say(`| none yet | | | | | | ${Math.round(await residentMegabytes(worker))} |`);
   await run("1 host", 1, 1);
   await run("100 hosts, evenly", Math.min(100, count), 1);
   await run("190 hosts, evenly", Math.min(190, count), 1);
