@@ -33,6 +33,7 @@ const tables = {
   setting: new Map(),
   trial: new Map(),
   closed: new Map(),
+  health: new Map(),
 } satisfies Tables;
 
 function fixed(count: number): UpstreamDocument {

@@ -3,8 +3,8 @@
  * addresses, weights and passive health; knows nothing of hosts, paths or Consul.
  */
 
+export type { Attempts } from "./filter.ts";
 export { keyReader } from "./hash-key.ts";
 export { PeerBook } from "./peer-book.ts";
-export type { Attempts } from "./slot.ts";
-export type { UpstreamOptions } from "./upstream.ts";
+export type { UpstreamOptions, WhyNone } from "./upstream.ts";
 export { Upstream } from "./upstream.ts";

@@ -1,5 +1,6 @@
 /** One level of an upstream: its slots, and who chooses among them. */
 import type { PolicyName } from "../model/index.ts";
+import type { Filter } from "./filter.ts";
 import { isQuicker } from "./policies/ewma.ts";
 import { KeyHash } from "./policies/hash.ts";
 import { LeastConnections } from "./policies/least-conn.ts";
@@ -7,7 +8,7 @@ import { isLessLoaded } from "./policies/p2c.ts";
 import { BetterOfTwo, type Policy, type Random } from "./policies/policy.ts";
 import { RandomChoice } from "./policies/random.ts";
 import { WeightedRoundRobin } from "./policies/wrr.ts";
-import type { Filter, Slot } from "./slot.ts";
+import type { Slot } from "./slot.ts";
 import type { Turns } from "./turns.ts";
 
 /** `hash` is about requests with a key; those without one take turns. */

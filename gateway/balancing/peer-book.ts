@@ -3,6 +3,8 @@
  * stays as long as one upstream refers to its address. Chooses nothing; upstreams do.
  */
 import { Peer, peerKey } from "../engine/peer.ts";
+import type { PeerFinding, PeerHealth } from "../model/index.ts";
+import type { Slot } from "./slot.ts";
 
 /** An address with its passive health; every upstream that names the address shares it. */
 export class Member {
@@ -19,6 +21,14 @@ export class Member {
   checkedMs = Number.NEGATIVE_INFINITY;
   /** A request that may prove it alive is on its way, or was since its last failure. */
   probing = false;
+  /** What the primary says of the address; `null`: nothing. Set by the book alone. */
+  told: PeerHealth | null = null;
+  /** Its places in upstreams: they are told when anything here changes. */
+  readonly slots: Slot[] = [];
+  /** When the others were told last that it fails. */
+  toldOthersMs = Number.NEGATIVE_INFINITY;
+  /** When it began to be available, for `slow_start`; a double from the start. */
+  availableMs = Number.NEGATIVE_INFINITY;
   /** Tries that brought an answer, tries that failed or brought a status from 500 on. */
   answers = 0;
   errors = 0;
@@ -37,35 +47,71 @@ export class Member {
 export class PeerBook {
   readonly #members = new Map<string, Member>();
   readonly #onRetired: (peer: Peer) => void;
-  #failing = 0;
+  readonly #onFinding: (finding: PeerFinding) => void;
+  #health: ReadonlyMap<string, PeerHealth> = new Map();
   /** Numbers in [0, 1): what policies draw, and where rounds begin. */
   readonly random: () => number;
+  /** Monotonic milliseconds, the clock that upstreams are asked with. */
+  readonly now: () => number;
+  /** Milliseconds since the epoch. */
+  readonly epochMs: () => number;
 
   /**
    * `onRetired` is called when the last reference to a peer goes; its `retired` is already true.
    * @param options.random default: always 0, so that rounds begin with the first.
+   * @param options.onFinding told what other workers should know of a peer. Default: nobody is.
    */
   constructor(options: {
     readonly onRetired: (peer: Peer) => void;
     readonly random?: () => number;
+    readonly onFinding?: (finding: PeerFinding) => void;
+    readonly now?: () => number;
+    readonly epochMs?: () => number;
   }) {
     this.#onRetired = options.onRetired;
+    this.#onFinding = options.onFinding ?? (() => {});
     this.random = options.random ?? (() => 0);
-  }
-
-  /** How many addresses have failed since their last proof of life. */
-  get failing(): number {
-    return this.#failing;
+    this.now = options.now ?? (() => performance.now());
+    this.epochMs = options.epochMs ?? Date.now;
   }
 
   noteFailure(member: Member): void {
-    if (member.fails === 0 && member.references > 0) this.#failing += 1;
     member.fails += 1;
+    if (member.fails === 1) review(member);
   }
 
   forgetFailures(member: Member): void {
-    if (member.fails > 0 && member.references > 0) this.#failing -= 1;
+    if (member.fails === 0) return;
     member.fails = 0;
+    review(member);
+  }
+
+  /** Other workers should know this. */
+  tell(finding: PeerFinding): void {
+    this.#onFinding(finding);
+  }
+
+  /**
+   * What the primary says of addresses now.
+   * @param changed the addresses of which it says something else than before; `null`: any.
+   */
+  hear(health: ReadonlyMap<string, PeerHealth>, changed: Iterable<string> | null): void {
+    this.#health = health;
+    const nowMs = this.now();
+    for (const address of changed ?? this.#members.keys()) {
+      const member = this.#members.get(address);
+      if (member !== undefined) this.#hearOf(member, nowMs);
+    }
+  }
+
+  #hearOf(member: Member, nowMs: number): void {
+    const told = this.#health.get(member.peer.key) ?? null;
+    if (told === member.told) return;
+    const isWellAgain = isEjected(member.told) && !isEjected(told);
+    member.told = told;
+    // Another worker has seen it answer.
+    if (isWellAgain) this.forgetFailures(member);
+    for (const slot of member.slots) slot.hear(nowMs, this.epochMs());
   }
 
   /** How many addresses are referred to now. */
@@ -83,6 +129,7 @@ export class PeerBook {
     let member = this.#members.get(key);
     if (member === undefined) {
       member = new Member(new Peer(host, port));
+      member.told = this.#health.get(key) ?? null;
       this.#members.set(key, member);
     }
     member.references += 1;
@@ -95,7 +142,6 @@ export class PeerBook {
     member.references -= 1;
     if (member.references > 0) return;
     this.#members.delete(member.peer.key);
-    if (member.fails > 0) this.#failing -= 1;
     member.peer.retired = true;
     this.#onRetired(member.peer);
   }
@@ -105,4 +151,15 @@ export class PeerBook {
     const member = this.#members.get(peer.key);
     return member?.peer === peer ? member : undefined;
   }
+}
+
+/** Whether failures that workers have met keep it out, in whatever upstream. */
+function isEjected(told: PeerHealth | null): boolean {
+  return (
+    told?.reasons.some(({ source, upstream }) => source === "passive" && upstream === null) ?? false
+  );
+}
+
+function review(member: Member): void {
+  for (const slot of member.slots) slot.review();
 }

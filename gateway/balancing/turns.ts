@@ -2,7 +2,8 @@
  * The stand of a smooth weighted round robin (nginx's `src/http/ngx_http_upstream_round_robin.c`) over the slots of an
  * upstream. Arrays of numbers, since with a thousand slots a round that reads an object for each costs several times more.
  */
-import type { Filter, Slot } from "./slot.ts";
+import type { Filter } from "./filter.ts";
+import type { Slot } from "./slot.ts";
 
 /** Below any stand of a round. */
 const least = -(2 ** 31);

@@ -174,11 +174,11 @@ describe("Upstream", () => {
     it("brings it back when the probing request succeeds, with its weight regained step by step", () => {
       const upstream = build([[server("a", { weight: 4 }), server("b", { weight: 4 })]]);
       attempt(upstream, "a");
-      expect(upstream.describe(nowMs).peers[0]).to.include({ state: "down", effectiveWeight: 0 });
+      expect(upstream.describe(nowMs).peers[0]).to.include({ state: "err", effectiveWeight: 0 });
       nowMs += 10_001;
       expect(serve(upstream, 30)).to.contain("a");
       expect(upstream.describe(nowMs).peers[0]).to.include({
-        state: "up",
+        state: "ok",
         effectiveWeight: 4,
         fails: 0,
       });
@@ -191,7 +191,7 @@ describe("Upstream", () => {
       expect([early?.host, other?.host]).to.deep.equal(["a", "a"]);
       if (early) upstream.failed(early, nowMs);
       if (other) upstream.succeeded(other);
-      expect(upstream.describe(nowMs).peers[0]).to.include({ state: "down", fails: 1 });
+      expect(upstream.describe(nowMs).peers[0]).to.include({ state: "err", fails: 1 });
     });
 
     it("forgets failures that lie further apart than fail_timeout", () => {
@@ -202,7 +202,7 @@ describe("Upstream", () => {
       serve(upstream, 4);
       attempt(upstream, "a");
       attempt(upstream, "a");
-      expect(upstream.describe(nowMs).peers[0]).to.include({ state: "up", fails: 1 });
+      expect(upstream.describe(nowMs).peers[0]).to.include({ state: "ok", fails: 1 });
     });
 
     it("never takes a server with max_fails 0 out", () => {
@@ -214,7 +214,7 @@ describe("Upstream", () => {
     it("never takes the only server out", () => {
       const upstream = build([[server("a")]]);
       for (let i = 0; i < 5; i += 1) expect(attempt(upstream, "a")).to.equal("a-");
-      expect(upstream.describe(nowMs).peers[0]).to.include({ state: "up", fails: 5 });
+      expect(upstream.describe(nowMs).peers[0]).to.include({ state: "unstable", fails: 5 });
       expect(serve(upstream, 1)).to.equal("a");
       expect(upstream.describe(nowMs).peers[0]).to.include({ fails: 0 });
     });
@@ -246,7 +246,7 @@ describe("Upstream", () => {
       expect(serve(upstream, 4)).to.equal("bbbb");
       expect(attempt(upstream, "bc")).to.equal("bc-");
       const states = upstream.describe(nowMs).peers.map(({ address, state }) => [address, state]);
-      expect(states).to.deep.include.members([["a:80", "down"]]);
+      expect(states).to.deep.include.members([["a:80", "err"]]);
       expect(build([[server("a", { down: true })]]).pick(new Tried(), nowMs)).to.equal(null);
     });
 
@@ -283,7 +283,9 @@ describe("Upstream", () => {
     it("tries servers of all levels by turns, and prefers the first that answers at once", () => {
       const upstream = build([[server("a"), server("b")], [server("x")]]);
       attempt(upstream, "abx");
-      expect(upstream.describe(nowMs).peers.every((peer) => peer.state === "down")).to.equal(true);
+      expect(upstream.describe(nowMs).peers.every((peer) => peer.state === "unstable")).to.equal(
+        true,
+      );
       const first = new Set<string>();
       for (let i = 0; i < 9; i += 1) {
         const peer = upstream.pick(new Tried(), nowMs)?.peer ?? null;

@@ -1,6 +1,6 @@
 /**
- * A named group of servers and the choice of the next peer among them: smooth weighted round robin
- * with passive health, in nginx's way and words. Active checks are not made here.
+ * A named group of servers and the choice of the next peer among them, by its policy among those that health lets
+ * through; and what is learnt of their health from requests, in nginx's way and words. Active checks are not made here.
  */
 import {
   isPeersFault,
@@ -9,14 +9,23 @@ import {
   type Target,
   type TargetOptions,
 } from "../engine/engine.ts";
-import { peerKey } from "../engine/peer.ts";
-import type { Level, PeerStatus, PolicyName, Server, UpstreamStatus } from "../model/index.ts";
+import type {
+  Level,
+  OutlierOptions,
+  PeerFinding,
+  PolicyName,
+  Server,
+  UpstreamStatus,
+} from "../model/index.ts";
+import { downStatus, slotStatus } from "./description.ts";
+import { type Attempts, Filter, isSpent } from "./filter.ts";
 import type { KeyOf, KeySource } from "./hash-key.ts";
 import { SlotLevel } from "./level.ts";
+import { Outliers } from "./outliers.ts";
 import type { Member, PeerBook } from "./peer-book.ts";
 import { observeLatency } from "./policies/ewma.ts";
 import { hashOf } from "./policies/rendezvous.ts";
-import { type Attempts, Filter, isSpent, Slot } from "./slot.ts";
+import { Slot, Ward } from "./slot.ts";
 import { Turns } from "./turns.ts";
 
 export interface UpstreamOptions {
@@ -28,13 +37,23 @@ export interface UpstreamOptions {
   readonly policy?: PolicyName;
   /** What requests stay with at their peer; `null`, the default: nothing, unless a script says. */
   readonly keyOf?: KeyOf | null;
+  /** Default true: when no server is well, all are tried. */
+  readonly isProtected?: boolean;
+  /** Default `null`: nobody is compared with the others. */
+  readonly outliers?: OutlierOptions | null;
 }
+
+/** Why an upstream has no peer for a request that was not tried yet. */
+export type WhyNone = "no_instance" | "checks_failing" | "all_ejected" | "all_drained";
 
 /**
  * So many peers a request is tried on at most when all that are left are out: a large service that is dead would
  * otherwise cost a hundred refused connections for each request, 6 ms of a worker.
  */
 const mostTriesWhenOut = 32;
+
+/** A peer that goes on failing is told of again after this. */
+const retellMs = 500;
 
 const untried: Attempts = { tries: 0, tried: () => false };
 
@@ -48,8 +67,8 @@ const latencyWindow = 32;
  * (`src/http/ngx_http_upstream_round_robin.c`): a failure costs `weight / max_fails` of the effective
  * weight, each later round gives one back; `max_fails` failures take a server out for
  * `fail_timeout`, then one request probes it, and only its success brings the server back. The only
- * server of an upstream is never taken out. `fail_timeout` is also the window in which failures add
- * up: a success more than `fail_timeout` after the last failure forgets them.
+ * server of an upstream that is protected is never taken out. `fail_timeout` is also the window in which failures add
+ * up: a success more than `fail_timeout` after the last failure forgets them. Other workers are told at once.
  *
  * **When every server is out** nginx before 1.11.5 failed the request and forgot all failures; since
  * then it answers 502 until a `fail_timeout` has passed. Here such a request is tried on the servers
@@ -57,7 +76,7 @@ const latencyWindow = 32;
  * already decide who is listed at all; passive health only chooses among those, so it may prefer a
  * server but never switch a service off: an attempt on a doubtful server costs at worst the 502 that
  * would be given anyway. Nothing is forgotten wholesale, so a server that answers is preferred at
- * once to those that still do not.
+ * once to those that still do not. An upstream that is not protected has no peer then.
  */
 export class Upstream {
   readonly name: string;
@@ -70,7 +89,11 @@ export class Upstream {
   readonly #all: SlotLevel;
   readonly #slots: readonly Slot[];
   readonly #turns: Turns;
-  readonly #filter = new Filter();
+  readonly #ward: Ward;
+  readonly #filter: Filter;
+  readonly #isProtected: boolean;
+  readonly #outliers: Outliers | null;
+  /** Where there is one server and it is protected: it is picked whatever it does. */
   readonly #only: Slot | null;
   /** Empty when there is one only. */
   readonly #slotsByPeer: ReadonlyMap<Peer, Slot>;
@@ -95,6 +118,17 @@ export class Upstream {
     this.policy = options.policy ?? "wrr";
     this.#keyOf = options.keyOf ?? null;
     this.#book = book;
+    this.#isProtected = options.isProtected ?? true;
+    this.#ward = new Ward(options.name);
+    this.#filter = new Filter(this.#ward, book.random);
+    const nowMs = book.now();
+    this.#outliers =
+      options.outliers == null
+        ? null
+        : new Outliers(options.outliers, nowMs, previous === null ? null : previous.#outliers);
+    const before = new Map(
+      (previous === null ? [] : previous.#slots).map((slot) => [slot.member, slot]),
+    );
     const seen = new Set<Member>();
     this.#down = levels.flatMap(({ servers }, level) =>
       servers.filter(({ down }) => down === true).map((server) => ({ server, level })),
@@ -102,17 +136,34 @@ export class Upstream {
     const slotsByLevel: (readonly Slot[])[] = [];
     for (const { servers } of levels) {
       const from = slotsByLevel.flat().length;
-      const slots = buildLevel(from, servers, options.limits, book, seen);
+      const slots = listServers(servers, book, seen).map(
+        ({ server, member, weight }, at) =>
+          new Slot(
+            from + at,
+            server,
+            weight,
+            member,
+            options.limits,
+            this.#ward,
+            before.get(member),
+          ),
+      );
       if (slots.length > 0) slotsByLevel.push(slots);
     }
     this.#slots = slotsByLevel.flat();
+    for (const slot of this.#slots) {
+      // At the start of a gateway nobody is new.
+      if (slot.member.references === 1 && previous !== null && !before.has(slot.member))
+        slot.member.availableMs = nowMs;
+      slot.enter(nowMs, book.epochMs());
+    }
     const turns = new Turns(this.#slots);
     this.#turns = turns;
     this.#levels = slotsByLevel.map(
       (slots) => new SlotLevel(slots, turns, this.policy, book.random),
     );
     this.#all = new SlotLevel(this.#slots, turns, this.policy, book.random);
-    this.#only = this.#slots.length === 1 ? (this.#slots[0] ?? null) : null;
+    this.#only = this.#slots.length === 1 && this.#isProtected ? (this.#slots[0] ?? null) : null;
     this.#slotsByPeer = new Map(
       this.#only === null ? this.#slots.map((slot) => [slot.peer, slot]) : [],
     );
@@ -142,13 +193,16 @@ export class Upstream {
     // Only a request that began before a swap of tables can meet a retired peer here.
     const careful = attempts.tries > 0 || this.#disposed;
     const only = this.#only;
-    if (only !== null) return careful && isSpent(only.peer, attempts) ? null : only.target;
+    if (only !== null)
+      return only.isDrained || (careful && isSpent(only.peer, attempts)) ? null : only.target;
     const key = hashKey === "" ? null : hashOf(hashKey);
     const filter = this.#filter;
-    filter.set(attempts, nowMs, careful, false, this.#book.failing > 0);
+    filter.set(attempts, nowMs, careful, key);
     const levels = this.#levels;
     for (let i = 0; i < levels.length; i += 1) {
-      const slot = levels[i]?.choose(filter, key) ?? null;
+      const level = levels[i];
+      let slot = level?.choose(filter, key) ?? null;
+      if (slot === null && filter.letIn()) slot = level?.choose(filter, key) ?? null;
       if (slot === null) continue;
       const member = slot.member;
       if (nowMs - member.checkedMs > slot.failTimeoutMs) {
@@ -157,12 +211,22 @@ export class Upstream {
       }
       return slot.target;
     }
-    if (attempts.tries >= mostTriesWhenOut) return null;
-    filter.set(attempts, nowMs, careful, true, true);
+    if (!this.#isProtected || attempts.tries >= mostTriesWhenOut) return null;
+    filter.setLastResort();
     const slot = this.#all.choose(filter, key);
     if (slot === null) return null;
     slot.member.probing = true;
     return slot.target;
+  }
+
+  /** After `pick` had nobody for a request that was not tried yet. */
+  whyNone(nowMs: number): WhyNone {
+    const slots = this.#slots;
+    if (slots.length === 0) return this.#down.length > 0 ? "all_drained" : "no_instance";
+    if (slots.every((slot) => slot.isDrained)) return "all_drained";
+    return slots.some((slot) => !slot.isDrained && slot.isEjected(nowMs))
+      ? "all_ejected"
+      : "checks_failing";
   }
 
   /** What `pick` would give a request that was tried on no peer; leaves the round and all else as it is. */
@@ -184,19 +248,32 @@ export class Upstream {
     if (slot === undefined) return;
     const member = slot.member;
     this.#book.noteFailure(member);
+    const wasProbe = member.probing;
     member.checkedMs = nowMs;
     member.probing = false;
-    if (slot.maxFails > 0) this.#turns.lower(slot, Math.floor(slot.weight / slot.maxFails));
+    if (slot.maxFails === 0) return;
+    this.#turns.lower(slot, Math.floor(slot.weight / slot.maxFails));
+    if (member.fails < slot.maxFails && !slot.isProving) return;
+    // While all are out each request fails on many: they are not told of each time.
+    if (member.fails > slot.maxFails && !wasProbe && nowMs - member.toldOthersMs < retellMs) return;
+    member.toldOthersMs = nowMs;
+    const times = `${member.fails} failure${member.fails === 1 ? "" : "s"}`;
+    const forMs = slot.failTimeoutMs;
+    this.#tell(slot, null, "max_fails", `${times} within ${forMs / 1000} s`, forMs, forMs);
   }
 
   /** `peer` answered. Called for each request, so it costs a look-up and no more. */
   succeeded(peer: Peer): void {
-    const member = this.#slotOf(peer)?.member;
-    if (member === undefined || member.fails === 0) return;
-    if (this.#only !== null || member.probing) this.#book.forgetFailures(member);
+    const slot = this.#slotOf(peer);
+    if (slot === undefined || slot.member.fails === 0) return;
+    const { member, maxFails } = slot;
+    if (this.#only === null && !member.probing) return;
+    const wasOut = maxFails > 0 && member.fails >= maxFails;
+    this.#book.forgetFailures(member);
+    if (wasOut) this.#tell(slot, null, "recovered", "", 0, 0);
   }
 
-  /** A try on `peer` is over: with an answer's status or, without one, 0. Decides nothing. */
+  /** A try on `peer` is over: with an answer's status or, without one, 0. */
   ended(
     peer: Peer,
     status: number,
@@ -204,13 +281,59 @@ export class Upstream {
     durationMs: number,
     nowMs: number,
   ): void {
-    const member = this.#slotOf(peer)?.member;
-    if (member === undefined) return;
-    if (failure === null ? status >= 500 : isPeersFault(failure)) member.errors += 1;
+    const slot = this.#slotOf(peer);
+    if (slot === undefined) return;
+    const { member } = slot;
+    const isFailed = failure !== null && isPeersFault(failure);
+    const isError = isFailed || (failure === null && status >= 500);
+    if (isError) member.errors += 1;
+    if (isFailed || status !== 0) this.#learn(slot, isFailed, isError, durationMs, nowMs);
     if (status === 0) return;
     member.answers += 1;
     if (this.policy === "ewma") observeLatency(member, durationMs, nowMs);
     member.latencyMs += (durationMs - member.latencyMs) / Math.min(member.answers, latencyWindow);
+  }
+
+  /** What one try says of a server beside the others. */
+  #learn(slot: Slot, isFailed: boolean, isError: boolean, durationMs: number, nowMs: number): void {
+    const outliers = this.#outliers;
+    if (slot.isProving) {
+      const isBad = outliers === null ? isFailed : isError;
+      if (!isBad && slot.proved(nowMs - durationMs)) {
+        slot.start(nowMs);
+        this.#tell(slot, this.name, "recovered", "", 0, 0);
+        this.#tell(slot, null, "recovered", "", 0, 0);
+      } else if (isBad && outliers !== null && !slot.isEjected(nowMs))
+        this.#eject(slot, "consecutive_failures", "it failed again", nowMs);
+    }
+    if (outliers === null) return;
+    const found = outliers.note(slot, isError);
+    if (found !== null) this.#eject(slot, found.code, found.message, nowMs);
+    if (!outliers.isDue(nowMs)) return;
+    for (const { slot: one, code, message } of outliers.compare(this.#slots, nowMs))
+      this.#eject(one, code, message, nowMs);
+  }
+
+  #eject(slot: Slot, code: PeerFinding["code"], message: string, nowMs: number): void {
+    const outliers = this.#outliers;
+    if (outliers === null || slot.isOut(nowMs)) return;
+    let out = 0;
+    for (const one of this.#slots) if (one.isOut(nowMs)) out += 1;
+    if (!outliers.allows(out, this.#slots.length)) return;
+    const { ejectionMs, maxEjectionMs } = outliers.options;
+    slot.eject(nowMs, ejectionMs);
+    this.#tell(slot, this.name, code, message, ejectionMs, maxEjectionMs);
+  }
+
+  #tell(
+    { peer }: Slot,
+    upstream: string | null,
+    code: PeerFinding["code"],
+    message: string,
+    forMs: number,
+    maxForMs: number,
+  ): void {
+    this.#book.tell({ address: peer.key, upstream, code, message, forMs, maxForMs });
   }
 
   #slotOf(peer: Peer): Slot | undefined {
@@ -222,55 +345,33 @@ export class Upstream {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    for (const slot of this.#slots) this.#book.release(slot.member);
+    for (const slot of this.#slots) {
+      slot.leave();
+      this.#book.release(slot.member);
+    }
   }
 
   /** Plain objects, for the admin API. */
   describe(nowMs: number): UpstreamStatus {
+    // Where all are out and tried all the same, none of them is taken out.
+    const isLastResort = this.#isProtected && this.#slots.every((slot) => slot.isOut(nowMs));
     const peers = this.#levels.flatMap(({ slots }, level) =>
-      slots.map((slot): PeerStatus => {
-        const isDown = this.#only === null && slot.isOut(nowMs);
-        return {
-          address: slot.peer.key,
-          level,
-          weight: slot.weight,
-          effectiveWeight: this.#turns.effectiveOf(slot.index),
-          fails: slot.member.fails,
-          inFlight: slot.peer.inFlight,
-          answers: slot.member.answers,
-          errors: slot.member.errors,
-          latencyMs: Math.round(slot.member.latencyMs * 10) / 10,
-          state: isDown ? "down" : "up",
-          downForMs: isDown ? slot.member.checkedMs + slot.failTimeoutMs - nowMs : null,
-        };
+      slots.map((slot) => {
+        const effectiveWeight = this.#turns.effectiveOf(slot.index);
+        return slotStatus(slot, { level, effectiveWeight, isLastResort, nowMs });
       }),
     );
-    const down = this.#down.map(
-      ({ server, level }): PeerStatus => ({
-        address: peerKey(server.host, server.port),
-        level,
-        weight: server.weight,
-        effectiveWeight: 0,
-        fails: 0,
-        inFlight: 0,
-        answers: 0,
-        errors: 0,
-        latencyMs: 0,
-        state: "down",
-        downForMs: null,
-      }),
-    );
+    const down = this.#down.map(({ server, level }) => downStatus(server, level));
     return { name: this.name, limits: this.limits, peers: [...peers, ...down] };
   }
 }
 
-function buildLevel(
-  from: number,
+/** The addresses of a level that no level before it has, each once. */
+function listServers(
   servers: readonly Server[],
-  limits: TargetOptions | null,
   book: PeerBook,
   seen: Set<Member>,
-): Slot[] {
+): readonly { readonly server: Server; readonly member: Member; readonly weight: number }[] {
   const listed = new Map<Member, { readonly server: Server; weight: number }>();
   for (const server of servers) {
     if (server.down === true) continue;
@@ -281,7 +382,5 @@ function buildLevel(
     if (seen.has(member)) book.release(member);
     seen.add(member);
   }
-  return [...listed].map(
-    ([member, { server, weight }], at) => new Slot(from + at, server, weight, member, limits),
-  );
+  return [...listed].map(([member, rest]) => ({ member, ...rest }));
 }

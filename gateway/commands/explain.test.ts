@@ -18,7 +18,15 @@ const share: ExplainedShare = {
   peers: [
     {
       ...{ address: "10.0.0.4:80", level: 0, weight: 1, effectiveWeight: 1, fails: 0 },
-      ...{ inFlight: 2, answers: 0, errors: 0, latencyMs: 0, state: "up", downForMs: null },
+      ...{
+        inFlight: 2,
+        answers: 0,
+        errors: 0,
+        latencyMs: 0,
+        state: "ok",
+        downForMs: null,
+        since: null,
+      },
       reason: "no failure",
     },
   ],
@@ -49,7 +57,7 @@ describe("what sluice explain prints", () => {
       "",
       "hosts/shop.example, path /api sends it to",
       "  shop, 90 % of requests, by wrr",
-      "    next  10.0.0.4:80  level 0  weight 1  up  2 in flight  no failure",
+      "    next  10.0.0.4:80  level 0  weight 1  ok  2 in flight  no failure",
       "    tries 3 (its own); all tries no limit, connect 1 s, send 60 s, read 2 s (its own)",
     ]);
   });

@@ -57,7 +57,7 @@ function peerRows({ peers }: ShownUpstream): readonly (readonly string[])[] {
       const first = at === 0 ? [address, String(level), String(weight)] : ["", "", ""];
       const { worker, state, fails, inFlight, effectiveWeight, downUntil } = known;
       const shown =
-        effectiveWeight === weight || state === "down"
+        effectiveWeight === weight || state === "err"
           ? state
           : `${state} (weight ${effectiveWeight})`;
       return [...first, String(worker), shown, String(fails), String(inFlight), downUntil ?? ""];

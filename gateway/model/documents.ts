@@ -11,6 +11,24 @@ export interface Server {
   readonly failTimeoutMs: number;
   /** Never picked. */
   readonly down?: true;
+  /** How long its share grows when it is new or well again. In the document in seconds (`slow_start`). Default 0. */
+  readonly slowStartMs?: number;
+}
+
+/** Who is taken out because it does worse than the others of its upstream. */
+export interface OutlierOptions {
+  /** Errors in a row that take a server out; 0: none do. */
+  readonly consecutiveFailures: number;
+  /** By how much its success rate may be below that of the others, 0 to 1; 1: by any. */
+  readonly successRateDrop: number;
+  /** Requests in an interval below which nothing is said of a rate. */
+  readonly minRequests: number;
+  readonly intervalMs: number;
+  /** The first time; the second in a row takes twice as long, and so on. */
+  readonly ejectionMs: number;
+  readonly maxEjectionMs: number;
+  /** The part of the servers that may be out because of this, 0 to 1; one always may. */
+  readonly maxEjected: number;
 }
 
 /** A level of servers; a later level is used when no server of the earlier ones is available. */
@@ -52,6 +70,12 @@ export interface UpstreamDocument {
   readonly timeouts?: UpstreamTimeouts;
   /** After what, besides errors and timeouts, another server is asked. Left out: after nothing else. */
   readonly retries?: UpstreamRetries;
+  /** False: when no server is well, requests are refused. Default true: then all are tried. */
+  readonly isProtected?: false;
+  /** Left out: nobody is compared with the others. */
+  readonly outliers?: OutlierOptions;
+  /** Of the instances of `service`, as of a server. */
+  readonly slowStartMs?: number;
   /** What the document has and nothing comes of. */
   readonly ignored?: readonly IgnoredField[];
 }

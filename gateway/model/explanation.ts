@@ -69,14 +69,9 @@ export interface ExplainedShare {
   /** Why it cannot be used; `null`: it can. */
   readonly why: string | null;
   readonly limits: ExplainedLimits | null;
-  readonly peers: readonly ExplainedPeer[];
+  readonly peers: readonly PeerStatus[];
   /** The address of the peer that the next request gets; `null`: none. */
   readonly next: string | null;
-}
-
-export interface ExplainedPeer extends PeerStatus {
-  /** Why it is up or down. */
-  readonly reason: string;
 }
 
 /** What holds for a try, and who says so. */

@@ -35,6 +35,7 @@ export type {
   HostDocument,
   IgnoredField,
   Level,
+  OutlierOptions,
   PathRule,
   PluginUse,
   PolicyName,
@@ -52,7 +53,6 @@ export { serviceKey, versionOf } from "./entries.ts";
 export type {
   ExplainedLimits,
   ExplainedOutcome,
-  ExplainedPeer,
   ExplainedPhase,
   ExplainedRequest,
   ExplainedRoute,
@@ -100,6 +100,15 @@ export type {
   WorkerSettings,
 } from "./messages.ts";
 export { descriptorsPerListener, lastWordsDescriptor, listeningDescriptors } from "./messages.ts";
+export type {
+  HealthCode,
+  HealthReason,
+  HealthSource,
+  HealthState,
+  PeerFinding,
+  PeerHealth,
+} from "./peer-health.ts";
+export { stateOf } from "./peer-health.ts";
 export { detached, RecentMap } from "./recent-map.ts";
 export { parseServiceName } from "./service-name.ts";
 export { ownDatacenter, type ServiceSite, SiteNames } from "./sites.ts";

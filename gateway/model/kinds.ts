@@ -6,6 +6,7 @@
 import type { Agreement, Closed, Trial } from "./agreement.ts";
 import type { HostDocument, UpstreamDocument } from "./documents.ts";
 import type { Datacenter, Instance, Json, Source } from "./entries.ts";
+import type { PeerHealth } from "./peer-health.ts";
 
 export interface KindEntry {
   /** Under the prefix in KV, its keys being entries of this kind; `null`: the catalog, or nothing, has them. */
@@ -14,7 +15,7 @@ export interface KindEntry {
   readonly names: KeyName;
   /**
    * `straight`: served as it was observed. `released`: passes through releases/, which may hold it back. `made`:
-   * not in Consul; releases/ makes it of what it knows.
+   * not in Consul; releases/ or the primary makes it of what it knows.
    */
   readonly way: "straight" | "released" | "made";
   /** Where it ends: in releases/, in the primary's state, or in that of every worker. */
@@ -22,10 +23,17 @@ export interface KindEntry {
   /** Whether the last known good state on disk has it. */
   readonly saved: boolean;
   /** What is made of it in a worker. */
-  readonly appliedTo: readonly ("sites" | "scripts")[];
+  readonly appliedTo: readonly ("sites" | "scripts" | "peers")[];
 }
 
-export type KeyName = "host" | "upstream" | "module" | "setting" | "service" | "datacenter";
+export type KeyName =
+  | "host"
+  | "upstream"
+  | "module"
+  | "setting"
+  | "service"
+  | "datacenter"
+  | "peer";
 
 declare const typeOfValues: unique symbol;
 
@@ -133,6 +141,15 @@ export const kinds = {
     reach: "workers",
     saved: true,
     appliedTo: ["sites"],
+  }),
+  /** By address. Not saved: what was wrong with a peer before a restart is found out again. */
+  health: kind<PeerHealth>()({
+    folder: null,
+    names: "peer",
+    way: "made",
+    reach: "workers",
+    saved: false,
+    appliedTo: ["peers"],
   }),
 } satisfies Record<string, KindEntry>;
 

@@ -7,6 +7,7 @@ import type { WorkerCounts } from "./counts.ts";
 import type { OutOfService } from "./entries.ts";
 import type { Explanation } from "./explanation.ts";
 import type { ListenerTerms } from "./listeners.ts";
+import type { PeerFinding } from "./peer-health.ts";
 import type { TenantPolicy } from "./tenants.ts";
 import type { RoutedUpstream, UpstreamKeys, UpstreamLoad } from "./upstream-status.ts";
 
@@ -123,6 +124,8 @@ export type ToPrimary =
   | { readonly type: "reopen"; readonly listener: number }
   /** It needs tokens of rate limits that all workers keep to together. */
   | { readonly type: "takeTokens"; readonly batch: number; readonly asks: readonly TokenAsk[] }
+  /** What it has found out about peers, as soon as it has; the primary tells all workers by the kind `health`. */
+  | { readonly type: "peers"; readonly findings: readonly PeerFinding[] }
   | { readonly type: "answer"; readonly id: number; readonly answer: Answered<QuestionName> }
   /** The question could not be answered, and why. */
   | { readonly type: "noAnswer"; readonly id: number; readonly reason: string }

@@ -1,5 +1,6 @@
 /** The live state of an upstream in one worker, as plain data. */
 import type { TargetOptions } from "../engine/engine.ts";
+import type { HealthState } from "./peer-health.ts";
 
 /** One server of an upstream. */
 export interface PeerStatus {
@@ -16,8 +17,13 @@ export interface PeerStatus {
   readonly errors: number;
   /** Of its last answers, from the pick to their end; a moving average. */
   readonly latencyMs: number;
-  readonly state: "up" | "down";
-  /** After so many milliseconds it may get a probing request; `null` when it is up, or never gets one. */
+  /** `err`: it is not picked. */
+  readonly state: HealthState;
+  /** Why it is in that state, in a few clauses. */
+  readonly reason: string;
+  /** When the primary last heard of a change, ISO 8601; `null`: it knows of none, or the change is this worker's own. */
+  readonly since: string | null;
+  /** After so many milliseconds it may get a probing request; `null` when it may be picked, or nobody can tell. */
   readonly downForMs: number | null;
 }
 

@@ -24,6 +24,7 @@ import { Batcher } from "./batcher.ts";
 import { bySite } from "./by-site.ts";
 import type { Clock } from "./clock.ts";
 import { Explainer } from "./explain.ts";
+import { PeerHealthBook } from "./health/index.ts";
 import { HostView } from "./host-view.ts";
 import { Metrics } from "./metrics/index.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
@@ -53,6 +54,7 @@ export interface Running {
   readonly sources: Sources;
   readonly workers: Workers;
   readonly metrics: Metrics;
+  readonly health: PeerHealthBook;
   readonly admin: FastifyInstance;
 }
 
@@ -98,10 +100,12 @@ export function assemble(options: AssemblyOptions): Running {
       replication.publish(delta);
       // Before it is open the state is a part only of what Consul has.
       if (!replication.isOpen) return;
+      if (changes.every(({ kind }) => kind === "health")) return;
       file?.schedule();
       warnings.changed(changes);
     },
   });
+  const health = new PeerHealthBook({ serve: (changes) => batcher.add(changes), clock, log });
   const ownAddresses = new OwnAddresses([]);
   const guard = new PeerGuard(ownAddresses, settings.prefix);
   const unknownFolders = new UnknownFolders({
@@ -176,6 +180,9 @@ export function assemble(options: AssemblyOptions): Running {
     drainTimeoutMs: settings.drainTimeoutMs,
     onCounts: (slot, counts) => metrics.take(slot, counts),
     onWatch: (service) => sources.use(service),
+    onFindings: (findings) => {
+      for (const finding of findings) health.take(finding);
+    },
     onStalled: (words) => {
       const { host: script, version, out } = words;
       log.error(
@@ -218,6 +225,7 @@ export function assemble(options: AssemblyOptions): Running {
     sources,
     workers,
     metrics,
+    health,
     admin,
   };
 }

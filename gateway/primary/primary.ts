@@ -170,6 +170,7 @@ export class Primary {
     running.replication.close();
     running.unknownFolders.stop();
     running.warnings.close();
+    running.health.close();
     running.ownAddresses.stop();
     running.metrics.stop();
     await running.file?.close();

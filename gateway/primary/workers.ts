@@ -8,6 +8,7 @@ import {
   descriptorsPerListener,
   type LastWords,
   type ListenerTerms,
+  type PeerFinding,
   type QuestionName,
   type ScriptReport,
   type ToPrimary,
@@ -48,6 +49,8 @@ export interface WorkersOptions {
   readonly drainTimeoutMs: number;
   /** A request asks for a service that nobody watches yet. */
   readonly onWatch: (service: string) => void;
+  /** What a worker has found out about peers. */
+  readonly onFindings: (findings: readonly PeerFinding[]) => void;
   /** What the worker in a place has counted since the last time. */
   readonly onCounts: (slot: number, counts: WorkerCounts) => void;
   /** A worker could not get out of a script and was ended. */
@@ -287,6 +290,9 @@ export class Workers {
       }
       case "watch":
         onWatch(message.service);
+        break;
+      case "peers":
+        this.#options.onFindings(message.findings);
         break;
       case "takeTokens": {
         const nowMs = this.#options.clock.ticks();

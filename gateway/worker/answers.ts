@@ -55,7 +55,7 @@ function loadOf({ name, peers }: RoutedUpstream): UpstreamLoad {
   let down = 0;
   let inFlight = 0;
   for (const peer of peers) {
-    if (peer.state === "down") down += 1;
+    if (peer.state === "err") down += 1;
     inFlight += peer.inFlight;
   }
   return { name, peers: peers.length, down, inFlight };

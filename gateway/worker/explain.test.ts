@@ -143,9 +143,9 @@ describe("explain", () => {
     expect(
       share?.peers.map(({ address, state, reason }) => [address, state, reason]),
     ).to.deep.equal([
-      ["10.0.0.1:80", "up", "no failure"],
-      ["10.0.0.2:80", "down", "1 failure in a row; one request may try it in 7.5 s"],
-      ["10.0.0.3:80", "down", "down in its document"],
+      ["10.0.0.1:80", "ok", "no failure"],
+      ["10.0.0.2:80", "err", "1 failure in a row; one request may try it in 7.5 s"],
+      ["10.0.0.3:80", "err", "down in its document"],
     ]);
     expect(share?.next).to.equal("10.0.0.1:80");
     expect(share?.limits).to.deep.include({
@@ -156,7 +156,7 @@ describe("explain", () => {
     nowMs += 20_000;
     // A probing request is let through once; to explain it uses it up no more than it is sent.
     expect([next(), next()]).to.deep.equal([next(), next()]);
-    expect(upstream?.describe(nowMs).peers[1]?.state).to.equal("up");
+    expect(upstream?.describe(nowMs).peers[1]?.state).to.equal("ok");
   });
 
   it("says what the script would do, without doing it to the script", () => {

@@ -8,7 +8,6 @@ import { type Decision, type Rehearsal, rehearse } from "../engine/rehearsal.ts"
 import type {
   ExplainedLimits,
   ExplainedOutcome,
-  ExplainedPeer,
   ExplainedPhase,
   ExplainedShare,
   ExplainedSite,
@@ -172,20 +171,11 @@ function describeRoutes(
       policy: upstream.policy,
       why: next === null ? (router.missing.explainEmpty(upstream) ?? "it has no peer") : null,
       limits: limitsOf(upstream, limits),
-      peers: upstream.describe(nowMs).peers.map(withReason),
+      peers: upstream.describe(nowMs).peers,
       next: next?.peer.key ?? null,
     };
   });
   return { by, rule, shares: explained };
-}
-
-function withReason(peer: ExplainedPeer | Omit<ExplainedPeer, "reason">): ExplainedPeer {
-  const { state, fails, downForMs } = peer;
-  const failed = `${fails} failure${fails === 1 ? "" : "s"} in a row`;
-  if (state === "up") return { ...peer, reason: fails === 0 ? "no failure" : failed };
-  if (downForMs === null) return { ...peer, reason: "down in its document" };
-  const when = downForMs <= 0 ? "now" : `in ${Math.ceil(downForMs / 100) / 10} s`;
-  return { ...peer, reason: `${failed}; one request may try it ${when}` };
 }
 
 function limitsOf({ limits: own }: Upstream, engine: Partial<EngineLimits>): ExplainedLimits {

@@ -14,6 +14,7 @@ import {
   type ListeningAddress,
   lastWordsDescriptor,
   listeningDescriptors,
+  type PeerFinding,
   type Served,
   type Snapshot,
   type ToWorker,
@@ -64,6 +65,8 @@ class Worker {
   readonly #answering: Answering;
   readonly #engine: Engine;
   readonly #ownAddresses: OwnAddresses;
+  /** Findings about peers that are about to be sent. */
+  #findings: PeerFinding[] = [];
   #isListening = false;
   #isDraining = false;
 
@@ -74,6 +77,8 @@ class Worker {
     this.#book = new PeerBook({
       onRetired: (peer) => this.#engine.retire(peer),
       random: Math.random,
+      now,
+      onFinding: (finding) => this.#tell(finding),
     });
     this.#sandbox = createSandbox({
       limits: settings.script,
@@ -255,6 +260,10 @@ class Worker {
     if (changes === null || changes.some(isAboutScripts)) {
       this.#sandbox.apply({ script, trial, module, setting });
     }
+    if (changes === null || changes.some(isAboutPeers)) {
+      const heard = changes?.filter(isAboutPeers).map(({ key }) => key) ?? null;
+      this.#book.hear(this.#replica.tables.health, heard);
+    }
     const before = this.#gateway.router;
     const router = this.#route(before, changes);
     this.#gateway.router = router;
@@ -278,10 +287,25 @@ class Worker {
     return Router.build(this.#replica.tables, this.#book, options, before, changes);
   }
 
+  /** All findings of one turn of the loop are one message: a service that dies takes its peers with it. */
+  #tell(finding: PeerFinding): void {
+    this.#findings.push(finding);
+    if (this.#findings.length > 1) return;
+    setImmediate(() => {
+      const findings = this.#findings;
+      this.#findings = [];
+      void send({ type: "peers", findings });
+    });
+  }
+
   #resync(reason: string): void {
     this.#log.warn({ version: this.#replica.version, reason }, "asking for a snapshot");
     void send({ type: "resync", reason });
   }
+}
+
+function isAboutPeers(change: Served): boolean {
+  return isAppliedTo("peers", change.kind);
 }
 
 function isAboutScripts(change: Served): boolean {

@@ -2,7 +2,8 @@
  * The slot that wins a key by rendezvous hashing: the same one on every worker of every gateway, as long as it is there; when
  * one leaves, no key moves but its own. The next try goes to the next best.
  */
-import type { Filter, Slot } from "../slot.ts";
+import type { Filter } from "../filter.ts";
+import type { Slot } from "../slot.ts";
 import { mixedKeys, scoreOf, strongest } from "./rendezvous.ts";
 
 /** The slots of one weight: among them a higher hash is a higher score, so no score needs to be worked out. */

@@ -2,7 +2,8 @@
  * The slot with the fewest requests in flight for its weight; among equals smooth weighted round robin, as nginx's
  * `least_conn` (`src/http/modules/ngx_http_upstream_least_conn_module.c`).
  */
-import type { Filter, Slot } from "../slot.ts";
+import type { Filter } from "../filter.ts";
+import type { Slot } from "../slot.ts";
 import type { Turns } from "../turns.ts";
 import type { Policy } from "./policy.ts";
 

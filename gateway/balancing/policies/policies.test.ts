@@ -3,9 +3,9 @@ import { expect } from "chai";
 import { seeded } from "../../../test/support/random.ts";
 import type { Peer } from "../../engine/peer.ts";
 import { type PolicyName, policyNames, type Server } from "../../model/index.ts";
+import type { Attempts } from "../filter.ts";
 import { Tried } from "../fixtures/tried.ts";
 import { PeerBook } from "../peer-book.ts";
-import type { Attempts } from "../slot.ts";
 import { Upstream } from "../upstream.ts";
 
 const server = (host: string, weight = 1): Server => ({

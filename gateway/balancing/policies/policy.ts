@@ -2,7 +2,8 @@
  * The contract of balancing policies: which of the slots of one level gets the next try. Health is not theirs: a filter in
  * front of them says which slots there are.
  */
-import type { Filter, Slot } from "../slot.ts";
+import type { Filter } from "../filter.ts";
+import type { Slot } from "../slot.ts";
 
 export interface Policy {
   /** One of its slots that the filter has; `null` when there is none. Allocates nothing. */

@@ -1,5 +1,6 @@
 /** Any slot, each as often as its weight says. */
-import type { Filter, Slot } from "../slot.ts";
+import type { Filter } from "../filter.ts";
+import type { Slot } from "../slot.ts";
 import { type Policy, type Random, WeightedDraw } from "./policy.ts";
 
 export class RandomChoice implements Policy {

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import type { Peer } from "../../engine/peer.ts";
+import type { Attempts } from "../filter.ts";
 import { PeerBook } from "../peer-book.ts";
-import type { Attempts } from "../slot.ts";
 import { Upstream } from "../upstream.ts";
 
 const fresh: Attempts = { tries: 0, tried: () => false };

@@ -2,7 +2,8 @@
  * Smooth weighted round robin, nginx's default: in each round a slot has as many turns as its weight says, spread as
  * evenly as can be.
  */
-import type { Filter, Slot } from "../slot.ts";
+import type { Filter } from "../filter.ts";
+import type { Slot } from "../slot.ts";
 import type { Turns } from "../turns.ts";
 import type { Policy } from "./policy.ts";
 
