@@ -7,6 +7,7 @@ import { ipAllowSchema } from "./ip-allow/schema.ts";
 import { ipDenySchema } from "./ip-deny/schema.ts";
 import type { CheckedUse } from "./plugin.ts";
 import { rateLimitSchema } from "./rate-limit/schema.ts";
+import { redirectSchema } from "./redirect/schema.ts";
 
 const optionSchemas = {
   compress: compressSchema.optional(),
@@ -14,6 +15,7 @@ const optionSchemas = {
   ipAllow: ipAllowSchema.optional(),
   ipDeny: ipDenySchema.optional(),
   rateLimit: rateLimitSchema.optional(),
+  redirect: redirectSchema.optional(),
 } satisfies Record<PluginName, z.ZodType>;
 
 /** One use of a plugin: its name and its options. */

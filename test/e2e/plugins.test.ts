@@ -59,6 +59,27 @@ for (const kind of consulKinds())
       await workers.all("so is the proxy itself", { host }, refused(403, "ip_not_allowed"));
     });
 
+    it("redirect sends clients elsewhere, with their path and query", async () => {
+      const host = await hostWith([], {
+        "/old": { upstream: "home", plugins: [{ redirect: { to: "https://new.example$path" } }] },
+        "/fixed": {
+          upstream: "home",
+          plugins: [{ redirect: { to: "https://new.example/?from=old", status: 308 } }],
+        },
+      });
+      const to = (status: number, location: string) => (answer: GatewayAnswer) => {
+        expect(answer.status).to.equal(status);
+        expect(answer.headers.location).to.equal(location);
+        expect(answer.body).to.equal("");
+      };
+      const ask = (path: string) => ({ host, path });
+      const keeps = to(302, "https://new.example/old/$&x?y=1");
+      await workers.all("path and query are kept", ask("/old/$&x?y=1"), keeps);
+      const fixed = to(308, "https://new.example/?from=old");
+      await workers.all("what says all is left alone", ask("/fixed/x?y=1"), fixed);
+      await workers.all("other paths are served", ask("/other"), served);
+    });
+
     it("headers are set, added and taken away on both ways", async () => {
       const host = await hostWith([
         {
