@@ -15,7 +15,7 @@ import {
   type Tables,
   type UpstreamDocument,
 } from "../gateway/model/index.ts";
-import { Router } from "../gateway/sites/index.ts";
+import { type Choice, Router } from "../gateway/sites/index.ts";
 import { Replica } from "../gateway/worker/replica.ts";
 
 const hostCount = 10_000;
@@ -106,11 +106,24 @@ function hosts(make: (i: number) => string): readonly string[] {
   return Array.from({ length: 1_024 }, (_, i) => Buffer.from(make(i)).toString("latin1"));
 }
 
+/** Used again for each request, as an engine does it. */
+const request = {
+  method: "GET",
+  host: "",
+  path: "/",
+  query: "",
+  clientAddress: "10.0.0.1",
+  header: (_name: string): string | undefined => undefined,
+};
+const choice: Choice = { rule: null, routedBy: null, side: null };
+
 function run(names: readonly string[], path: string, count: number): number {
+  request.path = path;
   let picked = 0;
   for (let i = 0; i < count; i += 1) {
     const host = names[i & 1_023] ?? "";
-    const upstream = router.resolve(router.site(host), host, path, "all");
+    request.host = host;
+    const upstream = router.resolve(router.site(host), request, "all", choice);
     if (upstream?.pick(first, i) !== null) picked += 1;
   }
   return picked;

@@ -6,6 +6,7 @@
 import type { FindForeign } from "../gateway/documents/index.ts";
 import {
   type DocumentKind,
+  destinationsOf,
   documentKinds,
   type Entries,
   type HostDocument,
@@ -375,8 +376,8 @@ export function namedServices(
     if (service !== null) keys.add(service.key);
   };
   for (const { service } of upstreams.values()) if (service !== null) add(service);
-  for (const { paths } of hosts.values())
-    for (const { shares } of paths)
+  for (const document of hosts.values())
+    for (const [, { shares }] of destinationsOf(document))
       for (const { upstream } of shares) if (!upstreams.has(upstream)) add(upstream);
   return keys;
 }

@@ -17,12 +17,12 @@ export function keyReader(by: HashBy): KeyOf {
   if (by === "client") return ({ clientAddress }) => clientAddress;
   if (by === "host") return ({ host }) => host;
   if ("header" in by) return (request) => request.header(by.header) ?? "";
-  if ("cookie" in by) return (request) => cookieOf(request.header("cookie") ?? "", by.cookie);
+  if ("cookie" in by) return (request) => cookieOf(request.header("cookie") ?? "", by.cookie) ?? "";
   return ({ path }) => segmentOf(path, by.pathSegment);
 }
 
-/** The value of the first cookie of that name (RFC 6265 section 4.2.1); empty: there is none. */
-function cookieOf(cookies: string, name: string): string {
+/** The value of the first cookie of that name (RFC 6265 section 4.2.1); `undefined`: there is none. */
+export function cookieOf(cookies: string, name: string): string | undefined {
   for (let from = 0; from < cookies.length; ) {
     const found = cookies.indexOf(";", from);
     const end = found === -1 ? cookies.length : found;
@@ -31,7 +31,7 @@ function cookieOf(cookies: string, name: string): string {
       return cookies.slice(from + name.length + 1, end);
     from = end + 1;
   }
-  return "";
+  return undefined;
 }
 
 /** The n-th segment, from 1 on; empty: the path has fewer. */

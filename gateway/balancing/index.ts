@@ -4,7 +4,9 @@
  */
 
 export type { Attempts } from "./filter.ts";
-export { keyReader } from "./hash-key.ts";
+export { cookieOf, type KeyOf, type KeySource, keyReader } from "./hash-key.ts";
 export { PeerBook } from "./peer-book.ts";
+export { PeerTokens } from "./peer-tokens.ts";
+export { hashOf, scoreOf } from "./policies/rendezvous.ts";
 export type { UpstreamOptions, WhyNone } from "./upstream.ts";
 export { Upstream } from "./upstream.ts";

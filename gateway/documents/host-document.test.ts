@@ -64,7 +64,7 @@ describe("a host document", () => {
 
   it("names the key, the path and what is wrong", () => {
     const cases: readonly (readonly [unknown, string])[] = [
-      [{}, "paths: is missing"],
+      [{}, "has neither paths nor routes"],
       [{ paths: {} }, "paths: is empty"],
       [{ paths: [] }, "paths: [] is not an object"],
       [{ paths: { api: "web" } }, 'paths["api"]: does not start with /'],
@@ -88,7 +88,7 @@ describe("a host document", () => {
         { paths: { "/": "no such" } },
         'paths["/"]: "no such" is not the name of an upstream or a service',
       ],
-      [{ paths: { "/": {} } }, 'paths["/"].upstream: is missing'],
+      [{ paths: { "/": {} } }, 'paths["/"]: has neither upstream nor split'],
       [{ paths: { "/": { upstream: "a", weight: 1 } } }, 'paths["/"]: unknown field "weight"'],
       [{ paths: { "/": { split: { a: 1001 } } } }, 'paths["/"].split.a: 1001 is above 1000'],
       [{ paths: { "/": { split: { a: -1 } } } }, 'paths["/"].split.a: -1 is below 0'],

@@ -1,54 +1,23 @@
-/** A host document, `hosts/<host>`: which paths of a host go to which upstream. */
+/** A host document, `hosts/<host>`: which requests of a host go to which upstream. */
 import * as z from "zod";
 import { pluginUse, pluginUseSchema } from "../../plugins/schemas.ts";
-import {
-  hasBadEscape,
-  hasEncodedSlash,
-  normalisePath,
-  normalisePrefix,
-} from "../engine/message/path.ts";
+import { normalisePrefix } from "../engine/message/path.ts";
 import { isTrailerName } from "../engine/message/trailer.ts";
 import {
+  type Destination,
+  destinationsOf,
   type HostDocument,
   type IgnoredField,
   type PathRule,
   type PluginUse,
-  parseServiceName,
-  type RouteOutcome,
-  type RouteTest,
-  type Share,
+  type RouteRule,
 } from "../model/index.ts";
+import { destinationSchema, readDestination } from "./destination.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
-import { isUpstreamName } from "./entry-name.ts";
-
-const upstream = z
-  .string()
-  .max(253)
-  .refine((name) => isUpstreamName(name) || parseServiceName(name) !== null, {
-    error: (issue) => `${JSON.stringify(issue.input)} is not the name of an upstream or a service`,
-  })
-  .describe("The name of an upstream document or, when there is none, a Consul service.");
-
-const pathPlugins = z
-  .array(pluginUseSchema)
-  .max(50)
-  .optional()
-  .describe("Plugins of this path, in order; they run after those of the host.");
-
-const target = z.union(
-  [
-    upstream,
-    z.strictObject({ upstream, plugins: pathPlugins }),
-    z.strictObject({
-      split: z
-        .record(upstream, z.int().min(0).max(1000))
-        .describe("Upstreams and their shares of the requests, in proportion."),
-      plugins: pathPlugins,
-    }),
-  ],
-  { error: 'is not an upstream\'s name, {"upstream": ...} or {"split": {...}}' },
-);
+import { findPathProblem } from "./path-problem.ts";
+import { readTest, testsSchema } from "./route-tests.ts";
+import { readRoutes, routesSchema } from "./routes.ts";
 
 /** Where the host's script runs among the plugins. */
 const scriptPlace = "script";
@@ -77,51 +46,6 @@ const trailerName = z
   })
   .describe("A field's name.");
 
-const method = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/;
-/** A path with or without a query: a slash and then printable ASCII (RFC 9112 section 3.2). */
-const requestTarget = /^\/[\x21-\x7e]{0,8191}$/;
-
-const requestLine = z
-  .string()
-  .refine(isRequestLine, {
-    error: (issue) =>
-      `${JSON.stringify(issue.input)} is not a method, a space and a path, such as "GET /api"`,
-  })
-  .describe('A method and a path: "GET /api/x".');
-
-const test = z.strictObject({
-  name: z.string().min(1).max(200).optional().describe("What it is called when it fails."),
-  request: z.union(
-    [
-      requestLine,
-      z.strictObject({
-        method: z.string().regex(method, { error: "is not a method" }).default("GET"),
-        path: z.string().regex(requestTarget, { error: "is not a path" }),
-        headers: z
-          .record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/), z.string().max(8_192))
-          .optional(),
-      }),
-    ],
-    { error: 'is not "GET /path" or {"method": ..., "path": ...}' },
-  ),
-  expect: z.union(
-    [
-      z.strictObject({ upstream }).describe("All such requests go there."),
-      z.strictObject({ split: z.record(upstream, z.int().min(1).max(1000)) }),
-      z.strictObject({
-        status: z.int().min(400).max(599).describe("They are refused with this status."),
-        code: z.string().max(64).optional().describe('And this error: "no_route".'),
-      }),
-    ],
-    { error: 'is not {"upstream": ...}, {"split": {...}} or {"status": ...}' },
-  ),
-});
-
-function isRequestLine(text: string): boolean {
-  const [first = "", second = "", ...more] = text.split(" ");
-  return method.test(first) && requestTarget.test(second) && more.length === 0;
-}
-
 /** What the JSON of a host document looks like; the published JSON Schema is made from it. */
 export const hostSchema = z
   .strictObject({
@@ -132,8 +56,10 @@ export const hostSchema = z
       .describe(
         "Paths with %2F, %5C or a backslash. Default: refused where a path rule or a script's match decides.",
       ),
+    routes: routesSchema,
     paths: z
-      .record(z.string(), target)
+      .record(z.string(), destinationSchema)
+      .optional()
       .describe("Path prefixes, of whole segments, and where each goes. The longest wins."),
     plugins: hostPlugins,
     trailers: z
@@ -141,13 +67,9 @@ export const hostSchema = z
       .max(100)
       .optional()
       .describe("Trailer fields of requests that are passed on, in lower case. Default: none."),
-    tests: z
-      .array(test)
-      .max(200)
-      .optional()
-      .describe("Requests and where this document must send them. Run before it goes live."),
+    tests: testsSchema,
   })
-  .describe("Which paths of a host go to which upstream.");
+  .describe("Which requests of a host go to which upstream.");
 
 /**
  * Reads the text of `hosts/<host>`; `key` is the whole key and is named in errors. Throws a
@@ -155,33 +77,23 @@ export const hostSchema = z
  */
 export function parseHostDocument(key: string, text: string): HostDocument {
   const document = checkDocument(key, parseJson(key, text), hostSchema);
-  const rules = new Map<string, PathRule>();
   const problems: string[] = [];
-  for (const [path, to] of Object.entries(document.paths)) {
-    const field = `paths[${JSON.stringify(path)}]`;
-    const prefix = normalisePrefix(path) || "/";
-    const problem =
-      findPathProblem(path, document.encoded_slashes === "pass") ??
-      (rules.has(prefix) ? "the same prefix is there twice" : null);
-    if (problem !== null) problems.push(`${field}: ${problem}`);
-    const shares = readShares(to);
-    if (!shares.some((share) => share.weight > 0))
-      problems.push(`${field}.split: ${shares.length === 0 ? "is empty" : "every share is 0"}`);
-    const plugins = readPlugins(typeof to === "string" ? undefined : to.plugins);
-    rules.set(prefix, { prefix, shares, ...(plugins.length === 0 ? {} : { plugins }) });
-  }
-  if (rules.size === 0) problems.push("paths: is empty");
+  const passesEncodedSlashes = document.encoded_slashes === "pass";
+  const routes = readRoutes(document.routes, passesEncodedSlashes, problems);
+  const paths = readPaths(document.paths, passesEncodedSlashes, problems);
+  if (paths.length + routes.length === 0)
+    problems.push(
+      document.paths === undefined ? "has neither paths nor routes" : "paths: is empty",
+    );
   if (problems.length > 0) throw new DocumentError("bad_document", key, listProblems(problems));
-  const paths = [...rules.values()].sort(
-    (a, b) => b.prefix.length - a.prefix.length || (a.prefix < b.prefix ? -1 : 1),
-  );
   const { enable, trailers, encoded_slashes: encodedSlashes, tests = [] } = document;
-  const ignored = tests.flatMap(ignoredIn);
+  const ignored = looksAtHeaders(routes, paths) ? [] : tests.flatMap(ignoredIn);
   const plugins = document.plugins ?? [];
   const place = plugins.indexOf(scriptPlace);
   return {
     enable,
     paths,
+    ...(routes.length === 0 ? {} : { routes }),
     ...(trailers === undefined ? {} : { trailers }),
     ...(encodedSlashes === undefined ? {} : { encodedSlashes }),
     ...(place <= 0 ? {} : { pluginsBefore: readPlugins(plugins.slice(0, place)) }),
@@ -191,20 +103,43 @@ export function parseHostDocument(key: string, text: string): HostDocument {
   };
 }
 
-function readTest({ name, request, expect }: z.output<typeof test>, index: number): RouteTest {
-  const line = typeof request === "string" ? request : `${request.method} ${request.path}`;
-  const target = line.slice(line.indexOf(" ") + 1);
-  return { name: `tests[${index}] (${name ?? line})`, target, expect: readOutcome(expect) };
+/** Longest prefix first. */
+function readPaths(
+  written: z.output<typeof hostSchema>["paths"] = {},
+  passesEncodedSlashes: boolean,
+  problems: string[],
+): readonly PathRule[] {
+  const rules = new Map<string, PathRule>();
+  for (const [path, to] of Object.entries(written)) {
+    const field = `paths[${JSON.stringify(path)}]`;
+    const prefix = normalisePrefix(path) || "/";
+    const problem =
+      findPathProblem(path, passesEncodedSlashes) ??
+      (rules.has(prefix) ? "the same prefix is there twice" : null);
+    if (problem !== null) problems.push(`${field}: ${problem}`);
+    rules.set(prefix, { prefix, ...readDestination(field, to, problems) });
+  }
+  return [...rules.values()].sort(
+    (a, b) => b.prefix.length - a.prefix.length || (a.prefix < b.prefix ? -1 : 1),
+  );
 }
 
-function readOutcome(expect: z.output<typeof test>["expect"]): RouteOutcome {
-  if (!("status" in expect)) return expect;
-  const { status, code } = expect;
-  return code === undefined ? { status } : { status, code };
+/** Whether a header has a part in where any request goes. */
+function looksAtHeaders(routes: readonly RouteRule[], paths: readonly PathRule[]): boolean {
+  const isOfHeader = (values: RouteRule["conditions"]["values"] = []) =>
+    values.some(({ in: place }) => place !== "query");
+  const isForced = ({ shares }: Destination) =>
+    shares.some(({ forced = [] }) => forced.some(({ values }) => isOfHeader(values)));
+  return (
+    routes.some(({ conditions }) => isOfHeader(conditions.values)) ||
+    Array.from(destinationsOf({ routes, paths })).some(([, to]) => isForced(to))
+  );
 }
 
-/** No rule of a host document looks at a header yet. */
-function ignoredIn({ request }: z.output<typeof test>, index: number): readonly IgnoredField[] {
+function ignoredIn(
+  { request }: NonNullable<z.output<typeof testsSchema>>[number],
+  index: number,
+): readonly IgnoredField[] {
   if (typeof request === "string" || request.headers === undefined) return [];
   const why = "has no effect: no rule of this document looks at headers";
   return [{ field: `tests[${index}].request.headers`, why }];
@@ -214,24 +149,4 @@ function readPlugins(
   uses: readonly (z.output<typeof pluginUseSchema> | typeof scriptPlace)[] = [],
 ): readonly PluginUse[] {
   return uses.filter((use) => use !== scriptPlace).map(pluginUse);
-}
-
-function readShares(to: z.output<typeof target>): readonly Share[] {
-  if (typeof to === "string") return [{ upstream: to, weight: 1 }];
-  if ("upstream" in to) return [{ upstream: to.upstream, weight: 1 }];
-  return Object.entries(to.split).map(([name, weight]) => ({ upstream: name, weight }));
-}
-
-/** What keeps `path` from being a prefix that a request's path can start with. */
-function findPathProblem(path: string, passesEncodedSlashes: boolean): string | null {
-  if (!path.startsWith("/")) return "does not start with /";
-  if (/[?#]/.test(path)) return "has a ? or #; a prefix is a path alone";
-  // A request's path is printable ASCII (RFC 9112 section 3.2): anything else would never match.
-  if (/[^\x21-\x7e]/.test(path)) return "has a character that must be percent-encoded";
-  if (path.split("/").some((segment) => /^(\.|%2e){1,2}$/i.test(segment)))
-    return 'has a "." or ".." segment';
-  if (hasBadEscape(path)) return "has a malformed percent-escape, or %00";
-  if (!passesEncodedSlashes && hasEncodedSlash(normalisePath(path)))
-    return 'no path has an encoded slash or a backslash unless encoded_slashes is "pass"';
-  return null;
 }

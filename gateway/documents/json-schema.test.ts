@@ -18,7 +18,10 @@ describe("the published JSON Schemas", () => {
     const isHost = validator().compile(host);
     expect(isHost({ paths: { "/": "web", "/a": { split: { a: 1, b: 2 } } } })).to.equal(true);
     expect(isHost({ paths: { "/": { upstream: "web", x: 1 } } })).to.equal(false);
-    expect(isHost({})).to.equal(false);
+    expect(isHost({ paths: [] })).to.equal(false);
+    const match = { method: ["GET"], headers: { "x-beta": true } };
+    expect(isHost({ routes: [{ match, upstream: "web" }] })).to.equal(true);
+    expect(isHost({ routes: [{ upstream: "web" }] })).to.equal(false);
     expect(validator().compile(setting)({ any: ["thing"] })).to.equal(true);
   });
 });

@@ -1,6 +1,6 @@
 /** Whether a document names what is another tenant's: it is refused like one that cannot be read. */
 import type { DocumentKind, Entries, TenantPolicy } from "../model/index.ts";
-import { Tenants } from "../model/index.ts";
+import { destinationsOf, Tenants } from "../model/index.ts";
 
 /** `null` for a document that names its own and shared things only; else what is wrong, by field. */
 export type FindForeign = <K extends DocumentKind>(
@@ -21,12 +21,12 @@ export function foreignIn(policy: TenantPolicy | null): FindForeign {
   };
 }
 
-function inHost(tenants: Tenants, host: string, { paths }: Entries["host"]): string | null {
+function inHost(tenants: Tenants, host: string, document: Entries["host"]): string | null {
   const tenant = tenants.ownerOf("hosts", host);
-  for (const { prefix, shares } of paths) {
+  for (const [field, { shares }] of destinationsOf(document)) {
     for (const { upstream } of shares) {
       const refusal = tenants.refusal(tenant, "upstreams", upstream);
-      if (refusal !== null) return `paths[${JSON.stringify(prefix)}]: ${refusal}`;
+      if (refusal !== null) return `${field}: ${refusal}`;
     }
   }
   return null;

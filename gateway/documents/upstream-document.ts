@@ -2,7 +2,6 @@
 import { isIP } from "node:net";
 import * as z from "zod";
 import { isHost } from "../engine/message/authority.ts";
-import { isToken } from "../engine/message/grammar.ts";
 import {
   type IgnoredField,
   type Level,
@@ -15,6 +14,7 @@ import {
 } from "../model/index.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
+import { hashBySchema, readHashBy } from "./hash-by.ts";
 
 const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/;
 
@@ -60,24 +60,6 @@ const server = z.strictObject({
 });
 
 const servers = z.array(server).min(1);
-
-const fieldName = z
-  .string()
-  .max(256)
-  .refine(isToken, { error: "is not a name that a field can have" });
-
-const hashBy = z.union(
-  [
-    z.enum(["uri", "path", "client", "host"]),
-    z.strictObject({ header: fieldName }),
-    z.strictObject({ cookie: fieldName }),
-    z.strictObject({ path_segment: z.int().min(1).max(100) }),
-  ],
-  {
-    error:
-      'is not uri, path, client, host, {"header": NAME}, {"cookie": NAME} or {"path_segment": NUMBER}',
-  },
-);
 
 const level = z.strictObject({
   servers,
@@ -132,7 +114,7 @@ export const upstreamSchema = z
       .enum(policyNames)
       .optional()
       .describe("How a server is picked. Default wrr: by turns, by weight."),
-    hash_by: hashBy
+    hash_by: hashBySchema
       .optional()
       .describe("With the policy hash: what a request stays with at its server. Default uri."),
     mode: z
@@ -200,10 +182,7 @@ function readChoice(
   if (by !== undefined && chosen !== "hash") problems.push("hash_by: goes with the policy hash");
   if (chosen !== "hash") return chosen === undefined ? {} : { policy: chosen };
   if (by === undefined) return { policy: chosen, hashBy: mode === "ip_hash" ? "client" : "uri" };
-  if (typeof by === "string") return { policy: chosen, hashBy: by };
-  if ("header" in by) return { policy: chosen, hashBy: { header: by.header.toLowerCase() } };
-  if ("cookie" in by) return { policy: chosen, hashBy: by };
-  return { policy: chosen, hashBy: { pathSegment: by.path_segment } };
+  return { policy: chosen, hashBy: readHashBy(by) };
 }
 
 function readRetries(words: readonly string[]): UpstreamRetries {

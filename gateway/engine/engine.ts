@@ -95,6 +95,8 @@ export interface Exchange<Context> {
   readonly proxyAddress: string;
   /** The `Host` to forward, as the client wrote it, with its port; set it to forward another. */
   authority: string;
+  /** The `Host` of the next try where it is not `authority`; empty: it is. Set in `onPick`. */
+  sentAuthority: string;
   /** `authority` for looking up: lower case, without port and trailing dot. Follows `authority`. */
   readonly host: string;
   /**

@@ -2,7 +2,7 @@
  * Where a try goes and how: a peer, and all that its upstream says about reaching it. Made when a version of the
  * state is applied, so that picking one allocates nothing.
  */
-import type { Peer } from "./peer.ts";
+import { type Peer, peerKey } from "./peer.ts";
 
 /** `h2c` is HTTP/2 in clear with prior knowledge, `h2` the same over TLS. */
 export type PeerProtocol = "http1" | "h2c" | "h2";
@@ -28,6 +28,8 @@ export const defaultRetries: Retries = { nonIdempotent: false, statuses: [] };
 
 /** What an upstream says about reaching its peers; `null` or left out: as the engine's limits. Times in milliseconds. */
 export interface TargetOptions {
+  /** The `Host` that the peer is sent: its own address, or this name; `null` or left out: the request's. */
+  readonly sentHost?: "peer" | { readonly name: string } | null;
   readonly protocol?: PeerProtocol;
   readonly tls?: PeerTls | null;
   readonly maxTries?: number | null;
@@ -52,6 +54,10 @@ export class Target {
   readonly sendTimeoutMs: number | null;
   readonly readTimeoutMs: number | null;
   readonly retries: Retries;
+  /** The `Host` that its upstream says; empty: that of the request. */
+  readonly authority: string;
+  /** The peer's address as a `Host`: without the port where the protocol knows it. */
+  readonly peerAuthority: string;
 
   constructor(peer: Peer, options: TargetOptions = {}) {
     this.peer = peer;
@@ -63,5 +69,16 @@ export class Target {
     this.sendTimeoutMs = options.sendTimeoutMs ?? null;
     this.readTimeoutMs = options.readTimeoutMs ?? null;
     this.retries = options.retries ?? defaultRetries;
+    this.peerAuthority = authorityOf(peer, this.tls === null ? 80 : 443);
+    const { sentHost = null } = options;
+    if (sentHost === null) this.authority = "";
+    else this.authority = sentHost === "peer" ? this.peerAuthority : sentHost.name;
   }
+}
+
+function authorityOf({ host, port }: Peer, knownPort: number): string {
+  // A zone is about an interface of this machine (RFC 9844 section 3).
+  const zone = host.indexOf("%");
+  const key = peerKey(zone === -1 ? host : host.slice(0, zone), port);
+  return port === knownPort ? key.slice(0, key.lastIndexOf(":")) : key;
 }

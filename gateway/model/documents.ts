@@ -1,4 +1,5 @@
 /** The documents in KV as the gateway uses them, checked and with their defaults filled in. */
+import type { PathRule, RouteRule } from "./destinations.ts";
 
 export interface Server {
   readonly host: string;
@@ -103,23 +104,6 @@ export interface IgnoredField {
   readonly why: string;
 }
 
-/** A share of the requests of a path. */
-export interface Share {
-  /** The name of an upstream document or, when there is none, a Consul service in a DNS form. */
-  readonly upstream: string;
-  /** 0 to 1000; shares are in proportion. */
-  readonly weight: number;
-}
-
-export interface PathRule {
-  /** Starts with `/`. Matches whole segments: `/api` matches `/api` and `/api/x`, not `/apix`. */
-  readonly prefix: string;
-  /** At least one. */
-  readonly shares: readonly Share[];
-  /** Run after those of the host, in this order; not there: none. */
-  readonly plugins?: readonly PluginUse[];
-}
-
 /** A plugin with its options, which were checked and have their defaults. */
 export interface PluginUse {
   readonly name: string;
@@ -132,8 +116,10 @@ export interface HostDocument {
   readonly encodedSlashes?: "refuse" | "pass";
   /** False: the host answers 404 as if the document were not there. Default true. */
   readonly enable: boolean;
-  /** Longest prefix first. */
+  /** Longest prefix first. Empty where there are routes only. */
   readonly paths: readonly PathRule[];
+  /** Asked before the paths, in this order; the first that matches decides. Not there: none. */
+  readonly routes?: readonly RouteRule[];
   /** Run before the host's script, in this order; not there: none. */
   readonly pluginsBefore?: readonly PluginUse[];
   /** Run behind the host's script, in this order; not there: none. */
@@ -152,8 +138,12 @@ export interface HostDocument {
 export interface RouteTest {
   /** As it is told when it fails. */
   readonly name: string;
+  readonly method: string;
   /** Path and query, as a client would write them. */
   readonly target: string;
+  /** By their names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly clientAddress: string;
   readonly expect: RouteOutcome;
 }
 
@@ -161,7 +151,7 @@ export interface RouteTest {
 export type RouteOutcome =
   /** All such requests go to this one. */
   | { readonly upstream: string }
-  /** The upstreams that share them, with their shares. */
+  /** The sides that share them, with their shares. */
   | { readonly split: Readonly<Record<string, number>> }
   /** They are refused. In what a test expects, the code may be left out. */
   | { readonly status: number; readonly code?: string };

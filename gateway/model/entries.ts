@@ -19,6 +19,8 @@ export interface Instance {
   /** 1 and up: Consul's `Weights.Passing` or, when a check warns, `Weights.Warning`. */
   readonly weight: number;
   readonly tags: readonly string[];
+  /** The metadata that it was registered with; left out: none. */
+  readonly meta?: Readonly<Record<string, string>>;
 }
 
 /** A source text out of KV. */

@@ -3,6 +3,7 @@
  * modules and settings that nobody uses. Looks at one state; remembers nothing of it but what texts say.
  */
 import {
+  destinationsOf,
   kinds,
   ownDatacenter,
   type Server,
@@ -30,18 +31,19 @@ export function* findWithoutEffect(tables: Tables, prefix: string): Generator<Fi
   for (const [name, document] of tables.upstream)
     for (const warning of ofUpstream(name, document, tables, names))
       yield { key: keyOf("upstream", name), warning };
-  for (const [host, { enable, paths, ignored = [] }] of tables.host) {
+  for (const [host, document] of tables.host) {
     const key = keyOf("host", host);
+    const { enable, ignored = [] } = document;
     for (const { field, why } of ignored) yield { key, warning: `${field}: ${why}` };
     if (!enable) continue;
     const named = new Set<string>();
-    for (const { prefix: path, shares } of paths) {
+    for (const [field, { shares }] of destinationsOf(document)) {
       for (const { upstream } of shares) {
         if (named.has(upstream) || tables.upstream.has(upstream)) continue;
         named.add(upstream);
         const missing = missingService(upstream, tables, names);
         if (missing === null) continue;
-        const warning = `paths[${JSON.stringify(path)}]: there is no upstream document ${JSON.stringify(upstream)}, and ${missing}`;
+        const warning = `${field}: there is no upstream document ${JSON.stringify(upstream)}, and ${missing}`;
         yield { key, warning };
       }
     }

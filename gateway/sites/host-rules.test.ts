@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { parseHostDocument } from "../documents/index.ts";
+import { request } from "./fixtures/requests.ts";
 import { HostRules } from "./host-rules.ts";
 
 const rulesOf = (paths: Readonly<Record<string, string>>) =>
@@ -8,7 +9,8 @@ const rulesOf = (paths: Readonly<Record<string, string>>) =>
 describe("rules of a host", () => {
   it("hold for a path whose reserved characters are escaped, as they do for the others", () => {
     const rules = rulesOf({ "/": "web", "/@admin": "admin", "/v1/x%3Adelete": "delete" });
-    const found = (path: string) => rules.find(path)?.upstreams[0];
+    const found = (path: string) =>
+      rules.find(request("a.example", path))?.split.sides[0]?.upstream;
     for (const path of ["/@admin", "/%40admin", "/%40admin/x"])
       expect(found(path), path).to.equal("admin");
     for (const path of ["/v1/x:delete", "/v1/x%3Adelete"])

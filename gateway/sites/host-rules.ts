@@ -1,21 +1,39 @@
-/** A host document ready for requests: which rule covers a path, and which share of it gets a request. */
+/** A host document ready for requests: which route or path rule decides on a request. */
+import type { PeerTokens } from "../balancing/index.ts";
 import { comparablePath, hasPrefix, normalisePrefix } from "../engine/message/path.ts";
-import type { HostDocument, PathRule } from "../model/index.ts";
+import type { HostDocument, SentHost } from "../model/index.ts";
+import type { RoutedRequest } from "./conditions.ts";
+import { PathIndex } from "./path-index.ts";
 import { pathPhases } from "./path-phases.ts";
 import { type HostPhases, noPhases, type Phase } from "./phase.ts";
+import { RouteList } from "./route-list.ts";
+import { Split } from "./split.ts";
+import { Stickiness } from "./stickiness.ts";
 
+/** What decides on some of the requests of a host: a route or a path. */
 export interface Rule {
-  /** As the document has it. */
+  /** The document that has it: another version of it has other rules. */
+  readonly document: HostDocument;
+  /** As the document has it: `/api`, or `routes[0] (beta)`. */
   readonly written: string;
-  /** Normalised, without a trailing slash; empty for `/`. */
-  readonly prefix: string;
-  /** Names of upstreams with a weight above 0; parallel to `weights`. */
-  readonly upstreams: readonly string[];
-  readonly weights: readonly number[];
-  readonly totalWeight: number;
+  readonly split: Split;
   /** What takes part in its requests alone. */
   readonly phases: readonly Phase[];
+  /** `null`: requests of one client have nothing to do with each other. */
+  readonly sticky: Stickiness | null;
+  /** Which `Host` the upstream is sent; `null`: the client's. */
+  readonly sentHost: SentHost | null;
 }
+
+/** A rule with the prefix that it is for. */
+interface PathEntry {
+  /** Normalised, without a trailing slash; empty for `/`. */
+  readonly prefix: string;
+  readonly rule: Rule;
+}
+
+/** With more rules than this an index finds them faster than a look at each. */
+const fewPaths = 16;
 
 export class HostRules {
   /** The document's: a host or `*.domain`. */
@@ -27,72 +45,111 @@ export class HostRules {
   readonly phases: readonly Phase[];
   /** Trailer fields of requests that are passed on; `null`: none. */
   readonly trailers: ReadonlySet<string> | null;
+  /** `null`: there are none. */
+  readonly #routes: RouteList | null;
   /** Longest prefix first. */
-  readonly #rules: readonly Rule[];
-  /** Those of the rules, apart: a search touches no rule but the one it finds. */
+  readonly #paths: readonly PathEntry[];
+  /** Prefixes of the paths, apart: a search touches no rule but the one it finds. */
   readonly #prefixes: readonly string[];
+  /** The same where there are many; `null`: there are few. */
+  readonly #index: PathIndex<Rule> | null;
   /** The rule for everything, when there is no other: then no path needs to be looked at. */
   readonly #catchAll: Rule | null;
 
-  constructor(name: string, document: HostDocument, phases: HostPhases = noPhases) {
+  /** @param tokens for cookies that make clients stay; `null`: there are none, as where no request comes. */
+  constructor(
+    name: string,
+    document: HostDocument,
+    phases: HostPhases = noPhases,
+    tokens: PeerTokens | null = null,
+  ) {
     this.name = name;
     this.document = document;
-    const { enable, trailers = [] } = document;
+    const { enable, trailers = [], routes = [] } = document;
     this.trailers = enable && trailers.length > 0 ? new Set(trailers) : null;
-    this.#rules = document.enable
+    const compile = (
+      written: string,
+      { shares, sticky, sentHost }: HostDocument["paths"][number] | (typeof routes)[number],
+      own: readonly Phase[],
+    ): Rule => {
+      const split = new Split(shares);
+      return {
+        document,
+        written,
+        split,
+        phases: own,
+        sticky:
+          sticky === undefined || tokens === null
+            ? null
+            : new Stickiness(sticky, split.sides, tokens),
+        sentHost: sentHost ?? null,
+      };
+    };
+    const listed = enable
+      ? routes.map((route) => ({
+          route,
+          rule: compile(route.name, route, phases.byRoute.get(route.name) ?? []),
+        }))
+      : [];
+    this.#routes = listed.length === 0 ? null : new RouteList(listed);
+    this.#paths = enable
       ? document.paths
-          .map((rule) => compile(rule, phases.byPath.get(rule.prefix) ?? []))
+          .map((one) => ({
+            prefix: normalisePrefix(one.prefix),
+            rule: compile(one.prefix, one, phases.byPath.get(one.prefix) ?? []),
+          }))
           .sort((a, b) => b.prefix.length - a.prefix.length)
       : [];
-    this.#prefixes = this.#rules.map((rule) => rule.prefix);
-    const first = this.#rules[0];
-    this.#catchAll = first !== undefined && first.prefix === "" ? first : null;
+    this.#prefixes = this.#paths.map(({ prefix }) => prefix);
+    const [first] = this.#paths;
+    this.#catchAll = first !== undefined && first.prefix === "" ? first.rule : null;
+    this.#index = this.#paths.length > fewPaths ? new PathIndex() : null;
+    for (const { prefix, rule } of this.#paths) this.#index?.set(prefix, rule);
     this.phasesBefore = enable ? phases.beforeScript : [];
-    this.phases = enable ? [...phases.behindScript, ...pathPhases(this, this.#rules)] : [];
+    const rules = [...listed, ...this.#paths].map(({ rule }) => rule);
+    this.phases = enable ? [...phases.behindScript, ...pathPhases(this, rules)] : [];
   }
 
   /** Whether a path with an encoded slash is refused; `isMatched`: a script's `match` looks at the path. */
   refusesEncodedSlash(isMatched: boolean): boolean {
     const { encodedSlashes } = this.document;
     if (encodedSlashes !== undefined) return encodedSlashes === "refuse";
-    return isMatched || this.#prefixes.some((prefix) => prefix !== "");
+    return (
+      isMatched ||
+      this.#prefixes.some((prefix) => prefix !== "") ||
+      (this.#routes?.looksAtPaths ?? false)
+    );
   }
 
-  /** The rule with the longest prefix that covers `path`, which is in normal form, by whole segments. */
-  find(path: string): Rule | null {
+  /**
+   * What decides on a request, whose path is in normal form: the first route that matches, else the path with the longest
+   * prefix that covers it by whole segments.
+   */
+  find(request: RoutedRequest): Rule | null {
+    const routes = this.#routes;
+    if (routes === null && this.#catchAll !== null) return this.#catchAll;
+    const path = comparablePath(request.path);
+    if (routes !== null) {
+      const route = routes.find(path, request);
+      if (route !== null) return route;
+    }
+    return this.#findPath(path);
+  }
+
+  /** Each route that is asked before the one that decides, and why it does not; for `explain`. */
+  passedOver(request: RoutedRequest): readonly { readonly rule: Rule; readonly why: string }[] {
+    return this.#routes?.passedOver(comparablePath(request.path), request) ?? [];
+  }
+
+  #findPath(path: string): Rule | null {
     if (this.#catchAll !== null) return this.#catchAll;
+    if (this.#index !== null) return this.#index.longest(path);
     const prefixes = this.#prefixes;
-    if (prefixes.length === 0) return null;
-    const asked = comparablePath(path);
     // An indexed loop: an iterator would be an object for each request.
     for (let i = 0; i < prefixes.length; i += 1) {
       const prefix = prefixes[i];
-      if (prefix !== undefined && hasPrefix(asked, prefix)) return this.#rules[i] ?? null;
+      if (prefix !== undefined && hasPrefix(path, prefix)) return this.#paths[i]?.rule ?? null;
     }
     return null;
   }
-}
-
-/** The name of the upstream for one request, by weight; `null` when every share has weight 0. */
-export function chooseShare(rule: Rule, random: () => number): string | null {
-  const names = rule.upstreams;
-  if (names.length < 2) return names[0] ?? null;
-  let point = random() * rule.totalWeight;
-  for (let i = 0; i < names.length; i += 1) {
-    point -= rule.weights[i] ?? 0;
-    if (point < 0) return names[i] ?? null;
-  }
-  return names.at(-1) ?? null;
-}
-
-function compile(rule: PathRule, phases: readonly Phase[]): Rule {
-  const shares = rule.shares.filter((share) => share.weight > 0);
-  return {
-    written: rule.prefix,
-    prefix: normalisePrefix(rule.prefix),
-    upstreams: shares.map((share) => share.upstream),
-    weights: shares.map((share) => share.weight),
-    totalWeight: shares.reduce((total, share) => total + share.weight, 0),
-    phases,
-  };
 }

@@ -3,11 +3,20 @@
  * version of the state makes a new router that shares what did not change.
  */
 
+export type { RoutedRequest } from "./conditions.ts";
 export { decideByDocument } from "./document-decision.ts";
 export { failEncodedSlash, refusesEncodedSlash } from "./encoded-slash.ts";
-export { HostRules } from "./host-rules.ts";
-export { type HostPhases, noPhases, type Phase, type RequestContext, type Stop } from "./phase.ts";
-export type { RouterOptions, RouteShare, Routes } from "./router.ts";
+export { HostRules, type Rule } from "./host-rules.ts";
+export {
+  type Choice,
+  type HostPhases,
+  noPhases,
+  type Phase,
+  type RequestContext,
+  type Stop,
+} from "./phase.ts";
+export type { RouterOptions } from "./router.ts";
 export { Router } from "./router.ts";
+export type { RouteShare, Routes } from "./routing.ts";
 export type { Site } from "./site.ts";
 export type { PhasesOf } from "./site-table.ts";

@@ -1,10 +1,12 @@
 /** Why a request has no upstream in one version, and whether there may be one soon. Asked when routing has failed. */
 import type { Upstream } from "../balancing/index.ts";
 import { type Exposure, reachOf, type ServiceSite } from "../model/index.ts";
+import type { RoutedRequest } from "./conditions.ts";
 import type { Documented } from "./documents.ts";
 import type { Rule } from "./host-rules.ts";
-import { includesTag } from "./services.ts";
 import type { Site } from "./site.ts";
+import type { Side } from "./split.ts";
+import { includesTag } from "./subset.ts";
 import type { Upstreams } from "./upstreams.ts";
 
 /** What a worker waits for before a request can be routed: a `serviceKey`, or `@` and a datacenter. */
@@ -23,13 +25,13 @@ export class Missing {
    */
   unwatched(
     { rules, service: site }: Site,
-    host: string,
-    path: string,
+    request: RoutedRequest,
     exposes: Exposure,
   ): Awaited | null {
+    const { host } = request;
     if (rules !== null) {
-      for (const name of rules.find(path)?.upstreams ?? []) {
-        const query = this.#upstreams.queryOf(name);
+      for (const { upstream } of rules.find(request)?.split.sides ?? []) {
+        const query = this.#upstreams.queryOf(upstream);
         if (query !== null && this.#isUnwatched(query)) return query.key;
       }
       return null;
@@ -56,7 +58,8 @@ export class Missing {
    * After the router gave `null`: why, in one clause for the client and the operator. Of a service that the
    * listener does not expose it says what it says of one that does not exist.
    */
-  explain({ rules, service: site }: Site, host: string, path: string, exposes: Exposure): string {
+  explain({ rules, service: site }: Site, request: RoutedRequest, exposes: Exposure): string {
+    const { host, path } = request;
     if (rules === null) {
       const documented = this.#upstreams.documents.ofSite(site?.site ?? host);
       const query = documented?.query ?? (this.#isHidden(site, exposes) ? null : site);
@@ -64,7 +67,7 @@ export class Missing {
       return reason ?? `no such host: ${host}`;
     }
     if (!rules.document.enable) return `host ${host} is switched off`;
-    const rule = rules.find(path);
+    const rule = rules.find(request);
     if (rule === null) return `host ${host} has no rule for path ${path}`;
     return this.#explainRule(host, site, rule);
   }
@@ -73,9 +76,10 @@ export class Missing {
    * After the router gave `null`: whether a document sends the request somewhere, so that it is an upstream that
    * is missing and not the route.
    */
-  isRouted({ rules, service: site }: Site, host: string, path: string): boolean {
-    if (rules === null) return this.#upstreams.documents.ofSite(site?.site ?? host) !== undefined;
-    return (rules.find(path)?.upstreams.length ?? 0) > 0;
+  isRouted({ rules, service: site }: Site, request: RoutedRequest): boolean {
+    if (rules === null)
+      return this.#upstreams.documents.ofSite(site?.site ?? request.host) !== undefined;
+    return (rules.find(request)?.split.sides.length ?? 0) > 0;
   }
 
   /** Why a script cannot have what it named. */
@@ -139,20 +143,30 @@ export class Missing {
   }
 
   #explainRule(host: string, site: ServiceSite | null, rule: Rule): string {
-    if (rule.upstreams.length === 0)
-      return `every share of path ${rule.written} of host ${host} has weight 0`;
-    const unknown = rule.upstreams.find((name) => this.#upstreams.share(name, site) === null);
+    const { written, split } = rule;
+    const where = written.startsWith("/") ? `path ${written}` : written;
+    if (split.parts.every((part) => part === 0))
+      return `every share of ${where} of host ${host} has weight 0`;
+    const unknown = split.sides.find((side) => this.#upstreams.side(side, site) === null);
     return unknown === undefined
-      ? `host ${host} has an upstream for path ${rule.written}`
-      : this.explainShare(unknown, host, site);
+      ? `host ${host} has an upstream for ${where}`
+      : this.explainSide(unknown, host, site);
   }
 
-  /** Why a share of a host document has no upstream. */
-  explainShare(unknown: string, host: string, site: ServiceSite | null): string {
+  /** Why a side of a host document has no upstream. */
+  explainSide(
+    side: Pick<Side, "upstream" | "subset">,
+    host: string,
+    site: ServiceSite | null,
+  ): string {
+    const { upstream: unknown, subset } = side;
+    const documented = this.#upstreams.documents.get(unknown);
+    if (subset !== null && documented !== undefined && documented.query === null)
+      return `upstream ${unknown} of host ${host} lists servers, which have neither tags nor metadata`;
     const query = this.#upstreams.queryOf(unknown);
     const isOwn = query !== null && query.tag === null && query.key === site?.key;
     const tag = isOwn ? (site?.tag ?? null) : (query?.tag ?? null);
-    const isDocumented = this.#upstreams.documents.get(unknown) !== undefined;
+    const isDocumented = documented !== undefined;
     const reason = query === null ? null : this.#explainService(query, tag, isDocumented);
     return reason === null
       ? `upstream ${unknown} of host ${host} is unknown`

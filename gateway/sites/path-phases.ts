@@ -1,28 +1,34 @@
-/** The phases of path rules as phases of their host: the n-th of whichever rule covers the request. */
+/** The phases of path rules and routes as phases of their host: the n-th of whichever rule decides on the request. */
+import type { Exchange } from "../engine/engine.ts";
 import type { HostRules, Rule } from "./host-rules.ts";
-import type { Phase } from "./phase.ts";
+import type { Phase, RequestContext } from "./phase.ts";
 
 /** As many as the rule has that has most, so that a request which one of them holds goes on behind it. */
 export function pathPhases(
   host: Pick<HostRules, "find">,
   rules: readonly Pick<Rule, "phases">[],
 ): readonly Phase[] {
-  const most = Math.max(0, ...rules.map(({ phases }) => phases.length));
+  const most = rules.reduce((most, { phases }) => Math.max(most, phases.length), 0);
   return Array.from({ length: most }, (_, at): Phase => {
-    const find = (path: string) => host.find(path)?.phases[at];
+    // Found once: what a phase changes of the request does not lead it to the phases of another rule.
+    const find = (exchange: Exchange<RequestContext>, context: RequestContext) => {
+      context.rule ??= host.find(exchange);
+      return context.rule?.phases[at];
+    };
     return {
       name: `${at + 1}. of the path`,
-      onRequest: (exchange, context) => find(exchange.path)?.onRequest?.(exchange, context) ?? true,
+      onRequest: (exchange, context) =>
+        find(exchange, context)?.onRequest?.(exchange, context) ?? true,
       rehearse: (exchange, context, say) => {
-        const phase = find(exchange.path);
+        const phase = find(exchange, context);
         if (phase === undefined) return true;
         say(phase.name);
         return (
           phase.rehearse?.(exchange, context, say) ?? phase.onRequest?.(exchange, context) ?? true
         );
       },
-      onResponse: (exchange, context) => find(exchange.path)?.onResponse?.(exchange, context),
-      onEnd: (exchange, context) => find(exchange.path)?.onEnd?.(exchange, context),
+      onResponse: (exchange, context) => context.rule?.phases[at]?.onResponse?.(exchange, context),
+      onEnd: (exchange, context) => context.rule?.phases[at]?.onEnd?.(exchange, context),
     };
   });
 }

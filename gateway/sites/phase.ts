@@ -5,7 +5,9 @@
 import type { Upstream } from "../balancing/index.ts";
 import type { Exchange } from "../engine/engine.ts";
 import type { Script, Steering } from "../sandbox/index.ts";
+import type { Rule } from "./host-rules.ts";
 import type { Site } from "./site.ts";
+import type { Side } from "./split.ts";
 
 /**
  * What takes part in the requests of a host. All methods run on the hot path, one request after the other, and must not
@@ -44,9 +46,16 @@ export interface HostPhases {
   readonly behindScript: readonly Phase[];
   /** By the prefix of the path rule that covers the request; behind all others. */
   readonly byPath: ReadonlyMap<string, readonly Phase[]>;
+  /** The same by the name of the route. */
+  readonly byRoute: ReadonlyMap<string, readonly Phase[]>;
 }
 
-export const noPhases: HostPhases = { beforeScript: [], behindScript: [], byPath: new Map() };
+export const noPhases: HostPhases = {
+  beforeScript: [],
+  behindScript: [],
+  byPath: new Map(),
+  byRoute: new Map(),
+};
 
 /** A stop of a request: a site, and how far the request came in its phases. */
 export interface Stop {
@@ -55,17 +64,30 @@ export interface Stop {
   readonly at: number;
   /** What ran of the site's scripts; `null`: none. */
   readonly script: Script | null;
+  /** The rule whose phases it met; `null`: none of the site's has any, or they were not met yet. */
+  readonly rule: Rule | null;
   /** The site whose phases gave the request this one's host; `null`: its client did. */
   readonly before: Stop | null;
 }
 
+/** What routing has decided for a request. */
+export interface Choice {
+  /** What was found when the request met the phases of a rule; `null`: it has met none. */
+  readonly rule: Rule | null;
+  /** The rule that says where it goes; `null`: none does, or it is not routed yet. */
+  routedBy: Rule | null;
+  /** The side of that rule's split; `null` as above. */
+  side: Side | null;
+}
+
 /** A request's state between the phases. */
-export interface RequestContext extends Stop, Steering {
+export interface RequestContext extends Stop, Steering, Choice {
   /** What the request is counted under. */
   readonly name: string;
   site: Site;
   at: number;
   script: Script | null;
+  rule: Rule | null;
   before: Stop | null;
   /** The host by which `site` was found. */
   host: string;
@@ -74,4 +96,6 @@ export interface RequestContext extends Stop, Steering {
   authority: string;
   /** Where it goes; `null` before it is routed and when nothing serves it. */
   route: Upstream | null;
+  /** Whether the client is to be told what it stays with. */
+  isNewlyStuck: boolean;
 }

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { request, undecided } from "./fixtures/requests.ts";
 import {
   addresses,
   catalog,
@@ -26,14 +27,15 @@ describe("Router", () => {
     it("knows a service by every DNS form of its name", () => {
       const router = scene.build(thumb);
       for (const form of ["thumb", "thumb.service.consul", "_thumb._tcp.service.consul"])
-        expect(addresses(router.resolve(router.site(form), form, "/", "all")), form).to.deep.equal([
-          "a",
-          "b",
-        ]);
+        expect(
+          addresses(router.resolve(router.site(form), request(form, "/"), "all", undecided())),
+          form,
+        ).to.deep.equal(["a", "b"]);
       for (const form of ["v2.thumb.service.consul", "_thumb._v2.service.consul"])
-        expect(addresses(router.resolve(router.site(form), form, "/", "all")), form).to.deep.equal([
-          "b",
-        ]);
+        expect(
+          addresses(router.resolve(router.site(form), request(form, "/"), "all", undecided())),
+          form,
+        ).to.deep.equal(["b"]);
       expect(addresses(router.upstream("eu.thumb.service.consul"))).to.deep.equal(["a", "b"]);
     });
 
@@ -43,9 +45,9 @@ describe("Router", () => {
         addresses(
           router.resolve(
             router.site("thumb.service.dc2.consul"),
-            "thumb.service.dc2.consul",
-            "/",
+            request("thumb.service.dc2.consul", "/"),
             "all",
+            undecided(),
           ),
         ),
       ).to.deep.equal(["z"]);
@@ -54,12 +56,19 @@ describe("Router", () => {
 
     it("has an upstream without peers for a service, or a tag of it, that has none healthy", () => {
       const router = scene.build(thumb, service("down"), catalog("thumb", "v1", "V3"));
-      expect(router.resolve(router.site("down"), "down", "/", "all")?.pick(first, 0)).to.equal(
-        null,
-      );
       expect(
         router
-          .resolve(router.site("v3.thumb.service.consul"), "v3.thumb.service.consul", "/", "all")
+          .resolve(router.site("down"), request("down", "/"), "all", undecided())
+          ?.pick(first, 0),
+      ).to.equal(null);
+      expect(
+        router
+          .resolve(
+            router.site("v3.thumb.service.consul"),
+            request("v3.thumb.service.consul", "/"),
+            "all",
+            undecided(),
+          )
           ?.pick(first, 0),
       ).to.equal(null);
     });
@@ -70,16 +79,14 @@ describe("Router", () => {
       expect(
         router.missing.unwatched(
           router.site("v9.thumb.service.consul"),
-          "v9.thumb.service.consul",
-          "/",
+          request("v9.thumb.service.consul", "/"),
           "all",
         ),
       ).to.equal(null);
       expect(
         router.missing.explain(
           router.site("v9.thumb.service.consul"),
-          "v9.thumb.service.consul",
-          "/",
+          request("v9.thumb.service.consul", "/"),
           "all",
         ),
       ).to.equal("service thumb has no tag v9");
@@ -87,24 +94,33 @@ describe("Router", () => {
 
     it("names the service to watch only when the catalog has it", () => {
       const router = scene.build(catalog("thumb"), catalog("seen"), service("seen"));
-      expect(router.missing.unwatched(router.site("thumb"), "thumb", "/", "all")).to.equal("thumb");
+      expect(router.missing.unwatched(router.site("thumb"), request("thumb", "/"), "all")).to.equal(
+        "thumb",
+      );
       expect(
         router.missing.unwatched(
           router.site("v1.thumb.service.consul"),
-          "v1.thumb.service.consul",
-          "/",
+          request("v1.thumb.service.consul", "/"),
           "all",
         ),
       ).to.equal("thumb");
-      expect(router.missing.unwatched(router.site("seen"), "seen", "/", "all")).to.equal(null);
-      expect(router.missing.unwatched(router.site("nobody"), "nobody", "/", "all")).to.equal(null);
+      expect(router.missing.unwatched(router.site("seen"), request("seen", "/"), "all")).to.equal(
+        null,
+      );
       expect(
-        router.missing.unwatched(router.site("www.example.com"), "www.example.com", "/", "all"),
+        router.missing.unwatched(router.site("nobody"), request("nobody", "/"), "all"),
       ).to.equal(null);
-      expect(router.missing.explain(router.site("nobody"), "nobody", "/", "all")).to.equal(
+      expect(
+        router.missing.unwatched(
+          router.site("www.example.com"),
+          request("www.example.com", "/"),
+          "all",
+        ),
+      ).to.equal(null);
+      expect(router.missing.explain(router.site("nobody"), request("nobody", "/"), "all")).to.equal(
         "no such host: nobody",
       );
-      expect(router.missing.explain(router.site("thumb"), "thumb", "/", "all")).to.equal(
+      expect(router.missing.explain(router.site("thumb"), request("thumb", "/"), "all")).to.equal(
         "service thumb is not watched yet",
       );
     });
@@ -117,8 +133,12 @@ describe("Router", () => {
         host("h", path("/t", "thumb"), path("/p", "pictures"), path("/s", ["a", 1], ["thumb", 1])),
       );
       for (const at of ["/t", "/p", "/s"])
-        expect(router.missing.unwatched(router.site("h"), "h", at, "all"), at).to.equal("thumb");
-      expect(router.missing.unwatched(router.site("h"), "h", "/none", "all")).to.equal(null);
+        expect(router.missing.unwatched(router.site("h"), request("h", at), "all"), at).to.equal(
+          "thumb",
+        );
+      expect(router.missing.unwatched(router.site("h"), request("h", "/none"), "all")).to.equal(
+        null,
+      );
       expect(name(router, "h", "/p")).to.equal(null);
       expect(router.missing.unwatchedUpstream("pictures")).to.equal("thumb");
     });
@@ -129,7 +149,12 @@ describe("Router", () => {
       const line = scene.line();
       line.change(upstream("pictures", document({ service: "v1.thumb.service.consul", tries: 1 })));
       const router = line.change(service("thumb", instance("a", ["v1"]), instance("b", ["v2"])));
-      const found = router.resolve(router.site("pictures"), "pictures", "/", "all");
+      const found = router.resolve(
+        router.site("pictures"),
+        request("pictures", "/"),
+        "all",
+        undecided(),
+      );
       expect(addresses(found)).to.deep.equal(["a"]);
       expect(found?.limits?.maxTries).to.equal(1);
     });
@@ -151,7 +176,7 @@ describe("Router", () => {
       const router = scene.build(host("a.example.com", path("/", "cart")));
       expect(name(router, "a.example.com")).to.equal(null);
       expect(
-        router.missing.explain(router.site("a.example.com"), "a.example.com", "/", "all"),
+        router.missing.explain(router.site("a.example.com"), request("a.example.com", "/"), "all"),
       ).to.equal("upstream cart of host a.example.com is unknown");
     });
 
@@ -178,10 +203,14 @@ describe("Router", () => {
         host("a", path("/x", "cart")),
         upstream("pictures", document({ service: "thumb" })),
       );
-      expect(router.missing.isRouted(router.site("a"), "a", "/x/y")).to.equal(true);
-      expect(router.missing.isRouted(router.site("pictures"), "pictures", "/")).to.equal(true);
-      expect(router.missing.isRouted(router.site("a"), "a", "/y")).to.equal(false);
-      expect(router.missing.isRouted(router.site("nobody"), "nobody", "/")).to.equal(false);
+      expect(router.missing.isRouted(router.site("a"), request("a", "/x/y"))).to.equal(true);
+      expect(router.missing.isRouted(router.site("pictures"), request("pictures", "/"))).to.equal(
+        true,
+      );
+      expect(router.missing.isRouted(router.site("a"), request("a", "/y"))).to.equal(false);
+      expect(router.missing.isRouted(router.site("nobody"), request("nobody", "/"))).to.equal(
+        false,
+      );
     });
   });
 });

@@ -3,6 +3,7 @@ import { expect } from "chai";
 import { PeerBook } from "../balancing/index.ts";
 import { normalisePath } from "../engine/message/path.ts";
 import type { HostDocument } from "../model/index.ts";
+import { request, undecided } from "./fixtures/requests.ts";
 import {
   addresses,
   catalog,
@@ -60,15 +61,20 @@ describe("Router", () => {
       );
       expect(
         addresses(
-          router.resolve(router.site("images.example.com"), "images.example.com", "/", "all"),
+          router.resolve(
+            router.site("images.example.com"),
+            request("images.example.com", "/"),
+            "all",
+            undecided(),
+          ),
         ),
       ).to.deep.equal(["a"]);
-      expect(addresses(router.resolve(router.site("cart"), "cart", "/", "all"))).to.deep.equal([
-        "b",
-      ]);
-      expect(addresses(router.resolve(router.site("thumb"), "thumb", "/", "all"))).to.deep.equal([
-        "d",
-      ]);
+      expect(
+        addresses(router.resolve(router.site("cart"), request("cart", "/"), "all", undecided())),
+      ).to.deep.equal(["b"]);
+      expect(
+        addresses(router.resolve(router.site("thumb"), request("thumb", "/"), "all", undecided())),
+      ).to.deep.equal(["d"]);
     });
 
     it("lets a document decide alone, also when no path of it matches", () => {
@@ -77,7 +83,7 @@ describe("Router", () => {
         host("thumb", path("/x", "thumb")),
       );
       expect(name(router, "thumb", "/")).to.equal(null);
-      expect(router.missing.explain(router.site("thumb"), "thumb", "/y", "all")).to.equal(
+      expect(router.missing.explain(router.site("thumb"), request("thumb", "/y"), "all")).to.equal(
         "host thumb has no rule for path /y",
       );
     });
@@ -90,10 +96,18 @@ describe("Router", () => {
       });
       expect(name(router, "shop.example.com")).to.equal(null);
       expect(
-        router.missing.unwatched(router.site("shop.example.com"), "shop.example.com", "/", "all"),
+        router.missing.unwatched(
+          router.site("shop.example.com"),
+          request("shop.example.com", "/"),
+          "all",
+        ),
       ).to.equal(null);
       expect(
-        router.missing.explain(router.site("shop.example.com"), "shop.example.com", "/", "all"),
+        router.missing.explain(
+          router.site("shop.example.com"),
+          request("shop.example.com", "/"),
+          "all",
+        ),
       ).to.equal("host shop.example.com is switched off");
     });
   });
@@ -177,7 +191,7 @@ describe("Router", () => {
     it("serves nothing when every weight is 0, and says so", () => {
       const router = scene.build(upstream("a", fixed("a")), host("h", path("/x", ["a", 0])));
       expect(name(router, "h", "/x")).to.equal(null);
-      expect(router.missing.explain(router.site("h"), "h", "/x", "all")).to.equal(
+      expect(router.missing.explain(router.site("h"), request("h", "/x"), "all")).to.equal(
         "every share of path /x of host h has weight 0",
       );
     });
@@ -197,10 +211,13 @@ describe("Router", () => {
       "v1.thumb.service.consul",
       "none.example.org",
     ];
+    const requests = hosts.map((name) => request(name, "/api/v1/items"));
+    const choice = undecided();
     const serve = (count: number) => {
       for (let i = 0; i < count; i += 1) {
-        const host = hosts[i % hosts.length] ?? "";
-        router.resolve(router.site(host), host, "/api/v1/items", "all")?.pick(first, i);
+        const asked = requests[i % requests.length];
+        if (asked !== undefined)
+          router.resolve(router.site(asked.host), asked, "all", choice)?.pick(first, i);
       }
     };
     const batch = 100_000;

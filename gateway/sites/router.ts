@@ -2,7 +2,8 @@
  * One version's table of routes: host and path -> upstream. Immutable to its users; a new version
  * makes a new router that shares what did not change. It picks no peer and knows no sockets.
  */
-import type { PeerBook, Upstream } from "../balancing/index.ts";
+import { randomBytes } from "node:crypto";
+import { type PeerBook, PeerTokens, type Upstream } from "../balancing/index.ts";
 import {
   type Exposure,
   ownDatacenter,
@@ -14,10 +15,11 @@ import {
   type Tables,
   type UpstreamKeys,
 } from "../model/index.ts";
+import type { RoutedRequest } from "./conditions.ts";
 import { Documents } from "./documents.ts";
-import { chooseShare } from "./host-rules.ts";
 import { Missing } from "./missing.ts";
-import { noPhases } from "./phase.ts";
+import { type Choice, noPhases } from "./phase.ts";
+import { type Routes, Routing } from "./routing.ts";
 import { Services } from "./services.ts";
 import type { Site } from "./site.ts";
 import { type PhasesOf, type ScriptsByHost, SiteTable } from "./site-table.ts";
@@ -28,27 +30,14 @@ export interface RouterOptions {
   readonly random: () => number;
   /** Milliseconds of the clock that upstreams are asked with; for `describe`. */
   readonly now: () => number;
+  /** Milliseconds of the epoch, for shares that grow by time. Default: the system's. */
+  readonly date?: () => number;
+  /** What cookies name servers by. Default: such as no other process knows. */
+  readonly tokens?: PeerTokens;
   /** What runs for which host, of the same version. Default: nothing. */
   readonly scripts?: ScriptsByHost;
   /** Default: nothing takes part but scripts. */
   readonly phasesOf?: PhasesOf;
-}
-
-/** What a request may be sent to, and what decides that. */
-export interface Routes {
-  /** The key of a document, or `service`. */
-  readonly by: string;
-  /** The path of the document's rule, as it is written; `null`: no rule decides. */
-  readonly rule: string | null;
-  readonly shares: readonly RouteShare[];
-}
-
-export interface RouteShare {
-  readonly name: string;
-  readonly weight: number;
-  /** `null`: there is none, and `why`. */
-  readonly upstream: Upstream | null;
-  readonly why: string | null;
 }
 
 interface Disposable {
@@ -61,6 +50,7 @@ export class Router {
   readonly #options: RouterOptions;
   readonly #sites: SiteTable;
   readonly #upstreams: Upstreams;
+  readonly #routing: Routing;
   /** The router that this one was built from, until that one is disposed of. */
   #previous: Router | null;
   /** What `#previous` has and this one does not. */
@@ -77,6 +67,10 @@ export class Router {
     this.#sites = parts.sites;
     this.#upstreams = parts.upstreams;
     this.missing = new Missing(parts.upstreams);
+    this.#routing = new Routing(parts.upstreams, this.missing, {
+      random: parts.options.random,
+      date: parts.options.date ?? Date.now,
+    });
     this.#previous = parts.previous;
     this.#dropped = parts.dropped;
   }
@@ -117,8 +111,8 @@ export class Router {
       book,
       dropped,
     );
-    const { scripts = noScripts, phasesOf = () => noPhases } = options;
-    const parts = { names, documents: tables.host, scripts, phasesOf };
+    const { scripts = noScripts, phasesOf = () => noPhases, tokens = ownTokens } = options;
+    const parts = { names, documents: tables.host, scripts, phasesOf, tokens };
     const sites = before.#sites.next(parts, changed("host"));
     const reaches = known === null ? new Map<string, Reach>() : before.#upstreams.reaches;
     for (const { kind, key } of known ?? [])
@@ -141,46 +135,35 @@ export class Router {
   }
 
   /**
-   * The upstream for a request of `site`, which is that of `host`: by its rules, else by the upstream document of that
-   * name, else by the service of that name if the listener exposes it. `path` is in normal form. A host with a document
-   * is decided by that document alone. `null`: nothing serves it; see `missing`. Allocates nothing.
+   * The upstream for a request of `site`, which is that of its host: by its rules, else by the upstream document of that
+   * name, else by the service of that name if the listener exposes it. The request's path is in normal form. A host with
+   * a document is decided by that document alone. `null`: nothing serves it; see `missing`. Allocates nothing.
+   * @param choice is told what decided.
    */
   resolve(
     { rules, service }: Site,
-    host: string,
-    path: string,
+    request: RoutedRequest,
     exposes: Exposure,
+    choice: Choice,
   ): Upstream | null {
-    if (rules !== null) {
-      const rule = rules.find(path);
-      if (rule === null) return null;
-      const name = chooseShare(rule, this.#options.random);
-      return name === null ? null : this.#upstreams.share(name, service);
-    }
-    return this.#upstreams.ofHost(host, service, exposes);
+    if (rules !== null) return this.#routing.resolve(rules, service, request, choice);
+    return this.#upstreams.ofHost(request.host, service, exposes);
   }
 
   /**
-   * All that `resolve` may give, with their shares; `null` where nothing decides for this path. Also says what decides, and
-   * why what is missing is missing.
+   * All that `resolve` may give, with their shares; `null` where nothing decides for this request. Also says what decides,
+   * and why what is missing is missing.
    */
-  routes({ rules, service }: Site, host: string, path: string, exposes: Exposure): Routes | null {
-    if (rules !== null) {
-      const rule = rules.find(path);
-      if (rule === null) return null;
-      const shares = rule.upstreams.map((name, at): RouteShare => {
-        const upstream = this.#upstreams.share(name, service);
-        const why = upstream === null ? this.missing.explainShare(name, host, service) : null;
-        return { name, weight: rule.weights[at] ?? 0, upstream, why };
-      });
-      return { by: `hosts/${rules.name}`, rule: rule.written, shares };
-    }
+  routes({ rules, service }: Site, request: RoutedRequest, exposes: Exposure): Routes | null {
+    if (rules !== null) return this.#routing.describe(rules, service, request);
+    const { host } = request;
     const documented = this.#upstreams.documents.ofSite(service?.site ?? host);
     const upstream = this.#upstreams.ofHost(host, service, exposes);
     if (documented === undefined && upstream === null) return null;
     const name = documented?.name ?? upstream?.name ?? host;
     const by = documented === undefined ? "service" : `upstreams/${documented.name}`;
-    return { by, rule: null, shares: [{ name, weight: 1, upstream, why: null }] };
+    const shares = [{ name, part: 1, upstream, why: null }];
+    return { by, rule: null, passedOver: [], decided: null, shares };
   }
 
   /**
@@ -240,6 +223,7 @@ export class Router {
 }
 
 const noScripts: ScriptsByHost = new Map();
+const ownTokens = new PeerTokens(randomBytes(32).toString("hex"));
 
 /** The keys of one kind among the changes; `null` when the changes are not known. */
 function keysOf(changes: readonly Served[] | null, kind: ServedKind): ReadonlySet<string> | null {

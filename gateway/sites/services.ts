@@ -4,6 +4,7 @@
  */
 import { type PeerBook, Upstream, type UpstreamOptions } from "../balancing/index.ts";
 import { type Instance, LayeredMap, type Level } from "../model/index.ts";
+import { type InstanceSubset, includesTag } from "./subset.ts";
 
 /** How an upstream treats failures of its servers. */
 export interface FailurePolicy {
@@ -19,6 +20,11 @@ export type ServiceOptions = FailurePolicy & Omit<UpstreamOptions, "name">;
 
 const byName: ServiceOptions = { ...defaultPolicy, limits: null };
 
+interface Narrowed {
+  readonly subset: InstanceSubset;
+  readonly upstream: Upstream;
+}
+
 /** The instances of one service and the upstreams made of them so far. */
 export class Service {
   /** The service's own, or that of the document that names it. */
@@ -28,6 +34,7 @@ export class Service {
   readonly #book: PeerBook;
   readonly #all: Upstream;
   readonly #byTag = new Map<string, Upstream>();
+  readonly #bySubset = new Map<string, Narrowed>();
   /** For a tag that the service has but no healthy instance carries. */
   readonly #none: Upstream;
   #disposed = false;
@@ -45,11 +52,13 @@ export class Service {
     this.#options = options;
     this.#book = book;
     this.#none = new Upstream([], { name, limits: null }, book);
-    this.#all = this.#build(null, previous === null ? null : previous.#all);
+    this.#all = this.#build(name, instances, previous === null ? null : previous.#all);
     if (previous === null) return;
     for (const [tag, upstream] of previous.#byTag) {
-      if (hasTag(instances, tag)) this.#byTag.set(tag, this.#build(tag, upstream));
+      if (hasTag(instances, tag)) this.#byTag.set(tag, this.#buildTagged(tag, upstream));
     }
+    for (const { subset, upstream } of previous.#bySubset.values())
+      if (instances.some((one) => subset.has(one))) this.#narrow(subset, upstream);
   }
 
   /** The upstream of all instances or of those with `tag`; `null` when none has that tag. */
@@ -58,9 +67,16 @@ export class Service {
     const known = this.#byTag.get(tag);
     if (known !== undefined) return known;
     if (this.#disposed || !hasTag(this.instances, tag)) return null;
-    const upstream = this.#build(tag, null);
+    const upstream = this.#buildTagged(tag, null);
     this.#byTag.set(tag, upstream);
     return upstream;
+  }
+
+  /** The upstream of those instances that the subset has. Allocates for the first look-up in a version. */
+  subset(subset: InstanceSubset): Upstream {
+    const known = this.#bySubset.get(subset.key);
+    if (known !== undefined) return known.upstream;
+    return this.#disposed ? this.#none : this.#narrow(subset, null);
   }
 
   get none(): Upstream {
@@ -71,16 +87,28 @@ export class Service {
     this.#disposed = true;
     this.#all.dispose();
     for (const upstream of this.#byTag.values()) upstream.dispose();
+    for (const { upstream } of this.#bySubset.values()) upstream.dispose();
   }
 
   *upstreams(): Generator<Upstream> {
     yield this.#all;
     yield* this.#byTag.values();
+    for (const { upstream } of this.#bySubset.values()) yield upstream;
   }
 
-  #build(tag: string | null, previous: Upstream | null): Upstream {
-    const name = tag === null ? this.name : `${tag}.${this.name}`;
-    const levels = [instanceLevel(this.instances, tag, this.#options)];
+  #narrow(subset: InstanceSubset, previous: Upstream | null): Upstream {
+    const instances = this.instances.filter((one) => subset.has(one));
+    const upstream = this.#build(`${subset.label}.${this.name}`, instances, previous);
+    this.#bySubset.set(subset.key, { subset, upstream });
+    return upstream;
+  }
+
+  #buildTagged(tag: string, previous: Upstream | null): Upstream {
+    return this.#build(`${tag}.${this.name}`, withTag(this.instances, tag), previous);
+  }
+
+  #build(name: string, instances: readonly Instance[], previous: Upstream | null): Upstream {
+    const levels = [instanceLevel(instances, this.#options)];
     return new Upstream(levels, { ...this.#options, name }, this.#book, previous);
   }
 }
@@ -99,6 +127,11 @@ export class Services {
   find(key: string, tag: string | null, tags: readonly string[] | undefined): Upstream | null {
     const service = this.#services.get(key);
     return service === undefined ? null : taggedOf(service, tag, tags);
+  }
+
+  /** `null`: it is not watched. */
+  get(key: string): Service | null {
+    return this.#services.get(key) ?? null;
   }
 
   instances(key: string): readonly Instance[] | null {
@@ -151,14 +184,10 @@ export function taggedOf(
   return service.none;
 }
 
-/** The instances, all or those with `tag`, as one level of servers. */
-function instanceLevel(
-  instances: readonly Instance[],
-  tag: string | null,
-  policy: FailurePolicy,
-): Level {
+/** The instances as one level of servers. */
+function instanceLevel(instances: readonly Instance[], policy: FailurePolicy): Level {
   return {
-    servers: withTag(instances, tag).map((instance) => ({
+    servers: instances.map((instance) => ({
       host: instance.address,
       port: instance.port,
       weight: instance.weight,
@@ -175,9 +204,4 @@ export function withTag(instances: readonly Instance[], tag: string | null): rea
 
 function hasTag(instances: readonly Instance[], tag: string): boolean {
   return instances.some((instance) => includesTag(instance.tags, tag));
-}
-
-/** Names in DNS have no case, tags in Consul do; `wanted` comes out of a name and is in lower case. */
-export function includesTag(tags: readonly string[] | undefined, wanted: string): boolean {
-  return tags?.some((tag) => tag.toLowerCase() === wanted) ?? false;
 }

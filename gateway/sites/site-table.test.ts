@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { PeerTokens } from "../balancing/index.ts";
 import { type HostDocument, SiteNames } from "../model/index.ts";
 import type { HostScripts } from "../sandbox/index.ts";
 import { noPhases } from "./phase.ts";
@@ -40,7 +41,8 @@ class Versions {
 
   #parts() {
     const { names, documents } = this;
-    return { names, documents, scripts: new Map(this.scripts), phasesOf: () => noPhases };
+    const tokens = new PeerTokens("key");
+    return { names, documents, scripts: new Map(this.scripts), phasesOf: () => noPhases, tokens };
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * The sites of one version: host -> site. What a version does not concern is shared with the one before.
  */
+import type { PeerTokens } from "../balancing/index.ts";
 import { maxNameLength } from "../engine/message/authority.ts";
 import {
   detached,
@@ -30,6 +31,7 @@ export interface SiteParts {
   readonly documents: ReadonlyMap<string, HostDocument>;
   readonly scripts: ScriptsByHost;
   readonly phasesOf: PhasesOf;
+  readonly tokens: PeerTokens;
 }
 
 /** Spellings of services that are kept. Strangers can ask for any name. */
@@ -101,7 +103,9 @@ export class SiteTable {
       const known = this.#rules.get(key);
       if (known?.document === document) continue;
       const rules =
-        document === undefined ? null : new HostRules(key, document, parts.phasesOf(key, document));
+        document === undefined
+          ? null
+          : new HostRules(key, document, parts.phasesOf(key, document), parts.tokens);
       changes.push([key, rules]);
     }
     const rules = changes.length === 0 ? this.#rules : this.#rules.with(changes);

@@ -3,6 +3,7 @@ import { expect } from "chai";
 import { PeerBook, type Upstream } from "../balancing/index.ts";
 import type { Exposure, Instance, Served, Server } from "../model/index.ts";
 import { tablesFrom } from "../primary/state.ts";
+import { request, undecided } from "./fixtures/requests.ts";
 import { Router } from "./router.ts";
 
 const first = { tries: 0, tried: () => false };
@@ -57,7 +58,7 @@ function addresses(found: Upstream | null): readonly string[] {
 }
 
 const at = (router: Router, name: string, exposes: Exposure = "all") =>
-  addresses(router.resolve(router.site(name), name, "/", exposes));
+  addresses(router.resolve(router.site(name), request(name, "/"), exposes, undecided()));
 
 describe("what a listener exposes", () => {
   const everything = () =>
@@ -100,14 +101,16 @@ describe("what a listener exposes", () => {
       const router = build(dc1, catalog("hidden", "sluice.enable=false"), catalog("consul"));
       for (const name of ["hidden", "consul", "nobody"])
         for (const spelling of [name, `${name}.service.consul`, `v1.${name}.service.dc1.consul`]) {
-          expect(router.resolve(router.site(spelling), spelling, "/", exposes)).to.equal(null);
           expect(
-            router.missing.unwatched(router.site(spelling), spelling, "/", exposes),
+            router.resolve(router.site(spelling), request(spelling, "/"), exposes, undecided()),
+          ).to.equal(null);
+          expect(
+            router.missing.unwatched(router.site(spelling), request(spelling, "/"), exposes),
             spelling,
           ).to.equal(null);
-          expect(router.missing.explain(router.site(spelling), spelling, "/", exposes)).to.equal(
-            `no such host: ${spelling}`,
-          );
+          expect(
+            router.missing.explain(router.site(spelling), request(spelling, "/"), exposes),
+          ).to.equal(`no such host: ${spelling}`);
         }
       expect(router.missing.hidden(router.site("hidden"), exposes)).to.equal("hidden");
       expect(router.missing.hidden(router.site("nobody"), exposes)).to.equal(null);
@@ -117,10 +120,10 @@ describe("what a listener exposes", () => {
   it("says the same of a tag that only a service has which is not exposed", () => {
     const router = build(dc1, service("plain", instance("p", "v1")));
     const asked = "v9.plain.service.consul";
-    expect(router.missing.explain(router.site(asked), asked, "/", "tagged")).to.equal(
+    expect(router.missing.explain(router.site(asked), request(asked, "/"), "tagged")).to.equal(
       `no such host: ${asked}`,
     );
-    expect(router.missing.explain(router.site(asked), asked, "/", "all")).to.equal(
+    expect(router.missing.explain(router.site(asked), request(asked, "/"), "all")).to.equal(
       "service plain has no tag v9",
     );
   });
@@ -160,41 +163,43 @@ describe("services of another datacenter by name", () => {
 
   it("of one that Consul does not know cost nothing", () => {
     const router = build(dc1);
-    expect(router.missing.unwatched(router.site(name), name, "/", "all")).to.equal(null);
-    expect(router.missing.explain(router.site(name), name, "/", "all")).to.equal(
+    expect(router.missing.unwatched(router.site(name), request(name, "/"), "all")).to.equal(null);
+    expect(router.missing.explain(router.site(name), request(name, "/"), "all")).to.equal(
       `no such host: ${name}`,
     );
   });
 
   it("wait for the catalog there, and then for a service that it has and that is exposed", () => {
     const unread = build(dc1, dc2(false));
-    expect(unread.missing.unwatched(unread.site(name), name, "/", "all")).to.equal("@dc2");
-    expect(unread.missing.unwatched(unread.site(name), name, "/", "tagged")).to.equal("@dc2");
-    expect(unread.missing.unwatched(unread.site(name), name, "/", "documents")).to.equal(null);
+    expect(unread.missing.unwatched(unread.site(name), request(name, "/"), "all")).to.equal("@dc2");
+    expect(unread.missing.unwatched(unread.site(name), request(name, "/"), "tagged")).to.equal(
+      "@dc2",
+    );
+    expect(unread.missing.unwatched(unread.site(name), request(name, "/"), "documents")).to.equal(
+      null,
+    );
     expect(unread.missing.unwatchedUpstream(name)).to.equal("@dc2");
     const read = build(dc1, dc2(true), catalog("shop@dc2", "v1"), catalog("cart@dc2", "sluice"));
-    expect(read.missing.unwatched(read.site(name), name, "/", "all")).to.equal("shop@dc2");
-    expect(read.missing.unwatched(read.site(`v1.${name}`), `v1.${name}`, "/", "all")).to.equal(
-      "shop@dc2",
-    );
-    expect(read.missing.unwatched(read.site(name), name, "/", "tagged")).to.equal(null);
+    expect(read.missing.unwatched(read.site(name), request(name, "/"), "all")).to.equal("shop@dc2");
+    expect(
+      read.missing.unwatched(read.site(`v1.${name}`), request(`v1.${name}`, "/"), "all"),
+    ).to.equal("shop@dc2");
+    expect(read.missing.unwatched(read.site(name), request(name, "/"), "tagged")).to.equal(null);
     expect(
       read.missing.unwatched(
         read.site("cart.service.dc2.consul"),
-        "cart.service.dc2.consul",
-        "/",
+        request("cart.service.dc2.consul", "/"),
         "tagged",
       ),
     ).to.equal("cart@dc2");
     expect(
       read.missing.unwatched(
         read.site("nobody.service.dc2.consul"),
-        "nobody.service.dc2.consul",
-        "/",
+        request("nobody.service.dc2.consul", "/"),
         "all",
       ),
     ).to.equal(null);
-    expect(read.missing.explain(read.site(name), name, "/", "tagged")).to.equal(
+    expect(read.missing.explain(read.site(name), request(name, "/"), "tagged")).to.equal(
       `no such host: ${name}`,
     );
   });
@@ -215,8 +220,7 @@ describe("services of another datacenter by name", () => {
     expect(
       router.missing.unwatched(
         router.site("shop.service.dc1.consul"),
-        "shop.service.dc1.consul",
-        "/",
+        request("shop.service.dc1.consul", "/"),
         "all",
       ),
     ).to.equal(null);
@@ -247,8 +251,10 @@ describe("the site of a service", () => {
       value: { enable: false, paths: [] },
     });
     for (const name of all) {
-      expect(router.resolve(router.site(name), name, "/", "all")).to.equal(null);
-      expect(router.missing.explain(router.site(name), name, "/", "all")).to.contain(
+      expect(router.resolve(router.site(name), request(name, "/"), "all", undecided())).to.equal(
+        null,
+      );
+      expect(router.missing.explain(router.site(name), request(name, "/"), "all")).to.contain(
         "switched off",
       );
     }
@@ -278,13 +284,17 @@ describe("the site of a service", () => {
       for (const name of spellings) expect(at(router, name), name).to.deep.equal(["a", "b"]);
       for (const name of tagged) expect(at(router, name), name).to.deep.equal(["b"]);
       expect(
-        router.resolve(router.site("v9.shop.service.consul"), "v9.shop.service.consul", "/", "all"),
+        router.resolve(
+          router.site("v9.shop.service.consul"),
+          request("v9.shop.service.consul", "/"),
+          "all",
+          undecided(),
+        ),
       ).to.equal(null);
       expect(
         router.missing.explain(
           router.site("v9.shop.service.consul"),
-          "v9.shop.service.consul",
-          "/",
+          request("v9.shop.service.consul", "/"),
           "all",
         ),
       ).to.contain("service shop has no tag v9");

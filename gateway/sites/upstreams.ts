@@ -14,6 +14,7 @@ import {
 } from "../model/index.ts";
 import type { Documented, Documents } from "./documents.ts";
 import { type Services, taggedOf } from "./services.ts";
+import type { Side } from "./split.ts";
 
 export interface UpstreamsParts {
   readonly tables: Tables;
@@ -59,8 +60,19 @@ export class Upstreams {
     return service === null ? null : this.find(service, service.tag);
   }
 
-  /** What a share of a host document names, narrowed to the tag of the host when it is the host's own service. */
-  share(name: string, site: ServiceSite | null): Upstream | null {
+  /** What a side of a host document names; all of it is narrowed to the tag of the host when it is the host's own service. */
+  side(
+    { upstream: name, subset }: Pick<Side, "upstream" | "subset">,
+    site: ServiceSite | null,
+  ): Upstream | null {
+    if (subset === null) return this.#whole(name, site);
+    const documented = this.documents.get(name);
+    if (documented !== undefined) return documented.service?.subset(subset) ?? null;
+    const service = this.names.find(name);
+    return service === null ? null : (this.services.get(service.key)?.subset(subset) ?? null);
+  }
+
+  #whole(name: string, site: ServiceSite | null): Upstream | null {
     const documented = this.documents.get(name);
     if (documented !== undefined)
       return site === null ? documented.upstream : this.narrowed(documented, site);

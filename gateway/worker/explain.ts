@@ -131,10 +131,7 @@ function outcomeOf(
     failEncodedSlash(exchange);
     return decided(rehearsal.decision, "");
   }
-  const routes =
-    chosen === ""
-      ? router.routes(site, exchange.host, exchange.path, exposes)
-      : chosenBy(context, router);
+  const routes = chosen === "" ? router.routes(site, exchange, exposes) : chosenBy(context, router);
   if (routes?.shares.some(({ upstream }) => upstream !== null))
     return { kind: "forward", ...describeRoutes(routes, exchange, context, options) };
   const { awaited, refusal } = whyUnrouted(router, site, exchange, context, exposes);
@@ -148,8 +145,14 @@ function chosenBy({ upstream: name, script, before }: RequestContext, router: Ro
   for (let stop = before; by === null && stop !== null; stop = stop.before) by = stop.script;
   const upstream = router.upstream(name);
   const why = upstream === null ? router.missing.explainUpstream(name) : null;
-  const shares = [{ name, weight: 1, upstream, why }];
-  return { by: by === null ? "a phase" : `scripts/${by.host}`, rule: null, shares };
+  const shares = [{ name, part: 1, upstream, why }];
+  return {
+    by: by === null ? "a phase" : `scripts/${by.host}`,
+    rule: null,
+    passedOver: [],
+    decided: null,
+    shares,
+  };
 }
 
 function describeRoutes(
@@ -158,9 +161,8 @@ function describeRoutes(
   { hashKey }: RequestContext,
   { router, limits, now }: ExplainOptions,
 ) {
-  const total = shares.reduce((sum, { weight }) => sum + weight, 0);
-  const explained = shares.map(({ name, weight, upstream, why }): ExplainedShare => {
-    const percent = Math.round((1000 * weight) / total) / 10;
+  const explained = shares.map(({ name, part, upstream, why }): ExplainedShare => {
+    const percent = Math.round(1000 * part) / 10;
     if (upstream === null)
       return { upstream: name, percent, policy: null, why, limits: null, peers: [], next: null };
     const nowMs = now();
@@ -175,7 +177,7 @@ function describeRoutes(
       next: next?.peer.key ?? null,
     };
   });
-  return { by, rule, shares: explained };
+  return { by, rule: rule?.written ?? null, shares: explained };
 }
 
 function limitsOf({ limits: own }: Upstream, engine: Partial<EngineLimits>): ExplainedLimits {

@@ -19,6 +19,7 @@ import {
   failEncodedSlash,
   type RequestContext,
   type Router,
+  type Rule,
   refusesEncodedSlash,
   type Site,
 } from "../sites/index.ts";
@@ -113,7 +114,8 @@ export class Gateway implements Handler<RequestContext> {
     if (context === null || route === null) return null;
     const nowMs = exchange.tries === 0 ? exchange.startedAtMs : this.#now();
     const target = route.pick(exchange, nowMs, route.hashKey(exchange, context.hashKey));
-    if (target === null && exchange.tries === 0) this.#failWithout(exchange, route);
+    if (target !== null) exchange.sentAuthority = sentAuthority(target, context.routedBy);
+    else if (exchange.tries === 0) this.#failWithout(exchange, route);
     return target;
   }
 
@@ -183,7 +185,6 @@ export class Gateway implements Handler<RequestContext> {
   #route(exchange: Exchange<RequestContext>, context: RequestContext, site: Site): void {
     const { router } = this;
     const { upstream: chosen } = context;
-    const { host, path } = exchange;
     // Once more: a phase may have set another host or path.
     if (exchange.hasEncodedSlash && chosen === "" && refusesEncodedSlash(site, false)) {
       failEncodedSlash(exchange);
@@ -192,7 +193,7 @@ export class Gateway implements Handler<RequestContext> {
     if (exchange.hasBody) exchange.trailers = site.rules?.trailers ?? null;
     const exposes = this.#exposesOf(exchange);
     const route =
-      chosen === "" ? router.resolve(site, host, path, exposes) : router.upstream(chosen);
+      chosen === "" ? router.resolve(site, exchange, exposes, context) : router.upstream(chosen);
     context.route = route;
     if (route !== null) return;
     const { awaited, refusal } = whyUnrouted(router, site, exchange, context, exposes);
@@ -203,11 +204,18 @@ export class Gateway implements Handler<RequestContext> {
       return;
     }
     const hidden = chosen === "" ? router.missing.hidden(site, exposes) : null;
-    if (hidden !== null) this.#hidden.note(hidden, host);
+    if (hidden !== null) this.#hidden.note(hidden, exchange.host);
     exchange.fail(refusal.status, refusal.code, refusal.message);
   }
 
   #exposesOf({ listener }: Exchange<RequestContext>): Exposure {
     return this.#exposes[listener] ?? "documents";
   }
+}
+
+/** The `Host` that the rule or the upstream says; empty: that of the request. */
+function sentAuthority(target: Target, rule: Rule | null): string {
+  const said = rule === null ? null : rule.sentHost;
+  if (said === null) return target.authority;
+  return said === "peer" ? target.peerAuthority : said.name;
 }

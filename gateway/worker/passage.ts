@@ -44,12 +44,16 @@ export function enterSite(
     site,
     at: 0,
     script: null,
+    rule: null,
     before: null,
     host,
     upstream: "",
     hashKey: "",
     authority: "",
     route: null,
+    routedBy: null,
+    side: null,
+    isNewlyStuck: false,
   };
   exchange.context = context;
   return context;
@@ -87,17 +91,18 @@ function enterNext(
   const site = router.site(host);
   context.host = host;
   if (site === context.site) return true;
-  const { at, script, before } = context;
+  const { at, script, rule, before } = context;
   let stops = 1;
   for (let stop = before; stop !== null; stop = stop.before) stops += 1;
   if (stops > mostStops) {
     exchange.fail(508, "rewrite_loop", `the host is rewritten more than ${mostStops} times`);
     return false;
   }
-  context.before = { site: context.site, at, script, before };
+  context.before = { site: context.site, at, script, rule, before };
   context.site = site;
   context.at = 0;
   context.script = null;
+  context.rule = null;
   return true;
 }
 
@@ -127,7 +132,7 @@ const end: Ask = (phase, exchange, context) => {
  * for. Meanwhile the context is at the stop where the phase was met. The first one that says so ends it.
  */
 function goBack(exchange: Exchange<RequestContext>, context: RequestContext, ask: Ask): void {
-  const { site, at, script, before } = context;
+  const { site, at, script, rule, before } = context;
   let goesOn = true;
   for (let stop: Stop | null = before; goesOn; stop = stop.before) {
     const { phases } = context.site;
@@ -139,10 +144,12 @@ function goBack(exchange: Exchange<RequestContext>, context: RequestContext, ask
     context.site = stop.site;
     context.at = stop.at;
     context.script = stop.script;
+    context.rule = stop.rule;
     context.before = stop.before;
   }
   context.site = site;
   context.at = at;
   context.script = script;
+  context.rule = rule;
   context.before = before;
 }

@@ -14,7 +14,7 @@ export interface PluginRoom {
 /** The phases of the document `hosts/<key>`. */
 export function pluginPhases(
   key: string,
-  { pluginsBefore = [], plugins = [], paths }: HostDocument,
+  { pluginsBefore = [], plugins = [], paths, routes = [] }: HostDocument,
   room: PluginRoom,
 ): HostPhases {
   const create = (uses: readonly PluginUse[], list: string): readonly Phase[] =>
@@ -22,11 +22,15 @@ export function pluginPhases(
   const byPath = new Map<string, readonly Phase[]>();
   for (const { prefix, plugins: uses } of paths)
     if (uses !== undefined) byPath.set(prefix, create(uses, prefix));
-  if (pluginsBefore.length + plugins.length + byPath.size === 0) return noPhases;
+  const byRoute = new Map<string, readonly Phase[]>();
+  for (const { name, plugins: uses } of routes)
+    if (uses !== undefined) byRoute.set(name, create(uses, name));
+  if (pluginsBefore.length + plugins.length + byPath.size + byRoute.size === 0) return noPhases;
   return {
     beforeScript: create(pluginsBefore, "before"),
     behindScript: create(plugins, "plugins"),
     byPath,
+    byRoute,
   };
 }
 

@@ -1,7 +1,6 @@
 /** Why a request has no upstream: what it has to wait for, or the answer that says what is missing. */
-import type { Exchange } from "../engine/engine.ts";
 import type { Exposure } from "../model/index.ts";
-import type { RequestContext, Router, Site } from "../sites/index.ts";
+import type { RequestContext, RoutedRequest, Router, Site } from "../sites/index.ts";
 
 interface Refusal {
   readonly status: number;
@@ -19,7 +18,7 @@ export interface Unrouted {
 export function whyUnrouted(
   router: Router,
   site: Site,
-  { host, path }: Pick<Exchange<unknown>, "host" | "path">,
+  request: RoutedRequest,
   { upstream: chosen }: Pick<RequestContext, "upstream">,
   exposes: Exposure,
 ): Unrouted {
@@ -27,11 +26,11 @@ export function whyUnrouted(
     const message = router.missing.explainUpstream(chosen);
     return { awaited: router.missing.unwatchedUpstream(chosen), refusal: missing(message) };
   }
-  const message = router.missing.explain(site, host, path, exposes);
-  const refusal = router.missing.isRouted(site, host, path)
+  const message = router.missing.explain(site, request, exposes);
+  const refusal = router.missing.isRouted(site, request)
     ? missing(message)
     : { status: 404, code: "no_route", message };
-  return { awaited: router.missing.unwatched(site, host, path, exposes), refusal };
+  return { awaited: router.missing.unwatched(site, request, exposes), refusal };
 }
 
 function missing(message: string): Refusal {

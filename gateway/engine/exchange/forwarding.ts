@@ -188,7 +188,7 @@ export class Forwarding<C> implements UpstreamRequest {
   }
 
   get authority(): string {
-    return this.#target.authority;
+    return this.#view.sentAuthority === "" ? this.#target.authority : this.#view.sentAuthority;
   }
 
   get id(): string {

@@ -38,6 +38,7 @@ export class ExchangeView<C> implements Exchange<C> {
   bytesIn = 0;
   bytesOut = 0;
   trailers: ReadonlySet<string> | null = null;
+  sentAuthority = "";
   /** Whether the head of an answer is there to be looked at. */
   hasAnswer = false;
   readonly #core: Surroundings;
@@ -78,6 +79,7 @@ export class ExchangeView<C> implements Exchange<C> {
     this.bytesIn = bytesIn;
     this.bytesOut = 0;
     this.trailers = null;
+    this.sentAuthority = "";
     this.hasAnswer = false;
     this.#id = "";
   }

@@ -11,8 +11,9 @@ import { decideByDocument, HostRules } from "../../sites/index.ts";
 export function failedRouteTest(document: HostDocument): FailedCase | null {
   if (document.tests === undefined) return null;
   const rules = new HostRules("tested", document);
-  for (const { name, target, expect } of document.tests) {
-    const actual = decideByDocument(rules, target);
+  for (const test of document.tests) {
+    const { name, expect } = test;
+    const actual = decideByDocument(rules, test);
     if (isAsExpected(expect, actual)) continue;
     return { name, expected: JSON.stringify(expect), actual: JSON.stringify(actual) };
   }

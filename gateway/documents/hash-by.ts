@@ -1,0 +1,24 @@
+/** By which part of a request it stays with something: `hash_by` of an upstream, `sticky.hash` of a host. */
+import * as z from "zod";
+import type { HashBy } from "../model/index.ts";
+import { fieldName } from "./conditions.ts";
+
+export const hashBySchema = z.union(
+  [
+    z.enum(["uri", "path", "client", "host"]),
+    z.strictObject({ header: fieldName }),
+    z.strictObject({ cookie: fieldName }),
+    z.strictObject({ path_segment: z.int().min(1).max(100) }),
+  ],
+  {
+    error:
+      'is not uri, path, client, host, {"header": NAME}, {"cookie": NAME} or {"path_segment": NUMBER}',
+  },
+);
+
+export function readHashBy(by: z.output<typeof hashBySchema>): HashBy {
+  if (typeof by === "string") return by;
+  if ("header" in by) return { header: by.header.toLowerCase() };
+  if ("cookie" in by) return by;
+  return { pathSegment: by.path_segment };
+}

@@ -1,0 +1,126 @@
+/** The routes of a host document: requests by path, method, headers, cookies, query and client, in an explicit order. */
+import * as z from "zod";
+import { normalisePrefix } from "../engine/message/path.ts";
+import type { PathTest, RouteRule } from "../model/index.ts";
+import { conditionFields, costOf, readConditions } from "./conditions.ts";
+import { destinationFields, readDestination, upstreamName } from "./destination.ts";
+import { findPathProblem } from "./path-problem.ts";
+
+/**
+ * So many tests one request may have to go through until its route is known, about 50 microseconds of a worker. Routes
+ * that no path leads to together do not add up.
+ */
+const mostTests = 1_000;
+
+const pathText = z.string().max(1_024);
+
+const onePath = z.union([pathText, z.strictObject({ exact: pathText })], {
+  error: 'is not a path or {"exact": PATH}',
+});
+
+const match = z
+  .strictObject({
+    path: z
+      .union([onePath, z.array(onePath).min(1).max(100)], {
+        error: 'is not a path, {"exact": PATH} or a list of them',
+      })
+      .optional()
+      .describe("A prefix of whole segments, one exact path, or a list of which one has to match."),
+    ...conditionFields,
+  })
+  .describe("What a request must have, all of it. Empty: every request.");
+
+const route = z.strictObject({
+  name: z.string().min(1).max(200).optional().describe("What explain calls it."),
+  match,
+  priority: z
+    .int()
+    .min(-1_000_000)
+    .max(1_000_000)
+    .default(0)
+    .describe("Higher ones are asked first; equal ones in the order of the list. Default 0."),
+  to: upstreamName.optional().describe("The upstream, when nothing else is to be said of it."),
+  ...destinationFields,
+});
+
+export const routesSchema = z
+  .array(route)
+  .max(10_000)
+  .optional()
+  .describe("Asked before the paths, the highest priority first. The first that matches decides.");
+
+export function readRoutes(
+  written: z.output<typeof routesSchema> = [],
+  passesEncodedSlashes: boolean,
+  problems: string[],
+): readonly RouteRule[] {
+  const read = written.map(({ name, match, priority, to, ...given }, at) => {
+    const field = `routes[${at}]`;
+    const { path, ...conditions } = match;
+    const paths = (path === undefined ? [] : [path].flat()).map((one) =>
+      readPath(`${field}.match.path`, one, passesEncodedSlashes, problems),
+    );
+    if (to !== undefined && Object.values(given).some((one) => one !== undefined))
+      problems.push(`${field}.to: goes with match, name and priority only`);
+    const destination = readDestination(field, to ?? given, problems);
+    const rule: RouteRule = {
+      name: name === undefined ? field : `${field} (${name})`,
+      paths,
+      conditions: readConditions(conditions),
+      ...destination,
+    };
+    return { rule, priority };
+  });
+  // Sorting is stable: equal ones stay as they are written.
+  const routes = read.sort((a, b) => b.priority - a.priority).map(({ rule }) => rule);
+  const tests = mostTestsOf(routes);
+  if (tests > mostTests)
+    problems.push(
+      `routes: a request may have to go through ${tests} tests, more than ${mostTests}; say more paths, or make it fewer`,
+    );
+  return routes;
+}
+
+function readPath(
+  field: string,
+  written: z.output<typeof onePath>,
+  passesEncodedSlashes: boolean,
+  problems: string[],
+): PathTest {
+  const path = typeof written === "string" ? written : written.exact;
+  const problem = findPathProblem(path, passesEncodedSlashes);
+  if (problem !== null) problems.push(`${field}: ${JSON.stringify(path)} ${problem}`);
+  const prefix = normalisePrefix(path) || "/";
+  return typeof written === "string" ? { prefix } : { prefix, exact: true };
+}
+
+/** The costs of all routes that one path may lead to, for the path that leads to most. */
+function mostTestsOf(routes: readonly RouteRule[]): number {
+  const byPrefix = new Map<string, number>();
+  for (const { paths, conditions } of routes)
+    for (const prefix of prefixesOf(paths))
+      byPrefix.set(prefix, (byPrefix.get(prefix) ?? 0) + costOf(conditions));
+  const sums = new Map<string, number>();
+  // Shorter ones first: each has the sum of the longest one above it.
+  for (const prefix of [...byPrefix.keys()].sort((a, b) => a.length - b.length)) {
+    let above = prefix;
+    let sum = byPrefix.get(prefix) ?? 0;
+    while (above !== "") {
+      above = above.slice(0, above.lastIndexOf("/"));
+      const known = sums.get(above);
+      if (known === undefined) continue;
+      sum += known;
+      break;
+    }
+    sums.set(prefix, sum);
+  }
+  return Math.max(0, ...sums.values());
+}
+
+function prefixesOf(paths: readonly PathTest[]): ReadonlySet<string> {
+  return new Set(paths.length === 0 ? [""] : paths.map(({ prefix }) => withoutSlash(prefix)));
+}
+
+function withoutSlash(prefix: string): string {
+  return prefix === "/" ? "" : prefix;
+}

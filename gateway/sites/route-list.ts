@@ -1,0 +1,93 @@
+/** The routes of a host: which is the first that a request matches. */
+import { hasPrefix, normalisePrefix } from "../engine/message/path.ts";
+import type { RouteRule } from "../model/index.ts";
+import { Requirements, type RoutedRequest } from "./conditions.ts";
+import type { Rule } from "./host-rules.ts";
+import { PathIndex } from "./path-index.ts";
+
+interface Entry {
+  readonly rule: Rule;
+  readonly route: RouteRule;
+  readonly requirements: Requirements;
+  /** Its place in the order. */
+  readonly rank: number;
+  /** The path itself, no longer one. */
+  readonly isExact: boolean;
+  /** Without a slash at its end; empty for all. */
+  readonly prefix: string;
+}
+
+/** The entries of one prefix, in their order, and those of the prefixes above it. */
+interface Station {
+  readonly entries: readonly Entry[];
+  readonly above: Station | null;
+}
+
+export class RouteList {
+  readonly looksAtPaths: boolean;
+  readonly #stations = new PathIndex<Station>();
+  readonly #all: readonly Entry[];
+
+  /** In the order in which they are asked. */
+  constructor(routes: readonly { readonly route: RouteRule; readonly rule: Rule }[]) {
+    this.#all = routes.flatMap(({ route, rule }, rank) => {
+      const requirements = new Requirements(route.conditions);
+      const paths = route.paths.length === 0 ? [{ prefix: "/" }] : route.paths;
+      return paths.map(({ prefix, ...one }) => ({
+        rule,
+        route,
+        requirements,
+        rank,
+        isExact: "exact" in one,
+        prefix: normalisePrefix(prefix),
+      }));
+    });
+    this.looksAtPaths = this.#all.some(({ prefix, isExact }) => prefix !== "" || isExact);
+    const byPrefix = Map.groupBy(this.#all, ({ prefix }) => prefix);
+    // Shorter ones first: each finds the longest one above it.
+    for (const prefix of [...byPrefix.keys()].sort((a, b) => a.length - b.length)) {
+      const above = this.#stations.longest(prefix);
+      this.#stations.set(prefix, { entries: byPrefix.get(prefix) ?? [], above });
+    }
+  }
+
+  /** @param path comparable. */
+  find(path: string, request: RoutedRequest): Rule | null {
+    let best: Entry | null = null;
+    for (let at = this.#stations.longest(path); at !== null; at = at.above) {
+      const { entries } = at;
+      for (let i = 0; i < entries.length; i += 1) {
+        const entry = entries[i];
+        if (entry === undefined || (best !== null && entry.rank >= best.rank)) break;
+        if (entry.isExact && !isExactly(path, entry.prefix)) continue;
+        if (!entry.requirements.areMetBy(request)) continue;
+        best = entry;
+        break;
+      }
+    }
+    return best === null ? null : best.rule;
+  }
+
+  passedOver(
+    path: string,
+    request: RoutedRequest,
+  ): readonly { readonly rule: Rule; readonly why: string }[] {
+    const found = this.find(path, request);
+    const seen = new Map<Rule, string>();
+    for (const { rule, requirements, isExact, prefix, route } of this.#all) {
+      if (rule === found) break;
+      const covers = isExact ? isExactly(path, prefix) : hasPrefix(path, prefix);
+      const paths = route.paths.map((one) => one.prefix).slice(0, 3);
+      const why = covers ? requirements.explain(request) : `its path is ${paths.join(", ")}`;
+      // Of several paths the one that covers the request tells more.
+      if (why !== null && (covers || !seen.has(rule))) seen.set(rule, why);
+    }
+    return [...seen].map(([rule, why]) => ({ rule, why }));
+  }
+}
+
+/** A slash at its end means nothing. */
+function isExactly(path: string, prefix: string): boolean {
+  if (path.length === prefix.length) return path === prefix;
+  return path.length === prefix.length + 1 && path.endsWith("/") && path.startsWith(prefix);
+}

@@ -1,0 +1,147 @@
+/**
+ * The sides that share the requests of a path or route, and which of them a request belongs to. Knows names, not
+ * upstreams.
+ */
+import { hashOf, scoreOf } from "../balancing/index.ts";
+import type { Share } from "../model/index.ts";
+import { Requirements, type RoutedRequest } from "./conditions.ts";
+import { weightAt } from "./ramp.ts";
+import { InstanceSubset } from "./subset.ts";
+
+export interface Side {
+  readonly name: string;
+  /** The name of an upstream document or of a service. */
+  readonly upstream: string;
+  /** Of the upstream's service; `null`: all of it. */
+  readonly subset: InstanceSubset | null;
+  /** Requests that meet one of these belong to it, whatever its weight. */
+  readonly forced: readonly Requirements[];
+  readonly share: Share;
+  readonly hash: number;
+}
+
+/** What a request says by itself of its side. */
+export type SideReason = "forced" | "cookie" | "hash";
+
+/** How long a share may lag behind its ramp. */
+const rampIntervalMs = 1_000;
+
+export class Split {
+  /** Those that some request may belong to. */
+  readonly sides: readonly Side[];
+  /** The one that has all requests; `null`: there are several. */
+  readonly only: Side | null;
+  /** Parallel to `sides`; it follows the ramps. */
+  readonly #weights: number[];
+  #total: number;
+  readonly #hasForced: boolean;
+  readonly #hasRamp: boolean;
+  #rampedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(shares: readonly Share[]) {
+    this.sides = shares
+      .filter(
+        ({ weight, forced, ramp }) => weight > 0 || forced !== undefined || ramp !== undefined,
+      )
+      .map((share) => ({
+        name: share.name ?? share.upstream,
+        upstream: share.upstream,
+        subset: share.subset === undefined ? null : new InstanceSubset(share.subset),
+        forced: (share.forced ?? []).map((conditions) => new Requirements(conditions)),
+        share,
+        hash: hashOf(share.name ?? share.upstream),
+      }));
+    this.#weights = this.sides.map(({ share }) => share.weight);
+    this.#total = sum(this.#weights);
+    this.#hasForced = this.sides.some(({ forced }) => forced.length > 0);
+    this.#hasRamp = this.sides.some(({ share }) => share.ramp !== undefined);
+    this.only = this.sides.length === 1 ? (this.sides[0] ?? null) : null;
+  }
+
+  /** Brings the shares to this date, where they grow. */
+  follow(date: () => number): void {
+    if (!this.#hasRamp) return;
+    const dateMs = date();
+    const passed = dateMs - this.#rampedAtMs;
+    if (passed >= 0 && passed < rampIntervalMs) return;
+    this.#rampedAtMs = dateMs;
+    for (const [at, { share }] of this.sides.entries()) this.#weights[at] = weightAt(share, dateMs);
+    this.#total = sum(this.#weights);
+  }
+
+  /** The part of all requests that each side has now, in the order of `sides`. */
+  get parts(): readonly number[] {
+    return this.#weights.map((weight) => (this.#total === 0 ? 0 : weight / this.#total));
+  }
+
+  get weights(): readonly number[] {
+    return this.#weights;
+  }
+
+  /** The side that the request asks for by itself; `null`: it leaves it to the shares. */
+  forced(request: RoutedRequest): Side | null {
+    if (!this.#hasForced) return null;
+    for (let i = 0; i < this.sides.length; i += 1) {
+      const side = this.sides[i];
+      if (side === undefined) break;
+      for (let at = 0; at < side.forced.length; at += 1)
+        if (side.forced[at]?.areMetBy(request) === true) return side;
+    }
+    return null;
+  }
+
+  /** Whether requests come to it by its share. */
+  isOpen(side: Side): boolean {
+    return (this.#weights[this.sides.indexOf(side)] ?? 0) > 0;
+  }
+
+  /** By weight; `null` when every one has weight 0. `isUsable` leaves sides out. */
+  draw(random: () => number, isUsable: ((side: Side) => boolean) | null = null): Side | null {
+    const sides = this.sides;
+    let total = this.#total;
+    if (isUsable !== null) {
+      total = 0;
+      for (let i = 0; i < sides.length; i += 1) {
+        const side = sides[i];
+        if (side !== undefined && isUsable(side)) total += this.#weights[i] ?? 0;
+      }
+    }
+    let point = random() * total;
+    let last: Side | null = null;
+    for (let i = 0; i < sides.length; i += 1) {
+      const side = sides[i];
+      const weight = this.#weights[i] ?? 0;
+      if (side === undefined || weight <= 0) continue;
+      if (isUsable !== null && !isUsable(side)) continue;
+      last = side;
+      point -= weight;
+      if (point < 0) return side;
+    }
+    return last;
+  }
+
+  /**
+   * The side of a key: always the same one, and as many keys as its weight says. A side whose share grows only takes keys
+   * from the others, so that nobody leaves it.
+   */
+  ofKey(key: string, isUsable: ((side: Side) => boolean) | null = null): Side | null {
+    const hash = hashOf(key);
+    let best: Side | null = null;
+    let bestScore = 0;
+    for (let i = 0; i < this.sides.length; i += 1) {
+      const side = this.sides[i];
+      const weight = this.#weights[i] ?? 0;
+      if (side === undefined || weight <= 0) continue;
+      if (isUsable !== null && !isUsable(side)) continue;
+      const score = scoreOf(hash, side.hash, weight);
+      if (best !== null && score <= bestScore) continue;
+      best = side;
+      bestScore = score;
+    }
+    return best;
+  }
+}
+
+function sum(weights: readonly number[]): number {
+  return weights.reduce((total, weight) => total + weight, 0);
+}
