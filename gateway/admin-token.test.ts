@@ -18,6 +18,7 @@ import { SettingsError } from "./settings.ts";
 const nothing = {
   tokenFile: null,
   metrics: "token" as const,
+  isOpen: false,
   token: null,
   hosts: [],
   cert: null,

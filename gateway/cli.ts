@@ -102,9 +102,13 @@ async function end(): Promise<never> {
   process.exit(status);
 }
 
-function settingOption({ flag, argument, meaning, variable, fallback }: SettingNames): Option {
+function settingOption(names: SettingNames): Option {
+  const { flag, argument, isSwitch, meaning, variable, fallback } = names;
   const known = [...(fallback === "" ? [] : [`default ${fallback}`]), variable].join("; ");
-  return new Option(`${flag} <${argument}>`, `${meaning} (${known})`);
+  return new Option(
+    `${flag} ${isSwitch ? `[${argument}]` : `<${argument}>`}`,
+    `${meaning} (${known})`,
+  );
 }
 
 /** What a registrator is told, and the flags that it can be told; they are loaded for it alone. */

@@ -1,6 +1,6 @@
 /** The settings of who may use the admin API, as rows of the table in `settings.ts`. */
 import type { Definition } from "./settings-limits.ts";
-import { hosts, oneOf, text } from "./settings-values.ts";
+import { hosts, oneOf, onOff, text } from "./settings-values.ts";
 
 export const adminDefinitions = {
   adminTokenFile: {
@@ -23,6 +23,14 @@ export const adminDefinitions = {
       "Who may read /metrics where other machines reach the admin API: token, whoever has the token, or open, everybody.",
     fallback: "token",
     schema: oneOf("token", "open"),
+  },
+  adminOpen: {
+    argument: "on|off",
+    meaning:
+      "Take writes to the admin API without the token, on loopback alone: for who moves over from Slardar.",
+    fallback: "off",
+    isSwitch: true,
+    schema: onOff(),
   },
   adminCert: {
     argument: "FILE",
@@ -50,6 +58,8 @@ export interface AdminSettings {
   readonly token: string | null;
   readonly hosts: readonly string[];
   readonly metrics: "token" | "open";
+  /** Writes need no token. */
+  readonly isOpen: boolean;
   readonly cert: string | null;
   readonly key: string | null;
   readonly clientCa: string | null;

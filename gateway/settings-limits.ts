@@ -12,6 +12,8 @@ export interface Definition {
   readonly fallback: string | (() => string) | null;
   /** Shown instead of a default that depends on the machine. */
   readonly fallbackText?: string;
+  /** The flag may stand alone, for `on`. */
+  readonly isSwitch?: true;
   readonly schema: z.ZodType;
 }
 

@@ -3,16 +3,17 @@ import { settingNames } from "./settings.ts";
 
 /** The whole page, as Markdown. */
 export function settingsPage(): string {
-  const rows = settingNames.map(({ flag, variable, field, argument, meaning, fallback }) =>
-    [
-      `\`${flag} ${argument}\``,
-      `\`${variable}\``,
-      `\`${field}\``,
-      fallback && `\`${fallback}\``,
-      meaning,
-    ]
-      .map((cell) => cell.replaceAll("|", "\\|"))
-      .join(" | "),
+  const rows = settingNames.map(
+    ({ flag, variable, field, argument, isSwitch, meaning, fallback }) =>
+      [
+        `\`${flag} ${isSwitch ? `[${argument}]` : argument}\``,
+        `\`${variable}\``,
+        `\`${field}\``,
+        fallback && `\`${fallback}\``,
+        meaning,
+      ]
+        .map((cell) => cell.replaceAll("|", "\\|"))
+        .join(" | "),
   );
   return `# Settings of \`sluice start\`
 

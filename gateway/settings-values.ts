@@ -161,6 +161,14 @@ export function oneOf<const T extends string>(
   );
 }
 
+/** `on` or `off`, or what a flag without a value and a JSON file say for them. */
+export function onOff(): z.ZodType<"on" | "off"> {
+  return z.preprocess(
+    (raw) => (typeof raw === "boolean" ? (raw ? "on" : "off") : raw),
+    oneOf("on", "off"),
+  );
+}
+
 /** Addresses and CIDR blocks, separated by commas (or a JSON list); gives them as written. */
 export function networks(): z.ZodType<readonly string[], string | number | readonly string[]> {
   return list(isAddressBlock, "is neither an address nor a block such as 10.0.0.0/8");

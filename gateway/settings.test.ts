@@ -49,6 +49,7 @@ describe("settings", () => {
         token: null,
         hosts: [],
         metrics: "token",
+        isOpen: false,
         cert: null,
         key: null,
         clientCa: null,

@@ -230,6 +230,8 @@ export interface SettingNames {
   readonly variable: string;
   readonly field: string;
   readonly argument: string;
+  /** The flag may stand alone. */
+  readonly isSwitch: boolean;
   readonly meaning: string;
   /** Empty when there is none. */
   readonly fallback: string;
@@ -238,12 +240,13 @@ export interface SettingNames {
 /** All settings, in the order of `--help`. */
 export const settingNames: readonly SettingNames[] = keys().map((key) => {
   const definition: Definition = table[key];
-  const { fallback, fallbackText, argument, meaning } = definition;
+  const { fallback, fallbackText, argument, meaning, isSwitch = false } = definition;
   return {
     flag: flagOf(key),
     variable: variableOf(key),
     field: key,
     argument,
+    isSwitch,
     meaning,
     fallback: fallbackText ?? (typeof fallback === "string" ? fallback : ""),
   };
@@ -311,6 +314,7 @@ export async function loadSettings(
       token: env[tokenVariable] || null,
       hosts: get("adminHosts"),
       metrics: get("adminMetrics"),
+      isOpen: get("adminOpen") === "on",
       cert: get("adminCert"),
       key: get("adminKey"),
       clientCa: get("adminClientCa"),

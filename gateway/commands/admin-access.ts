@@ -13,7 +13,13 @@ export async function adminAccess({ adminAccess: given, dataDir }: Settings): Pr
   const tls = await readTls(given);
   const token = await givenToken(given);
   const openMetrics = given.metrics === "open";
-  const access = { tls, hosts: given.hosts, isGiven: token !== null, openMetrics };
+  const access = {
+    tls,
+    hosts: given.hosts,
+    isGiven: token !== null,
+    openMetrics,
+    openWrites: given.isOpen,
+  };
   if (token !== null || (tls !== null && tls.clientCa !== null)) return { ...access, token };
   return { ...access, token: dataDir === null ? makeToken() : await keepToken(dataDir) };
 }

@@ -99,5 +99,5 @@ function announce({ print, answer }: Desk, subject: Subject, pushed: Pushed): vo
   const passed = tests === 0 ? "" : `, ${testsPass(tests)}`;
   const what = isNew ? "is written as" : "is already at";
   print(`${subject} ${what} version ${version.slice(0, 12)}${passed}`);
-  answer({ name: nameOf(subject), ...pushed });
+  answer({ name: nameOf(subject), version, isNew, tests });
 }

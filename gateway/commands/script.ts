@@ -144,7 +144,7 @@ function announce(desk: Desk, subject: Subject, pushed: Pushed): Promise<number>
   const passed = tests === 0 ? "" : `, ${testsPass(tests)}`;
   const what = isNew ? "is written as" : "is already at";
   desk.print(`${subject} ${what} version ${version.slice(0, 12)}${passed}`);
-  return waitFor(desk, subject, version, { name: nameOf(subject), ...pushed });
+  return waitFor(desk, subject, version, { name: nameOf(subject), version, isNew, tests });
 }
 
 /** `done`: what came of it so far. */

@@ -111,6 +111,11 @@ export async function adminPlace(wanted: Address, access: AdminAccess): Promise<
       `--admin ${formatAddress(wanted)}: other machines reach this address; give a token (--admin-token-file, SLUICE_ADMIN_TOKEN), ask for client certificates (--admin-client-ca), or listen on 127.0.0.1`,
     );
   }
+  if (isExposed && access.openWrites) {
+    throw new StartError(
+      `--admin-open: other machines reach --admin ${formatAddress(wanted)}, and everybody could write; listen on 127.0.0.1, or leave it out`,
+    );
+  }
   const names = isIP(wanted.host) === 0 ? [wanted.host] : [];
   return { wanted, host, isExposed, names: isExposed ? [...names, hostname()] : names };
 }

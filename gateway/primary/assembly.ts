@@ -23,9 +23,11 @@ import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
 import { bySite } from "./by-site.ts";
 import type { Clock } from "./clock.ts";
+import { Delivery } from "./delivery.ts";
 import { Explainer } from "./explain.ts";
 import { PeerHealthBook } from "./health/index.ts";
 import { HostView } from "./host-view.ts";
+import { LocalChanges } from "./local-changes.ts";
 import { Metrics } from "./metrics/index.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
 import { PeerGuard } from "./peer-guard.ts";
@@ -52,6 +54,7 @@ export interface Running {
   readonly releases: Releases;
   readonly records: Records;
   readonly sources: Sources;
+  readonly local: LocalChanges;
   readonly workers: Workers;
   readonly metrics: Metrics;
   readonly health: PeerHealthBook;
@@ -115,7 +118,7 @@ export function assemble(options: AssemblyOptions): Running {
     onChange: () => warnings.update(),
   });
   const warnings = new Warnings({
-    leftOut: () => [...guard.warnings(), ...unknownFolders.warnings()],
+    leftOut: () => [...guard.warnings(), ...localGuard.warnings(), ...unknownFolders.warnings()],
     tables: () => state.tables,
     prefix: settings.prefix,
     settings: settings.warnings,
@@ -131,6 +134,20 @@ export function assemble(options: AssemblyOptions): Running {
   const examine = withSchedule(parts.examine);
   // Who asks by name is given a new examination.
   const operations = new Operations({ records, examine, tenants, now: () => clock.now() });
+  const localGuard = new PeerGuard(ownAddresses, settings.prefix);
+  const local = new LocalChanges({
+    operations,
+    served: (kind, key) => {
+      batcher.flushNow();
+      return kind === "host"
+        ? { kind, key, value: state.tables.host.get(key) ?? null }
+        : { kind, key, value: state.tables.upstream.get(key) ?? null };
+    },
+    pass: (changes) => batcher.add(changes),
+    live: (subject) => releases.live(subject),
+    guard: (change) => localGuard.passDocument(change),
+    clock,
+  });
   const releases = new Releases({
     examine: new Verdicts().remember(examine),
     replay: parts.replay,
@@ -138,7 +155,7 @@ export function assemble(options: AssemblyOptions): Running {
     name: name,
     served: state.tables,
     tenants,
-    pass: (changes) => batcher.add(changes),
+    pass: (changes) => batcher.add(local.over(changes)),
     reports: () => workers.scriptReports(),
     clock,
     log,
@@ -195,11 +212,23 @@ export function assemble(options: AssemblyOptions): Running {
       if (!hasServed) onUnable(message);
     },
   });
+  const delivery = new Delivery({
+    written: async (subject) => (await records.source(subject))?.modifyIndex ?? null,
+    decided: (subject) => releases.decided(subject),
+    commit: () => {
+      batcher.flushNow();
+      return state.version;
+    },
+    behind: (version) => workers.behind(version),
+    clock,
+  });
   const admin = createAdmin({
     status,
     notReady,
     release: () => sources.release(),
     operations,
+    delivery,
+    local,
     views: {
       upstreams: new UpstreamView({ tables: () => state.tables, workers, clock }),
       hosts: new HostView({ tables: () => state.tables, status, workers, metrics }),
@@ -223,6 +252,7 @@ export function assemble(options: AssemblyOptions): Running {
     releases,
     records,
     sources,
+    local,
     workers,
     metrics,
     health,

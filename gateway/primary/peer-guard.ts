@@ -24,15 +24,20 @@ export class PeerGuard {
   pass(changes: readonly Observed[]): readonly Observed[] {
     return changes.map((change) => {
       if (change.kind === "service") return this.#passService(change.key, change.value) ?? change;
-      if (change.kind !== "upstream") return change;
-      const { key, value } = change;
-      const found: Finding[] = [];
-      const levels = value?.levels.map((level) => this.#passLevel(key, level, found)) ?? [];
-      this.#keep(`upstream/${key}`, found);
-      return value === null || found.length === 0
-        ? change
-        : { ...change, value: { ...value, levels } };
+      return this.passDocument(change);
     });
+  }
+
+  /** The same of one change. */
+  passDocument<T extends Observed>(change: T): T {
+    if (change.kind !== "upstream") return change;
+    const { key, value } = change;
+    const found: Finding[] = [];
+    const levels = value?.levels.map((level) => this.#passLevel(key, level, found)) ?? [];
+    this.#keep(`upstream/${key}`, found);
+    return value === null || found.length === 0
+      ? change
+      : { ...change, value: { ...value, levels } };
   }
 
   warnings(): readonly Finding[] {

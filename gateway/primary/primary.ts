@@ -199,7 +199,9 @@ export class Primary {
       directory: dataDir,
       source: () => {
         if (this.#running === null) throw new Error("there is no state yet");
-        return withoutUnexamined(this.#running.state.saved());
+        const { state, local } = this.#running;
+        const saved = withoutUnexamined(state.saved());
+        return { ...saved, changes: local.without(saved.changes) };
       },
       memory: () => this.#running?.sources.memory() ?? null,
       clock: this.#clock,
@@ -299,6 +301,7 @@ export class Primary {
       tenants: this.#settings.tenants,
       modules: Array.from(state.tables.module, ([name, { version }]) => ({ name, version })),
       refused: [...source.refused, ...refused],
+      local: running.local.list(),
       warnings: running.warnings.list(),
       held: source.held,
       unusable: source.unusable,

@@ -2,6 +2,7 @@
 import type { ConsulSourcesStatus } from "../../consul/index.ts";
 import type { TenantPolicy } from "../model/index.ts";
 import type { RefusedVersion, ScriptStatus } from "../releases/index.ts";
+import type { LocalChange } from "./local-changes.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
 import type { Warning } from "./warnings.ts";
 import type { WorkerStatus } from "./workers.ts";
@@ -31,6 +32,8 @@ export interface Status {
   readonly tenants: TenantPolicy | null;
   readonly modules: readonly { readonly name: string; readonly version: string }[];
   readonly refused: readonly (RefusedValue | RefusedVersion)[];
+  /** Documents that hold on this gateway alone, until it ends. */
+  readonly local: readonly LocalChange[];
   /** What is accepted and has no effect, or names what is not there. */
   readonly warnings: readonly Warning[];
   /** What Consul no longer has and is kept all the same until `POST /resync`. */

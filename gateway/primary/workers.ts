@@ -83,6 +83,14 @@ export interface WorkerStatus {
   readonly idPrefix: string;
 }
 
+/** A worker that has not applied a version yet. */
+export interface BehindWorker {
+  readonly worker: number;
+  readonly pid: number;
+  /** That it has; `null`: none of this boot. */
+  readonly version: number | null;
+}
+
 const killGraceMs = 1000;
 
 export class Workers {
@@ -140,6 +148,17 @@ export class Workers {
         idPrefix,
       };
     });
+  }
+
+  /** Those that have traffic and do not have this version yet. */
+  behind(version: number): readonly BehindWorker[] {
+    return [...this.#processes.values()]
+      .filter(({ state }) => state !== "starting")
+      .map(({ id, pid }) => {
+        const { version: has } = this.#options.replication.progress(id);
+        return { worker: id, pid, version: has };
+      })
+      .filter((one) => one.version === null || one.version < version);
   }
 
   /** How many ended although nobody asked them to. */

@@ -3,6 +3,7 @@
  * remembered. docs/scripts.md and docs/documents.md tell it to operators.
  */
 
+export { servedDocument } from "./documents/document-releases.ts";
 export { type HostCount, type ScriptCount, ScriptCounters } from "./failing/counters.ts";
 export type { WorkerScriptReport } from "./failing/error-rates.ts";
 export { SourceMissing, SourceRefused } from "./operations/errors.ts";
@@ -11,7 +12,7 @@ export { Operations } from "./operations/operations.ts";
 export { eraseTypes, sourceText } from "./operations/source-text.ts";
 export type { History, HistoryEntry, Outcome } from "./records/history.ts";
 export type { Subject, SubjectKind } from "./records/keys.ts";
-export { type Kv, Records, WriteConflict } from "./records/records.ts";
+export { type Kv, Records, type StoredSource, WriteConflict } from "./records/records.ts";
 export type { RefusedVersion } from "./refusals.ts";
 export { Releases, withClosed } from "./releases.ts";
 export { withSchedule } from "./schedule/schedule.ts";

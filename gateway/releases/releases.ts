@@ -20,6 +20,7 @@ import { ScriptGate } from "./examining/gate.ts";
 import { SourceChecks } from "./examining/source-checks.ts";
 import type { ScriptCount } from "./failing/counters.ts";
 import type { WorkerScriptReport } from "./failing/error-rates.ts";
+import type { Subject } from "./records/keys.ts";
 import type { Records } from "./records/records.ts";
 import { Retention } from "./records/retention.ts";
 import { Scribe } from "./records/scribe.ts";
@@ -97,6 +98,16 @@ export class Releases {
     if (documents.length > 0) this.#documents.take(documents);
     const others = candidates.filter((one) => !isDocument(one));
     if (others.length > 0) this.#gate.offer(others);
+  }
+
+  /** The ModifyIndex of the document that was decided on last; `null`: there is none. */
+  decided(subject: Subject): number | null {
+    return this.#documents.decided(subject);
+  }
+
+  /** The last good text of a document; `null`: there is none. */
+  live(subject: Subject): Source | null {
+    return this.#documents.live(subject);
   }
 
   /** A worker could not get out of a script: it runs nowhere from now on. */

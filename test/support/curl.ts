@@ -7,7 +7,7 @@ export interface CurlAnswer {
 }
 
 /**
- * Knows `-X`, `-H`, `--data-binary`, `-i`, `-s` and single quotes, and throws an `Error` for any other
+ * Knows `-X` (also glued to its value), `-H`, `-d` (with the content type that curl gives it), `--data-binary`, `-i`, `-s` and single quotes, and throws an `Error` for any other
  * option, so that a command it cannot carry out is no success.
  */
 export function curl(command: string): Promise<CurlAnswer> {
@@ -23,11 +23,20 @@ export function curl(command: string): Promise<CurlAnswer> {
       url = word;
       continue;
     }
+    const [, glued] = /^-X(.+)$/.exec(word) ?? [];
+    if (glued !== undefined) {
+      method = glued;
+      continue;
+    }
     const value = words.shift();
     if (value === undefined) throw new Error(`${word} has no value in: ${command}`);
     if (word === "-X") method = value;
     else if (word === "--data-binary") body = value;
-    else if (word === "-H") {
+    else if (word === "-d") {
+      // As curl does.
+      body = value.replace(/[\r\n]/g, "");
+      headers["content-type"] ??= "application/x-www-form-urlencoded";
+    } else if (word === "-H") {
       const [, name, content] = /^([^:]+):\s*(.*)$/.exec(value) ?? [];
       if (name === undefined || content === undefined) throw new Error(`bad header: ${value}`);
       headers[name] = content;

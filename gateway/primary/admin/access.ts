@@ -21,6 +21,8 @@ export interface AdminAccess {
   readonly hosts: readonly string[];
   /** Whoever reaches the API may read `/metrics`. */
   readonly openMetrics: boolean;
+  /** Whoever reaches the API may write; only where other machines do not. */
+  readonly openWrites: boolean;
 }
 
 /** Probes of balancers and orchestrators, which bring no token. */
@@ -35,7 +37,7 @@ export function isWrite({ method }: { readonly method?: string | undefined }): b
  * that reads need the token, too.
  */
 export function createGuard(
-  { token, tls, hosts, openMetrics }: AdminAccess,
+  { token, tls, hosts, openMetrics, openWrites }: AdminAccess,
   isExposed: boolean,
 ): (request: IncomingMessage) => Failure | null {
   const list = new HostList(hosts);
@@ -51,6 +53,7 @@ export function createGuard(
     const { url = "/", headers } = request;
     if (!url.startsWith("/")) return failure(400, "bad_request", "the target is not a path");
     const isRead = !isWrite(request);
+    if (!isExposed && openWrites) return null;
     if (isRead && (!isExposed || open.has(url.split("?", 1)[0] ?? ""))) return null;
     if (expected === null && hasCertificate) return null;
     // The scheme's name is case-insensitive (RFC 9110 section 11.1).

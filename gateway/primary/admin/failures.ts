@@ -1,10 +1,48 @@
 /** Errors as the admin API answers them: a status, a code in snake_case, one line, and the place if any. */
-import { SourceRefused } from "../../releases/index.ts";
+import {
+  type Operations,
+  SourceMissing,
+  SourceRefused,
+  type Subject,
+  WriteConflict,
+} from "../../releases/index.ts";
 
 export interface Failure {
   readonly status: number;
   readonly error: string;
   readonly message: string;
+  /** Of a conflict: what is there; `null`: nothing. */
+  readonly current?: { readonly version: string; readonly source: string } | null;
+}
+
+/** What is there already, or by now, and why that is not what the writer expected. */
+class ConflictWith extends Error {
+  override readonly name = "WriteConflict";
+  readonly current: NonNullable<Failure["current"]> | null;
+
+  constructor(message: string, current: NonNullable<Failure["current"]> | null) {
+    super(message);
+    this.current = current;
+  }
+}
+
+/** Does `work`; a conflict comes with what is there instead. */
+export async function withConflict<T>(
+  operations: Operations,
+  subject: Subject,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof WriteConflict)) throw error;
+    const current = await operations.show(subject).catch((reason: unknown) => {
+      if (reason instanceof SourceMissing) return null;
+      throw reason;
+    });
+    const shown = current && { version: current.version, source: current.text };
+    throw new ConflictWith(error.message, shown);
+  }
 }
 
 export function failure(status: number, error: string, message: string): Failure {
@@ -27,6 +65,8 @@ export function failureOf(error: unknown): Failure {
   const { name, message } = error;
   const [status, code] = known[name] ?? [];
   if (status !== undefined && code !== undefined) {
+    if (error instanceof ConflictWith)
+      return { ...failure(status, code, message), current: error.current };
     if (!(error instanceof SourceRefused)) return failure(status, code, message);
     const isDocument = /^(?:hosts|upstreams)\//.test(error.fault.key);
     const what = isDocument ? "document_refused" : code;

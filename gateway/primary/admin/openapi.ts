@@ -6,9 +6,10 @@ import type { FastifyInstance } from "fastify";
 import * as z from "zod";
 import { documentSchemas } from "../../documents/index.ts";
 import { readVersion } from "../../version.ts";
+import { waitQuery, writeQuery } from "./arrivals.ts";
 import { explainQuery } from "./explain.ts";
 import { whoHeader } from "./journal.ts";
-import { wantedVersion } from "./versioned.ts";
+import { wantedVersion } from "./requests.ts";
 import { viewQuery } from "./views.ts";
 
 interface Operation {
@@ -30,6 +31,7 @@ const text = { type: "string" };
 const notFound = "there is nothing of this name";
 const conflict = "somebody else wrote meanwhile";
 const consulFailed = "Consul does not answer, or refuses";
+const notEverywhere = "it is written; `behind` names the workers that do not have it yet";
 
 const fixed: readonly Operation[] = [
   get("/status", "Versions, workers, scripts, what is refused and what is held"),
@@ -100,6 +102,49 @@ function versioned(kind: string, one: string, body: Operation["body"]): readonly
   ];
 }
 
+/** One document in Slardar's words. */
+function oneDocument(word: string, one: string, schema: object): readonly Operation[] {
+  const path = `/${word}/{name}`;
+  const body = { "application/json": schema };
+  const refused = `the ${one} is faulty; \`message\` says where`;
+  const isSlardars = word === "upstream";
+  const writes = {
+    202: notEverywhere,
+    ...(isSlardars ? {} : { 404: notFound, 422: refused }),
+    ...{ 409: `${conflict}; \`current\` is what is there`, 502: consulFailed },
+  };
+  const changes = { failures: writes, query: writeQuery };
+  const reads = { 404: notFound, 502: consulFailed };
+  return [
+    { ...get(path, `A ${one} as it is in Consul`), failures: reads, query: writeQuery },
+    { method: "put", path, summary: `Writes a ${one}`, body, ...changes },
+    {
+      method: "post",
+      path,
+      summary: isSlardars ? "The same; beside `servers` old fields stay" : "The same",
+      body,
+      ...changes,
+    },
+    { method: "delete", path, summary: `Removes a ${one}`, ...changes },
+    { ...get(`${path}/history`, `The last versions of a ${one}`), failures: reads },
+    {
+      method: "post",
+      path: `${path}/test`,
+      summary: `Tests a ${one}, and writes nothing`,
+      failures: { 422: refused, 502: consulFailed },
+      body,
+    },
+    {
+      method: "post",
+      path: `${path}/rollback`,
+      summary: `Puts the last good version of a ${one} back, or the one that is named`,
+      failures: { ...writes, 404: notFound, 422: refused },
+      query: waitQuery,
+      body: { "application/json": jsonSchema(wantedVersion) },
+    },
+  ];
+}
+
 function get(path: string, summary: string): Operation {
   return { method: "get", path, summary };
 }
@@ -113,6 +158,8 @@ export function openApi(): object {
     ...fixed,
     ...versioned("scripts", "script", source),
     ...versioned("modules", "module", source),
+    ...oneDocument("upstream", "upstream document", ref("UpstreamDocument")),
+    ...oneDocument("host", "host document", ref("HostDocument")),
     ...versioned("hosts", "host document", { "application/json": ref("HostDocument") }),
     ...versioned("upstreams", "upstream document", { "application/json": ref("UpstreamDocument") }),
   ];

@@ -22,6 +22,7 @@ const onLoopback: AdminAccess = {
   tls: null,
   hosts: ["sluice.example"],
   openMetrics: false,
+  openWrites: false,
 };
 const pem = (name: string) =>
   readFileSync(
@@ -62,6 +63,8 @@ describe("the admin API", () => {
       explainer: { explain: async () => Promise.reject(new Error("no worker")) },
       metrics: async (isOpen) => ({ contentType: "text/plain", text: JSON.stringify({ isOpen }) }),
       operations: { list: async () => [] } as unknown as Operations,
+      delivery: {} as AdminOptions["delivery"],
+      local: {} as AdminOptions["local"],
       notReady: () => "Consul hangs",
       release: () => {
         released += 1;

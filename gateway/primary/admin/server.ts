@@ -5,14 +5,18 @@
 import fastify, { type FastifyInstance } from "fastify";
 import type { Log } from "../../observability/logger.ts";
 import type { Operations } from "../../releases/index.ts";
+import type { Delivery } from "../delivery.ts";
 import type { Explainer } from "../explain.ts";
+import type { LocalChanges } from "../local-changes.ts";
 import type { Exposition } from "../metrics/exposition.ts";
 import type { Status } from "../status.ts";
 import { type AdminAccess, createGuard, isWrite } from "./access.ts";
+import { Arrivals } from "./arrivals.ts";
 import { addExplain } from "./explain.ts";
 import { failure, failureOf } from "./failures.ts";
-import { createJournal } from "./journal.ts";
+import { createJournal, type Journal } from "./journal.ts";
 import { type AdminLimits, createAdminListener, defaultAdminLimits } from "./listener.ts";
+import { addOneDocument } from "./one-document.ts";
 import { addOpenApi } from "./openapi.ts";
 import { addSchemas, addVersioned } from "./versioned.ts";
 import { addViews, type Views } from "./views.ts";
@@ -24,6 +28,8 @@ export interface AdminOptions {
   /** Accepts what Consul has now; returns how many entries were let go. */
   readonly release: () => number;
   readonly operations: Operations;
+  readonly delivery: Pick<Delivery, "arrived" | "everywhere">;
+  readonly local: LocalChanges;
   readonly views: Views;
   readonly explainer: Pick<Explainer, "explain">;
   /** `isOpen`: as OpenMetrics. */
@@ -39,20 +45,7 @@ export interface AdminOptions {
 
 /** An instance that does not listen yet. Every answer, errors included, is JSON. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
-  const {
-    status,
-    notReady,
-    release,
-    operations,
-    views,
-    explainer,
-    metrics,
-    access,
-    isExposed,
-    log,
-    ticks,
-  } = options;
-  const { limits = defaultAdminLimits } = options;
+  const { access, isExposed, log, ticks, limits = defaultAdminLimits } = options;
   const server = fastify({
     logger: false,
     // An admin connection that does nothing holds up no shutdown.
@@ -93,6 +86,14 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     return reply.code(answer.status).send(answer);
   });
 
+  addRoutes(server, options, journal);
+  return server;
+}
+
+/** What it answers, by method and path. */
+export function addRoutes(server: FastifyInstance, options: AdminOptions, journal: Journal): void {
+  const { status, notReady, release, operations, delivery, local } = options;
+  const { views, explainer, metrics } = options;
   server.get("/status", () => status());
   server.get("/healthz", () => ({ status: "ok" }));
   server.get("/readyz", (_request, reply) => {
@@ -108,8 +109,9 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   server.post("/resync", () => ({ released: release() }));
   addViews(server, views);
   addExplain(server, explainer);
-  addVersioned(server, operations);
+  const arrivals = new Arrivals(delivery, local);
+  addVersioned(server, { operations, arrivals, journal });
+  addOneDocument(server, { operations, arrivals, local, journal });
   addSchemas(server);
   addOpenApi(server);
-  return server;
 }

@@ -4,28 +4,31 @@
  * names line and column.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import * as z from "zod";
+import { documentSchemas, maxDocumentBytes } from "../../documents/index.ts";
 import {
-  checkDocument,
-  documentSchemas,
-  maxDocumentBytes,
-  parseJson,
-} from "../../documents/index.ts";
-import {
-  eraseTypes,
   type Operations,
   SourceRefused,
+  type StoredSource,
   type Subject,
   type SubjectKind,
-  sourceText,
 } from "../../releases/index.ts";
-import { whoHeader } from "./journal.ts";
+import { type Arrivals, waitQueryOf } from "./arrivals.ts";
+import { withConflict } from "./failures.ts";
+import { type Journal, summaryOf } from "./journal.ts";
+import { callerOf, expectedIn, sourceIn, versionIn } from "./requests.ts";
+
+export interface VersionedOptions {
+  readonly operations: Operations;
+  readonly arrivals: Arrivals;
+  readonly journal: Pick<Journal, "detail">;
+}
 
 /** Deepest first, so that a module may have slashes in its name. */
 const actions = ["test", "history", "rollback"] as const;
 type Action = (typeof actions)[number] | null;
 
-export function addVersioned(server: FastifyInstance, operations: Operations): void {
+export function addVersioned(server: FastifyInstance, options: VersionedOptions): void {
+  const { operations } = options;
   // Whatever a client calls it: a script is text.
   server.removeAllContentTypeParsers();
   server.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) =>
@@ -39,7 +42,7 @@ export function addVersioned(server: FastifyInstance, operations: Operations): v
       method: ["GET", "PUT", "DELETE", "POST"],
       url: `/${kind}/*`,
       bodyLimit: maxDocumentBytes + 1,
-      handler: (request, reply) => answer(kind, operations, request, reply),
+      handler: (request, reply) => answer(kind, options, request, reply),
     });
   }
 }
@@ -57,15 +60,33 @@ export function addSchemas(server: FastifyInstance): void {
 
 async function answer(
   kind: SubjectKind,
-  operations: Operations,
+  options: VersionedOptions,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
+  const { operations } = options;
   const { "*": rest = "" } = request.params as { readonly "*"?: string };
   const { name: given, action } = split(rest, request.method);
   const subject = operations.subjectOf(kind, given);
-  const name = subject.slice(kind.length + 1);
-  const by = String(request.headers[whoHeader] ?? `admin API, ${request.ip}`);
+  return withConflict(operations, subject, () => act(subject, action, options, request, reply));
+}
+
+async function act(
+  subject: Subject,
+  action: Action,
+  { operations, arrivals, journal }: VersionedOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  const name = subject.slice(subject.indexOf("/") + 1);
+  const by = callerOf(request);
+  /** Of documents it is told when the workers have them; of scripts their agreement tells. */
+  const written = (before: StoredSource | null, after: object | null, more: object) => {
+    journal.detail(request.raw, { before: before && summaryOf(subject, before.text), after });
+    const isScript = /^(?:scripts|modules)\//.test(subject);
+    return isScript ? { name, ...more } : arrivals.of(subject, reply, query, { name, ...more });
+  };
+  const query = waitQueryOf(request.query);
   switch (`${request.method} ${action ?? ""}`) {
     case "GET ": {
       const { text, ...shown } = await operations.show(subject);
@@ -73,27 +94,30 @@ async function answer(
     }
     case "GET history":
       return { name, versions: await operations.history(subject) };
-    case "PUT ":
-      return { name, ...(await push(operations, subject, request, by)) };
-    case "DELETE ":
-      await operations.remove(subject, by);
-      return { name, removed: true };
+    case "PUT ": {
+      const text = sourceIn(subject, request);
+      const pushed = await operations.push(subject, text, { by, ...expectedIn(request) });
+      const { version, isNew, tests, before } = pushed;
+      return written(before, summaryOf(subject, text), { version, isNew, tests });
+    }
+    case "DELETE ": {
+      const { expected } = expectedIn(request);
+      const removed = await operations.remove(subject, by, expected ?? undefined);
+      return written(removed, null, { removed: true });
+    }
     case "POST test": {
       const { fault, passed } = await operations.test(subject, sourceIn(subject, request));
       if (fault !== null) throw new SourceRefused(fault);
       return { name, tests: passed };
     }
-    case "POST rollback":
-      return { name, ...(await operations.rollback(subject, versionIn(request), by)) };
+    case "POST rollback": {
+      const pushed = await operations.rollback(subject, versionIn(request), by);
+      const { version, isNew, tests, before } = pushed;
+      return written(before, { version }, { version, isNew, tests });
+    }
     default:
       return reply.callNotFound();
   }
-}
-
-async function push(operations: Operations, subject: Subject, request: FastifyRequest, by: string) {
-  const tag = request.headers["if-match"];
-  const expected = tag === undefined ? {} : { expected: tag.replace(/^"(.*)"$/, "$1") };
-  return operations.push(subject, sourceIn(subject, request), { by, ...expected });
 }
 
 /** A host has no slash in it; of a module's name the last part may be an action. */
@@ -102,20 +126,4 @@ function split(rest: string, method: string): { readonly name: string; readonly 
   const action = actions.find((each) => each === rest.slice(slash + 1)) ?? null;
   const isAction = slash > 0 && action !== null && (action === "history") === (method === "GET");
   return isAction ? { name: rest.slice(0, slash), action } : { name: rest, action: null };
-}
-
-function sourceIn(subject: Subject, request: FastifyRequest): string {
-  const { body } = request;
-  const text = sourceText(subject, body instanceof Uint8Array ? body : new Uint8Array());
-  const isTypeScript = /typescript/.test(request.headers["content-type"] ?? "");
-  return isTypeScript ? eraseTypes(subject, text) : text;
-}
-
-export const wantedVersion = z.strictObject({ version: z.string().optional() });
-
-/** `{"version": "..."}` or nothing. @throws DocumentError for anything else: a guess would go live. */
-function versionIn(request: FastifyRequest): string | null {
-  const text = request.body instanceof Uint8Array ? Buffer.from(request.body).toString() : "";
-  if (text === "") return null;
-  return checkDocument("the body", parseJson("the body", text), wantedVersion).version ?? null;
 }

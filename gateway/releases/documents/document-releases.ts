@@ -2,9 +2,10 @@
  * Host and upstream documents on their way into service: a host document passes when its own tests do, and else its last
  * good version stays. What became of each version is noted in its history.
  */
+import { parseHostDocument, parseUpstreamDocument } from "../../documents/index.ts";
 import type { DocumentCandidate, HostDocument, Served, Source } from "../../model/index.ts";
 import type { ScriptFault } from "../../sandbox/index.ts";
-import type { Subject } from "../records/keys.ts";
+import { partsOf, type Subject } from "../records/keys.ts";
 import type { Scribe } from "../records/scribe.ts";
 import type { Refusals } from "../refusals.ts";
 import { failedRouteTest, withoutTests } from "./route-tests.ts";
@@ -19,6 +20,8 @@ export class DocumentReleases {
   readonly #options: DocumentReleasesOptions;
   /** The last good text of each, as Consul had it. */
   readonly #live = new Map<Subject, Source>();
+  /** The ModifyIndex of what was looked at last, whether it passed or not. */
+  readonly #decided = new Map<Subject, number>();
   #hasBegun = false;
 
   constructor(options: DocumentReleasesOptions) {
@@ -39,10 +42,22 @@ export class DocumentReleases {
     if (passing.length > 0) this.#options.pass(passing);
   }
 
+  /** The ModifyIndex of what was decided on last; `null`: there is none. */
+  decided(subject: Subject): number | null {
+    return this.#decided.get(subject) ?? null;
+  }
+
+  /** What Consul has of it, as far as it is good; `null`: nothing is. */
+  live(subject: Subject): Source | null {
+    return this.#live.get(subject) ?? null;
+  }
+
   #look(candidate: DocumentCandidate): Served | null {
     const { refusals } = this.#options;
     const { kind, key, value, source = null } = candidate;
     const subject: Subject = `${kind}s/${key}`;
+    if (source === null) this.#decided.delete(subject);
+    else this.#decided.set(subject, source.modifyIndex);
     if (kind === "upstream" || value === null) {
       this.#passes(subject, source);
       return { kind, key, value } as Served;
@@ -83,6 +98,17 @@ export class DocumentReleases {
   ): void {
     if (this.#hasBegun) this.#options.scribe.note(subject, source, outcome, more);
   }
+}
+
+/** What is served of a document with this text. @throws DocumentError */
+export function servedDocument(
+  subject: Subject,
+  text: string,
+): Extract<Served, { readonly kind: "host" | "upstream" }> {
+  const { kind, name: key } = partsOf(subject);
+  if (kind === "hosts")
+    return { kind: "host", key, value: withoutTests(parseHostDocument(subject, text)) };
+  return { kind: "upstream", key, value: parseUpstreamDocument(subject, text) };
 }
 
 /** The first of its own tests that fails; `null`: it is good. */

@@ -42,6 +42,8 @@ export interface Pushed {
   readonly isNew: boolean;
   /** How many of its own tests passed. */
   readonly tests: number;
+  /** What was there before; `null`: nothing was. */
+  readonly before: StoredSource | null;
 }
 
 export interface PushOptions {
@@ -59,6 +61,9 @@ export interface OperationsOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
+
+/** A transaction may have 512 KiB, of which base64 takes a quarter and the history some, too. */
+const maxInTransaction = 256 * 1024;
 
 const shortVersion = /^[0-9a-f]{4,64}$/i;
 
@@ -149,9 +154,9 @@ export class Operations {
     }
     const { fault, passed } = await this.test(subject, text);
     if (fault !== null) throw new SourceRefused(fault);
-    if (before?.version === version) return { version, isNew: false, tests: passed };
+    if (before?.version === version) return { version, isNew: false, tests: passed, before };
     await this.#write(subject, text, by, before);
-    return { version, isNew: true, tests: passed };
+    return { version, isNew: true, tests: passed, before };
   }
 
   /**
@@ -169,9 +174,16 @@ export class Operations {
     return this.push(subject, text, { by });
   }
 
-  /** @throws SourceMissing, SourceRefused for a module that scripts import. */
-  async remove(subject: Subject, by: string): Promise<void> {
-    const { version, text } = await this.#source(subject);
+  /**
+   * Resolves to what was there.
+   * @param expected only while this version is there. Default: what is there now.
+   * @throws SourceMissing, WriteConflict, SourceRefused for a module that scripts import.
+   */
+  async remove(subject: Subject, by: string, expected?: string): Promise<StoredSource> {
+    const source = await this.#source(subject);
+    const { version, text } = source;
+    if (expected !== undefined && expected !== version)
+      throw new WriteConflict(`${subject} is at ${version} now`);
     const { kind, name } = partsOf(subject);
     const importer = kind === "modules" ? await this.#judge.importerOf(name) : null;
     if (importer !== null) {
@@ -190,7 +202,7 @@ export class Operations {
       (history) => noted(keepEarlier(history), { version, outcome: "removed", at, detail }),
       removals,
     );
-    if (noting !== null) return;
+    if (noting !== null) return source;
     const key = this.#records.keys.source(subject);
     throw new WriteConflict(`${key} was changed by somebody else just now; look again`);
   }
@@ -206,16 +218,25 @@ export class Operations {
     await this.#records.keep(subject, version, text);
     if (before !== null) await this.#records.keep(subject, before.version, before.text);
     const keepEarlier = withUnrecorded(subject, before?.version ?? null, at);
-    // Before the source itself: a gateway that sees it finds out who brought it.
-    await this.#records.note(subject, (history) =>
-      noted(keepEarlier(history), { version, outcome: "pushed", at, by }),
-    );
+    const update = (history: History) =>
+      noted(keepEarlier(history), { version, outcome: "pushed", at, by });
     const key = before?.key ?? this.#records.keys.source(subject);
-    if (await this.#records.kv.put(key, text, { cas: before?.modifyIndex ?? 0 })) return;
-    await this.#records.note(subject, (history) => {
-      const [latest, ...rest] = history;
-      return latest?.version === version && latest.outcome === "pushed" ? rest : history;
-    });
+    const cas = before?.modifyIndex ?? 0;
+    if (Buffer.byteLength(text) <= maxInTransaction) {
+      // Together, so that who loses a race leaves no trace: a crowd of losers would push out what was live.
+      if ((await this.#records.note(subject, update, [{ key, text, cas }])) !== null) return;
+    } else {
+      // Before the source itself: a gateway that sees it finds out who brought it.
+      await this.#records.note(subject, update);
+      if (await this.#records.kv.put(key, text, { cas })) return;
+      const since = new Date(at).toISOString();
+      await this.#records.note(subject, (history) => {
+        const lost = history.find(
+          (one) => one.version === version && one.outcome === "pushed" && one.at === since,
+        );
+        return lost === undefined ? history : history.filter((one) => one !== lost);
+      });
+    }
     throw new WriteConflict(
       `${key} was changed by somebody else just now; look at it and push again`,
     );
