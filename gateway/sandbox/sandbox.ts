@@ -54,6 +54,11 @@ export interface Script {
   /** What it is kept under: a host or `*.domain`. */
   readonly host: string;
   readonly version: string;
+  /**
+   * True when the request has to wait for its turn, because other scripts took too much time: it is held, and this is
+   * asked again when it goes on, which is within two seconds.
+   */
+  waits(exchange: Exchange<unknown>): boolean;
   /** Runs on this request? From `export const match`, outside the isolate. */
   matches(exchange: Exchange<unknown>): boolean;
   /** Whether `match` looks at the path; known when `matches` has been asked. */

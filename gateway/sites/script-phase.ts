@@ -28,6 +28,11 @@ export class ScriptPhase implements Phase {
     const last = context.before === null ? null : lastScript(context.before);
     // One that covers both hosts has decided already.
     if (last?.host === script.host) return true;
+    if (script.waits(exchange)) {
+      // It comes back to this phase.
+      context.at -= 1;
+      return false;
+    }
     const isWanted = script.matches(exchange);
     if (exchange.hasEncodedSlash && refusesEncodedSlash(context.site, script.matchesByPath)) {
       failEncodedSlash(exchange);

@@ -44,6 +44,11 @@ export class LoopShare {
     this.#hasOthers = true;
   }
 
+  /** Whether nobody else asked for anything, in this period and the one before. */
+  get isAlone(): boolean {
+    return !this.#hasOthers && !this.#hadOthers;
+  }
+
   /** Whether all may run; when not, `mayRun` says who. */
   get isCalm(): boolean {
     return this.#balanceMs >= 0;
@@ -66,7 +71,7 @@ export class LoopShare {
     this.#advance(nowMs);
     if (this.#balanceMs >= 0) return true;
     const users = Math.max(1, this.#users, this.#usersBefore);
-    if (users === 1 && !this.#hasOthers && !this.#hadOthers) return true;
+    if (users === 1 && this.isAlone) return true;
     fade(use, nowMs);
     fade(this.#all, nowMs);
     const fairMs = this.#all.ms / users;

@@ -26,8 +26,8 @@ const newcomersAllowance = 50;
 const newcomerMost = 25;
 /** A call that takes this many limits was not ended in time. */
 const stallFactor = 2;
-/** In calls at their limit: what heavy scripts take at a stretch. */
-const burst = 1;
+/** In calls at their limit: what heavy scripts take at a stretch before those wait that took most. */
+const burst = 0.5;
 /** A script whose calls take less on average costs no more than the rest of a request does. */
 const quickMs = 0.25;
 /** The average is over about as many calls. */

@@ -14,10 +14,13 @@ import { applyToRequest, applyToResponse, type LogLine, readOutput, withHost } f
 import { requestText } from "./request-text.ts";
 import type { ScriptIsolate, Settings } from "./script-isolate.ts";
 import { type RuntimeHousing, ScriptRuntime } from "./script-runtime.ts";
+import type { WaitingLine } from "./waiting-line.ts";
 
 /** What a script needs from the sandbox that it belongs to. */
 export interface ScriptHousing extends RuntimeHousing {
   readonly journal: Journal;
+  /** `null`: no request waits. */
+  readonly line: WaitingLine | null;
   /** What the script of a host is held to; `null` where there is one tenant. */
   borderOf(host: string): Border | null;
   /** What a call of a version takes in other workers, in milliseconds; `undefined`: nobody said so. */
@@ -69,7 +72,11 @@ export class HostedScript implements RehearsedScript {
   }
 
   rehearsal(): RehearsedScript {
-    return new HostedScript(this.host, this.source, { ...this.#housing, journal: silentJournal });
+    return new HostedScript(this.host, this.source, {
+      ...this.#housing,
+      journal: silentJournal,
+      line: null,
+    });
   }
 
   get lastError(): string | null {
@@ -91,6 +98,19 @@ export class HostedScript implements RehearsedScript {
 
   get isHeavy(): boolean {
     return this.runtime.isHeavy;
+  }
+
+  waits(exchange: Exchange<unknown>): boolean {
+    const { line, workerTime } = this.#housing;
+    if (line === null || (line.isEmpty && workerTime.isCalm)) return false;
+    if (line.isLeaving(exchange) || isOutOfService(this.source)) return false;
+    if (this.#match !== null && !matchesExchange(this.#match, exchange)) return false;
+    if (!line.hasWaiters(this.runtime)) {
+      const wait = this.runtime.admit(false);
+      // Its own debts are no reason to wait for.
+      if (wait === null || wait === "debts") return false;
+    }
+    return line.enter(exchange, this.runtime);
   }
 
   matches(exchange: Exchange<unknown>): boolean {
@@ -242,4 +262,8 @@ export class HostedScript implements RehearsedScript {
     this.#lastError = message;
     this.#journal.failed(this.host, this.version, message);
   }
+}
+
+function isOutOfService({ outOfService, isUnexamined }: Source): boolean {
+  return outOfService !== undefined || isUnexamined === true;
 }

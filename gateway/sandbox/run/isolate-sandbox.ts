@@ -25,6 +25,7 @@ import { ScriptIsolate } from "./script-isolate.ts";
 import type { ScriptRuntime } from "./script-runtime.ts";
 import { ScriptTable } from "./script-table.ts";
 import { TenantSettings } from "./tenant-settings.ts";
+import { WaitingLine } from "./waiting-line.ts";
 
 export interface SandboxOptions {
   readonly limits?: SandboxLimits;
@@ -62,6 +63,7 @@ export class IsolateSandbox implements Sandbox {
   readonly #supervisor: Supervisor;
   readonly #journal: Journal;
   readonly #workerTime: WorkerTime;
+  readonly #line: WaitingLine;
   readonly #housing: ScriptHousing;
   readonly #baseSnapshot: BaseSnapshot = createBaseSnapshot();
   readonly #scripts = new ScriptTable(
@@ -101,7 +103,9 @@ export class IsolateSandbox implements Sandbox {
     this.#workerTime = new WorkerTime(this.#limits.callTimeoutMs);
     this.#tenants = options.tenants ? new Tenants(options.tenants) : null;
     this.#settings = new TenantSettings(this.#tenants);
+    this.#line = new WaitingLine({ now, isAlone: () => this.#workerTime.loopShare.isAlone });
     this.#housing = {
+      line: this.#line,
       journal: this.#journal,
       now,
       callTimeoutMs: this.#limits.callTimeoutMs,
@@ -162,6 +166,7 @@ export class IsolateSandbox implements Sandbox {
   dispose(): void {
     clearInterval(this.#sweeps);
     this.#journal.close();
+    this.#line.close();
     for (const runtime of this.#open) runtime.putAway();
     this.#open.clear();
     this.#scripts.swap(noTables);

@@ -8,6 +8,7 @@ import { ScriptTime, type Took, type Wait, type WorkerTime } from "../guard/scri
 import { loadTimeoutFactor } from "../limits.ts";
 import { CutError, faultAt, ScriptError, sameColumn } from "./faults.ts";
 import type { Arguments, ScriptIsolate, Settings } from "./script-isolate.ts";
+import type { Awaited } from "./waiting-line.ts";
 
 /** What a script needs from the sandbox that it belongs to. */
 export interface RuntimeHousing {
@@ -53,7 +54,7 @@ class WaitError extends ScriptError {
   }
 }
 
-export class ScriptRuntime {
+export class ScriptRuntime implements Awaited {
   readonly host: string;
   readonly source: Source;
   /** As its tenant sees them. */
@@ -70,6 +71,8 @@ export class ScriptRuntime {
   #suspectUntilMs = 0;
   /** When what is called now began. */
   #startedMs = 0;
+  /** It was said already that the call that comes may be. */
+  #isAdmitted = false;
 
   /** @param onLoaded called with each isolate that is made. */
   constructor(
@@ -108,6 +111,12 @@ export class ScriptRuntime {
     this.#time.learn(usualMs);
   }
 
+  admit(isAlone: boolean): Wait | null {
+    const wait = this.#time.wait(this.#housing.now());
+    this.#isAdmitted = wait === null || (wait === "share" && isAlone);
+    return this.#isAdmitted ? null : wait;
+  }
+
   /** Frees the isolate; the next use makes another one. */
   putAway(): void {
     this.#isolate?.dispose();
@@ -125,8 +134,7 @@ export class ScriptRuntime {
       }
       const startedMs = now();
       if (this.#loadError !== null && startedMs < this.#retryAtMs) throw this.#loadError;
-      const wait = this.#time.wait(startedMs);
-      if (wait !== null) throw new WaitError(this.host, wait);
+      this.#refuseToWait(startedMs);
       try {
         this.#isolate = this.#make(startedMs);
       } catch (error) {
@@ -151,10 +159,18 @@ export class ScriptRuntime {
    * @throws ScriptError when the script does not load, is not to be called now, or the call was cut short.
    */
   call(name: "onRequest" | "onResponse", values: Arguments): string {
+    this.#startedMs = this.#housing.now();
+    this.#refuseToWait(this.#startedMs);
+    this.#isAdmitted = true;
+    try {
+      return this.#callAdmitted(name, values);
+    } finally {
+      this.#isAdmitted = false;
+    }
+  }
+
+  #callAdmitted(name: "onRequest" | "onResponse", values: Arguments): string {
     const { now, processorTime } = this.#housing;
-    this.#startedMs = now();
-    const wait = this.#time.wait(this.#startedMs);
-    if (wait !== null) throw new WaitError(this.host, wait);
     const { settings } = this;
     const isTimed = this.#isSuspect && this.#isStillSuspect();
     try {
@@ -207,6 +223,12 @@ export class ScriptRuntime {
     const isolate = this.open();
     if (!wasOpen) this.#startedMs = this.#housing.now();
     return isolate;
+  }
+
+  #refuseToWait(nowMs: number): void {
+    if (this.#isAdmitted) return;
+    const wait = this.#time.wait(nowMs);
+    if (wait !== null) throw new WaitError(this.host, wait);
   }
 
   #make(nowMs: number): ScriptIsolate {
