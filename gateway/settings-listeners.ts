@@ -1,9 +1,25 @@
 /** The settings that say where the gateway listens: a list in the file, and a flag for each usual case. */
 import * as z from "zod";
 import { checkDocument, DocumentError, parseJson } from "./documents/index.ts";
-import { type Exposure, exposures, type ListenerTerms, noListenerLimits } from "./model/index.ts";
+import {
+  defaultDatagramTerms,
+  defaultStreamTerms,
+  type Exposure,
+  exposures,
+  type ListenerTerms,
+  noListenerLimits,
+  type StreamTerms,
+} from "./model/index.ts";
 import type { Definition } from "./settings-limits.ts";
-import { type Address, address, integer, networks, oneOf, tcpRoutes } from "./settings-values.ts";
+import {
+  type Address,
+  address,
+  duration,
+  integer,
+  networks,
+  oneOf,
+  tcpRoutes,
+} from "./settings-values.ts";
 
 export interface ListenerSettings extends ListenerTerms {
   /** What an operator called it by: a flag, or a field of the list. */
@@ -14,29 +30,51 @@ export interface ListenerSettings extends ListenerTerms {
 const maxListeners = 64;
 const nameForm = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
-const common = {
+const place = {
   name: z.string().regex(nameForm, "is not a name: letters, digits, - and _").optional(),
   address: address(),
+};
+const limits = {
+  maxConnections: integer(0, 1_000_000).default(0),
+  maxConnectionsPerAddress: integer(0, 1_000_000).default(0),
+};
+const common = {
+  ...place,
   proxyProtocol: networks().default([]),
   limits: z
-    .strictObject({
-      maxConnections: integer(0, 1_000_000).default(0),
-      maxConnectionsPerAddress: integer(0, 1_000_000).default(0),
-    })
+    .strictObject(limits)
+    .default(noListenerLimits)
+    .transform((given) => ({ ...noListenerLimits, ...given })),
+};
+/** Of listeners that carry bytes. */
+const streams = {
+  limits: z
+    .strictObject({ ...limits, maxConnectionsPerUpstream: integer(0, 1_000_000).default(0) })
     .default(noListenerLimits),
+  idleTimeout: duration().default(defaultStreamTerms.idleTimeoutMs),
+};
+const connections = {
+  ...common,
+  ...streams,
+  maxDuration: duration(0).default(defaultStreamTerms.maxDurationMs),
+  sendProxyProtocol: z.enum(["v1", "v2"]).optional(),
+};
+/** A datagram has no connection that a PROXY header could begin. */
+const datagrams = {
+  ...place,
+  ...streams,
+  idleTimeout: duration().default(defaultDatagramTerms.idleTimeoutMs),
 };
 const exposes = { expose: z.enum(exposures).default("tagged") };
 /** The name of an upstream or a service. */
 const upstream = { upstream: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/) };
-/** A datagram has no connection that a PROXY header could begin. */
-const { proxyProtocol: _none, ...datagrams } = common;
 
 const written = z.array(
   z.discriminatedUnion("protocol", [
     z.strictObject({ ...common, ...exposes, protocol: z.literal("http") }),
     z.strictObject({ ...common, ...exposes, protocol: z.literal("https") }),
-    z.strictObject({ ...common, ...exposes, protocol: z.literal("tls-passthrough") }),
-    z.strictObject({ ...common, ...upstream, protocol: z.literal("tcp") }),
+    z.strictObject({ ...connections, ...exposes, protocol: z.literal("tls-passthrough") }),
+    z.strictObject({ ...connections, ...upstream, protocol: z.literal("tcp") }),
     z.strictObject({ ...datagrams, ...upstream, protocol: z.literal("udp") }),
   ]),
 );
@@ -80,7 +118,7 @@ export const listenerDefinitions = {
   listeners: {
     argument: "JSON",
     meaning:
-      "A list of listeners: address, protocol (http, https, tcp, tls-passthrough or udp), name, expose or upstream, proxyProtocol, limits; beside those of the flags.",
+      "A list of listeners: address, protocol (http, https, tcp, tls-passthrough or udp), name, expose or upstream, proxyProtocol, limits, and of those that carry bytes idleTimeout, maxDuration and sendProxyProtocol; beside those of the flags.",
     fallback: null,
     schema: listenerList(),
   },
@@ -122,6 +160,15 @@ function listenerOf(one: Written, at: number): ListenerSettings {
     upstream: "upstream" in one ? one.upstream : null,
     proxyProtocol: "proxyProtocol" in one ? one.proxyProtocol : [],
     limits,
+    stream: "idleTimeout" in one ? streamTermsOf(one) : defaultStreamTerms,
+  };
+}
+
+function streamTermsOf(one: Extract<Written, { readonly idleTimeout: number }>): StreamTerms {
+  return {
+    idleTimeoutMs: one.idleTimeout,
+    maxDurationMs: "maxDuration" in one ? one.maxDuration : 0,
+    sendProxyProtocol: "sendProxyProtocol" in one ? (one.sendProxyProtocol ?? null) : null,
   };
 }
 
@@ -162,6 +209,7 @@ const plain = {
   upstream: null,
   proxyProtocol: [],
   limits: noListenerLimits,
+  stream: defaultStreamTerms,
 } as const satisfies Partial<ListenerTerms>;
 
 /** The name that two of them have; `null`: each has its own. */

@@ -3,7 +3,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { defaultLimits } from "./engine/engine.ts";
-import { noListenerLimits } from "./model/index.ts";
+import { defaultStreamTerms, noListenerLimits } from "./model/index.ts";
 import { loadSettings, SettingsError } from "./settings.ts";
 import { settingsPage } from "./settings-page.ts";
 
@@ -40,6 +40,7 @@ describe("settings", () => {
           upstream: null,
           proxyProtocol: [],
           limits: noListenerLimits,
+          stream: defaultStreamTerms,
         },
       ],
       expose: "tagged",

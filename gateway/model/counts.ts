@@ -55,7 +55,21 @@ export interface TrafficCounts {
   readonly failures: Readonly<Record<string, number>>;
 }
 
+/** The streams of one listener that went to one upstream. */
+export interface StreamCounts {
+  readonly listener: string;
+  readonly upstream: string;
+  /** From clients and to them. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Connections and sessions that are over. */
+  readonly ended: number;
+  /** Of these, how many ended with an error, by its code. */
+  readonly failures: Readonly<Record<string, number>>;
+}
+
 export interface WorkerCounts extends TrafficCounts {
+  readonly streams: readonly StreamCounts[];
   /** Heads that were refused before they became a request, by code. */
   readonly refused: Readonly<Record<string, number>>;
   readonly droppedHeaders: number;

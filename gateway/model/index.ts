@@ -26,6 +26,7 @@ export {
   otherLabel,
   type PeerFailureCounts,
   type RouteCounts,
+  type StreamCounts,
   statusClasses,
   type TrafficCounts,
   type WorkerCounts,
@@ -87,12 +88,15 @@ export type {
 export { documentKinds, isAppliedTo, kinds, servedKinds } from "./kinds.ts";
 export { LayeredMap } from "./layered-map.ts";
 export {
+  defaultDatagramTerms,
+  defaultStreamTerms,
   isHttp,
   type ListenerLimits,
   type ListenerProtocol,
   type ListenerTerms,
   listenerProtocols,
   noListenerLimits,
+  type StreamTerms,
 } from "./listeners.ts";
 export type {
   Answered,

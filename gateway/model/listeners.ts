@@ -25,7 +25,27 @@ export interface ListenerTerms {
   /** Addresses and blocks of senders whose connections begin with the PROXY protocol. Nobody else's do. */
   readonly proxyProtocol: readonly string[];
   readonly limits: ListenerLimits;
+  /** Of a listener that carries bytes; another has no use for it. */
+  readonly stream: StreamTerms;
 }
+
+/** How bytes are carried. */
+export interface StreamTerms {
+  /** No byte either way for this long ends the connection, or the session of datagrams. */
+  readonly idleTimeoutMs: number;
+  /** A connection is cut after this; 0: never. */
+  readonly maxDurationMs: number;
+  /** With which version of the PROXY protocol peers are told whose connection it is; `null`: with none. */
+  readonly sendProxyProtocol: "v1" | "v2" | null;
+}
+
+/** As nginx has it for connections, and as a home router has it for datagrams. */
+export const defaultStreamTerms: StreamTerms = {
+  idleTimeoutMs: 600_000,
+  maxDurationMs: 0,
+  sendProxyProtocol: null,
+};
+export const defaultDatagramTerms: StreamTerms = { ...defaultStreamTerms, idleTimeoutMs: 60_000 };
 
 /** Each for one worker; 0: no limit. */
 export interface ListenerLimits {
@@ -33,6 +53,12 @@ export interface ListenerLimits {
   readonly maxConnections: number;
   /** The same from one client address. */
   readonly maxConnectionsPerAddress: number;
+  /** Of a listener that carries bytes: the same to one upstream. */
+  readonly maxConnectionsPerUpstream: number;
 }
 
-export const noListenerLimits: ListenerLimits = { maxConnections: 0, maxConnectionsPerAddress: 0 };
+export const noListenerLimits: ListenerLimits = {
+  maxConnections: 0,
+  maxConnectionsPerAddress: 0,
+  maxConnectionsPerUpstream: 0,
+};

@@ -221,6 +221,8 @@ export interface WorkerReport {
   readonly exchanges: number;
   readonly clientConnections: number;
   readonly peerConnections: number;
+  /** TCP connections and sessions of datagrams that are passed on. */
+  readonly streams: number;
   /** Header and trailer lines of requests that were dropped because of their names. */
   readonly droppedHeaders: number;
   readonly residentBytes: number;

@@ -52,6 +52,27 @@ export interface AccessLogOptions {
   readonly now?: () => number;
 }
 
+/** What is noted of a stream; empty texts are left out. */
+export interface NotedStream {
+  readonly listener: string;
+  readonly protocol: string;
+  readonly clientAddress: string;
+  readonly clientPort: number;
+  /** The sender that said whose connection it is. */
+  readonly proxyAddress: string;
+  /** What the client asked for. */
+  readonly name: string;
+  readonly upstream: string;
+  readonly peer: string;
+  readonly tries: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly durationMs: number;
+  readonly failure: string;
+  /** What else is known of the failure. */
+  readonly message: string;
+}
+
 export class AccessLog {
   #stream: Writable;
   /** `null`: standard output, which is not ours to close. */
@@ -108,10 +129,42 @@ export class AccessLog {
     if (errorCode !== "") line += `,"error":"${errorCode}"`;
     if (userAgent !== undefined) line += `,"userAgent":"${escaped(userAgent)}"`;
     line += this.#tail;
+    this.#write(line);
+  }
+
+  #write(line: string): void {
     if (this.#length + line.length > batchBytes) this.#flush();
     if (line.length > batchBytes) this.#stream.write(line);
     else this.#length += this.#batch.write(line, this.#length, "latin1");
     this.#timer ??= setTimeout(() => this.#flush(), flushMs);
+  }
+
+  /** Notes a connection or a session of datagrams that is over. */
+  recordStream(stream: NotedStream): void {
+    if (this.#stream.writableLength > maxBacklogBytes) {
+      this.#dropped += 1;
+      return;
+    }
+    const { name, proxyAddress, upstream, peer, tries, failure, message } = stream;
+    const fields = {
+      time: new Date(this.#now()).toISOString(),
+      msg: "connection",
+      listener: stream.listener,
+      protocol: stream.protocol,
+      client: stream.clientAddress,
+      clientPort: stream.clientPort,
+      ...(proxyAddress === "" ? {} : { proxy: proxyAddress }),
+      ...(name === "" ? {} : { host: name }),
+      ms: Math.round(stream.durationMs * 1_000) / 1_000,
+      bytesIn: stream.bytesIn,
+      bytesOut: stream.bytesOut,
+      ...(upstream === "" ? {} : { upstream }),
+      ...(peer === "" ? {} : { peer }),
+      ...(tries > 1 ? { tries } : {}),
+      ...(failure === "" ? {} : { error: failure }),
+      ...(message === "" ? {} : { reason: message }),
+    };
+    this.#write(`${JSON.stringify(fields).slice(0, -1)}${this.#tail}`);
   }
 
   /** The file was moved away: what comes from now on goes to a new one. One that cannot be opened changes nothing. */

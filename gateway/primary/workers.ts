@@ -77,6 +77,8 @@ export interface WorkerStatus {
   readonly connections: number;
   /** To peers, those kept for the next request included. */
   readonly peerConnections: number;
+  /** TCP connections and sessions of datagrams that are passed on. */
+  readonly streams: number;
   /** Header and trailer lines of requests that were dropped because of their names. */
   readonly droppedHeaders: number;
   readonly residentBytes: number;
@@ -143,6 +145,7 @@ export class Workers {
         inFlight: report?.exchanges ?? 0,
         connections: report?.clientConnections ?? 0,
         peerConnections: report?.peerConnections ?? 0,
+        streams: report?.streams ?? 0,
         droppedHeaders: report?.droppedHeaders ?? 0,
         residentBytes: report?.residentBytes ?? 0,
         idPrefix,

@@ -3,7 +3,7 @@
  * and what is said when they are short.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import type { Descriptors, EngineStats } from "../engine/engine.ts";
+import type { Descriptors } from "../engine/engine.ts";
 import type { Log } from "../observability/logger.ts";
 
 /** For what is not a connection: log files, look-ups of names, sockets on their way in. */
@@ -37,22 +37,30 @@ export function watchDescriptors(
   { limit, most }: DescriptorLimit,
   options: {
     readonly log: Log;
-    readonly stats: () => EngineStats;
+    /** Descriptors that are not for this engine's connections now. */
+    readonly others: () => number;
+    /** Connections of the whole process. */
+    readonly connections: () => number;
     readonly reopen: (listener: number) => void;
     /** Monotonic milliseconds. */
     readonly now: () => number;
   },
 ): Descriptors {
-  const { log, stats, reopen, now } = options;
+  const { log, others, connections, reopen, now } = options;
   let loggedMs = Number.NEGATIVE_INFINITY;
   const onPause = () => {
     if (now() - loggedMs < quietMs) return;
     loggedMs = now();
-    const { clientConnections, peerConnections } = stats();
     log.error(
-      { limit, clientConnections, peerConnections },
+      { limit, connections: connections() },
       `file descriptors are short (ulimit -n is ${limit}): new connections wait until others end`,
     );
   };
-  return { most, reopen, onPause };
+  return {
+    get most() {
+      return Math.max(fewest, most - others());
+    },
+    reopen,
+    onPause,
+  };
 }

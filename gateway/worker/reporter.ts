@@ -3,7 +3,9 @@ import type { Engine, EngineStats } from "../engine/engine.ts";
 import type { ScriptReport } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import { LoopDelay } from "../observability/loop-delay.ts";
+import type { StreamTraffic } from "../observability/stream-traffic.ts";
 import type { Traffic } from "../observability/traffic.ts";
+import type { StreamEngine } from "../streams/index.ts";
 import { send } from "./channel.ts";
 import { DroppedHeaderLog } from "./dropped-header-log.ts";
 
@@ -13,6 +15,10 @@ export interface ReporterOptions {
   readonly idPrefix: string;
   readonly engine: Pick<Engine, "stats">;
   readonly traffic: Traffic;
+  readonly streams: {
+    readonly engine: Pick<StreamEngine, "size">;
+    readonly traffic: Pick<StreamTraffic, "take">;
+  };
   readonly scripts: () => readonly ScriptReport[];
   readonly log: Log;
   /** Monotonic milliseconds. */
@@ -52,6 +58,7 @@ export class Reporter {
         exchanges: stats.exchanges,
         clientConnections: stats.clientConnections,
         peerConnections: stats.peerConnections,
+        streams: this.#options.streams.engine.size,
         droppedHeaders: stats.droppedHeaders,
         residentBytes: this.#readResidentBytes(),
         scripts: scripts(),
@@ -64,6 +71,7 @@ export class Reporter {
     const micros = user + system;
     const counts = {
       ...this.#options.traffic.take(),
+      streams: this.#options.streams.traffic.take(),
       refused: increases(refused, this.#told.refused),
       droppedHeaders: droppedHeaders - this.#told.droppedHeaders,
       processorSeconds: (micros - this.#toldProcessorMicros) / 1e6,

@@ -5,12 +5,13 @@
 import { flushCompileCache } from "node:module";
 import { Slots } from "../../plugins/index.ts";
 import { PeerBook } from "../balancing/index.ts";
-import type { Engine } from "../engine/engine.ts";
+import type { Descriptors, Engine } from "../engine/engine.ts";
 import { addressTest } from "../engine/message/address-blocks.ts";
 import { RateLimits } from "../limits/index.ts";
 import {
   type HostDocument,
   isAppliedTo,
+  isHttp,
   type ListeningAddress,
   lastWordsDescriptor,
   listeningDescriptors,
@@ -30,7 +31,7 @@ import type { Sandbox } from "../sandbox/index.ts";
 import { Router } from "../sites/index.ts";
 import { type Answering, answer } from "./answers.ts";
 import { send } from "./channel.ts";
-import { descriptorLimit, watchDescriptors } from "./descriptors.ts";
+import { type DescriptorLimit, descriptorLimit, watchDescriptors } from "./descriptors.ts";
 import { createEngine } from "./engine-choice.ts";
 import { explain } from "./explain.ts";
 import { FailureLog } from "./failure-log.ts";
@@ -39,6 +40,7 @@ import { HiddenServices } from "./hidden-services.ts";
 import { type PluginRoom, pluginPhases } from "./plugin-phases.ts";
 import { Replica } from "./replica.ts";
 import { Reporter } from "./reporter.ts";
+import { createStreams, type WorkerStreams } from "./streams.ts";
 
 /** Answers that may be compressed at once: each has about a mebibyte for as long as its client reads. */
 const pluginSlots = 256;
@@ -64,6 +66,7 @@ class Worker {
   readonly #reporter: Reporter;
   readonly #answering: Answering;
   readonly #engine: Engine;
+  readonly #streams: WorkerStreams;
   readonly #ownAddresses: OwnAddresses;
   /** Findings about peers that are about to be sent. */
   #findings: PeerFinding[] = [];
@@ -101,14 +104,17 @@ class Worker {
             onTrouble: (message) => this.#log.error({}, message),
           });
     const traffic = new Traffic();
+    const failures = new FailureLog(this.#log, now, descriptors?.limit ?? null);
+    const hidden = new HiddenServices(this.#log, now);
+    const forbids = (address: string, port: number) => this.#ownAddresses.find(address, port);
     this.#gateway = new Gateway({
       router: this.#route(null, null),
       sandbox: this.#sandbox,
       log: this.#log,
       accessLog: this.#accessLog,
       traffic,
-      failures: new FailureLog(this.#log, now, descriptors?.limit ?? null),
-      hidden: new HiddenServices(this.#log, now),
+      failures,
+      hidden,
       exposes: settings.listeners.map(({ exposes }) => exposes),
       now,
       watchTimeoutMs: settings.watchTimeoutMs,
@@ -121,24 +127,32 @@ class Worker {
       forwardedPath: settings.forwardedPath ?? "normal",
       idPrefix: settings.idPrefix,
       trusts: addressTest(settings.trustedProxies),
-      forbids: (address, port) => this.#ownAddresses.find(address, port),
+      forbids,
       onError: (error) => this.#gateway.onError(error),
       now,
       ...(descriptors === null
         ? {}
-        : {
-            descriptors: watchDescriptors(descriptors, {
-              log: this.#log,
-              stats: () => this.#engine.stats(),
-              reopen: (listener) => send({ type: "reopen", listener }),
-              now,
-            }),
-          }),
+        : { descriptors: this.#watch(descriptors, () => 2 * this.#streams.engine.size) }),
+    });
+    this.#streams = createStreams({
+      settings,
+      router: () => this.#gateway.router,
+      accessLog: this.#accessLog,
+      failures,
+      hidden,
+      traffic,
+      forbids,
+      ask: (service) => void send({ type: "watch", service }),
+      onError: (error) => this.#gateway.onError(error),
+      descriptors:
+        descriptors === null ? null : this.#watch(descriptors, () => connectionsOf(this.#engine)),
+      now,
     });
     this.#reporter = new Reporter({
       idPrefix: settings.idPrefix,
       engine: this.#engine,
       traffic,
+      streams: this.#streams,
       scripts: () => this.#sandbox.reports(),
       log: this.#log,
       now,
@@ -157,6 +171,17 @@ class Worker {
         }),
     };
     void send({ type: "resync", reason: "started" });
+  }
+
+  /** @param others how many descriptors are another engine's. */
+  #watch(descriptors: DescriptorLimit, others: () => number): Descriptors {
+    return watchDescriptors(descriptors, {
+      log: this.#log,
+      others,
+      connections: () => connectionsOf(this.#engine) + 2 * this.#streams.engine.size,
+      reopen: (listener) => void send({ type: "reopen", listener }),
+      now,
+    });
   }
 
   /** `handle`: what came beside the message. */
@@ -210,8 +235,13 @@ class Worker {
   }
 
   async #finish(deadlineMs: number): Promise<void> {
-    const cut = await this.#engine.drain(deadlineMs);
+    const [cut, cutStreams] = await Promise.all([
+      this.#engine.drain(deadlineMs),
+      this.#streams.engine.drain(deadlineMs),
+    ]);
     if (cut > 0) this.#log.warn({ cut }, "requests were cut at the drain deadline");
+    if (cutStreams > 0)
+      this.#log.warn({ cut: cutStreams }, "connections were cut at the drain deadline");
     await this.#reporter.report();
     await this.#accessLog?.close();
     await outputWritten(standardOutput(), null);
@@ -230,9 +260,12 @@ class Worker {
     const addresses: ListeningAddress[] = [];
     let listener = 0;
     try {
-      for (; listener < this.#settings.listeners.length; listener += 1) {
-        const descriptors = listeningDescriptors(listener);
-        const { address, port } = await this.#engine.listen({ descriptors, backlog }, listener);
+      for (const terms of this.#settings.listeners) {
+        const inherited = { descriptors: listeningDescriptors(listener), backlog };
+        const { address, port } = isHttp(terms.protocol)
+          ? await this.#engine.listen(inherited, listener)
+          : await this.#streams.engine.listen(inherited, listener, terms);
+        listener += 1;
         addresses.push({ address, port });
       }
       // For the next worker; otherwise it is written when this one ends, and a killed one writes nothing.
@@ -247,8 +280,11 @@ class Worker {
   async #reopen(listener: number, handle: unknown): Promise<void> {
     // Without a descriptor to receive it with none comes: it is asked for again.
     if (this.#isDraining || typeof handle !== "object" || handle === null) return;
+    const terms = this.#settings.listeners[listener];
     try {
-      await this.#engine.listen({ handle, backlog }, listener);
+      if (terms === undefined || isHttp(terms.protocol))
+        await this.#engine.listen({ handle, backlog }, listener);
+      else await this.#streams.engine.listen({ handle, backlog }, listener, terms);
     } catch (error) {
       this.#gateway.onError(error);
     }
@@ -272,8 +308,11 @@ class Worker {
     const { service, datacenter } = this.#replica.tables;
     const keys = (kind: "service" | "datacenter") =>
       (changes ?? []).filter((change) => change.kind === kind).map((change) => change.key);
-    this.#gateway.servicesArrived(changes === null ? service.keys() : keys("service"));
-    this.#gateway.catalogsArrived(changes === null ? datacenter.keys() : keys("datacenter"));
+    const services = changes === null ? [...service.keys()] : keys("service");
+    const catalogs = changes === null ? [...datacenter.keys()] : keys("datacenter");
+    this.#gateway.servicesArrived(services);
+    this.#gateway.catalogsArrived(catalogs);
+    this.#streams.engine.arrived([...services, ...catalogs.map((name) => `@${name}`)]);
   }
 
   #route(before: Router | null, changes: readonly Served[] | null): Router {
@@ -306,6 +345,12 @@ class Worker {
 
 function isAboutPeers(change: Served): boolean {
   return isAppliedTo("peers", change.kind);
+}
+
+/** Of clients and to peers. */
+function connectionsOf(engine: Engine): number {
+  const { clientConnections, peerConnections } = engine.stats();
+  return clientConnections + peerConnections;
 }
 
 function isAboutScripts(change: Served): boolean {

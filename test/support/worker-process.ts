@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { BoundSocket } from "node:net";
 import { join } from "node:path";
 import {
+  defaultStreamTerms,
   descriptorsPerListener,
   noListenerLimits,
   type WorkerSettings,
@@ -25,6 +26,7 @@ export const plainWorkerSettings: WorkerSettings = {
       upstream: null,
       proxyProtocol: [],
       limits: noListenerLimits,
+      stream: defaultStreamTerms,
     },
   ],
   script: { memoryMb: 16, callTimeoutMs: 10, maxIsolates: 200 },

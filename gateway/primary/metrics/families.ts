@@ -37,6 +37,7 @@ export function watchLabel(name: string): string {
 export function familiesOf(observed: Observed): readonly Family[] {
   return [
     ...ofRequests(observed),
+    ...ofStreams(observed),
     ...ofUpstreams(observed),
     ...ofScripts(observed),
     ...ofState(observed),
@@ -108,6 +109,42 @@ function ofRequests({ totals, status }: Observed): readonly Family[] {
     ]),
     gauge("sluice_peer_connections", "Connections to peers that are open, idle ones included.", [
       { value: sum(status.workers.map(({ peerConnections }) => peerConnections)) },
+    ]),
+  ];
+}
+
+function ofStreams({ totals, status }: Observed): readonly Family[] {
+  const streams = [...totals.streams()];
+  const samples = (value: "ended" | "bytesIn" | "bytesOut"): readonly Sample[] =>
+    streams.map((stream) => ({
+      labels: { listener: stream.listener, upstream: stream.upstream },
+      value: stream[value],
+    }));
+  return [
+    counter(
+      "sluice_stream_connections_total",
+      "TCP connections, and sessions of datagrams, that are over.",
+      samples("ended"),
+    ),
+    counter(
+      "sluice_stream_received_bytes_total",
+      "Bytes that clients sent over TCP and UDP.",
+      samples("bytesIn"),
+    ),
+    counter(
+      "sluice_stream_sent_bytes_total",
+      "Bytes that clients were sent over TCP and UDP.",
+      samples("bytesOut"),
+    ),
+    counter(
+      "sluice_stream_failures_total",
+      "Connections and sessions that ended otherwise than by both sides closing them, by the reason.",
+      streams.flatMap(({ listener, upstream, failures }) =>
+        Array.from(failures, ([code, value]) => ({ labels: { listener, upstream, code }, value })),
+      ),
+    ),
+    gauge("sluice_streams", "TCP connections and sessions of datagrams that are open.", [
+      { value: sum(status.workers.map(({ streams: open }) => open)) },
     ]),
   ];
 }

@@ -21,6 +21,7 @@ const route = (host: string, upstream = "one", count = 1): RouteCounts => ({
 const counts = (more: Partial<WorkerCounts> = {}): WorkerCounts => ({
   routes: [],
   peerFailures: [],
+  streams: [],
   failures: {},
   refused: {},
   droppedHeaders: 0,

@@ -6,6 +6,7 @@ import {
   type DelayCounts,
   otherLabel,
   type RouteCounts,
+  type StreamCounts,
   type WorkerCounts,
 } from "../../model/index.ts";
 
@@ -16,6 +17,10 @@ export interface RouteTotals extends Omit<Mutable<RouteCounts>, "classes" | "dur
   readonly durations: number[];
 }
 
+export interface StreamTotals extends Omit<Mutable<StreamCounts>, "failures"> {
+  readonly failures: Map<string, number>;
+}
+
 /** Of one process. */
 export interface ProcessTotals {
   processorSeconds: number;
@@ -24,6 +29,8 @@ export interface ProcessTotals {
 
 /** Pairs of host and upstream that have series of their own. */
 const maxRoutes = 1_000;
+/** Pairs of listener and upstream that have series of their own. */
+const maxStreams = 1_000;
 /** Series of failed tries. */
 const maxPeerFailures = 1_000;
 /** Error codes are the gateway's own and few. */
@@ -34,6 +41,7 @@ export class Totals {
   readonly #isUpstream: (name: string) => boolean;
   readonly #routes = new Map<string, RouteTotals>();
   readonly #peerFailures = new Map<string, { upstream: string; code: string; count: number }>();
+  readonly #streams = new Map<string, StreamTotals>();
   readonly #processes = new Map<string, ProcessTotals>();
   /** Looked for what is gone since the last counts came: not for every pair that has no room. */
   #hasMadeRoom = false;
@@ -57,6 +65,8 @@ export class Totals {
     for (const { upstream, code, count } of counts.peerFailures) {
       this.#peerFailureOf(upstream, code).count += count;
     }
+    for (const stream of counts.streams)
+      addStream(this.#streamOf(stream.listener, stream.upstream), stream);
     addCodes(this.failures, counts.failures);
     addCodes(this.refused, counts.refused);
     this.droppedHeaders += counts.droppedHeaders;
@@ -78,6 +88,10 @@ export class Totals {
 
   routes(): Iterable<RouteTotals> {
     return this.#routes.values();
+  }
+
+  streams(): Iterable<StreamTotals> {
+    return this.#streams.values();
   }
 
   peerFailures(): Iterable<{
@@ -116,6 +130,18 @@ export class Totals {
     }
   }
 
+  #streamOf(listener: string, upstream: string): StreamTotals {
+    const key = `${listener} ${upstream}`;
+    const known = this.#streams.get(key);
+    if (known !== undefined) return known;
+    if (this.#streams.size >= maxStreams && listener !== otherLabel)
+      return this.#streamOf(otherLabel, otherLabel);
+    const numbers = { bytesIn: 0, bytesOut: 0, ended: 0 };
+    const totals = { listener, upstream, ...numbers, failures: new Map() };
+    this.#streams.set(key, totals);
+    return totals;
+  }
+
   #peerFailureOf(upstream: string, code: string) {
     const hasRoom = this.#peerFailures.size < maxPeerFailures;
     const name = hasRoom || this.#peerFailures.has(`${upstream} ${code}`) ? upstream : otherLabel;
@@ -138,6 +164,13 @@ function addRoute(totals: RouteTotals, counts: RouteCounts): void {
   totals.tries += counts.tries;
   totals.bytesIn += counts.bytesIn;
   totals.bytesOut += counts.bytesOut;
+}
+
+function addStream(totals: StreamTotals, counts: StreamCounts): void {
+  totals.bytesIn += counts.bytesIn;
+  totals.bytesOut += counts.bytesOut;
+  totals.ended += counts.ended;
+  addCodes(totals.failures, counts.failures);
 }
 
 function addEach(totals: number[], counts: readonly number[]): void {

@@ -1,0 +1,65 @@
+/**
+ * Counts a worker's streams: bytes while they pass, so that a connection that lasts for days is seen, and
+ * connections when they are over. What was counted is taken out as increments.
+ */
+import { otherLabel, type StreamCounts } from "../model/index.ts";
+
+/** Pairs of listener and upstream that are counted apart. Both are names that operators gave. */
+const maxTallies = 1_000;
+
+/** The sums of one listener and one upstream; streams hold it and add to it. */
+export class StreamTally {
+  readonly listener: string;
+  readonly upstream: string;
+  bytesIn = 0;
+  bytesOut = 0;
+  ended = 0;
+  /** By code. */
+  failures = new Map<string, number>();
+
+  constructor(listener: string, upstream: string) {
+    this.listener = listener;
+    this.upstream = upstream;
+  }
+}
+
+export class StreamTraffic {
+  readonly #tallies = new Map<string, StreamTally>();
+
+  tally(listener: string, upstream: string): StreamTally {
+    const key = `${listener} ${upstream}`;
+    const known = this.#tallies.get(key);
+    if (known !== undefined) return known;
+    const isOther = listener === otherLabel;
+    if (this.#tallies.size >= maxTallies && !isOther) return this.tally(otherLabel, otherLabel);
+    const tally = new StreamTally(listener, upstream);
+    this.#tallies.set(key, tally);
+    return tally;
+  }
+
+  /** @param failure its code; empty: both sides closed it. */
+  ended(listener: string, upstream: string, failure: string): void {
+    const tally = this.tally(listener, upstream);
+    tally.ended += 1;
+    if (failure !== "") tally.failures.set(failure, (tally.failures.get(failure) ?? 0) + 1);
+  }
+
+  /** What was counted since the last time. */
+  take(): readonly StreamCounts[] {
+    const taken: StreamCounts[] = [];
+    for (const tally of this.#tallies.values()) {
+      const { listener, upstream, bytesIn, bytesOut, ended, failures } = tally;
+      if (bytesIn === 0 && bytesOut === 0 && ended === 0) continue;
+      taken.push({
+        listener,
+        upstream,
+        bytesIn,
+        bytesOut,
+        ended,
+        failures: Object.fromEntries(failures),
+      });
+      Object.assign(tally, { bytesIn: 0, bytesOut: 0, ended: 0, failures: new Map() });
+    }
+    return taken;
+  }
+}

@@ -1,0 +1,69 @@
+/** What a client, or whoever passes its connection on, must say before the gateway knows where it goes. */
+import { ProxyHeaderReader } from "../engine/listening/proxy-protocol.ts";
+import { ClientHelloReader } from "./client-hello.ts";
+import type { StreamFailure } from "./contract.ts";
+
+interface Said {
+  /** Whose connection it is, if the sender is believed and says so. */
+  readonly client: { readonly address: string; readonly port: number } | null;
+  /** What was asked for; `null`: nothing. */
+  readonly name: string | null;
+  /** What the peer is to get of it. */
+  readonly first: Buffer;
+}
+
+interface Refused {
+  readonly failure: StreamFailure;
+  readonly message: string;
+  /** What the client is told; `null`: it would not understand. */
+  readonly alert: Buffer | null;
+}
+
+/** A fatal alert of TLS, in clear as before every handshake (RFC 8446 section 6). */
+const alert = (description: number) => Buffer.from([21, 3, 3, 0, 2, 2, description]);
+const decodeError = alert(50);
+export const unrecognizedName = alert(112);
+
+export class Greeting {
+  readonly #hello: ClientHelloReader | null;
+  #proxy: ProxyHeaderReader | null;
+  #client: Said["client"] = null;
+  /** The hello so far, which the peer is to get whole. */
+  readonly #parts: Buffer[] = [];
+
+  constructor(speaksProxy: boolean, asksName: boolean) {
+    this.#proxy = speaksProxy ? new ProxyHeaderReader() : null;
+    this.#hello = asksName ? new ClientHelloReader() : null;
+  }
+
+  /** `null` while more has to come. Not to be called after an outcome. */
+  take(chunk: Buffer): Said | Refused | null {
+    if (this.#proxy === null) return this.#takeHello(chunk);
+    const outcome = this.#proxy.take(chunk);
+    if (outcome === null) return null;
+    if ("fault" in outcome)
+      return { failure: "bad_proxy_header", message: outcome.fault, alert: null };
+    this.#proxy = null;
+    this.#client = outcome.source;
+    return this.#takeHello(outcome.rest);
+  }
+
+  #takeHello(chunk: Buffer): Said | Refused | null {
+    const hello = this.#hello;
+    const client = this.#client;
+    if (hello === null) return { client, name: null, first: chunk };
+    if (chunk.length === 0) return null;
+    this.#parts.push(chunk);
+    const outcome = hello.take(chunk);
+    if (outcome === null) return null;
+    if ("fault" in outcome) {
+      const told = hello.isTls ? decodeError : null;
+      return { failure: "bad_hello", message: outcome.fault, alert: told };
+    }
+    if (outcome.name === null) {
+      const message = "the client names no host (SNI)";
+      return { failure: "no_route", message, alert: unrecognizedName };
+    }
+    return { client, name: outcome.name, first: Buffer.concat(this.#parts) };
+  }
+}
