@@ -7,6 +7,8 @@ export { ConsulError, describeConsulError } from "./api/errors.ts";
 export type { KvEntry, KvWrite } from "./api/kv-writes.ts";
 export { KvStore } from "./api/kv-writes.ts";
 export { Presence } from "./api/presence.ts";
+export { type Health, SelfRegistration, type SelfService } from "./api/self-registration.ts";
+export { readServiceEntries, type ServiceEntry } from "./api/self-services.ts";
 export type { RefusedKey } from "./keys/folder.ts";
 export type { SourcesMemory } from "./memory.ts";
 export { readOwnDatacenter } from "./services/datacenters.ts";

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { onTerminal } from "../test/support/terminal.ts";
 import { FixturePrimary } from "./primary/fixtures/run.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -130,17 +131,19 @@ describe("commands", () => {
       expect(stderr).to.contain("is no gateway's status");
     });
 
-    it("shows people aligned lines, and programs JSON", async () => {
+    it("shows people aligned lines, and programs JSON, also in a pipe without being told", async () => {
       primary = new FixturePrimary({ flags: { workers: "1" } });
       primary.tell({ type: "ready" });
       const { boot } = await primary.statusWhen("ready", ({ notReady }) => notReady === null);
       const admin = `127.0.0.1:${await primary.adminPort()}`;
-      const people = await sluice(["status", "--admin", admin]);
-      expect(people.stdout).to.contain(`(boot ${boot})`);
-      expect(people.stdout).to.match(/^ready {5}yes$/m);
-      expect(people.stdout).to.match(/^ {2}pid +state +version +lag/m);
-      const programs = await sluice(["status", "--admin", admin, "--json"]);
-      expect(JSON.parse(programs.stdout)).to.include({ boot, notReady: null });
+      const { shown } = await onTerminal(["status", "--admin", admin]);
+      expect(shown).to.contain(`(boot ${boot})`);
+      expect(shown).to.match(/^ready {5}yes$/m);
+      expect(shown).to.match(/^ {2}pid +state +version +lag/m);
+      for (const flags of [["--json"], []]) {
+        const programs = await sluice(["status", "--admin", admin, ...flags]);
+        expect(JSON.parse(programs.stdout)).to.include({ boot, notReady: null });
+      }
     });
   });
 });

@@ -216,11 +216,13 @@ function asking(command: Command): Command {
 
 asking(program.command("status"))
   .description("show what a running gateway says of itself")
-  .option("--json", "as the admin API gives it")
+  .option("--fleet", "all gateways at its Consul: what each has applied, and who is behind")
+  .option("--json", "as the admin API gives it, as in a pipe")
   .action(
     running(async (flags) => {
       const { showStatus } = await import("./commands/status.ts");
-      return showStatus(flags, process.env, { print, printText });
+      const isTerminal = process.stdout.isTTY === true;
+      return showStatus(flags, process.env, { print, printText }, isTerminal);
     }),
   );
 

@@ -204,3 +204,13 @@ function entries(): z.ZodType<readonly string[], string | number | readonly stri
         .filter((entry) => entry !== ""),
     );
 }
+
+/** A name that Consul's DNS can have; `off` is `null`. */
+export function serviceName(): z.ZodType<string | null, string | number> {
+  return value((text) => {
+    if (text === "off") return null;
+    if (text === "consul") return new Wrong("is Consul's own service");
+    const fits = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(text);
+    return fits ? text : new Wrong("is not a service's name, such as sluice, and not off");
+  });
+}

@@ -58,6 +58,7 @@ describe("settings", () => {
       workers: availableParallelism(),
       dataDir: null,
       prefix: "sluice/",
+      serviceName: "sluice",
       engine: "http1",
       logLevel: "info",
       accessLog: null,

@@ -33,6 +33,7 @@ import {
   keyPrefix,
   networks,
   oneOf,
+  serviceName,
   text,
 } from "./settings-values.ts";
 
@@ -79,6 +80,13 @@ const table = {
     meaning: "The prefix of all keys in Consul KV.",
     fallback: "sluice/",
     schema: keyPrefix(),
+  },
+  serviceName: {
+    argument: "NAME",
+    meaning:
+      "The service that the gateway registers itself as in Consul, with its admin address; off: it registers none.",
+    fallback: "sluice",
+    schema: serviceName(),
   },
   engine: {
     argument: "NAME",
@@ -190,6 +198,8 @@ export interface Settings {
   readonly dataDir: string | null;
   /** Ends in `/`. */
   readonly prefix: string;
+  /** What the gateway registers itself as; `null`: it does not. */
+  readonly serviceName: string | null;
   readonly engine: "http1" | "reference";
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
   /** A file, `-` for standard output, `null` for none. */
@@ -322,6 +332,7 @@ export async function loadSettings(
     workers: get("workers"),
     dataDir: get("dataDir"),
     prefix: get("prefix"),
+    serviceName: get("serviceName"),
     engine: get("engine"),
     logLevel: get("logLevel"),
     accessLog: get("accessLog") === "off" ? null : get("accessLog"),

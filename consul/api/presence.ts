@@ -26,6 +26,7 @@ const deadline: { readonly token?: string; readonly timeout: number } = { timeou
 export class Presence {
   readonly #options: PresenceOptions;
   readonly #clock: Clock;
+  #value: string;
   #session: string | null = null;
   #cancel: (() => void) | null = null;
   #isStopped = false;
@@ -34,12 +35,20 @@ export class Presence {
 
   constructor(options: PresenceOptions) {
     this.#options = options;
+    this.#value = options.value;
     this.#clock = options.clock ?? systemClock;
   }
 
   /** Puts the key there and keeps it; tries for ever. */
   start(): void {
     this.#working = this.#keep();
+  }
+
+  /** Gives the key another value, soon. */
+  update(value: string): void {
+    if (value === this.#value || this.#isStopped) return;
+    this.#value = value;
+    this.#working = this.#working.then(() => this.#keep());
   }
 
   /** Takes the key away; resolves also when Consul does not answer. */
@@ -57,6 +66,8 @@ export class Presence {
 
   async #keep(): Promise<void> {
     const { ttlSeconds = 15 } = this.#options;
+    this.#cancel?.();
+    if (this.#isStopped) return;
     try {
       await this.#renew(ttlSeconds);
       this.#error = null;
@@ -75,7 +86,7 @@ export class Presence {
   }
 
   async #renew(ttlSeconds: number): Promise<void> {
-    const { consul, key, value } = this.#options;
+    const { consul, key } = this.#options;
     const { session, kv } = consul.api;
     if (this.#session !== null) {
       await session.renew({ id: this.#session, ...deadline });
@@ -86,7 +97,7 @@ export class Presence {
       this.#session = ID;
     }
     // Also after a renewal: the key may have been deleted by hand.
-    const isOurs = await kv.set({ key, value, acquire: this.#session, ...deadline });
+    const isOurs = await kv.set({ key, value: this.#value, acquire: this.#session, ...deadline });
     if (!isOurs) throw new Error(`${key} is held by another session`);
   }
 }

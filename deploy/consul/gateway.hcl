@@ -20,6 +20,10 @@ session_prefix "" {
 service_prefix "" {
   policy = "read"
 }
+# Its own registration (--service-name).
+service "sluice" {
+  policy = "write"
+}
 node_prefix "" {
   policy = "read"
 }

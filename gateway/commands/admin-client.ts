@@ -212,3 +212,14 @@ async function readBounded(response: http.IncomingMessage): Promise<string> {
   }
   return Buffer.concat(chunks).toString();
 }
+
+/** What a refusal says, or the begin of whatever something else than a gateway answered. */
+export function messageIn(body: string): string {
+  try {
+    const read: unknown = JSON.parse(body);
+    if (typeof read === "object" && read !== null && "message" in read) return String(read.message);
+  } catch {
+    // What answers is no gateway; its words are shown as they are.
+  }
+  return body.slice(0, 200);
+}

@@ -4,20 +4,15 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
-import { checkDocument, DocumentError, parseJson } from "../documents/index.ts";
 import type { Status } from "../primary/index.ts";
-import type { Kv, Subject } from "../releases/index.ts";
-import { address, formatAddress } from "../settings-values.ts";
+import type { RegisteredGateway } from "../registered-gateways.ts";
+import type { Subject } from "../releases/index.ts";
+import { address } from "../settings-values.ts";
 import type { AdminClient } from "./admin-client.ts";
 import { CommandError } from "./command-error.ts";
 
-export interface Gateway {
-  readonly name: string;
-  /** Of its admin API, `address:port`. */
-  readonly admin: string;
-  /** It speaks HTTPS only. */
-  readonly isTls: boolean;
-}
+/** One that is asked. */
+export type Gateway = Pick<RegisteredGateway, "name" | "admin" | "isTls">;
 
 export interface Whereabouts {
   readonly gateway: Gateway;
@@ -34,12 +29,6 @@ export interface Whereabouts {
 const pollMs = 100;
 /** A gateway that cannot even be asked for this long is not waited for any longer. */
 const unreachableMs = 3_000;
-const maxName = 300;
-const registration = z.object({
-  name: z.string().min(1).max(maxName),
-  admin: address(),
-  tls: z.boolean().default(false),
-});
 /** As much of a status as is looked at here; the rest may be another version's. */
 const outline = z.looseObject({
   version: z.number(),
@@ -48,33 +37,6 @@ const outline = z.looseObject({
   modules: z.array(z.looseObject({})),
   refused: z.array(z.looseObject({})),
 });
-
-export interface Registered {
-  readonly gateways: readonly Gateway[];
-  /** Keys that are no running gateway's, each in one line that names the key. */
-  readonly faults: readonly string[];
-}
-
-/**
- * The gateways that run now. A key that no session holds was put there by something else, or is left over:
- * nobody would ever answer for it. `folder`: `sluice/gateways/`.
- */
-export async function registeredGateways(kv: Kv, folder: string): Promise<Registered> {
-  const gateways: Gateway[] = [];
-  const faults: string[] = [];
-  for (const { key, text, session } of await kv.list(folder)) {
-    try {
-      const { name, admin, tls } = checkDocument(key, parseJson(key, text), registration);
-      if (session === null) throw new DocumentError("bad_document", key, "no session holds it");
-      if (key !== folder + name) throw new DocumentError("bad_document", key, "names another key");
-      gateways.push({ name, admin: formatAddress(admin), isTls: tls });
-    } catch (error) {
-      if (!(error instanceof DocumentError)) throw error;
-      faults.push(`${error.message}; it is no gateway that runs`);
-    }
-  }
-  return { gateways, faults };
-}
 
 /** What a gateway says of itself. Throws a `CommandError` when it does not answer, or not as a gateway. */
 export async function statusOf(client: AdminClient, { admin, isTls }: Gateway): Promise<Status> {

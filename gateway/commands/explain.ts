@@ -1,7 +1,7 @@
 /** `sluice explain`: asks a running gateway what would become of a request, and sets its answer for people. */
 import type { ExplainedOutcome, ExplainedShare, Explanation } from "../model/index.ts";
 import { loadSettings } from "../settings.ts";
-import { AdminClient } from "./admin-client.ts";
+import { AdminClient, messageIn } from "./admin-client.ts";
 import { CommandError } from "./command-error.ts";
 import type { Output } from "./printable.ts";
 import { table } from "./table.ts";
@@ -105,14 +105,4 @@ function describeShare(share: ExplainedShare): string[] {
     lines.push(`    tries ${maxTries.value}${own(maxTries.by)}; ${told.join(", ")}`);
   }
   return lines;
-}
-
-function messageIn(body: string): string {
-  try {
-    const read: unknown = JSON.parse(body);
-    if (typeof read === "object" && read !== null && "message" in read) return String(read.message);
-  } catch {
-    // What answers is no gateway; its words are shown as they are.
-  }
-  return body.slice(0, 200);
 }

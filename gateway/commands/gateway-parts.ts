@@ -1,7 +1,15 @@
 /** The real rooms behind the primary: Consul, the sandbox and the worker. */
 import { fileURLToPath } from "node:url";
 import type { ConsulAddress } from "../../consul/api/environment.ts";
-import { ConsulClient, ConsulError, ConsulSources, KvStore, Presence } from "../../consul/index.ts";
+import {
+  ConsulClient,
+  ConsulError,
+  ConsulSources,
+  KvStore,
+  Presence,
+  readServiceEntries,
+  SelfRegistration,
+} from "../../consul/index.ts";
 import { foreignIn } from "../documents/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { PrimaryParts } from "../primary/index.ts";
@@ -35,6 +43,8 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
       reach: () => reach(consul),
       kv: new KvStore(consul),
       present: (key, value) => new Presence({ consul, key, value, log, clock }),
+      register: (service) => new SelfRegistration({ consul, service, log, clock }),
+      registered: (service) => readServiceEntries(consul, service),
       close: () => consul.close(),
     },
     createSources: ({ emit, previous, memory, onMemory }) =>

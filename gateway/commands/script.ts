@@ -1,5 +1,6 @@
 /** `sluice script ...`: what an operator does with rewrite scripts, by way of Consul. */
 import { ConsulError } from "../../consul/index.ts";
+import { registeredGateways } from "../registered-gateways.ts";
 import {
   eraseTypes,
   type Pushed,
@@ -19,7 +20,7 @@ import {
   readBytes,
   testsPass,
 } from "./desk.ts";
-import { everywhere, registeredGateways, statusOf } from "./everywhere.ts";
+import { everywhere, statusOf } from "./everywhere.ts";
 import { historyLines, listLines, statusLines, whereLines } from "./script-print.ts";
 
 type Subcommand = (desk: Desk, args: readonly string[]) => Promise<number>;

@@ -1,9 +1,10 @@
 /** `sluice status`: asks a running gateway's admin API and sets its answer for people. */
 
 import type { TenantNames } from "../model/index.ts";
-import type { Status } from "../primary/index.ts";
+import type { FleetAnswer, ShownGateway, Status } from "../primary/index.ts";
 import { loadSettings } from "../settings.ts";
-import { AdminClient } from "./admin-client.ts";
+import { AdminClient, messageIn } from "./admin-client.ts";
+import { CommandError } from "./command-error.ts";
 import type { Output } from "./printable.ts";
 import { table } from "./table.ts";
 
@@ -11,13 +12,67 @@ export async function showStatus(
   flags: Readonly<Record<string, unknown>>,
   env: Readonly<Record<string, string | undefined>>,
   { print, printText }: Output,
+  isTerminal: boolean,
 ): Promise<number> {
-  const settings = await loadSettings(flags, env);
-  const body = await (await AdminClient.create(settings, env)).status();
-  if (flags.json === true) printText(body.trimEnd());
+  const client = await AdminClient.create(await loadSettings(flags, env), env);
+  const isFleet = flags.fleet === true;
+  const body = isFleet ? await fleetOf(client) : await client.status();
+  if (flags.json === true || !isTerminal) {
+    printText(body.trimEnd());
+    return 0;
+  }
   // The gateway that answers may be another version than this one; its shape is taken as it comes.
-  else for (const line of describe(JSON.parse(body) as Status)) print(line);
+  const shown: unknown = JSON.parse(body);
+  const lines = isFleet ? describeFleet(shown as FleetAnswer) : describe(shown as Status);
+  for (const line of lines) print(line);
   return 0;
+}
+
+async function fleetOf(client: AdminClient): Promise<string> {
+  const { status, type, body } = await client.read("/fleet");
+  if (status !== 200 || !type.startsWith("application/json")) {
+    throw new CommandError(`the gateway answers ${status}: ${messageIn(body)}`);
+  }
+  return body;
+}
+
+/** One line for each gateway, and under it what it has not as Consul has it. */
+export function describeFleet(fleet: FleetAnswer): string[] {
+  const { service, wanted, gateways, faults } = fleet;
+  const rows = gateways.map((gateway) => [
+    `${gateway.name}${gateway.self ? " *" : ""}`,
+    gateway.admin,
+    gateway.node ?? "-",
+    gateway.state,
+    gateway.software ?? "-",
+    gateway.current === null ? "-" : `${gateway.current} of ${wanted}`,
+    gateway.state === "passing" ? "" : gateway.note,
+  ]);
+  const [head = "", ...lines] = table([
+    ["gateway", "admin", "node", "state", "version", "current", ""],
+    ...rows,
+  ]);
+  const named = service === null ? "they register no service" : `the service ${service}`;
+  const all = [`${gateways.length} gateways (${named}); * answers`, "", head];
+  for (const [at, line] of lines.entries()) all.push(line, ...laggingLines(gateways[at]));
+  if (faults.length > 0) all.push("", ...faults.map((fault) => `warning: ${fault}`));
+  return all;
+}
+
+const mostLines = 10;
+
+function laggingLines(gateway: ShownGateway | undefined): string[] {
+  if (gateway === undefined) return [];
+  const { behind, behindCount, refused } = gateway;
+  const lines = (behind ?? [])
+    .slice(0, mostLines)
+    .map(
+      ({ key, has, wanted }) =>
+        `  behind: ${key} is ${has ?? "not there"}, Consul has ${wanted ?? "none"}`,
+    );
+  const left = (behindCount ?? 0) - lines.length;
+  if (left > 0) lines.push(`  behind: ${left} more`);
+  return [...lines, ...refused.slice(0, mostLines).map((key) => `  refused: ${key}`)];
 }
 
 /** Aligned lines; what is empty is left out. */

@@ -53,6 +53,8 @@ interface Questions {
   explain: { readonly asked: ImaginedRequest; readonly answered: Explanation };
   /** To send what was counted and a report now; both arrive before the answer. */
   report: { readonly asked: null; readonly answered: null };
+  /** Whether it answers at all. */
+  alive: { readonly asked: null; readonly answered: null };
 }
 
 export type QuestionName = keyof Questions;

@@ -25,6 +25,7 @@ import { bySite } from "./by-site.ts";
 import type { Clock } from "./clock.ts";
 import { Delivery } from "./delivery.ts";
 import { Explainer } from "./explain.ts";
+import { Fleet } from "./fleet/fleet.ts";
 import { PeerHealthBook } from "./health/index.ts";
 import { HostView } from "./host-view.ts";
 import { LocalChanges } from "./local-changes.ts";
@@ -234,6 +235,11 @@ export function assemble(options: AssemblyOptions): Running {
       hosts: new HostView({ tables: () => state.tables, status, workers, metrics }),
     },
     explainer: new Explainer({ workers, listeners }),
+    fleet: new Fleet({
+      ...{ name, service: settings.serviceName, records },
+      registered: parts.consul.registered,
+      ticks: () => clock.ticks(),
+    }),
     metrics: (isOpen) => metrics.scrape(workers, isOpen),
     access: { ...access, hosts: [...access.hosts, ...place.names] },
     isExposed: place.isExposed,

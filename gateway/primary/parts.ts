@@ -1,5 +1,6 @@
 /** What the primary is given by whoever starts it: the rooms behind it, as it sees them. */
 
+import type { Health, SelfService, ServiceEntry } from "../../consul/index.ts";
 import type { Observed, Tables } from "../model/index.ts";
 import type { Kv } from "../releases/index.ts";
 import type { ExamineScript, ReplayScript } from "../sandbox/index.ts";
@@ -42,7 +43,17 @@ export interface PrimaryParts {
     readonly reach: () => Promise<string | null>;
     readonly kv: Kv;
     /** Keeps a key there for as long as this gateway runs. */
-    readonly present: (key: string, value: string) => { start(): void; stop(): Promise<void> };
+    readonly present: (
+      key: string,
+      value: string,
+    ) => { start(): void; update(value: string): void; stop(): Promise<void> };
+    /** Registers a service that is there for as long as something is reported. */
+    readonly register: (service: SelfService) => {
+      report(health: Health): Promise<void>;
+      stop(): Promise<void>;
+    };
+    /** Everything that is registered as this service. */
+    readonly registered: (service: string) => Promise<readonly ServiceEntry[]>;
     /** Closes the connections to it. */
     readonly close: () => void;
   };

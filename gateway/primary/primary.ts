@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Log } from "../observability/logger.ts";
 import { type OwnAddress, ownPlaces } from "../own-addresses.ts";
-import { withoutUnexamined } from "../releases/index.ts";
+import { isSubject, withoutUnexamined } from "../releases/index.ts";
 import type { Settings } from "../settings.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
 import {
@@ -20,8 +20,8 @@ import {
 import type { AdminAccess } from "./admin/access.ts";
 import { assemble, type Running } from "./assembly.ts";
 import type { Clock } from "./clock.ts";
+import { Membership } from "./fleet/membership.ts";
 import type { PrimaryParts } from "./parts.ts";
-import { registerGateway } from "./registration.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import type { Status } from "./status.ts";
 
@@ -56,7 +56,7 @@ export class Primary {
   readonly #boot = randomUUID();
   /** In the history of scripts and in the registry of gateways. */
   readonly #name = `${hostname()}-${this.#boot.slice(0, 8)}`;
-  #registration: { stop(): Promise<void> } | null = null;
+  #membership: Membership | null = null;
   readonly #failure = Promise.withResolvers<string>();
   #running: Running | null = null;
   /** Where no peer may be. */
@@ -114,14 +114,8 @@ export class Primary {
     running.sources.start();
     running.workers.start();
     running.metrics.start();
-    this.#registration = registerGateway({
-      name: this.#name,
-      admin: address,
-      isTls: this.#access.tls !== null,
-      key: running.records.keys.gateways + this.#name,
-      present: this.#parts.consul.present,
-      startedAt: this.#clock.now(),
-    });
+    this.#membership = this.#join(running, address);
+    this.#membership.start();
     if (loaded !== null) this.#openFromFile(running, loaded);
     this.#openWhenReady(running).catch((error: unknown) => {
       this.#log.error({ err: error }, "the first state cannot be put together");
@@ -162,9 +156,11 @@ export class Primary {
     const running = this.#running;
     if (running === null) return;
     closeListeners(running.listeners);
+    // First, so that nobody counts on this gateway while what runs is finished.
+    const left = this.#within(goodbyeMs, this.#membership?.stop());
     await running.workers.drain(this.#settings.drainTimeoutMs);
     await running.sources.stop();
-    await this.#sayGoodbye(running);
+    await Promise.all([left, this.#within(goodbyeMs, running.releases.stop())]);
     this.#parts.consul.close();
     running.batcher.flushNow();
     running.replication.close();
@@ -178,18 +174,45 @@ export class Primary {
     this.#running = null;
   }
 
-  /** Ends what is being written to Consul, and the registration there; not for long. */
-  async #sayGoodbye({ releases }: Running): Promise<void> {
+  /** Resolves when something that Consul has a part in is done, or when it takes too long. */
+  async #within(ms: number, task: Promise<unknown> | undefined): Promise<void> {
     const late = Promise.withResolvers<void>();
-    const cancel = this.#clock.after(goodbyeMs, late.resolve);
-    const done = Promise.all([releases.stop(), this.#registration?.stop()]);
-    await Promise.race([done, late.promise]);
+    const cancel = this.#clock.after(ms, late.resolve);
+    await Promise.race([task, late.promise]);
     cancel();
   }
 
   /** For when there is no time left: kills the workers. */
   abandon(): void {
     this.#running?.workers.killAll();
+  }
+
+  /** Says in Consul that this gateway is there. */
+  #join(running: Running, admin: Address): Membership {
+    const { records, releases, workers, state, sources } = running;
+    const { prefix } = this.#settings;
+    return new Membership({
+      name: this.#name,
+      admin,
+      isTls: this.#access.tls !== null,
+      key: records.keys.gateways + this.#name,
+      service: this.#settings.serviceName,
+      consul: this.#parts.consul,
+      clock: this.#clock,
+      log: this.#log,
+      ask: () => workers.ask("alive", null),
+      notReady: () => this.notReady(),
+      workers: () => workers.status(),
+      version: () => state.version,
+      applied: () => releases.applied(),
+      refused: () => [
+        ...releases.refused(),
+        ...sources
+          .status()
+          .refused.map(({ key }) => key.slice(prefix.length))
+          .filter(isSubject),
+      ],
+    });
   }
 
   #snapshotFile(): SnapshotFile | null {

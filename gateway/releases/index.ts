@@ -11,7 +11,13 @@ export type { Listed, Pushed, Shown } from "./operations/operations.ts";
 export { Operations } from "./operations/operations.ts";
 export { eraseTypes, sourceText } from "./operations/source-text.ts";
 export type { History, HistoryEntry, Outcome } from "./records/history.ts";
-export type { Subject, SubjectKind } from "./records/keys.ts";
+export {
+  entryKinds,
+  isSubject,
+  type Subject,
+  type SubjectKind,
+  subjectKinds,
+} from "./records/keys.ts";
 export { type Kv, Records, type StoredSource, WriteConflict } from "./records/records.ts";
 export type { RefusedVersion } from "./refusals.ts";
 export { Releases, withClosed } from "./releases.ts";

@@ -161,6 +161,23 @@ export class Releases {
     };
   }
 
+  /** The version that passed its checks of everything that has versions, as far as it was read from Consul. */
+  applied(): ReadonlyMap<Subject, string> {
+    const applied = new Map<Subject, string>();
+    for (const [subject, { version }] of this.#documents.all()) applied.set(subject, version);
+    for (const [name, { version }] of this.#served.module) applied.set(`modules/${name}`, version);
+    for (const host of this.hosts()) {
+      const { accepted } = this.#hosts.status(host);
+      if (accepted !== null) applied.set(`scripts/${host}`, accepted);
+    }
+    return applied;
+  }
+
+  /** Whose present text is not let through. */
+  refused(): readonly Subject[] {
+    return this.#refusals.flatMap((refusals) => [...refusals.subjects()]);
+  }
+
   /** Hosts of which something is known, whether a script of theirs is in service or not. */
   hosts(): Iterable<string> {
     return this.#hosts.hosts();

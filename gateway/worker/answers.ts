@@ -35,6 +35,7 @@ const answers: Answers = {
     void reporter.report();
     return null;
   },
+  alive: () => null,
 };
 
 /** The message that answers a question; a handler that throws is an answer, too. */

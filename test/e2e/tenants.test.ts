@@ -13,6 +13,7 @@ import { type ConsulWrites, writesTo } from "../support/consul-writes.ts";
 import { EchoOrigin } from "../support/echo-origin.ts";
 import { runSluice, TestGateway } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
+import { onTerminal } from "../support/terminal.ts";
 import { Scene } from "./scene.ts";
 
 const master = "6d2c2f4e-0000-4000-8000-00000000dddd";
@@ -241,8 +242,8 @@ if (findRealConsul() !== null)
     it("the policy is shown", async () => {
       const { tenants } = await gateway.status();
       expect(Object.keys(tenants?.tenants ?? {})).to.deep.equal(["shop", "search"]);
-      const shown = await runSluice(["status", "--admin", `127.0.0.1:${gateway.adminPort}`]);
-      expect(shown.stdout).to.match(/search +search-\* search\.example/);
+      const { shown } = await onTerminal(["status", "--admin", `127.0.0.1:${gateway.adminPort}`]);
+      expect(shown).to.match(/search +search-\* search\.example/);
     });
   });
 

@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
-import { runSluice } from "../support/gateway.ts";
+import { onTerminal } from "../support/terminal.ts";
 import { Scene } from "./scene.ts";
 
 for (const kind of consulKinds())
@@ -30,8 +30,8 @@ for (const kind of consulKinds())
         "typ",
         "keepalive",
       ]);
-      const { stdout } = await runSluice(["status", "--admin", `127.0.0.1:${gateway.adminPort}`]);
-      expect(stdout).to.match(/warnings\n +sluice\/upstreams\/old +typ: /);
+      const { shown } = await onTerminal(["status", "--admin", `127.0.0.1:${gateway.adminPort}`]);
+      expect(shown).to.match(/warnings\n +sluice\/upstreams\/old +typ: /);
       expect((await gateway.request({ host: "old" })).status).to.equal(200);
       await writes.put("upstreams/old", { servers: [home.server] });
       await gateway.statusWhen("it is no longer told", (status) => !warned(key)(status));

@@ -35,6 +35,10 @@ const notEverywhere = "it is written; `behind` names the workers that do not hav
 
 const fixed: readonly Operation[] = [
   get("/status", "Versions, workers, scripts, what is refused and what is held"),
+  {
+    ...get("/fleet", "All gateways at this Consul, what each has applied, and who is behind"),
+    failures: { 502: consulFailed },
+  },
   { ...get("/healthz", "Whether the process answers"), isProbe: true },
   {
     ...get("/readyz", "Whether requests are served"),

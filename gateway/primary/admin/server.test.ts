@@ -60,6 +60,7 @@ describe("the admin API", () => {
       // Neither is asked by these tests.
       status: () => ({ version: 1 }) as ReturnType<AdminOptions["status"]>,
       views: { upstreams: { show: async () => null }, hosts: { show: async () => null } },
+      fleet: { show: () => Promise.reject(new Error("not asked")) },
       explainer: { explain: async () => Promise.reject(new Error("no worker")) },
       metrics: async (isOpen) => ({ contentType: "text/plain", text: JSON.stringify({ isOpen }) }),
       operations: { list: async () => [] } as unknown as Operations,

@@ -7,6 +7,7 @@ import type { Log } from "../../observability/logger.ts";
 import type { Operations } from "../../releases/index.ts";
 import type { Delivery } from "../delivery.ts";
 import type { Explainer } from "../explain.ts";
+import type { Fleet } from "../fleet/fleet.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import type { Exposition } from "../metrics/exposition.ts";
 import type { Status } from "../status.ts";
@@ -32,6 +33,7 @@ export interface AdminOptions {
   readonly local: LocalChanges;
   readonly views: Views;
   readonly explainer: Pick<Explainer, "explain">;
+  readonly fleet: Pick<Fleet, "show">;
   /** `isOpen`: as OpenMetrics. */
   readonly metrics: (isOpen: boolean) => Promise<Exposition>;
   readonly access: AdminAccess;
@@ -93,8 +95,9 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
 /** What it answers, by method and path. */
 export function addRoutes(server: FastifyInstance, options: AdminOptions, journal: Journal): void {
   const { status, notReady, release, operations, delivery, local } = options;
-  const { views, explainer, metrics } = options;
+  const { views, explainer, fleet, metrics } = options;
   server.get("/status", () => status());
+  server.get("/fleet", () => fleet.show());
   server.get("/healthz", () => ({ status: "ok" }));
   server.get("/readyz", (_request, reply) => {
     const reason = notReady();

@@ -18,7 +18,6 @@ export interface DocumentReleasesOptions {
 
 export class DocumentReleases {
   readonly #options: DocumentReleasesOptions;
-  /** The last good text of each, as Consul had it. */
   readonly #live = new Map<Subject, Source>();
   /** The ModifyIndex of what was looked at last, whether it passed or not. */
   readonly #decided = new Map<Subject, number>();
@@ -31,6 +30,11 @@ export class DocumentReleases {
   /** What is there now needs no entry in a history: it is what comes from now on that somebody brings. */
   begin(): void {
     this.#hasBegun = true;
+  }
+
+  /** The last good text of each, as Consul had it. */
+  all(): ReadonlyMap<Subject, Source> {
+    return this.#live;
   }
 
   take(candidates: readonly DocumentCandidate[]): void {
