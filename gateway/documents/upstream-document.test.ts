@@ -115,12 +115,14 @@ describe("an upstream document", () => {
       "read_timeout",
       "next_upstream",
       "policy",
+      "protocol",
       "mode",
     ];
     const values: Record<string, unknown> = {
       typ: "http",
       mode: "hash",
       policy: "random",
+      protocol: "h2c",
       next_upstream: ["http_503"],
       http_opts: {},
     };

@@ -11,6 +11,7 @@ import {
   type UpstreamDocument,
   type UpstreamRetries,
   type UpstreamTimeouts,
+  upstreamProtocols,
 } from "../model/index.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
@@ -110,6 +111,12 @@ export const upstreamSchema = z
       .describe(
         "When another server is asked, in nginx's words. error and timeout always are; http_503 and the like drop an answer with that status; non_idempotent repeats POST and PATCH too.",
       ),
+    protocol: z
+      .enum(upstreamProtocols)
+      .optional()
+      .describe(
+        "What the servers speak: http1 (default), or h2c, HTTP/2 in clear with prior knowledge, as gRPC does.",
+      ),
     policy: z
       .enum(policyNames)
       .optional()
@@ -162,6 +169,7 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
     failTimeoutMs: toMs(document.fail_timeout),
     tries,
     ...choice,
+    ...(document.protocol === undefined ? {} : { protocol: document.protocol }),
     ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
     ...(document.next_upstream === undefined
       ? {}

@@ -38,7 +38,9 @@ export type FailureCode =
   | "reset"
   /** No answer head in time. */
   | "response_timeout"
-  /** The answer breaks RFC 9112 and is not passed on. */
+  /** The peer says that it did not process the request (RFC 9113 section 8.7). */
+  | "refused"
+  /** The answer breaks RFC 9112 or RFC 9113 and is not passed on. */
   | "bad_response"
   /** The gateway or its machine has no descriptor, port or memory left to connect with. */
   | "no_resources"

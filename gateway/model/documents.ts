@@ -41,6 +41,10 @@ export interface Level {
 export const policyNames = ["wrr", "least_conn", "p2c", "ewma", "hash", "random"] as const;
 export type PolicyName = (typeof policyNames)[number];
 
+/** What servers of an upstream may speak; `h2c` is HTTP/2 in clear with prior knowledge. */
+export const upstreamProtocols = ["http1", "h2c"] as const;
+export type UpstreamProtocol = (typeof upstreamProtocols)[number];
+
 /** What a request stays with at its peer. */
 export type HashBy =
   | "uri"
@@ -69,6 +73,8 @@ export interface UpstreamDocument {
   readonly hashBy?: HashBy;
   /** Left out: the engine's. In the document in seconds. */
   readonly timeouts?: UpstreamTimeouts;
+  /** What its servers speak. Left out: HTTP/1.1. */
+  readonly protocol?: UpstreamProtocol;
   /** After what, besides errors and timeouts, another server is asked. Left out: after nothing else. */
   readonly retries?: UpstreamRetries;
   /** False: when no server is well, requests are refused. Default true: then all are tried. */

@@ -62,7 +62,7 @@ export type {
   UpstreamRetries,
   UpstreamTimeouts,
 } from "./documents.ts";
-export { policyNames } from "./documents.ts";
+export { policyNames, upstreamProtocols } from "./documents.ts";
 export type { Datacenter, Instance, Json, OutOfService, ServiceQuery, Source } from "./entries.ts";
 export { serviceKey, versionOf } from "./entries.ts";
 export type {

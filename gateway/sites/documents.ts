@@ -1,5 +1,6 @@
 /** The upstream documents of one version, each with the upstream that it describes. */
 import { keyReader, type PeerBook, Upstream } from "../balancing/index.ts";
+import type { TargetOptions } from "../engine/engine.ts";
 import type { Instance, ServiceSite, SiteNames, UpstreamDocument } from "../model/index.ts";
 import { Service, type Services, withTag } from "./services.ts";
 
@@ -89,6 +90,19 @@ export class Documents {
   }
 }
 
+/** `null`: it leaves all to the gateway. */
+function limitsOf({ tries, timeouts, retries, protocol }: UpstreamDocument): TargetOptions | null {
+  if (tries === null && timeouts === undefined && retries === undefined && protocol === undefined) {
+    return null;
+  }
+  return {
+    maxTries: tries,
+    ...timeouts,
+    ...(retries === undefined ? {} : { retries }),
+    ...(protocol === undefined ? {} : { protocol }),
+  };
+}
+
 function make(
   name: string,
   document: UpstreamDocument,
@@ -101,14 +115,7 @@ function make(
   const instances = query === null ? null : services.instances(query.key);
   const isSame = known?.document === document && known.query?.full === query?.full;
   if (isSame && known.instances === instances) return known;
-  const limits =
-    document.tries === null && document.timeouts === undefined && document.retries === undefined
-      ? null
-      : {
-          maxTries: document.tries,
-          ...document.timeouts,
-          ...(document.retries === undefined ? {} : { retries: document.retries }),
-        };
+  const limits = limitsOf(document);
   const { policy = "wrr", hashBy } = document;
   const choice = { limits, policy, keyOf: hashBy === undefined ? null : keyReader(hashBy) };
   if (query === null) {

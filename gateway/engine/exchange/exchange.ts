@@ -5,6 +5,7 @@
  */
 import type { Answer, PeerFailure } from "../engine.ts";
 import { bodyTooLarge, errorAnswer } from "../message/answers.ts";
+import { grpcFailure, isGrpc } from "../message/grpc.ts";
 import type { RequestHead } from "../message/request-head.ts";
 import { RequestTarget } from "../message/request-target.ts";
 import { ResponseHead } from "../message/response-head.ts";
@@ -88,7 +89,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     message: string,
     headers?: Readonly<Record<string, string>>,
   ): void {
-    const answer = errorAnswer(status, code, message, this.#view.header("accept"), headers);
+    const answer = this.#errorAnswer(status, code, message, headers);
     this.#view.errorCode = code;
     if (this.#phase === "responding") this.replaceAnswer(answer);
     else this.answer(answer);
@@ -416,7 +417,19 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     this.#replacement = null;
     this.#answering.untap();
     this.#view.errorCode = code;
-    this.#give(errorAnswer(status, code, message, this.#view.header("accept")));
+    this.#give(this.#errorAnswer(status, code, message));
+  }
+
+  /** In the form that the client understands. */
+  #errorAnswer(
+    status: number,
+    code: string,
+    message: string,
+    headers?: Readonly<Record<string, string>>,
+  ): Answer {
+    const view = this.#view;
+    if (isGrpc(view.header("content-type"))) return grpcFailure(status, code, message, headers);
+    return errorAnswer(status, code, message, view.header("accept"), headers);
   }
 
   #give(answer: Answer): void {

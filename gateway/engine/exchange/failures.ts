@@ -47,6 +47,8 @@ export function outcomeOf(failure: PeerFailure | null, host: string): Refusal {
       return refusal(504, "response_timeout", `the peer of ${host} did not answer in time`);
     case "reset":
       return refusal(502, "reset", `the peer of ${host} closed the connection before it answered`);
+    case "refused":
+      return refusal(503, "refused", `the peer of ${host} takes no more requests`);
     case "bad_response":
       return refusal(
         502,

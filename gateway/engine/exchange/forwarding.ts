@@ -328,10 +328,15 @@ export class Forwarding<C> implements UpstreamRequest {
 
   #onUnanswered(stream: UpstreamStream, failure: PeerFailure): void {
     const { target } = this.#tries;
-    const isRepeatable = isSilence(failure) && !stream.hasAnswered && this.mayRepeat;
-    const isRace = failure.code === "reset" && stream.isReused && this.#isIdempotent;
+    // What the peer did not process may be sent again whatever its method is.
+    const isRefused = failure.code === "refused";
+    const isRepeatable = isRefused
+      ? this.body.isKept
+      : isSilence(failure) && !stream.hasAnswered && this.mayRepeat;
+    const isReset = failure.code === "reset" && this.#isIdempotent;
+    const isRace = (isRefused || isReset) && stream.isReused;
     if (isRepeatable && isRace && target !== null) {
-      // The peer closed a kept connection just as the request went out: no fault of either side.
+      // The peer gave up a kept connection just as the request went out: no fault of either side.
       this.#tries.sent -= 1;
       this.#connect(target, true);
     } else {

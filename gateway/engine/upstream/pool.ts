@@ -1,12 +1,18 @@
 /**
- * The connections of one peer, and the requests that wait for one. A waiting request has no connection of
+ * The connections of one peer that serve one request at a time, and the requests that wait for one. A waiting request has no connection of
  * its own on the way: it takes whichever is there first, one that another request is done with or a new one.
  */
 import type { PeerFailure } from "../engine.ts";
 import type { UpstreamRequest } from "../exchange/ports.ts";
 import type { Peer } from "../peer.ts";
 import type { Target } from "../target.ts";
-import type { ConnectionOwner, ConnectToPeer, PeerHost, PooledConnection } from "./pooled.ts";
+import type {
+  ConnectionOwner,
+  ConnectToPeer,
+  PeerHost,
+  PeerPool,
+  PooledConnection,
+} from "./pooled.ts";
 
 interface Waiting {
   readonly request: UpstreamRequest;
@@ -19,7 +25,8 @@ interface Waiting {
   readonly ticket: number;
 }
 
-export class Pool implements ConnectionOwner {
+export class Pool implements ConnectionOwner, PeerPool {
+  next: PeerPool | null = null;
   readonly #host: PeerHost;
   readonly #connect: ConnectToPeer;
   readonly #peer: Peer;
@@ -38,15 +45,30 @@ export class Pool implements ConnectionOwner {
     this.#peer = peer;
   }
 
+  fits(target: Target): boolean {
+    return target.protocol === "http1" && target.tls === null;
+  }
+
+  open(request: UpstreamRequest, target: Target, wantsNew: boolean): boolean {
+    const kept = wantsNew ? undefined : this.#take();
+    if (kept === undefined) return this.#wait(request, target, wantsNew);
+    kept.serve(request, true);
+    return true;
+  }
+
+  get isEmpty(): boolean {
+    return this.#size === 0 && this.#waiting.length === 0;
+  }
+
   /** The kept connection that was used last. */
-  take(): PooledConnection | undefined {
+  #take(): PooledConnection | undefined {
     let connection = this.#idle.pop();
     while (connection?.isClosing) connection = this.#idle.pop();
     return connection;
   }
 
   /** Puts a request in the queue, and opens a connection if there may be one more. False: the queue is full. */
-  wait(request: UpstreamRequest, target: Target, wantsNew: boolean): boolean {
+  #wait(request: UpstreamRequest, target: Target, wantsNew: boolean): boolean {
     const { clock, limits } = this.#host;
     const { maxConnectionsPerPeer, maxWaitingPerPeer, queueTimeoutMs } = limits;
     const busy = this.#size - this.#connecting.size;
@@ -66,13 +88,11 @@ export class Pool implements ConnectionOwner {
     return this.#waiting.length > 0;
   }
 
-  /** The request waits no longer. */
   leave(request: UpstreamRequest): void {
     const index = this.#waiting.findIndex((waiting) => waiting.request === request);
     if (index !== -1) this.#waiting.splice(index, 1);
   }
 
-  /** Tells those whose time is up. */
   expire(now: number): void {
     const message = `no connection of ${this.#peer.key} became free in time`;
     for (const { request } of this.#takeOut(({ deadline }) => deadline <= now)) {
@@ -80,7 +100,6 @@ export class Pool implements ConnectionOwner {
     }
   }
 
-  /** The peer has gone: what no request uses is closed. */
   clear(): void {
     for (const connection of this.#idle.splice(0)) connection.destroy();
   }

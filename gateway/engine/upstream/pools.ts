@@ -4,8 +4,9 @@ import type { EngineLimits } from "../engine.ts";
 import type { Connector, UpstreamRequest } from "../exchange/ports.ts";
 import type { Peer } from "../peer.ts";
 import type { Target } from "../target.ts";
+import { SessionPool } from "./http2/session-pool.ts";
 import { Pool } from "./pool.ts";
-import type { ConnectToPeer, PeerHost, PooledConnection } from "./pooled.ts";
+import type { ConnectToPeer, PeerConnectionLife, PeerHost, PeerPool } from "./pooled.ts";
 
 export interface PoolsOptions {
   readonly clock: Clock;
@@ -22,9 +23,9 @@ export class Pools implements Connector, PeerHost {
   readonly forbids: (address: string, port: number) => string | null;
   readonly #connect: ConnectToPeer;
   readonly #onClosed: () => void;
-  readonly #connections = new Set<PooledConnection>();
+  readonly #connections = new Set<PeerConnectionLife>();
   /** Those that requests wait for. */
-  readonly #queues = new Set<Pool>();
+  readonly #queues = new Set<PeerPool>();
 
   constructor(options: PoolsOptions) {
     this.clock = options.clock;
@@ -40,34 +41,29 @@ export class Pools implements Connector, PeerHost {
   }
 
   open(request: UpstreamRequest, target: Target, wantsNew: boolean): boolean {
-    const pool = this.#poolOf(target.peer);
-    const kept = wantsNew ? undefined : pool.take();
-    if (kept !== undefined) {
-      kept.serve(request, true);
-      return true;
-    }
-    if (target.protocol !== "http1" || target.tls !== null) {
-      const message = `${target.peer.key}: the gateway does not speak ${target.protocol} to peers`;
+    if (target.tls !== null || target.protocol === "h2") {
+      const message = `${target.peer.key}: the gateway does not speak TLS to peers`;
       request.onNoStream({ code: "no_resources", message });
       return true;
     }
-    if (!pool.wait(request, target, wantsNew)) return false;
+    const pool = this.#poolFor(target);
+    if (!pool.open(request, target, wantsNew)) return false;
     if (pool.hasWaiting) this.#queues.add(pool);
     return true;
   }
 
   leave(request: UpstreamRequest, target: Target): void {
-    this.#poolOf(target.peer).leave(request);
+    this.#poolFor(target).leave(request);
   }
 
   /** The peer serves nobody any more: its idle connections are closed, busy ones when they end. */
   retire(peer: Peer): void {
-    this.#poolOf(peer).clear();
+    for (let pool = poolsOf(peer); pool !== null; pool = pool.next) pool.clear();
   }
 
   /** Closes the connections that no request uses. */
   dropIdle(): void {
-    for (const { peer } of this.#connections) this.#poolOf(peer).clear();
+    for (const { peer } of this.#connections) this.retire(peer);
   }
 
   destroyAll(): void {
@@ -82,20 +78,40 @@ export class Pools implements Connector, PeerHost {
     }
   }
 
-  add(connection: PooledConnection): void {
+  add(connection: PeerConnectionLife): void {
     this.#connections.add(connection);
   }
 
-  remove(connection: PooledConnection): void {
+  remove(connection: PeerConnectionLife): void {
     this.#connections.delete(connection);
     this.#onClosed();
   }
 
-  /** Kept in the peer's slot; made when first asked for. */
-  #poolOf(peer: Peer): Pool {
-    if (peer.slot instanceof Pool) return peer.slot;
-    const pool = new Pool(this, this.#connect, peer);
+  #poolFor(target: Target): PeerPool {
+    const { peer } = target;
+    for (let pool = poolsOf(peer); pool !== null; pool = pool.next) {
+      if (pool.fits(target)) return pool;
+    }
+    const pool =
+      target.protocol === "http1"
+        ? new Pool(this, this.#connect, peer)
+        : new SessionPool(this, peer, target);
+    // A peer is mostly reached in one way; what it was reached by before a change goes with its last connection.
+    pool.next = withoutEmpty(poolsOf(peer));
     peer.slot = pool;
     return pool;
   }
+}
+
+/** Those of a peer begin in its slot, each with the next. */
+function poolsOf({ slot }: Peer): PeerPool | null {
+  return slot instanceof Pool || slot instanceof SessionPool ? slot : null;
+}
+
+function withoutEmpty(pool: PeerPool | null): PeerPool | null {
+  if (pool === null) return null;
+  const rest = withoutEmpty(pool.next);
+  if (pool.isEmpty) return rest;
+  pool.next = rest;
+  return pool;
 }

@@ -10,10 +10,11 @@ import type {
   OpenExchange,
 } from "../../exchange/ports.ts";
 import type { Refusal } from "../../message/grammar.ts";
+import { fieldsObject, linesOf } from "../../message/http2-fields.ts";
 import { RequestHead } from "../../message/request-head.ts";
 import type { ResponseHead } from "../../message/response-head.ts";
 import { oddTrailerNames } from "../../message/trailer.ts";
-import { answerFields, fieldsObject, sendRefusal } from "./answer-fields.ts";
+import { answerFields, sendRefusal } from "./answer-fields.ts";
 import { noError } from "./codes.ts";
 import { requestText } from "./request-text.ts";
 import type { Http2Session } from "./session.ts";
@@ -207,8 +208,7 @@ export class ClientStream implements Downstream {
 
   /** `raw`: names and values by turns. They come before the last of the body is read. */
   onTrailers(raw: readonly string[]): void {
-    let lines = "";
-    for (let at = 0; at < raw.length; at += 2) lines += `${raw[at]}: ${raw[at + 1]}\r\n`;
+    const lines = linesOf(raw);
     const { counters, limits } = this.#session.host;
     counters.droppedHeaders += oddTrailerNames(lines, limits);
     this.#trailer = lines;

@@ -3,8 +3,8 @@
  * own words, everything else is what came in.
  */
 import type { UpstreamRequest } from "../../exchange/ports.ts";
-import { forwardedLines, plainStory } from "../../message/forwarding.ts";
 import { announcedTrailers } from "../../message/trailer.ts";
+import { ownFields } from "../own-fields.ts";
 
 export function requestText(request: UpstreamRequest): string {
   const { head, authority, trailers } = request;
@@ -22,20 +22,5 @@ export function requestText(request: UpstreamRequest): string {
     framing += "Expect: 100-continue\r\n";
   if (head.takesTrailers) framing += "Connection: TE\r\nTE: trailers\r\n";
   if (head.upgrade !== "") framing += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
-  return `${head.method} ${request.targetText} HTTP/1.1\r\nHost: ${authority}\r\n${head.fields}${forwarded(request)}X-Request-Id: ${request.id}\r\nVia: ${head.version} sluice\r\n${framing}\r\n`;
-}
-
-function forwarded(request: UpstreamRequest): string {
-  const { head } = request;
-  const { fields, story } = head;
-  if (story === null && !fields.hasEdits) {
-    return `${request.forwardedLine}X-Forwarded-Host: ${head.authority}\r\n`;
-  }
-  const { address } = request;
-  return forwardedLines(
-    story ?? plainStory(address, request.scheme),
-    address,
-    head.authority,
-    fields,
-  );
+  return `${head.method} ${request.targetText} HTTP/1.1\r\nHost: ${authority}\r\n${head.fields}${ownFields(request)}${framing}\r\n`;
 }

@@ -1,0 +1,163 @@
+/**
+ * The HTTP/2 connections of one peer, and the requests that wait for a stream on one. Requests share a connection up
+ * to a number of streams; then another is opened.
+ */
+import type { PeerFailure } from "../../engine.ts";
+import type { UpstreamRequest } from "../../exchange/ports.ts";
+import type { Peer } from "../../peer.ts";
+import type { Target } from "../../target.ts";
+import type { PeerHost, PeerPool } from "../pooled.ts";
+import { PeerSession, type SessionOwner } from "./peer-session.ts";
+
+/** Requests that one connection on its way is thought to be enough for: what it allows is not known before. */
+const requestsPerAttempt = 100;
+
+interface Waiting {
+  readonly request: UpstreamRequest;
+  /** Whether a kept connection failed it already: only a new one will do. */
+  readonly wantsNew: boolean;
+  readonly connectTimeoutMs: number;
+  /** Engine clock; `Infinity` when a connection can be opened for it, which has its own deadline. */
+  readonly deadline: number;
+}
+
+export class SessionPool implements SessionOwner, PeerPool {
+  next: PeerPool | null = null;
+  readonly #host: PeerHost;
+  readonly #peer: Peer;
+  readonly #protocol: Target["protocol"];
+  /** Established, and not ending. */
+  readonly #sessions: PeerSession[] = [];
+  readonly #connecting = new Set<PeerSession>();
+  #waiting: Waiting[] = [];
+  /** Connections of any state. */
+  #size = 0;
+
+  constructor(host: PeerHost, peer: Peer, { protocol }: Target) {
+    this.#host = host;
+    this.#peer = peer;
+    this.#protocol = protocol;
+  }
+
+  get isEmpty(): boolean {
+    return this.#size === 0 && this.#waiting.length === 0;
+  }
+
+  get hasWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  fits(target: Target): boolean {
+    return target.protocol === this.#protocol && target.tls === null;
+  }
+
+  open(request: UpstreamRequest, target: Target, wantsNew: boolean): boolean {
+    const session = wantsNew ? null : this.#freest();
+    if (session !== null) {
+      session.serve(request, true);
+      return true;
+    }
+    const { clock, limits } = this.#host;
+    const mayConnect = this.#mayConnect;
+    if (!mayConnect && this.#waiting.length >= limits.maxWaitingPerPeer) return false;
+    const connectTimeoutMs = target.connectTimeoutMs ?? limits.connectTimeoutMs;
+    const deadline = mayConnect ? Infinity : clock.current + limits.queueTimeoutMs;
+    this.#waiting.push({ request, wantsNew, connectTimeoutMs, deadline });
+    this.#connect();
+    return true;
+  }
+
+  leave(request: UpstreamRequest): void {
+    const index = this.#waiting.findIndex((waiting) => waiting.request === request);
+    if (index !== -1) this.#waiting.splice(index, 1);
+  }
+
+  expire(now: number): void {
+    const late = this.#waiting.filter(({ deadline }) => deadline <= now);
+    if (late.length === 0) return;
+    this.#waiting = this.#waiting.filter(({ deadline }) => deadline > now);
+    const message = `no stream to ${this.#peer.key} became free in time`;
+    for (const { request } of late) request.onNoStream({ code: "queue_timeout", message });
+  }
+
+  clear(): void {
+    for (const session of [...this.#sessions]) if (session.streams === 0) session.destroy();
+  }
+
+  // What the connections tell.
+
+  onConnected(session: PeerSession): void {
+    this.#connecting.delete(session);
+    this.#sessions.push(session);
+    this.#give(session, true);
+    if (session.streams === 0 && this.#peer.retired) session.destroy();
+    this.#connect();
+  }
+
+  /** One of those that waited is told, and the peer blamed for it; the others go on elsewhere. */
+  onConnectFailed(session: PeerSession, failure: PeerFailure): void {
+    this.#connecting.delete(session);
+    this.#size -= 1;
+    const failed = this.#waiting.splice(0, requestsPerAttempt);
+    for (const [at, { request }] of failed.entries()) {
+      request.onNoStream(
+        at === 0 ? failure : { code: "connect_overdue", message: failure.message },
+      );
+    }
+    this.#connect();
+  }
+
+  onRoom(session: PeerSession): void {
+    this.#give(session, false);
+  }
+
+  onEnding(session: PeerSession): void {
+    const index = this.#sessions.indexOf(session);
+    if (index !== -1) this.#sessions.splice(index, 1);
+  }
+
+  onClosed(_session: PeerSession): void {
+    this.#size -= 1;
+    this.#connect();
+  }
+
+  #freest(): PeerSession | null {
+    let freest: PeerSession | null = null;
+    let most = 0;
+    for (const session of this.#sessions) {
+      const { room } = session;
+      if (room > most) {
+        freest = session;
+        most = room;
+      }
+    }
+    return freest;
+  }
+
+  /** Whether what waits, and one more, has or can have a connection of its own on the way. */
+  get #mayConnect(): boolean {
+    const { maxConnectionsPerPeer } = this.#host.limits;
+    const more = maxConnectionsPerPeer === 0 ? Infinity : maxConnectionsPerPeer - this.#size;
+    return this.#waiting.length < requestsPerAttempt * (this.#connecting.size + more);
+  }
+
+  #give(session: PeerSession, isNew: boolean): void {
+    while (session.room > 0) {
+      const index = isNew ? 0 : this.#waiting.findIndex((waiting) => !waiting.wantsNew);
+      const [next] = index === -1 ? [] : this.#waiting.splice(index, 1);
+      if (next === undefined) return;
+      session.serve(next.request, !isNew);
+    }
+  }
+
+  #connect(): void {
+    const { maxConnectionsPerPeer } = this.#host.limits;
+    for (;;) {
+      const next = this.#waiting[requestsPerAttempt * this.#connecting.size];
+      if (next === undefined) return;
+      if (maxConnectionsPerPeer > 0 && this.#size >= maxConnectionsPerPeer) return;
+      this.#size += 1;
+      this.#connecting.add(new PeerSession(this.#host, this.#peer, this, next.connectTimeoutMs));
+    }
+  }
+}
