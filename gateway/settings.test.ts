@@ -69,6 +69,7 @@ describe("settings", () => {
       maxServiceWatches: 100,
       guard: { share: 0.5, forMs: 10_000 },
       script: { memoryMb: 16, callTimeoutMs: 10, maxIsolates: 200 },
+      health: { maxChecks: 256 },
       tenants: null,
       limits: defaultLimits,
       warnings: [],

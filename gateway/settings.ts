@@ -16,6 +16,7 @@ import {
   clientVariables,
   tokenVariable,
 } from "./settings-admin.ts";
+import { type HealthSettings, healthDefinitions } from "./settings-health.ts";
 import { type Definition, engineLimits, limitDefinitions } from "./settings-limits.ts";
 import {
   type ListenerSettings,
@@ -170,6 +171,7 @@ const table = {
     fallback: "10ms",
     schema: duration(),
   },
+  ...healthDefinitions,
   ...tenantDefinitions,
   ...limitDefinitions,
 } as const satisfies Readonly<Record<string, Definition>>;
@@ -216,6 +218,7 @@ export interface Settings {
     readonly callTimeoutMs: number;
     readonly maxIsolates: number;
   };
+  readonly health: HealthSettings;
   /** Who may use what; `null`: there is one tenant. */
   readonly tenants: TenantPolicy | null;
   readonly limits: EngineLimits;
@@ -347,6 +350,7 @@ export async function loadSettings(
       callTimeoutMs: get("scriptTimeout"),
       maxIsolates: get("scriptIsolates"),
     },
+    health: { maxChecks: get("maxChecks") },
     tenants: get("tenants"),
     limits: engineLimits(get),
     warnings: findWarnings(read, env),

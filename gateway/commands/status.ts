@@ -110,6 +110,17 @@ export function describe(status: Status): string[] {
       worker.idPrefix,
     ]),
   ]);
+  // A gateway of an older version has none.
+  section(
+    "peers that are not well",
+    (status.health?.peers ?? []).map(({ address, state, since, reasons }) => {
+      const told = reasons.map(
+        ({ code, message, upstream }) =>
+          `${code}${upstream === null ? "" : ` (${upstream})`}: ${message}`,
+      );
+      return [address, state, since, told.join("; ")];
+    }),
+  );
   section("tenants", tenantRows(status.tenants ?? null));
   const scripts = status.scripts.map((script) => [
     script.host,

@@ -33,9 +33,9 @@ describe("an upstream document", () => {
       maxFails: 1,
       failTimeoutMs: 10_000,
       tries: null,
-      ignored: [
-        { field: "enable", why: "is about active health checks, which this gateway does not make" },
-      ],
+      check: {
+        ...{ type: "general", intervalMs: 5_000, timeoutMs: 5_000, rise: 1, fall: 1, http: null },
+      },
     });
   });
 
@@ -117,6 +117,13 @@ describe("an upstream document", () => {
       "policy",
       "protocol",
       "mode",
+      "enable",
+      "typ",
+      "http_opts",
+      "check",
+      "outliers",
+      "protected",
+      "slow_start",
     ];
     const values: Record<string, unknown> = {
       typ: "http",
@@ -125,6 +132,8 @@ describe("an upstream document", () => {
       protocol: "h2c",
       next_upstream: ["http_503"],
       http_opts: {},
+      check: {},
+      outliers: {},
     };
     const flags = new Set(["enable", "protected"]);
     for (const field of others) {
@@ -132,6 +141,13 @@ describe("an upstream document", () => {
       const expected = used.includes(field) ? [] : [field];
       expect(fields({ servers, [field]: value }), field).to.deep.equal(expected);
     }
+    expect(
+      fields({ servers, typ: "http", sensibility: 2, checkup_timer_interval: 3 }),
+    ).to.deep.equal([]);
+    expect(fields({ servers, enable: false, typ: "http" })).to.deep.equal(["typ"]);
+    expect(fields({ servers, typ: "ping" })).to.deep.equal(["typ"]);
+    expect(fields({ servers, typ: "redis", http_opts: {} })).to.deep.equal(["http_opts"]);
+    expect(fields({ service: "a", typ: "http", enable: true })).to.deep.equal(["typ", "enable"]);
     expect(fields({ servers, read_timeout: 0 })).to.deep.equal(["read_timeout"]);
     expect(fields({ service: "a", max_fails: 2, fail_timeout: 3 })).to.deep.equal([]);
     expect(fields({ cluster: [{ servers, try: 2, keepalive: 1 }] })).to.deep.equal([
@@ -174,7 +190,107 @@ describe("an upstream document", () => {
       expect(() => choice(fields), JSON.stringify(fields)).to.throw(DocumentError);
   });
 
-  it("accepts the fields of Slardar that are not used yet", () => {
+  it("reads how servers are checked, in its own words", () => {
+    const servers = [{ host: "10.0.0.1", port: 80 }];
+    const check = (written: object) => parse({ servers, check: written }).check;
+    expect(check({})).to.deep.equal({
+      ...{ type: "general", intervalMs: 5_000, timeoutMs: 1_000, rise: 2, fall: 3, http: null },
+    });
+    const http = check({ type: "http", statuses: [204, "3xx", "400-404"], body: "up" })?.http;
+    expect(http?.statuses).to.deep.equal([
+      [204, 204],
+      [300, 399],
+      [400, 404],
+    ]);
+    expect(http?.body).to.equal("up");
+    expect(http?.request).to.match(/^GET \/ HTTP\/1\.1\r\nHost: api\r\n.*\r\n\r\n$/s);
+    const own = { type: "http", method: "HEAD", path: "/up?a=1", host: "a.example:81" };
+    expect(check(own)?.http?.request).to.match(
+      /^HEAD \/up\?a=1 HTTP\/1\.1\r\nHost: a\.example:81\r\n/,
+    );
+    const refused = [
+      { type: "ping" },
+      { interval: 0 },
+      { fall: 0 },
+      { path: "/" },
+      { type: "http", path: "no" },
+      { type: "http", path: "/a b" },
+      { type: "http", path: "/\r\nX: y" },
+      { type: "http", host: "a\r\nX: y" },
+      { type: "http", method: "POST" },
+      { type: "http", method: "HEAD", body: "x" },
+      { type: "http", statuses: ["2x"] },
+      { type: "http", statuses: [] },
+    ];
+    for (const one of refused)
+      expect(() => check(one), JSON.stringify(one)).to.throw(DocumentError);
+    expect(() => parse({ service: "a", check: {} })).to.throw("services have Consul's checks");
+    expect(() => parse({ servers, check: {}, typ: "http" })).to.throw("has both check and typ");
+  });
+
+  it("reads how servers are checked, in Slardar's words", () => {
+    const servers = [{ host: "10.0.0.1", port: 80 }];
+    const query = "GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const { check } = parse({
+      ...{ servers, typ: "http", timeout: 2, sensibility: 3, checkup_timer_interval: 4 },
+      http_opts: { query, statuses: { 502: false, 200: true } },
+    });
+    expect(check).to.deep.equal({
+      ...{ type: "http", intervalMs: 4_000, timeoutMs: 2_000, rise: 1, fall: 3 },
+      http: {
+        request: query,
+        statuses: [
+          [100, 501],
+          [503, 599],
+        ],
+        body: null,
+      },
+    });
+    expect(parse({ servers, typ: "mysql" }).check).to.include({ type: "mysql", timeoutMs: 5_000 });
+    expect(parse({ servers, enable: true }).check?.type).to.equal("general");
+    expect(parse({ servers }).check).to.equal(undefined);
+    expect(parse({ servers, enable: false, check: {} }).check).to.equal(undefined);
+    for (const bad of ["POST / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n", `${query}GET / HTTP/1.1`])
+      expect(() => parse({ servers, typ: "http", http_opts: { query: bad } })).to.throw(
+        "http_opts.query",
+      );
+  });
+
+  it("puts backup servers behind the others of their level", () => {
+    const [a, b] = [
+      { host: "10.0.0.1", port: 80, backup: true },
+      { host: "10.0.0.2", port: 80 },
+    ];
+    const hosts = (document: object) =>
+      parse(document).levels.map(({ servers }) => servers.map(({ host }) => host));
+    expect(hosts({ servers: [a, b] })).to.deep.equal([["10.0.0.2"], ["10.0.0.1"]]);
+    expect(hosts({ cluster: [{ servers: [a, b] }, { servers: [a] }] })).to.deep.equal([
+      ["10.0.0.2"],
+      ["10.0.0.1"],
+      ["10.0.0.1"],
+    ]);
+  });
+
+  it("reads outliers, slow starts and protection", () => {
+    const servers = [
+      { host: "10.0.0.1", port: 80 },
+      { host: "10.0.0.2", port: 80, slow_start: 0 },
+    ];
+    const document = parse({ servers, slow_start: 30, protected: false, outliers: {} });
+    expect(document.levels[0]?.servers.map(({ slowStartMs }) => slowStartMs)).to.deep.equal([
+      30_000,
+      undefined,
+    ]);
+    expect(document).to.deep.include({
+      isProtected: false,
+      outliers: {
+        ...{ consecutiveFailures: 5, successRateDrop: 0.2, minRequests: 20, intervalMs: 1_000 },
+        ...{ ejectionMs: 10_000, maxEjectionMs: 300_000, maxEjected: 0.5 },
+      },
+    });
+  });
+
+  it("accepts the fields of Slardar that are not used", () => {
     const document = parse({
       servers: [{ host: "10.0.0.1", port: 80 }],
       typ: "http",

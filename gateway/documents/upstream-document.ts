@@ -16,6 +16,7 @@ import {
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { hashBySchema, readHashBy } from "./hash-by.ts";
+import { healthFields, readCheck, readOutliers, slowStart } from "./health-fields.ts";
 
 const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/;
 
@@ -58,6 +59,13 @@ const server = z.strictObject({
     .describe("Failures within fail_timeout that take the server out; 0 never does. Default 1."),
   fail_timeout: seconds.default(10).describe("Seconds; also how long it stays out. Default 10."),
   down: z.boolean().optional().describe("True: never picked."),
+  backup: z
+    .boolean()
+    .optional()
+    .describe("True: picked when no other server of its level is available."),
+  slow_start: slowStart
+    .optional()
+    .describe("Seconds in which its share grows when it is new or well again."),
 });
 
 const servers = z.array(server).min(1);
@@ -71,7 +79,7 @@ const level = z.strictObject({
 /** What the JSON of an upstream document looks like; the published JSON Schema is made from it. */
 export const upstreamSchema = z
   .strictObject({
-    enable: z.boolean().optional().describe(withoutEffect),
+    ...healthFields,
     servers: servers.optional().describe("Fixed servers, one level."),
     cluster: z
       .union([z.array(level).min(1), z.record(z.string(), level)], {
@@ -130,11 +138,7 @@ export const upstreamSchema = z
       .describe(
         "Slardar's word for policy hash, by uri (hash and url_hash) or by client (ip_hash).",
       ),
-    typ: z.string().optional().describe(withoutEffect),
-    http_opts: z.record(z.string(), z.unknown()).optional().describe(withoutEffect),
     heartbeat: z.unknown().optional().describe(withoutEffect),
-    sensibility: z.int().min(1).optional().describe(withoutEffect),
-    protected: z.boolean().optional().describe(withoutEffect),
     ups_max_fails: maxFails.optional().describe(withoutEffect),
     max_acc_fails: maxFails.optional().describe(withoutEffect),
     acc_timeout: seconds.optional().describe(withoutEffect),
@@ -159,9 +163,10 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
   const levels = readLevels(document, problems);
   const tries = document.try === undefined ? null : readNumber("try", document.try, 100, problems);
   const choice = readChoice(document, problems);
+  const { check, ignored: ignoredOfHealth } = readCheck(document, nameIn(key), problems);
   if (problems.length > 0) throw new DocumentError("bad_document", key, listProblems(problems));
   const timeouts = readTimeouts(document);
-  const ignored = findIgnored(document, raw);
+  const ignored = [...findIgnored(document, raw), ...ignoredOfHealth];
   return {
     levels,
     service: document.service ?? null,
@@ -170,6 +175,10 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
     tries,
     ...choice,
     ...(document.protocol === undefined ? {} : { protocol: document.protocol }),
+    ...(check === undefined ? {} : { check }),
+    ...(document.protected === false ? { isProtected: false as const } : {}),
+    ...readOutliers(document),
+    ...(document.slow_start === undefined ? {} : { slowStartMs: toMs(document.slow_start) }),
     ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
     ...(document.next_upstream === undefined
       ? {}
@@ -214,20 +223,15 @@ function readTimeouts(document: Written): UpstreamTimeouts {
   };
 }
 
-const aboutChecks = "is about active health checks, which this gateway does not make";
+const aboutFailures = "has no counterpart: max_fails, fail_timeout and outliers take servers out";
 const aboutPools = "is --max-idle-per-peer and --peer-idle-timeout here, for all upstreams alike";
 
 /** Why nothing comes of a field, whatever its value. */
 const ignoredFields = {
-  enable: aboutChecks,
-  typ: aboutChecks,
-  http_opts: aboutChecks,
-  heartbeat: aboutChecks,
-  sensibility: aboutChecks,
-  protected: aboutChecks,
-  ups_max_fails: aboutChecks,
-  max_acc_fails: aboutChecks,
-  acc_timeout: aboutChecks,
+  heartbeat: "is a function in Lua: check, or typ, says how servers are checked",
+  ups_max_fails: aboutFailures,
+  max_acc_fails: aboutFailures,
+  acc_timeout: aboutFailures,
   keepalive: aboutPools,
   keepalive_size: aboutPools,
   keepalive_timeout: aboutPools,
@@ -261,29 +265,46 @@ function findIgnored(document: Written, raw: unknown): readonly IgnoredField[] {
 }
 
 function readLevels(document: Written, problems: string[]): readonly Level[] {
+  const { slow_start: slow = 0 } = document;
   if (document.servers !== undefined)
-    return [{ servers: readServers("servers", document.servers, problems) }];
-  const levels = Object.entries(document.cluster ?? {}).map(([name, one]) => {
+    return readServers("servers", document.servers, slow, problems);
+  const levels = Object.entries(document.cluster ?? {}).flatMap(([name, one]) => {
     const field = `cluster[${Array.isArray(document.cluster) ? name : JSON.stringify(name)}]`;
-    return { servers: readServers(`${field}.servers`, one.servers, problems) };
+    return readServers(`${field}.servers`, one.servers, slow, problems);
   });
   if (document.cluster !== undefined && levels.length === 0) problems.push("cluster: is empty");
   return levels;
 }
 
+/** One level, and behind it one of its backup servers if it has any. `slow`: of servers that do not say. */
 function readServers(
   field: string,
   list: readonly z.output<typeof server>[],
+  slow: number,
   problems: string[],
-): readonly Server[] {
-  return list.map((one, at) => ({
-    host: one.host,
-    port: readNumber(`${field}[${at}].port`, one.port, 65_535, problems),
-    weight: one.weight,
-    maxFails: one.max_fails,
-    failTimeoutMs: toMs(one.fail_timeout),
-    ...(one.down === true ? { down: true } : {}),
-  }));
+): readonly Level[] {
+  const read = list.map((one, at) => {
+    const slowStartMs = toMs(one.slow_start ?? slow);
+    const server: Server = {
+      host: one.host,
+      port: readNumber(`${field}[${at}].port`, one.port, 65_535, problems),
+      weight: one.weight,
+      maxFails: one.max_fails,
+      failTimeoutMs: toMs(one.fail_timeout),
+      ...(one.down === true ? { down: true } : {}),
+      ...(slowStartMs === 0 ? {} : { slowStartMs }),
+    };
+    return { isBackup: one.backup === true, server };
+  });
+  return [false, true]
+    .map((isBackup) => read.filter((one) => one.isBackup === isBackup))
+    .filter((some) => some.length > 0)
+    .map((some) => ({ servers: some.map(({ server }) => server) }));
+}
+
+/** What follows the folder in a key. */
+function nameIn(key: string): string {
+  return key.slice(key.lastIndexOf("/") + 1);
 }
 
 /** A number that may have stood in quotes; its range is checked here because the schema cannot. */

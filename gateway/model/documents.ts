@@ -1,5 +1,6 @@
 /** The documents in KV as the gateway uses them, checked and with their defaults filled in. */
 import type { PathRule, RouteRule } from "./destinations.ts";
+import type { HealthCheck } from "./health-check.ts";
 
 export interface Server {
   readonly host: string;
@@ -77,6 +78,8 @@ export interface UpstreamDocument {
   readonly protocol?: UpstreamProtocol;
   /** After what, besides errors and timeouts, another server is asked. Left out: after nothing else. */
   readonly retries?: UpstreamRetries;
+  /** Left out: its servers are not checked. Services have Consul's checks. */
+  readonly check?: HealthCheck;
   /** False: when no server is well, requests are refused. Default true: then all are tried. */
   readonly isProtected?: false;
   /** Left out: nobody is compared with the others. */

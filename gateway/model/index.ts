@@ -76,6 +76,7 @@ export type {
   Explanation,
 } from "./explanation.ts";
 export { type Exposure, exposures, isExposed, type Reach, reachOf } from "./exposure.ts";
+export { type CheckType, checkTypes, type HealthCheck, type HttpCheck } from "./health-check.ts";
 export type {
   DocumentKind,
   Entries,

@@ -26,7 +26,7 @@ import type { Clock } from "./clock.ts";
 import { Delivery } from "./delivery.ts";
 import { Explainer } from "./explain.ts";
 import { Fleet } from "./fleet/fleet.ts";
-import { PeerHealthBook } from "./health/index.ts";
+import { ActiveChecks, PeerHealthBook, PeerSweep, probe } from "./health/index.ts";
 import { HostView } from "./host-view.ts";
 import { LocalChanges } from "./local-changes.ts";
 import { Metrics } from "./metrics/index.ts";
@@ -59,6 +59,8 @@ export interface Running {
   readonly workers: Workers;
   readonly metrics: Metrics;
   readonly health: PeerHealthBook;
+  readonly checks: ActiveChecks;
+  readonly peerSweep: PeerSweep;
   readonly admin: FastifyInstance;
 }
 
@@ -102,6 +104,7 @@ export function assemble(options: AssemblyOptions): Running {
       const delta = state.commit(changes);
       if (delta === null) return;
       replication.publish(delta);
+      if (changes.some(({ kind }) => kind === "upstream")) checks.follow(state.tables.upstream);
       // Before it is open the state is a part only of what Consul has.
       if (!replication.isOpen) return;
       if (changes.every(({ kind }) => kind === "health")) return;
@@ -110,6 +113,14 @@ export function assemble(options: AssemblyOptions): Running {
     },
   });
   const health = new PeerHealthBook({ serve: (changes) => batcher.add(changes), clock, log });
+  const checks = new ActiveChecks({
+    health,
+    probe,
+    mostAtOnce: settings.health.maxChecks,
+    clock,
+    random: Math.random,
+  });
+  const peerSweep = new PeerSweep({ health, tables: () => state.tables, clock });
   const ownAddresses = new OwnAddresses([]);
   const guard = new PeerGuard(ownAddresses, settings.prefix);
   const unknownFolders = new UnknownFolders({
@@ -262,6 +273,8 @@ export function assemble(options: AssemblyOptions): Running {
     workers,
     metrics,
     health,
+    checks,
+    peerSweep,
     admin,
   };
 }

@@ -116,6 +116,8 @@ export class Primary {
     running.metrics.start();
     this.#membership = this.#join(running, address);
     this.#membership.start();
+    running.checks.follow(running.state.tables.upstream);
+    running.peerSweep.start();
     if (loaded !== null) this.#openFromFile(running, loaded);
     this.#openWhenReady(running).catch((error: unknown) => {
       this.#log.error({ err: error }, "the first state cannot be put together");
@@ -166,6 +168,8 @@ export class Primary {
     running.replication.close();
     running.unknownFolders.stop();
     running.warnings.close();
+    running.checks.close();
+    running.peerSweep.close();
     running.health.close();
     running.ownAddresses.stop();
     running.metrics.stop();
@@ -320,6 +324,7 @@ export class Primary {
       watches: source.watches,
       services: { inUse: source.servicesInUse, polled: source.polled },
       workers: workers.status(),
+      health: { ...running.health.list(), checks: running.checks.status() },
       scripts,
       tenants: this.#settings.tenants,
       modules: Array.from(state.tables.module, ([name, { version }]) => ({ name, version })),

@@ -2,6 +2,7 @@
 import type { ConsulSourcesStatus } from "../../consul/index.ts";
 import type { TenantPolicy } from "../model/index.ts";
 import type { RefusedVersion, ScriptStatus } from "../releases/index.ts";
+import type { ActiveChecksStatus, UnwellPeers } from "./health/index.ts";
 import type { LocalChange } from "./local-changes.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
 import type { Warning } from "./warnings.ts";
@@ -27,6 +28,8 @@ export interface Status {
   /** Services that are watched; those without a blocking query of their own are polled. */
   readonly services: { readonly inUse: number; readonly polled: number };
   readonly workers: readonly WorkerStatus[];
+  /** What is known of peers that are not simply well, and the active checks. */
+  readonly health: UnwellPeers & { readonly checks: ActiveChecksStatus };
   readonly scripts: readonly ScriptStatus[];
   /** Who may use what; `null`: there is one tenant. */
   readonly tenants: TenantPolicy | null;

@@ -53,7 +53,7 @@ describe("warnings", () => {
     const { upstream, texts, warnings, clock } = scene();
     upstream("api", { servers, keepalive: 10, heartbeat: true });
     expect(texts()).to.deep.equal([
-      "p/upstreams/api: heartbeat: is about active health checks, which this gateway does not make",
+      "p/upstreams/api: heartbeat: is a function in Lua: check, or typ, says how servers are checked",
       "p/upstreams/api: keepalive: is --max-idle-per-peer and --peer-idle-timeout here, for all upstreams alike",
     ]);
     const [first] = warnings.list();
@@ -116,7 +116,7 @@ describe("warnings", () => {
   it("are logged once when they come and once when they go, soon, without anybody asking", () => {
     const { host, catalog, upstream, lines, clock } = scene();
     host("shop", { "/": "web" });
-    upstream("api", { servers, typ: "http" });
+    upstream("api", { servers, heartbeat: "http" });
     expect(lines).to.deep.equal([]);
     clock.advance(1_000);
     expect(lines.map((line) => line.split(":")[0])).to.deep.equal([

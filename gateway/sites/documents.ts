@@ -116,8 +116,9 @@ function make(
   const isSame = known?.document === document && known.query?.full === query?.full;
   if (isSame && known.instances === instances) return known;
   const limits = limitsOf(document);
-  const { policy = "wrr", hashBy } = document;
-  const choice = { limits, policy, keyOf: hashBy === undefined ? null : keyReader(hashBy) };
+  const { policy = "wrr", hashBy, isProtected = true, outliers = null, slowStartMs } = document;
+  const keyOf = hashBy === undefined ? null : keyReader(hashBy);
+  const choice = { limits, policy, keyOf, isProtected, outliers };
   if (query === null) {
     const options = { ...choice, name };
     const upstream = new Upstream(document.levels, options, book, known?.upstream ?? null);
@@ -128,7 +129,7 @@ function make(
     return { name, document, query, instances, service: null, upstream: null, dispose: () => {} };
   const chosen = withTag(instances, query.tag);
   const { maxFails, failTimeoutMs } = document;
-  const options = { ...choice, maxFails, failTimeoutMs };
+  const options = { ...choice, maxFails, failTimeoutMs, slowStartMs };
   const service = new Service(name, chosen, book, known?.service ?? null, options);
   const upstream = service.upstream(null);
   return { name, document, query, instances, service, upstream, dispose: () => service.dispose() };

@@ -10,6 +10,7 @@ import { type InstanceSubset, includesTag } from "./subset.ts";
 export interface FailurePolicy {
   readonly maxFails: number;
   readonly failTimeoutMs: number;
+  readonly slowStartMs?: number | undefined;
 }
 
 /** nginx's defaults (ngx_http_upstream_module, `server`). */
@@ -193,6 +194,7 @@ function instanceLevel(instances: readonly Instance[], policy: FailurePolicy): L
       weight: instance.weight,
       maxFails: policy.maxFails,
       failTimeoutMs: policy.failTimeoutMs,
+      ...(policy.slowStartMs === undefined ? {} : { slowStartMs: policy.slowStartMs }),
     })),
   };
 }

@@ -25,7 +25,7 @@ import {
   type Site,
 } from "../sites/index.ts";
 import { enterSite, meetPhases } from "./passage.ts";
-import { whyUnrouted } from "./unrouted.ts";
+import { whyNoPeer, whyUnrouted } from "./unrouted.ts";
 
 export interface ExplainOptions {
   readonly router: Router;
@@ -171,7 +171,7 @@ function describeRoutes(
       upstream: name,
       percent,
       policy: upstream.policy,
-      why: next === null ? (router.missing.explainEmpty(upstream) ?? "it has no peer") : null,
+      why: next === null ? whyNoPeer(router, upstream, nowMs).message : null,
       limits: limitsOf(upstream, limits),
       peers: upstream.describe(nowMs).peers,
       next: next?.peer.key ?? null,

@@ -26,7 +26,7 @@ import {
 import type { FailureLog } from "./failure-log.ts";
 import type { HiddenServices } from "./hidden-services.ts";
 import { askForReal, enterSite, meetAnswer, meetEnd, meetPhases } from "./passage.ts";
-import { whyUnrouted } from "./unrouted.ts";
+import { whyNoPeer, whyUnrouted } from "./unrouted.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
 export interface GatewayOptions {
@@ -176,10 +176,10 @@ export class Gateway implements Handler<RequestContext> {
     this.#log.error({ err: error }, "the engine met an error");
   }
 
-  /** Says so when there is no peer because there is no such service; otherwise the engine says there is none. */
+  /** Nobody was tried: what the client is told says why there was nobody to try. */
   #failWithout(exchange: Exchange<RequestContext>, route: Upstream): void {
-    const missing = this.router.missing.explainEmpty(route);
-    if (missing !== null) exchange.fail(503, "no_upstream", `${exchange.host}: ${missing}`);
+    const { status, code, message } = whyNoPeer(this.router, route, this.#now());
+    exchange.fail(status, code, `${exchange.host}: ${message}`);
   }
 
   #route(exchange: Exchange<RequestContext>, context: RequestContext, site: Site): void {

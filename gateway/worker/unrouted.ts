@@ -1,4 +1,5 @@
 /** Why a request has no upstream: what it has to wait for, or the answer that says what is missing. */
+import type { Upstream, WhyNone } from "../balancing/index.ts";
 import type { Exposure } from "../model/index.ts";
 import type { RequestContext, RoutedRequest, Router, Site } from "../sites/index.ts";
 
@@ -32,6 +33,27 @@ export function whyUnrouted(
     : { status: 404, code: "no_route", message };
   return { awaited: router.missing.unwatched(site, request, exposes), refusal };
 }
+
+/** After an upstream had no peer for a request that was not tried yet. */
+export function whyNoPeer(router: Router, upstream: Upstream, nowMs: number): Refusal {
+  const unregistered = router.missing.explainEmpty(upstream);
+  if (unregistered !== null) return { status: 503, code: "no_instance", message: unregistered };
+  const why = upstream.whyNone(nowMs);
+  // What Consul has of a service and does not list fails its checks there.
+  if (why === "no_instance")
+    return {
+      status: 503,
+      code: "checks_failing",
+      message: `no instance of ${upstream.name} passes its checks in Consul`,
+    };
+  return { status: 503, code: why, message: `${upstream.name}: ${whyNoneWords[why]}` };
+}
+
+const whyNoneWords: Readonly<Record<Exclude<WhyNone, "no_instance">, string>> = {
+  checks_failing: "all servers fail their checks",
+  all_ejected: "all servers are out because requests failed there",
+  all_drained: "all servers are down in their document or drained",
+};
 
 function missing(message: string): Refusal {
   return { status: 503, code: "no_upstream", message };

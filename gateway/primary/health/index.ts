@@ -1,2 +1,11 @@
-/** The door of the primary's health room: what is known of the health of peers. */
-export { type Claim, type Claimant, PeerHealthBook } from "./peer-health.ts";
+/** The door of the primary's health room: active checks, and what is known of the health of peers. */
+export { ActiveChecks, type ActiveChecksStatus } from "./active-checks.ts";
+export {
+  type Claim,
+  type Claimant,
+  PeerHealthBook,
+  type UnwellPeer,
+  type UnwellPeers,
+} from "./peer-health.ts";
+export { PeerSweep } from "./peer-sweep.ts";
+export { probe } from "./probe.ts";

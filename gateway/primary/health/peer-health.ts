@@ -34,6 +34,29 @@ const mostAddresses = 50_000;
 /** An address that has been well for so many times its last ejection is ejected as if it were the first time. */
 const forgiveFactor = 3;
 
+/** An address as `/status` shows it; times are ISO 8601. */
+export interface UnwellPeer {
+  readonly address: string;
+  readonly state: HealthState;
+  readonly since: string;
+  readonly reasons: readonly (Omit<HealthReason, "sinceMs" | "untilMs"> & {
+    readonly since: string;
+    readonly until: string | null;
+  })[];
+}
+
+export interface UnwellPeers {
+  readonly err: number;
+  readonly unstable: number;
+  /** Of state, since the start. */
+  readonly changes: number;
+  /** The first of them. */
+  readonly peers: readonly UnwellPeer[];
+}
+
+/** Unwell addresses that `/status` shows. */
+const mostListed = 1_000;
+
 interface Ejections {
   /** In a row. */
   count: number;
@@ -60,9 +83,25 @@ export class PeerHealthBook {
     this.#options = options;
   }
 
-  /** How many changes of state there were. */
-  get changes(): number {
-    return this.#changes;
+  /** The addresses that are not simply well, those that are out first, in the order of the alphabet; a bounded number. */
+  list(): UnwellPeers {
+    const all: UnwellPeer[] = [];
+    for (const address of this.#known.keys()) {
+      const health = this.of(address);
+      if (health === null) continue;
+      const { state, reasons, sinceMs } = health;
+      const since = toIso(sinceMs);
+      const told = reasons.map(({ source, upstream, code, message, ...times }) => {
+        const until = times.untilMs === null ? null : toIso(times.untilMs);
+        return { source, upstream, code, message, since: toIso(times.sinceMs), until };
+      });
+      all.push({ address, state, since, reasons: told });
+    }
+    const rank = ({ state, address }: UnwellPeer) => `${state === "err" ? 0 : 1} ${address}`;
+    all.sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
+    const counts = { err: 0, unstable: 0 };
+    for (const { state } of all) if (state !== "ok") counts[state] += 1;
+    return { ...counts, changes: this.#changes, peers: all.slice(0, mostListed) };
   }
 
   /** `null`: it is simply well. */
@@ -223,6 +262,10 @@ export class PeerHealthBook {
       `peer ${where} is ${state} (was ${from}): ${what}`,
     );
   }
+}
+
+function toIso(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 function idOf({ source, upstream }: Claimant): string {

@@ -39,6 +39,7 @@ export function familiesOf(observed: Observed): readonly Family[] {
     ...ofRequests(observed),
     ...ofStreams(observed),
     ...ofUpstreams(observed),
+    ...ofHealth(observed),
     ...ofScripts(observed),
     ...ofState(observed),
     ...ofWatches(observed),
@@ -172,6 +173,26 @@ function ofUpstreams({ totals, loads }: Observed): readonly Family[] {
       "Requests that are on an upstream's peers.",
       loads.map(({ name: upstream, inFlight }) => ({ labels: { upstream }, value: inFlight })),
     ),
+  ];
+}
+
+function ofHealth({ status: { health } }: Observed): readonly Family[] {
+  const { checks } = health;
+  return [
+    gauge("sluice_unwell_peers", "Addresses that are not simply well, by their state.", [
+      { labels: { state: "err" }, value: health.err },
+      { labels: { state: "unstable" }, value: health.unstable },
+    ]),
+    counter("sluice_peer_health_changes_total", "Changes of the state of an address.", [
+      { value: health.changes },
+    ]),
+    gauge("sluice_checked_servers", "Servers that active checks are made of.", [
+      { value: checks.servers },
+    ]),
+    counter("sluice_checks_total", "Active checks that are over, by their result.", [
+      { labels: { result: "good" }, value: checks.done - checks.failed },
+      { labels: { result: "failed" }, value: checks.failed },
+    ]),
   ];
 }
 

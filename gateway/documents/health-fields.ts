@@ -1,0 +1,256 @@
+/** The fields of an upstream document that are about health: active checks, outliers and slow starts, in Slardar's words too. */
+import * as z from "zod";
+import { isHost } from "../engine/message/authority.ts";
+import {
+  type CheckType,
+  checkTypes,
+  type HealthCheck,
+  type HttpCheck,
+  type IgnoredField,
+  type OutlierOptions,
+} from "../model/index.ts";
+
+const seconds = z.number().min(0.1).max(86_400);
+const inARow = z.int().min(1).max(100);
+const percent = z.number().min(0).max(100);
+
+const statusRange = z.union(
+  [
+    z.int().min(100).max(599),
+    z.string().regex(/^[1-5](?:xx|\d\d(?:-[1-5]\d\d)?)$/, { error: "is not a status" }),
+  ],
+  { error: "is not a status, 2xx or 200-399" },
+);
+
+const check = z.strictObject({
+  type: z
+    .enum(checkTypes)
+    .default("general")
+    .describe("general: a connection is enough. http, redis (PING), mysql (its greeting)."),
+  interval: seconds.default(5).describe("Seconds between two checks of a server. Default 5."),
+  timeout: seconds.default(1).describe("Seconds for a whole check. Default 1."),
+  rise: inARow.default(2).describe("Good checks in a row that bring a server back. Default 2."),
+  fall: inARow.default(3).describe("Failed checks in a row that take it out. Default 3."),
+  method: z.enum(["GET", "HEAD", "OPTIONS"]).optional().describe("Of http. Default GET."),
+  path: z
+    .string()
+    .regex(/^\/[\x21-\x7e]{0,2047}$/, { error: "is not a path" })
+    .optional()
+    .describe("Of http, with its query. Default /."),
+  host: z
+    .string()
+    .max(260)
+    .refine((host) => isHost(host.replace(/:\d{1,5}$/, "")), { error: "is not a host" })
+    .optional()
+    .describe("Of http. Default: the name of the upstream."),
+  statuses: z
+    .array(statusRange)
+    .min(1)
+    .max(50)
+    .optional()
+    .describe("Of http: statuses of good answers, such as 204, 2xx or 200-399. Default 200-399."),
+  body: z
+    .string()
+    .min(1)
+    .max(1_000)
+    .optional()
+    .describe("Of http: a text that the first 64 KiB of the body must have in it."),
+});
+
+/** The method is bounded since a check must change nothing. */
+const checkQuery = z
+  .string()
+  .max(8_192)
+  .regex(/^(?:GET|HEAD|OPTIONS) \/[\x21-\x7e]* HTTP\/1\.[01]\r\n(?:[\x20-\x7e\t]+\r\n)*\r\n$/, {
+    error: "is not the head of a GET, HEAD or OPTIONS request, up to its empty line",
+  });
+
+const httpOptions = z.strictObject({
+  query: checkQuery.optional().describe("The request, to its empty line. Default: none is sent."),
+  statuses: z
+    .record(z.string().regex(/^[1-5]\d\d$/, { error: "is not a status" }), z.boolean())
+    .optional()
+    .describe("false: an answer with that status is a failed check."),
+});
+
+const outliers = z.strictObject({
+  consecutive_failures: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(5)
+    .describe(
+      "Errors in a row, statuses from 500 on included, that take a server out. 0: none do.",
+    ),
+  success_rate_drop: percent
+    .default(20)
+    .describe("By how many per cent its success rate may be below the others'. 100: by any."),
+  min_requests: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(20)
+    .describe("Of a server in an interval and a worker, below which its rate says nothing."),
+  interval: seconds.default(1).describe("Seconds over which success rates are counted."),
+  ejection_time: seconds
+    .default(10)
+    .describe("Seconds that it is out; the second time in a row twice as many, and so on."),
+  max_ejection_time: seconds.default(300).describe("Seconds that it is out at most."),
+  max_ejected: percent
+    .default(50)
+    .describe("Per cent of the servers that may be out for this. One always may, never the last."),
+});
+
+export const slowStart = z.number().min(0).max(86_400);
+
+/** Beside the others in the schema of an upstream document. */
+export const healthFields = {
+  check: check.optional().describe("How each server is checked. Left out: none is."),
+  outliers: outliers
+    .optional()
+    .describe("Who is taken out because it does worse than the others. Left out: nobody is."),
+  slow_start: slowStart
+    .optional()
+    .describe("Seconds in which the share of a server grows that is new or well again. Default 0."),
+  protected: z
+    .boolean()
+    .optional()
+    .describe("false: when no server is well, requests are refused. Default true: all are tried."),
+  enable: z.boolean().optional().describe("Slardar's: whether servers are checked."),
+  typ: z
+    .string()
+    .optional()
+    .describe("Slardar's word for the type of check; timeout is that of a check, too."),
+  http_opts: httpOptions.optional().describe("Slardar's: of the type http."),
+  sensibility: inARow.optional().describe("Slardar's word for fall. Default 1."),
+  checkup_timer_interval: seconds
+    .optional()
+    .describe("Slardar's: seconds between two checks. Default 5."),
+};
+
+type Written = z.output<z.ZodObject<typeof healthFields>> & {
+  readonly timeout?: number | undefined;
+  readonly service?: string | undefined;
+};
+
+const slardarFields = ["typ", "http_opts", "sensibility", "checkup_timer_interval"] as const;
+
+/** What the document says of checks; `name`: of the upstream. */
+export function readCheck(
+  document: Written,
+  name: string,
+  problems: string[],
+): { readonly check?: HealthCheck; readonly ignored: readonly IgnoredField[] } {
+  const { check: own, service } = document;
+  const given = slardarFields.filter((field) => document[field] !== undefined);
+  if (own !== undefined && service !== undefined)
+    problems.push("check: services have Consul's checks; it goes with servers and cluster");
+  if (own !== undefined && given.length > 0) problems.push(`has both check and ${given[0]}`);
+  const because = (why: string) => given.map((field): IgnoredField => ({ field, why }));
+  if (service !== undefined) {
+    const ignored = because("has no effect: services have Consul's checks");
+    return { ignored: document.enable === undefined ? ignored : [...ignored, enableOfService] };
+  }
+  if (document.enable === false) return { ignored: because("has no effect: enable is false") };
+  if (own !== undefined) return { check: ownCheck(own, name, problems), ignored: [] };
+  const { typ, http_opts, enable } = document;
+  if (typ === undefined && http_opts === undefined && enable === undefined)
+    return { ignored: because("has no effect: typ, enable or check asks for checks") };
+  const known = checkTypes.find((one) => one === typ);
+  const type = known ?? (typ === undefined && http_opts !== undefined ? "http" : "general");
+  const ignored: IgnoredField[] = [];
+  if (typ !== undefined && known === undefined)
+    ignored.push({ field: "typ", why: `is not one of ${checkTypes.join(", ")}: general holds` });
+  if (http_opts !== undefined && type !== "http")
+    ignored.push({ field: "http_opts", why: `has no effect: the type is ${type}` });
+  return { check: slardarCheck(document, type), ignored };
+}
+
+const enableOfService: IgnoredField = {
+  field: "enable",
+  why: "has no effect: services have Consul's checks",
+};
+
+function ownCheck(own: z.output<typeof check>, name: string, problems: string[]): HealthCheck {
+  const { type, interval, timeout, rise, fall } = own;
+  const ofHttp = ["method", "path", "host", "statuses", "body"] as const;
+  const [misplaced] = ofHttp.filter((field) => own[field] !== undefined);
+  if (type !== "http" && misplaced !== undefined)
+    problems.push(`check.${misplaced}: goes with the type http`);
+  if (own.method === "HEAD" && own.body !== undefined)
+    problems.push("check.body: the answer to HEAD has none");
+  return {
+    type,
+    ...{ intervalMs: toMs(interval), timeoutMs: toMs(timeout), rise, fall },
+    http: type === "http" ? httpCheck(own, name) : null,
+  };
+}
+
+function httpCheck(own: z.output<typeof check>, name: string): HttpCheck {
+  const { method = "GET", path = "/", host = name, statuses = ["200-399"], body = null } = own;
+  const head = [
+    `${method} ${path} HTTP/1.1`,
+    `Host: ${host}`,
+    "User-Agent: sluice-check",
+    "Accept: */*",
+    "Connection: close",
+  ];
+  return { request: `${head.join("\r\n")}\r\n\r\n`, statuses: statuses.map(rangeOf), body };
+}
+
+/** Whatever is not named as bad is good there. */
+function slardarCheck(document: Written, type: CheckType): HealthCheck {
+  const { http_opts: options, sensibility: fall = 1, timeout = 5 } = document;
+  const bad = new Set(
+    Object.entries(options?.statuses ?? {}).flatMap(([status, isGood]) =>
+      isGood ? [] : [Number(status)],
+    ),
+  );
+  const request = type === "http" ? options?.query : undefined;
+  return {
+    type,
+    intervalMs: toMs(document.checkup_timer_interval ?? 5),
+    timeoutMs: toMs(timeout || 5),
+    rise: 1,
+    fall,
+    http: request === undefined ? null : { request, statuses: allBut(bad), body: null },
+  };
+}
+
+function allBut(bad: ReadonlySet<number>): readonly (readonly [number, number])[] {
+  const ranges: [number, number][] = [];
+  for (let status = 100; status <= 599; status += 1) {
+    const last = ranges.at(-1);
+    if (bad.has(status)) continue;
+    if (last?.[1] === status - 1) last[1] = status;
+    else ranges.push([status, status]);
+  }
+  return ranges;
+}
+
+function rangeOf(written: number | string): readonly [number, number] {
+  if (typeof written === "number") return [written, written];
+  if (written.endsWith("xx")) return [Number(written[0]) * 100, Number(written[0]) * 100 + 99];
+  const [from, to = from] = written.split("-").map(Number);
+  return [from ?? 0, to ?? 0];
+}
+
+export function readOutliers(document: Written): { readonly outliers?: OutlierOptions } {
+  const written = document.outliers;
+  if (written === undefined) return {};
+  return {
+    outliers: {
+      consecutiveFailures: written.consecutive_failures,
+      successRateDrop: written.success_rate_drop / 100,
+      minRequests: written.min_requests,
+      intervalMs: toMs(written.interval),
+      ejectionMs: toMs(written.ejection_time),
+      maxEjectionMs: toMs(written.max_ejection_time),
+      maxEjected: written.max_ejected / 100,
+    },
+  };
+}
+
+function toMs(s: number): number {
+  return Math.round(s * 1000);
+}

@@ -1,0 +1,168 @@
+/** The health of peers in a whole gateway: who finds it out, who hears of it, and what clients and operators are told. */
+import { expect } from "chai";
+import type { UpstreamsAnswer } from "../../gateway/primary/index.ts";
+import { startEmbeddedAgent } from "../support/consul.ts";
+import { EchoOrigin, echoOf } from "../support/echo-origin.ts";
+import { eventually } from "../support/registered.ts";
+import { refusingPeer } from "../support/unreachable.ts";
+import { Scene } from "./scene.ts";
+
+describe("the health of peers", function () {
+  this.timeout(120_000);
+  let scene: Scene;
+
+  before(async () => {
+    scene = await Scene.open({ name: "embedded agent", start: startEmbeddedAgent });
+    await scene.start();
+  });
+  afterEach(() => scene.endTest());
+  after(() => scene?.close());
+
+  async function write(name: string, document: object): Promise<void> {
+    await scene.writes.put(`upstreams/${name}`, document);
+    await scene.writes.put(`hosts/${name}.example`, { paths: { "/": name } });
+    await scene.writes.put("hosts/marker.example", {
+      paths: { "/": "home", [`/${name}`]: "home" },
+    });
+    scene.later(() => scene.writes.remove(`upstreams/${name}`));
+    scene.later(() => scene.writes.remove(`hosts/${name}.example`));
+    if ("service" in document) return;
+    await eventually(`upstream ${name} is there`, async () => {
+      expect((await statesOf(name)).length).to.be.above(0);
+    });
+  }
+
+  /** Of each peer its state in each worker. */
+  async function statesOf(name: string): Promise<readonly (readonly string[])[]> {
+    const { status, body } = await scene.gateway.admin(`/upstreams?name=${name}`);
+    if (status !== 200) return [];
+    const { upstreams, unanswered } = JSON.parse(body) as UpstreamsAnswer;
+    expect(unanswered).to.deep.equal([]);
+    return (upstreams[0]?.peers ?? []).map(({ workers }) => workers.map(({ state }) => state));
+  }
+
+  const dead = () => {
+    const { host, port } = refusingPeer();
+    return { host, port, fail_timeout: 3_600 };
+  };
+
+  const whenStates = (name: string, expected: readonly (readonly string[])[]) =>
+    eventually(`the peers of ${name} are ${JSON.stringify(expected)}`, async () => {
+      expect(await statesOf(name)).to.deep.equal(expected);
+    });
+
+  const refusal = async (host: string) => {
+    const headers = { accept: "application/json" };
+    const { status, body } = await scene.gateway.request({ host, headers });
+    return [status, (JSON.parse(body) as { readonly error?: string }).error];
+  };
+
+  it("is checked as a document says: a server that fails is out in every worker, and comes back", async () => {
+    const doomed = await EchoOrigin.start("doomed");
+    const { port } = doomed;
+    const check = { type: "http", interval: 0.1, timeout: 5, fall: 2, rise: 2 };
+    await write("checked", { servers: [scene.home.server, doomed.server], check });
+    await whenStates("checked", [
+      ["ok", "ok"],
+      ["ok", "ok"],
+    ]);
+    await doomed.close();
+    const address = `127.0.0.1:${port}`;
+    const status = await scene.gateway.statusWhen("the server fails its checks", ({ health }) =>
+      health.peers.some((peer) => peer.address === address),
+    );
+    const [peer] = status.health.peers;
+    expect(peer).to.include({ address, state: "err" });
+    expect(peer?.reasons[0]).to.include({
+      ...{ source: "check", upstream: "checked", code: "check_failed" },
+      message: "it refuses connections",
+    });
+    await whenStates("checked", [
+      ["ok", "ok"],
+      ["err", "err"],
+    ]);
+    for (let at = 0; at < 10; at += 1)
+      expect(echoOf(await scene.gateway.request({ host: "checked.example" })).origin).to.equal(
+        "home",
+      );
+    const again = await EchoOrigin.start("again", port);
+    scene.later(() => again.close());
+    await whenStates("checked", [
+      ["ok", "ok"],
+      ["ok", "ok"],
+    ]);
+    const told = scene.gateway.records.filter(({ peer: one }) => one === address);
+    expect(told.map(({ msg }) => msg)).to.deep.equal([
+      `peer ${address} of upstream checked is err (was ok): check_failed: it refuses connections`,
+      `peer ${address} of upstream checked is ok (was err): no longer check_failed`,
+    ]);
+  });
+
+  it("is known to every worker when one has met a dead server, and to one that starts later", async () => {
+    await write("half-dead", { servers: [scene.home.server, dead()] });
+    const workers = await scene.workers();
+    const [first = ""] = workers.prefixes;
+    for (let at = 0; at < 4; at += 1)
+      expect((await workers.ask(first, { host: "half-dead.example" })).status).to.equal(200);
+    await whenStates("half-dead", [
+      ["ok", "ok"],
+      ["err", "err"],
+    ]);
+    const before = (await scene.gateway.status()).workers.map(({ pid }) => pid);
+    scene.gateway.process.kill("SIGHUP");
+    await eventually("all workers are others", async () => {
+      const { workers: now, notReady } = await scene.gateway.status();
+      expect(notReady).to.equal(null);
+      expect(now).to.have.length(2);
+      for (const { pid, state } of now)
+        expect([before.includes(pid), state]).to.deep.equal([false, "listening"]);
+    });
+    await whenStates("half-dead", [
+      ["ok", "ok"],
+      ["err", "err"],
+    ]);
+  });
+
+  it("tells a client which: none registered, none well, all out, all drained", async () => {
+    await write("drained", { servers: [{ ...scene.home.server, down: true }] });
+    expect(await refusal("drained.example")).to.deep.equal([503, "all_drained"]);
+    await write("nobody", { service: "nobody" });
+    await eventually("it is known that there is no such service", async () =>
+      expect(await refusal("nobody.example")).to.deep.equal([503, "no_instance"]),
+    );
+    await write("ejected", { servers: [dead()], protected: false });
+    await eventually("the server is out", async () =>
+      expect(await refusal("ejected.example")).to.deep.equal([503, "all_ejected"]),
+    );
+    const check = { interval: 0.1, fall: 1 };
+    await write("ill", { servers: [{ ...dead(), max_fails: 0 }], protected: false, check });
+    await eventually("the server fails its checks", async () =>
+      expect(await refusal("ill.example")).to.deep.equal([503, "checks_failing"]),
+    );
+    // A protected one is tried all the same.
+    await write("tried", { servers: [{ ...dead(), max_fails: 0 }], check });
+    await whenStates("tried", [["unstable", "unstable"]]);
+    expect(await refusal("tried.example")).to.deep.equal([502, "connect_failed"]);
+  });
+
+  it("of a service goes by Consul's checks: without one that passes, the client is told so", async () => {
+    const put = async (path: string, body = "{}") => {
+      const { ok } = await fetch(`${scene.consul.url}/v1${path}`, { method: "PUT", body });
+      expect(ok).to.equal(true);
+    };
+    const registration = {
+      ...{ ID: "sick", Name: "sick", Port: scene.home.port, Address: "127.0.0.1" },
+      Check: { CheckID: "sick-check", TTL: "3600s", Status: "passing" },
+    };
+    await put("/agent/service/register", JSON.stringify(registration));
+    scene.later(() => scene.writes.deregister("sick"));
+    await write("sick", { service: "sick" });
+    await eventually("it serves", async () => {
+      expect((await scene.gateway.request({ host: "sick.example" })).status).to.equal(200);
+    });
+    await put("/agent/check/fail/sick-check");
+    await eventually("nobody is left", async () => {
+      expect(await refusal("sick.example")).to.deep.equal([503, "checks_failing"]);
+    });
+  });
+});
