@@ -18,6 +18,8 @@ export interface GatewayUnderTest {
   readonly isEager?: boolean;
   /** Flags of `sluice start` beyond the addresses. */
   readonly flags?: readonly string[];
+  /** A file for what it writes to its standard output. Default: nobody keeps it. */
+  readonly output?: string;
 }
 
 export interface RunningGateway {
@@ -53,7 +55,10 @@ export async function startGateway(given: GatewayUnderTest): Promise<RunningGate
     if (script !== null) await put(`scripts/${host}`, script);
   }
   const startedAtMs = performance.now();
+  // The shell becomes the gateway.
+  const into = given.output === undefined ? [] : ["sh", "-c", `exec "$@" > "$0"`, given.output];
   const started = processes.start(given.core, [
+    ...into,
     ...[process.execPath, cli, "start", "--workers", String(given.workers), "--consul", consul],
     ...["--http", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${adminPort}`],
     ...["--log-level", "fatal", ...(given.flags ?? [])],

@@ -244,6 +244,8 @@ class Worker {
       this.#log.warn({ cut: cutStreams }, "connections were cut at the drain deadline");
     await this.#reporter.report();
     await this.#accessLog?.close();
+    // It tells what it left out of the log.
+    this.#sandbox.dispose();
     await outputWritten(standardOutput(), null);
     process.exit(0);
   }

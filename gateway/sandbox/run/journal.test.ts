@@ -66,6 +66,29 @@ describe("what scripts log", () => {
     expect(one.report()).to.include({ calls, errors: calls });
   });
 
+  it("is bounded for all hosts together, and each has a little of its own whatever others log", () => {
+    const records = new Map<string, number>();
+    const journal = new Journal((level, host, _version, message) => {
+      const kind = message.startsWith("left out") ? "told" : level;
+      records.set(`${host} ${kind}`, (records.get(`${host} ${kind}`) ?? 0) + 1);
+    }, "info");
+    const hosts = Array.from({ length: 50 }, (_, at) => `loud${at}`);
+    for (const host of hosts) {
+      for (let at = 0; at < 100; at += 1) journal.said("info", host, "1", "x".repeat(300));
+      for (let at = 0; at < 5; at += 1) journal.failed(host, "1", "broken");
+    }
+    journal.said("info", "calm", "1", "here");
+    journal.failed("calm", "1", "broken");
+    journal.close();
+    const sum = (kind: string) =>
+      hosts.reduce((all, host) => all + (records.get(`${host} ${kind}`) ?? 0), 0);
+    expect(sum("info")).to.be.within(1_000, 1_000 + 5 * hosts.length);
+    expect(sum("error")).to.equal(50 + 40);
+    expect(records.get("loud49 info")).to.equal(3);
+    expect(records.get("loud49 told")).to.equal(1);
+    expect([records.get("calm info"), records.get("calm error")]).to.deep.equal([1, 1]);
+  });
+
   it("tells what was left out at the end too, and leaves out what nobody reads uncounted", () => {
     const records: string[] = [];
     const journal = new Journal((level, host, version, message) => {

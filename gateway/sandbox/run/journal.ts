@@ -1,7 +1,7 @@
 /**
  * What scripts log and how their calls fail, as records for the gateway's log, bounded for each host and
- * second: a script can log with every request, and a client can make every request of a rule fail. What
- * is left out is counted, and told once a second at most.
+ * second, and for all together: a script can log with every request, and a client can make every request of a rule fail.
+ * What is left out is counted, and told once a second at most.
  */
 
 import type { ScriptLog } from "../sandbox.ts";
@@ -12,6 +12,9 @@ const windowMs = 1_000;
 const maxRecords = 100;
 const maxCharacters = 32_768;
 const maxFailures = 5;
+/** For all hosts together in a window; beyond it each has the little that says that it has something to say. */
+const maxInAll = { records: 1_000, characters: 10 * maxCharacters, failures: 10 * maxFailures };
+const little = { records: 5, characters: 1_024, failures: 1 };
 
 const levels = ["trace", "debug", "info", "warn", "error", "fatal"];
 
@@ -30,6 +33,8 @@ export class Journal {
   readonly #log: ScriptLog;
   readonly #leastLevel: number;
   readonly #windows = new Map<string, Window>();
+  /** Written in this window, of all hosts. */
+  #inAll = { records: 0, characters: 0, failures: 0 };
   #end: NodeJS.Timeout | null = null;
 
   /** @param leastLevel what is less severe is dropped, and not counted. */
@@ -47,24 +52,31 @@ export class Journal {
   ): void {
     if (levels.indexOf(level) < this.#leastLevel) return;
     const window = this.#windowOf(host, version);
-    if (window.records >= maxRecords || window.characters + text.length > maxCharacters) {
+    const all = this.#inAll;
+    const isFull = all.records >= maxInAll.records || all.characters >= maxInAll.characters;
+    const most = isFull ? little : { records: maxRecords, characters: maxCharacters };
+    if (window.records >= most.records || window.characters + text.length > most.characters) {
       window.leftOut += 1;
       window.leftOutCharacters += text.length;
       return;
     }
     window.records += 1;
     window.characters += text.length;
+    all.records += 1;
+    all.characters += text.length;
     this.#log(level, host, version, printable(text));
   }
 
   /** A call failed. */
   failed(host: string, version: string, message: string): void {
     const window = this.#windowOf(host, version);
-    if (window.failures >= maxFailures) {
+    const isFull = this.#inAll.failures >= maxInAll.failures;
+    if (window.failures >= (isFull ? little.failures : maxFailures)) {
       window.leftOutFailures += 1;
       return;
     }
     window.failures += 1;
+    this.#inAll.failures += 1;
     this.#log("error", host, version, message);
   }
 
@@ -98,5 +110,6 @@ export class Journal {
       this.#log("warn", host, version, `left out of the log in a second: ${parts.join(", ")}`);
     }
     this.#windows.clear();
+    this.#inAll = { records: 0, characters: 0, failures: 0 };
   }
 }
