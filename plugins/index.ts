@@ -3,13 +3,14 @@ import { compress } from "./compress/index.ts";
 import { headers } from "./headers/index.ts";
 import { ipAllow } from "./ip-allow/index.ts";
 import { ipDeny } from "./ip-deny/index.ts";
+import { path } from "./path/index.ts";
 import type { CheckedUse, PluginPhases, PluginTools } from "./plugin.ts";
 import { rateLimit } from "./rate-limit/index.ts";
 import { redirect } from "./redirect/index.ts";
 
 export { Slots } from "./slots.ts";
 
-const plugins = { compress, headers, ipAllow, ipDeny, rateLimit, redirect } as const;
+const plugins = { compress, headers, ipAllow, ipDeny, path, rateLimit, redirect } as const;
 
 export type PluginName = keyof typeof plugins;
 

@@ -5,6 +5,7 @@ import { headersSchema } from "./headers/schema.ts";
 import type { PluginName } from "./index.ts";
 import { ipAllowSchema } from "./ip-allow/schema.ts";
 import { ipDenySchema } from "./ip-deny/schema.ts";
+import { pathSchema } from "./path/schema.ts";
 import type { CheckedUse } from "./plugin.ts";
 import { rateLimitSchema } from "./rate-limit/schema.ts";
 import { redirectSchema } from "./redirect/schema.ts";
@@ -14,6 +15,7 @@ const optionSchemas = {
   headers: headersSchema.optional(),
   ipAllow: ipAllowSchema.optional(),
   ipDeny: ipDenySchema.optional(),
+  path: pathSchema.optional(),
   rateLimit: rateLimitSchema.optional(),
   redirect: redirectSchema.optional(),
 } satisfies Record<PluginName, z.ZodType>;

@@ -104,7 +104,7 @@ describe("a host document", () => {
       ],
       [
         { paths: {}, plugins: [{ rateLimits: {} }] },
-        'plugins[0]: unknown field "rateLimits"; plugins[0]: is not one plugin with its options; the plugins are compress, headers, ipAllow, ipDeny, rateLimit, redirect',
+        'plugins[0]: unknown field "rateLimits"; plugins[0]: is not one plugin with its options; the plugins are compress, headers, ipAllow, ipDeny, path, rateLimit, redirect',
       ],
       [{ paths: { "/": "web" }, path: {} }, 'unknown field "path"'],
       [{ paths: { "/": "web" }, trailers: "x-sum" }, 'trailers: "x-sum" is not a list'],
