@@ -28,6 +28,7 @@ const tables = {
   service: new Map<string, readonly Instance[]>(),
   catalog: new Map<string, readonly string[]>(),
   datacenter: new Map<string, Datacenter>([["dc1", { own: true, catalog: true }]]),
+  route: new Map(),
   script: new Map(),
   module: new Map(),
   setting: new Map(),

@@ -65,6 +65,57 @@ describeSources((scene) => {
     ]);
   });
 
+  it("forget a service that nobody has asked for in an hour, and no other", async () => {
+    const clock = jumpingClock();
+    for (const [name, port] of [
+      ["idle", 4001],
+      ["busy", 4002],
+      ["named", 4003],
+      ["tagged", 4004],
+    ] as const)
+      await scene.operator.register(name, port, {
+        Tags: name === "tagged" ? ["urlprefix-tagged.example/"] : [],
+      });
+    await scene.operator.put("upstreams/t", { service: "named.service.consul" });
+    await scene.begin({ clock });
+    for (const name of ["idle", "busy"]) scene.seen.sources.use(name);
+    const used = () => scene.seen.keys("service");
+    await becomes(used, ["busy", "idle", "named", "tagged"]);
+    await becomes(() => scene.seen.ports("idle"), [4001]);
+    clock.jump(40 * 60_000);
+    scene.seen.sources.sawRequests(["v1.busy", "t"]);
+    clock.jump(40 * 60_000);
+    await becomes(used, ["busy", "named", "tagged"]);
+    // Whose requests are not known may be everybody's.
+    scene.seen.sources.sawRequests([null]);
+    clock.jump(40 * 60_000);
+    await becomes(() => scene.seen.sources.status().servicesInUse, 3);
+    clock.jump(40 * 60_000);
+    await becomes(used, ["named", "tagged"]);
+    scene.seen.sources.use("idle");
+    await becomes(() => scene.seen.ports("idle"), [4001]);
+  });
+
+  it("forget no service whose instances are held", async () => {
+    const clock = jumpingClock();
+    await scene.operator.register("thumb", 4001);
+    await scene.begin({ clock });
+    scene.seen.sources.use("thumb");
+    await becomes(() => scene.seen.ports("thumb"), [4001]);
+    await scene.consul.restart({ keepData: false });
+    await until("its instances are held", () =>
+      scene.seen.sources
+        .status()
+        .held.some(({ kind, key }) => kind === "service" && key === "thumb"),
+    );
+    await scene.operator.register("witness", 4002);
+    scene.seen.sources.use("witness");
+    await becomes(() => scene.seen.ports("witness"), [4002]);
+    clock.jump(2 * 3_600_000);
+    await becomes(() => scene.seen.keys("service"), ["thumb"]);
+    expect(scene.seen.ports("thumb")).to.deep.equal([4001]);
+  });
+
   it("drop a service that no document names any more", async () => {
     await scene.operator.register("thumb", 4001);
     await scene.operator.put("upstreams/t", { service: "thumb.service.consul" });

@@ -21,9 +21,11 @@ import { Agreements } from "./keys/agreements.ts";
 import { Folder, type RefusedKey } from "./keys/folder.ts";
 import { readKeys } from "./keys/kv.ts";
 import { readMemory, type SourcesMemory } from "./memory.ts";
+import { TagRoutes, type TagWarning } from "./routes/tag-routes.ts";
 import { readCatalog } from "./services/catalog.ts";
 import { Catalogs } from "./services/catalogs.ts";
 import { Datacenters } from "./services/datacenters.ts";
+import type { ReadMode } from "./services/health.ts";
 import { ServicesInUse, type UnusableInstance } from "./services/in-use.ts";
 import { defaultGuard, type GuardLimits } from "./services/service-instances.ts";
 import { type Clock, systemClock } from "./watching/clock.ts";
@@ -46,6 +48,8 @@ export interface ConsulSourcesOptions {
   readonly maxServiceWatches?: number;
   /** Finds what a document names and its tenant may not use; it is refused then. Default: nothing. */
   readonly foreignIn?: FindForeign;
+  /** Why a service may not have requests for a host by its tags; `null`: it may. Default: any may. */
+  readonly foreignRoute?: (host: string, service: string) => string | null;
   /** The longest that Consul may hold a query back. Default 30000. */
   readonly waitMs?: number;
   /** Default: the machine's. */
@@ -58,6 +62,10 @@ export interface ConsulSourcesOptions {
   readonly memory?: unknown;
   /** What one update may take away of a service before it is asked about again. */
   readonly guard?: GuardLimits;
+  /** How catalogs and instances are read; keys are read from the leader. Default `stale`. */
+  readonly reads?: ReadMode;
+  /** After what time without a request a service leaves the watch; 0: never. Default an hour. */
+  readonly forgetServicesMs?: number;
   /** `memory` has changed, maybe without any change that is emitted. */
   readonly onMemory?: () => void;
 }
@@ -103,6 +111,7 @@ export class ConsulSources {
   readonly #datacenters: Datacenters;
   readonly #catalogs: Catalogs;
   readonly #services: ServicesInUse;
+  readonly #tagRoutes: TagRoutes;
   readonly #base: readonly BaseWatch[];
   readonly #pulse: Pulse;
   #sites = new SiteNames(null);
@@ -115,24 +124,28 @@ export class ConsulSources {
     this.#options = options;
     this.#clock = clock;
     this.#previousMemory = readMemory(options.memory);
+    this.#tagRoutes = new TagRoutes({ foreign: options.foreignRoute, previous });
     // Each is of the kind that it is kept under; the compiler does not follow the loop.
     this.#folders = Object.fromEntries(
       documentKinds.map((kind) => [kind, this.#folder(kind)]),
     ) as unknown as Folders;
-    const waitMs = options.waitMs ?? defaultWaitMs;
+    const { waitMs = defaultWaitMs, reads = "stale" } = options;
+    const emit = (changes: readonly Observed[]) => this.#emit(changes);
     this.#datacenters = new Datacenters({
-      ...{ consul, clock, log: options.log, emit: options.emit },
+      ...{ consul, clock, log: options.log, emit },
       onOwn: (name) => this.#takeOwnDatacenter(name),
       previous: previous?.datacenter,
     });
     this.#catalogs = new Catalogs({
-      ...{ consul, clock, random, waitMs, datacenters: this.#datacenters },
+      ...{ consul, clock, random, waitMs, reads, datacenters: this.#datacenters },
       emit: (changes) => this.#takeCatalog(changes),
       previous: previous?.catalog,
       previousDatacenters: previous?.datacenter,
     });
     this.#services = new ServicesInUse({
-      ...{ consul, clock, random, waitMs, log: options.log, emit: options.emit },
+      ...{ consul, clock, random, waitMs, reads, log: options.log, emit },
+      forgetMs: options.forgetServicesMs ?? 3_600_000,
+      isAnswering: () => this.#pulse.silence === null,
       maxWatches: options.maxServiceWatches ?? 100,
       catalogOf: (datacenter) => this.#catalogs.of(datacenter),
       guard: options.guard ?? defaultGuard,
@@ -156,6 +169,7 @@ export class ConsulSources {
   }
 
   start(): void {
+    this.#emit(this.#tagRoutes.begin());
     for (const watch of this.#base) watch.start();
     this.#catalogs.start();
     this.#services.start();
@@ -202,6 +216,11 @@ export class ConsulSources {
     else this.#services.use(service);
   }
 
+  /** Requests went to these upstreams lately; `null`: to others as well, whose names are not known. */
+  sawRequests(upstreams: Iterable<string | null>): void {
+    this.#services.sawRequests(upstreams);
+  }
+
   /**
    * Accepts what Consul has now: everything that is held (see `Ledger`) is removed. Returns how many
    * entries that are.
@@ -211,7 +230,7 @@ export class ConsulSources {
       ...Object.values(this.#folders).flatMap((folder) => folder.release()),
       ...this.#catalogs.release(),
     ];
-    if (changes.length > 0) this.#options.emit(changes);
+    this.#emit(changes);
     const released = changes.length + this.#services.release();
     this.#nameServices();
     return released;
@@ -221,6 +240,11 @@ export class ConsulSources {
   memory(): SourcesMemory {
     const folders = documentKinds.map((kind) => [kind, this.#folders[kind].memory()]);
     return { folders: Object.fromEntries(folders), services: this.#services.memory() };
+  }
+
+  /** Tags that do not do what their writer may think. */
+  tagWarnings(): Iterable<TagWarning> {
+    return this.#tagRoutes.warnings();
   }
 
   status(): ConsulSourcesStatus {
@@ -278,10 +302,11 @@ export class ConsulSources {
   }
 
   #watchCatalog(): BaseWatch {
+    const { consul, reads = "stale" } = this.#options;
     return this.#watch({
       name: "catalog",
       bytesPerSecond: catalogBytesPerSecond,
-      query: (query) => readCatalog(this.#options.consul, query),
+      query: (query) => readCatalog(consul, query, null, reads),
       onAnswer: (event) => {
         this.#takeCatalog(this.#catalogs.own.apply(event));
         this.#services.registrationsMoved();
@@ -291,9 +316,11 @@ export class ConsulSources {
   }
 
   #takeCatalog(changes: readonly Observed[]): void {
+    const { namings } = this.#tagRoutes;
     this.#emit(changes);
     const services = changes.filter(({ kind }) => kind === "catalog");
     this.#services.catalogChanged(services.map(({ key }) => key));
+    if (this.#tagRoutes.namings !== namings) this.#nameServices();
   }
 
   #takeOwnDatacenter(name: string | null): void {
@@ -341,7 +368,9 @@ export class ConsulSources {
   }
 
   #emit(changes: readonly Observed[]): void {
-    if (changes.length > 0) this.#options.emit(changes);
+    if (changes.length === 0) return;
+    const routes = this.#tagRoutes.apply(changes);
+    this.#options.emit(routes.length === 0 ? changes : [...changes, ...routes]);
   }
 
   #answered(name: string): void {
@@ -357,7 +386,8 @@ export class ConsulSources {
     if (this.#unanswered.has(`${prefix}${kinds.upstream.folder}`)) return;
     if (this.#unanswered.has(`${prefix}${kinds.host.folder}`)) return;
     const { upstream, host } = this.#folders;
-    this.#services.name(namedServices(upstream.values, host.values, this.#sites));
+    const named = namedServices(upstream.values, host.values, this.#sites);
+    this.#services.name(new Set([...named, ...this.#tagRoutes.services()]));
   }
 }
 

@@ -97,7 +97,7 @@ export const listenerDefinitions = {
   expose: {
     argument: "WHAT",
     meaning:
-      "What --http and --https expose: documents (hosts with a document or a script that answers), tagged (also services with the tag sluice, sluice.enable=true or urlprefix-...) or all (also every service by its name).",
+      "What --http and --https expose: documents (hosts with a document or a script that answers), tagged (also services with the tag sluice, sluice.enable=true, traefik.enable=true or urlprefix-...) or all (also every service by its name).",
     fallback: "tagged",
     schema: oneOf(...exposures),
   },

@@ -67,6 +67,8 @@ describe("settings", () => {
       forwardedPath: "normal",
       watchTimeoutMs: 2000,
       maxServiceWatches: 100,
+      consulReads: "stale",
+      forgetServicesAfterMs: 3_600_000,
       guard: { share: 0.5, forMs: 10_000 },
       script: { memoryMb: 16, callTimeoutMs: 10, maxIsolates: 200 },
       health: { maxChecks: 256 },

@@ -140,6 +140,20 @@ const table = {
     fallback: "100",
     schema: integer(1, 100_000),
   },
+  consulReads: {
+    argument: "MODE",
+    meaning:
+      "How the catalog and instances are read: stale (by any server), default (by the leader) or consistent (by a leader that makes sure that it still leads).",
+    fallback: "stale",
+    schema: oneOf("stale", "default", "consistent"),
+  },
+  forgetServicesAfter: {
+    argument: "DURATION",
+    meaning:
+      "A service that no document or route names leaves the watch after this time without a request; 0s keeps it.",
+    fallback: "1h",
+    schema: duration(0),
+  },
   guardLoss: {
     argument: "PERCENT",
     meaning:
@@ -211,6 +225,9 @@ export interface Settings {
   readonly drainTimeoutMs: number;
   readonly watchTimeoutMs: number;
   readonly maxServiceWatches: number;
+  readonly consulReads: "stale" | "default" | "consistent";
+  /** 0: a service stays in use. */
+  readonly forgetServicesAfterMs: number;
   /** What one update may take away of a service before it is asked about again. */
   readonly guard: { readonly share: number; readonly forMs: number };
   readonly script: {
@@ -344,6 +361,8 @@ export async function loadSettings(
     drainTimeoutMs: get("drainTimeout"),
     watchTimeoutMs: get("watchTimeout"),
     maxServiceWatches: get("maxServiceWatches"),
+    consulReads: get("consulReads"),
+    forgetServicesAfterMs: get("forgetServicesAfter"),
     guard: { share: get("guardLoss") / 100, forMs: get("guardTime") },
     script: {
       memoryMb: get("scriptMemory"),

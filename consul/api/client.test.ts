@@ -64,6 +64,17 @@ describe("the client of Consul", () => {
     });
   });
 
+  it("takes no answer from a server that has lost its leader for long", async () => {
+    await begin((response, _request, count) => {
+      response.setHeader("x-consul-lastcontact", count === 1 ? "200" : "11000");
+      answerJson(response, 7, {});
+    });
+    expect(await consul.read(catalog)).to.include({ index: 7 });
+    const error = await failure(catalog);
+    expect(error).to.include({ code: "outdated", status: 200 });
+    expect(error.message).to.match(/catalog\/services: .* nothing from the leader for 11 s$/);
+  });
+
   it("does not send an index of 0 nor a wait without an index", async () => {
     await begin((response) => answerJson(response, 1, {}));
     await consul.read({ ...catalog, index: 0, waitMs: 5 });

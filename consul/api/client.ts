@@ -45,6 +45,9 @@ export interface QueryAnswer {
   readonly bytes: number;
 }
 
+/** A server that has heard nothing from the leader for longer shows what was. */
+const maxLastContactMs = 10_000;
+
 /** Bodies are refused above this: 10,000 documents of a usual size are some 10 MB. */
 const maxAnswerBytes = 256 * 1024 * 1024;
 
@@ -246,6 +249,15 @@ function readAnswer(
   }
   const bad = (problem: string, cause?: unknown) =>
     new ConsulError("bad_answer", `${url}${endpoint} answers ${status} ${problem}`, status, cause);
+  const silentMs = Number(response.headers["x-consul-lastcontact"] ?? 0);
+  if (silentMs > maxLastContactMs) {
+    const since = `has heard nothing from the leader for ${Math.round(silentMs / 1_000)} s`;
+    throw new ConsulError(
+      "outdated",
+      `${url}${endpoint}: the server that answers ${since}`,
+      status,
+    );
+  }
   const index = readIndex(response.headers["x-consul-index"]);
   if (index === null && "index" in query)
     throw bad(`${describeType(contentType)} without X-Consul-Index: not Consul's API`);

@@ -10,6 +10,8 @@ export type ConsulErrorCode =
   | "status"
   /** A success whose body or headers are not Consul's. */
   | "bad_answer"
+  /** A server answered that the leader has not been in touch with for long. */
+  | "outdated"
   /** The caller took the query back. */
   | "aborted";
 

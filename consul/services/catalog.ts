@@ -5,6 +5,7 @@ import { ConsulError } from "../api/errors.ts";
 import type { Clock } from "../watching/clock.ts";
 import { findSuspicion, type Hold, Ledger, type Shown } from "../watching/ledger.ts";
 import type { Answer, WatchEvent, WatchQuery } from "../watching/watch.ts";
+import { modeQuery, type ReadMode } from "./health.ts";
 
 export type CatalogNames = ReadonlyMap<string, readonly string[]>;
 
@@ -13,10 +14,11 @@ export async function readCatalog(
   consul: ConsulClient,
   query: WatchQuery,
   datacenter: string | null = null,
+  mode: ReadMode = "default",
 ): Promise<Answer<CatalogNames>> {
   const { index, body, ...rest } = await consul.read({
     path: "/catalog/services",
-    ...(datacenter === null ? {} : { query: { dc: datacenter } }),
+    query: { ...(datacenter === null ? {} : { dc: datacenter }), ...modeQuery(mode) },
     ...query,
   });
   return {

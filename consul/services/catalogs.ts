@@ -9,6 +9,7 @@ import type { Hold } from "../watching/ledger.ts";
 import { Watch, type WatchEvent, type WatchStatus } from "../watching/watch.ts";
 import { Catalog, type CatalogNames, readCatalog } from "./catalog.ts";
 import type { Datacenters } from "./datacenters.ts";
+import type { ReadMode } from "./health.ts";
 import { splitServiceKey } from "./service-key.ts";
 
 export interface CatalogsOptions {
@@ -17,6 +18,7 @@ export interface CatalogsOptions {
   readonly random: () => number;
   readonly waitMs: number;
   readonly datacenters: Datacenters;
+  readonly reads: ReadMode;
   readonly emit: (changes: readonly Observed[]) => void;
   /** The `catalog` entries of the last known good state, and whose they are. */
   readonly previous?: CatalogNames | undefined;
@@ -83,14 +85,14 @@ export class Catalogs {
 
   #follow(datacenter: string): void {
     if (this.#others.has(datacenter)) return;
-    const { consul, clock, random, waitMs } = this.#options;
+    const { consul, clock, random, waitMs, reads } = this.#options;
     const catalog = new Catalog(clock, datacenter, this.#previousOf(datacenter));
     const watch = new Watch<CatalogNames>({
       name: `catalog of ${datacenter}`,
       clock,
       random,
       waitMs,
-      query: (query) => readCatalog(consul, query, datacenter),
+      query: (query) => readCatalog(consul, query, datacenter, reads),
       onAnswer: (event) => this.#take(datacenter, catalog, event),
     });
     this.#others.set(datacenter, { catalog, watch });

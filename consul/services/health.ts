@@ -16,20 +16,31 @@ export interface Registration {
   readonly fault: string | null;
 }
 
+/**
+ * How a read is answered (Consul's API page "Consistency Modes"): by any server, by the leader, or by a leader that has made
+ * sure that it still leads.
+ */
+export type ReadMode = "stale" | "default" | "consistent";
+
+/** The parameter of a mode. */
+export function modeQuery(mode: ReadMode): Readonly<Record<string, string>> {
+  return mode === "default" ? {} : { [mode]: "" };
+}
+
 /** Health API page, "List Service Instances for Service". `datacenter` `null`: the agent's own. */
 export async function readHealth(
   consul: ConsulClient,
   name: string,
   datacenter: string | null,
   query: WatchQuery,
-  mode: "default" | "stale" | "consistent" = "default",
+  mode: ReadMode = "default",
 ): Promise<Answer<readonly Registration[]>> {
   const { index, body, ...rest } = await consul.read({
     path: "/health/service/{service}",
     params: { service: name },
     query: {
       ...(datacenter === null ? {} : { dc: datacenter }),
-      ...(mode === "default" ? {} : { [mode]: "" }),
+      ...modeQuery(mode),
     },
     ...query,
   });

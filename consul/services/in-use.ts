@@ -10,6 +10,7 @@ import type { LedgerMemory } from "../watching/ledger.ts";
 import type { Log } from "../watching/log.ts";
 import type { WatchStatus } from "../watching/watch.ts";
 import { Bells } from "./bells/bells.ts";
+import type { ReadMode } from "./health.ts";
 import { Service } from "./service.ts";
 import type { GuardLimits } from "./service-instances.ts";
 import { type ServiceId, splitServiceKey } from "./service-key.ts";
@@ -30,6 +31,12 @@ export interface ServicesInUseOptions {
     datacenter: string | null,
   ) => { readonly known: boolean; has(name: string): boolean } | null;
   readonly guard: GuardLimits;
+  /** How blocking queries are answered. */
+  readonly reads: ReadMode;
+  /** A service that no document names and nobody has asked for so long is in use no more; 0: it stays. */
+  readonly forgetMs: number;
+  /** Consul answers, as far as is known: while it does not, nothing is forgotten. */
+  readonly isAnswering: () => boolean;
   /** Some instance is held, of which `emit` may not tell. */
   readonly onHeld: () => void;
   readonly previous?: ReadonlyMap<string, readonly Instance[]> | undefined;
@@ -133,12 +140,30 @@ export class ServicesInUse {
     const service = this.#inUse.get(key);
     if (service !== undefined) {
       service.asked = true;
+      service.usedAt = this.#options.clock.now();
       return;
     }
     if (query.datacenter === null && !this.#isCatalogKnown) {
       if (this.#pending.size < maxPending) this.#pending.add(key);
     } else if (this.#isInCatalog(query)) this.#open(key, query).asked = true;
     else this.#options.emit(this.#unknown.add(key));
+  }
+
+  /**
+   * Requests went to these upstreams lately, by their names: a service's is its key, behind its tag if it has one.
+   * `null`: to some of which the names are not known.
+   */
+  sawRequests(upstreams: Iterable<string | null>): void {
+    const now = this.#options.clock.now();
+    for (const name of upstreams) {
+      if (name === null) {
+        for (const service of this.#inUse.values()) service.usedAt = now;
+        continue;
+      }
+      const service =
+        this.#inUse.get(name) ?? this.#inUse.get(name.slice(name.lastIndexOf(".") + 1));
+      if (service !== undefined) service.usedAt = now;
+    }
   }
 
   /** The services that documents name now; they are in use whether or not the catalog has them. */
@@ -247,7 +272,7 @@ export class ServicesInUse {
   }
 
   #create(key: string, { name, datacenter }: ServiceId): Service {
-    const { consul, clock, random, waitMs, guard, previous, memory } = this.#options;
+    const { consul, clock, random, waitMs, guard, reads, previous, memory } = this.#options;
     const service = new Service({
       key,
       name,
@@ -257,6 +282,7 @@ export class ServicesInUse {
       random,
       waitMs,
       guard,
+      reads,
       previous: previous?.get(key),
       memory: memory?.[key],
       onInstances: (one) => this.#onInstances(one),
@@ -355,6 +381,7 @@ export class ServicesInUse {
         service.unlistedSince ??= now;
         if (now - service.unlistedSince >= lingerMs) this.#close(service);
       }
+      if (this.#isForgotten(service, now)) this.#close(service);
       // Also when an operator has ended holds.
       if (this.#inUse.has(service.key)) this.#follow(service);
     }
@@ -388,6 +415,13 @@ export class ServicesInUse {
         this.#closing.delete(confirming);
       });
     this.#closing.add(confirming);
+  }
+
+  /** Nobody has asked for it for long, and all that is known of it Consul will tell again. */
+  #isForgotten({ named, usedAt, error, instances }: Service, now: number): boolean {
+    const { forgetMs, isAnswering } = this.#options;
+    if (named || forgetMs === 0 || now - usedAt < forgetMs) return false;
+    return error === null && isAnswering() && instances.held().length === 0 && !instances.guarded;
   }
 
   get #isCatalogKnown(): boolean {

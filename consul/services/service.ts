@@ -8,7 +8,7 @@ import { describeConsulError } from "../api/errors.ts";
 import type { Clock } from "../watching/clock.ts";
 import type { LedgerMemory } from "../watching/ledger.ts";
 import { Watch, type WatchEvent, type WatchStatus } from "../watching/watch.ts";
-import { type Registration, readHealth } from "./health.ts";
+import { type ReadMode, type Registration, readHealth } from "./health.ts";
 import { type GuardLimits, ServiceInstances } from "./service-instances.ts";
 
 export interface ServiceOptions {
@@ -21,6 +21,8 @@ export interface ServiceOptions {
   readonly random: () => number;
   readonly waitMs: number;
   readonly guard: GuardLimits;
+  /** How its blocking query is answered. */
+  readonly reads: ReadMode;
   readonly previous?: readonly Instance[] | undefined;
   /** What was known of them beside. */
   readonly memory?: LedgerMemory | undefined;
@@ -36,6 +38,8 @@ export class Service {
   /** A request asked for it; a document names it. It is in use while either holds. */
   asked = false;
   named = false;
+  /** When a request for it was heard of last. */
+  usedAt: number;
   /** Since when nothing but an earlier request speaks for it. */
   unlistedSince: number | null = null;
 
@@ -51,6 +55,7 @@ export class Service {
     this.key = options.key;
     this.name = options.name;
     this.datacenter = options.datacenter;
+    this.usedAt = options.clock.now();
     this.instances = new ServiceInstances(
       options.clock,
       options.previous,
@@ -75,13 +80,13 @@ export class Service {
 
   /** Gives it a blocking query of its own. */
   watch(): void {
-    const { clock, random, waitMs } = this.#options;
+    const { clock, random, waitMs, consul, reads } = this.#options;
     this.#watch ??= new Watch({
       name: `service ${this.key}`,
       clock,
       random,
       waitMs,
-      query: (query) => readHealth(this.#options.consul, this.name, this.datacenter, query),
+      query: (query) => readHealth(consul, this.name, this.datacenter, query, reads),
       onAnswer: (event) => this.#take(event),
       onStateChange: ({ state, lastError }) => {
         if (state === "failing") this.#fail(lastError ?? "unknown");
@@ -90,9 +95,13 @@ export class Service {
     this.#watch.start();
   }
 
-  /** One query, at once. Rejects when it failed. */
+  /**
+   * One query, at once. Rejects when it failed. Any other server than the one that told of a change may not have that
+   * change yet, but for the leader.
+   */
   async poll(signal: AbortSignal): Promise<void> {
-    this.#take(await this.#read("default", signal));
+    const { reads } = this.#options;
+    this.#take(await this.#read(reads === "stale" ? "default" : reads, signal));
   }
 
   /** Asks Consul's leader, which makes sure that it still leads. Rejects when that failed. */
@@ -121,10 +130,7 @@ export class Service {
     return this.#watch?.status() ?? null;
   }
 
-  async #read(
-    mode: "default" | "consistent",
-    signal: AbortSignal,
-  ): Promise<WatchEvent<readonly Registration[]>> {
+  async #read(mode: ReadMode, signal: AbortSignal): Promise<WatchEvent<readonly Registration[]>> {
     const query = { index: null, waitMs: 0, signal };
     const { consul } = this.#options;
     try {

@@ -10,7 +10,7 @@ import {
   readServiceEntries,
   SelfRegistration,
 } from "../../consul/index.ts";
-import { foreignIn } from "../documents/index.ts";
+import { foreignIn, foreignRoute } from "../documents/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { PrimaryParts } from "../primary/index.ts";
 import { defaultSandboxLimits, Examiner } from "../sandbox/index.ts";
@@ -52,7 +52,10 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
         consul,
         prefix: settings.prefix,
         foreignIn: foreignIn(tenants),
+        foreignRoute: foreignRoute(tenants),
         maxServiceWatches: settings.maxServiceWatches,
+        forgetServicesMs: settings.forgetServicesAfterMs,
+        reads: settings.consulReads,
         log,
         clock,
         random: Math.random,

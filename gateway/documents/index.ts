@@ -3,6 +3,9 @@
  * alone uses it; a worker knows documents as the data that they become (`model/`).
  */
 
+export { pluginUse, pluginUseSchema } from "../../plugins/schemas.ts";
+export { isAddressBlock } from "../engine/message/address-blocks.ts";
+export { isAuthority } from "../engine/message/authority.ts";
 export { formatAgreement, parseAgreement } from "./agreement.ts";
 export { type Bell, bellFolder, formatBell, hostsSince, readBell, ringBell } from "./bell.ts";
 export { checkDocument, maxDocumentBytes, parseJson } from "./document.ts";
@@ -12,6 +15,7 @@ export { parseEntryName, parseHostName } from "./entry-name.ts";
 export { parseHostDocument } from "./host-document.ts";
 export { documentSchemas } from "./json-schema.ts";
 export { type Parser, parsers, parseSource } from "./parsers.ts";
+export { findPathProblem } from "./path-problem.ts";
 export { parseSetting } from "./setting.ts";
-export { type FindForeign, foreignIn } from "./tenancy.ts";
+export { type FindForeign, foreignIn, foreignRoute } from "./tenancy.ts";
 export { parseUpstreamDocument } from "./upstream-document.ts";

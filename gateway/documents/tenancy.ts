@@ -21,6 +21,19 @@ export function foreignIn(policy: TenantPolicy | null): FindForeign {
   };
 }
 
+/** Whether a service may have requests for a host by its tags: not when they are different tenants'. */
+export function foreignRoute(
+  policy: TenantPolicy | null,
+): (host: string, service: string) => string | null {
+  if (policy === null) return () => null;
+  const tenants = new Tenants(policy);
+  return (host, service) => {
+    // Who takes all hosts takes those of every tenant.
+    if (host === "*") return "a route for every host would be for hosts of other tenants";
+    return tenants.refusal(tenants.ownerOf("hosts", host), "upstreams", service);
+  };
+}
+
 function inHost(tenants: Tenants, host: string, document: Entries["host"]): string | null {
   const tenant = tenants.ownerOf("hosts", host);
   for (const [field, { shares }] of destinationsOf(document)) {

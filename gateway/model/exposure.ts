@@ -15,8 +15,11 @@ export type Reach = "tagged" | "all" | "never";
 
 /** Consul's own: its API and its servers are nobody's business but the operator's. */
 const consulService = "consul";
-/** What asks to be exposed: Sluice's own tags, and any of fabio's (fabio documentation, "Quickstart", `urlprefix-`). */
-const asking = /^(sluice|sluice\.enable=true|urlprefix-.*)$/i;
+/**
+ * What asks to be exposed: Sluice's own tags, any of fabio's (fabio documentation, "Quickstart", `urlprefix-`), and
+ * Traefik's (Traefik documentation, "Consul Catalog", `traefik.enable`).
+ */
+const asking = /^(sluice|sluice\.enable=true|urlprefix-.*|traefik\.enable=true)$/i;
 const refusing = /^sluice\.enable=false$/i;
 
 export function reachOf(name: string, tags: readonly string[]): Reach {

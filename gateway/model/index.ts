@@ -131,6 +131,7 @@ export { stateOf } from "./peer-health.ts";
 export { detached, RecentMap } from "./recent-map.ts";
 export { parseServiceName } from "./service-name.ts";
 export { ownDatacenter, type ServiceSite, SiteNames } from "./sites.ts";
+export { defaultPriority, type TagRoute, type TagShare } from "./tag-route.ts";
 export {
   type Border,
   defaultTenant,

@@ -7,6 +7,7 @@ import type { Agreement, Closed, Trial } from "./agreement.ts";
 import type { HostDocument, UpstreamDocument } from "./documents.ts";
 import type { Datacenter, Instance, Json, Source } from "./entries.ts";
 import type { PeerHealth } from "./peer-health.ts";
+import type { TagRoute } from "./tag-route.ts";
 
 export interface KindEntry {
   /** Under the prefix in KV, its keys being entries of this kind; `null`: the catalog, or nothing, has them. */
@@ -31,6 +32,7 @@ export type KeyName =
   | "upstream"
   | "module"
   | "setting"
+  | "route"
   | "service"
   | "datacenter"
   | "peer";
@@ -110,6 +112,15 @@ export const kinds = {
     folder: "hosts/",
     names: "host",
     way: "released",
+    reach: "workers",
+    saved: true,
+    appliedTo: ["sites"],
+  }),
+  /** By host and path: what services say by their tags. */
+  route: kind<TagRoute>()({
+    folder: null,
+    names: "route",
+    way: "straight",
     reach: "workers",
     saved: true,
     appliedTo: ["sites"],

@@ -4,7 +4,7 @@
  */
 import { randomInt } from "node:crypto";
 import type { FastifyInstance } from "fastify";
-import { byWay, ownDatacenter, SiteNames } from "../model/index.ts";
+import { byWay, otherLabel, ownDatacenter, SiteNames } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import { type OwnAddress, OwnAddresses } from "../own-addresses.ts";
 import {
@@ -130,7 +130,12 @@ export function assemble(options: AssemblyOptions): Running {
     onChange: () => warnings.update(),
   });
   const warnings = new Warnings({
-    leftOut: () => [...guard.warnings(), ...localGuard.warnings(), ...unknownFolders.warnings()],
+    leftOut: () => [
+      ...guard.warnings(),
+      ...localGuard.warnings(),
+      ...unknownFolders.warnings(),
+      ...sources.tagWarnings(),
+    ],
     tables: () => state.tables,
     prefix: settings.prefix,
     settings: settings.warnings,
@@ -207,7 +212,11 @@ export function assemble(options: AssemblyOptions): Running {
     clock,
     log,
     drainTimeoutMs: settings.drainTimeoutMs,
-    onCounts: (slot, counts) => metrics.take(slot, counts),
+    onCounts: (slot, counts) => {
+      metrics.take(slot, counts);
+      const names = counts.routes.map(({ upstream }) => upstream);
+      sources.sawRequests(names.map((name) => (name === otherLabel ? null : name)));
+    },
     onWatch: (service) => sources.use(service),
     onFindings: (findings) => {
       for (const finding of findings) health.take(finding);

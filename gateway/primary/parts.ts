@@ -14,9 +14,13 @@ export interface Sources {
   whenReady(): Promise<void>;
   /** A request asks for this `serviceKey`: watch it. */
   use(service: string): void;
+  /** Requests went to these upstreams lately; `null`: to others as well, whose names are not known. */
+  sawRequests(upstreams: Iterable<string | null>): void;
   /** Lets go of what is held although Consul no longer has it; returns how many entries. */
   release(): number;
   status(): SourcesStatus;
+  /** What tags of services ask for and do not get. */
+  tagWarnings(): Iterable<{ readonly key: string; readonly warning: string }>;
   /** What they want to know again in the next process beside the state that is served: JSON. */
   memory(): unknown;
 }

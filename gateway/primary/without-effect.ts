@@ -11,6 +11,7 @@ import {
   type Source,
   type Tables,
   type UpstreamDocument,
+  WildcardIndex,
 } from "../model/index.ts";
 import { importsOf } from "../sandbox/index.ts";
 import { formatAddress } from "../settings-values.ts";
@@ -48,6 +49,7 @@ export function* findWithoutEffect(tables: Tables, prefix: string): Generator<Fi
       }
     }
   }
+  yield* hiddenRoutes(tables);
   const sources = [...sourcesIn(tables)];
   const imported = new Set(sources.flatMap((source) => importsOf(source).modules));
   for (const name of tables.module.keys())
@@ -55,6 +57,22 @@ export function* findWithoutEffect(tables: Tables, prefix: string): Generator<Fi
       yield { key: keyOf("module", name), warning: "no script imports this module" };
   for (const name of unreadSettings(tables, sources))
     yield { key: keyOf("setting", name), warning: "no script reads this setting" };
+}
+
+/** Routes by tags whose hosts documents decide. */
+function* hiddenRoutes({ route, host: hosts, upstream }: Tables): Generator<Finding> {
+  if (route.size === 0) return;
+  const wildcards = new WildcardIndex<string>();
+  for (const host of hosts.keys()) if (host.startsWith("*.")) wildcards.set(host, host);
+  for (const { host, shares } of route.values()) {
+    const document = hosts.has(host) ? host : wildcards.find(host);
+    if (document === null && !upstream.has(host)) continue;
+    const by = document === null ? `upstreams/${host}` : `hosts/${document}`;
+    for (const { service, tag } of shares) {
+      const warning = `tag ${JSON.stringify(tag)}: makes no route: ${by} decides for this host`;
+      yield { key: `services/${service}`, warning };
+    }
+  }
 }
 
 function* ofUpstream(

@@ -35,9 +35,19 @@ interface PathEntry {
 /** With more rules than this an index finds them faster than a look at each. */
 const fewPaths = 16;
 
+/** Where the rules are from. */
+export interface RulesOrigin {
+  /** What decides, as an operator looks for it. Default: the document of that name. */
+  readonly by?: string;
+  /** What decides on requests that no rule of these covers. Default: nothing. */
+  readonly beyond?: HostRules | null;
+}
+
 export class HostRules {
-  /** The document's: a host or `*.domain`. */
+  /** The document's: a host or `*.domain`; where services say it by their tags, also `*`. */
   readonly name: string;
+  /** What decides, as an operator looks for it: `hosts/<name>`. */
+  readonly by: string;
   readonly document: HostDocument;
   /** What requests meet before the host's scripts. */
   readonly phasesBefore: readonly Phase[];
@@ -55,6 +65,9 @@ export class HostRules {
   readonly #index: PathIndex<Rule> | null;
   /** The rule for everything, when there is no other: then no path needs to be looked at. */
   readonly #catchAll: Rule | null;
+  readonly #beyond: HostRules | null;
+  /** The phases of the rule that has most, those beyond included. */
+  readonly #longest: readonly Phase[];
 
   /** @param tokens for cookies that make clients stay; `null`: there are none, as where no request comes. */
   constructor(
@@ -62,8 +75,11 @@ export class HostRules {
     document: HostDocument,
     phases: HostPhases = noPhases,
     tokens: PeerTokens | null = null,
+    { by = `hosts/${name}`, beyond = null }: RulesOrigin = {},
   ) {
     this.name = name;
+    this.by = by;
+    this.#beyond = beyond;
     this.document = document;
     const { enable, trailers = [], routes = [] } = document;
     this.trailers = enable && trailers.length > 0 ? new Set(trailers) : null;
@@ -106,7 +122,12 @@ export class HostRules {
     this.#index = this.#paths.length > fewPaths ? new PathIndex() : null;
     for (const { prefix, rule } of this.#paths) this.#index?.set(prefix, rule);
     this.phasesBefore = enable ? phases.beforeScript : [];
-    const rules = [...listed, ...this.#paths].map(({ rule }) => rule);
+    const rules: Pick<Rule, "phases">[] = [...listed, ...this.#paths].map(({ rule }) => rule);
+    if (beyond !== null) rules.push({ phases: beyond.#longest });
+    this.#longest = rules.reduce<readonly Phase[]>(
+      (most, { phases: some }) => (some.length > most.length ? some : most),
+      [],
+    );
     this.phases = enable ? [...phases.behindScript, ...pathPhases(this, rules)] : [];
   }
 
@@ -117,7 +138,8 @@ export class HostRules {
     return (
       isMatched ||
       this.#prefixes.some((prefix) => prefix !== "") ||
-      (this.#routes?.looksAtPaths ?? false)
+      (this.#routes?.looksAtPaths ?? false) ||
+      (this.#beyond?.refusesEncodedSlash(false) ?? false)
     );
   }
 
@@ -133,12 +155,27 @@ export class HostRules {
       const route = routes.find(path, request);
       if (route !== null) return route;
     }
-    return this.#findPath(path);
+    const found = this.#findPath(path);
+    return found !== null || this.#beyond === null ? found : this.#beyond.find(request);
+  }
+
+  /**
+   * The same for a request that may have been changed since. @param known what decided before; `null`: nothing did, or
+   * nobody has asked.
+   */
+  decide(request: RoutedRequest, known: Rule | null): Rule | null {
+    return known !== null && this.#owns(known) ? known : this.find(request);
   }
 
   /** Each route that is asked before the one that decides, and why it does not; for `explain`. */
   passedOver(request: RoutedRequest): readonly { readonly rule: Rule; readonly why: string }[] {
     return this.#routes?.passedOver(comparablePath(request.path), request) ?? [];
+  }
+
+  #owns({ document }: Rule): boolean {
+    for (let rules: HostRules | null = this; rules !== null; rules = rules.#beyond)
+      if (rules.document === document) return true;
+    return false;
   }
 
   #findPath(path: string): Rule | null {

@@ -22,15 +22,17 @@ export class Missing {
   /**
    * After the router gave `null`: what has to be watched before the request can be served. `null` when
    * watching would not help, so that hosts which nobody has, or which the listener does not expose, cost no watch.
+   * @param known what decided on the request before something changed it.
    */
   unwatched(
     { rules, service: site }: Site,
     request: RoutedRequest,
     exposes: Exposure,
+    known: Rule | null = null,
   ): Awaited | null {
     const { host } = request;
     if (rules !== null) {
-      for (const { upstream } of rules.find(request)?.split.sides ?? []) {
+      for (const { upstream } of rules.decide(request, known)?.split.sides ?? []) {
         const query = this.#upstreams.queryOf(upstream);
         if (query !== null && this.#isUnwatched(query)) return query.key;
       }
@@ -58,7 +60,12 @@ export class Missing {
    * After the router gave `null`: why, in one clause for the client and the operator. Of a service that the
    * listener does not expose it says what it says of one that does not exist.
    */
-  explain({ rules, service: site }: Site, request: RoutedRequest, exposes: Exposure): string {
+  explain(
+    { rules, service: site }: Site,
+    request: RoutedRequest,
+    exposes: Exposure,
+    known: Rule | null = null,
+  ): string {
     const { host, path } = request;
     if (rules === null) {
       const documented = this.#upstreams.documents.ofSite(site?.site ?? host);
@@ -67,7 +74,7 @@ export class Missing {
       return reason ?? `no such host: ${host}`;
     }
     if (!rules.document.enable) return `host ${host} is switched off`;
-    const rule = rules.find(request);
+    const rule = rules.decide(request, known);
     if (rule === null) return `host ${host} has no rule for path ${path}`;
     return this.#explainRule(host, site, rule);
   }
@@ -76,10 +83,14 @@ export class Missing {
    * After the router gave `null`: whether a document sends the request somewhere, so that it is an upstream that
    * is missing and not the route.
    */
-  isRouted({ rules, service: site }: Site, request: RoutedRequest): boolean {
+  isRouted(
+    { rules, service: site }: Site,
+    request: RoutedRequest,
+    known: Rule | null = null,
+  ): boolean {
     if (rules === null)
       return this.#upstreams.documents.ofSite(site?.site ?? request.host) !== undefined;
-    return (rules.find(request)?.split.sides.length ?? 0) > 0;
+    return (rules.decide(request, known)?.split.sides.length ?? 0) > 0;
   }
 
   /** Why a script cannot have what it named. */

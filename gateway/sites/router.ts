@@ -17,12 +17,14 @@ import {
 } from "../model/index.ts";
 import type { RoutedRequest } from "./conditions.ts";
 import { Documents } from "./documents.ts";
+import type { Rule } from "./host-rules.ts";
 import { Missing } from "./missing.ts";
 import { type Choice, noPhases } from "./phase.ts";
 import { type Routes, Routing } from "./routing.ts";
 import { Services } from "./services.ts";
 import type { Site } from "./site.ts";
 import { type PhasesOf, type ScriptsByHost, SiteTable } from "./site-table.ts";
+import { TagSites } from "./tag-sites.ts";
 import { Upstreams } from "./upstreams.ts";
 
 export interface RouterOptions {
@@ -49,6 +51,7 @@ export class Router {
   readonly missing: Missing;
   readonly #options: RouterOptions;
   readonly #sites: SiteTable;
+  readonly #tagSites: TagSites;
   readonly #upstreams: Upstreams;
   readonly #routing: Routing;
   /** The router that this one was built from, until that one is disposed of. */
@@ -59,12 +62,14 @@ export class Router {
   private constructor(parts: {
     readonly options: RouterOptions;
     readonly sites: SiteTable;
+    readonly tagSites: TagSites;
     readonly upstreams: Upstreams;
     readonly previous: Router | null;
     readonly dropped: readonly Disposable[];
   }) {
     this.#options = parts.options;
     this.#sites = parts.sites;
+    this.#tagSites = parts.tagSites;
     this.#upstreams = parts.upstreams;
     this.missing = new Missing(parts.upstreams);
     this.#routing = new Routing(parts.upstreams, this.missing, {
@@ -114,11 +119,12 @@ export class Router {
     const { scripts = noScripts, phasesOf = () => noPhases, tokens = ownTokens } = options;
     const parts = { names, documents: tables.host, scripts, phasesOf, tokens };
     const sites = before.#sites.next(parts, changed("host"));
+    const tagSites = before.#tagSites.next(tables.route, changed("route"), phasesOf);
     const reaches = known === null ? new Map<string, Reach>() : before.#upstreams.reaches;
     for (const { kind, key } of known ?? [])
       if (kind === "catalog" || kind === "service") reaches.delete(key);
     const upstreams = new Upstreams({ tables, names, documents, services, reaches });
-    return new Router({ options, sites, upstreams, previous, dropped });
+    return new Router({ options, sites, tagSites, upstreams, previous, dropped });
   }
 
   static #empty(tables: Tables, options: RouterOptions): Router {
@@ -126,12 +132,19 @@ export class Router {
     const sites = SiteTable.empty(names);
     const [documents, services] = [Documents.empty, new Services()];
     const upstreams = new Upstreams({ tables, names, documents, services, reaches: new Map() });
-    return new Router({ options, sites, upstreams, previous: null, dropped: [] });
+    const tagSites = TagSites.empty;
+    return new Router({ options, sites, tagSites, upstreams, previous: null, dropped: [] });
   }
 
-  /** The site of a host in lower case, without port and trailing dot; see `SiteTable.find`. */
-  site(host: string): Site {
-    return this.#sites.find(host);
+  /**
+   * The site of a host in lower case, without port and trailing dot; see `SiteTable.find`. What services say by their tags
+   * counts where the listener exposes them, and where neither a document nor a name of a service decides.
+   */
+  site(host: string, exposes: Exposure = "documents"): Site {
+    const site = this.#sites.find(host);
+    if (exposes === "documents" || site.rules !== null || site.service !== null) return site;
+    if (this.#upstreams.documents.get(host) !== undefined) return site;
+    return this.#tagSites.find(host, site);
   }
 
   /**
@@ -152,10 +165,15 @@ export class Router {
 
   /**
    * All that `resolve` may give, with their shares; `null` where nothing decides for this request. Also says what decides,
-   * and why what is missing is missing.
+   * and why what is missing is missing. @param known what decided before something changed the request.
    */
-  routes({ rules, service }: Site, request: RoutedRequest, exposes: Exposure): Routes | null {
-    if (rules !== null) return this.#routing.describe(rules, service, request);
+  routes(
+    { rules, service }: Site,
+    request: RoutedRequest,
+    exposes: Exposure,
+    known: Rule | null = null,
+  ): Routes | null {
+    if (rules !== null) return this.#routing.describe(rules, service, request, known);
     const { host } = request;
     const documented = this.#upstreams.documents.ofSite(service?.site ?? host);
     const upstream = this.#upstreams.ofHost(host, service, exposes);

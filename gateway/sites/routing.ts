@@ -54,7 +54,7 @@ export class Routing {
     request: RoutedRequest,
     choice: Choice,
   ): Upstream | null {
-    const rule = choice.rule?.document === rules.document ? choice.rule : rules.find(request);
+    const rule = rules.decide(request, choice.rule);
     choice.routedBy = rule;
     choice.side = null;
     if (rule === null) return null;
@@ -102,8 +102,13 @@ export class Routing {
   }
 
   /** All that `resolve` may give; `null` where nothing decides. */
-  describe(rules: HostRules, service: ServiceSite | null, request: RoutedRequest): Routes | null {
-    const rule = rules.find(request);
+  describe(
+    rules: HostRules,
+    service: ServiceSite | null,
+    request: RoutedRequest,
+    known: Rule | null,
+  ): Routes | null {
+    const rule = rules.decide(request, known);
     if (rule === null) return null;
     const { split } = rule;
     split.follow(this.#options.date);
@@ -114,7 +119,7 @@ export class Routing {
       return { name: side.name, part: parts[at] ?? 0, upstream, why };
     });
     return {
-      by: `hosts/${rules.name}`,
+      by: rules.by,
       rule,
       passedOver: rules.passedOver(request),
       decided: split.only === null ? decidedSide(rule, request) : null,

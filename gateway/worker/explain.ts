@@ -49,11 +49,11 @@ export function explain(asked: ImaginedRequest, options: ExplainOptions): Explan
   const { exchange } = rehearsal;
   const { method, host, path, query } = exchange;
   const request = { method, host, path, query };
-  const sites: MutableSite[] = [describeSite(host, router.site(host))];
+  const sites: MutableSite[] = [describeSite(host, router.site(host, exposes))];
   const context = enterSite(exchange, router, exposes);
   const goesOn =
     context !== null &&
-    meetPhases(exchange, context, router, (phase, _exchange, at) => {
+    meetPhases(exchange, context, router, exposes, (phase, _exchange, at) => {
       if (at.host !== sites.at(-1)?.host) sites.push(describeSite(at.host, at.site));
       return rehearsePhase(phase, rehearsal, at, sites.at(-1)?.phases ?? []);
     });
@@ -69,7 +69,7 @@ interface MutableSite extends ExplainedSite {
 }
 
 function describeSite(host: string, { rules, service }: Site): MutableSite {
-  const document = rules === null ? null : `hosts/${rules.name}`;
+  const document = rules === null ? null : rules.by;
   const named = service === null ? null : [service.tag, service.key].filter((one) => one !== null);
   return { host, document, service: named?.join(".") ?? null, phases: [] };
 }
@@ -131,7 +131,10 @@ function outcomeOf(
     failEncodedSlash(exchange);
     return decided(rehearsal.decision, "");
   }
-  const routes = chosen === "" ? router.routes(site, exchange, exposes) : chosenBy(context, router);
+  const routes =
+    chosen === ""
+      ? router.routes(site, exchange, exposes, context.rule)
+      : chosenBy(context, router);
   if (routes?.shares.some(({ upstream }) => upstream !== null))
     return { kind: "forward", ...describeRoutes(routes, exchange, context, options) };
   const { awaited, refusal } = whyUnrouted(router, site, exchange, context, exposes);

@@ -96,15 +96,16 @@ export class Gateway implements Handler<RequestContext> {
   onRequest(exchange: Exchange<RequestContext>): void {
     const { router } = this;
     const held = exchange.context;
+    const exposes = this.#exposesOf(exchange);
     if (held === null) {
-      const context = enterSite(exchange, router, this.#exposesOf(exchange));
+      const context = enterSite(exchange, router, exposes);
       if (context === null) return;
       if (context.site.scripts.length === 0) this.#sandbox.sawOther();
-      if (meetPhases(exchange, context, router, askForReal))
+      if (meetPhases(exchange, context, router, exposes, askForReal))
         this.#route(exchange, context, context.site);
-    } else if (meetPhases(exchange, held, router, askForReal)) {
+    } else if (meetPhases(exchange, held, router, exposes, askForReal)) {
       // Other versions may have come while it was held.
-      this.#route(exchange, held, router.site(exchange.host));
+      this.#route(exchange, held, router.site(exchange.host, exposes));
     }
   }
 

@@ -34,7 +34,7 @@ export function enterSite(
   exposes: Exposure,
 ): RequestContext | null {
   const { host } = exchange;
-  const site = router.site(host);
+  const site = router.site(host, exposes);
   if (exchange.hasEncodedSlash && refusesEncodedSlash(site, false)) {
     failEncodedSlash(exchange);
     return null;
@@ -67,6 +67,7 @@ export function meetPhases(
   exchange: Exchange<RequestContext>,
   context: RequestContext,
   router: Router,
+  exposes: Exposure,
   ask: Ask,
 ): boolean {
   for (;;) {
@@ -77,7 +78,7 @@ export function meetPhases(
       if (phase !== undefined && !ask(phase, exchange, context)) return false;
     }
     if (exchange.host === context.host) return true;
-    if (!enterNext(exchange, context, router)) return false;
+    if (!enterNext(exchange, context, router, exposes)) return false;
   }
 }
 
@@ -86,9 +87,10 @@ function enterNext(
   exchange: Exchange<RequestContext>,
   context: RequestContext,
   router: Router,
+  exposes: Exposure,
 ): boolean {
   const { host } = exchange;
-  const site = router.site(host);
+  const site = router.site(host, exposes);
   context.host = host;
   if (site === context.site) return true;
   const { at, script, rule, before } = context;

@@ -20,18 +20,18 @@ export function whyUnrouted(
   router: Router,
   site: Site,
   request: RoutedRequest,
-  { upstream: chosen }: Pick<RequestContext, "upstream">,
+  { upstream: chosen, rule }: Pick<RequestContext, "upstream" | "rule">,
   exposes: Exposure,
 ): Unrouted {
   if (chosen !== "") {
     const message = router.missing.explainUpstream(chosen);
     return { awaited: router.missing.unwatchedUpstream(chosen), refusal: missing(message) };
   }
-  const message = router.missing.explain(site, request, exposes);
-  const refusal = router.missing.isRouted(site, request)
+  const message = router.missing.explain(site, request, exposes, rule);
+  const refusal = router.missing.isRouted(site, request, rule)
     ? missing(message)
     : { status: 404, code: "no_route", message };
-  return { awaited: router.missing.unwatched(site, request, exposes), refusal };
+  return { awaited: router.missing.unwatched(site, request, exposes, rule), refusal };
 }
 
 /** After an upstream had no peer for a request that was not tried yet. */

@@ -48,7 +48,7 @@ export class Metrics {
     this.#startedAtMs = options.clock.now();
     this.#delay = new LoopDelay(() => options.clock.ticks());
     this.#totals = new Totals({
-      isHost: (name) => this.#isHost(name),
+      hostTest: () => this.#hostTest(),
       isUpstream: (name) => this.#isUpstream(name),
     });
   }
@@ -129,11 +129,15 @@ export class Metrics {
       .slice(0, maxNames);
   }
 
-  #isHost(name: string): boolean {
-    const tables = this.#options.tables();
-    if (tables.host.has(name) || tables.upstream.has(name) || tables.script.has(name)) return true;
-    const key = new SiteNames(ownDatacenter(tables)).find(name)?.key ?? name;
-    return tables.service.has(key) || tables.catalog.has(key);
+  #hostTest(): (name: string) => boolean {
+    const { host, upstream, script, route, service, catalog, datacenter } = this.#options.tables();
+    const byTags = new Set(Array.from(route.values(), (one) => one.host));
+    const sites = new SiteNames(ownDatacenter({ datacenter }));
+    return (name) => {
+      if (host.has(name) || upstream.has(name) || script.has(name) || byTags.has(name)) return true;
+      const key = sites.find(name)?.key ?? name;
+      return service.has(key) || catalog.has(key);
+    };
   }
 
   #isUpstream(name: string): boolean {

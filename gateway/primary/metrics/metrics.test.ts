@@ -31,7 +31,7 @@ const counts = (more: Partial<WorkerCounts> = {}): WorkerCounts => ({
 });
 
 describe("totals of all workers", () => {
-  const everything = { isHost: () => true, isUpstream: () => true };
+  const everything = { hostTest: () => () => true, isUpstream: () => true };
   const triesOf = (totals: Totals) =>
     new Map(Array.from(totals.routes(), ({ host, tries }) => [host, tries]));
 
@@ -53,7 +53,7 @@ describe("totals of all workers", () => {
 
   it("give no more than 1000 pairs series of their own, and make room of what is gone", () => {
     const gone = new Set<string>();
-    const totals = new Totals({ ...everything, isHost: (host) => !gone.has(host) });
+    const totals = new Totals({ ...everything, hostTest: () => (host) => !gone.has(host) });
     const sum = () => [...triesOf(totals).values()].reduce((all, one) => all + one, 0);
     const routes = Array.from({ length: 1_200 }, (_, at) => route(`host-${at}`));
     totals.take("worker-1", counts({ routes }));
@@ -139,7 +139,7 @@ describe("the page about metrics", () => {
       startedAtMs: 0,
       nowMs: 0,
       status,
-      totals: new Totals({ isHost: () => true, isUpstream: () => true }),
+      totals: new Totals({ hostTest: () => () => true, isUpstream: () => true }),
       restarts: 0,
       unanswered: 0,
       loads: [],

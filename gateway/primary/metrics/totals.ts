@@ -37,7 +37,7 @@ const maxPeerFailures = 1_000;
 const maxCodes = 200;
 
 export class Totals {
-  readonly #isHost: (name: string) => boolean;
+  readonly #hostTest: () => (name: string) => boolean;
   readonly #isUpstream: (name: string) => boolean;
   readonly #routes = new Map<string, RouteTotals>();
   readonly #peerFailures = new Map<string, { upstream: string; code: string; count: number }>();
@@ -51,10 +51,10 @@ export class Totals {
 
   /** Whether there is such a host or upstream now: what is gone makes room when there are too many. */
   constructor(options: {
-    readonly isHost: (name: string) => boolean;
+    readonly hostTest: () => (name: string) => boolean;
     readonly isUpstream: (name: string) => boolean;
   }) {
-    this.#isHost = options.isHost;
+    this.#hostTest = options.hostTest;
     this.#isUpstream = options.isUpstream;
   }
 
@@ -122,9 +122,10 @@ export class Totals {
   /** What is gone goes on as a part of `other`, so that a sum over all hosts does not go back. */
   #makeRoom(): void {
     this.#hasMadeRoom = true;
+    const isHost = this.#hostTest();
     for (const [key, route] of this.#routes) {
       const { host, upstream } = route;
-      if (host === otherLabel || (this.#isHost(host) && this.#isUpstream(upstream))) continue;
+      if (host === otherLabel || (isHost(host) && this.#isUpstream(upstream))) continue;
       this.#routes.delete(key);
       addRoute(this.#routeOf(otherLabel, otherLabel), route);
     }
