@@ -35,6 +35,7 @@ const tables = {
   trial: new Map(),
   closed: new Map(),
   health: new Map(),
+  key: new Map(),
 } satisfies Tables;
 
 function fixed(count: number): UpstreamDocument {

@@ -78,7 +78,18 @@ function decodeRegistration(where: string, entry: unknown): Registration {
   if (fault !== null || weight < 1 || typeof address !== "string" || typeof port !== "number")
     return { id, createIndex, instance: null, fault };
   const texts = tags.filter((tag) => typeof tag === "string").sort();
-  return { id, createIndex, instance: { id, address, port, weight, tags: texts }, fault };
+  const meta = metaOf(fieldOf(service, "Meta"));
+  const instance = { id, address, port, weight, tags: texts, ...(meta === null ? {} : { meta }) };
+  return { id, createIndex, instance, fault };
+}
+
+/** `null`: there is none. */
+function metaOf(meta: unknown): Readonly<Record<string, string>> | null {
+  if (typeof meta !== "object" || meta === null) return null;
+  const texts = Object.entries(meta).filter(
+    (pair): pair is [string, string] => typeof pair[1] === "string",
+  );
+  return texts.length === 0 ? null : Object.fromEntries(texts);
 }
 
 /** Without an address and a port there is nothing to connect to (a service may register without). */

@@ -23,6 +23,7 @@ import type { KeyOf, KeySource } from "./hash-key.ts";
 import { SlotLevel } from "./level.ts";
 import { Outliers } from "./outliers.ts";
 import type { Member, PeerBook } from "./peer-book.ts";
+import type { PeerTokens } from "./peer-tokens.ts";
 import { observeLatency } from "./policies/ewma.ts";
 import { hashOf } from "./policies/rendezvous.ts";
 import { Slot, Ward } from "./slot.ts";
@@ -99,6 +100,9 @@ export class Upstream {
   readonly #slotsByPeer: ReadonlyMap<Peer, Slot>;
   /** Servers that their document says are down, each with its level. */
   readonly #down: readonly { readonly server: Server; readonly level: number }[];
+  /** Made when the first request stays with a server; `#tokens` are those that it was made with. */
+  #slotsByToken: ReadonlyMap<string, Slot> = new Map();
+  #tokens: PeerTokens | null = null;
   #disposed = false;
 
   /**
@@ -216,6 +220,26 @@ export class Upstream {
     const slot = this.#all.choose(filter, key);
     if (slot === null) return null;
     slot.member.probing = true;
+    return slot.target;
+  }
+
+  /**
+   * The server with this token (`PeerTokens`), for a request that stays with it; `null`: it is not here, may not be picked
+   * now, or a level before its own is available again.
+   */
+  pickStuck(attempts: Attempts, nowMs: number, token: string, tokens: PeerTokens): Target | null {
+    if (this.#tokens !== tokens) {
+      this.#tokens = tokens;
+      this.#slotsByToken = new Map(this.#slots.map((slot) => [tokens.of(slot.peer), slot]));
+    }
+    const slot = this.#slotsByToken.get(token);
+    if (slot === undefined || slot.isBusyProving || slot.isOut(nowMs)) return null;
+    if ((attempts.tries > 0 || this.#disposed) && isSpent(slot.peer, attempts)) return null;
+    // Where its share still grows it may go on with those that it has.
+    if (this.#levels.length === 1) return slot.target;
+    const own = this.#levels.findIndex(({ slots }) => slots.includes(slot));
+    for (let i = 0; i < own; i += 1)
+      if (this.#levels[i]?.slots.some((other) => !other.isOut(nowMs)) === true) return null;
     return slot.target;
   }
 

@@ -1,7 +1,6 @@
 /** Where requests go: an upstream, or a split of them, what they stay with there, and which `Host` it is sent. */
 import * as z from "zod";
 import { pluginUse, pluginUseSchema } from "../../plugins/schemas.ts";
-import { isAuthority } from "../engine/message/authority.ts";
 import {
   type Destination,
   parseServiceName,
@@ -13,6 +12,7 @@ import { conditionsSchema, readConditions } from "./conditions.ts";
 import { isUpstreamName } from "./entry-name.ts";
 import { hashBySchema, readHashBy } from "./hash-by.ts";
 import { rampSchema, readRamp } from "./ramp.ts";
+import { readSentHost, sentHostSchema } from "./sent-host.ts";
 
 export const upstreamName = z
   .string()
@@ -100,15 +100,6 @@ export const stickySchema = z
   })
   .describe("What requests of one client stay with.");
 
-const sentHost = z
-  .string()
-  .refine((host) => host === "keep" || host === "peer" || isAuthority(host), {
-    error: (issue) => `${JSON.stringify(issue.input)} is not "keep", "peer" or a host`,
-  })
-  .describe(
-    'Which Host the upstream is sent: "keep" (default) the client\'s, "peer" the server\'s address, or this one.',
-  );
-
 /** What goes with every way to write a destination as an object. */
 const common = {
   plugins: z
@@ -117,7 +108,7 @@ const common = {
     .optional()
     .describe("Plugins of this path or route, in order; they run after those of the host."),
   sticky: stickySchema.optional(),
-  host: sentHost.optional(),
+  host: sentHostSchema.optional(),
 };
 
 /** The fields of a destination that is an object. */
@@ -148,13 +139,14 @@ export function readDestination(
   const complain = (problem: string) => void problems.push(`${field}${problem}`);
   const shares = readShares(written, complain);
   const plugins = (written.plugins ?? []).map(pluginUse);
-  const { host = "keep", sticky } = written;
+  const { sticky } = written;
+  const sentHost = readSentHost(written.host);
   const stays = sticky === undefined ? null : readSticky(sticky, shares.length, complain);
   return {
     shares,
     ...(plugins.length === 0 ? {} : { plugins }),
     ...(stays === null ? {} : { sticky: stays }),
-    ...(host === "keep" ? {} : { sentHost: host === "peer" ? host : { name: host } }),
+    ...(sentHost === null ? {} : { sentHost }),
   };
 }
 

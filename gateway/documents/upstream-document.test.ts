@@ -124,9 +124,11 @@ describe("an upstream document", () => {
       "outliers",
       "protected",
       "slow_start",
+      "host",
     ];
     const values: Record<string, unknown> = {
       typ: "http",
+      host: "peer",
       mode: "hash",
       policy: "random",
       protocol: "h2c",

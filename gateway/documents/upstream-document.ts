@@ -17,6 +17,7 @@ import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { hashBySchema, readHashBy } from "./hash-by.ts";
 import { healthFields, readCheck, readOutliers, slowStart } from "./health-fields.ts";
+import { readSentHost, sentHostSchema } from "./sent-host.ts";
 
 const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/;
 
@@ -125,6 +126,7 @@ export const upstreamSchema = z
       .describe(
         "What the servers speak: http1 (default), or h2c, HTTP/2 in clear with prior knowledge, as gRPC does.",
       ),
+    host: sentHostSchema.optional(),
     policy: z
       .enum(policyNames)
       .optional()
@@ -167,6 +169,7 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
   if (problems.length > 0) throw new DocumentError("bad_document", key, listProblems(problems));
   const timeouts = readTimeouts(document);
   const ignored = [...findIgnored(document, raw), ...ignoredOfHealth];
+  const sentHost = readSentHost(document.host);
   return {
     levels,
     service: document.service ?? null,
@@ -180,6 +183,7 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
     ...readOutliers(document),
     ...(document.slow_start === undefined ? {} : { slowStartMs: toMs(document.slow_start) }),
     ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
+    ...(sentHost === null ? {} : { sentHost }),
     ...(document.next_upstream === undefined
       ? {}
       : { retries: readRetries(document.next_upstream) }),

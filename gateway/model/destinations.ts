@@ -113,6 +113,16 @@ export interface RouteRule extends Destination {
   readonly conditions: Conditions;
 }
 
+/** Under which the kind `key` has what the cookies of `Sticky` are made with. */
+export const stickyKeyName = "sticky";
+
+/** Whether such a key is needed. */
+export function needsStickyKey(document: Pick<HostDocument, "routes" | "paths">): boolean {
+  for (const [, { sticky }] of destinationsOf(document))
+    if (sticky !== undefined && "cookie" in sticky.by) return true;
+  return false;
+}
+
 /** All that a document sends requests to, each with its field. */
 export function* destinationsOf({
   routes = [],

@@ -1,5 +1,6 @@
 /** The documents in KV as the gateway uses them, checked and with their defaults filled in. */
-import type { PathRule, RouteRule } from "./destinations.ts";
+
+import type { PathRule, RouteRule, SentHost } from "./destinations.ts";
 import type { HealthCheck } from "./health-check.ts";
 
 export interface Server {
@@ -76,6 +77,8 @@ export interface UpstreamDocument {
   readonly timeouts?: UpstreamTimeouts;
   /** What its servers speak. Left out: HTTP/1.1. */
   readonly protocol?: UpstreamProtocol;
+  /** Which `Host` its servers are sent. Left out: the request's. */
+  readonly sentHost?: SentHost;
   /** After what, besides errors and timeouts, another server is asked. Left out: after nothing else. */
   readonly retries?: UpstreamRetries;
   /** Left out: its servers are not checked. Services have Consul's checks. */

@@ -46,7 +46,7 @@ export type {
   TextTest,
   ValueCondition,
 } from "./destinations.ts";
-export { destinationsOf } from "./destinations.ts";
+export { destinationsOf, needsStickyKey, stickyKeyName } from "./destinations.ts";
 export type {
   HashBy,
   HostDocument,

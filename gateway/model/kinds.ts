@@ -125,6 +125,18 @@ export const kinds = {
     saved: true,
     appliedTo: ["sites"],
   }),
+  /**
+   * What cookies name servers by (`sticky`): one text that all gateways share. The primary reads it from `keys/`, or puts it
+   * there, once a document needs it. A secret, so it is in no file.
+   */
+  key: kind<string>()({
+    folder: null,
+    names: "setting",
+    way: "made",
+    reach: "workers",
+    saved: false,
+    appliedTo: ["sites"],
+  }),
   /** Of others than the own one, those whose services were asked for have their catalog here. */
   datacenter: kind<Datacenter>()({
     folder: null,

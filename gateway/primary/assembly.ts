@@ -36,6 +36,7 @@ import { Replication } from "./replication.ts";
 import type { LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import { State, tablesFrom } from "./state.ts";
 import type { Status } from "./status.ts";
+import { StickyKey } from "./sticky-key.ts";
 import { UnknownFolders } from "./unknown-folders.ts";
 import { UpstreamView } from "./upstream-view.ts";
 import { Warnings } from "./warnings.ts";
@@ -61,6 +62,7 @@ export interface Running {
   readonly health: PeerHealthBook;
   readonly checks: ActiveChecks;
   readonly peerSweep: PeerSweep;
+  readonly stickyKey: StickyKey;
   readonly admin: FastifyInstance;
 }
 
@@ -101,6 +103,7 @@ export function assemble(options: AssemblyOptions): Running {
   const batcher = new Batcher({
     clock,
     flush: (changes) => {
+      stickyKey.changed(changes);
       const delta = state.commit(changes);
       if (delta === null) return;
       replication.publish(delta);
@@ -121,6 +124,13 @@ export function assemble(options: AssemblyOptions): Running {
     random: Math.random,
   });
   const peerSweep = new PeerSweep({ health, tables: () => state.tables, clock });
+  const stickyKey = new StickyKey({
+    kv: parts.consul.kv,
+    prefix: settings.prefix,
+    serve: (changes) => batcher.add(changes),
+    clock,
+    log,
+  });
   const ownAddresses = new OwnAddresses([]);
   const guard = new PeerGuard(ownAddresses, settings.prefix);
   const unknownFolders = new UnknownFolders({
@@ -284,6 +294,7 @@ export function assemble(options: AssemblyOptions): Running {
     health,
     checks,
     peerSweep,
+    stickyKey,
     admin,
   };
 }

@@ -111,6 +111,7 @@ export class Primary {
     const { host } = place;
     this.#ownPlaces = ownPlaces({ ...address, host }, this.#parts.consul.url);
     await running.ownAddresses.start(this.#ownPlaces);
+    running.stickyKey.begin(running.state.tables);
     running.sources.start();
     running.workers.start();
     running.metrics.start();
@@ -171,6 +172,7 @@ export class Primary {
     running.checks.close();
     running.peerSweep.close();
     running.health.close();
+    running.stickyKey.stop();
     running.ownAddresses.stop();
     running.metrics.stop();
     await running.file?.close();

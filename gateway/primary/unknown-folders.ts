@@ -20,7 +20,7 @@ const intervalMs = 30_000;
 /** Warnings that are shown; somebody else's data may lie below the same prefix. */
 const mostShown = 20;
 /** What gateways keep, beside what operators write. */
-const own = ["history/", "versions/", "gateways/"];
+const own = ["history/", "versions/", "gateways/", "keys/"];
 const read = documentKinds.map((kind) => kinds[kind].folder);
 const known: ReadonlySet<string> = new Set([...read, ...own].sort());
 

@@ -91,13 +91,14 @@ export class Documents {
 }
 
 /** `null`: it leaves all to the gateway. */
-function limitsOf({ tries, timeouts, retries, protocol }: UpstreamDocument): TargetOptions | null {
-  if (tries === null && timeouts === undefined && retries === undefined && protocol === undefined) {
-    return null;
-  }
+function limitsOf(document: UpstreamDocument): TargetOptions | null {
+  const { tries, timeouts, retries, protocol, sentHost } = document;
+  const others = [timeouts, retries, protocol, sentHost];
+  if (tries === null && others.every((one) => one === undefined)) return null;
   return {
     maxTries: tries,
     ...timeouts,
+    ...(sentHost === undefined ? {} : { sentHost }),
     ...(retries === undefined ? {} : { retries }),
     ...(protocol === undefined ? {} : { protocol }),
   };

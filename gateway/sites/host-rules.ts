@@ -1,14 +1,14 @@
 /** A host document ready for requests: which route or path rule decides on a request. */
 import type { PeerTokens } from "../balancing/index.ts";
 import { comparablePath, hasPrefix, normalisePrefix } from "../engine/message/path.ts";
-import type { HostDocument, SentHost } from "../model/index.ts";
+import { type HostDocument, needsStickyKey, type SentHost } from "../model/index.ts";
 import type { RoutedRequest } from "./conditions.ts";
 import { PathIndex } from "./path-index.ts";
 import { pathPhases } from "./path-phases.ts";
 import { type HostPhases, noPhases, type Phase } from "./phase.ts";
 import { RouteList } from "./route-list.ts";
 import { Split } from "./split.ts";
-import { Stickiness } from "./stickiness.ts";
+import { createStickiness, type Stickiness } from "./stickiness.ts";
 
 /** What decides on some of the requests of a host: a route or a path. */
 export interface Rule {
@@ -55,6 +55,8 @@ export class HostRules {
   readonly phases: readonly Phase[];
   /** Trailer fields of requests that are passed on; `null`: none. */
   readonly trailers: ReadonlySet<string> | null;
+  /** Whether another key for cookies makes other rules. */
+  readonly hasStickyCookie: boolean;
   /** `null`: there are none. */
   readonly #routes: RouteList | null;
   /** Longest prefix first. */
@@ -69,7 +71,7 @@ export class HostRules {
   /** The phases of the rule that has most, those beyond included. */
   readonly #longest: readonly Phase[];
 
-  /** @param tokens for cookies that make clients stay; `null`: there are none, as where no request comes. */
+  /** @param tokens for cookies that make clients stay; `null`: there are no such cookies. */
   constructor(
     name: string,
     document: HostDocument,
@@ -83,6 +85,7 @@ export class HostRules {
     this.document = document;
     const { enable, trailers = [], routes = [] } = document;
     this.trailers = enable && trailers.length > 0 ? new Set(trailers) : null;
+    this.hasStickyCookie = enable && needsStickyKey(document);
     const compile = (
       written: string,
       { shares, sticky, sentHost }: HostDocument["paths"][number] | (typeof routes)[number],
@@ -94,10 +97,7 @@ export class HostRules {
         written,
         split,
         phases: own,
-        sticky:
-          sticky === undefined || tokens === null
-            ? null
-            : new Stickiness(sticky, split.sides, tokens),
+        sticky: sticky === undefined ? null : createStickiness(sticky, split.sides, tokens),
         sentHost: sentHost ?? null,
       };
     };

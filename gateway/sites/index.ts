@@ -20,3 +20,4 @@ export { Router } from "./router.ts";
 export type { RouteShare, Routes } from "./routing.ts";
 export type { Site } from "./site.ts";
 export type { PhasesOf } from "./site-table.ts";
+export type { Stickiness } from "./stickiness.ts";

@@ -96,6 +96,4 @@ export interface RequestContext extends Stop, Steering, Choice {
   authority: string;
   /** Where it goes; `null` before it is routed and when nothing serves it. */
   route: Upstream | null;
-  /** Whether the client is to be told what it stays with. */
-  isNewlyStuck: boolean;
 }

@@ -2,7 +2,6 @@
  * One version's table of routes: host and path -> upstream. Immutable to its users; a new version
  * makes a new router that shares what did not change. It picks no peer and knows no sockets.
  */
-import { randomBytes } from "node:crypto";
 import { type PeerBook, PeerTokens, type Upstream } from "../balancing/index.ts";
 import {
   type Exposure,
@@ -12,6 +11,7 @@ import {
   type Served,
   type ServedKind,
   SiteNames,
+  stickyKeyName,
   type Tables,
   type UpstreamKeys,
 } from "../model/index.ts";
@@ -34,8 +34,6 @@ export interface RouterOptions {
   readonly now: () => number;
   /** Milliseconds of the epoch, for shares that grow by time. Default: the system's. */
   readonly date?: () => number;
-  /** What cookies name servers by. Default: such as no other process knows. */
-  readonly tokens?: PeerTokens;
   /** What runs for which host, of the same version. Default: nothing. */
   readonly scripts?: ScriptsByHost;
   /** Default: nothing takes part but scripts. */
@@ -54,6 +52,9 @@ export class Router {
   readonly #tagSites: TagSites;
   readonly #upstreams: Upstreams;
   readonly #routing: Routing;
+  readonly #stickyKey: string;
+  /** What cookies name servers by; `null`: the key for that is not there yet. */
+  readonly #tokens: PeerTokens | null;
   /** The router that this one was built from, until that one is disposed of. */
   #previous: Router | null;
   /** What `#previous` has and this one does not. */
@@ -66,6 +67,8 @@ export class Router {
     readonly upstreams: Upstreams;
     readonly previous: Router | null;
     readonly dropped: readonly Disposable[];
+    readonly stickyKey: string;
+    readonly tokens: PeerTokens | null;
   }) {
     this.#options = parts.options;
     this.#sites = parts.sites;
@@ -78,6 +81,8 @@ export class Router {
     });
     this.#previous = parts.previous;
     this.#dropped = parts.dropped;
+    this.#stickyKey = parts.stickyKey;
+    this.#tokens = parts.tokens;
   }
 
   /**
@@ -100,9 +105,12 @@ export class Router {
       documents: documentsBefore,
     } = before.#upstreams;
     const isSameNames = own === namesBefore.ownDatacenter;
+    const stickyKey = tables.key.get(stickyKeyName) ?? "";
+    const isSameKey = stickyKey === before.#stickyKey;
     const names = isSameNames ? namesBefore : new SiteNames(own);
     // With other names for the same things, nothing may be as it was.
     const known = previous === null || !isSameNames ? null : changes;
+    const tokens = isSameKey ? before.#tokens : tokensOf(stickyKey);
     const changed = (kind: ServedKind) => keysOf(known, kind);
     const dropped: Disposable[] = [];
     const changedServices = changed("service");
@@ -116,7 +124,7 @@ export class Router {
       book,
       dropped,
     );
-    const { scripts = noScripts, phasesOf = () => noPhases, tokens = ownTokens } = options;
+    const { scripts = noScripts, phasesOf = () => noPhases } = options;
     const parts = { names, documents: tables.host, scripts, phasesOf, tokens };
     const sites = before.#sites.next(parts, changed("host"));
     const tagSites = before.#tagSites.next(tables.route, changed("route"), phasesOf);
@@ -124,7 +132,16 @@ export class Router {
     for (const { kind, key } of known ?? [])
       if (kind === "catalog" || kind === "service") reaches.delete(key);
     const upstreams = new Upstreams({ tables, names, documents, services, reaches });
-    return new Router({ options, sites, tagSites, upstreams, previous, dropped });
+    return new Router({
+      options,
+      sites,
+      tagSites,
+      upstreams,
+      previous,
+      dropped,
+      stickyKey,
+      tokens,
+    });
   }
 
   static #empty(tables: Tables, options: RouterOptions): Router {
@@ -132,8 +149,16 @@ export class Router {
     const sites = SiteTable.empty(names);
     const [documents, services] = [Documents.empty, new Services()];
     const upstreams = new Upstreams({ tables, names, documents, services, reaches: new Map() });
-    const tagSites = TagSites.empty;
-    return new Router({ options, sites, tagSites, upstreams, previous: null, dropped: [] });
+    return new Router({
+      options,
+      sites,
+      tagSites: TagSites.empty,
+      upstreams,
+      previous: null,
+      dropped: [],
+      stickyKey: "",
+      tokens: null,
+    });
   }
 
   /**
@@ -241,7 +266,10 @@ export class Router {
 }
 
 const noScripts: ScriptsByHost = new Map();
-const ownTokens = new PeerTokens(randomBytes(32).toString("hex"));
+
+function tokensOf(key: string): PeerTokens | null {
+  return key === "" ? null : new PeerTokens(key);
+}
 
 /** The keys of one kind among the changes; `null` when the changes are not known. */
 function keysOf(changes: readonly Served[] | null, kind: ServedKind): ReadonlySet<string> | null {

@@ -1,11 +1,12 @@
 import { expect } from "chai";
-import { PeerBook, PeerTokens, type Upstream } from "../balancing/index.ts";
+import { PeerBook, type Upstream } from "../balancing/index.ts";
 import { parseHostDocument } from "../documents/index.ts";
 import {
   applyChange,
   emptyTables,
   type Instance,
   type Served,
+  stickyKeyName,
   type Tables,
 } from "../model/index.ts";
 import { type Asked, request, undecided } from "./fixtures/requests.ts";
@@ -21,6 +22,7 @@ function tablesWith(
   const tables = emptyTables();
   const changes: Served[] = [
     { kind: "datacenter", key: "dc1", value: { own: true, catalog: true } },
+    { kind: "key", key: stickyKeyName, value: "a secret" },
     { kind: "host", key: host, value: parseHostDocument("hosts/shop", JSON.stringify(document)) },
   ];
   for (const [key, value] of Object.entries(services))
@@ -66,7 +68,6 @@ class Scene {
       random: seeded(seed),
       now: () => 0,
       date: () => this.dateMs,
-      tokens: new PeerTokens("key"),
     });
   }
 

@@ -130,7 +130,8 @@ export class Routing {
 
 /** The side that the request's cookie names, if requests still come to it. */
 function stuckSide({ split, sticky }: Rule, request: RoutedRequest): Side | null {
-  const side = sticky?.sideOf(sticky.valueOf(request)) ?? null;
+  const cookie = sticky === null ? null : sticky.cookie;
+  const side = cookie === null ? null : cookie.sideOf(cookie.valueOf(request));
   return side !== null && split.isOpen(side) ? side : null;
 }
 

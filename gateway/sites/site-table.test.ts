@@ -22,6 +22,7 @@ class Versions {
   names = new SiteNames("dc1");
   readonly documents = new Map<string, HostDocument>();
   readonly scripts = new Map<string, HostScripts>();
+  readonly tokens = new PeerTokens("key");
   table = SiteTable.empty(this.names);
 
   change(
@@ -41,7 +42,7 @@ class Versions {
 
   #parts() {
     const { names, documents } = this;
-    const tokens = new PeerTokens("key");
+    const { tokens } = this;
     return { names, documents, scripts: new Map(this.scripts), phasesOf: () => noPhases, tokens };
   }
 }

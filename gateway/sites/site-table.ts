@@ -31,7 +31,8 @@ export interface SiteParts {
   readonly documents: ReadonlyMap<string, HostDocument>;
   readonly scripts: ScriptsByHost;
   readonly phasesOf: PhasesOf;
-  readonly tokens: PeerTokens;
+  /** What cookies name servers by; `null`: there are no such cookies yet. */
+  readonly tokens: PeerTokens | null;
 }
 
 /** Spellings of services that are kept. Strangers can ask for any name. */
@@ -40,6 +41,7 @@ const maxSpelled = 4_096;
 export class SiteTable {
   readonly #names: SiteNames;
   readonly #scripts: ScriptsByHost;
+  readonly #tokens: PeerTokens | null;
   /** By host or `*.domain`. */
   readonly #rules: LayeredMap<HostRules>;
   /** Those that have rules or scripts of their own, by host or `*.domain`. */
@@ -49,20 +51,21 @@ export class SiteTable {
   readonly #spelled = new RecentMap<Site>(maxSpelled);
 
   private constructor(
-    parts: Pick<SiteParts, "names" | "scripts">,
+    parts: Pick<SiteParts, "names" | "scripts" | "tokens">,
     rules: LayeredMap<HostRules>,
     sites: LayeredMap<Site>,
     wildcards: WildcardIndex<Site>,
   ) {
     this.#names = parts.names;
     this.#scripts = parts.scripts;
+    this.#tokens = parts.tokens;
     this.#rules = rules;
     this.#sites = sites;
     this.#wildcards = wildcards;
   }
 
   static empty(names: SiteNames): SiteTable {
-    const parts = { names, scripts: new Map() };
+    const parts = { names, scripts: new Map(), tokens: null };
     return new SiteTable(parts, new LayeredMap(), new LayeredMap(), new WildcardIndex());
   }
 
@@ -89,19 +92,21 @@ export class SiteTable {
    */
   next(parts: SiteParts, changed: ReadonlySet<string> | null): SiteTable {
     const keys = new Set(changed);
-    const isAll = changed === null || parts.names !== this.#names;
+    const hasSameTokens = parts.tokens === this.#tokens;
+    const isAll = changed === null || parts.names !== this.#names || !hasSameTokens;
     if (isAll) {
       for (const key of [...this.#sites.keys(), ...parts.documents.keys(), ...parts.scripts.keys()])
         keys.add(key);
     } else if (parts.scripts !== this.#scripts) {
       for (const key of differing(this.#scripts, parts.scripts)) keys.add(key);
     }
-    if (keys.size === 0 && parts.names === this.#names) return this;
+    if (keys.size === 0 && parts.names === this.#names && hasSameTokens) return this;
     const changes: [key: string, rules: HostRules | null][] = [];
     for (const key of keys) {
       const document = parts.documents.get(key);
       const known = this.#rules.get(key);
-      if (known?.document === document) continue;
+      const isSame = known?.document === document;
+      if (isSame && (known === undefined || hasSameTokens || !known.hasStickyCookie)) continue;
       const rules =
         document === undefined
           ? null

@@ -5,60 +5,86 @@ import type { Sticky, StickyCookie } from "../model/index.ts";
 import type { RoutedRequest } from "./conditions.ts";
 import type { Side } from "./split.ts";
 
-export class Stickiness {
+export interface Stickiness {
   /** Whether it is also about the server. */
   readonly toServer: boolean;
-  /** `null`: a cookie tells. */
+  /** The part of the request that tells; `null`: a cookie does. */
   readonly keyOf: KeyOf | null;
-  readonly #cookie: StickyCookie | null;
-  readonly #tokens: PeerTokens;
+  /** `null`: a part of the request tells. */
+  readonly cookie: SideCookie | null;
+}
+
+/** `null`: it needs cookies, and there is nothing to make them with yet. */
+export function createStickiness(
+  { by, to }: Sticky,
+  sides: readonly Side[],
+  tokens: PeerTokens | null,
+): Stickiness | null {
+  const toServer = to === "server";
+  if ("hash" in by) return { toServer, keyOf: keyReader(by.hash), cookie: null };
+  if (tokens === null) return null;
+  return { toServer, keyOf: null, cookie: new SideCookie(by.cookie, toServer, sides, tokens) };
+}
+
+/** A cookie that names a side and, where that is wanted, a server; neither of them in clear. */
+export class SideCookie {
+  readonly tokens: PeerTokens;
+  readonly #cookie: StickyCookie;
+  readonly #namesServer: boolean;
+  readonly #length: number;
   readonly #sides: ReadonlyMap<string, Side>;
   readonly #tokenOf: ReadonlyMap<Side, string>;
   /** What stands behind the value. */
   readonly #attributes: string;
 
-  constructor({ by, to }: Sticky, sides: readonly Side[], tokens: PeerTokens) {
-    this.toServer = to === "server";
-    this.keyOf = "hash" in by ? keyReader(by.hash) : null;
-    this.#cookie = "cookie" in by ? by.cookie : null;
-    this.#tokens = tokens;
+  constructor(
+    cookie: StickyCookie,
+    namesServer: boolean,
+    sides: readonly Side[],
+    tokens: PeerTokens,
+  ) {
+    this.tokens = tokens;
+    this.#cookie = cookie;
+    this.#namesServer = namesServer;
+    this.#length = tokens.sideLength + (namesServer ? tokens.peerLength : 0);
     this.#tokenOf = new Map(sides.map((side) => [side, tokens.ofSide(side.name)]));
     this.#sides = new Map([...this.#tokenOf].map(([side, token]) => [token, side]));
-    this.#attributes = this.#cookie === null ? "" : attributesOf(this.#cookie);
+    this.#attributes = attributesOf(cookie);
+  }
+
+  get name(): string {
+    return this.#cookie.name;
   }
 
   /** What the request's cookie says; empty: it has none that could be of this gateway. */
-  valueOf(request: RoutedRequest): string {
-    if (this.#cookie === null) return "";
+  valueOf(request: Pick<RoutedRequest, "header">): string {
     const value = cookieOf(request.header("cookie") ?? "", this.#cookie.name) ?? "";
-    return value.length === this.#tokens.sideLength + (this.toServer ? this.#tokens.peerLength : 0)
-      ? value
-      : "";
+    return value.length === this.#length ? value : "";
   }
 
   /** The side that a value names; `null`: none that there is. */
   sideOf(value: string): Side | null {
-    return value === "" ? null : (this.#sides.get(value.slice(0, this.#tokens.sideLength)) ?? null);
+    return value === "" ? null : (this.#sides.get(value.slice(0, this.tokens.sideLength)) ?? null);
   }
 
   /** The token of the server that a value names; empty: none. */
   peerOf(value: string): string {
-    return value.slice(this.#tokens.sideLength);
+    return value.slice(this.tokens.sideLength);
   }
 
-  get tokens(): PeerTokens {
-    return this.#tokens;
-  }
-
-  /** The line that makes the client stay with these; `null`: it does already, or nothing makes it. */
-  cookieFor(request: RoutedRequest, scheme: string, side: Side, peer: Peer): string | null {
-    const cookie = this.#cookie;
-    if (cookie === null) return null;
+  /** The field that makes the client stay with these; `null`: its cookie says so already. */
+  fieldFor(
+    request: Pick<RoutedRequest, "header">,
+    scheme: "http" | "https",
+    side: Side,
+    peer: Peer,
+  ): string | null {
+    const { name, secure, sameSite } = this.#cookie;
     const sideToken = this.#tokenOf.get(side) ?? "";
-    const value = this.toServer ? sideToken + this.#tokens.of(peer) : sideToken;
+    const value = this.#namesServer ? sideToken + this.tokens.of(peer) : sideToken;
     if (value === this.valueOf(request)) return null;
-    const isSecure = cookie.secure ?? (scheme === "https" || cookie.sameSite === "none");
-    return `${cookie.name}=${value}${this.#attributes}${isSecure ? "; Secure" : ""}`;
+    const isSecure = secure ?? (scheme === "https" || sameSite === "none");
+    return `${name}=${value}${this.#attributes}${isSecure ? "; Secure" : ""}`;
   }
 }
 

@@ -26,6 +26,7 @@ import {
 import type { FailureLog } from "./failure-log.ts";
 import type { HiddenServices } from "./hidden-services.ts";
 import { askForReal, enterSite, meetAnswer, meetEnd, meetPhases } from "./passage.ts";
+import { pickStuck, tellStuck } from "./sticking.ts";
 import { whyNoPeer, whyUnrouted } from "./unrouted.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
@@ -114,7 +115,10 @@ export class Gateway implements Handler<RequestContext> {
     const route = context?.route ?? null;
     if (context === null || route === null) return null;
     const nowMs = exchange.tries === 0 ? exchange.startedAtMs : this.#now();
-    const target = route.pick(exchange, nowMs, route.hashKey(exchange, context.hashKey));
+    const target =
+      context.routedBy === null || context.routedBy.sticky === null
+        ? route.pick(exchange, nowMs, route.hashKey(exchange, context.hashKey))
+        : pickStuck(route, context.routedBy.sticky, exchange, context, nowMs);
     if (target !== null) exchange.sentAuthority = sentAuthority(target, context.routedBy);
     else if (exchange.tries === 0) this.#failWithout(exchange, route);
     return target;
@@ -129,6 +133,8 @@ export class Gateway implements Handler<RequestContext> {
       // Nobody else is to see an answer that the client does not get.
       else if (exchange.tryAgain()) return;
     }
+    if (target !== null && context.routedBy !== null && context.routedBy.sticky !== null)
+      tellStuck(exchange, context, context.routedBy.sticky, target);
     meetAnswer(exchange, context);
   }
 

@@ -53,7 +53,6 @@ export function enterSite(
     route: null,
     routedBy: null,
     side: null,
-    isNewlyStuck: false,
   };
   exchange.context = context;
   return context;

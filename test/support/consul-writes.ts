@@ -6,6 +6,7 @@ export interface Registration {
   readonly port: number;
   readonly tags?: readonly string[];
   readonly weight?: number;
+  readonly meta?: Readonly<Record<string, string>>;
 }
 
 export interface ConsulWrites {
@@ -63,7 +64,7 @@ export function writesTo(url: string, token: string | null = null): ConsulWrites
     async remove(key) {
       await send("DELETE", `/kv/sluice/${key}`);
     },
-    async register({ id, name, port, tags = [], weight }) {
+    async register({ id, name, port, tags = [], weight, meta }) {
       await send(
         "PUT",
         "/agent/service/register",
@@ -73,6 +74,7 @@ export function writesTo(url: string, token: string | null = null): ConsulWrites
           Address: "127.0.0.1",
           Port: port,
           Tags: tags,
+          ...(meta === undefined ? {} : { Meta: meta }),
           ...(weight === undefined ? {} : { Weights: { Passing: weight, Warning: 1 } }),
         }),
       );
