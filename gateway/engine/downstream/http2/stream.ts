@@ -188,7 +188,7 @@ export class ClientStream implements Downstream {
     // The client need not send the rest of what nobody reads (RFC 9113 section 8.1); a trailer goes before that.
     if (this.#isRead || stream.closed) return;
     stream.resume();
-    if (stream.listenerCount("wantTrailers") === 0) stream.close(noError);
+    if (stream.listenerCount("wantTrailers") === 0) closeLater(stream);
   }
 
   // What the stream tells.
@@ -223,7 +223,7 @@ export class ClientStream implements Downstream {
     if (stream === null) return;
     stream.sendTrailers(fieldsObject(this.#answerTrailer));
     // Node sends the trailer in the next turn; what is set for it later comes later.
-    if (!this.#isRead) setImmediate(() => stream.close(noError));
+    if (!this.#isRead) closeLater(stream);
   }
 
   onClose(): void {
@@ -294,6 +294,11 @@ export class ClientStream implements Downstream {
     const stream = this.#stream;
     return stream === null || stream.closed || stream.destroyed ? null : stream;
   }
+}
+
+/** From within nghttp2's own calls the reset would overtake the answer's head. */
+function closeLater(stream: OwnedStream): void {
+  setImmediate(() => stream.close(noError));
 }
 
 /** `null`: it has been closed, and its owner may serve another stream. */
