@@ -200,6 +200,8 @@ export interface Exchange<Context> {
    * without a body is not tapped, one to HEAD loses its length. Throws when there is a tap already.
    */
   tapAnswer(tap: BodyTap): void;
+  /** Whether the answer's body goes through a tap already: what its bytes are is that one's to say. */
+  readonly isAnswerTapped: boolean;
 
   /** Milliseconds of the engine's clock (monotonic, coarse to the event-loop turn). */
   readonly startedAtMs: number;

@@ -35,7 +35,7 @@ export interface RehearsalOptions extends ImaginedRequest {
 /** What the handler has decided. */
 export type Decision =
   | { readonly kind: "answer"; readonly answer: Answer }
-  | ({ readonly kind: "fail" } & Refusal)
+  | ({ readonly kind: "fail"; readonly headers: Readonly<Record<string, string>> } & Refusal)
   | { readonly kind: "hold" };
 
 export interface Rehearsal<C> {
@@ -90,6 +90,7 @@ export function rehearse<C>(options: RehearsalOptions): Rehearsal<C> | Refusal {
 }
 
 class Noted implements Moves {
+  readonly isAnswerTapped = false;
   decision: Decision | null = null;
   onStatus: (status: number, errorCode: string) => void = () => {};
 
@@ -100,8 +101,13 @@ class Noted implements Moves {
     this.onStatus(answer.status, "");
   }
 
-  fail(status: number, code: string, message: string): void {
-    this.decision = { kind: "fail", status, code, message };
+  fail(
+    status: number,
+    code: string,
+    message: string,
+    headers: Readonly<Record<string, string>> = {},
+  ): void {
+    this.decision = { kind: "fail", status, code, message, headers };
     this.onStatus(status, code);
   }
 

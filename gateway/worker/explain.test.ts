@@ -265,6 +265,23 @@ describe("explain", () => {
       expect(outcome).to.include({ kind: "answer", status, code });
   });
 
+  it("shows the fields with which a phase refuses a request", () => {
+    phase = {
+      name: "refuses",
+      onRequest: (exchange) => {
+        exchange.fail(429, "too_many", "too many", { "Retry-After": "7" });
+        return false;
+      },
+    };
+    const { ask } = scene({
+      hosts: { "a.test": { paths: { "/": "u" } } },
+      upstreams: { u: two },
+    });
+    const { outcome } = ask("a.test");
+    expect(outcome).to.include({ kind: "answer", status: 429, code: "too_many" });
+    expect(outcome.kind === "answer" && outcome.headers).to.deep.equal({ "Retry-After": "7" });
+  });
+
   it("asks a phase to rehearse where it can, and names the one that would hold the request", () => {
     let real = 0;
     phase = {

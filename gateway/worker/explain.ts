@@ -44,7 +44,12 @@ export function explain(asked: ImaginedRequest, options: ExplainOptions): Explan
   const rehearsal = rehearse<RequestContext>({ ...asked, limits, now });
   if (!("exchange" in rehearsal)) {
     const request = { method: asked.method, host: asked.authority, path: asked.target, query: "" };
-    return { version, request, sites: [], outcome: answerOf({ kind: "fail", ...rehearsal }) };
+    return {
+      version,
+      request,
+      sites: [],
+      outcome: answerOf({ kind: "fail", headers: {}, ...rehearsal }),
+    };
   }
   const { exchange } = rehearsal;
   const { method, host, path, query } = exchange;
@@ -138,7 +143,7 @@ function outcomeOf(
   if (routes?.shares.some(({ upstream }) => upstream !== null))
     return { kind: "forward", ...describeRoutes(routes, exchange, context, options) };
   const { awaited, refusal } = whyUnrouted(router, site, exchange, context, exposes);
-  if (awaited === null) return answerOf({ kind: "fail", ...refusal });
+  if (awaited === null) return answerOf({ kind: "fail", headers: {}, ...refusal });
   return { kind: "held", by: `until ${awaited} is watched` };
 }
 
@@ -207,8 +212,8 @@ function decided(decision: Decision | null, phase: string): ExplainedOutcome {
 
 function answerOf(decision: Exclude<Decision, { kind: "hold" }>): ExplainedOutcome {
   if (decision.kind === "fail") {
-    const { status, code, message } = decision;
-    return { kind: "answer", status, code, message, headers: {} };
+    const { status, code, message, headers } = decision;
+    return { kind: "answer", status, code, message, headers };
   }
   const { status, headers = {} } = decision.answer;
   return { kind: "answer", status, code: null, message: null, headers };

@@ -86,4 +86,40 @@ describe("compressed answers", () => {
       expect(fieldOf(answer, name), name).to.equal(undefined);
     expect(slots.areLeft).to.equal(true);
   });
+
+  it("are compressed once, though a phase between two uses takes what says so from the answer", async () => {
+    const slots = new Slots(2);
+    const tools: PluginTools = {
+      addresses: () => () => false,
+      clientOf: String,
+      limit: () => ({ take: () => 0, ask: () => {} }),
+      slots,
+    };
+    const use = createPhases({ name: "compress", options: compressSchema.parse({}) }, tools);
+    const origin = await bench.origin((_, connection) =>
+      connection.send(
+        answerBytes(
+          "200 OK",
+          ["Content-Type: text/plain", "Content-Length: 2000"],
+          "x".repeat(2_000),
+        ),
+      ),
+    );
+    const gateway = await bench.gateway(origin, {
+      hooks: {
+        onResponse: (exchange) => {
+          use.onResponse?.(exchange);
+          exchange.removeResponseHeader("Content-Encoding");
+          use.onResponse?.(exchange);
+        },
+      },
+    });
+    const client = await bench.client(gateway);
+    const answer = await client.request(
+      requestBytes("GET /", ["Host: a.test", "Accept-Encoding: gzip"]),
+    );
+    expect(answer.status).to.equal(200);
+    expect(fieldOf(answer, "content-encoding")).to.equal(undefined);
+    await until("the slots are free", () => slots.areLeft);
+  });
 });

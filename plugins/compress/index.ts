@@ -35,6 +35,8 @@ export const compress: Plugin<CompressOptions> = {
 /** Whether the answer is a whole representation that nobody encoded yet (RFC 9110 section 8.4, RFC 9111 section 5.2.2.6). */
 function isCompressible(exchange: Exchange<unknown>): boolean {
   const { status } = exchange;
+  // Whatever a phase in between made of the answer's Content-Encoding.
+  if (exchange.isAnswerTapped) return false;
   // Behind 101 comes another protocol (section 15.2.2).
   if (status === 101 || status === 204 || status === 205 || status === 206 || status === 304)
     return false;

@@ -131,6 +131,10 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     this.#answering.tap(tap);
   }
 
+  get isAnswerTapped(): boolean {
+    return this.#answering.isTapped;
+  }
+
   // What the client's wire tells.
 
   begin(body: Buffer | null): void {

@@ -17,7 +17,15 @@ import type { Tries } from "./tries.ts";
 /** What a handler can have the exchange do; see `Exchange`. */
 export type Moves = Pick<
   Exchange<unknown>,
-  "answer" | "fail" | "hold" | "resume" | "replaceAnswer" | "tryAgain" | "tapRequest" | "tapAnswer"
+  | "answer"
+  | "fail"
+  | "hold"
+  | "resume"
+  | "replaceAnswer"
+  | "tryAgain"
+  | "tapRequest"
+  | "tapAnswer"
+  | "isAnswerTapped"
 >;
 
 /** What it needs of its surroundings. */
@@ -249,5 +257,9 @@ export class ExchangeView<C> implements Exchange<C> {
 
   tapAnswer(tap: BodyTap): void {
     this.#moves.tapAnswer(tap);
+  }
+
+  get isAnswerTapped(): boolean {
+    return this.#moves.isAnswerTapped;
   }
 }

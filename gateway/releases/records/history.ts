@@ -45,6 +45,9 @@ const maxBy = 200;
 /** Who brought what nobody pushed. */
 export const byHand = "Consul KV";
 
+/** Nobody is named by controls, nor by what changes the direction of a text. */
+const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu;
+
 const failed: ReadonlySet<Outcome> = new Set(["taken back", "out of service"]);
 const ended: ReadonlySet<Outcome> = new Set(["refused", "replaced", "removed", ...failed]);
 
@@ -104,9 +107,9 @@ export interface Note {
  */
 export function noted(history: History, note: Note): History {
   const { version, outcome } = note;
-  const by = (note.by ?? byHand).replace(/\p{Cc}+/gu, " ").slice(0, maxBy);
+  const by = cut((note.by ?? byHand).replaceAll(invisible, " "), maxBy);
   const since = new Date(note.at).toISOString();
-  const detail = note.detail?.slice(0, maxDetail) ?? null;
+  const detail = note.detail === undefined ? null : cut(note.detail, maxDetail);
   const latest = history[0];
   // Every gateway that refuses a version says so; the first one is kept.
   if (latest?.version === version && latest.outcome === outcome) return history;
@@ -192,4 +195,9 @@ export function lastGood(history: History, current: string | null): string | nul
       (outcome === "live" || outcome === "replaced" || outcome === "removed"),
   );
   return good?.version ?? null;
+}
+
+/** No half of a character is left at the end. */
+function cut(text: string, length: number): string {
+  return text.slice(0, length).replace(/[\ud800-\udbff]$/, "");
 }
