@@ -36,6 +36,7 @@ const tables = {
   closed: new Map(),
   health: new Map(),
   key: new Map(),
+  peer: new Map(),
 } satisfies Tables;
 
 function fixed(count: number): UpstreamDocument {

@@ -362,6 +362,24 @@ for (const [group, argument, what, view, shown] of [
       })(command.opts());
     });
   };
+  if (group === "upstream") {
+    for (const [usage, description] of [
+      ["drain <NAME> <PEER>", "let a peer finish what it has, and get nothing new"],
+      ["enable <NAME> <PEER>", "take that back"],
+      ["weight <NAME> <PEER> <WEIGHT>", "give a peer another weight, 1 to 1000, or its own again"],
+    ] as const) {
+      const command = asking(parent.command(usage)).description(description);
+      command.option(...by).option("--json", "as the admin API gives it");
+      command.action((...given: unknown[]) => {
+        const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
+        return running(async (flags) => {
+          const { setPeer } = await import("./commands/peer.ts");
+          const verb = command.name() as "drain" | "enable" | "weight";
+          return setPeer(verb, args, flags, process.env, { print, printText });
+        })(command.opts());
+      });
+    }
+  }
   documentCommand(`push ${argument} <FILE>`, "run a document's tests and write it").option(...by);
   documentCommand(`test ${argument} [FILE]`, "check a file, or what Consul has, and run its tests");
   documentCommand("list", `the ${what} in Consul`);

@@ -10,12 +10,13 @@ import {
   parsers,
   parseSource,
 } from "../../gateway/documents/index.ts";
-import type {
-  DocumentKind,
-  Entries,
-  Observed,
-  SiteNames,
-  Source,
+import {
+  type DocumentKind,
+  type Entries,
+  isVersioned,
+  type Observed,
+  type SiteNames,
+  type Source,
 } from "../../gateway/model/index.ts";
 import { type Clock, timeText } from "../watching/clock.ts";
 import {
@@ -131,8 +132,7 @@ export class Folder<K extends DocumentKind> {
       if (foreign !== null) throw new DocumentError("foreign", item.key, foreign);
       this.#values.set(name, value);
       this.#refused.delete(item.key);
-      const isDocument = kind === "host" || kind === "upstream";
-      const source = isDocument ? parseSource(item.key, text, item.modifyIndex) : undefined;
+      const source = isVersioned(kind) ? parseSource(item.key, text, item.modifyIndex) : undefined;
       changes.push(this.#change(name, value, source));
     } catch (error) {
       if (!(error instanceof DocumentError)) throw error;

@@ -8,6 +8,8 @@ export interface SlotView {
   readonly effectiveWeight: number;
   /** All of its upstream are out, and are tried all the same. */
   readonly isLastResort: boolean;
+  /** Its weight was set by hand. */
+  readonly isWeighed: boolean;
   readonly nowMs: number;
 }
 
@@ -28,7 +30,7 @@ export function slotStatus(slot: Slot, view: SlotView): PeerStatus {
     errors: member.errors,
     latencyMs: Math.round(member.latencyMs * 10) / 10,
     state: isOut ? "err" : isUnstable ? "unstable" : "ok",
-    reason: reasonOf(slot, isOut, nowMs),
+    reason: reasonOf(slot, isOut, view),
     since: member.told === null ? null : new Date(member.told.sinceMs).toISOString(),
     downForMs: isOut && untilMs !== null ? untilMs - nowMs : null,
   };
@@ -53,7 +55,7 @@ export function downStatus(server: Server, level: number): PeerStatus {
   };
 }
 
-function reasonOf(slot: Slot, isOut: boolean, nowMs: number): string {
+function reasonOf(slot: Slot, isOut: boolean, { isWeighed, nowMs }: SlotView): string {
   const { fails, told } = slot.member;
   const parts = slot.reasons.map(({ code, message }) => `${code}: ${message}`);
   const isOwn = fails > 0 && !parts.some((part) => part.startsWith("max_fails"));
@@ -61,6 +63,7 @@ function reasonOf(slot: Slot, isOut: boolean, nowMs: number): string {
   if (parts.length === 0 && told === null && slot.isProving) parts.push("has to prove itself");
   const share = slot.share(nowMs);
   if (share < 1) parts.push(`slow start: has ${Math.floor(share * 100)} % of its share`);
+  if (isWeighed) parts.push(`weight ${slot.weight} by hand`);
   const untilMs = slot.outUntilMs(nowMs);
   if (isOut && untilMs !== null) {
     const ms = untilMs - nowMs;

@@ -8,11 +8,14 @@ import { hashOf } from "./policies/rendezvous.ts";
 export class Ward {
   /** The upstream's name: what is said of a peer may be said for one upstream only. */
   readonly name: string;
+  /** The upstream or service that it is a part of, as the one of a tag is: what is said of that holds here, too. */
+  readonly whole: string;
   /** How many of its slots are not simply well, so that none needs a look while there are none. */
   unwell = 0;
 
-  constructor(name: string) {
+  constructor(name: string, whole: string) {
     this.name = name;
+    this.whole = whole;
   }
 }
 
@@ -232,7 +235,7 @@ export class Slot {
   }
 
   #concerns({ upstream }: HealthReason): boolean {
-    return upstream === null || upstream === this.#ward.name;
+    return upstream === null || upstream === this.#ward.name || upstream === this.#ward.whole;
   }
 
   /** What a source says for this upstream or for all; the worse one of two. */

@@ -13,6 +13,7 @@ import type {
   Level,
   OutlierOptions,
   PeerFinding,
+  PeerSettings,
   PolicyName,
   Server,
   UpstreamStatus,
@@ -32,6 +33,10 @@ import { Turns } from "./turns.ts";
 export interface UpstreamOptions {
   /** As the operator knows it; for records and `/status`. */
   readonly name: string;
+  /** The upstream or service that it is a part of. Default: it is whole. */
+  readonly whole?: string;
+  /** Weights that an operator set by hand, by address; default `null`: none. */
+  readonly settings?: PeerSettings | null;
   /** How its peers are reached; `null`: as the engine's limits say. */
   readonly limits: TargetOptions | null;
   /** Default `wrr`. */
@@ -84,6 +89,7 @@ export class Upstream {
   readonly limits: TargetOptions | null;
   readonly policy: PolicyName;
   readonly #keyOf: KeyOf | null;
+  readonly #settings: PeerSettings | null;
   readonly #book: PeerBook;
   readonly #levels: readonly SlotLevel[];
   /** Every slot, in the order of levels. */
@@ -121,9 +127,10 @@ export class Upstream {
     this.limits = options.limits;
     this.policy = options.policy ?? "wrr";
     this.#keyOf = options.keyOf ?? null;
+    this.#settings = options.settings ?? null;
     this.#book = book;
     this.#isProtected = options.isProtected ?? true;
-    this.#ward = new Ward(options.name);
+    this.#ward = new Ward(options.name, options.whole ?? options.name);
     this.#filter = new Filter(this.#ward, book.random);
     const nowMs = book.now();
     this.#outliers =
@@ -140,7 +147,7 @@ export class Upstream {
     const slotsByLevel: (readonly Slot[])[] = [];
     for (const { servers } of levels) {
       const from = slotsByLevel.flat().length;
-      const slots = listServers(servers, book, seen).map(
+      const slots = listServers(servers, book, seen, this.#settings).map(
         ({ server, member, weight }, at) =>
           new Slot(
             from + at,
@@ -382,7 +389,9 @@ export class Upstream {
     const peers = this.#levels.flatMap(({ slots }, level) =>
       slots.map((slot) => {
         const effectiveWeight = this.#turns.effectiveOf(slot.index);
-        return slotStatus(slot, { level, effectiveWeight, isLastResort, nowMs });
+        const isWeighed = this.#settings?.[slot.peer.key]?.weight != null;
+        const view = { level, effectiveWeight, isLastResort, isWeighed, nowMs };
+        return slotStatus(slot, view);
       }),
     );
     const down = this.#down.map(({ server, level }) => downStatus(server, level));
@@ -395,6 +404,7 @@ function listServers(
   servers: readonly Server[],
   book: PeerBook,
   seen: Set<Member>,
+  settings: PeerSettings | null,
 ): readonly { readonly server: Server; readonly member: Member; readonly weight: number }[] {
   const listed = new Map<Member, { readonly server: Server; weight: number }>();
   for (const server of servers) {
@@ -406,5 +416,9 @@ function listServers(
     if (seen.has(member)) book.release(member);
     seen.add(member);
   }
-  return [...listed].map(([member, rest]) => ({ member, ...rest }));
+  return [...listed].map(([member, { server, weight }]) => ({
+    member,
+    server,
+    weight: settings?.[member.peer.key]?.weight ?? weight,
+  }));
 }

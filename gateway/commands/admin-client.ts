@@ -38,6 +38,9 @@ interface Question {
   readonly path: string;
   readonly isTls: boolean;
   readonly token: string | null;
+  readonly body?: string;
+  /** Who asks, for the history. */
+  readonly by?: string | null;
 }
 
 export class AdminClient {
@@ -97,10 +100,15 @@ export class AdminClient {
   }
 
   /** A write to the gateway that the operator named. Throws a `CommandError` when none answers. */
-  async write(method: "POST", path: string): Promise<AdminAnswer> {
+  async write(
+    method: "POST",
+    path: string,
+    { body = "", by = null }: { readonly body?: string; readonly by?: string | null } = {},
+  ): Promise<AdminAnswer> {
     const { admin } = this.#settings;
     const token = await this.#ownToken();
-    const answer = await ask(admin, { method, path, isTls: this.#isTls, token }, this.#tls);
+    const question = { method, path, body, by, isTls: this.#isTls, token };
+    const answer = await ask(admin, question, this.#tls);
     if (answer.status === 401) throw this.#unauthorized(urlOf(admin, path, this.#isTls), token);
     return answer;
   }
@@ -184,13 +192,17 @@ function urlOf(admin: Address, path: string, isTls: boolean): string {
 
 /** `fetch` refuses some ports that an operator may well have chosen; this does not. */
 async function ask(admin: Address, question: Question, tls: ClientTls): Promise<AdminAnswer> {
-  const { method, path, isTls, token } = question;
-  const headers = token === null ? {} : { authorization: `Bearer ${token}` };
+  const { method, path, isTls, token, body: sent = "", by = null } = question;
+  const headers = {
+    ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+    // A header has no room for other characters.
+    ...(by === null ? {} : { "sluice-by": by.replace(/[^\x20-\x7e]/g, "?") }),
+  };
   const signal = AbortSignal.timeout(timeoutMs);
   const options = { ...reachable(admin), method, path, headers, agent: false as const, signal };
   try {
     const request = isTls ? https.request({ ...options, ...tls }) : http.request(options);
-    request.end();
+    request.end(sent);
     const [response]: http.IncomingMessage[] = await once(request, "response");
     if (response === undefined) throw new Error("no answer");
     const body = await readBounded(response);

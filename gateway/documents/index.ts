@@ -16,6 +16,12 @@ export { parseHostDocument } from "./host-document.ts";
 export { documentSchemas } from "./json-schema.ts";
 export { type Parser, parsers, parseSource } from "./parsers.ts";
 export { findPathProblem } from "./path-problem.ts";
+export {
+  formatPeerSettings,
+  parsePeerAddress,
+  parsePeerSettings,
+  peerWeight,
+} from "./peer-settings.ts";
 export { parseSetting } from "./setting.ts";
 export { type FindForeign, foreignIn, foreignRoute } from "./tenancy.ts";
 export { parseUpstreamDocument } from "./upstream-document.ts";

@@ -4,6 +4,7 @@ import { parseAgreement } from "./agreement.ts";
 import { maxDocumentBytes } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { parseHostDocument } from "./host-document.ts";
+import { parsePeerSettings } from "./peer-settings.ts";
 import { parseSetting } from "./setting.ts";
 import { parseUpstreamDocument } from "./upstream-document.ts";
 
@@ -17,6 +18,7 @@ export const parsers: { readonly [K in DocumentKind]: Parser<Entries[K]> } = {
   module: parseSource,
   setting: parseSetting,
   agreement: parseAgreement,
+  peer: parsePeerSettings,
 };
 
 /** A text with its version. Throws a `DocumentError` when it is too large. */

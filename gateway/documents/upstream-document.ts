@@ -22,7 +22,7 @@ import { readSentHost, sentHostSchema } from "./sent-host.ts";
 const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/;
 
 /** What has only digits and dots must be an IPv4 address: `10.0.0.256` is no name. */
-function isServerHost(host: string): boolean {
+export function isServerHost(host: string): boolean {
   if (isIP(host) !== 0) return true;
   return isHost(host) && hostName.test(host) && !/^[\d.]+$/.test(host);
 }

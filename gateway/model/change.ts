@@ -23,12 +23,21 @@ type EntryOf<K extends Kind> = {
 export type Observed = Straight | Candidate;
 
 /** What Consul has now of the kinds that releases/ decides on. */
-export type Candidate = EntryOf<Exclude<ReleasedKind, "host" | "upstream">> | DocumentCandidate;
+export type Candidate = EntryOf<Exclude<ReleasedKind, VersionedKind>> | DocumentCandidate;
 
 /** A document that has versions, with the text that it was read from; there is none when it is gone. */
 export type DocumentCandidate = {
-  [Each in "host" | "upstream"]: EntryOf<Each> & { readonly source?: Source };
-}["host" | "upstream"];
+  [Each in VersionedKind]: EntryOf<Each> & { readonly source?: Source };
+}[VersionedKind];
+
+const versionedKinds = ["host", "upstream", "peer"] as const satisfies readonly ReleasedKind[];
+
+/** The documents that have versions. */
+export type VersionedKind = (typeof versionedKinds)[number];
+
+export function isVersioned(kind: Kind): kind is VersionedKind {
+  return versionedKinds.some((one) => one === kind);
+}
 
 /** What Consul has now of the kinds that nobody decides on. */
 export type Straight = EntryOf<StraightKind>;

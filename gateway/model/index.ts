@@ -16,8 +16,9 @@ export type {
   Snapshot,
   Straight,
   Tables,
+  VersionedKind,
 } from "./change.ts";
-export { applyChange, byWay, changesOf, copyTables, emptyTables } from "./change.ts";
+export { applyChange, byWay, changesOf, copyTables, emptyTables, isVersioned } from "./change.ts";
 export {
   type DelayCounts,
   delayBounds,
@@ -128,6 +129,7 @@ export type {
   PeerHealth,
 } from "./peer-health.ts";
 export { stateOf } from "./peer-health.ts";
+export type { PeerSetting, PeerSettings } from "./peer-settings.ts";
 export { detached, RecentMap } from "./recent-map.ts";
 export { parseServiceName } from "./service-name.ts";
 export { ownDatacenter, type ServiceSite, SiteNames } from "./sites.ts";

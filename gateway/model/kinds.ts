@@ -7,6 +7,7 @@ import type { Agreement, Closed, Trial } from "./agreement.ts";
 import type { HostDocument, UpstreamDocument } from "./documents.ts";
 import type { Datacenter, Instance, Json, Source } from "./entries.ts";
 import type { PeerHealth } from "./peer-health.ts";
+import type { PeerSettings } from "./peer-settings.ts";
 import type { TagRoute } from "./tag-route.ts";
 
 export interface KindEntry {
@@ -135,6 +136,15 @@ export const kinds = {
     way: "made",
     reach: "workers",
     saved: false,
+    appliedTo: ["sites"],
+  }),
+  /** What operators set by hand for single peers of the upstream or the service of this name. */
+  peer: kind<PeerSettings>()({
+    folder: "peers/",
+    names: "upstream",
+    way: "released",
+    reach: "workers",
+    saved: true,
     appliedTo: ["sites"],
   }),
   /** Of others than the own one, those whose services were asked for have their catalog here. */

@@ -4,11 +4,19 @@
  */
 import { randomInt } from "node:crypto";
 import type { FastifyInstance } from "fastify";
-import { byWay, otherLabel, ownDatacenter, SiteNames } from "../model/index.ts";
+import {
+  byWay,
+  changesOf,
+  otherLabel,
+  ownDatacenter,
+  type Served,
+  SiteNames,
+} from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import { type OwnAddress, OwnAddresses } from "../own-addresses.ts";
 import {
   Operations,
+  PeerOperations,
   Records,
   Releases,
   withClosed,
@@ -26,8 +34,9 @@ import type { Clock } from "./clock.ts";
 import { Delivery } from "./delivery.ts";
 import { Explainer } from "./explain.ts";
 import { Fleet } from "./fleet/fleet.ts";
-import { ActiveChecks, PeerHealthBook, PeerSweep, probe } from "./health/index.ts";
+import { ActiveChecks, Drains, PeerHealthBook, PeerSweep, probe } from "./health/index.ts";
 import { HostView } from "./host-view.ts";
+import { KnownPeers } from "./known-peers.ts";
 import { LocalChanges } from "./local-changes.ts";
 import { Metrics } from "./metrics/index.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
@@ -57,6 +66,7 @@ export interface Running {
   readonly records: Records;
   readonly sources: Sources;
   readonly local: LocalChanges;
+  readonly knownPeers: KnownPeers;
   readonly workers: Workers;
   readonly metrics: Metrics;
   readonly health: PeerHealthBook;
@@ -166,9 +176,8 @@ export function assemble(options: AssemblyOptions): Running {
     operations,
     served: (kind, key) => {
       batcher.flushNow();
-      return kind === "host"
-        ? { kind, key, value: state.tables.host.get(key) ?? null }
-        : { kind, key, value: state.tables.upstream.get(key) ?? null };
+      // The table is of the change's kind; the compiler does not pair them.
+      return { kind, key, value: state.tables[kind].get(key) ?? null } as Served;
     },
     pass: (changes) => batcher.add(changes),
     live: (subject) => releases.live(subject),
@@ -182,7 +191,10 @@ export function assemble(options: AssemblyOptions): Running {
     name: name,
     served: state.tables,
     tenants,
-    pass: (changes) => batcher.add(local.over(changes)),
+    pass: (changes) => {
+      batcher.add(local.over(changes));
+      drains.take(changes);
+    },
     reports: () => workers.scriptReports(),
     clock,
     log,
@@ -243,6 +255,9 @@ export function assemble(options: AssemblyOptions): Running {
       if (!hasServed) onUnable(message);
     },
   });
+  const drains = new Drains({ health, names: () => new SiteNames(ownDatacenter(state.tables)) });
+  drains.take(changesOf(state.tables, ["peer"]));
+  const knownPeers = new KnownPeers(() => state.tables);
   const delivery = new Delivery({
     written: async (subject) => (await records.source(subject))?.modifyIndex ?? null,
     decided: (subject) => releases.decided(subject),
@@ -260,6 +275,8 @@ export function assemble(options: AssemblyOptions): Running {
     operations,
     delivery,
     local,
+    peers: new PeerOperations({ operations, now: () => clock.now() }),
+    knownPeers,
     views: {
       upstreams: new UpstreamView({ tables: () => state.tables, workers, clock }),
       hosts: new HostView({ tables: () => state.tables, status, workers, metrics }),
@@ -289,6 +306,7 @@ export function assemble(options: AssemblyOptions): Running {
     records,
     sources,
     local,
+    knownPeers,
     workers,
     metrics,
     health,

@@ -4,6 +4,7 @@ export type { AdminAccess, AdminTls } from "./admin/access.ts";
 export { systemClock } from "./clock.ts";
 export type { FleetAnswer, ShownGateway } from "./fleet/fleet.ts";
 export type { HostsAnswer, ShownHost } from "./host-view.ts";
+export type { PeerByHand } from "./known-peers.ts";
 export type { PrimaryParts, Sources } from "./parts.ts";
 export type { PrimaryOptions } from "./primary.ts";
 export { Primary } from "./primary.ts";

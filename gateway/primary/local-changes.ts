@@ -3,7 +3,13 @@
  * What Consul has goes on to be followed beneath them, and is what the data directory keeps.
  */
 import { DocumentError } from "../documents/index.ts";
-import { type Served, type Source, versionOf } from "../model/index.ts";
+import {
+  isVersioned,
+  type Served,
+  type Source,
+  type VersionedKind,
+  versionOf,
+} from "../model/index.ts";
 import { type Operations, SourceRefused, type Subject, servedDocument } from "../releases/index.ts";
 import type { Clock } from "./clock.ts";
 
@@ -17,7 +23,7 @@ export interface LocalChange {
   readonly since: string;
 }
 
-type DocumentChange = Extract<Served, { readonly kind: "host" | "upstream" }>;
+type DocumentChange = Extract<Served, { readonly kind: VersionedKind }>;
 
 interface Held extends LocalChange {
   readonly text: string;
@@ -112,7 +118,7 @@ export class LocalChanges {
   }
 
   #heldOf({ kind, key }: Served): Held | undefined {
-    if (kind !== "host" && kind !== "upstream") return undefined;
+    if (!isVersioned(kind)) return undefined;
     return this.#held.get(`${kind}s/${key}`);
   }
 }

@@ -332,6 +332,7 @@ export class Primary {
       modules: Array.from(state.tables.module, ([name, { version }]) => ({ name, version })),
       refused: [...source.refused, ...refused],
       local: running.local.list(),
+      peers: running.knownPeers.byHand(),
       warnings: running.warnings.list(),
       held: source.held,
       unusable: source.unusable,

@@ -3,6 +3,7 @@ import type { ConsulSourcesStatus } from "../../consul/index.ts";
 import type { TenantPolicy } from "../model/index.ts";
 import type { RefusedVersion, ScriptStatus } from "../releases/index.ts";
 import type { ActiveChecksStatus, UnwellPeers } from "./health/index.ts";
+import type { PeerByHand } from "./known-peers.ts";
 import type { LocalChange } from "./local-changes.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
 import type { Warning } from "./warnings.ts";
@@ -37,6 +38,8 @@ export interface Status {
   readonly refused: readonly (RefusedValue | RefusedVersion)[];
   /** Documents that hold on this gateway alone, until it ends. */
   readonly local: readonly LocalChange[];
+  /** What operators set by hand for single peers. */
+  readonly peers: readonly PeerByHand[];
   /** What is accepted and has no effect, or names what is not there. */
   readonly warnings: readonly Warning[];
   /** What Consul no longer has and is kept all the same until `POST /resync`. */

@@ -26,7 +26,7 @@ export interface Finding {
 
 /** Every finding in `tables`, each once. */
 export function* findWithoutEffect(tables: Tables, prefix: string): Generator<Finding> {
-  const keyOf = (kind: "upstream" | "host" | "module" | "setting", name: string) =>
+  const keyOf = (kind: "upstream" | "host" | "peer" | "module" | "setting", name: string) =>
     `${prefix}${kinds[kind].folder}${name}`;
   const names = new SiteNames(ownDatacenter(tables));
   for (const [name, document] of tables.upstream)
@@ -50,6 +50,9 @@ export function* findWithoutEffect(tables: Tables, prefix: string): Generator<Fi
     }
   }
   yield* hiddenRoutes(tables);
+  for (const [name, settings] of tables.peer)
+    for (const warning of ofPeers(name, Object.keys(settings), tables, names))
+      yield { key: keyOf("peer", name), warning };
   const sources = [...sourcesIn(tables)];
   const imported = new Set(sources.flatMap((source) => importsOf(source).modules));
   for (const name of tables.module.keys())
@@ -97,6 +100,30 @@ function* ofUpstream(
     const holds = holdsFor(site.site, tables, names);
     yield `upstreams/${holds} holds for the site ${site.site}: this one is used only where it is named`;
   }
+}
+
+/** What is set by hand for peers that there are none of. */
+function* ofPeers(
+  name: string,
+  addresses: readonly string[],
+  tables: Tables,
+  names: SiteNames,
+): Generator<string> {
+  const document = tables.upstream.get(name);
+  const query = names.find(document === undefined ? name : (document.service ?? ""));
+  if (document === undefined && (query === null || query.site !== name || query.tag !== null)) {
+    yield "there is no upstream document of this name, and it is not how a service is named here";
+    return;
+  }
+  const instances = query === null ? undefined : tables.service.get(query.key);
+  // Of a service that nobody has asked for yet nothing is known.
+  if (query !== null && instances === undefined) return;
+  const known = new Set([
+    ...(document?.levels ?? []).flatMap(({ servers }) => servers.map(formatAddress)),
+    ...(instances ?? []).map(({ address: host, port }) => formatAddress({ host, port })),
+  ]);
+  for (const address of addresses)
+    if (!known.has(address)) yield `${address}: is no peer of it now`;
 }
 
 /** Servers that an earlier level has. */

@@ -9,6 +9,7 @@ export type { WorkerScriptReport } from "./failing/error-rates.ts";
 export { SourceMissing, SourceRefused } from "./operations/errors.ts";
 export type { Listed, Pushed, Shown } from "./operations/operations.ts";
 export { Operations } from "./operations/operations.ts";
+export { type ChangedPeer, type PeerChange, PeerOperations } from "./operations/peer-operations.ts";
 export { eraseTypes, sourceText } from "./operations/source-text.ts";
 export type { History, HistoryEntry, Outcome } from "./records/history.ts";
 export {

@@ -6,6 +6,7 @@
 import {
   type Candidate,
   type DocumentCandidate,
+  isVersioned,
   type LastWords,
   type Served,
   type Source,
@@ -211,5 +212,5 @@ export function withClosed(tables: Tables): Tables {
 }
 
 function isDocument(candidate: Candidate): candidate is DocumentCandidate {
-  return candidate.kind === "host" || candidate.kind === "upstream";
+  return isVersioned(candidate.kind);
 }

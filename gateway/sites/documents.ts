@@ -1,13 +1,22 @@
 /** The upstream documents of one version, each with the upstream that it describes. */
 import { keyReader, type PeerBook, Upstream } from "../balancing/index.ts";
 import type { TargetOptions } from "../engine/engine.ts";
-import type { Instance, ServiceSite, SiteNames, UpstreamDocument } from "../model/index.ts";
+import type {
+  Instance,
+  PeerSettings,
+  ServiceSite,
+  SiteNames,
+  UpstreamDocument,
+} from "../model/index.ts";
+import type { PeersByHand } from "./peers-by-hand.ts";
 import { Service, type Services, withTag } from "./services.ts";
 
 /** A document and its upstream. */
 export interface Documented {
   readonly name: string;
   readonly document: UpstreamDocument;
+  /** What is set by hand for its peers. */
+  readonly settings: PeerSettings | null;
   /** The service that the document names; `null` when it lists servers. */
   readonly query: ServiceSite | null;
   /** The instances of that service; `null` for none known yet, or fixed servers. */
@@ -63,6 +72,7 @@ export class Documents {
     table: ReadonlyMap<string, UpstreamDocument>,
     services: Services,
     names: SiteNames,
+    byHand: PeersByHand,
     changed: ReadonlySet<string> | null,
     changedServices: ReadonlySet<string> | null,
     book: PeerBook,
@@ -79,7 +89,9 @@ export class Documents {
       const document = table.get(name);
       const known = this.#documents.get(name);
       const made =
-        document === undefined ? undefined : make(name, document, services, names, book, known);
+        document === undefined
+          ? undefined
+          : make(name, document, services, names, byHand.of(name), book, known);
       if (made === known) continue;
       if (known !== undefined) dropped.push(known);
       if (made === undefined) documents.delete(name);
@@ -109,31 +121,53 @@ function make(
   document: UpstreamDocument,
   services: Services,
   names: SiteNames,
+  settings: PeerSettings | null,
   book: PeerBook,
   known: Documented | undefined,
 ): Documented {
   const query = document.service === null ? null : names.find(document.service);
   const instances = query === null ? null : services.instances(query.key);
-  const isSame = known?.document === document && known.query?.full === query?.full;
+  const isSame =
+    known?.document === document &&
+    known.settings === settings &&
+    known.query?.full === query?.full;
   if (isSame && known.instances === instances) return known;
   const limits = limitsOf(document);
   const { policy = "wrr", hashBy, isProtected = true, outliers = null, slowStartMs } = document;
   const keyOf = hashBy === undefined ? null : keyReader(hashBy);
-  const choice = { limits, policy, keyOf, isProtected, outliers };
+  const choice = { settings, limits, policy, keyOf, isProtected, outliers };
   if (query === null) {
     const options = { ...choice, name };
     const upstream = new Upstream(document.levels, options, book, known?.upstream ?? null);
     const dispose = () => upstream.dispose();
-    return { name, document, query, instances: null, service: null, upstream, dispose };
+    return { name, document, settings, query, instances: null, service: null, upstream, dispose };
   }
   if (instances === null)
-    return { name, document, query, instances, service: null, upstream: null, dispose: () => {} };
+    return {
+      name,
+      document,
+      settings,
+      query,
+      instances,
+      service: null,
+      upstream: null,
+      dispose: () => {},
+    };
   const chosen = withTag(instances, query.tag);
   const { maxFails, failTimeoutMs } = document;
   const options = { ...choice, maxFails, failTimeoutMs, slowStartMs };
   const service = new Service(name, chosen, book, known?.service ?? null, options);
   const upstream = service.upstream(null);
-  return { name, document, query, instances, service, upstream, dispose: () => service.dispose() };
+  return {
+    name,
+    document,
+    settings,
+    query,
+    instances,
+    service,
+    upstream,
+    dispose: () => service.dispose(),
+  };
 }
 
 function findDependents(

@@ -19,6 +19,7 @@ import type { RoutedRequest } from "./conditions.ts";
 import { Documents } from "./documents.ts";
 import type { Rule } from "./host-rules.ts";
 import { Missing } from "./missing.ts";
+import { PeersByHand } from "./peers-by-hand.ts";
 import { type Choice, noPhases } from "./phase.ts";
 import { type Routes, Routing } from "./routing.ts";
 import { Services } from "./services.ts";
@@ -113,13 +114,16 @@ export class Router {
     const tokens = isSameKey ? before.#tokens : tokensOf(stickyKey);
     const changed = (kind: ServedKind) => keysOf(known, kind);
     const dropped: Disposable[] = [];
-    const changedServices = changed("service");
-    const services = servicesBefore.next(tables.service, changedServices, book, dropped);
+    const byHand = new PeersByHand(tables.peer, names);
+    const changedSettings = changed("peer");
+    const changedServices = joined(changed("service"), byHand.servicesOf(changedSettings));
+    const services = servicesBefore.next(tables.service, byHand, changedServices, book, dropped);
     const documents = documentsBefore.next(
       tables.upstream,
       services,
       names,
-      changed("upstream"),
+      byHand,
+      joined(changed("upstream"), changedSettings),
       changedServices,
       book,
       dropped,
@@ -275,4 +279,13 @@ function tokensOf(key: string): PeerTokens | null {
 function keysOf(changes: readonly Served[] | null, kind: ServedKind): ReadonlySet<string> | null {
   if (changes === null) return null;
   return new Set(changes.filter((change) => change.kind === kind).map((change) => change.key));
+}
+
+/** What is in either; `null` when one of them is not known. */
+function joined(
+  one: ReadonlySet<string> | null,
+  other: ReadonlySet<string> | null,
+): ReadonlySet<string> | null {
+  if (one === null || other === null) return null;
+  return other.size === 0 ? one : one.union(other);
 }

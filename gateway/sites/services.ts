@@ -3,7 +3,8 @@
  * for each tag that is asked for. Documents are not its business.
  */
 import { type PeerBook, Upstream, type UpstreamOptions } from "../balancing/index.ts";
-import { type Instance, LayeredMap, type Level } from "../model/index.ts";
+import { type Instance, LayeredMap, type Level, type PeerSettings } from "../model/index.ts";
+import type { PeersByHand } from "./peers-by-hand.ts";
 import { type InstanceSubset, includesTag } from "./subset.ts";
 
 /** How an upstream treats failures of its servers. */
@@ -31,6 +32,7 @@ export class Service {
   /** The service's own, or that of the document that names it. */
   readonly name: string;
   readonly instances: readonly Instance[];
+  readonly settings: PeerSettings | null;
   readonly #options: ServiceOptions;
   readonly #book: PeerBook;
   readonly #all: Upstream;
@@ -50,6 +52,7 @@ export class Service {
   ) {
     this.name = name;
     this.instances = instances;
+    this.settings = options.settings ?? null;
     this.#options = options;
     this.#book = book;
     this.#none = new Upstream([], { name, limits: null }, book);
@@ -110,7 +113,8 @@ export class Service {
 
   #build(name: string, instances: readonly Instance[], previous: Upstream | null): Upstream {
     const levels = [instanceLevel(instances, this.#options)];
-    return new Upstream(levels, { ...this.#options, name }, this.#book, previous);
+    const options = { ...this.#options, name, whole: this.name };
+    return new Upstream(levels, options, this.#book, previous);
   }
 }
 
@@ -155,6 +159,7 @@ export class Services {
    */
   next(
     table: ReadonlyMap<string, readonly Instance[]>,
+    byHand: PeersByHand,
     changed: ReadonlySet<string> | null,
     book: PeerBook,
     dropped: { dispose(): void }[],
@@ -164,10 +169,13 @@ export class Services {
     for (const key of changed ?? new Set([...this.#services.keys(), ...table.keys()])) {
       const instances = table.get(key);
       const known = this.#services.get(key);
-      if (instances === known?.instances) continue;
+      const settings = instances === undefined ? null : byHand.ofService(key);
+      if (instances === known?.instances && settings === (known?.settings ?? null)) continue;
       if (known !== undefined) dropped.push(known);
       const service =
-        instances === undefined ? null : new Service(key, instances, book, known ?? null);
+        instances === undefined
+          ? null
+          : new Service(key, instances, book, known ?? null, { ...byName, settings });
       changes.push([key, service]);
     }
     return new Services(this.#services.with(changes));

@@ -68,7 +68,7 @@ export function failureOf(error: unknown): Failure {
     if (error instanceof ConflictWith)
       return { ...failure(status, code, message), current: error.current };
     if (!(error instanceof SourceRefused)) return failure(status, code, message);
-    const isDocument = /^(?:hosts|upstreams)\//.test(error.fault.key);
+    const isDocument = /^(?:hosts|upstreams|peers)\//.test(error.fault.key);
     const what = isDocument ? "document_refused" : code;
     return { ...error.fault, ...failure(status, what, message) };
   }

@@ -15,6 +15,7 @@ import type { LocalChanges } from "../local-changes.ts";
 import { type Arrivals, type WriteQuery, writeQueryOf } from "./arrivals.ts";
 import { type Failure, failureOf, withConflict } from "./failures.ts";
 import { type Journal, summaryOf } from "./journal.ts";
+import { answerPeer, type PeerRoutesOptions } from "./peers.ts";
 import { callerOf, expectedIn, sourceIn, versionIn } from "./requests.ts";
 
 export interface OneDocumentOptions {
@@ -22,6 +23,8 @@ export interface OneDocumentOptions {
   readonly arrivals: Arrivals;
   readonly local: Pick<LocalChanges, "put" | "takeBack" | "find" | "holding">;
   readonly journal: Pick<Journal, "detail">;
+  readonly peers: PeerRoutesOptions["peers"];
+  readonly knownPeers: PeerRoutesOptions["knownPeers"];
 }
 
 /** What a handler is about. */
@@ -79,7 +82,10 @@ async function answer(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
-  const [name = "", action = "", ...more] = restOf(request).split("/");
+  const parts = restOf(request).split("/");
+  const ofPeer = word === "upstream" ? answerPeer(parts, options, request, reply) : null;
+  if (ofPeer !== null) return ofPeer;
+  const [name = "", action = "", ...more] = parts;
   const handler = handlers[`${request.method} ${action}`];
   if (handler === undefined || more.length > 0) return reply.callNotFound();
   const query = writeQueryOf(request.query);

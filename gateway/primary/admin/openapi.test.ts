@@ -45,18 +45,29 @@ describe("the description of the admin API", () => {
     const subjectOf = () => {
       throw new Error("it is known");
     };
-    const options = { operations: { subjectOf } as unknown as Operations } as AdminOptions;
+    const options = {
+      operations: { subjectOf } as unknown as Operations,
+      knownPeers: { find: subjectOf } as unknown as AdminOptions["knownPeers"],
+    } as AdminOptions;
     addRoutes(
       server,
       options,
       createJournal({} as AdminOptions["log"], () => 0),
     );
     for (const word of ["upstream", "host"]) {
-      for (const action of ["", "/history", "/test", "/rollback", "/other", "/history/other"]) {
+      const peer = "/peer/{address}";
+      for (const action of [
+        ...["", "/history", "/test", "/rollback", "/other", "/history/other"],
+        ...[peer, `${peer}/drain`, `${peer}/enable`, `${peer}/weight`, `${peer}/drain/now`],
+      ]) {
         for (const method of ["get", "put", "post", "delete"] as const) {
           const path = `/${word}/{name}${action}`;
-          const url = path.replace("{name}", "shop");
-          const { body } = await server.inject({ method: method.toUpperCase() as "GET", url });
+          const url = path.replace("{name}", "shop").replace("{address}", "10.0.0.1:80");
+          const { body } = await server.inject({
+            method: method.toUpperCase() as "GET",
+            url,
+            ...(url.endsWith("weight") ? { payload: { weight: 1 } } : {}),
+          });
           const isKnown = body.includes("it is known");
           expect(isKnown, `${method} ${path}`).to.equal(known.has(`${method} ${path}`));
         }

@@ -9,6 +9,7 @@ import { readVersion } from "../../version.ts";
 import { waitQuery, writeQuery } from "./arrivals.ts";
 import { explainQuery } from "./explain.ts";
 import { whoHeader } from "./journal.ts";
+import { wantedWeight } from "./peers.ts";
 import { wantedVersion } from "./requests.ts";
 import { viewQuery } from "./views.ts";
 
@@ -71,6 +72,27 @@ const fixed: readonly Operation[] = [
   get("/openapi.json", "This description"),
   { method: "post", path: "/resync", summary: "Lets go of what Consul no longer has" },
 ];
+
+/** What is done by hand with one peer of an upstream. */
+function ofPeers(): readonly Operation[] {
+  const path = "/upstream/{name}/peer/{address}";
+  const failures = { 202: notEverywhere, 404: notFound, 409: conflict, 502: consulFailed };
+  const one = { method: "post", failures, query: waitQuery } as const;
+  return [
+    {
+      ...one,
+      path: `${path}/drain`,
+      summary: "Lets a peer finish what it has, and get nothing new",
+    },
+    { ...one, path: `${path}/enable`, summary: "Takes that back" },
+    {
+      ...one,
+      path: `${path}/weight`,
+      summary: "Gives a peer another weight than its own, or its own again",
+      body: { "application/json": jsonSchema(wantedWeight) },
+    },
+  ];
+}
 
 /** What may be done with everything that has versions. */
 function versioned(kind: string, one: string, body: Operation["body"]): readonly Operation[] {
@@ -163,9 +185,11 @@ export function openApi(): object {
     ...versioned("scripts", "script", source),
     ...versioned("modules", "module", source),
     ...oneDocument("upstream", "upstream document", ref("UpstreamDocument")),
+    ...ofPeers(),
     ...oneDocument("host", "host document", ref("HostDocument")),
     ...versioned("hosts", "host document", { "application/json": ref("HostDocument") }),
     ...versioned("upstreams", "upstream document", { "application/json": ref("UpstreamDocument") }),
+    ...versioned("peers", "list of peers' settings", { "application/json": ref("PeerSettings") }),
   ];
   const paths: Record<string, Record<string, object>> = {};
   for (const operation of operations) {
@@ -190,6 +214,7 @@ export function openApi(): object {
         },
         HostDocument: withoutDialect(documents.host),
         UpstreamDocument: withoutDialect(documents.upstream),
+        PeerSettings: withoutDialect(documents.peers),
       },
       securitySchemes: { token: { type: "http", scheme: "bearer" } },
     },

@@ -65,6 +65,8 @@ describe("the admin API", () => {
       metrics: async (isOpen) => ({ contentType: "text/plain", text: JSON.stringify({ isOpen }) }),
       operations: { list: async () => [] } as unknown as Operations,
       delivery: {} as AdminOptions["delivery"],
+      peers: {} as AdminOptions["peers"],
+      knownPeers: {} as AdminOptions["knownPeers"],
       local: {} as AdminOptions["local"],
       notReady: () => "Consul hangs",
       release: () => {

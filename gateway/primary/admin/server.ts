@@ -4,10 +4,11 @@
  */
 import fastify, { type FastifyInstance } from "fastify";
 import type { Log } from "../../observability/logger.ts";
-import type { Operations } from "../../releases/index.ts";
+import type { Operations, PeerOperations } from "../../releases/index.ts";
 import type { Delivery } from "../delivery.ts";
 import type { Explainer } from "../explain.ts";
 import type { Fleet } from "../fleet/fleet.ts";
+import type { KnownPeers } from "../known-peers.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import type { Exposition } from "../metrics/exposition.ts";
 import type { Status } from "../status.ts";
@@ -31,6 +32,8 @@ export interface AdminOptions {
   readonly operations: Operations;
   readonly delivery: Pick<Delivery, "arrived" | "everywhere">;
   readonly local: LocalChanges;
+  readonly peers: PeerOperations;
+  readonly knownPeers: KnownPeers;
   readonly views: Views;
   readonly explainer: Pick<Explainer, "explain">;
   readonly fleet: Pick<Fleet, "show">;
@@ -94,7 +97,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
 
 /** What it answers, by method and path. */
 export function addRoutes(server: FastifyInstance, options: AdminOptions, journal: Journal): void {
-  const { status, notReady, release, operations, delivery, local } = options;
+  const { status, notReady, release, operations, delivery, local, peers, knownPeers } = options;
   const { views, explainer, fleet, metrics } = options;
   server.get("/status", () => status());
   server.get("/fleet", () => fleet.show());
@@ -114,7 +117,7 @@ export function addRoutes(server: FastifyInstance, options: AdminOptions, journa
   addExplain(server, explainer);
   const arrivals = new Arrivals(delivery, local);
   addVersioned(server, { operations, arrivals, journal });
-  addOneDocument(server, { operations, arrivals, local, journal });
+  addOneDocument(server, { operations, arrivals, local, journal, peers, knownPeers });
   addSchemas(server);
   addOpenApi(server);
 }

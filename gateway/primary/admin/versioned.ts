@@ -37,7 +37,7 @@ export function addVersioned(server: FastifyInstance, options: VersionedOptions)
   for (const kind of ["scripts", "modules"] as const) {
     server.get(`/${kind}`, async () => ({ [kind]: await operations.list(kind) }));
   }
-  for (const kind of ["scripts", "modules", "hosts", "upstreams"] as const) {
+  for (const kind of ["scripts", "modules", "hosts", "upstreams", "peers"] as const) {
     server.route({
       method: ["GET", "PUT", "DELETE", "POST"],
       url: `/${kind}/*`,

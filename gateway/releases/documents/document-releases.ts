@@ -2,8 +2,18 @@
  * Host and upstream documents on their way into service: a host document passes when its own tests do, and else its last
  * good version stays. What became of each version is noted in its history.
  */
-import { parseHostDocument, parseUpstreamDocument } from "../../documents/index.ts";
-import type { DocumentCandidate, HostDocument, Served, Source } from "../../model/index.ts";
+import {
+  parseHostDocument,
+  parsePeerSettings,
+  parseUpstreamDocument,
+} from "../../documents/index.ts";
+import type {
+  DocumentCandidate,
+  HostDocument,
+  Served,
+  Source,
+  VersionedKind,
+} from "../../model/index.ts";
 import type { ScriptFault } from "../../sandbox/index.ts";
 import { partsOf, type Subject } from "../records/keys.ts";
 import type { Scribe } from "../records/scribe.ts";
@@ -62,7 +72,7 @@ export class DocumentReleases {
     const subject: Subject = `${kind}s/${key}`;
     if (source === null) this.#decided.delete(subject);
     else this.#decided.set(subject, source.modifyIndex);
-    if (kind === "upstream" || value === null) {
+    if (kind !== "host" || value === null) {
       this.#passes(subject, source);
       return { kind, key, value } as Served;
     }
@@ -108,8 +118,9 @@ export class DocumentReleases {
 export function servedDocument(
   subject: Subject,
   text: string,
-): Extract<Served, { readonly kind: "host" | "upstream" }> {
+): Extract<Served, { readonly kind: VersionedKind }> {
   const { kind, name: key } = partsOf(subject);
+  if (kind === "peers") return { kind: "peer", key, value: parsePeerSettings(subject, text) };
   if (kind === "hosts")
     return { kind: "host", key, value: withoutTests(parseHostDocument(subject, text)) };
   return { kind: "upstream", key, value: parseUpstreamDocument(subject, text) };

@@ -6,6 +6,7 @@ import {
   DocumentError,
   foreignIn,
   parseHostDocument,
+  parsePeerSettings,
   parseSetting,
   parseUpstreamDocument,
 } from "../../documents/index.ts";
@@ -18,7 +19,7 @@ import {
   type ScriptTables,
 } from "../../sandbox/index.ts";
 import { faultOf } from "../documents/document-releases.ts";
-import { partsOf, type Subject } from "../records/keys.ts";
+import { partsOf, type Subject, type SubjectKind } from "../records/keys.ts";
 import type { Records } from "../records/records.ts";
 import { entriesOf } from "./entries.ts";
 
@@ -46,7 +47,7 @@ export class Judge {
   /** With the modules and settings that are in KV. */
   async test(subject: Subject, text: string): Promise<Judgement> {
     const { kind, name } = partsOf(subject);
-    if (kind === "hosts" || kind === "upstreams") return this.#testDocument(subject, text);
+    if (isDocument(kind)) return this.#testDocument(subject, text);
     const [modules, settings] = await Promise.all([
       entriesOf(this.#records, "modules"),
       this.#records.kv.list(this.#records.keys.folder("settings")),
@@ -88,6 +89,10 @@ export class Judge {
     const { kind, name } = partsOf(subject);
     const find = foreignIn(this.#tenants);
     try {
+      if (kind === "peers") {
+        parsePeerSettings(subject, text);
+        return { fault: null, passed: 0 };
+      }
       if (kind === "upstreams") {
         const foreign = find("upstream", name, parseUpstreamDocument(subject, text));
         if (foreign !== null) throw new DocumentError("foreign", subject, foreign);
@@ -131,6 +136,10 @@ export class Judge {
     const text = `import * as module from ${specifier};\nexport default () => void module;\n`;
     return this.#testScript(`modules/${name}`, text, tables);
   }
+}
+
+function isDocument(kind: SubjectKind): boolean {
+  return kind === "hosts" || kind === "upstreams" || kind === "peers";
 }
 
 function asSource(text: string): Source {

@@ -3,7 +3,7 @@ import { bellFolder } from "../../documents/index.ts";
 import type { DocumentKind } from "../../model/index.ts";
 
 /** The folders whose entries have versions. */
-export const subjectKinds = ["scripts", "modules", "hosts", "upstreams"] as const;
+export const subjectKinds = ["scripts", "modules", "hosts", "upstreams", "peers"] as const;
 export type SubjectKind = (typeof subjectKinds)[number];
 
 /** The kind of entry that each is of. */
@@ -12,6 +12,7 @@ export const entryKinds = {
   modules: "module",
   hosts: "host",
   upstreams: "upstream",
+  peers: "peer",
 } as const satisfies Record<SubjectKind, DocumentKind>;
 
 /** A script, a module, a host document or an upstream document: `scripts/<host>`, `upstreams/<name>`. */
