@@ -126,6 +126,11 @@ export class Missing {
       : `the service ${key} of upstream ${name} does not exist`;
   }
 
+  /** Whether a document is named as it is. */
+  isDocumented({ name }: Upstream): boolean {
+    return this.#upstreams.documents.get(name) !== undefined;
+  }
+
   #isHidden(site: ServiceSite | null, exposes: Exposure): boolean {
     return site !== null && !this.#upstreams.isExposed(site, exposes);
   }

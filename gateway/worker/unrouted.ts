@@ -37,7 +37,10 @@ export function whyUnrouted(
 /** After an upstream had no peer for a request that was not tried yet. */
 export function whyNoPeer(router: Router, upstream: Upstream, nowMs: number): Refusal {
   const unregistered = router.missing.explainEmpty(upstream);
-  if (unregistered !== null) return { status: 503, code: "no_instance", message: unregistered };
+  if (unregistered !== null) {
+    const code = router.missing.isDocumented(upstream) ? "no_instance" : "no_upstream";
+    return { status: 503, code, message: unregistered };
+  }
   const why = upstream.whyNone(nowMs);
   // What Consul has of a service and does not list fails its checks there.
   if (why === "no_instance")

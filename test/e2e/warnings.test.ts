@@ -23,15 +23,19 @@ for (const kind of consulKinds())
     it("are in the status, for people too, and in the log once, until the field is gone", async () => {
       const { gateway, writes, home } = scene;
       const key = "sluice/upstreams/old";
-      await writes.put("upstreams/old", { servers: [home.server], keepalive: 10, typ: "http" });
+      await writes.put("upstreams/old", {
+        servers: [home.server],
+        keepalive: 10,
+        heartbeat: "http",
+      });
       const { warnings, refused } = await gateway.statusWhen("it is told", warned(key));
       expect(refused).to.deep.equal([]);
       expect(warnings.map(({ warning }) => warning.split(":")[0])).to.deep.equal([
-        "typ",
+        "heartbeat",
         "keepalive",
       ]);
       const { shown } = await onTerminal(["status", "--admin", `127.0.0.1:${gateway.adminPort}`]);
-      expect(shown).to.match(/warnings\n +sluice\/upstreams\/old +typ: /);
+      expect(shown).to.match(/warnings\n +sluice\/upstreams\/old +heartbeat: /);
       expect((await gateway.request({ host: "old" })).status).to.equal(200);
       await writes.put("upstreams/old", { servers: [home.server] });
       await gateway.statusWhen("it is no longer told", (status) => !warned(key)(status));
@@ -39,7 +43,7 @@ for (const kind of consulKinds())
       await until("its end is in the log", () => told().length >= 4);
       const lines = told();
       expect(lines.map(({ msg }) => msg.replace(`${key}: `, "").split(":")[0])).to.deep.equal([
-        "typ",
+        "heartbeat",
         "keepalive",
         "no longer",
         "no longer",

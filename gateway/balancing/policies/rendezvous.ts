@@ -17,35 +17,48 @@ export function hashOf(text: string): number {
  * ("Weighted Distributed Hash Tables", Schindelhauer and Schomaker, the logarithmic method).
  */
 export function scoreOf(key: number, peer: number, weight: number): number {
-  return weight / -Math.log((mix(key ^ spread(peer)) + 0.5) / 2 ** 32);
+  // The order of signed numbers, from 0 on.
+  const hash = (combined(mix(key), mix(peer)) ^ 0x80000000) >>> 0;
+  return weight / -Math.log((hash + 0.5) / 2 ** 32);
 }
 
 /** The hashes of peers, prepared for `strongest`. */
 export function mixedKeys(peers: readonly number[]): Int32Array {
-  return Int32Array.from(peers, spread);
+  return Int32Array.from(peers, mix);
 }
 
 /** Which of the peers has the highest score for a key when all have one weight; -1 when there are none. */
 export function strongest(keys: Int32Array, key: number): number {
-  let best = -1;
-  let bestHash = -1;
+  const mixed = mix(key);
+  let best = keys.length === 0 ? -1 : 0;
+  let bestHash = -0x80000000;
   for (let at = 0; at < keys.length; at += 1) {
-    const hash = mix(key ^ (keys[at] ?? 0));
-    if (hash <= bestHash) continue;
-    best = at;
-    bestHash = hash;
+    const product = Math.imul(mixed ^ (keys[at] ?? 0), first);
+    const hash = Math.imul(product ^ (product >>> 15), second);
+    if (hash > bestHash) {
+      best = at;
+      bestHash = hash;
+    }
   }
   return best;
 }
 
-function spread(peer: number): number {
-  return Math.imul(peer, 0x9e3779b1);
+const first = 0x2c1b3c6d;
+const second = 0x297a2d39;
+
+/**
+ * A signed hash of a key and a peer. Both are mixed already, each once: what is left for each pair costs half as much,
+ * and peers win as evenly.
+ */
+function combined(key: number, peer: number): number {
+  const product = Math.imul(key ^ peer, first);
+  return Math.imul(product ^ (product >>> 15), second);
 }
 
-/** The final mixing of MurmurHash3, 0 to 2^32 - 1: addresses differ in their last digits only. */
+/** The final mixing of MurmurHash3: addresses differ in their last digits only. */
 function mix(seed: number): number {
   let hash = seed;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
+  return hash ^ (hash >>> 16);
 }
