@@ -31,7 +31,13 @@ import { defaultGuard, type GuardLimits } from "./services/service-instances.ts"
 import { type Clock, systemClock } from "./watching/clock.ts";
 import type { Log } from "./watching/log.ts";
 import { Pulse } from "./watching/pulse.ts";
-import { defaultWaitMs, Watch, type WatchOptions, type WatchStatus } from "./watching/watch.ts";
+import {
+  defaultWaitMs,
+  type Renewed,
+  Watch,
+  type WatchOptions,
+  type WatchStatus,
+} from "./watching/watch.ts";
 
 export interface ConsulSourcesOptions {
   readonly consul: ConsulClient;
@@ -157,9 +163,17 @@ export class ConsulSources {
     this.#pulse = new Pulse({
       clock,
       // What any agent and every token can answer.
-      ask: (isNewConnection, signal) =>
-        consul.read({ path: "/status/leader", isNewConnection, signal }),
-      onDeadConnections: () => this.#renew(),
+      ask: async (isNewConnection, signal) =>
+        Boolean((await consul.read({ path: "/status/leader", isNewConnection, signal })).body),
+      onDeadConnections: () => {
+        options.log.warn(
+          {},
+          `connections to Consul at ${consul.url} are dead: every watch begins anew`,
+        );
+        consul.dropIdle();
+        this.#renew("all");
+      },
+      onBack: () => this.#renew("failed"),
       onChange: (silence) => {
         const { log } = options;
         if (silence === null) log.info({}, `Consul at ${consul.url} answers again`);
@@ -176,14 +190,10 @@ export class ConsulSources {
     this.#pulse.start();
   }
 
-  /** Connections are dead without a word: every query is made anew on another one. */
-  #renew(): void {
-    const { consul, log } = this.#options;
-    log.warn({}, `connections to Consul at ${consul.url} are dead: every watch begins anew`);
-    consul.dropIdle();
-    for (const watch of this.#base) watch.renew();
-    this.#catalogs.renew();
-    this.#services.renew();
+  #renew(which: Renewed): void {
+    for (const watch of this.#base) watch.renew(which);
+    this.#catalogs.renew(which);
+    this.#services.renew(which);
   }
 
   /** Resolves when no query, connection or timer of it is left. It cannot start again. */

@@ -6,7 +6,7 @@ import type { Datacenter, Observed } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
 import type { Clock } from "../watching/clock.ts";
 import type { Hold } from "../watching/ledger.ts";
-import { Watch, type WatchEvent, type WatchStatus } from "../watching/watch.ts";
+import { type Renewed, Watch, type WatchEvent, type WatchStatus } from "../watching/watch.ts";
 import { Catalog, type CatalogNames, readCatalog } from "./catalog.ts";
 import type { Datacenters } from "./datacenters.ts";
 import type { ReadMode } from "./health.ts";
@@ -48,8 +48,8 @@ export class Catalogs {
   }
 
   /** Makes every query anew on another connection. */
-  renew(): void {
-    for (const { watch } of this.#others.values()) watch.renew();
+  renew(which: Renewed): void {
+    for (const { watch } of this.#others.values()) watch.renew(which);
   }
 
   async stop(): Promise<void> {

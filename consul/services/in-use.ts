@@ -8,7 +8,7 @@ import { describeConsulError } from "../api/errors.ts";
 import type { Clock } from "../watching/clock.ts";
 import type { LedgerMemory } from "../watching/ledger.ts";
 import type { Log } from "../watching/log.ts";
-import type { WatchStatus } from "../watching/watch.ts";
+import type { Renewed, WatchStatus } from "../watching/watch.ts";
 import { Bells } from "./bells/bells.ts";
 import type { ReadMode } from "./health.ts";
 import { Service } from "./service.ts";
@@ -124,10 +124,9 @@ export class ServicesInUse {
     await Promise.all([this.#slots.stop(), this.#bells?.stop(), ...this.#closing]);
   }
 
-  /** Makes every query that waits anew on another connection. */
-  renew(): void {
-    for (const service of this.#inUse.values()) service.renew();
-    this.#bells?.renew();
+  renew(which: Renewed): void {
+    for (const service of this.#inUse.values()) service.renew(which);
+    this.#bells?.renew(which);
   }
 
   /**

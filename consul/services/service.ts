@@ -7,7 +7,7 @@ import type { ConsulClient } from "../api/client.ts";
 import { describeConsulError } from "../api/errors.ts";
 import type { Clock } from "../watching/clock.ts";
 import type { LedgerMemory } from "../watching/ledger.ts";
-import { Watch, type WatchEvent, type WatchStatus } from "../watching/watch.ts";
+import { type Renewed, Watch, type WatchEvent, type WatchStatus } from "../watching/watch.ts";
 import { type ReadMode, type Registration, readHealth } from "./health.ts";
 import { type GuardLimits, ServiceInstances } from "./service-instances.ts";
 
@@ -110,8 +110,8 @@ export class Service {
   }
 
   /** Makes its blocking query anew on another connection. */
-  renew(): void {
-    this.#watch?.renew();
+  renew(which: Renewed): void {
+    this.#watch?.renew(which);
   }
 
   /** Ends its blocking query; resolves when nothing of it is left. */

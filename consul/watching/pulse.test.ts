@@ -11,15 +11,16 @@ describe("a pulse", () => {
   let pulse: Pulse;
   let asked: ("old" | "new")[];
   let dead: number;
+  let back: number;
   let changes: (Silence | null)[];
-  let old: () => Promise<unknown>;
-  let fresh: () => Promise<unknown>;
+  let old: () => Promise<boolean>;
+  let fresh: () => Promise<boolean>;
   const never = () => new Promise<never>(() => {});
-  const answers = async () => "leader";
+  const answers = async () => true;
 
   beforeEach(() => {
     clock = new ManualClock();
-    [asked, dead, changes] = [[], 0, []];
+    [asked, dead, back, changes] = [[], 0, 0, []];
     [old, fresh] = [answers, answers];
     pulse = new Pulse({
       clock,
@@ -32,6 +33,9 @@ describe("a pulse", () => {
       },
       onDeadConnections: () => {
         dead += 1;
+      },
+      onBack: () => {
+        back += 1;
       },
       onChange: (silence) => changes.push(silence),
     });
@@ -85,11 +89,11 @@ describe("a pulse", () => {
 
   it("leaves the connections of a Consul alone that was only late", async () => {
     await pass(4_000);
-    const hangs = Promise.withResolvers<string>();
+    const hangs = Promise.withResolvers<boolean>();
     [old, fresh] = [() => hangs.promise, () => hangs.promise];
     await pass(8_000);
     expect(pulse.silence).not.to.equal(null);
-    hangs.resolve("leader");
+    hangs.resolve(true);
     await pass(2_000);
     expect({ dead, silence: pulse.silence }).to.deep.equal({ dead: 0, silence: null });
   });
@@ -102,7 +106,33 @@ describe("a pulse", () => {
     await pass(8_000);
     expect(pulse.silence?.error).to.equal("ECONNREFUSED");
     [old, fresh] = [answers, answers];
+    await pass(1_000);
+    expect({ dead, back, silence: pulse.silence }).to.deep.equal({
+      dead: 0,
+      back: 1,
+      silence: null,
+    });
+  });
+
+  it("sees within a second that there is a leader again, and asks no more than twice a second for one", async () => {
     await pass(4_000);
-    expect({ dead, silence: pulse.silence }).to.deep.equal({ dead: 0, silence: null });
+    old = async () => false;
+    await pass(4_000);
+    asked = [];
+    await pass(10_000);
+    expect(asked.length).to.be.within(10, 21);
+    expect({ back, silence: pulse.silence }).to.deep.equal({ back: 0, silence: null });
+    old = answers;
+    await pass(1_000);
+    expect({ back, dead }).to.deep.equal({ back: 1, dead: 0 });
+  });
+
+  it("finds a Consul that is back within two seconds, although what was sent to it meanwhile is lost", async () => {
+    await pass(4_000);
+    [old, fresh] = [never, never];
+    await pass(20_000);
+    fresh = answers;
+    await pass(2_000);
+    expect({ dead, silence: pulse.silence }).to.deep.equal({ dead: 1, silence: null });
   });
 });

@@ -208,12 +208,30 @@ describe("a watch", () => {
       10,
     );
     await until("it waits", () => server.requests.length === 2);
-    watch.renew();
+    watch.renew("all");
     await until("it waits again", () => server.requests.length >= 4);
     expect(indexes().slice(0, 4)).to.deep.equal([null, "6", null, "8"]);
     expect(server.requests[1]?.gone).to.equal(true);
     expect(names()).to.deep.equal(["s1", "s3"]);
     expect(states).to.deep.equal(["ok"]);
+  });
+
+  it("asks at once after a failure when it is told to, and leaves a query alone that waits", async () => {
+    await begin(
+      (response, _, count) => {
+        if (count === 1) response.writeHead(500).end();
+        else if (count === 2) answerJson(response, 6, { s: [] });
+      },
+      { random: () => 1 },
+      // Its pause is longer than the test.
+      0.001,
+    );
+    await until("it has failed", () => states.includes("failing"));
+    watch.renew("failed");
+    await until("it waits for a change", () => server.requests.length === 3);
+    watch.renew("failed");
+    expect(await settled(() => server.requests.length)).to.equal(3);
+    expect(server.requests[2]?.gone).to.equal(false);
   });
 
   it("does not hammer a server that fails, nor one that ignores the wait", async () => {

@@ -59,6 +59,9 @@ export interface WatchOptions<T> {
   readonly onStateChange?: (status: WatchStatus) => void;
 }
 
+/** Which watches are to ask at once. */
+export type Renewed = "all" | "failed";
+
 export type WatchState = "starting" | "ok" | "failing";
 
 export interface WatchStatus {
@@ -110,6 +113,7 @@ export class Watch<T> {
   /** Ends the query or the pause under way. */
   #interrupt: (() => void) | null = null;
   #isRenewed = false;
+  #isPausing = false;
   /** The last query failed. */
   #hasFailed = false;
   #state: WatchState = "starting";
@@ -144,11 +148,12 @@ export class Watch<T> {
   }
 
   /**
-   * Its connection may be dead: takes the query under way back and asks at once, with what it waits for taken anew.
-   * That is no failure.
+   * Asks at once: what waits after a failure (`failed`) need not wait any longer; of `all`, connections may be dead, so
+   * that a query under way is taken back, too, and what it waits for is taken anew. That is no failure.
    */
-  renew(): void {
+  renew(which: Renewed): void {
     if (this.#interrupt === null) return;
+    if (which === "failed" && !(this.#hasFailed && this.#isPausing)) return;
     this.#isRenewed = true;
     this.#interrupt();
   }
@@ -281,10 +286,12 @@ export class Watch<T> {
         cancel();
         this.#interrupt = null;
         this.#isRenewed = false;
+        this.#isPausing = false;
         signal.removeEventListener("abort", end);
         resolve();
       };
       this.#interrupt = end;
+      this.#isPausing = true;
       const cancel = this.#options.clock.after(ms, end);
       signal.addEventListener("abort", end, { once: true });
     });

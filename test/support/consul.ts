@@ -107,7 +107,7 @@ export async function startRealConsul(options: RealConsulOptions = {}): Promise<
 }
 
 /** From 1.14 on there is a second port for gRPC, which is open unless it is switched off; before that it is unknown. */
-function knowsGrpcTls(binary: string): boolean {
+export function knowsGrpcTls(binary: string): boolean {
   const text = execFileSync(binary, ["version"], { encoding: "utf8" });
   const [major, minor] = (/v(\d+)\.(\d+)/.exec(text) ?? []).slice(1).map(Number);
   return (major ?? 0) > 1 || (minor ?? 0) >= 14;

@@ -37,10 +37,10 @@ export class EchoOrigin {
     });
   }
 
-  /** On a free port of 127.0.0.1, or on `port`. */
-  static async start(name: string, port = 0): Promise<EchoOrigin> {
+  /** On a free port of 127.0.0.1, or on `port`, or of another address. */
+  static async start(name: string, port = 0, address = "127.0.0.1"): Promise<EchoOrigin> {
     const origin = new EchoOrigin(name);
-    origin.#server.listen(port, "127.0.0.1");
+    origin.#server.listen(port, address);
     await once(origin.#server, "listening");
     return origin;
   }

@@ -2,6 +2,7 @@
  * Says once, before the first test, which real parts are not on this machine. When they are required
  * (SLUICE_REQUIRE_REAL=1), looking for them throws and no test runs.
  */
+import { whyNoNetwork } from "./cluster/network.ts";
 import { findRealConsul } from "./consul.ts";
 import { findDocker } from "./docker.ts";
 import { findPrometheus } from "./prometheus.ts";
@@ -13,6 +14,8 @@ export function mochaGlobalSetup(): void {
   if (findDocker() === null)
     missing.push("a Docker Engine (dockerd as root; tools/real-parts.mjs)");
   if (findPrometheus() === null) missing.push("Prometheus (PATH; tools/real-parts.mjs)");
+  const noNetwork = whyNoNetwork();
+  if (noNetwork !== null) missing.push(`a network of namespaces (${noNetwork})`);
   if (missing.length > 0) {
     console.error(`sluice: not found, so not tested against: ${missing.join("; ")}`);
   }

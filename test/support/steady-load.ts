@@ -3,6 +3,8 @@ import { Agent, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface LoadOptions {
+  /** Default: loopback. */
+  readonly address?: string;
   readonly port: number;
   readonly host: string;
   readonly perSecond: number;
@@ -79,13 +81,13 @@ export class SteadyLoad {
 
   async #send(mayRepeat: boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<"again" | null>();
-    const { port, host, judge = judgeStatus } = this.#options;
+    const { address = "127.0.0.1", port, host, judge = judgeStatus } = this.#options;
     const fail = (why: string) => {
       this.#failures.set(why, (this.#failures.get(why) ?? 0) + 1);
       resolve(null);
     };
     const outgoing = request({
-      host: "127.0.0.1",
+      host: address,
       port,
       headers: { host },
       agent: this.#agent,

@@ -8,6 +8,7 @@ import type { Clock } from "../../watching/clock.ts";
 import type { Log } from "../../watching/log.ts";
 import { Poller } from "../../watching/poller.ts";
 import {
+  type Renewed,
   Watch,
   type WatchEvent,
   type WatchOptions,
@@ -81,9 +82,9 @@ export class Bells {
   }
 
   /** Makes every query that waits anew on another connection. */
-  renew(): void {
-    for (const watch of this.#cluster) watch.renew();
-    for (const { watch } of this.#followed.values()) watch?.renew();
+  renew(which: Renewed): void {
+    for (const watch of this.#cluster) watch.renew(which);
+    for (const { watch } of this.#followed.values()) watch?.renew(which);
   }
 
   /** Resolves when no query is left. It cannot start again. */
