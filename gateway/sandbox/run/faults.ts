@@ -8,7 +8,7 @@ const maxMessageLength = 500;
 /** Controls, and what changes the direction or the lines of a terminal. */
 const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 /** Frames of Node.js have paths too: a place is a whole word. */
-const place = /(?<![^\s(])((?:scripts|modules)\/[^\s:()[\]]+):(\d{1,9}):(\d{1,9})/;
+const place = /(?<![^\s(])((?:scripts|modules)\/[^\s:()[\]]+):(\d{1,9}):(\d{1,9})/g;
 const bracketed = /^([\s\S]*) \[((?:scripts|modules)\/[^\s[\]]+):(\d{1,9}):(\d{1,9})\]$/;
 
 /** A script does not load, or a call failed. */
@@ -48,43 +48,45 @@ export function describeFault(fault: ScriptFault): string {
   return line === 0 ? `${key}: ${message}` : `${key}:${line}:${column}: ${message}`;
 }
 
-/** The column in a source for one in what ran of it. */
-export type ColumnOf = (key: string, line: number, column: number) => number;
+/** The column in a source for one in what ran of it; `null`: the script has no part of that key. */
+export type ColumnOf = (key: string, line: number, column: number) => number | null;
 
-/** The fault of a thrown error: its place is the first of the script's or a module's in the stack. */
+/**
+ * The fault of a thrown error: its place is the first in the stack that is in a part of the script. The script writes
+ * the stack, and must not have another host's script blamed.
+ */
 export function faultAt(
   key: string,
   message: string,
   stack: string,
   columnOf: ColumnOf,
 ): ScriptFault {
-  const found = place.exec(stack.slice(0, 8_192));
-  if (found === null) return { key, line: 0, column: 0, message: printable(message) };
-  const [, at = key, line, column] = found;
-  return {
-    key: printable(at),
-    line: Number(line),
-    column: columnOf(at, Number(line), Number(column)),
-    message: printable(message),
-  };
+  for (const [, at = "", line, column] of stack.slice(0, 8_192).matchAll(place)) {
+    const before = columnOf(at, Number(line), Number(column));
+    if (before === null) continue;
+    return { key: printable(at), line: Number(line), column: before, message: printable(message) };
+  }
+  return { key, line: 0, column: 0, message: printable(message) };
 }
 
-/** For texts that ran as they are. */
-export const sameColumn: ColumnOf = (_key, _line, column) => column;
+/** For texts that ran as they are: the script `key` and whatever modules it has. */
+export function sameColumn(key: string): ColumnOf {
+  return (at, _line, column) => (at === key || at.startsWith("modules/") ? column : null);
+}
 
 /** The fault of what isolated-vm throws when it compiles, links or evaluates. */
 export function faultOf(
   key: string,
   error: unknown,
   timeoutMs: number,
-  columnOf: ColumnOf = sameColumn,
+  columnOf: ColumnOf = sameColumn(key),
 ): ScriptFault {
   if (error instanceof ScriptError) return error.fault;
   if (!(error instanceof Error)) {
     return { key, line: 0, column: 0, message: printable(`threw ${String(error)}`) };
   }
   const compiled = bracketed.exec(error.message);
-  if (compiled !== null) {
+  if (compiled !== null && columnOf(compiled[2] ?? "", 1, 1) !== null) {
     return {
       key: compiled[2] ?? key,
       line: Number(compiled[3]),

@@ -138,7 +138,7 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
   const { main, resolve, parts, syntax, checks, canRefuse } = yield* compileAll(options);
   const columnOf: ColumnOf = (key, line, column) => {
     const part = parts.get(key);
-    if (part === undefined) return column;
+    if (part === undefined) return null;
     return columnBefore(part.text, checks.get(key) ?? part.checks, line, column);
   };
   try {
@@ -192,8 +192,8 @@ function* compileAll(options: LoadOptions): Generator<
     const origin = { filename: part.key };
     const compile = function* (text: string): Generator<Step, ivm.Module, void> {
       return yield* step(
-        () => isolate.compileModuleSync(text, origin),
-        () => isolate.compileModule(text, origin),
+        () => isolate.compileModuleSync(named(part.key, text), origin),
+        () => isolate.compileModule(named(part.key, text), origin),
       );
     };
     // What is examined is compiled as it is first: V8 says best what is wrong with it.
@@ -234,6 +234,11 @@ function* compileAll(options: LoadOptions): Generator<
     checks,
     canRefuse: syntaxes.size === 0 || [...syntaxes.values()].some(({ refuses }) => refuses),
   };
+}
+
+/** A comment in a source could name the place of its errors; the last one of a text counts. */
+function named(key: string, text: string): string {
+  return text.includes("sourceURL") ? `${text}\n//# sourceURL=${key}` : text;
 }
 
 function readExports(

@@ -199,7 +199,8 @@ export class ScriptRuntime implements Awaited {
   thrown(message: string, stack: string): ScriptError {
     const isolate = this.#isolate;
     if (isolate !== null) return new ScriptError(isolate.fault(message, stack));
-    return new ScriptError(faultAt(`scripts/${this.host}`, message, stack, sameColumn));
+    const key = `scripts/${this.host}`;
+    return new ScriptError(faultAt(key, message, stack, sameColumn(key)));
   }
 
   /** What the call brought has been put into effect. */
