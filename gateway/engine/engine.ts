@@ -8,6 +8,7 @@ import type { AddressInfo, ListenOptions } from "node:net";
 import type { Peer } from "./peer.ts";
 import type { BodyTap } from "./tap.ts";
 import type { Target } from "./target.ts";
+import type { ClientTls, ListenerTls } from "./tls.ts";
 
 export { Peer } from "./peer.ts";
 export type { BodyTap, TapOutput } from "./tap.ts";
@@ -95,6 +96,8 @@ export interface Exchange<Context> {
   readonly listener: number;
   /** The socket's address when it is a trusted proxy's, otherwise empty. */
   readonly proxyAddress: string;
+  /** How the client's connection is encrypted; `null`: it is not. */
+  readonly tls: ClientTls | null;
   /** The `Host` to forward, as the client wrote it, with its port; set it to forward another. */
   authority: string;
   /** The `Host` of the next try where it is not `authority`; empty: it is. Set in `onPick`. */
@@ -365,6 +368,20 @@ export interface EngineOptions<Context> {
   readonly now?: () => number;
   /** Default: no limit is known. */
   readonly descriptors?: Descriptors;
+  /** By the numbers of the listeners. Default: in clear, from clients themselves, without limits of their own. */
+  readonly listeners?: readonly ListenerOptions[];
+}
+
+/** What holds for the connections of one listener. */
+export interface ListenerOptions {
+  /** Default: in clear. */
+  readonly tls?: ListenerTls | null;
+  /** Whether connections from this address begin with a PROXY header. Default: nobody's do. */
+  readonly proxied?: ((address: string) => boolean) | null;
+  /** Connections at once; 0 for no limit. Above: 503, over TLS the connection is closed. Default 0. */
+  readonly maxConnections?: number;
+  /** The same from one address. Default 0. */
+  readonly maxConnectionsPerAddress?: number;
 }
 
 /** How many descriptors an engine may use, and what it does when they are short. */

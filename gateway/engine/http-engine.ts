@@ -3,10 +3,16 @@
  * What happens to a request is in `exchange/`.
  */
 import type { AddressInfo, ListenOptions, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { Clock } from "./clock.ts";
 import { Counters } from "./counters.ts";
 import { Http2Server } from "./downstream/http2/http2.ts";
-import type { ClientHost, ClientOrigin, ClientSession } from "./downstream/session.ts";
+import {
+  type ClientHost,
+  type ClientOrigin,
+  type ClientSession,
+  originOf,
+} from "./downstream/session.ts";
 import {
   defaultLimits,
   type Engine,
@@ -14,18 +20,22 @@ import {
   type EngineOptions,
   type EngineStats,
   type Inherited,
+  type ListenerOptions,
   type Reopened,
 } from "./engine.ts";
 import type { ExchangeCore } from "./exchange/core.ts";
 import { HttpExchange } from "./exchange/exchange.ts";
 import type { OpenExchange } from "./exchange/ports.ts";
 import { Acceptor } from "./listening/acceptor.ts";
+import { Arrival, type ArrivalHost } from "./listening/arrival.ts";
 import { Clients } from "./listening/clients.ts";
 import { plainAddress } from "./message/forwarding.ts";
 import type { Peer } from "./peer.ts";
+import type { ClientTls } from "./tls.ts";
 import type { ConnectToPeer } from "./upstream/pooled.ts";
 import { Pools } from "./upstream/pools.ts";
 
+const nothing = Buffer.alloc(0);
 /** How often deadlines are looked at; also the grain of the clock. */
 const sweepMs = 100;
 /** In how many sweeps clients that are not read are looked after once. */
@@ -33,16 +43,8 @@ const sweepsPerProbe = 10;
 /** A sweep that comes so long after the one before says that this process stood still. */
 const stallMs = 3 * sweepMs;
 
-/**
- * Serves what is accepted. `trusts`: of a trusted proxy's connection, which others are trusted; `listener`: where it was
- * accepted.
- */
-export type OpenClient = (
-  socket: Socket,
-  address: string,
-  trusts: ((address: string) => boolean) | null,
-  listener: number,
-) => ClientSession;
+/** Serves HTTP/1.1 on a socket whose first byte is a request's. */
+export type OpenClient = (socket: Socket, client: ClientOrigin) => ClientSession;
 
 /** What speaks HTTP/1.1 on either side of an engine's exchanges. */
 export interface Wires {
@@ -50,7 +52,7 @@ export interface Wires {
   readonly connect: ConnectToPeer;
 }
 
-export class HttpEngine<C> implements Engine, ClientHost {
+export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
   readonly limits: EngineLimits;
   readonly clock: Clock;
   readonly counters = new Counters();
@@ -59,6 +61,7 @@ export class HttpEngine<C> implements Engine, ClientHost {
   readonly #http2: Http2Server;
   readonly #openClient: OpenClient;
   readonly #trusts: (address: string) => boolean;
+  readonly #listeners: readonly ListenerOptions[];
   readonly #acceptor: Acceptor;
   readonly #clients: Clients;
   readonly #pools: Pools;
@@ -75,7 +78,8 @@ export class HttpEngine<C> implements Engine, ClientHost {
     this.limits = limits;
     this.clock = new Clock(options.now ?? (() => performance.now()));
     this.#trusts = options.trusts ?? (() => false);
-    this.#clients = new Clients(limits);
+    this.#listeners = options.listeners ?? [];
+    this.#clients = new Clients(limits, this.#listeners);
     this.#pools = new Pools({
       clock: this.clock,
       limits,
@@ -147,6 +151,24 @@ export class HttpEngine<C> implements Engine, ClientHost {
     };
   }
 
+  get deadline(): number {
+    return this.clock.current + this.limits.headTimeoutMs;
+  }
+
+  countRefused(code: string): void {
+    this.counters.countRefused(code);
+  }
+
+  arrived(arrival: Arrival, socket: Socket, address: string, tls: ClientTls | null): void {
+    const client = this.#originOf(address, arrival.listener, tls);
+    const isHttp2 = tls !== null && (socket as TLSSocket).alpnProtocol === "h2";
+    const session = isHttp2
+      ? this.#http2.open(socket, nothing, client)
+      : this.#openClient(socket, client);
+    this.#clients.replace(arrival, session);
+    if (this.isDraining) session.onDrainStart(this.clock.current);
+  }
+
   beginHttp2(before: ClientSession, socket: Socket, first: Buffer, client: ClientOrigin): void {
     this.#clients.replace(before, this.#http2.open(socket, first, client));
   }
@@ -163,9 +185,18 @@ export class HttpEngine<C> implements Engine, ClientHost {
       socket.destroy();
       return;
     }
-    const trusts = this.#trusts(address) ? this.#trusts : null;
-    this.#clients.add(this.#openClient(socket, plainAddress(address), trusts, listener));
+    const client = plainAddress(address);
+    const terms = this.#listeners[listener];
+    this.#clients.add(
+      terms?.tls || terms?.proxied?.(client)
+        ? new Arrival(this, socket, client, listener, terms)
+        : this.#openClient(socket, this.#originOf(client, listener, null)),
+    );
     this.#acceptor.settle(this.clock.current);
+  }
+
+  #originOf(address: string, listener: number, tls: ClientTls | null): ClientOrigin {
+    return originOf(address, listener, tls, this.#trusts(address) ? this.#trusts : null);
   }
 
   #onSweep(): void {

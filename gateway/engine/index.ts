@@ -5,8 +5,7 @@ import { HttpEngine, type Wires } from "./http-engine.ts";
 import { PeerConnection } from "./upstream/http1/peer-connection.ts";
 
 const wires: Wires = {
-  clients: (host) => (socket, address, trusts, listener) =>
-    new ClientConnection(host, socket, address, trusts, listener),
+  clients: (host) => (socket, client) => new ClientConnection(host, socket, client),
   connect: (host, peer, owner, connectTimeoutMs) =>
     new PeerConnection(host, peer, owner, connectTimeoutMs),
 };

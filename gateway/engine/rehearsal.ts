@@ -66,7 +66,7 @@ export function rehearse<C>(options: RehearsalOptions): Rehearsal<C> | Refusal {
   const moves = new Noted();
   const view = new ExchangeView<C>(
     { clock: { now }, nextId: () => "explained" },
-    { scheme, address: clientAddress, listener },
+    { scheme, address: clientAddress, listener, tls: null },
     head,
     new ResponseHead(),
     requestTarget,

@@ -21,7 +21,7 @@ const limits = {
   maxTargetBytes: 1e9,
 };
 
-const trusted = { address: "10.0.0.2", trusts: () => true };
+const trusted = { scheme: "http" as const, address: "10.0.0.2", trusts: () => true };
 
 type Fields = readonly (readonly [name: string, value: string])[];
 

@@ -10,6 +10,7 @@ import type {
   Exchange,
   FailureCode,
   Handler,
+  ListenerOptions,
   PeerFailure,
 } from "../../gateway/engine/engine.ts";
 import { Peer, Target } from "../../gateway/engine/engine.ts";
@@ -52,6 +53,7 @@ export interface GatewayOptions {
   readonly trusts?: (clientAddress: string) => boolean;
   readonly forbids?: (address: string, port: number) => string | null;
   readonly forwardedPath?: "normal" | "raw";
+  readonly listeners?: readonly ListenerOptions[];
   readonly engine?: (options: EngineOptions<TestContext>) => Engine;
 }
 
@@ -100,6 +102,7 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
     ...(options.trusts === undefined ? {} : { trusts: options.trusts }),
     ...(options.forbids === undefined ? {} : { forbids: options.forbids }),
     ...(options.forwardedPath === undefined ? {} : { forwardedPath: options.forwardedPath }),
+    ...(options.listeners === undefined ? {} : { listeners: options.listeners }),
   });
   const address = await engine.listen({ host: "127.0.0.1", port: 0 });
   return new TestGateway(engine, address.port, ended, handlerErrors);

@@ -9,6 +9,7 @@
 import type { PeerFailure, Target } from "../engine.ts";
 import type { RequestHead } from "../message/request-head.ts";
 import type { ResponseHead } from "../message/response-head.ts";
+import type { ClientTls } from "../tls.ts";
 
 /**
  * Why an answer is cut off.
@@ -24,6 +25,8 @@ export interface Downstream {
   /** Where the connection was accepted: the number that `Engine.listen` was given. */
   readonly listener: number;
   readonly scheme: "http" | "https";
+  /** `null`: the connection is in clear. */
+  readonly tls: ClientTls | null;
   /** The lines `X-Forwarded-For` and `X-Forwarded-Proto` for a client that nobody speaks for, made once. */
   readonly forwardedLine: string;
   /** Bytes that were given to be written and have not left yet: shrinks while the client takes them. */

@@ -11,6 +11,7 @@ import type { ResponseHead } from "../message/response-head.ts";
 import type { Peer } from "../peer.ts";
 import type { BodyTap } from "../tap.ts";
 import type { Target } from "../target.ts";
+import type { ClientTls } from "../tls.ts";
 import type { Downstream } from "./ports.ts";
 import type { Tries } from "./tries.ts";
 
@@ -34,7 +35,7 @@ interface Surroundings {
   readonly nextId: () => string;
 }
 
-type Client = Pick<Downstream, "scheme" | "address" | "listener">;
+type Client = Pick<Downstream, "scheme" | "address" | "listener" | "tls">;
 
 export class ExchangeView<C> implements Exchange<C> {
   context: C | null = null;
@@ -115,6 +116,10 @@ export class ExchangeView<C> implements Exchange<C> {
 
   get proxyAddress(): string {
     return this.#head.proxy?.address ?? "";
+  }
+
+  get tls(): ClientTls | null {
+    return this.#downstream.tls;
   }
 
   get listener(): number {

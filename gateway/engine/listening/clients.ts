@@ -1,22 +1,55 @@
 /** The connections of an engine's clients: how many there may be, and how they end. */
 
 import type { ClientSession } from "../downstream/session.ts";
-import type { EngineLimits } from "../engine.ts";
+import type { EngineLimits, ListenerOptions } from "../engine.ts";
 import type { Refusal } from "../message/grammar.ts";
 
 /** While draining, a kept connection may bring one more request within this time. */
 const drainGraceMs = 1_000;
 
-export class Clients {
-  readonly #limits: EngineLimits;
-  readonly #sessions = new Set<ClientSession>();
-  /** Those that were not turned away. */
-  #admitted = 0;
-  /** The same by address; kept only when there is a limit on them. */
+/** Connections that were not turned away, of the engine or of one listener, and what bounds them; 0: nothing does. */
+class Admission {
+  readonly #most: number;
+  readonly #mostPerAddress: number;
+  #count = 0;
+  /** By address; kept only when there is a limit on them. */
   readonly #addresses = new Map<string, number>();
 
-  constructor(limits: EngineLimits) {
-    this.#limits = limits;
+  constructor(most: number, mostPerAddress: number) {
+    this.#most = most;
+    this.#mostPerAddress = mostPerAddress;
+  }
+
+  /** Why there may be no further one; `null`: there may. */
+  refusal(address: string): Refusal | null {
+    if (this.#most > 0 && this.#count >= this.#most)
+      return busy("too_many_connections", "the gateway has all the connections it may have");
+    if (this.#mostPerAddress > 0 && (this.#addresses.get(address) ?? 0) >= this.#mostPerAddress)
+      return busy("too_many_from_address", "too many connections from this address");
+    return null;
+  }
+
+  count(address: string, step: 1 | -1): void {
+    this.#count += step;
+    if (this.#mostPerAddress === 0) return;
+    const count = (this.#addresses.get(address) ?? 0) + step;
+    if (count === 0) this.#addresses.delete(address);
+    else this.#addresses.set(address, count);
+  }
+}
+
+export class Clients {
+  readonly #sessions = new Set<ClientSession>();
+  readonly #all: Admission;
+  /** By the numbers of the listeners. */
+  readonly #ofListener: readonly Admission[];
+
+  constructor(limits: EngineLimits, listeners: readonly ListenerOptions[]) {
+    this.#all = new Admission(limits.maxConnections, limits.maxConnectionsPerAddress);
+    this.#ofListener = listeners.map(
+      ({ maxConnections = 0, maxConnectionsPerAddress = 0 }) =>
+        new Admission(maxConnections, maxConnectionsPerAddress),
+    );
   }
 
   get size(): number {
@@ -26,36 +59,19 @@ export class Clients {
   /** A connection beyond the limits is refused, with an answer. */
   add(session: ClientSession): void {
     this.#sessions.add(session);
-    const { maxConnections, maxConnectionsPerAddress } = this.#limits;
-    if (maxConnections > 0 && this.#admitted >= maxConnections) {
-      session.refuse(
-        busy("too_many_connections", "the gateway has all the connections it may have"),
-      );
-      return;
-    }
-    if (maxConnectionsPerAddress > 0) {
-      if ((this.#addresses.get(session.address) ?? 0) >= maxConnectionsPerAddress) {
-        session.refuse(busy("too_many_from_address", "too many connections from this address"));
-        return;
-      }
-      this.#count(session.address, 1);
-    }
-    session.isAdmitted = true;
-    this.#admitted += 1;
+    this.#admit(session, session.address);
   }
 
   /** The connection is closed. */
   remove(session: ClientSession): void {
-    if (!this.#sessions.delete(session) || !session.isAdmitted) return;
-    this.#admitted -= 1;
-    if (this.#limits.maxConnectionsPerAddress > 0) this.#count(session.address, -1);
+    if (this.#sessions.delete(session) && session.isAdmitted) this.#count(session, -1);
   }
 
-  /** The connection goes on as another session, and counts as before. */
+  /** The connection goes on as another session, maybe with another address: it was a proxy's. */
   replace(before: ClientSession, session: ClientSession): void {
-    this.#sessions.delete(before);
+    this.remove(before);
     this.#sessions.add(session);
-    session.isAdmitted = before.isAdmitted;
+    if (before.isAdmitted) this.#admit(session, session.address);
   }
 
   onTick(now: number, isProbe: boolean): void {
@@ -75,10 +91,20 @@ export class Clients {
     for (const session of this.#sessions) session.destroy();
   }
 
-  #count(address: string, step: 1 | -1): void {
-    const count = (this.#addresses.get(address) ?? 0) + step;
-    if (count === 0) this.#addresses.delete(address);
-    else this.#addresses.set(address, count);
+  #admit(session: ClientSession, address: string): void {
+    const refusal =
+      this.#all.refusal(address) ?? this.#ofListener[session.listener]?.refusal(address) ?? null;
+    if (refusal !== null) {
+      session.refuse(refusal);
+      return;
+    }
+    session.isAdmitted = true;
+    this.#count(session, 1);
+  }
+
+  #count({ address, listener }: ClientSession, step: 1 | -1): void {
+    this.#all.count(address, step);
+    this.#ofListener[listener]?.count(address, step);
   }
 }
 

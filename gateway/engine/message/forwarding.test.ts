@@ -3,7 +3,7 @@ import { hopAddress, maxHops, type Said, storyOf } from "./forwarding.ts";
 
 /** 10.0.0.0/8 and 2001:db8:1::/48 are trusted. */
 const trusts = (address: string) => address.startsWith("10.") || address.startsWith("2001:db8:1:");
-const proxy = { address: "10.0.0.1", trusts };
+const proxy = { scheme: "http" as const, address: "10.0.0.1", trusts };
 
 function story(said: Partial<Said>) {
   const nothing = { forwardedFor: "", forwardedProto: "", forwardedHost: "", forwarded: "" };

@@ -19,6 +19,8 @@ const port = /^:(?:[0-9]{1,5}|_[0-9A-Za-z._-]+)$/;
 /** A trusted proxy at the other end of a client's connection. */
 export interface TrustedProxy {
   readonly address: string;
+  /** That of its connection, which holds where it does not say how it was asked itself. */
+  readonly scheme: "http" | "https";
   /** Whether this address is a trusted proxy's as well. */
   readonly trusts: (address: string) => boolean;
 }
@@ -55,13 +57,18 @@ export function plainStory(address: string, scheme: Story["scheme"] = "http"): S
 export function storyOf(said: Said, proxy: TrustedProxy): Story {
   const { forwardedFor, forwardedProto, forwardedHost, forwarded } = said;
   if (forwardedFor === "" && forwardedProto === "" && forwardedHost === "") {
-    return forwarded === "" ? plainStory(proxy.address) : storyOfForwarded(forwarded, proxy);
+    return forwarded === ""
+      ? plainStory(proxy.address, proxy.scheme)
+      : storyOfForwarded(forwarded, proxy);
   }
   return {
     address: clientIn(forwardedFor, proxy),
-    scheme: schemeOf(
-      fieldValue(forwardedProto, forwardedProto.lastIndexOf(","), forwardedProto.length),
-    ),
+    scheme:
+      forwardedProto === ""
+        ? proxy.scheme
+        : schemeOf(
+            fieldValue(forwardedProto, forwardedProto.lastIndexOf(","), forwardedProto.length),
+          ),
     host: isAuthority(forwardedHost) ? forwardedHost : "",
     before: soundPart(forwardedFor),
   };
@@ -86,11 +93,11 @@ function clientIn(list: string, proxy: TrustedProxy): string {
 function storyOfForwarded(forwarded: string, proxy: TrustedProxy): Story {
   let address = proxy.address;
   let before = "";
-  let scheme: Story["scheme"] = "http";
+  let scheme = proxy.scheme;
   let host = "";
   for (const hop of forwardedHops(forwarded, maxHops)) {
     // Each was written by a trusted proxy: the one that is met last knows most of the client.
-    scheme = schemeOf(hop.proto);
+    if (hop.proto !== "") scheme = schemeOf(hop.proto);
     host = isAuthority(hop.host) ? hop.host : "";
     const client = hopAddress(hop.for);
     if (client === null) break;

@@ -4,13 +4,19 @@
  */
 import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { ClientHost, ClientSession } from "../downstream/session.ts";
+import {
+  type ClientHost,
+  type ClientOrigin,
+  type ClientSession,
+  resetConnection,
+} from "../downstream/session.ts";
 import type { CutReason, Downstream, DownstreamEvents } from "../exchange/ports.ts";
 import { refusalText } from "../message/answers.ts";
 import type { Refusal } from "../message/grammar.ts";
 import { RequestHead } from "../message/request-head.ts";
 import type { ResponseHead } from "../message/response-head.ts";
 import { oddTrailerNames } from "../message/trailer.ts";
+import type { ClientTls } from "../tls.ts";
 import { BytesAhead } from "./bytes-ahead.ts";
 import { linesOf, pairsOf } from "./field-pairs.ts";
 import { parserRefusal } from "./parser-refusal.ts";
@@ -39,7 +45,8 @@ type Stage = "idle" | "head" | "exchange" | "flushing" | "tunnel" | "closing" | 
 export class ReferenceSession implements ClientSession, Downstream {
   readonly address: string;
   readonly listener: number;
-  readonly scheme = "http";
+  readonly scheme: "http" | "https";
+  readonly tls: ClientTls | null;
   readonly forwardedLine: string;
   isAdmitted = false;
   readonly #host: ClientHost;
@@ -69,24 +76,18 @@ export class ReferenceSession implements ClientSession, Downstream {
   readonly #beforeParser = (bytes: Buffer) => this.#watch.onBytes(bytes);
   readonly #afterParser = () => this.#onWatched();
 
-  /** `trusts`: of a trusted proxy's connection, which others are trusted. */
-  constructor(
-    host: ClientHost,
-    socket: Socket,
-    attach: () => void,
-    address: string,
-    trusts: ((address: string) => boolean) | null,
-    listener: number,
-  ) {
+  constructor(host: ClientHost, socket: Socket, attach: () => void, client: ClientOrigin) {
     this.#host = host;
     this.#socket = socket;
     this.#attach = attach;
     this.#ahead = new BytesAhead(socket);
     this.#watch = new RequestWatch(host.limits.maxHeadBytes);
-    this.address = address;
-    this.listener = listener;
-    this.forwardedLine = `X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: http\r\n`;
-    if (trusts !== null) this.#head.proxy = { address, trusts };
+    this.address = client.address;
+    this.listener = client.listener;
+    this.scheme = client.scheme;
+    this.tls = client.tls;
+    this.forwardedLine = client.forwardedLine;
+    this.#head.proxy = client.proxy;
     this.#exchange = host.openExchange(this, this.#head);
     this.#deadline = host.clock.current + host.limits.idleTimeoutMs;
     socket.on("end", () => this.#onEnd());
@@ -167,7 +168,7 @@ export class ReferenceSession implements ClientSession, Downstream {
     }
     this.#awaitProgress();
     if (this.#isFramed) this.#socket.destroySoon();
-    else this.#socket.resetAndDestroy();
+    else resetConnection(this.#socket, this.tls);
   }
 
   resume(): void {

@@ -45,9 +45,9 @@ export function openClients(host: ClientHost): OpenClient {
   http.on("upgrade", (request, socket, head) => find(socket)?.onUpgrade(request, head));
   http.on("connect", (request, socket) => find(socket)?.onRefused(connectRefusal, request));
   http.on("clientError", (error: NodeJS.ErrnoException, socket) => find(socket)?.onError(error));
-  return (socket, address, trusts, listener) => {
+  return (socket, client) => {
     const attach = () => http.emit("connection", socket);
-    const session = new ReferenceSession(host, socket, attach, address, trusts, listener);
+    const session = new ReferenceSession(host, socket, attach, client);
     sessions.set(socket, session);
     return session;
   };

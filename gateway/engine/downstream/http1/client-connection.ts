@@ -13,7 +13,13 @@ import { RequestHead } from "../../message/request-head.ts";
 import type { ResponseHead } from "../../message/response-head.ts";
 import { oddTrailerNames } from "../../message/trailer.ts";
 import { Reading } from "../../reading.ts";
-import type { ClientHost, ClientOrigin, ClientSession } from "../session.ts";
+import type { ClientTls } from "../../tls.ts";
+import {
+  type ClientHost,
+  type ClientOrigin,
+  type ClientSession,
+  resetConnection,
+} from "../session.ts";
 import { RequestReader } from "./request-reader.ts";
 
 /** A client may send ahead this much of its next requests; then it is not read until its turn. */
@@ -31,10 +37,12 @@ type Stage = "idle" | "head" | "exchange" | "tunnel" | "closing" | "closed";
 export class ClientConnection implements ClientSession, Downstream {
   readonly address: string;
   readonly listener: number;
-  readonly scheme = "http";
+  readonly scheme: "http" | "https";
+  readonly tls: ClientTls | null;
   readonly forwardedLine: string;
   isAdmitted = false;
   readonly #host: ClientHost;
+  readonly #client: ClientOrigin;
   readonly #socket: Socket;
   readonly #reading: Reading;
   readonly #head = new RequestHead();
@@ -62,21 +70,17 @@ export class ClientConnection implements ClientSession, Downstream {
   /** Whether the client can tell by a length that the answer is not whole. */
   #hasLength = false;
 
-  /** `trusts`: of a trusted proxy's connection, which others are trusted. */
-  constructor(
-    host: ClientHost,
-    socket: Socket,
-    address: string,
-    trusts: ((address: string) => boolean) | null,
-    listener: number,
-  ) {
+  constructor(host: ClientHost, socket: Socket, client: ClientOrigin) {
     this.#host = host;
     this.#socket = socket;
     this.#reading = new Reading(socket);
-    this.address = address;
-    this.listener = listener;
-    if (trusts !== null) this.#head.proxy = { address, trusts };
-    this.forwardedLine = `X-Forwarded-For: ${this.address}\r\nX-Forwarded-Proto: http\r\n`;
+    this.#client = client;
+    this.address = client.address;
+    this.listener = client.listener;
+    this.scheme = client.scheme;
+    this.tls = client.tls;
+    this.forwardedLine = client.forwardedLine;
+    this.#head.proxy = client.proxy;
     this.#exchange = host.openExchange(this, this.#head);
     this.#bodySink = {
       onChunkData: (buffer, from, to) => this.#onBodyPiece(buffer, from, to),
@@ -150,7 +154,7 @@ export class ClientConnection implements ClientSession, Downstream {
     this.#awaitProgress();
     // Where neither a length nor a last chunk is missing, only a reset tells.
     if (this.#writesChunks || this.#hasLength) this.#socket.destroySoon();
-    else this.#socket.resetAndDestroy();
+    else resetConnection(this.#socket, this.tls);
   }
 
   resume(): void {
@@ -341,15 +345,14 @@ export class ClientConnection implements ClientSession, Downstream {
   /** Leaves the socket to HTTP/2, when that is spoken here and nothing else was before. */
   #becomeHttp2(): boolean {
     const first = this.#reader.pending;
-    if (first === null || this.#requests > 0 || !this.#host.limits.http2) return false;
+    // Over TLS it is agreed on in the handshake (RFC 9113 section 3.2).
+    if (first === null || this.#requests > 0 || !this.#host.limits.http2 || this.tls !== null)
+      return false;
     this.#reader.takePending();
     this.#stage = "closed";
     this.#deadline = 0;
     this.#socket.removeAllListeners("data");
-    const { address, listener, scheme, forwardedLine } = this;
-    const { proxy } = this.#head;
-    const client = { address, listener, scheme, forwardedLine, proxy } satisfies ClientOrigin;
-    this.#host.beginHttp2(this, this.#socket, first, client);
+    this.#host.beginHttp2(this, this.#socket, first, this.#client);
     return true;
   }
 

@@ -34,7 +34,7 @@ export class Http2Session implements ClientSession {
   #requests = 0;
   #isClosing = false;
 
-  /** `first`: what the client has sent so far, from its preface on. */
+  /** `first`: what the client has sent so far, from its preface on; empty: nothing was read. */
   constructor(server: Http2Server, socket: Socket, first: Buffer, client: ClientOrigin) {
     const { host } = server;
     this.host = host;
@@ -43,7 +43,7 @@ export class Http2Session implements ClientSession {
     this.#socket = socket;
     this.#deadline = host.clock.current + host.limits.headTimeoutMs;
     socket.pause();
-    socket.unshift(first);
+    if (first.length > 0) socket.unshift(first);
     // A client that closes its side has gone: it could not even acknowledge what it gets.
     socket.on("end", () => this.destroy());
     // Loaded here and not with this module: it costs a worker that never meets HTTP/2 about 1.5 MB.
@@ -57,6 +57,10 @@ export class Http2Session implements ClientSession {
 
   get address(): string {
     return this.client.address;
+  }
+
+  get listener(): number {
+    return this.client.listener;
   }
 
   /** Whether the client reads what it is sent outside of flow control. */

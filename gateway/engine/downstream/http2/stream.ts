@@ -14,6 +14,7 @@ import { fieldsObject, linesOf } from "../../message/http2-fields.ts";
 import { RequestHead } from "../../message/request-head.ts";
 import type { ResponseHead } from "../../message/response-head.ts";
 import { oddTrailerNames } from "../../message/trailer.ts";
+import type { ClientTls } from "../../tls.ts";
 import { answerFields, sendRefusal } from "./answer-fields.ts";
 import { noError } from "./codes.ts";
 import { requestText } from "./request-text.ts";
@@ -65,6 +66,10 @@ export class ClientStream implements Downstream {
 
   get scheme(): "http" | "https" {
     return this.#session.client.scheme;
+  }
+
+  get tls(): ClientTls | null {
+    return this.#session.client.tls;
   }
 
   get forwardedLine(): string {

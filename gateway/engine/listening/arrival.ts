@@ -1,0 +1,212 @@
+/**
+ * A connection that was accepted and whose first request cannot be read yet: a PROXY header may have to come first, and
+ * the handshake of TLS. It counts among the engine's connections and has one deadline for all of it.
+ */
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { ClientSession } from "../downstream/session.ts";
+import type { ListenerOptions } from "../engine.ts";
+import type { Refusal } from "../message/grammar.ts";
+import type { ClientTls, ListenerTls, TlsChoice } from "../tls.ts";
+import { type ClientHello, ClientHelloReader } from "./client-hello.ts";
+import { clientTls } from "./client-tls.ts";
+import { ProxyHeaderReader } from "./proxy-protocol.ts";
+
+/** The engine, as an arrival sees it. */
+export interface ArrivalHost {
+  /** Engine clock. */
+  readonly deadline: number;
+  countRefused(code: string): void;
+  /** What was awaited is there; the arrival takes no part any more. `tls`: `null` without. */
+  arrived(arrival: Arrival, socket: Socket, address: string, tls: ClientTls | null): void;
+  remove(session: ClientSession): void;
+}
+
+/** Fatal alerts of TLS (RFC 8446 section 6), as they stand before any keys: a record of TLS 1.2 with two bytes. */
+const alert = (description: number) => Buffer.from([21, 3, 3, 0, 2, 2, description]);
+const unrecognizedName = alert(112);
+const decodeError = alert(50);
+
+/** An engine makes it for a connection that needs one; see `needsArrival`. */
+export class Arrival implements ClientSession {
+  readonly address: string;
+  readonly listener: number;
+  isAdmitted = false;
+  readonly #host: ArrivalHost;
+  readonly #socket: Socket;
+  readonly #tls: ListenerTls | null;
+  readonly #deadline: number;
+  /** The client itself, where the connection is a proxy's. */
+  #client: string;
+  #proxy: ProxyHeaderReader | null;
+  #hello: ClientHelloReader | null;
+  /** What came of the hello so far. */
+  #pieces: Buffer[] = [];
+  #asked: ClientHello | null = null;
+  #choice: TlsChoice | null = null;
+  #isOver = false;
+  readonly #onData = (chunk: Buffer) => this.#take(chunk);
+  readonly #onEnd = () => this.destroy();
+  readonly #onClose = () => this.#leave();
+
+  constructor(
+    host: ArrivalHost,
+    socket: Socket,
+    address: string,
+    listener: number,
+    { tls, proxied }: ListenerOptions,
+  ) {
+    this.#host = host;
+    this.#socket = socket;
+    this.address = address;
+    this.#client = address;
+    this.listener = listener;
+    this.#tls = tls ?? null;
+    this.#deadline = host.deadline;
+    this.#proxy = proxied?.(address) ? new ProxyHeaderReader() : null;
+    this.#hello = this.#tls === null ? null : new ClientHelloReader();
+    socket.on("data", this.#onData);
+    socket.on("end", this.#onEnd);
+    // Always followed by its close.
+    socket.on("error", ignored);
+    socket.on("close", this.#onClose);
+  }
+
+  onTick(now: number): void {
+    if (now < this.#deadline) return;
+    this.#refuse("handshake_timeout");
+  }
+
+  /** It is always read. */
+  probe(): void {}
+
+  onDrainStart(): void {
+    this.destroy();
+  }
+
+  refuse(refusal: Refusal): void {
+    this.#refuse(refusal.code);
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  // What the endpoint tells.
+
+  onSecure(socket: TLSSocket): void {
+    const choice = this.#choice;
+    const asked = this.#asked;
+    if (this.#isOver || choice === null || asked === null) {
+      socket.destroy();
+      return;
+    }
+    if (choice.isChallenge) {
+      socket.end();
+      return;
+    }
+    this.#leaveSocket();
+    socket.allowHalfOpen = true;
+    this.#host.arrived(this, socket, this.#client, clientTls(socket, asked.name, choice));
+  }
+
+  onTlsFailure(error: Error & { readonly code?: string }): void {
+    this.#refuse(error.code === "ECONNRESET" ? "tls_closed" : "tls_failed");
+  }
+
+  #take(chunk: Buffer): void {
+    let bytes = chunk;
+    if (this.#proxy !== null) {
+      const outcome = this.#proxy.take(chunk);
+      if (outcome === null) return;
+      if ("fault" in outcome) {
+        this.#refuse("bad_proxy_header");
+        return;
+      }
+      this.#proxy = null;
+      if (outcome.source !== null) this.#client = outcome.source.address;
+      bytes = outcome.rest;
+      if (this.#tls === null) {
+        this.#putBack([bytes]);
+        this.#host.arrived(this, this.#socket, this.#client, null);
+        return;
+      }
+      if (bytes.length === 0) return;
+    }
+    this.#pieces.push(bytes);
+    const outcome = this.#hello?.take(bytes) ?? null;
+    if (outcome === null) return;
+    if ("fault" in outcome) {
+      this.#turnAway("bad_hello", this.#hello?.isTls === true ? decodeError : null);
+      return;
+    }
+    this.#hello = null;
+    this.#greet(outcome);
+  }
+
+  #greet(asked: ClientHello): void {
+    const choice = this.#tls?.choose(asked) ?? null;
+    if (choice === null) {
+      this.#turnAway("unrecognized_name", unrecognizedName);
+      return;
+    }
+    this.#asked = asked;
+    this.#choice = choice;
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    this.#socket.off("data", this.#onData);
+    this.#socket.off("end", this.#onEnd);
+    this.#putBack(pieces);
+    // A client that goes in the middle of the handshake is to be seen; nobody reads the upper socket before its end.
+    this.#socket.allowHalfOpen = false;
+    choice.endpoint.begin(this.#socket, asked.ticketName, this);
+  }
+
+  /** Leaves the socket as if nothing had been read. */
+  #putBack(pieces: readonly Buffer[]): void {
+    const socket = this.#socket;
+    if (this.#tls === null) this.#leaveSocket();
+    socket.pause();
+    const [first] = pieces;
+    const bytes = pieces.length > 1 ? Buffer.concat(pieces) : first;
+    if (bytes !== undefined && bytes.length > 0) socket.unshift(bytes);
+    // Over TLS Node reads the socket below by itself.
+    if (this.#tls === null) process.nextTick(() => socket.resume());
+  }
+
+  /** The socket's next owner hears of its end. */
+  #leaveSocket(): void {
+    this.#isOver = true;
+    const socket = this.#socket;
+    socket.off("data", this.#onData);
+    socket.off("end", this.#onEnd);
+    socket.off("close", this.#onClose);
+  }
+
+  /** The client is told why, if there are words for it. */
+  #turnAway(code: string, words: Buffer | null): void {
+    this.#host.countRefused(code);
+    this.#isOver = true;
+    this.#socket.off("data", this.#onData);
+    if (words === null) {
+      this.destroy();
+      return;
+    }
+    // What the client goes on to send is read, or the system resets the connection before the alert arrives.
+    this.#socket.resume();
+    this.#socket.end(words);
+  }
+
+  #refuse(code: string): void {
+    if (!this.#isOver) this.#host.countRefused(code);
+    this.#isOver = true;
+    this.destroy();
+  }
+
+  #leave(): void {
+    this.#isOver = true;
+    this.#host.remove(this);
+  }
+}
+
+function ignored(): void {}

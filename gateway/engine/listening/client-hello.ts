@@ -1,0 +1,195 @@
+/**
+ * Reads what a client asks for out of the first bytes of a TLS connection (RFC 8446 section 4.1.2, RFC 6066
+ * section 3), in however many records and packets they come. Decrypts nothing, and looks at each byte once.
+ */
+import { isHost, normaliseHost } from "../message/authority.ts";
+
+/** Larger ones than any client sends: a key share of post-quantum cryptography has about 1,200 bytes. */
+const maxHelloBytes = 16_384;
+/** Records may be as short as a byte, each with a header of its own. */
+const maxBytes = 20_480;
+
+const handshakeRecord = 22;
+const clientHello = 1;
+const serverNameExtension = 0;
+const protocolsExtension = 16;
+const ticketExtension = 35;
+const keysExtension = 41;
+const hostName = 0;
+/** A ticket begins with the name of the key that it is sealed with (RFC 5077 section 4). */
+const ticketNameBytes = 16;
+
+export interface ClientHello {
+  /** In lower case; `null`: it has none. */
+  readonly name: string | null;
+  /** What the client speaks behind TLS (RFC 7301); empty: it does not say. */
+  readonly protocols: readonly string[];
+  /** What the ticket begins with that it brings, in hexadecimal; empty: it brings none. */
+  readonly ticketName: string;
+}
+
+export type HelloOutcome =
+  | ClientHello
+  /** What comes is not a hello, in a few words. */
+  | { readonly fault: string };
+
+export class ClientHelloReader {
+  readonly #header = Buffer.alloc(5);
+  #headerLength = 0;
+  /** Bytes of the current record that are still to come. */
+  #recordLeft = 0;
+  readonly #begin = Buffer.alloc(4);
+  #beginLength = 0;
+  #body: Buffer | null = null;
+  #bodyLength = 0;
+  #taken = 0;
+  /** The first byte was that of a handshake record, so that the client understands an alert. */
+  isTls = false;
+
+  /** `null` while more has to come. Not to be called after an outcome. */
+  take(chunk: Buffer): HelloOutcome | null {
+    if (this.#taken === 0) this.isTls = chunk[0] === handshakeRecord;
+    this.#taken += chunk.length;
+    for (let at = 0; at < chunk.length; ) {
+      if (this.#recordLeft === 0) {
+        const step = Math.min(5 - this.#headerLength, chunk.length - at);
+        chunk.copy(this.#header, this.#headerLength, at, at + step);
+        this.#headerLength += step;
+        at += step;
+        if (this.#header[0] !== handshakeRecord)
+          return { fault: "the first record is no handshake" };
+        if (this.#headerLength < 5) continue;
+        this.#headerLength = 0;
+        this.#recordLeft = this.#header.readUInt16BE(3);
+        if (this.#header[1] !== 3) return { fault: "the record has no version of TLS" };
+        if (this.#recordLeft === 0 || this.#recordLeft > 16_384)
+          return { fault: "a record has no length that TLS allows" };
+        continue;
+      }
+      const step = Math.min(this.#recordLeft, chunk.length - at);
+      const outcome = this.#takeHandshake(chunk.subarray(at, at + step));
+      if (outcome !== null) return outcome;
+      this.#recordLeft -= step;
+      at += step;
+    }
+    return this.#taken > maxBytes ? { fault: "the hello is too long" } : null;
+  }
+
+  #takeHandshake(part: Buffer): HelloOutcome | null {
+    let at = 0;
+    if (this.#body === null) {
+      at = Math.min(4 - this.#beginLength, part.length);
+      part.copy(this.#begin, this.#beginLength, 0, at);
+      this.#beginLength += at;
+      if (this.#begin[0] !== clientHello) return { fault: "the first message is no ClientHello" };
+      if (this.#beginLength < 4) return null;
+      const length = this.#begin.readUIntBE(1, 3);
+      if (length > maxHelloBytes) return { fault: "the hello is too long" };
+      this.#body = Buffer.allocUnsafe(length);
+    }
+    this.#bodyLength += part.copy(this.#body, this.#bodyLength, at);
+    if (this.#bodyLength < this.#body.length) return null;
+    return readHello(this.#body);
+  }
+}
+
+/** A cursor over bytes; `isShort` once something was asked for that is not there. */
+class Cursor {
+  isShort = false;
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  get hasMore(): boolean {
+    return !this.isShort && this.#at < this.#bytes.length;
+  }
+
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  /** An unsigned number of so many bytes; 0 when they are not there. */
+  number(size: 1 | 2): number {
+    const bytes = this.take(size);
+    return this.isShort ? 0 : bytes.readUIntBE(0, size);
+  }
+
+  take(size: number): Buffer {
+    if (this.#at + size > this.#bytes.length) this.isShort = true;
+    const bytes = this.#bytes.subarray(this.#at, this.#at + size);
+    this.#at += size;
+    return bytes;
+  }
+
+  /** A vector: its length in so many bytes, then that many. */
+  vector(size: 1 | 2): Cursor {
+    const inner = new Cursor(this.take(this.number(size)));
+    inner.isShort = this.isShort;
+    return inner;
+  }
+}
+
+const malformed: HelloOutcome = { fault: "the hello is malformed" };
+
+function readHello(body: Buffer): HelloOutcome {
+  const hello = new Cursor(body);
+  hello.take(2 + 32);
+  hello.vector(1);
+  hello.vector(2);
+  hello.vector(1);
+  if (hello.isShort) return malformed;
+  let name: string | null = null;
+  let protocols: readonly string[] = [];
+  let ticketName = "";
+  // A hello of TLS 1.2 may end here.
+  const extensions = hello.hasMore ? hello.vector(2) : hello;
+  while (extensions.hasMore) {
+    const type = extensions.number(2);
+    const extension = extensions.vector(2);
+    if (extension.isShort) return malformed;
+    if (type === serverNameExtension) {
+      const found = readName(extension.vector(2));
+      if (found === undefined) return malformed;
+      name = found;
+    } else if (type === protocolsExtension) {
+      protocols = readProtocols(extension.vector(2));
+    } else if (type === ticketExtension) {
+      if (extension.length >= ticketNameBytes) ticketName = nameOf(extension);
+    } else if (type === keysExtension) {
+      const first = extension.vector(2).vector(2);
+      if (first.length >= ticketNameBytes) ticketName = nameOf(first);
+    }
+  }
+  return extensions.isShort ? malformed : { name, protocols, ticketName };
+}
+
+function nameOf(ticket: Cursor): string {
+  return ticket.take(ticketNameBytes).toString("hex");
+}
+
+/** `null`: there is none of a host; `undefined`: it is malformed. */
+function readName(names: Cursor): string | null | undefined {
+  while (names.hasMore) {
+    const type = names.number(1);
+    const value = names.take(names.number(2));
+    if (names.isShort) return undefined;
+    if (type !== hostName) continue;
+    const name = value.toString("latin1");
+    if (value.length === 0 || name.startsWith("[") || !isHost(name)) return undefined;
+    return normaliseHost(name);
+  }
+  return names.isShort ? undefined : null;
+}
+
+/** Those that are whole. */
+function readProtocols(list: Cursor): readonly string[] {
+  const protocols: string[] = [];
+  while (list.hasMore) {
+    const protocol = list.take(list.number(1)).toString("latin1");
+    if (!list.isShort) protocols.push(protocol);
+  }
+  return protocols;
+}

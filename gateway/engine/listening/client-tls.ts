@@ -1,0 +1,49 @@
+/** What is known of a client's connection once its handshake is done. */
+import type { TLSSocket } from "node:tls";
+import type { ClientCertificate, ClientTls, TlsChoice } from "../tls.ts";
+
+/** A name of more than this is cut: it goes into a header. */
+const maxSubject = 1_024;
+
+export function clientTls(
+  socket: TLSSocket,
+  serverName: string | null,
+  { endpoint, covers }: TlsChoice,
+): ClientTls {
+  return {
+    serverName,
+    version: socket.getProtocol() ?? "",
+    cipher: socket.getCipher().name,
+    isResumed: socket.isSessionReused(),
+    certificate: endpoint.asksForCertificate && socket.authorized ? certificateOf(socket) : null,
+    covers,
+  };
+}
+
+function certificateOf(socket: TLSSocket): ClientCertificate | null {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return null;
+  return {
+    subject: subjectLine(certificate.subject),
+    fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
+  };
+}
+
+/**
+ * `subject` has a line for each attribute, in the order of the certificate. RFC 4514 writes them the other way round, with
+ * commas. What is not printable ASCII is escaped, so that it can stand in a header.
+ */
+export function subjectLine(subject: string): string {
+  const parts = subject.split("\n").reverse();
+  return parts.map(escapePart).join(",").slice(0, maxSubject);
+}
+
+function escapePart(part: string): string {
+  const equals = part.indexOf("=");
+  const value = part.slice(equals + 1).replace(/[",;<>+]/g, (mark) => `\\${mark}`);
+  return (part.slice(0, equals + 1) + value).replace(/[^ -~]/gu, (character) =>
+    Array.from(Buffer.from(character), (byte) => `\\${byte.toString(16).padStart(2, "0")}`).join(
+      "",
+    ),
+  );
+}

@@ -1,0 +1,123 @@
+/**
+ * What connections get that share their certificates: `node:tls` servers that never listen, one for each key of session
+ * tickets that is still good, made when first used.
+ */
+import { createHash } from "node:crypto";
+import type { Socket } from "node:net";
+import { createServer, type Server, type TLSSocket, type TlsOptions } from "node:tls";
+import type { ClientAuthorities, KeyPair, TlsProfile } from "../tls.ts";
+
+/**
+ * Keys of session tickets, 48 bytes each in base64, the newest first. New tickets are sealed with the newest; a client that
+ * brings an older one is still resumed.
+ */
+export type TicketKeys = readonly string[];
+
+export interface EndpointOptions {
+  /** At most one for each kind of key: the client's capabilities choose. */
+  readonly pairs: readonly KeyPair[];
+  readonly profile: TlsProfile;
+  /** What is spoken behind TLS, the preferred first. */
+  readonly protocols: readonly string[];
+  readonly tickets: () => TicketKeys;
+  /** `null`: clients are asked for none. */
+  readonly clients: ClientAuthorities | null;
+  /** Whose sessions are resumed: endpoints with another text have others. */
+  readonly identity: string;
+}
+
+/** Who waits for a handshake. */
+export interface HandshakeEvents {
+  onSecure(socket: TLSSocket): void;
+  onTlsFailure(error: Error & { readonly code?: string }): void;
+}
+
+/** Mozilla's list without finite-field Diffie-Hellman, which costs a server far more than whoever asks for it. */
+const intermediateCiphers = [
+  ...["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"],
+  ...["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],
+  ...["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"],
+  ...["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"],
+].join(":");
+const modernCiphers = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+const groups = "X25519MLKEM768:X25519:prime256v1:secp384r1";
+/** A ticket is good for so long, if its key is. */
+const sessionSeconds = 43_200;
+
+/** A socket over TLS, with the one below it, by which its arrival is found (Node's `lib/internal/tls/wrap.js`). */
+type LayeredSocket = TLSSocket & { readonly _parent?: Socket };
+
+export class TlsEndpoint {
+  readonly #options: EndpointOptions;
+  /** By the name of the key that their tickets are sealed with. */
+  readonly #servers = new Map<string, Server>();
+  #keys: TicketKeys = [];
+  readonly #arriving = new WeakMap<Socket, HandshakeEvents>();
+
+  constructor(options: EndpointOptions) {
+    this.#options = options;
+    // What OpenSSL refuses of the certificates is found now, not by the first client.
+    this.#serverFor("");
+  }
+
+  get asksForCertificate(): boolean {
+    return this.#options.clients !== null;
+  }
+
+  /** Begins the handshake on a socket that has what was read of it put back. `ticketName`: as in its hello. */
+  begin(socket: Socket, ticketName: string, events: HandshakeEvents): void {
+    this.#arriving.set(socket, events);
+    this.#serverFor(ticketName).emit("connection", socket);
+  }
+
+  #serverFor(ticketName: string): Server {
+    const keys = this.#options.tickets();
+    if (keys !== this.#keys) {
+      this.#keys = keys;
+      const names = new Set(keys.map(nameOfTicketKey));
+      for (const name of this.#servers.keys()) if (!names.has(name)) this.#servers.delete(name);
+    }
+    const key = keys.find((each) => nameOfTicketKey(each) === ticketName) ?? keys[0] ?? "";
+    const name = key === "" ? "" : nameOfTicketKey(key);
+    const known = this.#servers.get(name);
+    if (known !== undefined) return known;
+    const server = this.#create(key);
+    this.#servers.set(name, server);
+    return server;
+  }
+
+  #create(ticketKey: string): Server {
+    const { pairs, profile, protocols, clients, identity } = this.#options;
+    const options: TlsOptions = {
+      cert: pairs.map(({ chain }) => chain),
+      key: pairs.map(({ key }) => key),
+      minVersion: profile === "modern" ? "TLSv1.3" : "TLSv1.2",
+      maxVersion: "TLSv1.3",
+      ciphers: profile === "modern" ? modernCiphers : intermediateCiphers,
+      ecdhCurve: groups,
+      honorCipherOrder: false,
+      ALPNProtocols: [...protocols],
+      sessionTimeout: sessionSeconds,
+      sessionIdContext: createHash("sha256").update(identity).digest("hex").slice(0, 32),
+      requestCert: clients !== null,
+      rejectUnauthorized: clients?.isRequired ?? false,
+      ...(clients === null ? {} : { ca: clients.authorities }),
+      ...(ticketKey === "" ? {} : { ticketKeys: Buffer.from(ticketKey, "base64") }),
+    };
+    const server = createServer(options);
+    server.on("secureConnection", (socket: LayeredSocket) => {
+      const below = socket._parent;
+      if (below !== undefined) this.#arriving.get(below)?.onSecure(socket);
+    });
+    server.on("tlsClientError", (error, socket: LayeredSocket) => {
+      const below = socket._parent;
+      if (below !== undefined) this.#arriving.get(below)?.onTlsFailure(error);
+    });
+    return server;
+  }
+}
+
+/** As it stands in front of each ticket, in hexadecimal. */
+export function nameOfTicketKey(key: string): string {
+  return Buffer.from(key, "base64").subarray(0, 16).toString("hex");
+}

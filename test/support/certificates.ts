@@ -1,0 +1,134 @@
+/** Certificates for tests, made when they are needed, so that none of them expires in a repository. */
+import { generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+
+export interface TestCertificate {
+  /** PEM; without the chain to its authority. */
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface CertificateWish {
+  /** DNS names; the first is also the common name. */
+  readonly names: readonly string[];
+  /** Default `ec`: P-256. */
+  readonly type?: "ec" | "rsa";
+  /** Milliseconds since 1970. Default: since an hour ago, for 90 days. */
+  readonly from?: number;
+  readonly until?: number;
+  /** Further attributes in front of the common name. */
+  readonly organization?: string;
+}
+
+const dayMs = 86_400_000;
+const ecdsaWithSha256 = "1.2.840.10045.4.3.2";
+
+/** An authority that signs what it is asked for. */
+export class TestAuthority {
+  readonly cert: string;
+  readonly #name: Buffer;
+  readonly #key: KeyObject;
+
+  constructor(name = "Test authority") {
+    this.#name = distinguishedName([["2.5.4.3", name]]);
+    const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    this.#key = pair.privateKey;
+    const now = Date.now();
+    const constraints = extension("2.5.29.19", sequence(tlv(1, Buffer.from([255]))), true);
+    const usage = extension("2.5.29.15", tlv(3, Buffer.from([1, 0x06])), true);
+    this.cert = this.#sign(this.#name, pair.publicKey, now - dayMs, now + 365 * dayMs, [
+      constraints,
+      usage,
+    ]);
+  }
+
+  issue(wish: CertificateWish): TestCertificate {
+    const { names, type = "ec", organization } = wish;
+    const { from = Date.now() - 3_600_000, until = Date.now() + 90 * dayMs } = wish;
+    const pair =
+      type === "ec"
+        ? generateKeyPairSync("ec", { namedCurve: "P-256" })
+        : generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const attributes: (readonly [string, string])[] = [];
+    if (organization !== undefined) attributes.push(["2.5.4.10", organization]);
+    attributes.push(["2.5.4.3", names[0] ?? "none"]);
+    const alternatives = sequence(...names.map((name) => tlv(0x82, Buffer.from(name, "latin1"))));
+    const cert = this.#sign(distinguishedName(attributes), pair.publicKey, from, until, [
+      extension("2.5.29.17", alternatives, false),
+    ]);
+    return { cert, key: pair.privateKey.export({ type: "pkcs8", format: "pem" }).toString() };
+  }
+
+  #sign(
+    subject: Buffer,
+    publicKey: KeyObject,
+    from: number,
+    until: number,
+    extensions: readonly Buffer[],
+  ): string {
+    const algorithm = sequence(objectId(ecdsaWithSha256));
+    const body = sequence(
+      tlv(0xa0, integer(Buffer.from([2]))),
+      integer(Buffer.concat([Buffer.from([1]), randomBytes(15)])),
+      algorithm,
+      this.#name,
+      sequence(time(from), time(until)),
+      subject,
+      publicKey.export({ type: "spki", format: "der" }),
+      tlv(0xa3, sequence(...extensions)),
+    );
+    const signature = sign("sha256", body, this.#key);
+    const bits = tlv(3, Buffer.concat([Buffer.from([0]), signature]));
+    const der = sequence(body, algorithm, bits).toString("base64");
+    const lines = der.match(/.{1,64}/g) ?? [];
+    return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
+  }
+}
+
+/** DER: a tag, a length, what it holds. */
+function tlv(tag: number, content: Buffer): Buffer {
+  const { length } = content;
+  const head =
+    length < 128
+      ? [tag, length]
+      : length < 256
+        ? [tag, 0x81, length]
+        : [tag, 0x82, length >> 8, length & 255];
+  return Buffer.concat([Buffer.from(head), content]);
+}
+
+function sequence(...parts: readonly Buffer[]): Buffer {
+  return tlv(0x30, Buffer.concat(parts));
+}
+
+function integer(content: Buffer): Buffer {
+  return tlv(2, content);
+}
+
+function objectId(dotted: string): Buffer {
+  const [first = 0, second = 0, ...rest] = dotted.split(".").map(Number);
+  const bytes = [first * 40 + second];
+  for (const number of rest) {
+    const groups = [number & 127];
+    for (let left = number >> 7; left > 0; left >>= 7) groups.unshift((left & 127) | 128);
+    bytes.push(...groups);
+  }
+  return tlv(6, Buffer.from(bytes));
+}
+
+function distinguishedName(attributes: readonly (readonly [id: string, value: string])[]): Buffer {
+  return sequence(
+    ...attributes.map(([id, value]) =>
+      tlv(0x31, sequence(objectId(id), tlv(0x0c, Buffer.from(value)))),
+    ),
+  );
+}
+
+function time(ms: number): Buffer {
+  const digits = new Date(ms).toISOString().replace(/[-:T]|\.\d+/g, "");
+  return tlv(0x18, Buffer.from(digits, "latin1"));
+}
+
+function extension(id: string, value: Buffer, isCritical: boolean): Buffer {
+  const critical = isCritical ? [tlv(1, Buffer.from([255]))] : [];
+  return sequence(objectId(id), ...critical, tlv(4, value));
+}
