@@ -37,6 +37,8 @@ const tables = {
   health: new Map(),
   key: new Map(),
   peer: new Map(),
+  certificate: new Map(),
+  ticketKeys: new Map(),
 } satisfies Tables;
 
 function fixed(count: number): UpstreamDocument {

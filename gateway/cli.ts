@@ -395,9 +395,34 @@ for (const [group, argument, what, view, shown] of [
   documentCommand(`remove ${argument}`, "remove a document").option(...by);
 }
 
+const certificate = program
+  .command("certificate")
+  .description("certificates in Consul, with keys that only gateways can open: seal, push");
+for (const [name, description] of [
+  ["seal", "check a certificate and its key, and print its document with the key sealed"],
+  ["push", "the same, and write it into Consul"],
+] as const) {
+  const command = certificate
+    .command(`${name} <NAME>`)
+    .description(description)
+    .requiredOption("--chain <FILE>", "the certificate and those of whoever signed it, as PEM")
+    .requiredOption("--key <FILE>", "its private key, as PEM");
+  if (name === "push") command.option("--clear", "write the key as it is");
+  for (const names of settingNames) {
+    if (["config", "consul", "prefix", "certificateKeyFile"].includes(names.field))
+      command.addOption(settingOption(names));
+  }
+  command.action((key: string) =>
+    running(async (flags) => {
+      const { runCertificate } = await import("./commands/certificate.ts");
+      return runCertificate(name, key, flags, process.env, { print, printText });
+    })(command.opts()),
+  );
+}
+
 program
   .command("schema <KIND>")
-  .description("the JSON Schema of a document: host, upstream or setting")
+  .description("the JSON Schema of a document: host, upstream, setting or certificate")
   .action((kind: string) =>
     running(async () => {
       const { showSchema } = await import("./commands/schema.ts");

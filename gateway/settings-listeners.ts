@@ -1,6 +1,7 @@
 /** The settings that say where the gateway listens: a list in the file, and a flag for each usual case. */
 import * as z from "zod";
 import { checkDocument, DocumentError, parseJson } from "./documents/index.ts";
+import { type TlsProfile, tlsProfiles } from "./engine/tls.ts";
 import {
   defaultDatagramTerms,
   defaultStreamTerms,
@@ -18,8 +19,18 @@ import {
   integer,
   networks,
   oneOf,
+  paths,
   tcpRoutes,
+  text,
 } from "./settings-values.ts";
+
+interface WrittenListener extends ListenerSettings {
+  /** What the list says of TLS; the rest is as the flags say. */
+  readonly writtenTls?: {
+    readonly profile?: TlsProfile | undefined;
+    readonly defaultCertificate?: string | undefined;
+  };
+}
 
 export interface ListenerSettings extends ListenerTerms {
   /** What an operator called it by: a flag, or a field of the list. */
@@ -27,8 +38,20 @@ export interface ListenerSettings extends ListenerTerms {
   readonly address: Address;
 }
 
+/** Holds the key for sealed private keys; a flag would show in the list of processes. */
+export const sealingKeyVariable = "SLUICE_CERTIFICATE_KEY";
+
+/** Where certificates are, beside KV. */
+export interface CertificateSettings {
+  readonly paths: readonly string[];
+  readonly sealingKey: { readonly file: string | null; readonly text: string | null };
+}
+
 const maxListeners = 64;
 const nameForm = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+
+/** The name of a certificate, in KV or of a file. */
+const certificateName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
 
 const place = {
   name: z.string().regex(nameForm, "is not a name: letters, digits, - and _").optional(),
@@ -72,7 +95,17 @@ const upstream = { upstream: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,252
 const written = z.array(
   z.discriminatedUnion("protocol", [
     z.strictObject({ ...common, ...exposes, protocol: z.literal("http") }),
-    z.strictObject({ ...common, ...exposes, protocol: z.literal("https") }),
+    z.strictObject({
+      ...common,
+      ...exposes,
+      protocol: z.literal("https"),
+      tls: z
+        .strictObject({
+          profile: z.enum(tlsProfiles).optional(),
+          defaultCertificate: z.string().regex(certificateName).optional(),
+        })
+        .default({}),
+    }),
     z.strictObject({ ...connections, ...exposes, protocol: z.literal("tls-passthrough") }),
     z.strictObject({ ...connections, ...upstream, protocol: z.literal("tcp") }),
     z.strictObject({ ...datagrams, ...upstream, protocol: z.literal("udp") }),
@@ -108,6 +141,34 @@ export const listenerDefinitions = {
     fallback: null,
     schema: address(),
   },
+  certificates: {
+    argument: "LIST",
+    meaning:
+      "Files and directories with certificates, read again when they change: NAME.crt (or .pem) with NAME.key or the key in it, NAME/fullchain.pem with NAME/privkey.pem, NAME.ca.pem for authorities. More are in KV.",
+    fallback: "",
+    schema: paths(),
+  },
+  defaultCertificate: {
+    argument: "NAME",
+    meaning:
+      "The certificate for clients that ask for no name, or for one that no certificate is for. Without it their handshake ends with unrecognized_name.",
+    fallback: null,
+    schema: text(),
+  },
+  tlsProfile: {
+    argument: "NAME",
+    meaning:
+      "Mozilla's profile for TLS to clients: intermediate (TLS 1.2 and 1.3) or modern (TLS 1.3).",
+    fallback: "intermediate",
+    schema: oneOf(...tlsProfiles),
+  },
+  certificateKeyFile: {
+    argument: "FILE",
+    meaning:
+      "Holds the 32 bytes in base64 that open sealed private keys in KV; or SLUICE_CERTIFICATE_KEY has them. Gateways with the same also resume each other's TLS sessions.",
+    fallback: null,
+    schema: text(),
+  },
   tcp: {
     argument: "LIST",
     meaning:
@@ -125,7 +186,7 @@ export const listenerDefinitions = {
 } as const satisfies Readonly<Record<string, Definition>>;
 
 /** A list in the file, its JSON in a flag or a variable. */
-function listenerList(): z.ZodType<readonly ListenerSettings[]> {
+function listenerList(): z.ZodType<readonly WrittenListener[]> {
   return z.unknown().transform((raw, context) => {
     try {
       const value = typeof raw === "string" ? parseJson("", raw) : raw;
@@ -149,7 +210,7 @@ function withProtocols(value: unknown): unknown {
   );
 }
 
-function listenerOf(one: Written, at: number): ListenerSettings {
+function listenerOf(one: Written, at: number): WrittenListener {
   const { protocol, limits } = one;
   return {
     flag: `listeners[${at}]`,
@@ -158,6 +219,8 @@ function listenerOf(one: Written, at: number): ListenerSettings {
     protocol,
     exposes: "expose" in one ? one.expose : "documents",
     upstream: "upstream" in one ? one.upstream : null,
+    tls: null,
+    ...(one.protocol === "https" ? { writtenTls: one.tls } : {}),
     proxyProtocol: "proxyProtocol" in one ? one.proxyProtocol : [],
     limits,
     stream: "idleTimeout" in one ? streamTermsOf(one) : defaultStreamTerms,
@@ -179,7 +242,9 @@ interface Shorthands {
   readonly expose: Exposure;
   readonly internal: Address | null;
   readonly tcp: readonly { readonly address: Address; readonly upstream: string }[];
-  readonly listeners: readonly ListenerSettings[] | null;
+  readonly listeners: readonly WrittenListener[] | null;
+  readonly tlsProfile: TlsProfile;
+  readonly defaultCertificate: string | null;
 }
 
 const usual: Address = { host: "0.0.0.0", port: 8080 };
@@ -190,7 +255,7 @@ const usual: Address = { host: "0.0.0.0", port: 8080 };
 export function listenersFrom(given: Shorthands): readonly ListenerSettings[] {
   const { https, expose, internal, tcp, listeners } = given;
   const http = given.http ?? (listeners === null ? usual : null);
-  const found: ListenerSettings[] = [];
+  const found: WrittenListener[] = [];
   const add = (name: string, where: Address | null, terms: Partial<ListenerSettings>) => {
     if (where !== null) found.push({ ...plain, name, flag: `--${name}`, address: where, ...terms });
   };
@@ -200,13 +265,24 @@ export function listenersFrom(given: Shorthands): readonly ListenerSettings[] {
   for (const { address: where, upstream: name } of tcp) {
     add(`tcp-${where.port}`, where, { flag: "--tcp", protocol: "tcp", upstream: name });
   }
-  return [...found, ...(listeners ?? [])];
+  const { tlsProfile: profile, defaultCertificate } = given;
+  return [...found, ...(listeners ?? [])].map(({ writtenTls, ...one }) => ({
+    ...one,
+    tls:
+      one.protocol === "https"
+        ? {
+            profile: writtenTls?.profile ?? profile,
+            defaultCertificate: writtenTls?.defaultCertificate ?? defaultCertificate,
+          }
+        : null,
+  }));
 }
 
 const plain = {
   protocol: "http",
   exposes: "documents",
   upstream: null,
+  tls: null,
   proxyProtocol: [],
   limits: noListenerLimits,
   stream: defaultStreamTerms,

@@ -36,7 +36,7 @@ Consul's own variables hold as for its own commands: \`CONSUL_HTTP_ADDR\`, \`CON
 \`CONSUL_CLIENT_CERT\`, \`CONSUL_CLIENT_KEY\`, \`CONSUL_TLS_SERVER_NAME\`.
 
 \`SLUICE_ADMIN_TOKEN\` is a variable alone, because flags show in the list of processes: the token that a write to the
-[admin API](admin-api.md) must show. The commands that ask admin APIs also read \`SLUICE_ADMIN_CA\`,
+[admin API](admin-api.md) must show. So is \`SLUICE_CERTIFICATE_KEY\`, see \`--certificate-key-file\`. The commands that ask admin APIs also read \`SLUICE_ADMIN_CA\`,
 \`SLUICE_ADMIN_CLIENT_CERT\` and \`SLUICE_ADMIN_CLIENT_KEY\`.
 
 | flag | variable | field | default | meaning |

@@ -194,6 +194,11 @@ function list(
   });
 }
 
+/** Paths, separated by commas or a JSON list. */
+export function paths(): z.ZodType<readonly string[], string | number | readonly string[]> {
+  return entries();
+}
+
 /** Separated by commas, or a JSON list. */
 function entries(): z.ZodType<readonly string[], string | number | readonly string[]> {
   return z

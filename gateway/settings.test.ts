@@ -38,11 +38,13 @@ describe("settings", () => {
           protocol: "http",
           exposes: "tagged",
           upstream: null,
+          tls: null,
           proxyProtocol: [],
           limits: noListenerLimits,
           stream: defaultStreamTerms,
         },
       ],
+      certificates: { paths: [], sealingKey: { file: null, text: null } },
       expose: "tagged",
       admin: { host: "127.0.0.1", port: 1995 },
       adminAccess: {

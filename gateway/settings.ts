@@ -19,9 +19,11 @@ import {
 import { type HealthSettings, healthDefinitions } from "./settings-health.ts";
 import { type Definition, engineLimits, limitDefinitions } from "./settings-limits.ts";
 import {
+  type CertificateSettings,
   type ListenerSettings,
   listenerDefinitions,
   listenersFrom,
+  sealingKeyVariable,
   sharedName,
 } from "./settings-listeners.ts";
 import { tenantDefinitions } from "./settings-tenants.ts";
@@ -206,6 +208,7 @@ export interface Settings {
   };
   /** Where the gateway listens, each with a name of its own. */
   readonly listeners: readonly ListenerSettings[];
+  readonly certificates: CertificateSettings;
   /** What the listeners expose that no list describes. */
   readonly expose: Exposure;
   readonly admin: Address;
@@ -287,7 +290,11 @@ const consulVariable = "CONSUL_HTTP_ADDR";
 /** Variables that begin with `SLUICE_` and are read by the registrator or the project's tests. */
 const notSettings = /^SLUICE_(REGISTRATOR_.*|REQUIRE_REAL|CHAOS_.*)$/;
 /** Variables that have no flag and no field. */
-const variablesAlone: readonly string[] = [tokenVariable, ...Object.values(clientVariables)];
+const variablesAlone: readonly string[] = [
+  tokenVariable,
+  sealingKeyVariable,
+  ...Object.values(clientVariables),
+];
 
 /**
  * Reads and checks all settings. `flags` has the fields' names as keys. An empty variable counts as
@@ -335,8 +342,14 @@ export async function loadSettings(
         internal: get("internal"),
         tcp: get("tcp"),
         listeners: get("listeners"),
+        tlsProfile: get("tlsProfile"),
+        defaultCertificate: get("defaultCertificate"),
       }),
     ),
+    certificates: {
+      paths: get("certificates"),
+      sealingKey: { file: get("certificateKeyFile"), text: env[sealingKeyVariable] || null },
+    },
     expose: get("expose"),
     admin: get("admin"),
     adminAccess: {

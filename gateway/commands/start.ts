@@ -5,6 +5,7 @@ import { describeFileError } from "../file-errors.ts";
 import { findMistake } from "../observability/access-log.ts";
 import { createLogger, type Log } from "../observability/logger.ts";
 import { Primary, runUntilSignal, systemClock } from "../primary/index.ts";
+import { givenSealingKey } from "../sealing.ts";
 import { loadSettings, SettingsError } from "../settings.ts";
 import { adminAccess } from "./admin-access.ts";
 import { gatewayParts } from "./gateway-parts.ts";
@@ -23,6 +24,7 @@ export async function runStart(
     throw new SettingsError(`--access-log: ${accessLog} cannot be written: ${reason}`);
   }
   const access = await adminAccess(settings);
+  const sealingKey = await givenSealingKey(settings.certificates.sealingKey);
   const { url } = settings.consul;
   const address = resolveConsulAddress(url === null ? {} : { url }, env);
   const { password } = address.baseUrl;
@@ -37,7 +39,7 @@ export async function runStart(
     ],
   });
   const parts = gatewayParts({ settings, address, log, clock: systemClock });
-  const primary = new Primary({ settings, parts, access, clock: systemClock, log });
+  const primary = new Primary({ settings, parts, access, sealingKey, clock: systemClock, log });
   const { token, isGiven } = access;
   if (token === null || isGiven) return runUntilSignal(primary, log);
 

@@ -61,6 +61,12 @@ export function parseEntryName(
       if (!modulePath.test(name) || name.includes(".."))
         throw bad(`${JSON.stringify(name)} is not a module's name: letters, digits, "-_./" only`);
       return name;
+    case "certificate":
+      if (!settingName.test(name) || name.length > 253)
+        throw bad(
+          `${JSON.stringify(name)} is not a certificate's name: letters, digits, "-_." only`,
+        );
+      return name;
     case "setting":
       if (!settingName.test(name) || name === "__proto__")
         throw bad(`${JSON.stringify(name)} is not a setting's name: letters, digits, "-_." only`);

@@ -7,6 +7,7 @@ import {
   type Destination,
   destinationsOf,
   type HostDocument,
+  type HstsRule,
   type IgnoredField,
   type PathRule,
   type PluginUse,
@@ -62,6 +63,34 @@ export const hostSchema = z
       .optional()
       .describe("Path prefixes, of whole segments, and where each goes. The longest wins."),
     plugins: hostPlugins,
+    client_certificate: z
+      .strictObject({
+        mode: z.enum(["off", "optional", "required"]),
+        ca: z
+          .string()
+          .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/, { error: "is not a certificate's name" })
+          .describe("The authorities: certificates/<name> in KV, or a file <name>.ca.pem."),
+      })
+      .optional()
+      .describe("Certificates of clients. Default: nobody is asked for one."),
+    redirect: z
+      .literal("https")
+      .optional()
+      .describe("Requests in clear are sent to the same place over TLS, with 308."),
+    hsts: z
+      .union(
+        [
+          z.literal(true),
+          z.strictObject({
+            max_age: z.int().min(0).max(315_360_000),
+            include_subdomains: z.boolean().default(false),
+            preload: z.boolean().default(false),
+          }),
+        ],
+        { error: 'is not true or {"max_age": SECONDS}' },
+      )
+      .optional()
+      .describe("Strict-Transport-Security on answers over TLS; true: for half a year."),
     trailers: z
       .array(trailerName)
       .max(100)
@@ -88,6 +117,7 @@ export function parseHostDocument(key: string, text: string): HostDocument {
   if (problems.length > 0) throw new DocumentError("bad_document", key, listProblems(problems));
   const { enable, trailers, encoded_slashes: encodedSlashes, tests = [] } = document;
   const ignored = looksAtHeaders(routes, paths) ? [] : tests.flatMap(ignoredIn);
+  const { client_certificate: asked, hsts } = document;
   const plugins = document.plugins ?? [];
   const place = plugins.indexOf(scriptPlace);
   return {
@@ -95,6 +125,13 @@ export function parseHostDocument(key: string, text: string): HostDocument {
     paths,
     ...(routes.length === 0 ? {} : { routes }),
     ...(trailers === undefined ? {} : { trailers }),
+    ...(asked === undefined || asked.mode === "off"
+      ? {}
+      : {
+          clientCertificate: { required: asked.mode === "required", authorities: asked.ca },
+        }),
+    ...(document.redirect === undefined ? {} : { redirectsToHttps: true as const }),
+    ...(hsts === undefined ? {} : { hsts: hstsRule(hsts) }),
     ...(encodedSlashes === undefined ? {} : { encodedSlashes }),
     ...(place <= 0 ? {} : { pluginsBefore: readPlugins(plugins.slice(0, place)) }),
     ...(place === plugins.length - 1 ? {} : { plugins: readPlugins(plugins.slice(place + 1)) }),
@@ -122,6 +159,16 @@ function readPaths(
   return [...rules.values()].sort(
     (a, b) => b.prefix.length - a.prefix.length || (a.prefix < b.prefix ? -1 : 1),
   );
+}
+
+/** As long as browsers' list of such hosts asks for at least (hstspreload.org, "Deployment recommendations"). */
+const halfYearSeconds = 15_768_000;
+
+function hstsRule(hsts: NonNullable<z.output<typeof hostSchema>["hsts"]>): HstsRule {
+  if (hsts === true)
+    return { maxAgeSeconds: halfYearSeconds, includeSubdomains: false, preload: false };
+  const { max_age: maxAgeSeconds, include_subdomains: includeSubdomains, preload } = hsts;
+  return { maxAgeSeconds, includeSubdomains, preload };
 }
 
 /** Whether a header has a part in where any request goes. */

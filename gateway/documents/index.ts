@@ -8,6 +8,7 @@ export { isAddressBlock } from "../engine/message/address-blocks.ts";
 export { isAuthority } from "../engine/message/authority.ts";
 export { formatAgreement, parseAgreement } from "./agreement.ts";
 export { type Bell, bellFolder, formatBell, hostsSince, readBell, ringBell } from "./bell.ts";
+export { parseCertificate } from "./certificate-document.ts";
 export { checkDocument, maxDocumentBytes, parseJson } from "./document.ts";
 export type { DocumentErrorCode } from "./document-error.ts";
 export { DocumentError } from "./document-error.ts";

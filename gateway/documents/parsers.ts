@@ -1,6 +1,7 @@
 /** How the values of each kind are read that operators and gateways write into KV. */
 import { type DocumentKind, type Entries, type Source, versionOf } from "../model/index.ts";
 import { parseAgreement } from "./agreement.ts";
+import { parseCertificate } from "./certificate-document.ts";
 import { maxDocumentBytes } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { parseHostDocument } from "./host-document.ts";
@@ -19,6 +20,7 @@ export const parsers: { readonly [K in DocumentKind]: Parser<Entries[K]> } = {
   setting: parseSetting,
   agreement: parseAgreement,
   peer: parsePeerSettings,
+  certificate: parseCertificate,
 };
 
 /** A text with its version. Throws a `DocumentError` when it is too large. */

@@ -32,7 +32,9 @@ export interface AskedTls {
 /** What a connection gets. */
 export interface TlsChoice {
   readonly endpoint: TlsEndpoint;
-  /** Whether requests for this host may come over it; asked when a connection names another one than before. */
+  /** By what rule clients were asked for a certificate, in the gateway's words; empty: they were not. */
+  readonly clientRule: string;
+  /** Whether requests for this host may come over it. */
   readonly covers: (host: string) => boolean;
   /** The handshake is all that is wanted: the connection ends with it. */
   readonly isChallenge?: true;
@@ -61,5 +63,6 @@ export interface ClientTls {
   readonly cipher: string;
   readonly isResumed: boolean;
   readonly certificate: ClientCertificate | null;
+  readonly clientRule: string;
   readonly covers: (host: string) => boolean;
 }

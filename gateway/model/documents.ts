@@ -123,7 +123,33 @@ export interface PluginUse {
   readonly options: unknown;
 }
 
+/** Which certificate a host asks its clients for. */
+export interface ClientCertificateRule {
+  /** Whether it turns away clients without one. */
+  readonly required: boolean;
+  /** The name of the authorities, as in `certificates/<name>` or a file's. */
+  readonly authorities: string;
+}
+
+/** The same text for hosts that ask their clients for the same; empty: for none. */
+export function clientRuleId(rule: ClientCertificateRule | null): string {
+  return rule === null ? "" : `${rule.required ? "required" : "optional"} ${rule.authorities}`;
+}
+
+/** What browsers keep of a host (RFC 6797). */
+export interface HstsRule {
+  readonly maxAgeSeconds: number;
+  readonly includeSubdomains: boolean;
+  readonly preload: boolean;
+}
+
 export interface HostDocument {
+  /** Left out: clients are asked for none. */
+  readonly clientCertificate?: ClientCertificateRule;
+  /** Whether requests in clear are sent to the same place over TLS. */
+  readonly redirectsToHttps?: true;
+  /** Left out: answers say nothing of it. */
+  readonly hsts?: HstsRule;
   /** What becomes of paths with `%2F`, `%5C` or a backslash. Default: refused where a path decides. */
   readonly encodedSlashes?: "refuse" | "pass";
   /** False: the host answers 404 as if the document were not there. Default true. */

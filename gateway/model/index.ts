@@ -6,6 +6,7 @@
 export type { ImaginedRequest } from "../engine/rehearsal.ts";
 export type { Agreement, Closed, NextVersion, TakenBack, Trial } from "./agreement.ts";
 export { maxRolloutSteps, maxStepMs } from "./agreement.ts";
+export type { Certificate, CertificateFacts, TicketKeyList } from "./certificates.ts";
 export type {
   Candidate,
   Delta,
@@ -49,8 +50,10 @@ export type {
 } from "./destinations.ts";
 export { destinationsOf, needsStickyKey, stickyKeyName } from "./destinations.ts";
 export type {
+  ClientCertificateRule,
   HashBy,
   HostDocument,
+  HstsRule,
   IgnoredField,
   Level,
   OutlierOptions,
@@ -63,7 +66,7 @@ export type {
   UpstreamRetries,
   UpstreamTimeouts,
 } from "./documents.ts";
-export { policyNames, upstreamProtocols } from "./documents.ts";
+export { clientRuleId, policyNames, upstreamProtocols } from "./documents.ts";
 export type { Datacenter, Instance, Json, OutOfService, ServiceQuery, Source } from "./entries.ts";
 export { serviceKey, versionOf } from "./entries.ts";
 export type {
@@ -96,6 +99,7 @@ export {
   type ListenerLimits,
   type ListenerProtocol,
   type ListenerTerms,
+  type ListenerTlsTerms,
   listenerProtocols,
   noListenerLimits,
   type StreamTerms,

@@ -4,6 +4,7 @@
  */
 
 import type { Agreement, Closed, Trial } from "./agreement.ts";
+import type { Certificate, TicketKeyList } from "./certificates.ts";
 import type { HostDocument, UpstreamDocument } from "./documents.ts";
 import type { Datacenter, Instance, Json, Source } from "./entries.ts";
 import type { PeerHealth } from "./peer-health.ts";
@@ -25,7 +26,7 @@ export interface KindEntry {
   /** Whether the last known good state on disk has it. */
   readonly saved: boolean;
   /** What is made of it in a worker. */
-  readonly appliedTo: readonly ("sites" | "scripts" | "peers")[];
+  readonly appliedTo: readonly ("sites" | "scripts" | "peers" | "tls")[];
 }
 
 export type KeyName =
@@ -36,7 +37,9 @@ export type KeyName =
   | "route"
   | "service"
   | "datacenter"
-  | "peer";
+  | "peer"
+  | "certificate"
+  | "ticket";
 
 declare const typeOfValues: unique symbol;
 
@@ -50,6 +53,25 @@ function kind<V>() {
  * scripts that read them.
  */
 export const kinds = {
+  /** By `kv/<name>` or `file/<name>` once it is served. The primary checks each, and what it refuses reaches nobody. */
+  certificate: kind<Certificate>()({
+    folder: "certificates/",
+    names: "certificate",
+    way: "straight",
+    reach: "workers",
+    // No private key is ever written to a disk.
+    saved: false,
+    appliedTo: ["tls"],
+  }),
+  /** One entry, `current`. */
+  ticketKeys: kind<TicketKeyList>()({
+    folder: null,
+    names: "ticket",
+    way: "made",
+    reach: "workers",
+    saved: false,
+    appliedTo: ["tls"],
+  }),
   setting: kind<Json>()({
     folder: "settings/",
     names: "setting",

@@ -2,6 +2,7 @@
  * The listeners of a gateway as plain data: what each speaks and what it is for. The primary binds their addresses,
  * every worker accepts on all of them.
  */
+import type { TlsProfile } from "../engine/tls.ts";
 import type { Exposure } from "./exposure.ts";
 
 /** `tls-passthrough` reads the name that a client asks for and decrypts nothing. */
@@ -22,6 +23,8 @@ export interface ListenerTerms {
   readonly exposes: Exposure;
   /** Where all connections go: an upstream document or a service, by its name. `null`: what is asked for decides. */
   readonly upstream: string | null;
+  /** How it speaks TLS; `null`: it does not. */
+  readonly tls: ListenerTlsTerms | null;
   /** Addresses and blocks of senders whose connections begin with the PROXY protocol. Nobody else's do. */
   readonly proxyProtocol: readonly string[];
   readonly limits: ListenerLimits;
@@ -46,6 +49,12 @@ export const defaultStreamTerms: StreamTerms = {
   sendProxyProtocol: null,
 };
 export const defaultDatagramTerms: StreamTerms = { ...defaultStreamTerms, idleTimeoutMs: 60_000 };
+
+export interface ListenerTlsTerms {
+  readonly profile: TlsProfile;
+  /** The name of a certificate for clients that ask for no name, or one that no certificate is for; `null`: none. */
+  readonly defaultCertificate: string | null;
+}
 
 /** Each for one worker; 0: no limit. */
 export interface ListenerLimits {

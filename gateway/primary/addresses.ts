@@ -65,7 +65,7 @@ export async function bindListeners(
   const bound: BoundListener[] = [];
   for (const listener of listeners) {
     const { flag, address: wanted, protocol } = listener;
-    if (protocol === "https" || protocol === "udp") {
+    if (protocol === "udp") {
       closeListeners(bound);
       throw new StartError(`${flag} ${formatAddress(wanted)}: ${protocol} is not served yet`);
     }

@@ -30,6 +30,9 @@ import type { AdminAccess } from "./admin/access.ts";
 import { createAdmin } from "./admin/server.ts";
 import { Batcher } from "./batcher.ts";
 import { bySite } from "./by-site.ts";
+import { CertificateBook } from "./certificates/book.ts";
+import { CertificateFiles } from "./certificates/files.ts";
+import { TicketKeys } from "./certificates/ticket-keys.ts";
 import type { Clock } from "./clock.ts";
 import { Delivery } from "./delivery.ts";
 import { Explainer } from "./explain.ts";
@@ -56,6 +59,9 @@ export interface Running {
   /** What the workers accept from; nobody accepts in this process. */
   readonly listeners: readonly BoundListener[];
   readonly file: SnapshotFile | null;
+  readonly certificates: CertificateBook;
+  readonly certificateFiles: CertificateFiles;
+  readonly ticketKeys: TicketKeys;
   readonly state: State;
   readonly replication: Replication;
   readonly batcher: Batcher;
@@ -90,6 +96,8 @@ export interface AssemblyOptions {
   /** What the data directory had; `null`: nothing. */
   readonly loaded: LoadedSnapshot | null;
   readonly listeners: readonly BoundListener[];
+  /** Opens sealed private keys; `null`: there is none. */
+  readonly sealingKey: Buffer | null;
   readonly place: AdminPlace;
   /** Where no peer may be. */
   readonly ownPlaces: () => readonly OwnAddress[];
@@ -152,6 +160,7 @@ export function assemble(options: AssemblyOptions): Running {
   const warnings = new Warnings({
     leftOut: () => [
       ...guard.warnings(),
+      ...certificates.warnings(),
       ...localGuard.warnings(),
       ...unknownFolders.warnings(),
       ...sources.tagWarnings(),
@@ -162,6 +171,22 @@ export function assemble(options: AssemblyOptions): Running {
     clock,
     log,
   });
+  const certificates = new CertificateBook({
+    prefix: settings.prefix,
+    sealingKey: options.sealingKey,
+    serve: (changes) => batcher.add(changes),
+    onChange: () => {
+      if (replication.isOpen) warnings.update();
+    },
+    clock,
+    log,
+  });
+  const certificateFiles = new CertificateFiles(settings.certificates.paths, clock, (found) =>
+    certificates.takeFiles(found),
+  );
+  const ticketKeys = new TicketKeys(options.sealingKey, clock, (value) =>
+    batcher.add([{ kind: "ticketKeys", key: "current", value }]),
+  );
   const records = new Records({
     kv: parts.consul.kv,
     prefix: settings.prefix,
@@ -202,7 +227,7 @@ export function assemble(options: AssemblyOptions): Running {
   });
   const sources = parts.createSources({
     emit: (observed) => {
-      const { straight, candidates } = byWay(guard.pass(observed));
+      const { straight, candidates } = byWay(guard.pass(certificates.pass(observed)));
       batcher.add(straight);
       if (candidates.length > 0) releases.offer(candidates);
     },
@@ -296,6 +321,9 @@ export function assemble(options: AssemblyOptions): Running {
   return {
     listeners,
     file,
+    certificates,
+    certificateFiles,
+    ticketKeys,
     state,
     replication,
     batcher,

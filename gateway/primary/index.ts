@@ -1,6 +1,7 @@
 /** The door of the primary room: the control plane, and what it shows of itself. */
 export { cannotListen, StartError } from "./addresses.ts";
 export type { AdminAccess, AdminTls } from "./admin/access.ts";
+export { inspect as inspectCertificate } from "./certificates/inspect.ts";
 export { systemClock } from "./clock.ts";
 export type { FleetAnswer, ShownGateway } from "./fleet/fleet.ts";
 export type { HostsAnswer, ShownHost } from "./host-view.ts";

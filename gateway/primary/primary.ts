@@ -30,6 +30,8 @@ export interface PrimaryOptions {
   readonly parts: PrimaryParts;
   /** Who may use the admin API. */
   readonly access: AdminAccess;
+  /** Opens sealed private keys in KV; `null`: there is none. */
+  readonly sealingKey: Buffer | null;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -50,6 +52,7 @@ export class Primary {
   readonly #settings: Settings;
   readonly #parts: PrimaryParts;
   readonly #access: AdminAccess;
+  readonly #sealingKey: Buffer | null;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #startedMs: number;
@@ -63,7 +66,8 @@ export class Primary {
   #ownPlaces: readonly OwnAddress[] = [];
   #isStopping = false;
 
-  constructor({ settings, parts, access, clock, log }: PrimaryOptions) {
+  constructor({ settings, parts, access, sealingKey, clock, log }: PrimaryOptions) {
+    this.#sealingKey = sealingKey;
     this.#settings = settings;
     this.#parts = parts;
     this.#access = access;
@@ -97,6 +101,7 @@ export class Primary {
       file,
       loaded,
       listeners,
+      sealingKey: this.#sealingKey,
       place,
       ownPlaces: () => this.#ownPlaces,
       status: () => this.status(),
@@ -112,6 +117,9 @@ export class Primary {
     this.#ownPlaces = ownPlaces({ ...address, host }, this.#parts.consul.url);
     await running.ownAddresses.start(this.#ownPlaces);
     running.stickyKey.begin(running.state.tables);
+    await running.certificateFiles.start();
+    running.certificates.start();
+    if (wanted.some(({ protocol }) => protocol === "https")) running.ticketKeys.start();
     running.sources.start();
     running.workers.start();
     running.metrics.start();
@@ -167,6 +175,9 @@ export class Primary {
     this.#parts.consul.close();
     running.batcher.flushNow();
     running.replication.close();
+    running.certificateFiles.stop();
+    running.certificates.stop();
+    running.ticketKeys.stop();
     running.unknownFolders.stop();
     running.warnings.close();
     running.checks.close();
@@ -312,7 +323,7 @@ export class Primary {
   status(): Status {
     const running = this.#running;
     if (running === null) throw new Error("the gateway is not running");
-    const { state, sources, workers, releases, file } = running;
+    const { state, sources, workers, releases, file, certificates } = running;
     const { scripts, refused } = releases.status((host, version) =>
       workers.scriptCounters.of(host, version),
     );
@@ -330,7 +341,8 @@ export class Primary {
       scripts,
       tenants: this.#settings.tenants,
       modules: Array.from(state.tables.module, ([name, { version }]) => ({ name, version })),
-      refused: [...source.refused, ...refused],
+      refused: [...source.refused, ...certificates.refused(), ...refused],
+      certificates: certificates.status(),
       local: running.local.list(),
       peers: running.knownPeers.byHand(),
       warnings: running.warnings.list(),

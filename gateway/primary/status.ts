@@ -2,6 +2,7 @@
 import type { ConsulSourcesStatus } from "../../consul/index.ts";
 import type { TenantPolicy } from "../model/index.ts";
 import type { RefusedVersion, ScriptStatus } from "../releases/index.ts";
+import type { CertificateStatus } from "./certificates/book.ts";
 import type { ActiveChecksStatus, UnwellPeers } from "./health/index.ts";
 import type { PeerByHand } from "./known-peers.ts";
 import type { LocalChange } from "./local-changes.ts";
@@ -40,6 +41,8 @@ export interface Status {
   readonly local: readonly LocalChange[];
   /** What operators set by hand for single peers. */
   readonly peers: readonly PeerByHand[];
+  /** Those that are served, without their keys. */
+  readonly certificates: readonly CertificateStatus[];
   /** What is accepted and has no effect, or names what is not there. */
   readonly warnings: readonly Warning[];
   /** What Consul no longer has and is kept all the same until `POST /resync`. */

@@ -22,8 +22,13 @@ export function forkWorker(entry: string, listeners: readonly BoundListener[]): 
   const listening = listeners.flatMap(({ socket }) =>
     new Array<number>(descriptorsPerListener).fill(socket.fd()),
   );
-  // Scripts of operators run in workers; Consul's token has no business there.
-  const { CONSUL_HTTP_TOKEN: _token, CONSUL_HTTP_AUTH: _auth, ...env } = process.env;
+  // Scripts of operators run in workers; Consul's token has no business there, nor has what opens sealed keys.
+  const {
+    CONSUL_HTTP_TOKEN: _token,
+    CONSUL_HTTP_AUTH: _auth,
+    SLUICE_CERTIFICATE_KEY: _key,
+    ...env
+  } = process.env;
   return fork(entry, [], {
     env,
     execArgv: [...process.execArgv.filter(isNotInspector), noInspector, ...collectorFlags],

@@ -3,6 +3,7 @@ import type { PeerTokens } from "../balancing/index.ts";
 import { comparablePath, hasPrefix, normalisePrefix } from "../engine/message/path.ts";
 import { type HostDocument, needsStickyKey, type SentHost } from "../model/index.ts";
 import type { RoutedRequest } from "./conditions.ts";
+import { edgePhases } from "./edge-phases.ts";
 import { PathIndex } from "./path-index.ts";
 import { pathPhases } from "./path-phases.ts";
 import { type HostPhases, noPhases, type Phase } from "./phase.ts";
@@ -121,7 +122,7 @@ export class HostRules {
     this.#catchAll = first !== undefined && first.prefix === "" ? first.rule : null;
     this.#index = this.#paths.length > fewPaths ? new PathIndex() : null;
     for (const { prefix, rule } of this.#paths) this.#index?.set(prefix, rule);
-    this.phasesBefore = enable ? phases.beforeScript : [];
+    this.phasesBefore = enable ? [...edgePhases(document), ...phases.beforeScript] : [];
     const rules: Pick<Rule, "phases">[] = [...listed, ...this.#paths].map(({ rule }) => rule);
     if (beyond !== null) rules.push({ phases: beyond.#longest });
     this.#longest = rules.reduce<readonly Phase[]>(

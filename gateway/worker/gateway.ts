@@ -99,6 +99,10 @@ export class Gateway implements Handler<RequestContext> {
     const held = exchange.context;
     const exposes = this.#exposesOf(exchange);
     if (held === null) {
+      if (exchange.tls !== null && !exchange.tls.covers(exchange.host)) {
+        exchange.fail(421, "misdirected_request", misdirected(exchange.host));
+        return;
+      }
       const context = enterSite(exchange, router, exposes);
       if (context === null) return;
       if (context.site.scripts.length === 0) this.#sandbox.sawOther();
@@ -226,3 +230,5 @@ function sentAuthority(target: Target, rule: Rule | null): string {
   if (said === null) return target.authority;
   return said === "peer" ? target.peerAuthority : said.name;
 }
+const misdirected = (host: string) =>
+  `requests for ${host} do not belong on this connection: its certificate, or what it asked of its client, is not that host's`;

@@ -5,13 +5,19 @@
 import { flushCompileCache } from "node:module";
 import { Slots } from "../../plugins/index.ts";
 import { PeerBook } from "../balancing/index.ts";
-import type { Descriptors, Engine } from "../engine/engine.ts";
+import {
+  type Descriptors,
+  defaultLimits,
+  type Engine,
+  type ListenerOptions,
+} from "../engine/engine.ts";
 import { addressTest } from "../engine/message/address-blocks.ts";
 import { RateLimits } from "../limits/index.ts";
 import {
   type HostDocument,
   isAppliedTo,
   isHttp,
+  type ListenerTerms,
   type ListeningAddress,
   lastWordsDescriptor,
   listeningDescriptors,
@@ -41,6 +47,7 @@ import { type PluginRoom, pluginPhases } from "./plugin-phases.ts";
 import { Replica } from "./replica.ts";
 import { Reporter } from "./reporter.ts";
 import { createStreams, type WorkerStreams } from "./streams.ts";
+import { TlsRoom } from "./tls/tls-room.ts";
 
 /** Answers that may be compressed at once: each has about a mebibyte for as long as its client reads. */
 const pluginSlots = 256;
@@ -68,6 +75,7 @@ class Worker {
   readonly #engine: Engine;
   readonly #streams: WorkerStreams;
   readonly #ownAddresses: OwnAddresses;
+  readonly #tls: TlsRoom;
   /** Findings about peers that are about to be sent. */
   #findings: PeerFinding[] = [];
   #isListening = false;
@@ -121,12 +129,19 @@ class Worker {
       askForService: (service) => send({ type: "watch", service }),
     });
     this.#ownAddresses = new OwnAddresses(settings.ownAddresses);
+    this.#tls = new TlsRoom({
+      ruleOf: (host, exposes) =>
+        this.#gateway.router.site(host, exposes).rules?.document.clientCertificate ?? null,
+      http2: settings.limits.http2 ?? defaultLimits.http2,
+      onError: (error) => this.#gateway.onError(error),
+    });
     this.#engine = createEngine(settings.engine, {
       handler: this.#gateway,
       limits: settings.limits,
       forwardedPath: settings.forwardedPath ?? "normal",
       idPrefix: settings.idPrefix,
       trusts: addressTest(settings.trustedProxies),
+      listeners: settings.listeners.map((terms) => listenerOptions(terms, this.#tls)),
       forbids,
       onError: (error) => this.#gateway.onError(error),
       now,
@@ -302,6 +317,7 @@ class Worker {
       const heard = changes?.filter(isAboutPeers).map(({ key }) => key) ?? null;
       this.#book.hear(this.#replica.tables.health, heard);
     }
+    this.#tls.apply(this.#replica.tables);
     const before = this.#gateway.router;
     const router = this.#route(before, changes);
     this.#gateway.router = router;
@@ -353,6 +369,17 @@ function isAboutPeers(change: Served): boolean {
 function connectionsOf(engine: Engine): number {
   const { clientConnections, peerConnections } = engine.stats();
   return clientConnections + peerConnections;
+}
+
+function listenerOptions(
+  { tls, exposes, proxyProtocol, limits }: ListenerTerms,
+  room: TlsRoom,
+): ListenerOptions {
+  return {
+    tls: tls === null ? null : room.listener(tls, exposes),
+    proxied: proxyProtocol.length === 0 ? null : addressTest(proxyProtocol),
+    ...limits,
+  };
 }
 
 function isAboutScripts(change: Served): boolean {

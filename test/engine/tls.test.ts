@@ -27,7 +27,9 @@ function oneHost(certificates: readonly TestCertificate[]): ListenerTls {
   });
   return {
     choose: ({ name }) =>
-      name === "a.example" ? { endpoint, covers: (host) => host === "a.example" } : null,
+      name === "a.example"
+        ? { endpoint, clientRule: "", covers: (host) => host === "a.example" }
+        : null,
   };
 }
 

@@ -164,6 +164,12 @@ export class TestGateway {
     return portOf(this.records, /^worker \d+ listens on [^ ]*:(\d+)/);
   }
 
+  /** That of any listener, by its place among them. */
+  portAt(place: number): number {
+    const before = "[^ ]+ and ".repeat(place);
+    return portOf(this.records, new RegExp(`^worker \\d+ listens on ${before}[^ ]*:(\\d+)`));
+  }
+
   /** The same of `--internal`. */
   get internalPort(): number {
     return portOf(this.records, /^worker \d+ listens on .* and [^ ]*:(\d+)$/);

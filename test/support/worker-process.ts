@@ -24,6 +24,7 @@ export const plainWorkerSettings: WorkerSettings = {
       protocol: "http",
       exposes: "all",
       upstream: null,
+      tls: null,
       proxyProtocol: [],
       limits: noListenerLimits,
       stream: defaultStreamTerms,

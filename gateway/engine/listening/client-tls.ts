@@ -8,7 +8,7 @@ const maxSubject = 1_024;
 export function clientTls(
   socket: TLSSocket,
   serverName: string | null,
-  { endpoint, covers }: TlsChoice,
+  { endpoint, clientRule, covers }: TlsChoice,
 ): ClientTls {
   return {
     serverName,
@@ -16,6 +16,7 @@ export function clientTls(
     cipher: socket.getCipher().name,
     isResumed: socket.isSessionReused(),
     certificate: endpoint.asksForCertificate && socket.authorized ? certificateOf(socket) : null,
+    clientRule,
     covers,
   };
 }
@@ -30,20 +31,15 @@ function certificateOf(socket: TLSSocket): ClientCertificate | null {
 }
 
 /**
- * `subject` has a line for each attribute, in the order of the certificate. RFC 4514 writes them the other way round, with
- * commas. What is not printable ASCII is escaped, so that it can stand in a header.
+ * `subject` has a line for each attribute, in the order of the certificate, its values escaped. RFC 4514 writes them the other
+ * way round, with commas. What is not printable ASCII is escaped too, so that it can stand in a header.
  */
 export function subjectLine(subject: string): string {
-  const parts = subject.split("\n").reverse();
-  return parts.map(escapePart).join(",").slice(0, maxSubject);
-}
-
-function escapePart(part: string): string {
-  const equals = part.indexOf("=");
-  const value = part.slice(equals + 1).replace(/[",;<>+]/g, (mark) => `\\${mark}`);
-  return (part.slice(0, equals + 1) + value).replace(/[^ -~]/gu, (character) =>
+  const line = subject.split("\n").reverse().join(",");
+  const escaped = line.replace(/[^ -~]/gu, (character) =>
     Array.from(Buffer.from(character), (byte) => `\\${byte.toString(16).padStart(2, "0")}`).join(
       "",
     ),
   );
+  return escaped.slice(0, maxSubject);
 }

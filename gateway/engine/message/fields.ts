@@ -78,6 +78,12 @@ const forwardingKinds: ReadonlyMap<string, ForwardingKind> = new Map([
   ["x-original-proto", "dropped"],
   // CGI makes HTTP_PROXY of it, which programs take for their own way out ("httpoxy").
   ["proxy", "dropped"],
+  // What whoever ended TLS says of the client's certificate (RFC 9440 has the first two).
+  ["client-cert", "other"],
+  ["client-cert-chain", "other"],
+  ["x-client-cert", "other"],
+  ["x-client-cert-fingerprint", "other"],
+  ["x-client-cert-subject", "other"],
   ["cf-pseudo-ipv4", "other"],
   ["x-azure-socketip", "other"],
   // Another host, path or method than the request's own, which some origins obey.

@@ -231,6 +231,14 @@ function ofState({ status, version, unanswered }: Observed): readonly Family[] {
     gauge("sluice_ready", "Whether /readyz answers 200.", [
       { value: status.notReady === null ? 1 : 0 },
     ]),
+    gauge(
+      "sluice_certificate_expiry_timestamp_seconds",
+      "When a certificate that is served expires, in seconds since 1970.",
+      status.certificates.map(({ key: certificate, notAfter }) => ({
+        labels: { certificate },
+        value: Date.parse(notAfter) / 1_000,
+      })),
+    ),
     gauge("sluice_state_version", "The version of the state that the primary has.", [
       { value: status.version },
     ]),

@@ -129,6 +129,7 @@ describe("the page about metrics", () => {
       watches: [],
       refused: [],
       warnings: [],
+      certificates: [],
       held: [],
       services: { inUse: 0, polled: 0 },
       notReady: null,

@@ -1,0 +1,47 @@
+/**
+ * A document `certificates/<name>`: a certificate with its key, which may be sealed, or the authorities of clients or peers.
+ * Says of keys whether they are there and nothing more: no message ever repeats one.
+ */
+import * as z from "zod";
+import type { Certificate } from "../model/index.ts";
+import { checkDocument, parseJson } from "./document.ts";
+
+const pem = (what: string) =>
+  z
+    .string()
+    .max(256 * 1024)
+    .regex(/-----BEGIN [A-Z0-9 ]+-----/, { error: `is not ${what} as PEM` });
+const certificates = pem("certificates");
+
+export const certificateSchema = z
+  .union(
+    [
+      z.strictObject({
+        chain: certificates.describe("The certificate, then those of whoever signed it."),
+        key: pem("a private key").describe("Its private key; anybody who reads KV has it."),
+      }),
+      z.strictObject({
+        chain: certificates,
+        sealed_key: z
+          .string()
+          .max(64 * 1024)
+          .describe("Its private key, sealed by `sluice certificate`."),
+      }),
+      z.strictObject({
+        authorities: certificates.describe("Of clients or peers, for documents that name them."),
+      }),
+    ],
+    { error: "needs chain and key, chain and sealed_key, or authorities, each as PEM" },
+  )
+  .describe("A certificate and its key, or authorities.");
+
+/** Reads the text of `certificates/<name>`; `key` is the whole key. Throws a `DocumentError`. */
+export function parseCertificate(key: string, text: string): Certificate {
+  const document = checkDocument(key, parseJson(key, text), certificateSchema);
+  if ("authorities" in document)
+    return { chain: document.authorities, key: null, sealedKey: null, facts: null };
+  const { chain } = document;
+  return "key" in document
+    ? { chain, key: document.key, sealedKey: null, facts: null }
+    : { chain, key: null, sealedKey: document.sealed_key, facts: null };
+}

@@ -1,0 +1,191 @@
+/**
+ * All certificates that the gateway has, from KV and from files: checks each, serves the good ones, keeps the last good one of a
+ * name, and says by name what is wrong with the others.
+ */
+import type { Certificate, CertificateFacts, Observed, Served } from "../../model/index.ts";
+import type { Log } from "../../observability/logger.ts";
+import type { Clock } from "../clock.ts";
+import type { RefusedValue } from "../status.ts";
+import type { Finding } from "../without-effect.ts";
+import type { FilesFound } from "./files.ts";
+import { dateText, inspect } from "./inspect.ts";
+
+/** What `/status` shows of one that is served. */
+export interface CertificateStatus extends Omit<CertificateFacts, "notBefore" | "notAfter"> {
+  /** The key in KV, or the path of its file. */
+  readonly key: string;
+  /** ISO 8601. */
+  readonly notBefore: string;
+  readonly notAfter: string;
+  /** It has no key of its own: it says whose certificates are believed. */
+  readonly isAuthority: boolean;
+}
+
+export interface BookOptions {
+  /** Of all keys in KV, with a slash at the end. */
+  readonly prefix: string;
+  /** `null`: sealed keys cannot be opened. */
+  readonly sealingKey: Buffer | null;
+  readonly serve: (changes: readonly Served[]) => void;
+  /** What is refused, or about to expire, is not what it was. */
+  readonly onChange: () => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface Entry {
+  /** As it was written, to be looked at again. */
+  readonly written: Certificate;
+  /** In KV, or a path. */
+  readonly place: string;
+  readonly name: string;
+  served: Certificate | null;
+  problem: RefusedValue | null;
+}
+
+const dayMs = 86_400_000;
+/** From then on its expiry is a warning. */
+const warnedMs = 21 * dayMs;
+/** How often those are looked at again that time decides about. */
+const lookMs = 60_000;
+
+export class CertificateBook {
+  readonly #options: BookOptions;
+  /** By the key under which it is served: `kv/<name>`, `file/<name>`. */
+  readonly #entries = new Map<string, Entry>();
+  #fileProblems: readonly RefusedValue[] = [];
+  #cancel: (() => void) | null = null;
+
+  constructor(options: BookOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#cancel = this.#options.clock.after(lookMs, () => this.#lookAgain());
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = null;
+  }
+
+  /** Takes what KV has; returns what is none of its business. */
+  pass(changes: readonly Observed[]): readonly Observed[] {
+    if (!changes.some(({ kind }) => kind === "certificate")) return changes;
+    const served: Served[] = [];
+    const others: Observed[] = [];
+    for (const change of changes) {
+      if (change.kind !== "certificate") others.push(change);
+      else
+        this.#take(
+          `kv/${change.key}`,
+          change.key,
+          `${this.#options.prefix}certificates/${change.key}`,
+          change.value,
+          served,
+        );
+    }
+    this.#serve(served);
+    return others;
+  }
+
+  takeFiles({ certificates, problems }: FilesFound): void {
+    const served: Served[] = [];
+    const present = new Set<string>();
+    for (const { name, path, certificate } of certificates) {
+      const id = `file/${name}`;
+      present.add(id);
+      if (this.#entries.get(id)?.written !== certificate)
+        this.#take(id, name, path, certificate, served);
+    }
+    for (const [id, { name, place }] of this.#entries) {
+      if (id.startsWith("file/") && !present.has(id)) this.#take(id, name, place, null, served);
+    }
+    const before = new Map(this.#fileProblems.map((one) => [`${one.key} ${one.error}`, one]));
+    this.#fileProblems = problems.map(({ path, problem }) => {
+      const known = before.get(`${path} ${path}: ${problem}`);
+      return known ?? this.#refusal(path, `${path}: ${problem}`);
+    });
+    this.#serve(served);
+  }
+
+  /** Those whose last value cannot be used. */
+  refused(): readonly RefusedValue[] {
+    const entries = [...this.#entries.values()].flatMap(({ problem }) => problem ?? []);
+    return [...entries, ...this.#fileProblems];
+  }
+
+  status(): readonly CertificateStatus[] {
+    return [...this.#entries.values()].flatMap(({ place, served }) => {
+      if (served?.facts == null) return [];
+      const { facts, key } = served;
+      return {
+        ...facts,
+        key: place,
+        notBefore: dateText(facts.notBefore),
+        notAfter: dateText(facts.notAfter),
+        isAuthority: key === null,
+      };
+    });
+  }
+
+  warnings(): readonly Finding[] {
+    const now = this.#options.clock.now();
+    return [...this.#entries.values()].flatMap(({ place, served }) => {
+      if (served?.facts == null || served.facts.notAfter > now + warnedMs) return [];
+      const date = dateText(served.facts.notAfter);
+      const isOver = served.facts.notAfter <= now;
+      const warning = isOver
+        ? `the certificate expired on ${date} and is still served`
+        : `the certificate expires on ${date}`;
+      return { key: place, warning };
+    });
+  }
+
+  #take(
+    id: string,
+    name: string,
+    place: string,
+    written: Certificate | null,
+    served: Served[],
+  ): void {
+    const before = this.#entries.get(id);
+    if (written === null) {
+      this.#entries.delete(id);
+      if (before?.served != null) served.push({ kind: "certificate", key: id, value: null });
+      return;
+    }
+    const { sealingKey, clock } = this.#options;
+    const outcome = inspect(written, name, sealingKey, clock.now());
+    const entry: Entry = { written, place, name, served: before?.served ?? null, problem: null };
+    this.#entries.set(id, entry);
+    if ("problem" in outcome) {
+      const error = `${place}: ${outcome.problem}`;
+      entry.problem =
+        before?.problem?.error === error ? before.problem : this.#refusal(place, error);
+      return;
+    }
+    entry.served = outcome.certificate;
+    served.push({ kind: "certificate", key: id, value: outcome.certificate });
+  }
+
+  #refusal(key: string, error: string): RefusedValue {
+    this.#options.log.warn({ key }, error);
+    return { key, error, since: new Date(this.#options.clock.now()).toISOString() };
+  }
+
+  /** Time makes some valid that were refused, and others nearly expired. */
+  #lookAgain(): void {
+    const served: Served[] = [];
+    for (const [id, { problem, name, place, written }] of [...this.#entries]) {
+      if (problem !== null) this.#take(id, name, place, written, served);
+    }
+    this.#serve(served);
+    this.start();
+  }
+
+  #serve(served: readonly Served[]): void {
+    if (served.length > 0) this.#options.serve(served);
+    this.#options.onChange();
+  }
+}

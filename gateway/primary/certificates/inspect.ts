@@ -1,0 +1,114 @@
+/** Whether a certificate can be used, and what it is for. No message has any part of a key in it. */
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { createSecureContext } from "node:tls";
+import type { Certificate, CertificateFacts } from "../../model/index.ts";
+import { unseal } from "../../sealing.ts";
+
+/** It can be used as it is, or why not; with `from`, when it can. */
+export type Inspection =
+  | { readonly certificate: Certificate }
+  | { readonly problem: string; readonly from?: number };
+
+const block = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+const maxChain = 20;
+const maxNames = 1_000;
+
+/** `name`: what it was sealed for. `sealingKey`: `null` when this gateway has none. */
+export function inspect(
+  written: Certificate,
+  name: string,
+  sealingKey: Buffer | null,
+  nowMs: number,
+): Inspection {
+  const chain = readChain(written.chain);
+  if (typeof chain === "string") return { problem: chain };
+  const [first] = chain;
+  if (first === undefined) return { problem: "there is no certificate in it" };
+  const facts = factsOf(first);
+  if (written.key === null && written.sealedKey === null)
+    return { certificate: { ...written, facts } };
+  const key = keyOf(written, name, sealingKey);
+  if ("problem" in key) return key;
+  const problem = keyProblem(key.text, written.chain, first);
+  if (problem !== null) return { problem };
+  if (facts.names.length === 0) return { problem: "the certificate names no host" };
+  if (facts.notAfter <= nowMs)
+    return { problem: `the certificate expired on ${dateText(facts.notAfter)}` };
+  if (facts.notBefore > nowMs)
+    return {
+      problem: `the certificate is not valid before ${dateText(facts.notBefore)}`,
+      from: facts.notBefore,
+    };
+  return { certificate: { chain: written.chain, key: key.text, sealedKey: null, facts } };
+}
+
+function readChain(pem: string): readonly X509Certificate[] | string {
+  const blocks = pem.match(block) ?? [];
+  if (blocks.length === 0) return "there is no certificate in it";
+  if (blocks.length > maxChain) return `it has more than ${maxChain} certificates`;
+  try {
+    return blocks.map((text) => new X509Certificate(text));
+  } catch {
+    return "a certificate in it cannot be read";
+  }
+}
+
+function keyOf(
+  { key, sealedKey }: Certificate,
+  name: string,
+  sealingKey: Buffer | null,
+): { readonly text: string } | { readonly problem: string } {
+  if (key !== null) return { text: key };
+  if (sealingKey === null)
+    return {
+      problem: "the key is sealed, and this gateway has no --certificate-key-file to open it",
+    };
+  const text = unseal(sealingKey, name, sealedKey ?? "");
+  if (text !== null) return { text };
+  return { problem: "the sealed key cannot be opened: another key sealed it, or for another name" };
+}
+
+function keyProblem(text: string, chain: string, first: X509Certificate): string | null {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(text);
+  } catch {
+    return "the private key cannot be read: it must be PEM without a passphrase";
+  }
+  if (!first.checkPrivateKey(key)) return "the private key is not the certificate's";
+  try {
+    createSecureContext({ cert: chain, key: text });
+  } catch (error) {
+    // OpenSSL's reasons are about the certificate, and short: `ee key too small`.
+    const reason = error instanceof Error && "reason" in error ? String(error.reason) : "unknown";
+    return `OpenSSL does not take it: ${reason}`;
+  }
+  return null;
+}
+
+function factsOf(certificate: X509Certificate): CertificateFacts {
+  const type = certificate.publicKey.asymmetricKeyType;
+  return {
+    names: namesOf(certificate),
+    keyType: type === "ec" ? "ec" : type === "rsa" ? "rsa" : "other",
+    fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
+    notBefore: certificate.validFromDate.getTime(),
+    notAfter: certificate.validToDate.getTime(),
+    issuer: certificate.issuer.split("\n").at(-1) ?? "",
+  };
+}
+
+/** Those of hosts among the alternative names; the common name alone says nothing any more (RFC 9525 section 2). */
+function namesOf({ subjectAltName }: X509Certificate): readonly string[] {
+  const names = new Set<string>();
+  for (const [, name = ""] of (subjectAltName ?? "").matchAll(
+    /(?:^|, )DNS:((?:\*\.)?[A-Za-z0-9_.-]{1,253})(?=$|, )/g,
+  )) {
+    if (names.size < maxNames) names.add(name.toLowerCase());
+  }
+  return [...names];
+}
+
+export function dateText(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
+}

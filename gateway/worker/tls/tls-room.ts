@@ -1,0 +1,129 @@
+/**
+ * What a worker's listeners for HTTPS give their clients: the certificates of the current version for the names that clients
+ * ask for, and the client certificates that a host's document asks for. A connection keeps what it began with.
+ */
+import { TlsEndpoint } from "../../engine/listening/tls-endpoint.ts";
+import type { AskedTls, ClientAuthorities, ListenerTls, TlsChoice } from "../../engine/tls.ts";
+import {
+  type ClientCertificateRule,
+  clientRuleId,
+  type Exposure,
+  type ListenerTlsTerms,
+  type Tables,
+  type TicketKeyList,
+} from "../../model/index.ts";
+import { type CertificateGroup, CertificateIndex, groupOf } from "./certificate-index.ts";
+
+export interface TlsRoomOptions {
+  /** What the document of a host asks of its clients; `null`: nothing. */
+  readonly ruleOf: (host: string, exposes: Exposure) => ClientCertificateRule | null;
+  /** Whether HTTP/2 is offered. */
+  readonly http2: boolean;
+  readonly onError: (error: unknown) => void;
+}
+
+type RuleOf = (host: string) => ClientCertificateRule | null;
+
+/** Names that are served, each with an endpoint of some kilobytes; beyond, all are made anew as they are asked for. */
+const maxEndpoints = 5_000;
+
+export class TlsRoom {
+  readonly #options: TlsRoomOptions;
+  #index = new CertificateIndex(new Map());
+  #tickets: TicketKeyList = [];
+  /** Counts what was applied. */
+  #version = 0;
+  readonly #endpoints = new Map<string, TlsEndpoint>();
+  #certificates: Tables["certificate"] | null = null;
+
+  constructor(options: TlsRoomOptions) {
+    this.#options = options;
+  }
+
+  /** Another version: the next handshake is made with it. */
+  apply({ certificate, ticketKeys }: Pick<Tables, "certificate" | "ticketKeys">): void {
+    this.#version += 1;
+    this.#tickets = ticketKeys.get("current") ?? [];
+    if (certificate === this.#certificates) return;
+    this.#certificates = certificate;
+    this.#index = new CertificateIndex(certificate);
+    // Of what is asked for again its endpoint is made again: few, and only when certificates change.
+    this.#endpoints.clear();
+  }
+
+  /** `exposes`: of the listener, a part of which site a host is. */
+  listener(terms: ListenerTlsTerms, exposes: Exposure): ListenerTls {
+    const ruleOf = (host: string) => this.#options.ruleOf(host, exposes);
+    return { choose: (asked) => this.#choose(asked, terms, ruleOf) };
+  }
+
+  #choose({ name }: AskedTls, terms: ListenerTlsTerms, ruleOf: RuleOf): TlsChoice | null {
+    const group = (name === null ? null : this.#index.find(name)) ?? this.#default(terms);
+    if (group === null) return null;
+    const rule = name === null ? null : ruleOf(name);
+    const clients = rule === null ? null : this.#authorities(rule);
+    // Nobody is let in unasked because an authority is not there.
+    if (rule !== null && clients === null) return null;
+    const ruleId = clientRuleId(rule);
+    const endpoint = this.#endpoint(group, terms, clients, ruleId);
+    if (endpoint === null) return null;
+    return { endpoint, clientRule: ruleId, covers: this.#coverage(name, group, ruleId, ruleOf) };
+  }
+
+  /** Requests of one connection mostly name one host: it is looked up once for each version. */
+  #coverage(
+    name: string | null,
+    group: CertificateGroup,
+    ruleId: string,
+    ruleOf: RuleOf,
+  ): TlsChoice["covers"] {
+    let known: string | null = null;
+    let version = -1;
+    let isCovered = false;
+    return (host) => {
+      if (host === known && version === this.#version) return isCovered;
+      known = host;
+      version = this.#version;
+      isCovered = (host === name || group.covers(host)) && clientRuleId(ruleOf(host)) === ruleId;
+      return isCovered;
+    };
+  }
+
+  #default({ defaultCertificate }: ListenerTlsTerms): CertificateGroup | null {
+    const certificate = defaultCertificate === null ? null : this.#index.named(defaultCertificate);
+    return certificate === null || certificate.key === null ? null : groupOf([certificate]);
+  }
+
+  #authorities({ required, authorities }: ClientCertificateRule): ClientAuthorities | null {
+    const found = this.#index.named(authorities);
+    if (found === null) return null;
+    return { isRequired: required, authorities: found.chain };
+  }
+
+  #endpoint(
+    group: CertificateGroup,
+    { profile }: ListenerTlsTerms,
+    clients: ClientAuthorities | null,
+    ruleId: string,
+  ): TlsEndpoint | null {
+    const id = `${group.id} ${profile} ${ruleId}`;
+    const known = this.#endpoints.get(id);
+    if (known !== undefined) return known;
+    if (this.#endpoints.size >= maxEndpoints) this.#endpoints.clear();
+    try {
+      const endpoint = new TlsEndpoint({
+        pairs: group.certificates.map(({ chain, key }) => ({ chain, key: key ?? "" })),
+        profile,
+        protocols: this.#options.http2 ? ["h2", "http/1.1"] : ["http/1.1"],
+        tickets: () => this.#tickets,
+        clients,
+        identity: id,
+      });
+      this.#endpoints.set(id, endpoint);
+      return endpoint;
+    } catch (error) {
+      this.#options.onError(error);
+      return null;
+    }
+  }
+}
