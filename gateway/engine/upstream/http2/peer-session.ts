@@ -85,6 +85,11 @@ export class PeerSession implements PeerConnectionLife {
     return Math.min(allowed, maxStreams) - this.streams;
   }
 
+  /** Whether a ping has to be answered. */
+  get isAwaited(): boolean {
+    return this.#pingDeadline !== 0;
+  }
+
   /** What ended it. */
   get why(): string {
     return this.#error === null ? "closed" : this.#error.message;
