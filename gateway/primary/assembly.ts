@@ -45,6 +45,7 @@ import { Metrics } from "./metrics/index.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
 import { PeerGuard } from "./peer-guard.ts";
 import { Replication } from "./replication.ts";
+import { slardarUpstreams } from "./slardar-status.ts";
 import type { LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import { State, tablesFrom } from "./state.ts";
 import type { Status } from "./status.ts";
@@ -303,6 +304,7 @@ export function assemble(options: AssemblyOptions): Running {
     peers: new PeerOperations({ operations, now: () => clock.now() }),
     knownPeers,
     views: {
+      asSlardar: (only) => slardarUpstreams(state.tables, only),
       upstreams: new UpstreamView({ tables: () => state.tables, workers, clock }),
       hosts: new HostView({ tables: () => state.tables, status, workers, metrics }),
     },

@@ -22,6 +22,7 @@ import { assemble, type Running } from "./assembly.ts";
 import type { Clock } from "./clock.ts";
 import { Membership } from "./fleet/membership.ts";
 import type { PrimaryParts } from "./parts.ts";
+import { slardarStatus } from "./slardar-status.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import type { Status } from "./status.ts";
 
@@ -56,6 +57,8 @@ export class Primary {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #startedMs: number;
+  /** Of the epoch. */
+  readonly #startedAtMs: number;
   readonly #boot = randomUUID();
   /** In the history of scripts and in the registry of gateways. */
   readonly #name = `${hostname()}-${this.#boot.slice(0, 8)}`;
@@ -74,6 +77,7 @@ export class Primary {
     this.#clock = clock;
     this.#log = log;
     this.#startedMs = clock.ticks();
+    this.#startedAtMs = clock.now();
   }
 
   /** Resolves, with the reason, only when the workers turn out to be unable to serve at all. */
@@ -328,7 +332,15 @@ export class Primary {
       workers.scriptCounters.of(host, version),
     );
     const source = sources.status();
+    const checks = running.checks.status();
     return {
+      ...slardarStatus({
+        tables: state.tables,
+        version: state.version,
+        startedAtMs: this.#startedAtMs,
+        lastCheckAt: checks.lastAt,
+        healthOf: (address) => running.health.of(address),
+      }),
       version: state.version,
       boot: this.#boot,
       uptimeMs: Math.round(this.#clock.ticks() - this.#startedMs),
@@ -337,7 +349,7 @@ export class Primary {
       watches: source.watches,
       services: { inUse: source.servicesInUse, polled: source.polled },
       workers: workers.status(),
-      health: { ...running.health.list(), checks: running.checks.status() },
+      health: { ...running.health.list(), checks },
       scripts,
       tenants: this.#settings.tenants,
       modules: Array.from(state.tables.module, ([name, { version }]) => ({ name, version })),

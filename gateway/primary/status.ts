@@ -6,6 +6,7 @@ import type { CertificateStatus } from "./certificates/book.ts";
 import type { ActiveChecksStatus, UnwellPeers } from "./health/index.ts";
 import type { PeerByHand } from "./known-peers.ts";
 import type { LocalChange } from "./local-changes.ts";
+import type { SlardarStatus } from "./slardar-status.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
 import type { Warning } from "./warnings.ts";
 import type { WorkerStatus } from "./workers.ts";
@@ -19,7 +20,7 @@ export interface RefusedValue {
   readonly since: string;
 }
 
-export interface Status {
+export interface Status extends SlardarStatus {
   readonly version: number;
   readonly boot: string;
   readonly uptimeMs: number;

@@ -35,7 +35,10 @@ for (const kind of consulKinds())
     const at = (path: string, gateway = scene.gateway) =>
       `http://127.0.0.1:${gateway.adminPort}${path}`;
     async function ask(method: string, path: string, body?: unknown, headers: object = form) {
-      const answer = await fetch(at(path), {
+      // On a busy machine the workers may take longer than answers wait by themselves.
+      const patience = method === "GET" || path.includes("wait=") ? "" : "wait=60";
+      const query = patience === "" ? "" : `${path.includes("?") ? "&" : "?"}${patience}`;
+      const answer = await fetch(at(path + query), {
         method,
         headers: { ...headers },
         ...(body === undefined
@@ -121,6 +124,68 @@ for (const kind of consulKinds())
       expect((await ask("PUT", path, text)).json.status).to.equal(200);
       expect((await ask("POST", `${path}/rollback`)).json.status).to.equal(200);
       expect((await ask("GET", path)).text).to.equal(whole);
+    });
+
+    it("are seen in /status and /upstreams under Slardar's keys", async () => {
+      const name = newName();
+      const servers = [
+        { host: "127.0.0.1", port: 9091, weight: 11, max_fails: 3, fail_timeout: 1 },
+        { host: "127.0.0.1", port: 9092, weight: 22, max_fails: 2, fail_timeout: 2 },
+        { host: "127.0.0.1", port: 9093, weight: 33, max_fails: 1, fail_timeout: 3 },
+      ];
+      const backup = { host: "::1", port: 9094, down: true };
+      await ask("PUT", `/upstream/${name}`, { cluster: [{ servers }, { servers: [backup] }] });
+      await ask("POST", `/upstream/${name}/peer/127.0.0.1:9092/drain`);
+      const { json: status } = await ask("GET", "/status");
+      const [first, second] = status[`cls:${name}`];
+      expect(first).to.deep.equal([
+        {
+          ...{ server: `${name}:127.0.0.1:9091`, weight: 11, max_fails: 3, fail_timeout: 1 },
+          status: "ok",
+        },
+        {
+          ...{ server: `${name}:127.0.0.1:9092`, weight: 22, max_fails: 2, fail_timeout: 2 },
+          ...{ status: "err", msg: "drained: by admin API, 127.0.0.1" },
+        },
+        {
+          ...{ server: `${name}:127.0.0.1:9093`, weight: 33, max_fails: 1, fail_timeout: 3 },
+          status: "ok",
+        },
+      ]);
+      expect(second).to.deep.equal([
+        {
+          ...{ server: `${name}:[::1]:9094`, weight: 1, max_fails: 1, fail_timeout: 10 },
+          ...{ status: "err", msg: "down in its document" },
+        },
+      ]);
+      expect(status.start_time).to.match(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/);
+      expect(status).to.include({ last_check_time: null, checkup_timer_alive: true });
+      await ask("POST", `/upstream/${name}/peer/127.0.0.1:9091/weight`, { weight: 5 });
+      const { json: later } = await ask("GET", "/status");
+      expect(later.shd_config_version).to.be.above(status.shd_config_version);
+      expect(later[`cls:${name}`][0][0]).to.include({ weight: 5, status: "ok" });
+      const { json: listed } = await ask("GET", "/upstreams");
+      expect(listed[name].cluster[0]).to.deep.equal({ servers });
+      expect(listed.upstreams.map((one: { key: string }) => one.key)).to.include(name);
+    });
+
+    it("show the last server that is left as unstable, and one that failed as err, by what workers met", async () => {
+      const name = newName();
+      const dead = (port: number) => ({ host: "127.0.0.1", port, max_fails: 1, fail_timeout: 600 });
+      const levelOf = async () =>
+        (await ask("GET", "/status")).json[`cls:${name}`][0].map(
+          ({ status }: { status: string }) => status,
+        );
+      await ask("PUT", `/upstream/${name}`, { servers: [scene.home.server, dead(2)] });
+      await eventually("the dead one is out", async () => {
+        await scene.gateway.request({ host: name });
+        expect(await levelOf()).to.deep.equal(["ok", "err"]);
+      });
+      await ask("PUT", `/upstream/${name}`, { servers: [dead(2), dead(3)] });
+      await eventually("both are out", async () => {
+        await scene.gateway.request({ host: name });
+        expect(await levelOf()).to.deep.equal(["unstable", "unstable"]);
+      });
     });
 
     it("reach every gateway, with a history and a way back", async () => {

@@ -59,7 +59,11 @@ describe("the admin API", () => {
     server = createAdmin({
       // Neither is asked by these tests.
       status: () => ({ version: 1 }) as ReturnType<AdminOptions["status"]>,
-      views: { upstreams: { show: async () => null }, hosts: { show: async () => null } },
+      views: {
+        upstreams: { show: async () => null },
+        hosts: { show: async () => null },
+        asSlardar: () => ({}),
+      },
       fleet: { show: () => Promise.reject(new Error("not asked")) },
       explainer: { explain: async () => Promise.reject(new Error("no worker")) },
       metrics: async (isOpen) => ({ contentType: "text/plain", text: JSON.stringify({ isOpen }) }),
@@ -302,7 +306,7 @@ describe("the admin API", () => {
       const port = await start({
         limits: { ...defaultAdminLimits, maxConnections: 4 },
         access: { ...onLoopback, tls },
-        views: { upstreams, hosts: { show: async () => null } },
+        views: { upstreams, hosts: { show: async () => null }, asSlardar: () => ({}) },
       });
       const asTls = tls === null ? null : { ca };
       const asked = [1, 2, 3].map(() => ask(port, "GET", "/upstreams", {}, asTls));

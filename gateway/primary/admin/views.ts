@@ -8,6 +8,8 @@ import { failure } from "./failures.ts";
 export interface Views {
   readonly upstreams: Pick<UpstreamView, "show">;
   readonly hosts: Pick<HostView, "show">;
+  /** Upstream documents by their names, as Slardar lists them; `null`: all. */
+  readonly asSlardar: (name: string | null) => object;
 }
 
 export const viewQuery = z.strictObject({
@@ -28,6 +30,10 @@ export function addViews(server: FastifyInstance, views: Views): void {
       }
       const name = read.data.name ?? null;
       const shown = await views[what].show(name);
+      if (shown !== null && what === "upstreams") {
+        // Ours first: a document may be named as they are.
+        return { ...views.asSlardar(name), ...shown };
+      }
       if (shown !== null) return shown;
       return reply.code(404).send(failure(404, "not_found", `${name}: ${missing[what]}`));
     });

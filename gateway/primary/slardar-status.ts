@@ -1,0 +1,170 @@
+/**
+ * What Slardar's own tools read of `/status` and `/upstreams`, under its keys and in its words, beside what Sluice shows. It is of
+ * upstream documents alone, as Slardar has no others, and of what the primary knows: no worker is asked.
+ */
+import { peerKey } from "../engine/peer.ts";
+import {
+  type Instance,
+  ownDatacenter,
+  type PeerHealth,
+  type PeerSettings,
+  type Server,
+  SiteNames,
+  stateOf,
+  type Tables,
+  type UpstreamDocument,
+} from "../model/index.ts";
+
+/** A server of a level. */
+export interface SlardarServer {
+  /** `<upstream>:<host>:<port>`. */
+  readonly server: string;
+  readonly weight: number;
+  readonly max_fails: number;
+  readonly fail_timeout: number;
+  readonly status: "ok" | "unstable" | "err";
+  /** Why it is not `ok`. */
+  readonly msg?: string;
+}
+
+type Levels = readonly (readonly SlardarServer[])[];
+
+export interface SlardarStatus {
+  readonly [cluster: `cls:${string}`]: Levels;
+  /** `YYYY-MM-DD HH:MM:SS`, in the zone of this machine. */
+  readonly start_time: string;
+  /** Increases whenever an upstream changes, and with whatever else the workers are told. */
+  readonly shd_config_version: number;
+  /** `null`: no active check is over yet. */
+  readonly last_check_time: string | null;
+  readonly checkup_timer_alive: boolean;
+}
+
+export interface SlardarUpstream {
+  readonly cluster: readonly {
+    readonly servers: readonly {
+      readonly host: string;
+      readonly port: number;
+      readonly weight: number;
+      readonly max_fails: number;
+      readonly fail_timeout: number;
+    }[];
+  }[];
+}
+
+type StatusTables = Pick<Tables, "upstream" | "service" | "datacenter" | "peer">;
+
+export interface SlardarStatusOptions {
+  readonly tables: StatusTables;
+  readonly version: number;
+  readonly startedAtMs: number;
+  /** ISO 8601. */
+  readonly lastCheckAt: string | null;
+  readonly healthOf: (address: string) => PeerHealth | null;
+}
+
+export function slardarStatus(options: SlardarStatusOptions): SlardarStatus {
+  const { tables, version, startedAtMs, lastCheckAt, healthOf } = options;
+  const names = new SiteNames(ownDatacenter(tables));
+  const clusters: Record<`cls:${string}`, Levels> = {};
+  for (const [name, document] of tables.upstream) {
+    const levels = levelsOf(document, tables, names);
+    clusters[`cls:${name}`] = levelsAt(
+      name,
+      levels,
+      tables.peer.get(name) ?? {},
+      document.isProtected ?? true,
+      healthOf,
+    );
+  }
+  return {
+    ...clusters,
+    start_time: localTime(startedAtMs),
+    shd_config_version: version,
+    last_check_time: lastCheckAt === null ? null : localTime(Date.parse(lastCheckAt)),
+    checkup_timer_alive: true,
+  };
+}
+
+/** Upstream documents by their names, as Slardar lists them. */
+export function slardarUpstreams(
+  tables: Omit<StatusTables, "peer">,
+  only: string | null,
+): Readonly<Record<string, SlardarUpstream>> {
+  const names = new SiteNames(ownDatacenter(tables));
+  const documents = [...tables.upstream].filter(([name]) => only === null || name === only);
+  return Object.fromEntries(
+    documents.map(([name, document]) => {
+      const cluster = levelsOf(document, tables, names).map((servers) => ({
+        servers: servers.map((one) => ({ host: one.host, port: one.port, ...termsOf(one) })),
+      }));
+      return [name, { cluster }] as const;
+    }),
+  );
+}
+
+function termsOf({ weight, maxFails, failTimeoutMs }: Server) {
+  return { weight, max_fails: maxFails, fail_timeout: failTimeoutMs / 1000 };
+}
+
+function levelsOf(
+  document: UpstreamDocument,
+  { service }: Pick<Tables, "service">,
+  names: SiteNames,
+): readonly (readonly Server[])[] {
+  if (document.service === null) return document.levels.map(({ servers }) => servers);
+  const query = names.find(document.service);
+  const instances = query === null ? [] : (service.get(query.key) ?? []);
+  const tag = query?.tag ?? null;
+  const isMeant = ({ tags }: Instance) =>
+    tag === null || tags.some((one) => one.toLowerCase() === tag);
+  const { maxFails, failTimeoutMs } = document;
+  const servers = instances.filter(isMeant).map(({ address, port, weight }) => ({
+    ...{ host: address, port, weight, maxFails, failTimeoutMs },
+  }));
+  return [servers];
+}
+
+function levelsAt(
+  name: string,
+  levels: readonly (readonly Server[])[],
+  byHand: PeerSettings,
+  isProtected: boolean,
+  healthOf: (address: string) => PeerHealth | null,
+): Levels {
+  const shown = levels.map((servers) =>
+    servers.map((server) => {
+      const address = peerKey(server.host, server.port);
+      const reasons = (healthOf(address)?.reasons ?? []).filter(
+        ({ upstream }) => upstream === null || upstream === name,
+      );
+      const isErr = reasons.some(({ code }) => stateOf(code) === "err");
+      const isKept = server.down === true || byHand[address]?.isDrained === true;
+      const status = isErr || isKept ? "err" : reasons.length > 0 ? "unstable" : "ok";
+      const why = reasons.map(({ code, message }) => `${code}: ${message}`);
+      if (server.down === true) why.unshift("down in its document");
+      const terms = { ...termsOf(server), weight: byHand[address]?.weight ?? server.weight };
+      return { isKept, status, terms, address, msg: why.join("; ") } as const;
+    }),
+  );
+  // As in Slardar: the last one is never taken out, so none of them is then.
+  const isLastResort = isProtected && shown.flat().every(({ status }) => status === "err");
+  return shown.map((servers) =>
+    servers.map(
+      ({ isKept, status, terms, address, msg }): SlardarServer => ({
+        server: `${name}:${address}`,
+        ...terms,
+        status: isLastResort && !isKept ? "unstable" : status,
+        ...(msg === "" ? {} : { msg }),
+      }),
+    ),
+  );
+}
+
+function localTime(ms: number): string {
+  const date = new Date(ms);
+  const two = (value: number) => String(value).padStart(2, "0");
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
+  return `${day} ${time}`;
+}
