@@ -39,6 +39,7 @@ const tables = {
   peer: new Map(),
   certificate: new Map(),
   ticketKeys: new Map(),
+  listener: new Map(),
 } satisfies Tables;
 
 function fixed(count: number): UpstreamDocument {

@@ -20,6 +20,7 @@ import {
   networks,
   oneOf,
   paths,
+  portRanges,
   tcpRoutes,
   text,
 } from "./settings-values.ts";
@@ -175,6 +176,13 @@ export const listenerDefinitions = {
       "Ports whose TCP connections go to an upstream or a service: 5432=postgres, or 127.0.0.1:6379=redis.",
     fallback: "",
     schema: tcpRoutes(),
+  },
+  kvListenerPorts: {
+    argument: "LIST",
+    meaning:
+      "Ports that listeners in Consul KV (listeners/NAME) may open: 5432, or 6000-6999. Without any, none is opened.",
+    fallback: "",
+    schema: portRanges(),
   },
   listeners: {
     argument: "JSON",

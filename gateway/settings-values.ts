@@ -148,6 +148,30 @@ export function keyPrefix(): z.ZodType<string, string | number> {
   });
 }
 
+/** Both ends included. */
+export interface PortRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** `5432, 6000-6999`, or a JSON list. */
+export function portRanges(): z.ZodType<readonly PortRange[], string | number | readonly string[]> {
+  return entries().transform((all, context) =>
+    all.map((entry) => {
+      const [, from = "", to = from] = /^([0-9]{1,5})(?:-([0-9]{1,5}))?$/.exec(entry) ?? [];
+      const range = { from: Number(from), to: Number(to) };
+      if (range.from >= 1 && range.from <= range.to && range.to <= 65_535) return range;
+      const message = `"${entry}" is neither a port nor a range such as 5000-5999`;
+      context.addIssue({ code: "custom", message });
+      return z.NEVER;
+    }),
+  );
+}
+
+export function includesPort(ranges: readonly PortRange[], port: number): boolean {
+  return ranges.some(({ from, to }) => port >= from && port <= to);
+}
+
 export function text(): z.ZodType<string, string | number> {
   return value((written) => (written === "" ? new Wrong("is empty") : written));
 }

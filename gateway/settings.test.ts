@@ -45,6 +45,7 @@ describe("settings", () => {
         },
       ],
       certificates: { paths: [], sealingKey: { file: null, text: null } },
+      kvListenerPorts: [],
       expose: "tagged",
       admin: { host: "127.0.0.1", port: 1995 },
       adminAccess: {

@@ -36,6 +36,7 @@ import {
   keyPrefix,
   networks,
   oneOf,
+  type PortRange,
   serviceName,
   text,
 } from "./settings-values.ts";
@@ -209,6 +210,8 @@ export interface Settings {
   /** Where the gateway listens, each with a name of its own. */
   readonly listeners: readonly ListenerSettings[];
   readonly certificates: CertificateSettings;
+  /** Which ports listeners in Consul may open. */
+  readonly kvListenerPorts: readonly PortRange[];
   /** What the listeners expose that no list describes. */
   readonly expose: Exposure;
   readonly admin: Address;
@@ -350,6 +353,7 @@ export async function loadSettings(
       paths: get("certificates"),
       sealingKey: { file: get("certificateKeyFile"), text: env[sealingKeyVariable] || null },
     },
+    kvListenerPorts: get("kvListenerPorts"),
     expose: get("expose"),
     admin: get("admin"),
     adminAccess: {

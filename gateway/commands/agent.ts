@@ -30,7 +30,7 @@ export async function runAgent(flags: Readonly<Record<string, unknown>>): Promis
       const { dataDir: directory } = dataDir;
       // Errors of files have a path, those of addresses have none.
       if (!("path" in error) || directory === undefined)
-        throw new CommandError(cannotListen("--http", { host, port }, error));
+        throw new CommandError(`--http ${cannotListen({ host, port }, error)}`);
       const reason = describeFileError(error);
       throw new CommandError(`--data-dir: ${directory} cannot be used: ${reason}`);
     });

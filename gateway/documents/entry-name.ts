@@ -69,7 +69,7 @@ export function parseEntryName(
       return name;
     case "setting":
       if (!settingName.test(name) || name === "__proto__")
-        throw bad(`${JSON.stringify(name)} is not a setting's name: letters, digits, "-_." only`);
+        throw bad(`${JSON.stringify(name)} is not a ${kind}'s name: letters, digits, "-_." only`);
       return name;
   }
 }

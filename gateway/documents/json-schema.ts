@@ -2,13 +2,14 @@
 import * as z from "zod";
 import { certificateSchema } from "./certificate-document.ts";
 import { hostSchema } from "./host-document.ts";
+import { listenerSchema } from "./listener-document.ts";
 import { peersSchema } from "./peer-settings.ts";
 import { settingSchema } from "./setting.ts";
 import { upstreamSchema } from "./upstream-document.ts";
 
 /** JSON Schema (draft 2020-12) of what an operator may write, by kind of document. */
 export function documentSchemas(): Record<
-  "upstream" | "host" | "setting" | "peers" | "certificate",
+  "upstream" | "host" | "setting" | "peers" | "certificate" | "listener",
   object
 > {
   // `input`: the document as written, where fields with a default may be left out.
@@ -18,5 +19,6 @@ export function documentSchemas(): Record<
     setting: z.toJSONSchema(settingSchema, { io: "input" }),
     peers: z.toJSONSchema(peersSchema, { io: "input" }),
     certificate: z.toJSONSchema(certificateSchema, { io: "input" }),
+    listener: z.toJSONSchema(listenerSchema, { io: "input" }),
   };
 }

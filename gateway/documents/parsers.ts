@@ -5,6 +5,7 @@ import { parseCertificate } from "./certificate-document.ts";
 import { maxDocumentBytes } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { parseHostDocument } from "./host-document.ts";
+import { parseListenerDocument } from "./listener-document.ts";
 import { parsePeerSettings } from "./peer-settings.ts";
 import { parseSetting } from "./setting.ts";
 import { parseUpstreamDocument } from "./upstream-document.ts";
@@ -18,6 +19,7 @@ export const parsers: { readonly [K in DocumentKind]: Parser<Entries[K]> } = {
   script: parseSource,
   module: parseSource,
   setting: parseSetting,
+  listener: parseListenerDocument,
   agreement: parseAgreement,
   peer: parsePeerSettings,
   certificate: parseCertificate,

@@ -96,6 +96,7 @@ export {
   defaultDatagramTerms,
   defaultStreamTerms,
   isHttp,
+  type ListenerDocument,
   type ListenerLimits,
   type ListenerProtocol,
   type ListenerTerms,

@@ -7,6 +7,7 @@ import type { Agreement, Closed, Trial } from "./agreement.ts";
 import type { Certificate, TicketKeyList } from "./certificates.ts";
 import type { HostDocument, UpstreamDocument } from "./documents.ts";
 import type { Datacenter, Instance, Json, Source } from "./entries.ts";
+import type { ListenerDocument } from "./listeners.ts";
 import type { PeerHealth } from "./peer-health.ts";
 import type { PeerSettings } from "./peer-settings.ts";
 import type { TagRoute } from "./tag-route.ts";
@@ -196,6 +197,15 @@ export const kinds = {
     reach: "workers",
     saved: true,
     appliedTo: ["sites"],
+  }),
+  /** A port that the primary opens for its workers. */
+  listener: kind<ListenerDocument>()({
+    folder: "listeners/",
+    names: "setting",
+    way: "straight",
+    reach: "primary",
+    saved: true,
+    appliedTo: [],
   }),
   /** By address. Not saved: what was wrong with a peer before a restart is found out again. */
   health: kind<PeerHealth>()({

@@ -56,6 +56,11 @@ export interface ListenerTlsTerms {
   readonly defaultCertificate: string | null;
 }
 
+/** A listener that Consul has, and that every gateway opens. Its name is that of its key. */
+export interface ListenerDocument extends Omit<ListenerTerms, "name" | "tls"> {
+  readonly address: { readonly host: string; readonly port: number };
+}
+
 /** Each for one worker; 0: no limit. */
 export interface ListenerLimits {
   /** Connections at once; of UDP, sessions. */

@@ -101,6 +101,15 @@ export type ToWorker =
   | { readonly type: "counter"; readonly boot: string; readonly version: number }
   /** One of the sockets again; the handle comes with the message. */
   | { readonly type: "socket"; readonly listener: number }
+  /**
+   * A listener that was not there when the worker was forked, with a number that no other has had; a handle of its socket
+   * comes with the message. That of a TCP socket comes several times.
+   */
+  | { readonly type: "openListener"; readonly listener: number; readonly terms: ListenerTerms }
+  /** What holds from now on for new connections of such a listener. */
+  | { readonly type: "listenerTerms"; readonly listener: number; readonly terms: ListenerTerms }
+  /** Accept no more there; what runs may take as long as at the end of a worker. */
+  | { readonly type: "closeListener"; readonly listener: number; readonly deadlineMs: number }
   /** Log files were moved away: open them anew. */
   | { readonly type: "reopenLogs" }
   | Question

@@ -39,9 +39,14 @@ export class StreamTraffic {
 
   /** @param failure its code; empty: both sides closed it. */
   ended(listener: string, upstream: string, failure: string): void {
-    const tally = this.tally(listener, upstream);
-    tally.ended += 1;
-    if (failure !== "") tally.failures.set(failure, (tally.failures.get(failure) ?? 0) + 1);
+    this.tally(listener, upstream).ended += 1;
+    if (failure !== "") this.dropped(listener, upstream, failure);
+  }
+
+  /** What failed was no connection and no session. */
+  dropped(listener: string, upstream: string, failure: string): void {
+    const { failures } = this.tally(listener, upstream);
+    failures.set(failure, (failures.get(failure) ?? 0) + 1);
   }
 
   /** What was counted since the last time. */
@@ -49,7 +54,7 @@ export class StreamTraffic {
     const taken: StreamCounts[] = [];
     for (const tally of this.#tallies.values()) {
       const { listener, upstream, bytesIn, bytesOut, ended, failures } = tally;
-      if (bytesIn === 0 && bytesOut === 0 && ended === 0) continue;
+      if (bytesIn === 0 && bytesOut === 0 && ended === 0 && failures.size === 0) continue;
       taken.push({
         listener,
         upstream,

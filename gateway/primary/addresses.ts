@@ -7,6 +7,7 @@ import { isLoopback } from "../foreign-requests.ts";
 import type { ListenerSettings } from "../settings-listeners.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
 import type { AdminAccess } from "./admin/access.ts";
+import { type OpenDatagrams, openUdp } from "./open-sockets.ts";
 
 interface SocketError {
   readonly code?: string | undefined;
@@ -36,7 +37,7 @@ export async function refuseSharedAddresses(places: readonly Place[]): Promise<v
   const before: { readonly flag: string; readonly host: string; readonly port: number }[] = [];
   for (const { flag, address } of places) {
     const { address: host } = await lookup(address.host).catch((error: unknown) => {
-      throw new StartError(cannotListen(flag, address, error as NodeJS.ErrnoException));
+      throw new StartError(`${flag} ${cannotListen(address, error as NodeJS.ErrnoException)}`);
     });
     const { port } = address;
     const other = before.find((one) => one.port === port && port !== 0 && overlap(one.host, host));
@@ -64,21 +65,36 @@ export async function bindListeners(
 ): Promise<readonly BoundListener[]> {
   const bound: BoundListener[] = [];
   for (const listener of listeners) {
-    const { flag, address: wanted, protocol } = listener;
-    if (protocol === "udp") {
-      closeListeners(bound);
-      throw new StartError(`${flag} ${formatAddress(wanted)}: ${protocol} is not served yet`);
-    }
+    const { flag, address: wanted } = listener;
     try {
       const { address } = await lookup(wanted.host);
       const socket = new BoundSocket({ host: address, port: wanted.port });
       bound.push({ ...listener, socket });
     } catch (error) {
       closeListeners(bound);
-      throw new StartError(cannotListen(flag, wanted, error as NodeJS.ErrnoException));
+      throw new StartError(`${flag} ${cannotListen(wanted, error as NodeJS.ErrnoException)}`);
     }
   }
   return bound;
+}
+
+/** Binds the addresses for datagrams, with a socket for each worker. Throws as `bindListeners`. */
+export async function openDatagrams(
+  listeners: readonly ListenerSettings[],
+  workers: number,
+): Promise<readonly OpenDatagrams[]> {
+  const open: OpenDatagrams[] = [];
+  for (const listener of listeners) {
+    const { flag, address: wanted } = listener;
+    try {
+      const { address: host } = await lookup(wanted.host);
+      open.push({ ...listener, sockets: openUdp({ host, port: wanted.port }, workers) });
+    } catch (error) {
+      for (const { sockets } of open) sockets.close();
+      throw new StartError(`${flag} ${cannotListen(wanted, error as NodeJS.ErrnoException)}`);
+    }
+  }
+  return open;
 }
 
 /** Workers close theirs as they drain; a connection after that is refused. */
@@ -103,7 +119,7 @@ export interface AdminPlace {
  */
 export async function adminPlace(wanted: Address, access: AdminAccess): Promise<AdminPlace> {
   const { address: host } = await lookup(wanted.host).catch((error: unknown) => {
-    throw new StartError(cannotListen("--admin", wanted, error as NodeJS.ErrnoException));
+    throw new StartError(`--admin ${cannotListen(wanted, error as NodeJS.ErrnoException)}`);
   });
   const isExposed = !isLoopback(host);
   if (isExposed && !access.isGiven && !access.tls?.clientCa) {
@@ -128,7 +144,7 @@ export async function listenAdmin(
   try {
     await admin.listen({ host, port: wanted.port });
   } catch (error) {
-    throw new StartError(cannotListen("--admin", wanted, error as NodeJS.ErrnoException));
+    throw new StartError(`--admin ${cannotListen(wanted, error as NodeJS.ErrnoException)}`);
   }
   const bound = admin.server.address();
   const isTcp = bound !== null && typeof bound === "object";
@@ -136,7 +152,7 @@ export async function listenAdmin(
 }
 
 /** In one line for the operator. */
-export function cannotListen(flag: string, address: Address, error: SocketError): string {
+export function cannotListen(address: Address, error: SocketError): string {
   const reasons: Readonly<Record<string, string>> = {
     EADDRINUSE: "another process listens there already; end it, or name another address",
     EACCES: "this user may not listen there; name a port from 1024 on, or give it the right",
@@ -145,5 +161,5 @@ export function cannotListen(flag: string, address: Address, error: SocketError)
     ENOTFOUND: "no address has that name",
   };
   const reason = reasons[error.code ?? ""] ?? error.message;
-  return `${flag} ${formatAddress(address)}: ${reason}`;
+  return `${formatAddress(address)}: ${reason}`;
 }

@@ -37,11 +37,13 @@ import type { Clock } from "./clock.ts";
 import { Delivery } from "./delivery.ts";
 import { Explainer } from "./explain.ts";
 import { Fleet } from "./fleet/fleet.ts";
+import { HandedListeners } from "./handed-listeners.ts";
 import { ActiveChecks, Drains, PeerHealthBook, PeerSweep, probe } from "./health/index.ts";
 import { HostView } from "./host-view.ts";
 import { KnownPeers } from "./known-peers.ts";
 import { LocalChanges } from "./local-changes.ts";
 import { Metrics } from "./metrics/index.ts";
+import type { OpenDatagrams } from "./open-sockets.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
 import { PeerGuard } from "./peer-guard.ts";
 import { Replication } from "./replication.ts";
@@ -59,6 +61,8 @@ import { Workers } from "./workers.ts";
 export interface Running {
   /** What the workers accept from; nobody accepts in this process. */
   readonly listeners: readonly BoundListener[];
+  /** What workers are handed while they run. */
+  readonly handed: HandedListeners;
   readonly file: SnapshotFile | null;
   readonly certificates: CertificateBook;
   readonly certificateFiles: CertificateFiles;
@@ -99,6 +103,7 @@ export interface AssemblyOptions {
   readonly listeners: readonly BoundListener[];
   /** Opens sealed private keys; `null`: there is none. */
   readonly sealingKey: Buffer | null;
+  readonly datagrams: readonly OpenDatagrams[];
   readonly place: AdminPlace;
   /** Where no peer may be. */
   readonly ownPlaces: () => readonly OwnAddress[];
@@ -110,7 +115,8 @@ export interface AssemblyOptions {
 
 export function assemble(options: AssemblyOptions): Running {
   const { settings, parts, access, clock, log, boot, name } = options;
-  const { file, loaded, listeners, place, ownPlaces, status, notReady, onUnable } = options;
+  const { file, loaded, listeners, datagrams, place, ownPlaces, status, notReady, onUnable } =
+    options;
   const { tenants } = settings;
   const previous =
     loaded === null ? null : tablesFrom(withoutForeign(bySite(loaded.changes), tenants));
@@ -132,6 +138,7 @@ export function assemble(options: AssemblyOptions): Running {
       if (changes.every(({ kind }) => kind === "health")) return;
       file?.schedule();
       warnings.changed(changes);
+      if (changes.some(({ kind }) => kind === "listener")) handed.update(state.tables.listener);
     },
   });
   const health = new PeerHealthBook({ serve: (changes) => batcher.add(changes), clock, log });
@@ -165,6 +172,7 @@ export function assemble(options: AssemblyOptions): Running {
       ...localGuard.warnings(),
       ...unknownFolders.warnings(),
       ...sources.tagWarnings(),
+      ...handed.findings(),
     ],
     tables: () => state.tables,
     prefix: settings.prefix,
@@ -188,6 +196,18 @@ export function assemble(options: AssemblyOptions): Running {
   const ticketKeys = new TicketKeys(options.sealingKey, clock, (value) =>
     batcher.add([{ kind: "ticketKeys", key: "current", value }]),
   );
+  const handed = new HandedListeners({
+    inherited: listeners,
+    datagrams,
+    ports: settings.kvListenerPorts,
+    workers: settings.workers,
+    drainTimeoutMs: settings.drainTimeoutMs,
+    prefix: settings.prefix,
+    send: (message, sockets) => workers.hand(message, sockets),
+    onFindings: () => warnings.update(),
+    clock,
+    log,
+  });
   const records = new Records({
     kv: parts.consul.kv,
     prefix: settings.prefix,
@@ -243,6 +263,7 @@ export function assemble(options: AssemblyOptions): Running {
     entry: parts.workerEntry,
     count: settings.workers,
     listeners,
+    handed,
     settings: {
       engine: settings.engine,
       forwardedPath: settings.forwardedPath,
@@ -322,6 +343,7 @@ export function assemble(options: AssemblyOptions): Running {
   });
   return {
     listeners,
+    handed,
     file,
     certificates,
     certificateFiles,

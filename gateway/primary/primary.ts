@@ -14,6 +14,7 @@ import {
   bindListeners,
   closeListeners,
   listenAdmin,
+  openDatagrams,
   refuseSharedAddresses,
   StartError,
 } from "./addresses.ts";
@@ -21,6 +22,7 @@ import type { AdminAccess } from "./admin/access.ts";
 import { assemble, type Running } from "./assembly.ts";
 import type { Clock } from "./clock.ts";
 import { Membership } from "./fleet/membership.ts";
+import { listenerStatus } from "./listener-status.ts";
 import type { PrimaryParts } from "./parts.ts";
 import { slardarStatus } from "./slardar-status.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
@@ -87,13 +89,21 @@ export class Primary {
 
   /** Resolves when the control plane runs; workers come up after that. Throws a `StartError`. */
   async start(): Promise<{ readonly admin: Address }> {
-    const { admin, listeners: wanted } = this.#settings;
+    const { admin } = this.#settings;
+    const isUdp = ({ protocol }: { readonly protocol: string }) => protocol === "udp";
+    const wanted = this.#settings.listeners.filter((one) => !isUdp(one));
+    const udp = this.#settings.listeners.filter(isUdp);
     await refuseSharedAddresses([...wanted, { flag: "--admin", address: admin }]);
+    await refuseSharedAddresses(udp);
     const place = await adminPlace(admin, this.#access);
     const file = this.#snapshotFile();
     const loaded = (await file?.load()) ?? null;
     await this.#lookForConsul(loaded);
     const listeners = await bindListeners(wanted);
+    const datagrams = await openDatagrams(udp, this.#settings.workers).catch((error: unknown) => {
+      closeListeners(listeners);
+      throw error;
+    });
     const running = assemble({
       settings: this.#settings,
       parts: this.#parts,
@@ -106,6 +116,7 @@ export class Primary {
       loaded,
       listeners,
       sealingKey: this.#sealingKey,
+      datagrams,
       place,
       ownPlaces: () => this.#ownPlaces,
       status: () => this.status(),
@@ -114,6 +125,7 @@ export class Primary {
     });
     const address = await listenAdmin(running.admin, place).catch((error: unknown) => {
       closeListeners(listeners);
+      running.handed.close();
       throw error;
     });
     this.#running = running;
@@ -173,6 +185,7 @@ export class Primary {
     closeListeners(running.listeners);
     // First, so that nobody counts on this gateway while what runs is finished.
     const left = this.#within(goodbyeMs, this.#membership?.stop());
+    running.handed.close();
     await running.workers.drain(this.#settings.drainTimeoutMs);
     await running.sources.stop();
     await Promise.all([left, this.#within(goodbyeMs, running.releases.stop())]);
@@ -274,12 +287,13 @@ export class Primary {
       `serving the last known good state of ${writtenAt} until Consul answers`,
     );
     running.replication.open();
+    running.handed.update(running.state.tables.listener);
     running.warnings.update();
   }
 
   /** A worker is given no state before Consul's first answers are in it, checked scripts included. */
   async #openWhenReady(running: Running): Promise<void> {
-    const { sources, releases, batcher, replication, file, warnings } = running;
+    const { sources, releases, batcher, replication, file, warnings, handed, state } = running;
     // A watch that never gets an answer must not hold up the scripts of the others for ever.
     const cancel = this.#clock.after(scriptGraceMs, () => releases.begin());
     await sources.whenReady();
@@ -290,6 +304,7 @@ export class Primary {
     this.#openWithout(running);
     batcher.flushNow();
     replication.open();
+    handed.update(state.tables.listener);
     file?.schedule();
     warnings.update();
     running.unknownFolders.start();
@@ -348,6 +363,14 @@ export class Primary {
       consul: { url: this.#parts.consul.url, stale: source.stale },
       watches: source.watches,
       services: { inUse: source.servicesInUse, polled: source.polled },
+      listeners: [
+        ...running.listeners.map((listener) => {
+          const { address, flag, socket } = listener;
+          const { port } = socket.address();
+          return listenerStatus(listener, { host: address.host, port }, flag);
+        }),
+        ...running.handed.list(),
+      ],
       workers: workers.status(),
       health: { ...running.health.list(), checks },
       scripts,

@@ -5,6 +5,7 @@ import type { RefusedVersion, ScriptStatus } from "../releases/index.ts";
 import type { CertificateStatus } from "./certificates/book.ts";
 import type { ActiveChecksStatus, UnwellPeers } from "./health/index.ts";
 import type { PeerByHand } from "./known-peers.ts";
+import type { ListenerStatus } from "./listener-status.ts";
 import type { LocalChange } from "./local-changes.ts";
 import type { SlardarStatus } from "./slardar-status.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
@@ -30,6 +31,8 @@ export interface Status extends SlardarStatus {
   readonly watches: SourcesStatus["watches"];
   /** Services that are watched; those without a blocking query of their own are polled. */
   readonly services: { readonly inUse: number; readonly polled: number };
+  /** Where it listens, but for the admin API. */
+  readonly listeners: readonly ListenerStatus[];
   readonly workers: readonly WorkerStatus[];
   /** What is known of peers that are not simply well, and the active checks. */
   readonly health: UnwellPeers & { readonly checks: ActiveChecksStatus };

@@ -21,8 +21,10 @@ import { ScriptCounters } from "../releases/index.ts";
 import { formatAddress } from "../settings-values.ts";
 import { type BoundListener, cannotListen } from "./addresses.ts";
 import type { Clock } from "./clock.ts";
+import type { HandedListeners, Handing, Opening } from "./handed-listeners.ts";
 import { hearLastWords } from "./last-words.ts";
 import { ListeningHandles } from "./listening-handles.ts";
+import type { OpenSockets } from "./open-sockets.ts";
 import { Questions, type Replies } from "./questions.ts";
 import { QuickDeaths } from "./quick-deaths.ts";
 import type { Replication } from "./replication.ts";
@@ -37,6 +39,8 @@ export interface WorkersOptions {
   readonly count: number;
   /** Where they accept. */
   readonly listeners: readonly BoundListener[];
+  /** Those that they are handed while they run. */
+  readonly handed: Pick<HandedListeners, "forWorker" | "find" | "failed">;
   readonly settings: Omit<WorkerSettings, "idPrefix" | "listeners" | "ownAddresses">;
   /** Where no peer may be; asked when a worker is forked. */
   readonly ownAddresses: () => readonly OwnAddress[];
@@ -235,6 +239,16 @@ export class Workers {
     await Promise.all(drains);
   }
 
+  /** To all that serve: about a listener whose socket they are handed, or were. */
+  hand(message: Handing, sockets: OpenSockets | null): void {
+    for (const process of this.#processes.values()) {
+      if (process.state === "draining") continue;
+      if (message.type === "openListener" && sockets !== null)
+        this.#hand(process, message, sockets);
+      else process.send(message);
+    }
+  }
+
   /** One that starts meanwhile opens them after this anyway. */
   reopenLogs(): void {
     for (const process of this.#processes.values()) process.send({ type: "reopenLogs" });
@@ -278,7 +292,15 @@ export class Workers {
       },
     });
     process.send({ type: "scriptCosts", costs: this.#scriptCosts.all() });
+    for (const handed of this.#options.handed.forWorker()) this.#hand(process, ...handed);
     return process;
+  }
+
+  /** A TCP socket goes several times, for the same reason as `descriptorsPerListener`. */
+  #hand(process: WorkerProcess, message: Opening, sockets: OpenSockets): void {
+    const times = message.terms.protocol === "udp" ? 1 : descriptorsPerListener;
+    const handle = sockets.handleFor(process.slot);
+    for (let left = times; left > 0; left -= 1) process.sendWith(message, handle);
   }
 
   #receive(process: WorkerProcess, message: ToPrimary): void {
@@ -302,8 +324,11 @@ export class Workers {
         break;
       }
       case "reopen": {
+        if (this.#isStopping) break;
+        const handed = this.#options.handed.find(message.listener);
+        if (handed !== null) this.#hand(process, ...handed);
         const socket = listeners[message.listener]?.socket;
-        if (socket === undefined || this.#isStopping) break;
+        if (socket === undefined) break;
         const handle = this.#handles.handleOf(socket);
         for (let left = descriptorsPerListener; left > 0; left -= 1) {
           process.sendWith({ type: "socket", listener: message.listener }, handle);
@@ -327,11 +352,12 @@ export class Workers {
         this.#questions.take(process.id, message);
         break;
       case "cannotListen": {
+        if (this.#options.handed.failed(message.listener, message.message)) break;
         const listener = listeners[message.listener];
         const reason =
           listener === undefined
             ? message.message
-            : cannotListen(listener.flag, listener.address, message);
+            : `${listener.flag} ${cannotListen(listener.address, message)}`;
         const { id, pid: workerPid } = process;
         log.error({ worker: id, workerPid, reason }, `worker ${id}: ${reason}`);
         onFatal(reason, this.#hasServed);

@@ -77,4 +77,6 @@ export interface StreamObserver {
   /** A try on a peer of the upstream failed. */
   peerFailed(upstream: string, peer: Peer, code: FailureCode, message: string): void;
   ended(record: StreamRecord): void;
+  /** A datagram found no place. There may be very many. */
+  dropped(listener: string, failure: StreamFailure): void;
 }

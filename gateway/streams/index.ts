@@ -1,3 +1,10 @@
 /** The door of the streams' room: TCP, TLS passthrough and UDP from a listener to a peer. */
-export type { Route, Routes, StreamObserver, StreamRecord, StreamTally } from "./contract.ts";
+export type {
+  Route,
+  Routes,
+  StreamFailure,
+  StreamObserver,
+  StreamRecord,
+  StreamTally,
+} from "./contract.ts";
 export { StreamEngine, type StreamEngineOptions } from "./stream-engine.ts";

@@ -2,14 +2,15 @@
  * The streams of a worker: accepts on its listeners, moves the clock of what it accepted, drains. What happens to
  * a connection is in `tcp-stream.ts`, what happens to datagrams in `datagrams.ts`.
  */
+import type { Socket as DatagramSocket } from "node:dgram";
 import type { AddressInfo, ListenOptions, Socket } from "node:net";
 import { Clock } from "../engine/clock.ts";
 import type { Descriptors, Inherited, Reopened } from "../engine/engine.ts";
 import { Acceptor } from "../engine/listening/acceptor.ts";
-import { addressTest } from "../engine/message/address-blocks.ts";
 import { plainAddress } from "../engine/message/forwarding.ts";
 import type { ListenerTerms } from "../model/index.ts";
 import type { Routes, StreamObserver } from "./contract.ts";
+import { type DatagramHost, DatagramListener } from "./datagrams.ts";
 import { ReadBuffers } from "./read-buffers.ts";
 import { type StreamHost, type StreamLimits, StreamListener } from "./stream-host.ts";
 import { TcpStream } from "./tcp-stream.ts";
@@ -37,17 +38,22 @@ const stallMs = 3 * sweepMs;
 /** Connections that may wait for a first watch at once. */
 const waitingCapacity = 10_000;
 
-export class StreamEngine implements StreamHost<TcpStream> {
+export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
   readonly clock: Clock;
   readonly limits: StreamLimits;
   readonly routes: Routes;
   readonly observer: StreamObserver;
   readonly buffers = new ReadBuffers();
   readonly forbids: (address: string, port: number) => string | null;
-  readonly #ask: (awaited: string) => void;
+  readonly ask: (awaited: string) => void;
+  readonly onError: (error: unknown) => void;
+  readonly #descriptors: Descriptors | undefined;
   readonly #acceptor: Acceptor;
   readonly #listeners = new Map<number, StreamListener>();
+  readonly #datagrams = new Map<number, DatagramListener>();
   readonly #streams = new Set<TcpStream>();
+  /** Listeners that are closed, and until when what came by them may run. */
+  readonly #closing = new Map<StreamListener, number>();
   readonly #waiting = new Map<string, Set<TcpStream>>();
   #waiters = 0;
   #sweep: NodeJS.Timeout | null = null;
@@ -62,20 +68,31 @@ export class StreamEngine implements StreamHost<TcpStream> {
     this.routes = options.routes;
     this.observer = options.observer;
     this.forbids = options.forbids;
-    this.#ask = options.ask;
+    this.ask = options.ask;
+    this.onError = options.onError;
+    this.#descriptors = options.descriptors;
     this.#acceptor = new Acceptor({
       onConnection: (socket, listener) => this.#accept(socket, listener),
       onError: options.onError,
       descriptors: options.descriptors,
-      clients: () => this.#streams.size,
-      peers: () => this.#streams.size,
+      clients: () => this.size,
+      peers: () => this.size,
       dropIdlePeers: () => {},
     });
   }
 
-  /** Connections of clients that are open. */
+  /** Connections of clients, and sessions of datagrams, that are open. */
   get size(): number {
-    return this.#streams.size;
+    let { size } = this.#streams;
+    for (const datagrams of this.#datagrams.values()) size += datagrams.size;
+    return size;
+  }
+
+  hasRoom(): boolean {
+    const { size } = this;
+    const { maxConnections } = this.limits;
+    if (maxConnections > 0 && size >= maxConnections) return false;
+    return this.#descriptors === undefined || size < this.#descriptors.most / 2;
   }
 
   /** Starts to accept there too. `id`: a small number of the caller's. Rejects with the socket's error. */
@@ -84,12 +101,39 @@ export class StreamEngine implements StreamHost<TcpStream> {
     id: number,
     terms: ListenerTerms,
   ): Promise<AddressInfo> {
-    if (!this.#listeners.has(id))
-      this.#listeners.set(id, new StreamListener(terms, addressTest(terms.proxyProtocol)));
-    this.clock.tick();
-    const address = await this.#acceptor.listen(where, id);
-    this.#sweep ??= setInterval(() => this.#onSweep(), sweepMs);
-    return address;
+    if (!this.#listeners.has(id)) this.#listeners.set(id, new StreamListener(terms));
+    this.#startSweep();
+    return this.#acceptor.listen(where, id);
+  }
+
+  /** Takes what comes to a bound socket for datagrams. */
+  receive(socket: DatagramSocket, id: number, terms: ListenerTerms): void {
+    if (this.#drained !== null || this.#datagrams.has(id)) {
+      socket.close();
+      return;
+    }
+    this.#startSweep();
+    this.#datagrams.set(id, new DatagramListener(this, socket, new StreamListener(terms)));
+  }
+
+  /** What holds from now on. */
+  setTerms(id: number, terms: ListenerTerms): void {
+    this.#listeners.get(id)?.setTerms(terms);
+    this.#datagrams.get(id)?.listener.setTerms(terms);
+  }
+
+  /** Accepts no more there; what runs is cut after `deadlineMs`. */
+  close(id: number, deadlineMs: number): void {
+    const deadline = this.clock.tick() + deadlineMs;
+    const listener = this.#listeners.get(id);
+    this.#acceptor.closeListener(id);
+    this.#listeners.delete(id);
+    if (listener !== undefined && listener.open > 0) this.#closing.set(listener, deadline);
+    this.#datagrams.get(id)?.close(deadline);
+  }
+
+  left(): void {
+    this.#settleDrain();
   }
 
   /** These may be there now: connections that wait for them go on. */
@@ -112,6 +156,7 @@ export class StreamEngine implements StreamHost<TcpStream> {
     this.#drained = Promise.withResolvers();
     this.#acceptor.close();
     this.#drainDeadline = this.clock.tick() + deadlineMs;
+    for (const datagrams of this.#datagrams.values()) datagrams.close(this.#drainDeadline);
     this.#settleDrain();
     return this.#drained.promise;
   }
@@ -124,7 +169,7 @@ export class StreamEngine implements StreamHost<TcpStream> {
     if (known !== undefined) known.add(stream);
     else {
       this.#waiting.set(awaited, new Set([stream]));
-      this.#ask(awaited);
+      this.ask(awaited);
     }
     return true;
   }
@@ -149,7 +194,7 @@ export class StreamEngine implements StreamHost<TcpStream> {
     const address = plainAddress(remote);
     const stream = new TcpStream(this, socket, listener, address);
     const { maxConnections } = this.limits;
-    const isFull = maxConnections > 0 && this.#streams.size >= maxConnections;
+    const isFull = maxConnections > 0 && this.size >= maxConnections;
     const refusal = isFull ? "too_many_connections" : listener.admit(address);
     if (refusal !== null) {
       stream.cut(refusal);
@@ -167,13 +212,34 @@ export class StreamEngine implements StreamHost<TcpStream> {
     // What came while this process stood still has not been read yet: nobody is late before it is.
     this.#isExcusing = now - before > stallMs && !this.#isExcusing;
     if (!this.#isExcusing) for (const stream of this.#streams) stream.onTick(now);
+    this.#cutClosed(now);
+    for (const [id, datagrams] of this.#datagrams) {
+      const cut = this.#isExcusing ? 0 : datagrams.onTick(now);
+      if (this.#drained !== null) this.#cut += cut;
+      if (datagrams.isOver) this.#datagrams.delete(id);
+    }
     if (this.#drained === null || now < this.#drainDeadline) return;
     this.#cut += this.#streams.size;
     for (const stream of [...this.#streams]) stream.cut("drained");
   }
 
+  #cutClosed(now: number): void {
+    for (const [listener, deadline] of this.#closing) {
+      if (listener.open > 0 && now < deadline) continue;
+      this.#closing.delete(listener);
+      for (const stream of [...this.#streams])
+        if (stream.listener === listener) stream.cut("drained");
+    }
+  }
+
+  #startSweep(): void {
+    // The sweep has not moved it yet, and the first deadlines begin with it.
+    this.clock.tick();
+    this.#sweep ??= setInterval(() => this.#onSweep(), sweepMs);
+  }
+
   #settleDrain(): void {
-    if (this.#drained === null || this.#streams.size > 0) return;
+    if (this.#drained === null || this.size > 0) return;
     if (this.#sweep !== null) clearInterval(this.#sweep);
     this.#sweep = null;
     this.#drained.resolve(this.#cut);

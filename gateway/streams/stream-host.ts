@@ -1,5 +1,6 @@
 /** What streams of one engine share: its time, its limits, its memory, and the counts of each listener. */
 import type { Clock } from "../engine/clock.ts";
+import { addressTest } from "../engine/message/address-blocks.ts";
 import type { ListenerTerms } from "../model/index.ts";
 import type { Routes, StreamObserver } from "./contract.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
@@ -17,15 +18,21 @@ export interface StreamLimits {
   readonly watchTimeoutMs: number;
 }
 
-/** @typeParam S a stream */
-export interface StreamHost<S> {
+/** What surrounds every stream. */
+export interface StreamWorld {
   readonly clock: Clock;
   readonly limits: StreamLimits;
   readonly routes: Routes;
   readonly observer: StreamObserver;
-  readonly buffers: ReadBuffers;
   /** What is at this address, if no peer may be there. */
-  forbids(address: string, port: number): string | null;
+  readonly forbids: (address: string, port: number) => string | null;
+  /** Something failed that ends no stream. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** @typeParam S a stream over TCP */
+export interface StreamHost<S> extends StreamWorld {
+  readonly buffers: ReadBuffers;
   /** Resumes the stream when what it awaits may be there. False: too many wait. */
   wait(stream: S): boolean;
   /** The stream is over. */
@@ -34,17 +41,31 @@ export interface StreamHost<S> {
 
 /** A listener with what is on it now. */
 export class StreamListener {
-  readonly terms: ListenerTerms;
-  /** Whether connections from this address begin with the PROXY protocol. */
-  readonly believes: (address: string) => boolean;
+  #terms: ListenerTerms;
+  #believes: (address: string) => boolean;
   /** Connections, or sessions, that were not turned away. */
   open = 0;
   readonly #addresses = new Map<string, number>();
   readonly #upstreams = new Map<string, number>();
 
-  constructor(terms: ListenerTerms, believes: (address: string) => boolean) {
-    this.terms = terms;
-    this.believes = believes;
+  constructor(terms: ListenerTerms) {
+    this.#terms = terms;
+    this.#believes = addressTest(terms.proxyProtocol);
+  }
+
+  get terms(): ListenerTerms {
+    return this.#terms;
+  }
+
+  /** New ones hold for what comes from now on, and its time limits for what is there. */
+  setTerms(terms: ListenerTerms): void {
+    this.#terms = terms;
+    this.#believes = addressTest(terms.proxyProtocol);
+  }
+
+  /** Whether connections from this address begin with the PROXY protocol. */
+  believes(address: string): boolean {
+    return this.#believes(address);
   }
 
   /** Why one more from this address is too many; `null`: it is not, and counts from now on. */

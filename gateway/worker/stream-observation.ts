@@ -4,7 +4,7 @@ import { noUpstream } from "../model/index.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { StreamTraffic } from "../observability/stream-traffic.ts";
 import type { Traffic } from "../observability/traffic.ts";
-import type { StreamObserver, StreamRecord, StreamTally } from "../streams/index.ts";
+import type { StreamFailure, StreamObserver, StreamRecord, StreamTally } from "../streams/index.ts";
 import type { FailureLog } from "./failure-log.ts";
 
 export interface StreamObservationOptions {
@@ -32,6 +32,10 @@ export class StreamObservation implements StreamObserver {
     if (isPeersFault(failure)) failures.record(upstream, peer.key, failure);
     else failures.recordOwn(failure);
     traffic.peerFailed(upstream, code);
+  }
+
+  dropped(listener: string, failure: StreamFailure): void {
+    this.#options.streams.dropped(listener, noUpstream, failure);
   }
 
   ended(record: StreamRecord): void {

@@ -46,7 +46,7 @@ import { HiddenServices } from "./hidden-services.ts";
 import { type PluginRoom, pluginPhases } from "./plugin-phases.ts";
 import { Replica } from "./replica.ts";
 import { Reporter } from "./reporter.ts";
-import { createStreams, type WorkerStreams } from "./streams.ts";
+import { WorkerStreams } from "./streams.ts";
 import { TlsRoom } from "./tls/tls-room.ts";
 
 /** Answers that may be compressed at once: each has about a mebibyte for as long as its client reads. */
@@ -149,7 +149,7 @@ class Worker {
         ? {}
         : { descriptors: this.#watch(descriptors, () => 2 * this.#streams.engine.size) }),
     });
-    this.#streams = createStreams({
+    this.#streams = new WorkerStreams({
       settings,
       router: () => this.#gateway.router,
       accessLog: this.#accessLog,
@@ -158,7 +158,11 @@ class Worker {
       traffic,
       forbids,
       ask: (service) => void send({ type: "watch", service }),
+      reopen: (listener) => void send({ type: "reopen", listener }),
+      onUnable: (listener, { code = "", message }) =>
+        void send({ type: "cannotListen", listener, code, message }),
       onError: (error) => this.#gateway.onError(error),
+      backlog,
       descriptors:
         descriptors === null ? null : this.#watch(descriptors, () => connectionsOf(this.#engine)),
       now,
@@ -233,6 +237,15 @@ class Worker {
       case "scriptCosts":
         this.#sandbox.learn(message.costs);
         break;
+      case "openListener":
+        if (!this.#isDraining) void this.#streams.open(message, handle);
+        break;
+      case "listenerTerms":
+        this.#streams.engine.setTerms(message.listener, message.terms);
+        break;
+      case "closeListener":
+        this.#streams.close(message.listener, message.deadlineMs);
+        break;
       case "reopenLogs":
         this.#accessLog?.reopen();
         break;
@@ -285,6 +298,7 @@ class Worker {
         listener += 1;
         addresses.push({ address, port });
       }
+      this.#streams.begin();
       // For the next worker; otherwise it is written when this one ends, and a killed one writes nothing.
       flushCompileCache();
       void send({ type: "listening", addresses });

@@ -64,6 +64,13 @@ export class Acceptor {
     }
   }
 
+  /** Stops accepting there; connections that were accepted stay. */
+  closeListener(listener: number): void {
+    this.#waiting.delete(listener);
+    for (const one of this.#open) if (one.listener === listener) one.server.close();
+    this.#open = this.#open.filter((one) => one.listener !== listener);
+  }
+
   /** Stops accepting; connections that were accepted stay. */
   close(): void {
     this.#isClosed = true;

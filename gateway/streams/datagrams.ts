@@ -1,0 +1,258 @@
+/**
+ * Datagrams of one listener. All that come from one client address and port are a session: they go to one peer from a
+ * socket of their own, and what comes back there goes back to the client from the listener's address. A session ends
+ * when nothing has passed for a while. Datagrams that find no place are dropped and counted, as UDP allows.
+ */
+import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { isIP } from "node:net";
+import type { Upstream } from "../balancing/index.ts";
+import type { FailureCode, Target } from "../engine/engine.ts";
+import { stopReceiving } from "../engine/listening/datagram-socket.ts";
+import { plainAddress } from "../engine/message/forwarding.ts";
+import type { StreamFailure, StreamTally } from "./contract.ts";
+import type { StreamListener, StreamWorld } from "./stream-host.ts";
+
+/** Datagrams that wait while the name of a peer is looked up. */
+const maxEarly = 16;
+/** A session of a worker that ends is over when nothing has passed for so long. */
+const drainQuietMs = 1_000;
+/** Between two questions about one service. */
+const askMs = 1_000;
+
+const noAttempts = { tries: 0, tried: () => false };
+/** What cannot be sent is lost, as any datagram may be. */
+const ignore = (): void => {};
+
+export interface DatagramHost extends StreamWorld {
+  /** Whether there may be one more session. */
+  hasRoom(): boolean;
+  /** Asks for word about a service or a catalog. */
+  ask(awaited: string): void;
+  /** A session is over. */
+  left(): void;
+}
+
+export class DatagramListener {
+  readonly listener: StreamListener;
+  readonly #host: DatagramHost;
+  readonly #socket: Socket;
+  readonly #sessions = new Map<string, Session>();
+  #isClosing = false;
+  #deadline = Number.POSITIVE_INFINITY;
+  #askedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(host: DatagramHost, socket: Socket, listener: StreamListener) {
+    this.#host = host;
+    this.#socket = socket;
+    this.listener = listener;
+    socket.on("error", host.onError);
+    socket.on("message", (bytes, from) => this.#take(bytes, from));
+  }
+
+  /** Sessions that are open. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** Closed, and the last session has ended. */
+  get isOver(): boolean {
+    return this.#isClosing && this.#sessions.size === 0;
+  }
+
+  /** Takes no more datagrams; what runs has until `deadline`, on the coarse clock. */
+  close(deadline: number): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#deadline = deadline;
+    // Whoever else has the socket reads on. Replies still go out by it.
+    stopReceiving(this.#socket);
+    if (this.#sessions.size === 0) this.#socket.close();
+  }
+
+  /** Returns how many sessions were cut. */
+  onTick(now: number): number {
+    const { idleTimeoutMs } = this.listener.terms.stream;
+    const quietMs = this.#isClosing ? Math.min(idleTimeoutMs, drainQuietMs) : idleTimeoutMs;
+    const isOver = now >= this.#deadline;
+    let cut = 0;
+    for (const session of this.#sessions.values()) {
+      if (now - session.activeMs >= quietMs) session.end("");
+      else if (isOver) {
+        session.end("drained");
+        cut += 1;
+      }
+    }
+    return cut;
+  }
+
+  reply(bytes: Buffer, { address, port }: RemoteInfo): void {
+    this.#socket.send(bytes, port, address, ignore);
+  }
+
+  remove(key: string, address: string): void {
+    if (!this.#sessions.delete(key)) return;
+    this.listener.leave(address);
+    if (this.#isClosing && this.#sessions.size === 0) this.#socket.close();
+    this.#host.left();
+  }
+
+  #take(bytes: Buffer, from: RemoteInfo): void {
+    if (this.#isClosing) return;
+    const key = `${from.address} ${from.port}`;
+    const session = this.#sessions.get(key) ?? this.#open(key, from);
+    session?.toPeer(bytes);
+  }
+
+  #open(key: string, from: RemoteInfo): Session | null {
+    const host = this.#host;
+    const { listener } = this;
+    const { name, upstream: wanted } = listener.terms;
+    const drop = (failure: StreamFailure): null => {
+      host.observer.dropped(name, failure);
+      return null;
+    };
+    const route = host.routes.upstream(wanted ?? "");
+    if ("why" in route) return drop("no_route");
+    if ("awaited" in route) {
+      const now = host.clock.current;
+      if (now - this.#askedMs >= askMs) host.ask(route.awaited);
+      if (now - this.#askedMs >= askMs) this.#askedMs = now;
+      return drop("service_unknown_yet");
+    }
+    if (!host.hasRoom()) return drop("too_many_connections");
+    const address = plainAddress(from.address);
+    const refusal = listener.admit(address);
+    if (refusal !== null) return drop(refusal);
+    const { upstream } = route;
+    const hashKey = upstream.policy === "hash" ? address : "";
+    const isFull = !listener.enter(upstream.name);
+    const target = isFull ? null : upstream.pick(noAttempts, host.clock.current, hashKey);
+    if (target === null) {
+      if (!isFull) listener.leaveUpstream(upstream.name);
+      listener.leave(address);
+      return drop(isFull ? "too_many_to_upstream" : "no_upstream");
+    }
+    const session = new Session(host, this, key, from, upstream, target);
+    this.#sessions.set(key, session);
+    return session;
+  }
+}
+
+class Session {
+  activeMs: number;
+  readonly #host: DatagramHost;
+  readonly #owner: DatagramListener;
+  readonly #key: string;
+  readonly #from: RemoteInfo;
+  readonly #upstream: Upstream;
+  readonly #target: Target;
+  readonly #socket: Socket;
+  readonly #tally: StreamTally;
+  readonly #startedMs: number;
+  /** Until the socket is connected; `null` from then on. */
+  #early: Buffer[] | null = [];
+  #hasAnswer = false;
+  #isOver = false;
+  #bytesIn = 0;
+  #bytesOut = 0;
+
+  constructor(
+    host: DatagramHost,
+    owner: DatagramListener,
+    key: string,
+    from: RemoteInfo,
+    upstream: Upstream,
+    target: Target,
+  ) {
+    this.#host = host;
+    this.#owner = owner;
+    this.#key = key;
+    this.#from = from;
+    this.#upstream = upstream;
+    this.#target = target;
+    this.#startedMs = host.clock.now();
+    this.activeMs = host.clock.current;
+    this.#tally = host.observer.tally(owner.listener.terms.name, upstream.name);
+    const { peer } = target;
+    peer.inFlight += 1;
+    this.#socket = createSocket(isIP(peer.host) === 6 ? "udp6" : "udp4");
+    this.#socket.on("message", (bytes) => this.#toClient(bytes));
+    this.#socket.on("error", (error) => this.#failed(error));
+    this.#socket.once("connect", () => this.#onConnect());
+    this.#socket.connect(peer.port, peer.host);
+  }
+
+  toPeer(bytes: Buffer): void {
+    this.activeMs = this.#host.clock.current;
+    this.#bytesIn += bytes.length;
+    this.#tally.bytesIn += bytes.length;
+    if (this.#early === null) this.#socket.send(bytes, ignore);
+    else if (this.#early.length < maxEarly) this.#early.push(bytes);
+  }
+
+  end(failure: StreamFailure | "", message = ""): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#socket.close();
+    const { peer } = this.#target;
+    peer.inFlight -= 1;
+    const { listener } = this.#owner;
+    listener.leaveUpstream(this.#upstream.name);
+    const address = plainAddress(this.#from.address);
+    this.#owner.remove(this.#key, address);
+    this.#host.observer.ended({
+      listener: listener.terms.name,
+      protocol: "udp",
+      clientAddress: address,
+      clientPort: this.#from.port,
+      proxyAddress: "",
+      name: "",
+      upstream: this.#upstream.name,
+      peer,
+      tries: 1,
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
+      durationMs: this.#host.clock.now() - this.#startedMs,
+      failure,
+      message,
+    });
+  }
+
+  #onConnect(): void {
+    if (this.#isOver) return;
+    const { host, port, key } = this.#target.peer;
+    const forbidden = this.#host.forbids(this.#socket.remoteAddress().address ?? host, port);
+    if (forbidden !== null) {
+      this.end("connect_failed", `${forbidden} is at ${key}, which is never a peer`);
+      return;
+    }
+    const early = this.#early ?? [];
+    this.#early = null;
+    for (const bytes of early) this.#socket.send(bytes, ignore);
+  }
+
+  #toClient(bytes: Buffer): void {
+    this.activeMs = this.#host.clock.current;
+    this.#bytesOut += bytes.length;
+    this.#tally.bytesOut += bytes.length;
+    this.#owner.reply(bytes, this.#from);
+    if (this.#hasAnswer) return;
+    this.#hasAnswer = true;
+    const now = this.#host.clock.now();
+    this.#upstream.succeeded(this.#target.peer);
+    this.#upstream.ended(this.#target.peer, 200, null, now - this.#startedMs, now);
+  }
+
+  /** Nobody listens there (ICMP, "port unreachable"), or the name means nothing: the next datagram goes elsewhere. */
+  #failed(error: Error): void {
+    if (this.#isOver) return;
+    const { peer } = this.#target;
+    const code: FailureCode = "connect_failed";
+    const message = `${peer.key}: ${error.message}`;
+    const now = this.#host.clock.now();
+    this.#upstream.ended(peer, 0, { code, message }, now - this.#startedMs, now);
+    this.#upstream.failed(peer, now);
+    this.#host.observer.peerFailed(this.#upstream.name, peer, code, message);
+    this.end(code, message);
+  }
+}

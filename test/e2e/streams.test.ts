@@ -1,0 +1,259 @@
+/** Connections and datagrams through whole gateways: listeners of the settings and of Consul, and changes of workers. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { Origin, readAll } from "../../gateway/streams/fixtures/rig.ts";
+import { consulKinds } from "../support/consul.ts";
+import type { TestGateway } from "../support/gateway.ts";
+import { freeDatagramPort, freePort } from "../support/ports.ts";
+import { eventually } from "../support/registered.ts";
+import { Scene } from "./scene.ts";
+
+/** Says its name, and then what it hears. */
+const named = (name: string) => (socket: Socket) => {
+  socket.write(`${name} `);
+  socket.pipe(socket);
+};
+
+/** Sends `text` on a connection of its own; what comes back until the end. */
+async function ask(port: number, text: string): Promise<string> {
+  const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+  socket.end(text);
+  return String(await readAll(socket));
+}
+
+for (const kind of consulKinds())
+  describe(`streams through a gateway with ${kind.name}`, function () {
+    this.timeout(60_000);
+    let scene: Scene;
+
+    before(async () => {
+      scene = await Scene.open(kind);
+    });
+    afterEach(() => scene.endTest());
+    after(() => scene?.close());
+
+    async function service(name: string, text = name): Promise<Origin> {
+      const origin = await Origin.start(named(text));
+      const id = `${name}-${origin.port}`;
+      await scene.writes.register({ id, name, port: origin.port });
+      scene.later(async () => {
+        await scene.writes.deregister(id);
+        await origin.stop();
+      });
+      return origin;
+    }
+    async function listener(name: string, document: object): Promise<void> {
+      await scene.writes.put(`listeners/${name}`, document);
+      scene.later(() => scene.writes.remove(`listeners/${name}`).catch(() => {}));
+    }
+    const answers = (port: number, text: string) =>
+      eventually(`port ${port} answers`, async () =>
+        expect(await ask(port, "hello")).to.equal(text),
+      );
+    const isClosed = (port: number) =>
+      eventually(`port ${port} is closed`, async () => {
+        const outcome = await ask(port, "hello").catch((error) => error.code);
+        expect(outcome).to.equal("ECONNREFUSED");
+      });
+    const warnings = async (gateway: TestGateway) =>
+      (await gateway.status()).warnings.map(({ key, warning }) => `${key}: ${warning}`);
+
+    it("go to a service by --tcp, through each change of workers, and are noted and counted", async () => {
+      await service("postgres");
+      const directory = mkdtempSync(join(tmpdir(), "sluice-streams-"));
+      scene.later(() => rmSync(directory, { recursive: true }));
+      const log = join(directory, "access.log");
+      const flags = ["--tcp", "127.0.0.1:0=postgres", "--access-log", log];
+      const gateway = await scene.start({ flags });
+      const port = gateway.internalPort;
+      await answers(port, "postgres hello");
+      const { listeners } = await gateway.status();
+      expect(listeners[1]).to.deep.equal({
+        name: "tcp-0",
+        protocol: "tcp",
+        address: `127.0.0.1:${port}`,
+        upstream: "postgres",
+        from: "--tcp",
+      });
+      const held = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+      await once(held, "data");
+      gateway.signal("SIGHUP");
+      await gateway.statusWhen("new workers listen", ({ workers }) =>
+        workers.some(({ id, state }) => id > 2 && state === "listening"),
+      );
+      held.end("still here");
+      expect(String(await readAll(held))).to.equal("still here");
+      await answers(port, "postgres hello");
+      await eventually("the connections are noted", async () => {
+        const lines = readFileSync(log, "utf8").trim().split("\n");
+        const records = lines.map((line) => JSON.parse(line));
+        const one = records.find(({ msg, bytesIn }) => msg === "connection" && bytesIn === 10);
+        expect(one).to.include({ listener: "tcp-0", upstream: "postgres", bytesOut: 19 });
+      });
+      const { body } = await gateway.admin("/metrics");
+      const series = 'sluice_stream_received_bytes_total{listener="tcp-0",upstream="postgres"}';
+      expect(body).to.include(series);
+    });
+
+    it("go to what Consul's listeners name, on every gateway, until the key is gone", async () => {
+      await service("postgres");
+      const port = await freePort();
+      const flags = ["--kv-listener-ports", String(port), "--drain-timeout", "2s"];
+      const gateway = await scene.start({ flags });
+      await listener("db", { address: `127.0.0.1:${port}`, protocol: "tcp", upstream: "postgres" });
+      await answers(port, "postgres hello");
+      expect((await gateway.status()).listeners.at(-1)).to.deep.equal({
+        name: "db",
+        protocol: "tcp",
+        address: `127.0.0.1:${port}`,
+        upstream: "postgres",
+        from: "sluice/listeners/db",
+      });
+
+      // Another worker takes the place of one that dies, with the socket.
+      for (const { pid } of (await gateway.status()).workers) {
+        process.kill(pid, "SIGKILL");
+        await gateway.statusWhen(
+          "it is replaced",
+          ({ workers }) =>
+            workers.every((worker) => worker.pid !== pid && worker.state === "listening") &&
+            workers.length === 2,
+        );
+      }
+      await answers(port, "postgres hello");
+
+      // What it says about connections holds from then on, and the port stays open meanwhile.
+      await service("redis");
+      await listener("db", { address: `127.0.0.1:${port}`, protocol: "tcp", upstream: "redis" });
+      await answers(port, "redis hello");
+
+      const held = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+      await once(held, "data");
+      const stubborn = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+      await once(stubborn, "data");
+      const cut = readAll(stubborn).then(String, (error) => error.code);
+      await scene.writes.remove("listeners/db");
+      await isClosed(port);
+      held.end("finished");
+      expect(String(await readAll(held))).to.equal("finished");
+      expect(await cut, "what has not ended in time is cut").to.equal("ECONNRESET");
+    });
+
+    it("tells of a port that is taken or forbidden by its key, and harms nothing else", async () => {
+      await service("postgres");
+      const [taken, free] = [await Origin.start(() => {}), await freePort()];
+      scene.later(() => taken.stop());
+      const flags = ["--kv-listener-ports", `${taken.port},${free}`];
+      const gateway = await scene.start({ flags });
+      const at = (port: number) => ({
+        address: `127.0.0.1:${port}`,
+        protocol: "tcp",
+        upstream: "postgres",
+      });
+      await listener("taken", at(taken.port));
+      await listener("forbidden", at(1));
+      await listener("own", at(gateway.httpPort));
+      await listener("broken", { address: "nonsense", protocol: "tcp", upstream: "postgres" });
+      await listener("good", at(free));
+      await answers(free, "postgres hello");
+      await eventually("each is told of", async () => {
+        const told = (await warnings(gateway)).join("\n");
+        expect(told).to.include(
+          `sluice/listeners/taken: is not open: 127.0.0.1:${taken.port}: another`,
+        );
+        expect(told).to.include("sluice/listeners/forbidden: port 1 is not among those");
+        expect(told).to.include("sluice/listeners/own: port");
+        const { refused } = await gateway.status();
+        expect(refused.map(({ key }: { key?: string }) => key)).to.include(
+          "sluice/listeners/broken",
+        );
+      });
+      expect((await gateway.request({ host: "home.example" })).status).to.equal(200);
+      const { port } = taken;
+      await taken.stop();
+      await answers(port, "postgres hello");
+      await eventually("it is no longer told of", async () =>
+        expect((await warnings(gateway)).join()).to.not.include("listeners/taken"),
+      );
+    });
+
+    it("opens none of Consul's listeners without the setting", async () => {
+      await service("postgres");
+      const port = await freePort();
+      const gateway = await scene.start();
+      await listener("db", { address: `:${port}`, protocol: "tcp", upstream: "postgres" });
+      await eventually("it is told of", async () =>
+        expect((await warnings(gateway)).join()).to.include(`port ${port} is not among those`),
+      );
+      await isClosed(port);
+    });
+
+    it("carries datagrams there and back, each client's by one worker to one peer", async () => {
+      const names = ["one", "two"];
+      for (const name of names) {
+        const socket = createSocket("udp4");
+        const { port } = socket.bindSync({ address: "127.0.0.1", port: 0 });
+        socket.on("message", (bytes, from) =>
+          socket.send(`${name} ${from.port} ${bytes}`, from.port, from.address),
+        );
+        await scene.writes.register({ id: `dns-${name}`, name: "dns", port });
+        scene.later(async () => {
+          await scene.writes.deregister(`dns-${name}`);
+          socket.close();
+        });
+      }
+      const [port, second] = [await freeDatagramPort(), await freeDatagramPort()];
+      const udp = { protocol: "udp", address: `127.0.0.1:${port}`, upstream: "dns" };
+      const list = JSON.stringify([udp]);
+      const flags = ["--listeners", list, "--kv-listener-ports", String(second)];
+      const gateway = await scene.start({ flags });
+      await listener("dns", { ...udp, address: `127.0.0.1:${second}` });
+      const clients = Array.from({ length: 16 }, () => createSocket("udp4"));
+      scene.later(() => {
+        for (const client of clients) client.close();
+      });
+      /** Datagrams may be lost while the gateway does not know the service yet. */
+      const say = (client: (typeof clients)[number], to: number, text: string) =>
+        eventually(`an answer to ${text}`, () => {
+          client.send(text, to, "127.0.0.1");
+          return new Promise<string>((resolve, reject) => {
+            const timer = setTimeout(() => reject(new Error("no answer")), 500);
+            client.once("message", (bytes, { port: from }) => {
+              clearTimeout(timer);
+              if (from !== to) reject(new Error(`the answer is from port ${from}`));
+              resolve(String(bytes));
+            });
+          });
+        });
+      for (const to of [port, second]) {
+        const first = [];
+        for (const client of clients) first.push(await say(client, to, "a"));
+        for (const [at, client] of clients.entries()) {
+          const again = await say(client, to, "b");
+          const session = (text: string | undefined) => text?.split(" ").slice(0, 2);
+          expect(session(again), "the same peer, from the same port").to.deep.equal(
+            session(first[at]),
+          );
+        }
+        for (const name of names) expect(first.join()).to.include(name);
+      }
+      const { workers } = await gateway.statusWhen(
+        "sessions are counted",
+        (status) => status.workers.reduce((sum, { streams }) => sum + streams, 0) === 32,
+      );
+      expect(
+        workers.every(({ streams }) => streams > 0),
+        "both workers have some",
+      ).to.equal(true);
+      gateway.signal("SIGHUP");
+      await gateway.statusWhen("all workers are new", ({ workers: all }) =>
+        all.every(({ id, state }) => id > 2 && state === "listening"),
+      );
+      for (const client of clients) await say(client, port, "c");
+    });
+  });
