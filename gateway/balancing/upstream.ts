@@ -250,6 +250,11 @@ export class Upstream {
     return slot.target;
   }
 
+  /** The peer of which that is true; `null`: none of its own. */
+  find(test: (peer: Peer) => boolean): Peer | null {
+    return this.#slots.find(({ peer }) => test(peer))?.peer ?? null;
+  }
+
   /** After `pick` had nobody for a request that was not tried yet. */
   whyNone(nowMs: number): WhyNone {
     const slots = this.#slots;

@@ -31,6 +31,7 @@ const share: ExplainedShare = {
     },
   ],
   next: "10.0.0.4:80",
+  host: "inside.example",
 };
 const explanation: Explanation = {
   version: 42,
@@ -43,7 +44,12 @@ const explanation: Explanation = {
       phases: [{ name: "script", says: ["it runs"], changes: ["path: /a -> /api"] }],
     },
   ],
-  outcome: { kind: "forward", by: "hosts/shop.example", rule: "/api", shares: [share] },
+  outcome: {
+    ...{ kind: "forward", by: "hosts/shop.example", rule: "/api", shares: [share] },
+    passedOver: [{ route: "routes[0] (beta)", why: "there is no header x-beta" }],
+    side: { name: "shop", by: "forced" },
+    sticky: { by: "cookie side", to: "server", says: "the request has none" },
+  },
 };
 
 describe("what sluice explain prints", () => {
@@ -55,10 +61,14 @@ describe("what sluice explain prints", () => {
       "  script: it runs",
       "    path: /a -> /api",
       "",
+      "hosts/shop.example, routes[0] (beta) does not match: there is no header x-beta",
       "hosts/shop.example, path /api sends it to",
       "  shop, 90 % of requests, by wrr",
       "    next  10.0.0.4:80  level 0  weight 1  ok  2 in flight  no failure",
+      "    Host: inside.example",
       "    tries 3 (its own); all tries no limit, connect 1 s, send 60 s, read 2 s (its own)",
+      "it belongs to shop: the request meets what the side forces",
+      "its client stays with its server by cookie side: the request has none",
     ]);
   });
 

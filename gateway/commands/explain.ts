@@ -67,15 +67,30 @@ function describeOutcome(outcome: ExplainedOutcome): readonly string[] {
       return [`the gateway answers ${status}${why}`, ...fields];
     }
     case "forward": {
-      const { by, rule, shares } = outcome;
-      const first = `${by}${rule === null ? "" : `, path ${rule}`} sends it to`;
-      return [first, ...shares.flatMap(describeShare)];
+      const { by, rule, passedOver = [], side = null, sticky = null, shares } = outcome;
+      const where = rule?.startsWith("/") ? `path ${rule}` : rule;
+      const first = `${by}${where === null ? "" : `, ${where}`} sends it to`;
+      return [
+        ...passedOver.map(({ route, why }) => `${by}, ${route} does not match: ${why}`),
+        first,
+        ...shares.flatMap(describeShare),
+        ...(side === null ? [] : [`it belongs to ${side.name}: ${sideWords[side.by]}`]),
+        ...(sticky === null
+          ? []
+          : [`its client stays with its ${sticky.to} by ${sticky.by}: ${sticky.says}`]),
+      ];
     }
   }
 }
 
+const sideWords = {
+  forced: "the request meets what the side forces",
+  cookie: "its cookie says so",
+  hash: "its hash falls there",
+} as const;
+
 function describeShare(share: ExplainedShare): string[] {
-  const { upstream, percent, policy, why, limits, peers, next } = share;
+  const { upstream, percent, policy, why, limits, peers, next, host = null } = share;
   const lines = [
     `  ${upstream}, ${percent} % of requests${policy === null ? "" : `, by ${policy}`}${why === null ? "" : `: ${why}`}`,
   ];
@@ -89,6 +104,7 @@ function describeShare(share: ExplainedShare): string[] {
     reason,
   ]);
   lines.push(...table(rows).map((line) => `    ${line}`));
+  if (host !== null) lines.push(`    Host: ${host}`);
   if (limits !== null) {
     const { maxTries, ...times } = limits;
     const names = {

@@ -1,5 +1,6 @@
 /** `sluice upstream` and `sluice host`: ask a running gateway what its workers know, and set it for people. */
 import * as z from "zod";
+import type { Destination, RouteRule } from "../model/index.ts";
 import type { HostsAnswer, ShownHost, ShownUpstream, UpstreamsAnswer } from "../primary/index.ts";
 import { loadSettings } from "../settings.ts";
 import { AdminClient } from "./admin-client.ts";
@@ -76,12 +77,14 @@ function hostRows({ document, script, requests }: ShownHost): readonly string[] 
     Object.entries(of)
       .map(([name, count]) => `${name} ${count}`)
       .join(", ");
-  const paths = (document?.paths ?? []).map(({ prefix, shares }) => [
-    prefix,
-    shares.length === 1
-      ? (shares[0]?.upstream ?? "")
-      : shares.map(({ upstream, weight }) => `${upstream} ${weight}`).join(", "),
+  const routes = (document?.routes ?? []).map((route) => [
+    `${route.name}: ${matchOf(route)}`,
+    targetOf(route),
   ]);
+  const paths = [
+    ...routes,
+    ...(document?.paths ?? []).map((rule) => [rule.prefix, targetOf(rule)]),
+  ];
   const mean = `${(requests.meanSeconds * 1_000).toFixed(1)} ms each`;
   return table([
     ...(document === null ? [["document", "none"]] : []),
@@ -105,6 +108,49 @@ function hostRows({ document, script, requests }: ShownHost): readonly string[] 
           ["", `by upstream: ${counts(requests.byUpstream)}`],
         ]),
   ]);
+}
+
+/** `POST /api, header x-beta`. */
+function matchOf({ paths, conditions }: RouteRule): string {
+  const { methods = [], values = [], clients = [] } = conditions;
+  const where = paths.map(({ prefix, exact }) => (exact === true ? `= ${prefix}` : prefix));
+  const what = [
+    [methods.join("|"), where.join(" ")].filter((text) => text !== "").join(" "),
+    ...values.map((value) => `${value.negated === true ? "not " : ""}${value.in} ${value.name}`),
+    clients.length === 0 ? "" : `client ${clients.join(" ")}`,
+  ].filter((text) => text !== "");
+  return what.length === 0 ? "every request" : what.join(", ");
+}
+
+/** `v1 90, v2 10 (from 1 at ..., to 10 at ...); sticky by cookie shop`. */
+function targetOf({ shares, sticky, sentHost }: Destination): string {
+  const nameOf = ({ name, upstream, subset }: Destination["shares"][number]) =>
+    subset === undefined ? (name ?? upstream) : `${upstream} ${name ?? ""}`.trim();
+  const [only] = shares;
+  const to =
+    shares.length === 1 && only !== undefined
+      ? nameOf(only)
+      : shares
+          .map(
+            (share) =>
+              `${nameOf(share)} ${share.weight}${rampOf(share)}${share.forced === undefined ? "" : " (or forced)"}`,
+          )
+          .join(", ");
+  const stays =
+    sticky === undefined
+      ? ""
+      : `; stays with its ${sticky.to} by ${"cookie" in sticky.by ? `cookie ${sticky.by.cookie.name}` : "hash"}`;
+  const host =
+    sentHost === undefined ? "" : `; Host ${sentHost === "peer" ? "the server's" : sentHost.name}`;
+  return `${to}${stays}${host}`;
+}
+
+function rampOf({ ramp }: Destination["shares"][number]): string {
+  if (ramp === undefined) return "";
+  const times =
+    "atMs" in ramp ? [ramp.atMs[0] ?? 0, ramp.atMs.at(-1) ?? 0] : [ramp.startMs, ramp.endMs];
+  const [start, end] = times.map((ms) => new Date(ms).toISOString());
+  return ` (from ${ramp.from}, ${start} to ${end})`;
 }
 
 function separated(

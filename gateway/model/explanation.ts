@@ -53,14 +53,28 @@ export type ExplainedOutcome =
 export interface ExplainedRoute {
   /** What decides: the key of a document or script, or `service`. */
   readonly by: string;
-  /** The path of the document's rule; `null`: no rule decides. */
+  /** The path of the document's rule, or its route: `routes[0] (beta)`; `null`: no rule decides. */
   readonly rule: string | null;
+  /** Routes of the document that are asked before that rule, the first 50, and why each does not decide. */
+  readonly passedOver: readonly { readonly route: string; readonly why: string }[];
+  /** The side of the split that the request belongs to by itself; `null`: the shares decide. */
+  readonly side: { readonly name: string; readonly by: "forced" | "cookie" | "hash" } | null;
+  /** What its client stays with; `null`: with nothing. */
+  readonly sticky: ExplainedSticky | null;
   /** The upstreams that may get it, with their shares. */
   readonly shares: readonly ExplainedShare[];
 }
 
+export interface ExplainedSticky {
+  /** `hash`, or the cookie. */
+  readonly by: string;
+  readonly to: "side" | "server";
+  /** What the request says of it. */
+  readonly says: string;
+}
+
 export interface ExplainedShare {
-  /** As the document, script or host names it. */
+  /** As the document, script or host names it; of a split with tags or metadata the side. */
   readonly upstream: string;
   /** Of the requests, in per cent. */
   readonly percent: number;
@@ -72,6 +86,8 @@ export interface ExplainedShare {
   readonly peers: readonly PeerStatus[];
   /** The address of the peer that the next request gets; `null`: none. */
   readonly next: string | null;
+  /** The `Host` that this peer is sent; `null`: that of the request. */
+  readonly host: string | null;
 }
 
 /** What holds for a try, and who says so. */

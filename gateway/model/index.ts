@@ -77,6 +77,7 @@ export type {
   ExplainedRoute,
   ExplainedShare,
   ExplainedSite,
+  ExplainedSticky,
   Explanation,
 } from "./explanation.ts";
 export { type Exposure, exposures, isExposed, type Reach, reachOf } from "./exposure.ts";

@@ -9,6 +9,7 @@ import {
   emptyTables,
   type ImaginedRequest,
   type Instance,
+  stickyKeyName,
 } from "../model/index.ts";
 import { source } from "../sandbox/fixtures/test-sandbox.ts";
 import { createSandbox, type Sandbox } from "../sandbox/index.ts";
@@ -46,6 +47,7 @@ describe("explain", () => {
     const tables = emptyTables();
     const dc1: Datacenter = { own: true, catalog: true };
     tables.datacenter.set("dc1", dc1);
+    tables.key.set(stickyKeyName, "a secret");
     for (const [key, value] of Object.entries(given.hosts ?? {}))
       tables.host.set(key, parseHostDocument(key, JSON.stringify(value)));
     for (const [key, value] of Object.entries(given.upstreams ?? {}))
@@ -117,6 +119,57 @@ describe("explain", () => {
       ["gone", 20],
     ]);
     expect(shares[2]?.why).to.equal("upstream gone of host x.shop.test is unknown");
+  });
+
+  it("says which routes do not match and why, which side a request belongs to, and what its client stays with", () => {
+    const { ask } = scene({
+      hosts: {
+        "a.test": {
+          routes: [
+            { name: "beta", match: { headers: { "x-beta": "1" } }, to: "b" },
+            { match: { path: "/other", method: "POST" }, to: "b", priority: 1 },
+            { match: { client_address: "10.0.0.0/8" }, to: "b" },
+            {
+              match: { path: "/", query: { v: "2" } },
+              service: "shop",
+              split: [
+                { tag: "v1", share: 3, force: { cookies: { old: true } } },
+                { tag: "v2", share: 1 },
+              ],
+              sticky: { cookie: "side", to: "side" },
+              host: "peer",
+            },
+            { match: {}, to: "a" },
+          ],
+        },
+      },
+      upstreams: { a: two, b: two },
+      services: { shop: [instance("10.0.0.7")] },
+    });
+    const headers = [
+      ["x-beta", "2"],
+      ["cookie", "old=1"],
+    ] as const;
+    const route = forward(ask("a.test", { target: "/?v=2", headers }).outcome);
+    expect([route.by, route.rule]).to.deep.equal(["hosts/a.test", "routes[3]"]);
+    expect(route.passedOver).to.deep.equal([
+      { route: "routes[1]", why: "its path is /other" },
+      { route: "routes[0] (beta)", why: 'the header x-beta is not "1"' },
+      { route: "routes[2]", why: "the client 192.0.2.1 is not in 10.0.0.0/8" },
+    ]);
+    expect(route.side).to.deep.equal({ name: "v1", by: "forced" });
+    expect(route.sticky).to.deep.equal({
+      ...{ by: "cookie side", to: "side" },
+      says: "the request has none of this gateway: one is set",
+    });
+    const [v1, v2] = route.shares;
+    expect([v1?.upstream, v1?.percent, v1?.next, v1?.host]).to.deep.equal([
+      ...["v1", 75, "10.0.0.7:80", "10.0.0.7"],
+    ]);
+    expect([v2?.upstream, v2?.percent, v2?.next]).to.deep.equal(["v2", 25, null]);
+    expect(forward(ask("a.test").outcome).passedOver.at(-1)).to.deep.equal({
+      ...{ route: "routes[3]", why: "there is no query parameter v" },
+    });
   });
 
   it("says for each peer whether it is up and why, and which is next, and changes nothing by that", () => {

@@ -2,14 +2,11 @@
  * What would become of a request: the code that decides real ones is asked, and what it decides is described instead of
  * done. Changes nothing: no round, no counter, no script's state.
  */
-import type { Upstream } from "../balancing/index.ts";
-import { defaultLimits, type EngineLimits, type Exchange } from "../engine/engine.ts";
+import type { EngineLimits, Exchange } from "../engine/engine.ts";
 import { type Decision, type Rehearsal, rehearse } from "../engine/rehearsal.ts";
 import type {
-  ExplainedLimits,
   ExplainedOutcome,
   ExplainedPhase,
-  ExplainedShare,
   ExplainedSite,
   Explanation,
   Exposure,
@@ -24,8 +21,9 @@ import {
   refusesEncodedSlash,
   type Site,
 } from "../sites/index.ts";
+import { explainRoutes } from "./explain-routes.ts";
 import { enterSite, meetPhases } from "./passage.ts";
-import { whyNoPeer, whyUnrouted } from "./unrouted.ts";
+import { whyUnrouted } from "./unrouted.ts";
 
 export interface ExplainOptions {
   readonly router: Router;
@@ -141,7 +139,7 @@ function outcomeOf(
       ? router.routes(site, exchange, exposes, context.rule)
       : chosenBy(context, router);
   if (routes?.shares.some(({ upstream }) => upstream !== null))
-    return { kind: "forward", ...describeRoutes(routes, exchange, context, options) };
+    return { kind: "forward", ...explainRoutes(routes, exchange, context, options) };
   const { awaited, refusal } = whyUnrouted(router, site, exchange, context, exposes);
   if (awaited === null) return answerOf({ kind: "fail", headers: {}, ...refusal });
   return { kind: "held", by: `until ${awaited} is watched` };
@@ -160,46 +158,6 @@ function chosenBy({ upstream: name, script, before }: RequestContext, router: Ro
     passedOver: [],
     decided: null,
     shares,
-  };
-}
-
-function describeRoutes(
-  { by, rule, shares }: Routes,
-  exchange: Exchange<RequestContext>,
-  { hashKey }: RequestContext,
-  { router, limits, now }: ExplainOptions,
-) {
-  const explained = shares.map(({ name, part, upstream, why }): ExplainedShare => {
-    const percent = Math.round(1000 * part) / 10;
-    if (upstream === null)
-      return { upstream: name, percent, policy: null, why, limits: null, peers: [], next: null };
-    const nowMs = now();
-    const next = upstream.peek(nowMs, upstream.hashKey(exchange, hashKey));
-    return {
-      upstream: name,
-      percent,
-      policy: upstream.policy,
-      why: next === null ? whyNoPeer(router, upstream, nowMs).message : null,
-      limits: limitsOf(upstream, limits),
-      peers: upstream.describe(nowMs).peers,
-      next: next?.peer.key ?? null,
-    };
-  });
-  return { by, rule: rule?.written ?? null, shares: explained };
-}
-
-function limitsOf({ limits: own }: Upstream, engine: Partial<EngineLimits>): ExplainedLimits {
-  const all = { ...defaultLimits, ...engine };
-  const of = (value: number | null | undefined, otherwise: number) =>
-    value === null || value === undefined
-      ? ({ value: otherwise, by: "gateway" } as const)
-      : ({ value, by: "upstream" } as const);
-  return {
-    maxTries: of(own?.maxTries, all.maxTries),
-    tryTimeoutMs: of(own?.tryTimeoutMs, all.tryTimeoutMs),
-    connectTimeoutMs: of(own?.connectTimeoutMs, all.connectTimeoutMs),
-    sendTimeoutMs: of(own?.sendTimeoutMs, all.bodyTimeoutMs),
-    readTimeoutMs: of(own?.readTimeoutMs, all.responseTimeoutMs),
   };
 }
 

@@ -92,7 +92,7 @@ for (const kind of consulKinds())
       await scene.writes.deregister(id);
       await workers.all("nobody is left there", forced, ({ status, body }) => {
         expect(status).to.equal(503);
-        expect(body).to.contain("no_peer");
+        expect(body).to.contain("version=2.split");
       });
     });
 
