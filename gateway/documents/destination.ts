@@ -129,15 +129,21 @@ export const destinationSchema = z.union([upstreamName, destinationObject], {
 
 type Written = z.output<typeof destinationObject>;
 
+/** What is found while the destinations of one document are read. */
+export interface Reading {
+  readonly problems: string[];
+  cronTimesLeft: number;
+}
+
 /** `field` is what problems begin with. */
 export function readDestination(
   field: string,
   written: Written | string,
-  problems: string[],
+  reading: Reading,
 ): Destination {
   if (typeof written === "string") return { shares: [{ upstream: written, weight: 1 }] };
-  const complain = (problem: string) => void problems.push(`${field}${problem}`);
-  const shares = readShares(written, complain);
+  const complain = (problem: string) => void reading.problems.push(`${field}${problem}`);
+  const shares = readShares(written, reading, complain);
   const plugins = (written.plugins ?? []).map(pluginUse);
   const { sticky } = written;
   const sentHost = readSentHost(written.host);
@@ -152,6 +158,7 @@ export function readDestination(
 
 function readShares(
   { upstream, service, split }: Written,
+  reading: Reading,
   complain: (problem: string) => void,
 ): readonly Share[] {
   if (split === undefined) {
@@ -161,7 +168,9 @@ function readShares(
   }
   if (upstream !== undefined) complain(": has both upstream and split");
   const shares: readonly Share[] = Array.isArray(split)
-    ? split.map((one, at) => readSide(one, service, (text) => complain(`.split[${at}]${text}`)))
+    ? split.map((one, at) =>
+        readSide(one, service, reading, (text) => complain(`.split[${at}]${text}`)),
+      )
     : Object.entries(split).map(([name, weight]) => ({ upstream: name, weight }));
   if (!Array.isArray(split) && service !== undefined)
     complain(".service: goes with a split that is a list of tags or metadata");
@@ -176,6 +185,7 @@ function readShares(
 function readSide(
   written: z.output<typeof side>,
   service: string | undefined,
+  reading: Reading,
   complain: (problem: string) => void,
 ): Share {
   const { upstream, tag, meta, share: weight, force, ramp } = written;
@@ -193,7 +203,8 @@ function readSide(
       }
     : null;
   const name = written.name ?? (subset === null ? undefined : nameOf(subset));
-  const grows = ramp === undefined ? null : readRamp(ramp, weight, complain);
+  const grows = ramp === undefined ? null : readRamp(ramp, weight, reading.cronTimesLeft, complain);
+  if (grows !== null && "atMs" in grows) reading.cronTimesLeft -= grows.atMs.length;
   return {
     upstream: of ?? "",
     weight,

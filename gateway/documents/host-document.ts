@@ -13,10 +13,11 @@ import {
   type PluginUse,
   type RouteRule,
 } from "../model/index.ts";
-import { destinationSchema, readDestination } from "./destination.ts";
+import { destinationSchema, type Reading, readDestination } from "./destination.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { findPathProblem } from "./path-problem.ts";
+import { mostCronTimes } from "./ramp.ts";
 import { readTest, testsSchema } from "./route-tests.ts";
 import { readRoutes, routesSchema } from "./routes.ts";
 
@@ -106,10 +107,11 @@ export const hostSchema = z
  */
 export function parseHostDocument(key: string, text: string): HostDocument {
   const document = checkDocument(key, parseJson(key, text), hostSchema);
-  const problems: string[] = [];
+  const reading: Reading = { problems: [], cronTimesLeft: mostCronTimes };
+  const { problems } = reading;
   const passesEncodedSlashes = document.encoded_slashes === "pass";
-  const routes = readRoutes(document.routes, passesEncodedSlashes, problems);
-  const paths = readPaths(document.paths, passesEncodedSlashes, problems);
+  const routes = readRoutes(document.routes, passesEncodedSlashes, reading);
+  const paths = readPaths(document.paths, passesEncodedSlashes, reading);
   if (paths.length + routes.length === 0)
     problems.push(
       document.paths === undefined ? "has neither paths nor routes" : "paths: is empty",
@@ -144,7 +146,7 @@ export function parseHostDocument(key: string, text: string): HostDocument {
 function readPaths(
   written: z.output<typeof hostSchema>["paths"] = {},
   passesEncodedSlashes: boolean,
-  problems: string[],
+  reading: Reading,
 ): readonly PathRule[] {
   const rules = new Map<string, PathRule>();
   for (const [path, to] of Object.entries(written)) {
@@ -153,8 +155,8 @@ function readPaths(
     const problem =
       findPathProblem(path, passesEncodedSlashes) ??
       (rules.has(prefix) ? "the same prefix is there twice" : null);
-    if (problem !== null) problems.push(`${field}: ${problem}`);
-    rules.set(prefix, { prefix, ...readDestination(field, to, problems) });
+    if (problem !== null) reading.problems.push(`${field}: ${problem}`);
+    rules.set(prefix, { prefix, ...readDestination(field, to, reading) });
   }
   return [...rules.values()].sort(
     (a, b) => b.prefix.length - a.prefix.length || (a.prefix < b.prefix ? -1 : 1),

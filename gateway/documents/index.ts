@@ -9,12 +9,21 @@ export { isAuthority } from "../engine/message/authority.ts";
 export { formatAgreement, parseAgreement } from "./agreement.ts";
 export { type Bell, bellFolder, formatBell, hostsSince, readBell, ringBell } from "./bell.ts";
 export { parseCertificate } from "./certificate-document.ts";
+export { cronFault, isTimeZone } from "./cron.ts";
 export { checkDocument, maxDocumentBytes, parseJson } from "./document.ts";
 export type { DocumentErrorCode } from "./document-error.ts";
 export { DocumentError } from "./document-error.ts";
 export { parseEntryName, parseHostName } from "./entry-name.ts";
 export { parseHostDocument } from "./host-document.ts";
 export { documentSchemas } from "./json-schema.ts";
+export {
+  type CronCalendar,
+  calendarOf,
+  Difference,
+  lastMinute,
+  nextMinute,
+  occurs,
+} from "./moments.ts";
 export { type Parser, parsers, parseSource } from "./parsers.ts";
 export { findPathProblem } from "./path-problem.ts";
 export {

@@ -1,6 +1,15 @@
-/** How a share grows by time, as a document has it: in a straight line, in equal steps, or with each cron time. */
+/** How a share grows by time, as a document has it: in a straight line, in equal steps, or at each time of a cron expression. */
 import * as z from "zod";
 import type { Ramp } from "../model/index.ts";
+import { cronFault, isTimeZone } from "./cron.ts";
+import { calendarOf, nextMinute } from "./moments.ts";
+
+const minuteMs = 60_000;
+/**
+ * Cron times of all ramps of a document: each is worked out when the document is read, at up to a millisecond, so that
+ * nobody has to reckon with calendars later.
+ */
+export const mostCronTimes = 200;
 
 const isoTime = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2})$/;
 
@@ -11,26 +20,88 @@ const moment = z
   })
   .describe("A time with its offset: 2026-12-01T08:00:00Z.");
 
-export const rampSchema = z.strictObject({
-  from: z.int().min(0).max(1000).describe("The share before it begins."),
-  start: moment,
-  end: moment,
-  steps: z
-    .int()
-    .min(1)
-    .max(1000)
-    .optional()
-    .describe("In so many equal jumps, the last one at the end. Default: in a straight line."),
+const from = z.int().min(0).max(1000).describe("The share before it begins.");
+
+const cron = z.string().superRefine((text, context) => {
+  const fault = cronFault(text);
+  if (fault !== null) context.addIssue({ code: "custom", message: fault });
 });
 
-/** @param to the share that it ends with. */
+export const rampSchema = z.union(
+  [
+    z.strictObject({
+      from,
+      start: moment,
+      end: moment,
+      steps: z
+        .int()
+        .min(1)
+        .max(1000)
+        .optional()
+        .describe("In so many equal jumps, the last one at the end. Default: in a straight line."),
+    }),
+    z.strictObject({
+      from,
+      start: moment,
+      every: cron.describe("A cron expression: when it grows, from start on."),
+      by: z.int().min(1).max(1000).describe("By how much each time."),
+      timezone: z
+        .string()
+        .max(64)
+        .refine(isTimeZone, {
+          error: (issue) => `there is no time zone ${JSON.stringify(issue.input)}`,
+        })
+        .default("UTC"),
+    }),
+  ],
+  { error: 'is not {"from", "start", "end"} or {"from", "start", "every", "by"}' },
+);
+
+type Written = z.output<typeof rampSchema>;
+
+/** @param to the share that it ends with. @param cronTimesLeft how many cron times the document may still have. */
 export function readRamp(
-  { from, start, end, steps }: z.output<typeof rampSchema>,
+  written: Written,
   to: number,
+  cronTimesLeft: number,
   complain: (problem: string) => void,
 ): Ramp | null {
-  const [startMs, endMs] = [Date.parse(start), Date.parse(end)];
-  if (startMs >= endMs) complain(".ramp.end: is not after start");
+  const { from } = written;
+  const startMs = Date.parse(written.start);
   if (from === to) complain(".ramp.from: is the share itself, so that nothing changes");
+  if ("every" in written) return readCronRamp(written, to, startMs, cronTimesLeft, complain);
+  const { end, steps } = written;
+  const endMs = Date.parse(end);
+  if (startMs >= endMs) complain(".ramp.end: is not after start");
   return { from, startMs, endMs, ...(steps === undefined ? {} : { steps }) };
+}
+
+function readCronRamp(
+  { from, every, by, timezone }: Extract<Written, { every: string }>,
+  to: number,
+  startMs: number,
+  cronTimesLeft: number,
+  complain: (problem: string) => void,
+): Ramp | null {
+  const count = Math.ceil(Math.abs(to - from) / by);
+  if (count > cronTimesLeft) {
+    complain(
+      `.ramp.by: it takes ${count} times; all ramps of a document may have ${mostCronTimes}`,
+    );
+    return null;
+  }
+  const calendar = calendarOf(every);
+  const atMs: number[] = [];
+  // The minute of the start itself counts.
+  let minute = Math.ceil(startMs / minuteMs) - 1;
+  while (atMs.length < count) {
+    const next = nextMinute(calendar, timezone, minute);
+    if (next === null) {
+      complain(`.ramp.every: there are only ${atMs.length} such times, and it takes ${count}`);
+      return null;
+    }
+    atMs.push(next * minuteMs);
+    minute = next;
+  }
+  return { from, by: to > from ? by : -by, atMs };
 }

@@ -123,7 +123,56 @@ describe("the sides of a split", () => {
   });
 
   const ramp = { from: 0, start: "2026-01-01T00:00:00Z", end: "2026-01-02T00:00:00+01:00" };
+  it("may grow at each time of a cron expression, in a time zone", () => {
+    const every = { every: "0 9 * * 1-5", by: 20, timezone: "Europe/Berlin" };
+    const start = "2026-10-23T12:00:00Z";
+    const { paths } = read(
+      path({
+        split: [
+          { upstream: "a", share: 100 },
+          { upstream: "b", share: 50, ramp: { from: 0, start, ...every } },
+        ],
+      }),
+    );
+    // A Friday afternoon; on the Sunday the clocks are set back.
+    const times = ["2026-10-26T08:00:00Z", "2026-10-27T08:00:00Z", "2026-10-28T08:00:00Z"];
+    expect(paths[0]?.shares[1]?.ramp).to.deep.equal({
+      ...{ from: 0, by: 20, atMs: times.map((time) => Date.parse(time)) },
+    });
+  });
+
   const wrong: readonly (readonly [object, string])[] = [
+    [
+      {
+        split: [
+          { upstream: "a", share: 9, ramp: { from: 0, start: ramp.start, every: "x", by: 1 } },
+        ],
+      },
+      "split[0].ramp.every",
+    ],
+    [
+      {
+        split: [
+          {
+            upstream: "a",
+            share: 900,
+            ramp: { from: 0, start: ramp.start, every: "* * * * *", by: 1 },
+          },
+        ],
+      },
+      "split[0].ramp.by: it takes 900 times; all ramps of a document may have 200",
+    ],
+    [
+      {
+        split: [
+          {
+            ...{ upstream: "a", share: 90 },
+            ramp: { from: 0, start: ramp.start, every: "0 0 30 2 *", by: 1 },
+          },
+        ],
+      },
+      "split[0].ramp.every: ",
+    ],
     [{ service: "shop" }, 'paths["/"].service: goes with a split of it'],
     [{ upstream: "a", split: { b: 1 } }, 'paths["/"]: has both upstream and split'],
     [{ split: [{ tag: "v1", share: 1 }] }, "split[0]: has a tag or metadata of no service"],

@@ -3,7 +3,7 @@ import * as z from "zod";
 import { normalisePrefix } from "../engine/message/path.ts";
 import type { PathTest, RouteRule } from "../model/index.ts";
 import { conditionFields, costOf, readConditions } from "./conditions.ts";
-import { destinationFields, readDestination, upstreamName } from "./destination.ts";
+import { destinationFields, type Reading, readDestination, upstreamName } from "./destination.ts";
 import { findPathProblem } from "./path-problem.ts";
 
 /**
@@ -52,8 +52,9 @@ export const routesSchema = z
 export function readRoutes(
   written: z.output<typeof routesSchema> = [],
   passesEncodedSlashes: boolean,
-  problems: string[],
+  reading: Reading,
 ): readonly RouteRule[] {
+  const { problems } = reading;
   const read = written.map(({ name, match, priority, to, ...given }, at) => {
     const field = `routes[${at}]`;
     const { path, ...conditions } = match;
@@ -62,7 +63,7 @@ export function readRoutes(
     );
     if (to !== undefined && Object.values(given).some((one) => one !== undefined))
       problems.push(`${field}.to: goes with match, name and priority only`);
-    const destination = readDestination(field, to ?? given, problems);
+    const destination = readDestination(field, to ?? given, reading);
     const rule: RouteRule = {
       name: name === undefined ? field : `${field} (${name})`,
       paths,

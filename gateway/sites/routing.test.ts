@@ -285,6 +285,26 @@ describe("a split of a service", () => {
     }
   });
 
+  it("follows a ramp at each time of a cron expression, up and down", () => {
+    const [start, every] = ["2026-06-01T00:00:00Z", "0 * * * *"];
+    const scene = new Scene(
+      split(
+        { tag: "v1", share: 0, ramp: { from: 90, start, every, by: 30 } },
+        { tag: "v2", share: 90, ramp: { from: 0, start, every, by: 30 } },
+      ),
+    );
+    for (const [minutes, expected] of [
+      [-1, 0],
+      [1, 100 / 3],
+      [61, 200 / 3],
+      [121, 100],
+      [1_000, 100],
+    ] as const) {
+      scene.dateMs = Date.parse(start) + minutes * 60_000;
+      expect(scene.shares(20_000).v2 ?? 0, `${minutes} min`).to.be.closeTo(expected, 1.5);
+    }
+  });
+
   it("sends a request to the side that it asks for, also to one without a share", () => {
     const scene = new Scene(
       split(v1, {

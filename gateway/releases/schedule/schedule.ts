@@ -1,35 +1,30 @@
 /**
  * The window of a script's `export const schedule`: whether it is open, and when that changes. The cron
- * expressions are node-cron's to read, and `moments.ts` finds the minutes that they name.
+ * expressions are node-cron's to read, and `documents/moments.ts` finds the minutes that they name.
  */
-import { validateDetailed } from "node-cron";
-import type { ExamineScript, Schedule } from "../../sandbox/index.ts";
 import {
   type CronCalendar,
   calendarOf,
+  cronFault,
   Difference,
+  isTimeZone,
   lastMinute,
   nextMinute,
   occurs,
-} from "./moments.ts";
+} from "../../documents/index.ts";
+import type { ExamineScript, Schedule } from "../../sandbox/index.ts";
 
 const minuteMs = 60_000;
 /** Where nothing changes in sight, when to look again. */
 const lookAgainMs = 365 * 86_400_000;
-/** The library writes out every number of a range before it looks at how many they are. */
-const maxLength = 256;
-const longNumber = /\d{3}/;
 /** What a time zone's clocks skip each time is told by looking from here: the same answer on every day. */
 const someMinute = Date.UTC(2026, 0, 1) / minuteMs;
 
 /** Says what is wrong with a schedule, in one line; `null` when nothing is. */
 export function scheduleFault({ from, to, timezone }: Schedule): string | null {
   for (const [name, text] of Object.entries({ from, to })) {
-    if (text.length > maxLength) return `schedule.${name}: is above ${maxLength} characters`;
-    const long = longNumber.exec(text);
-    if (long !== null) return `schedule.${name}: no field has numbers of three digits`;
-    const { valid, errors } = validateDetailed(text);
-    if (!valid) return `schedule.${name}: ${errors[0]?.message ?? "is no cron expression"}`;
+    const fault = cronFault(text);
+    if (fault !== null) return `schedule.${name}: ${fault}`;
   }
   if (from === to) return "schedule: from and to are the same, so it is never open";
   const zone = timezone ?? "UTC";
@@ -84,13 +79,4 @@ function isOpenAt(from: CronCalendar, to: CronCalendar, zone: string, now: numbe
   const opened = lastMinute(from, zone, now);
   if (opened === null) return false;
   return opened > (lastMinute(to, zone, now) ?? Number.NEGATIVE_INFINITY);
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat("en", { timeZone: name });
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { createTask } from "node-cron";
-import { fromEnvironment, seedOf } from "../../../test/support/effort.ts";
-import { seeded } from "../../../test/support/random.ts";
+import { fromEnvironment, seedOf } from "../../test/support/effort.ts";
+import { seeded } from "../../test/support/random.ts";
 import { calendarOf, Difference, lastMinute, nextMinute } from "./moments.ts";
 
 const minuteMs = 60_000;

@@ -1,0 +1,23 @@
+/** Whether a cron expression or a time zone that an operator wrote can be used, in one line when not. */
+import { validateDetailed } from "node-cron";
+
+/** The library writes out every number of a range before it looks at how many they are. */
+const maxLength = 256;
+const longNumber = /\d{3}/;
+
+/** What is wrong with an expression; `null`: nothing. */
+export function cronFault(text: string): string | null {
+  if (text.length > maxLength) return `is above ${maxLength} characters`;
+  if (longNumber.test(text)) return "no field has numbers of three digits";
+  const { valid, errors } = validateDetailed(text);
+  return valid ? null : (errors[0]?.message ?? "is no cron expression");
+}
+
+export function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
