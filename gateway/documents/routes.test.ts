@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "chai";
 import type { HostDocument } from "../model/index.ts";
 import { DocumentError } from "./document-error.ts";
@@ -92,6 +94,18 @@ describe("the routes of a host document", () => {
       /^routes: a request may have to go through 14000 tests, more than 1000/,
     );
     expect(refused(many((at) => `/p${"/x".repeat(at & 15)}`))).to.match(/^routes: a request may/);
+  });
+});
+
+describe("the examples of the page on documents", () => {
+  const page = readFileSync(join(import.meta.dirname, "../../docs/documents.md"), "utf8");
+  const examples = Array.from(page.matchAll(/```json\n(.*?)```/gs), ([, text = ""]) => text).filter(
+    (text) => /^ {2}"(paths|routes)":/m.test(text),
+  );
+
+  it("can be pasted", () => {
+    expect(examples.length).to.be.above(3);
+    for (const text of examples) expect(() => parseHostDocument(key, text), text).to.not.throw();
   });
 });
 
