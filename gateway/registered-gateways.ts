@@ -35,6 +35,8 @@ export interface Applied {
   readonly digest: string;
   /** Present texts that it does not let through; its last good versions stay. */
   readonly refused: ReadonlySet<Subject>;
+  /** Documents that it serves by what holds there alone, in the place of what Consul has. */
+  readonly local: readonly Subject[];
 }
 
 export interface Registered {
@@ -63,6 +65,7 @@ const document = z.object({
       count: z.number().int().nonnegative(),
       digest: digits,
       refused: z.array(subject).max(maxRefused),
+      local: z.array(subject).max(maxRefused).default([]),
     })
     .nullable()
     .default(null),
@@ -90,8 +93,9 @@ export function formatGateway(gateway: {
   /** `null`: not known yet. */
   readonly versions: Versions | null;
   readonly refused: readonly Subject[];
+  readonly local: readonly Subject[];
 }): string {
-  const { name, admin, isTls, pid, startedAt, software, versions, refused } = gateway;
+  const { name, admin, isTls, pid, startedAt, software, versions, refused, local } = gateway;
   const text = (list: Versions | null) =>
     JSON.stringify({
       ...{ name, admin, ...(isTls ? { tls: true } : {}), pid, startedAt },
@@ -102,6 +106,7 @@ export function formatGateway(gateway: {
               ...{ software, count: versions.size, digest: digestOf(versions) },
               versions: list === null ? null : Object.fromEntries(list),
               refused: refused.slice(0, maxRefused),
+              local: local.slice(0, maxRefused),
             },
           }),
     });
@@ -138,7 +143,7 @@ export async function registeredGateways(
 }
 
 function readApplied(applied: NonNullable<z.output<typeof document>["applied"]>): Applied {
-  const { software, count, digest, refused } = applied;
+  const { software, count, digest, refused, local } = applied;
   const versions =
     applied.versions === null
       ? null
@@ -147,5 +152,5 @@ function readApplied(applied: NonNullable<z.output<typeof document>["applied"]>)
             isSubject(name) ? [[name, version] as const] : [],
           ),
         );
-  return { software, count, digest, versions, refused: new Set(refused) };
+  return { software, count, digest, versions, refused: new Set(refused), local };
 }

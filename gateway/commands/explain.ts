@@ -32,7 +32,12 @@ export async function runExplain(
   if (status !== 200) throw new CommandError(`the gateway answers ${status}: ${messageIn(body)}`);
   if (flags.json === true || !isTerminal) printText(body.trimEnd());
   // The gateway that answers may be another version than this one; its shape is taken as it comes.
-  else for (const line of describe(JSON.parse(body) as Explanation)) print(line);
+  else {
+    const explained = JSON.parse(body) as Explanation & { readonly local?: readonly string[] };
+    for (const line of describe(explained)) print(line);
+    const local = explained.local ?? [];
+    if (local.length > 0) print(`on this gateway alone, until it ends: ${local.join(", ")}`);
+  }
   return 0;
 }
 

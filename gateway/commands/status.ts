@@ -72,7 +72,9 @@ function laggingLines(gateway: ShownGateway | undefined): string[] {
     );
   const left = (behindCount ?? 0) - lines.length;
   if (left > 0) lines.push(`  behind: ${left} more`);
-  return [...lines, ...refused.slice(0, mostLines).map((key) => `  refused: ${key}`)];
+  // A gateway of an older version says nothing of it.
+  const alone = (gateway.local ?? []).slice(0, mostLines).map((key) => `  there alone: ${key}`);
+  return [...lines, ...refused.slice(0, mostLines).map((key) => `  refused: ${key}`), ...alone];
 }
 
 /** Aligned lines; what is empty is left out. */
@@ -151,6 +153,21 @@ export function describe(status: Status): string[] {
   section(
     "cannot serve",
     (status.unusable ?? []).map(({ service, id, why }) => [service, id, why]),
+  );
+  section(
+    "on this gateway alone, until it ends",
+    (status.local ?? []).map(({ subject, by, since }) => [subject, by, since]),
+  );
+  section(
+    "peers by hand",
+    (status.peers ?? []).map(({ upstream, peer, drained, weight, by, since }) => [
+      `${upstream} ${peer}`,
+      [drained ? "drained" : "", weight === null ? "" : `weight ${weight}`]
+        .filter((one) => one !== "")
+        .join(", "),
+      by,
+      since,
+    ]),
   );
   // A gateway of an older version has none.
   section(

@@ -329,7 +329,7 @@ export function assemble(options: AssemblyOptions): Running {
       upstreams: new UpstreamView({ tables: () => state.tables, workers, clock }),
       hosts: new HostView({ tables: () => state.tables, status, workers, metrics }),
     },
-    explainer: new Explainer({ workers, listeners }),
+    explainer: new Explainer({ workers, listeners, local: () => local.list() }),
     fleet: new Fleet({
       ...{ name, service: settings.serviceName, records },
       registered: parts.consul.registered,

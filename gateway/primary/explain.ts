@@ -5,6 +5,7 @@ import {
   isHttp,
   type ListenerTerms,
 } from "../model/index.ts";
+import type { LocalChange } from "./local-changes.ts";
 import type { Unanswered } from "./questions.ts";
 import type { Workers } from "./workers.ts";
 
@@ -17,6 +18,8 @@ export interface AskedRequest extends Pick<ImaginedRequest, "method" | "headers"
 }
 
 export interface ShownExplanation extends Explanation {
+  /** Of the documents that take part, those that hold on this gateway alone. */
+  readonly local: readonly string[];
   readonly worker: number;
   readonly listener: string;
 }
@@ -32,6 +35,8 @@ export class NoWorkerError extends Error {
 }
 
 export interface ExplainerOptions {
+  /** Documents that hold on this gateway alone. */
+  readonly local: () => readonly Pick<LocalChange, "subject">[];
   readonly workers: Pick<Workers, "ask" | "firstServing">;
   readonly listeners: readonly Pick<ListenerTerms, "name" | "protocol">[];
 }
@@ -58,7 +63,11 @@ export class Explainer {
     });
     const [reply] = replies;
     if (reply === undefined) throw new NoWorkerError(whyNot(unanswered));
-    return { worker: reply.worker, listener: asked.listener, ...reply.answer };
+    const { answer } = reply;
+    const parts = new Set(documentsIn(answer));
+    const held = this.#options.local().filter(({ subject }) => parts.has(subject));
+    const local = held.map(({ subject }) => subject);
+    return { worker: reply.worker, listener: asked.listener, local, ...answer };
   }
 
   #imagine({ method, url, headers, listener, clientAddress }: AskedRequest): ImaginedRequest {
@@ -96,6 +105,14 @@ export class Explainer {
       listener: at,
     };
   }
+}
+
+/** The subjects of the documents that an explanation is made of. */
+function documentsIn({ sites, outcome }: Explanation): readonly string[] {
+  const documents = sites.flatMap(({ document }) => document ?? []);
+  if (outcome.kind !== "forward") return documents;
+  const upstreams = outcome.shares.map(({ upstream }) => `upstreams/${upstream}`);
+  return [...documents, outcome.by, ...upstreams];
 }
 
 function whyNot(unanswered: readonly Unanswered[]): string {

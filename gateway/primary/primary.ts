@@ -223,7 +223,7 @@ export class Primary {
 
   /** Says in Consul that this gateway is there. */
   #join(running: Running, admin: Address): Membership {
-    const { records, releases, workers, state, sources } = running;
+    const { records, releases, workers, state, sources, local } = running;
     const { prefix } = this.#settings;
     return new Membership({
       name: this.#name,
@@ -239,6 +239,7 @@ export class Primary {
       workers: () => workers.status(),
       version: () => state.version,
       applied: () => releases.applied(),
+      local: () => local.list().map(({ subject }) => subject),
       refused: () => [
         ...releases.refused(),
         ...sources

@@ -250,6 +250,19 @@ for (const kind of consulKinds())
       const { local: changes } = await scene.gateway.status();
       expect(changes.map(({ subject }) => subject)).to.deep.equal([`upstreams/${name}`]);
       expect((await other.status()).local).to.deep.equal([]);
+      const explained = await ask("GET", `/explain?url=http://${name}/`);
+      expect(explained.json.local).to.deep.equal([`upstreams/${name}`]);
+      await eventually("the fleet says so", async () => {
+        const { gateways } = (await ask("GET", "/fleet")).json;
+        const locals = gateways.map(({ self, local }: { self: boolean; local: string[] }) => [
+          self,
+          local,
+        ]);
+        expect(locals).to.have.deep.members([
+          [true, [`upstreams/${name}`]],
+          [false, []],
+        ]);
+      });
       // What comes from Consul meanwhile waits beneath.
       await scene.writes.put(`upstreams/${name}`, { servers: [one.server], try: 4 });
       expect((await ask("POST", `${path}?scope=local`, { servers: [] })).status).to.equal(400);

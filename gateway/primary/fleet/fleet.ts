@@ -67,6 +67,8 @@ export interface ShownGateway {
   readonly behindCount: number | null;
   /** Texts in Consul that it does not let through. */
   readonly refused: readonly string[];
+  /** Documents that hold there alone, in the place of what Consul has. */
+  readonly local: readonly string[];
 }
 
 export interface Difference {
@@ -194,9 +196,10 @@ function compare(
   applied: Applied | null,
   wanted: Versions,
   digest: string,
-): Pick<ShownGateway, "current" | "behind" | "behindCount" | "refused"> {
-  if (applied === null) return { current: null, behind: null, behindCount: null, refused: [] };
-  const { versions, refused } = applied;
+): Pick<ShownGateway, "current" | "behind" | "behindCount" | "refused" | "local"> {
+  if (applied === null)
+    return { current: null, behind: null, behindCount: null, refused: [], local: [] };
+  const { versions, refused, local } = applied;
   const shown = [...refused];
   if (versions === null) {
     // It has too many to say more than whether all are as Consul has them.
@@ -205,7 +208,7 @@ function compare(
       current: isCurrent ? wanted.size : null,
       behind: [],
       behindCount: isCurrent ? 0 : 1,
-      refused: shown,
+      ...{ refused: shown, local },
     };
   }
   const behind: Difference[] = [];
@@ -222,6 +225,6 @@ function compare(
     current,
     behind: behind.slice(0, mostShown),
     behindCount: behind.length,
-    refused: shown,
+    ...{ refused: shown, local },
   };
 }

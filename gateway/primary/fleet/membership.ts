@@ -35,6 +35,8 @@ export interface MembershipOptions {
   readonly applied: () => ReadonlyMap<Subject, string>;
   /** Subjects whose present text is not let through. */
   readonly refused: () => readonly Subject[];
+  /** Documents that hold here alone. */
+  readonly local: () => readonly Subject[];
 }
 
 /**
@@ -130,13 +132,13 @@ export class Membership {
   }
 
   #text(versions: Versions | null): string {
-    const { name, admin, isTls, refused } = this.#options;
+    const { name, admin, isTls, refused, local } = this.#options;
     // An address that stands for all of them is none that others could ask.
     const host = isAny(admin.host) ? hostname() : admin.host;
     return formatGateway({
       ...{ name, admin: formatAddress({ host, port: admin.port }), isTls },
       ...{ pid: process.pid, startedAt: this.#startedAt },
-      ...{ software: this.#software, versions, refused: refused() },
+      ...{ software: this.#software, versions, refused: refused(), local: local() },
     });
   }
 }
