@@ -100,6 +100,26 @@ describe("an upstream document", () => {
     expect(parse({ servers, try: 3 }).ignored).to.equal(undefined);
   });
 
+  it("reads how servers are reached over TLS, and refuses what contradicts itself", () => {
+    const servers = [{ host: "10.0.0.1", port: 1 }];
+    const tlsOf = (more: object) => parse({ servers, ...more }).tls;
+    const plain = { serverName: null, authorities: null, certificate: null, isInsecure: false };
+    expect(tlsOf({})).to.equal(undefined);
+    expect(tlsOf({ tls: false })).to.equal(undefined);
+    expect(tlsOf({ tls: true })).to.deep.equal(plain);
+    expect(tlsOf({ protocol: "h2" })).to.deep.equal(plain);
+    expect(tlsOf({ tls: { server_name: "a.b", ca: "c", client_certificate: "d" } })).to.deep.equal({
+      ...{ serverName: "a.b", authorities: "c", certificate: "d", isInsecure: false },
+    });
+    for (const [wrong, what] of [
+      [{ tls: { insecure: true, ca: "c" } }, "tls: insecure believes anybody"],
+      [{ tls: true, protocol: "h2c" }, "tls: the protocol h2c is in clear"],
+      [{ tls: false, protocol: "h2" }, "tls: the protocol h2 is over TLS"],
+      [{ tls: { server_name: "10.0.0.1" } }, "tls"],
+    ] as const)
+      expect(() => parse({ servers, ...wrong })).to.throw(what);
+  });
+
   it("names every field that it accepts and nothing comes of", () => {
     const fields = (value: unknown) => parse(value).ignored?.map(({ field }) => field) ?? [];
     const servers = [{ host: "10.0.0.1", port: 80, down: false }];
@@ -116,6 +136,7 @@ describe("an upstream document", () => {
       "next_upstream",
       "policy",
       "protocol",
+      "tls",
       "mode",
       "enable",
       "typ",
@@ -137,7 +158,7 @@ describe("an upstream document", () => {
       check: {},
       outliers: {},
     };
-    const flags = new Set(["enable", "protected"]);
+    const flags = new Set(["enable", "protected", "tls"]);
     for (const field of others) {
       const value = values[field] ?? (flags.has(field) ? true : 1);
       const expected = used.includes(field) ? [] : [field];

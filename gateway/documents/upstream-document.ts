@@ -1,6 +1,7 @@
 /** An upstream document, `upstreams/<name>`: fixed servers in Slardar's format, or a service. */
 import { isIP } from "node:net";
 import * as z from "zod";
+import type { PeerTls } from "../engine/engine.ts";
 import { isHost } from "../engine/message/authority.ts";
 import {
   type IgnoredField,
@@ -77,6 +78,44 @@ const level = z.strictObject({
   keepalive: z.unknown().optional().describe(withoutEffect),
 });
 
+const plainTls: PeerTls = {
+  serverName: null,
+  authorities: null,
+  certificate: null,
+  isInsecure: false,
+};
+
+const certificateName = z
+  .string()
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/, { error: "is not a certificate's name" });
+
+const tlsSchema = z
+  .union(
+    [
+      z.boolean(),
+      z.strictObject({
+        server_name: z
+          .string()
+          .max(253)
+          .refine((name) => isServerHost(name) && isIP(name) === 0, { error: "is not a name" })
+          .optional()
+          .describe("Sent as SNI, and what the certificate must be for. Default: server.host."),
+        ca: certificateName
+          .optional()
+          .describe("The authorities: certificates/<name> or a file. Default: public ones."),
+        client_certificate: certificateName
+          .optional()
+          .describe("The certificate that the gateway shows: certificates/<name> or a file."),
+        insecure: z
+          .boolean()
+          .default(false)
+          .describe("True: anybody's certificate will do, for any name."),
+      }),
+    ],
+    { error: "is not true or an object with server_name, ca, client_certificate, insecure" },
+  )
+  .describe("How the servers are reached over TLS. Default: in clear.");
+
 /** What the JSON of an upstream document looks like; the published JSON Schema is made from it. */
 export const upstreamSchema = z
   .strictObject({
@@ -124,8 +163,9 @@ export const upstreamSchema = z
       .enum(upstreamProtocols)
       .optional()
       .describe(
-        "What the servers speak: http1 (default), or h2c, HTTP/2 in clear with prior knowledge, as gRPC does.",
+        "What the servers speak: http1 (default), h2c, HTTP/2 in clear with prior knowledge, as gRPC does, or h2, HTTP/2 over TLS.",
       ),
+    tls: tlsSchema.optional(),
     host: sentHostSchema.optional(),
     policy: z
       .enum(policyNames)
@@ -166,6 +206,7 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
   const tries = document.try === undefined ? null : readNumber("try", document.try, 100, problems);
   const choice = readChoice(document, problems);
   const { check, ignored: ignoredOfHealth } = readCheck(document, nameIn(key), problems);
+  const tls = readTls(document, problems);
   if (problems.length > 0) throw new DocumentError("bad_document", key, listProblems(problems));
   const timeouts = readTimeouts(document);
   const ignored = [...findIgnored(document, raw), ...ignoredOfHealth];
@@ -178,6 +219,7 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
     tries,
     ...choice,
     ...(document.protocol === undefined ? {} : { protocol: document.protocol }),
+    ...(tls === null ? {} : { tls }),
     ...(check === undefined ? {} : { check }),
     ...(document.protected === false ? { isProtected: false as const } : {}),
     ...readOutliers(document),
@@ -192,6 +234,24 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
 }
 
 type Written = z.output<typeof upstreamSchema>;
+
+/** HTTP/2 over TLS is asked for by its protocol alone, too. */
+function readTls({ tls, protocol }: Written, problems: string[]): PeerTls | null {
+  if (tls === undefined || tls === false) {
+    if (tls === false && protocol === "h2") problems.push("tls: the protocol h2 is over TLS");
+    return protocol === "h2" ? plainTls : null;
+  }
+  if (protocol === "h2c") problems.push("tls: the protocol h2c is in clear; h2 is over TLS");
+  if (tls === true) return plainTls;
+  if (tls.insecure && tls.ca !== undefined)
+    problems.push("tls: insecure believes anybody, and ca says whom to believe");
+  return {
+    serverName: tls.server_name ?? null,
+    authorities: tls.ca ?? null,
+    certificate: tls.client_certificate ?? null,
+    isInsecure: tls.insecure,
+  };
+}
 
 /** Slardar's modes are policies here. */
 function readChoice(

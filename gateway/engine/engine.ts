@@ -9,6 +9,7 @@ import type { Peer } from "./peer.ts";
 import type { BodyTap } from "./tap.ts";
 import type { Target } from "./target.ts";
 import type { ClientTls, ListenerTls } from "./tls.ts";
+import type { PeerMaterials } from "./upstream/peer-tls.ts";
 
 export { Peer } from "./peer.ts";
 export type { BodyTap, TapOutput } from "./tap.ts";
@@ -368,6 +369,8 @@ export interface EngineOptions<Context> {
   readonly now?: () => number;
   /** Default: no limit is known. */
   readonly descriptors?: Descriptors;
+  /** What targets name for TLS. Default: nothing. */
+  readonly peerMaterials?: PeerMaterials;
   /** By the numbers of the listeners. Default: in clear, from clients themselves, without limits of their own. */
   readonly listeners?: readonly ListenerOptions[];
 }

@@ -32,6 +32,7 @@ import { Clients } from "./listening/clients.ts";
 import { plainAddress } from "./message/forwarding.ts";
 import type { Peer } from "./peer.ts";
 import type { ClientTls } from "./tls.ts";
+import { PeerTlsRoom } from "./upstream/peer-tls.ts";
 import type { ConnectToPeer } from "./upstream/pooled.ts";
 import { Pools } from "./upstream/pools.ts";
 
@@ -84,6 +85,7 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
       clock: this.clock,
       limits,
       forbids: options.forbids ?? (() => null),
+      tls: new PeerTlsRoom(options.peerMaterials ?? { authorities: () => null, pair: () => null }),
       connect: wires.connect,
       onClosed: () => this.#settleDrain(),
     });

@@ -6,8 +6,8 @@ import { PeerConnection } from "./upstream/http1/peer-connection.ts";
 
 const wires: Wires = {
   clients: (host) => (socket, client) => new ClientConnection(host, socket, client),
-  connect: (host, peer, owner, connectTimeoutMs) =>
-    new PeerConnection(host, peer, owner, connectTimeoutMs),
+  connect: (host, peer, tls, owner, connectTimeoutMs) =>
+    new PeerConnection(host, peer, tls, owner, connectTimeoutMs),
 };
 
 /** Makes an engine that serves HTTP/1.1 (RFC 9112) on `net` sockets. It accepts nothing before `listen`. */

@@ -7,12 +7,16 @@ import { type Peer, peerKey } from "./peer.ts";
 /** `h2c` is HTTP/2 in clear with prior knowledge, `h2` the same over TLS. */
 export type PeerProtocol = "http1" | "h2c" | "h2";
 
-/** How a peer is reached over TLS. */
+/** How a peer is reached over TLS. Names stand for what `EngineOptions.peerMaterials` has. */
 export interface PeerTls {
-  /** Sent as SNI, and what the peer's certificate must be for. */
-  readonly serverName: string;
-  /** PEM certificates that are believed instead of Node's own; `null`: those. */
+  /** Sent as SNI, and what the peer's certificate must be for; `null`: the peer's own host. */
+  readonly serverName: string | null;
+  /** The name of those who are believed instead of Node's own; `null`: those. */
   readonly authorities: string | null;
+  /** The name of the certificate that the gateway shows; `null`: none. */
+  readonly certificate: string | null;
+  /** Whether anybody's certificate will do, for any name. */
+  readonly isInsecure: boolean;
 }
 
 /** Which requests may be sent to a further peer. What was never sent always may. */

@@ -1,5 +1,6 @@
 /** The documents in KV as the gateway uses them, checked and with their defaults filled in. */
 
+import type { PeerTls } from "../engine/engine.ts";
 import type { PathRule, RouteRule, SentHost } from "./destinations.ts";
 import type { HealthCheck } from "./health-check.ts";
 
@@ -44,7 +45,7 @@ export const policyNames = ["wrr", "least_conn", "p2c", "ewma", "hash", "random"
 export type PolicyName = (typeof policyNames)[number];
 
 /** What servers of an upstream may speak; `h2c` is HTTP/2 in clear with prior knowledge. */
-export const upstreamProtocols = ["http1", "h2c"] as const;
+export const upstreamProtocols = ["http1", "h2c", "h2"] as const;
 export type UpstreamProtocol = (typeof upstreamProtocols)[number];
 
 /** What a request stays with at its peer. */
@@ -77,6 +78,8 @@ export interface UpstreamDocument {
   readonly timeouts?: UpstreamTimeouts;
   /** What its servers speak. Left out: HTTP/1.1. */
   readonly protocol?: UpstreamProtocol;
+  /** Left out: its servers are reached in clear. */
+  readonly tls?: PeerTls;
   /** Which `Host` its servers are sent. Left out: the request's. */
   readonly sentHost?: SentHost;
   /** After what, besides errors and timeouts, another server is asked. Left out: after nothing else. */

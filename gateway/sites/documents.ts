@@ -104,8 +104,8 @@ export class Documents {
 
 /** `null`: it leaves all to the gateway. */
 function limitsOf(document: UpstreamDocument): TargetOptions | null {
-  const { tries, timeouts, retries, protocol, sentHost } = document;
-  const others = [timeouts, retries, protocol, sentHost];
+  const { tries, timeouts, retries, protocol, tls, sentHost } = document;
+  const others = [timeouts, retries, protocol, tls, sentHost];
   if (tries === null && others.every((one) => one === undefined)) return null;
   return {
     maxTries: tries,
@@ -113,6 +113,7 @@ function limitsOf(document: UpstreamDocument): TargetOptions | null {
     ...(sentHost === undefined ? {} : { sentHost }),
     ...(retries === undefined ? {} : { retries }),
     ...(protocol === undefined ? {} : { protocol }),
+    ...(tls === undefined ? {} : { tls }),
   };
 }
 

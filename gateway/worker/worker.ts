@@ -142,6 +142,7 @@ class Worker {
       idPrefix: settings.idPrefix,
       trusts: addressTest(settings.trustedProxies),
       listeners: settings.listeners.map((terms) => listenerOptions(terms, this.#tls)),
+      peerMaterials: this.#tls.peerMaterials,
       forbids,
       onError: (error) => this.#gateway.onError(error),
       now,

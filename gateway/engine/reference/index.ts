@@ -6,8 +6,8 @@ import { openClients } from "./server.ts";
 
 const wires: Wires = {
   clients: openClients,
-  connect: (host, peer, owner, connectTimeoutMs) =>
-    new ReferencePeerConnection(host, peer, owner, connectTimeoutMs),
+  connect: (host, peer, tls, owner, connectTimeoutMs) =>
+    new ReferencePeerConnection(host, peer, tls, owner, connectTimeoutMs),
 };
 
 /**

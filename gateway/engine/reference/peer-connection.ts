@@ -8,6 +8,7 @@ import type { PeerFailure } from "../engine.ts";
 import type { UpstreamRequest } from "../exchange/ports.ts";
 import { isOffered } from "../message/grammar.ts";
 import type { Peer } from "../peer.ts";
+import type { PeerTls } from "../target.ts";
 import { connectFailure } from "../upstream/connect-failure.ts";
 import { requestText } from "../upstream/http1/request-text.ts";
 import { connectTo } from "../upstream/peer-socket.ts";
@@ -48,20 +49,26 @@ export class ReferencePeerConnection implements PooledConnection {
   #error: Error | null = null;
 
   /** Begins to connect. */
-  constructor(host: PeerHost, peer: Peer, owner: ConnectionOwner, connectTimeoutMs: number) {
+  constructor(
+    host: PeerHost,
+    peer: Peer,
+    tls: PeerTls | null,
+    owner: ConnectionOwner,
+    connectTimeoutMs: number,
+  ) {
     this.#host = host;
     this.peer = peer;
     this.#owner = owner;
     this.#deadline = host.clock.current + connectTimeoutMs;
     host.add(this);
-    const socket = connectTo(peer, host.forbids);
+    const socket = connectTo(peer, host, tls, false);
     this.#socket = socket;
     // A head with `Expect` is written without naming an encoding, which then would be UTF-8.
     socket.setDefaultEncoding("latin1");
     this.#agent = Object.assign(new Agent({ keepAlive: true }), {
       addRequest: (request: ClientRequest) => request.onSocket(socket),
     });
-    socket.on("connect", () => this.#onConnect());
+    socket.on(tls === null ? "connect" : "secureConnect", () => this.#onConnect());
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("end", () => this.#onEnd());
     socket.on("drain", () => this.#onDrain());

@@ -1,19 +1,35 @@
 /** Connections to peers. Both engines make theirs here, so that both refuse the same places. */
-import { connect, type Socket } from "node:net";
+import { connect, Socket } from "node:net";
 import type { Peer } from "../peer.ts";
+import type { PeerTls } from "../target.ts";
+import type { PeerTlsRoom } from "./peer-tls.ts";
+import type { PeerHost } from "./pooled.ts";
 
 /**
- * Begins to connect. A connection that reached a place which `forbids` names is destroyed with an error before
- * anything is written to it: only then it is known what the peer's name meant.
+ * Begins to connect, over TLS if that is said. A connection that reached a place which `forbids` names is destroyed with an
+ * error before a request is written to it: only then it is known what the peer's name meant.
  */
 export function connectTo(
-  { host, port, key }: Peer,
-  forbids: (address: string, port: number) => string | null,
+  peer: Peer,
+  { forbids, tls: room }: Pick<PeerHost, "forbids" | "tls">,
+  tls: PeerTls | null,
+  isHttp2: boolean,
 ): Socket {
-  const socket = connect({ host, port, noDelay: true });
+  const { host, port, key } = peer;
+  const socket =
+    tls === null ? connect({ host, port, noDelay: true }) : secured(room, peer, tls, isHttp2);
   socket.once("connect", () => {
     const what = forbids(socket.remoteAddress ?? host, port);
     if (what !== null) socket.destroy(new Error(`${what} is at ${key}, which is never a peer`));
   });
   return socket;
+}
+
+function secured(room: PeerTlsRoom, peer: Peer, tls: PeerTls, isHttp2: boolean): Socket {
+  try {
+    return room.connect(peer, tls, isHttp2);
+  } catch (error) {
+    // Told as any failure to connect, in a later turn.
+    return new Socket().destroy(error instanceof Error ? error : new Error(String(error)));
+  }
 }

@@ -5,7 +5,8 @@
 import type { PeerFailure } from "../engine.ts";
 import type { UpstreamRequest } from "../exchange/ports.ts";
 import type { Peer } from "../peer.ts";
-import type { Target } from "../target.ts";
+import type { PeerTls, Target } from "../target.ts";
+import { peerTlsId } from "./peer-tls.ts";
 import type {
   ConnectionOwner,
   ConnectToPeer,
@@ -30,6 +31,8 @@ export class Pool implements ConnectionOwner, PeerPool {
   readonly #host: PeerHost;
   readonly #connect: ConnectToPeer;
   readonly #peer: Peer;
+  readonly #tls: PeerTls | null;
+  readonly #tlsId: string;
   /** A stack, so that the warmest is used first. */
   readonly #idle: PooledConnection[] = [];
   /** Connections on their way, each with the last request that waited when it was begun. */
@@ -39,14 +42,17 @@ export class Pool implements ConnectionOwner, PeerPool {
   #size = 0;
   #lastTicket = 0;
 
-  constructor(host: PeerHost, connect: ConnectToPeer, peer: Peer) {
+  constructor(host: PeerHost, connect: ConnectToPeer, { peer, tls }: Target) {
     this.#host = host;
     this.#connect = connect;
     this.#peer = peer;
+    this.#tls = tls;
+    this.#tlsId = tls === null ? "" : peerTlsId(tls);
   }
 
-  fits(target: Target): boolean {
-    return target.protocol === "http1" && target.tls === null;
+  fits({ protocol, tls }: Target): boolean {
+    if (protocol !== "http1") return false;
+    return tls === this.#tls || (tls === null ? "" : peerTlsId(tls)) === this.#tlsId;
   }
 
   open(request: UpstreamRequest, target: Target, wantsNew: boolean): boolean {
@@ -186,7 +192,13 @@ export class Pool implements ConnectionOwner, PeerPool {
       const next = this.#waiting[this.#connecting.size];
       if (next === undefined) return;
       this.#size += 1;
-      const connection = this.#connect(this.#host, this.#peer, this, next.connectTimeoutMs);
+      const connection = this.#connect(
+        this.#host,
+        this.#peer,
+        this.#tls,
+        this,
+        next.connectTimeoutMs,
+      );
       this.#connecting.set(connection, this.#lastTicket);
     }
   }

@@ -3,7 +3,8 @@ import type { Clock } from "../clock.ts";
 import type { EngineLimits, PeerFailure } from "../engine.ts";
 import type { UpstreamRequest, UpstreamStream } from "../exchange/ports.ts";
 import type { Peer } from "../peer.ts";
-import type { Target } from "../target.ts";
+import type { PeerTls, Target } from "../target.ts";
+import type { PeerTlsRoom } from "./peer-tls.ts";
 
 /** All connections to one peer that are made in one way, and the requests that wait for one. */
 export interface PeerPool {
@@ -48,6 +49,7 @@ export interface PeerHost {
   readonly limits: EngineLimits;
   /** What is at this address, if no peer may be there. */
   readonly forbids: (address: string, port: number) => string | null;
+  readonly tls: PeerTlsRoom;
   add(connection: PeerConnectionLife): void;
   remove(connection: PeerConnectionLife): void;
 }
@@ -65,10 +67,11 @@ export interface ConnectionOwner {
   onClosed(connection: PooledConnection): void;
 }
 
-/** Begins to connect. */
+/** Begins to connect. `tls`: `null` for a connection in clear. */
 export type ConnectToPeer = (
   host: PeerHost,
   peer: Peer,
+  tls: PeerTls | null,
   owner: ConnectionOwner,
   connectTimeoutMs: number,
 ) => PooledConnection;

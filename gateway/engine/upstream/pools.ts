@@ -5,6 +5,7 @@ import type { Connector, UpstreamRequest } from "../exchange/ports.ts";
 import type { Peer } from "../peer.ts";
 import type { Target } from "../target.ts";
 import { SessionPool } from "./http2/session-pool.ts";
+import type { PeerTlsRoom } from "./peer-tls.ts";
 import { Pool } from "./pool.ts";
 import type { ConnectToPeer, PeerConnectionLife, PeerHost, PeerPool } from "./pooled.ts";
 
@@ -12,6 +13,7 @@ export interface PoolsOptions {
   readonly clock: Clock;
   readonly limits: EngineLimits;
   readonly forbids: (address: string, port: number) => string | null;
+  readonly tls: PeerTlsRoom;
   readonly connect: ConnectToPeer;
   /** A connection is closed. */
   readonly onClosed: () => void;
@@ -21,6 +23,7 @@ export class Pools implements Connector, PeerHost {
   readonly clock: Clock;
   readonly limits: EngineLimits;
   readonly forbids: (address: string, port: number) => string | null;
+  readonly tls: PeerTlsRoom;
   readonly #connect: ConnectToPeer;
   readonly #onClosed: () => void;
   readonly #connections = new Set<PeerConnectionLife>();
@@ -31,6 +34,7 @@ export class Pools implements Connector, PeerHost {
     this.clock = options.clock;
     this.limits = options.limits;
     this.forbids = options.forbids;
+    this.tls = options.tls;
     this.#connect = options.connect;
     this.#onClosed = options.onClosed;
   }
@@ -41,11 +45,6 @@ export class Pools implements Connector, PeerHost {
   }
 
   open(request: UpstreamRequest, target: Target, wantsNew: boolean): boolean {
-    if (target.tls !== null || target.protocol === "h2") {
-      const message = `${target.peer.key}: the gateway does not speak TLS to peers`;
-      request.onNoStream({ code: "no_resources", message });
-      return true;
-    }
     const pool = this.#poolFor(target);
     if (!pool.open(request, target, wantsNew)) return false;
     if (pool.hasWaiting) this.#queues.add(pool);
@@ -94,8 +93,8 @@ export class Pools implements Connector, PeerHost {
     }
     const pool =
       target.protocol === "http1"
-        ? new Pool(this, this.#connect, peer)
-        : new SessionPool(this, peer, target);
+        ? new Pool(this, this.#connect, target)
+        : new SessionPool(this, target);
     // A peer is mostly reached in one way; what it was reached by before a change goes with its last connection.
     pool.next = withoutEmpty(poolsOf(peer));
     peer.slot = pool;

@@ -4,6 +4,7 @@
  */
 import { TlsEndpoint } from "../../engine/listening/tls-endpoint.ts";
 import type { AskedTls, ClientAuthorities, ListenerTls, TlsChoice } from "../../engine/tls.ts";
+import type { PeerMaterials } from "../../engine/upstream/peer-tls.ts";
 import {
   type ClientCertificateRule,
   clientRuleId,
@@ -49,6 +50,17 @@ export class TlsRoom {
     this.#index = new CertificateIndex(certificate);
     // Of what is asked for again its endpoint is made again: few, and only when certificates change.
     this.#endpoints.clear();
+  }
+
+  /** What upstreams name: always that of the current version. */
+  get peerMaterials(): PeerMaterials {
+    return {
+      authorities: (name) => this.#index.named(name)?.chain ?? null,
+      pair: (name) => {
+        const found = this.#index.named(name);
+        return found === null || found.key === null ? null : { chain: found.chain, key: found.key };
+      },
+    };
   }
 
   /** `exposes`: of the listener, a part of which site a host is. */

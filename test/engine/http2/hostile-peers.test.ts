@@ -8,6 +8,7 @@ import {
   PeerSession,
   type SessionOwner,
 } from "../../../gateway/engine/upstream/http2/peer-session.ts";
+import { PeerTlsRoom } from "../../../gateway/engine/upstream/peer-tls.ts";
 import { expectIdle, startGateway, type TestGateway } from "../../support/engine.ts";
 import { until } from "../../support/http.ts";
 import {
@@ -192,8 +193,9 @@ describe("HTTP/2: peers that break the rules", function () {
       onEnding: () => told.push("ending"),
       onClosed: () => told.push("closed"),
     };
-    const host = { clock, limits: defaultLimits, forbids: () => null, add() {}, remove() {} };
-    const session = new PeerSession(host, target.peer, owner, 1_000);
+    const tls = new PeerTlsRoom({ authorities: () => null, pair: () => null });
+    const host = { clock, limits: defaultLimits, forbids: () => null, tls, add() {}, remove() {} };
+    const session = new PeerSession(host, target.peer, null, owner, 1_000);
     await until("it is connected", () => told.length > 0);
     session.streams = 1;
     session.onHeard();

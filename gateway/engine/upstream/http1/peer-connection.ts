@@ -12,6 +12,7 @@ import { isOffered } from "../../message/grammar.ts";
 import type { Framing } from "../../message/response-head.ts";
 import type { Peer } from "../../peer.ts";
 import { Reading } from "../../reading.ts";
+import type { PeerTls } from "../../target.ts";
 import { connectFailure } from "../connect-failure.ts";
 import { connectTo } from "../peer-socket.ts";
 import type { ConnectionOwner, PeerHost, PooledConnection } from "../pooled.ts";
@@ -49,7 +50,13 @@ export class PeerConnection implements PooledConnection {
   #error: Error | null = null;
 
   /** Begins to connect. */
-  constructor(host: PeerHost, peer: Peer, owner: ConnectionOwner, connectTimeoutMs: number) {
+  constructor(
+    host: PeerHost,
+    peer: Peer,
+    tls: PeerTls | null,
+    owner: ConnectionOwner,
+    connectTimeoutMs: number,
+  ) {
     this.#host = host;
     this.peer = peer;
     this.#owner = owner;
@@ -58,10 +65,10 @@ export class PeerConnection implements PooledConnection {
       onChunkData: (buffer, from, to) => this.#request?.onAnswerData(buffer, from, to),
     };
     host.add(this);
-    const socket = connectTo(peer, host.forbids);
+    const socket = connectTo(peer, host, tls, false);
     this.#socket = socket;
     this.#reading = new Reading(socket);
-    socket.on("connect", () => this.#onConnect());
+    socket.on(tls === null ? "connect" : "secureConnect", () => this.#onConnect());
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("end", () => this.#onEnd());
     socket.on("drain", () => this.#request?.onPeerDrain());

@@ -8,6 +8,7 @@ import type { Socket } from "node:net";
 import type { EngineLimits, PeerFailure } from "../../engine.ts";
 import type { UpstreamRequest } from "../../exchange/ports.ts";
 import type { Peer } from "../../peer.ts";
+import type { PeerTls } from "../../target.ts";
 import { connectFailure } from "../connect-failure.ts";
 import { connectTo } from "../peer-socket.ts";
 import type { PeerConnectionLife, PeerHost } from "../pooled.ts";
@@ -39,6 +40,7 @@ export interface SessionOwner {
 export class PeerSession implements PeerConnectionLife {
   readonly peer: Peer;
   readonly limits: EngineLimits;
+  readonly scheme: "http" | "https";
   /** Requests that it serves. */
   streams = 0;
   readonly #host: PeerHost;
@@ -56,24 +58,27 @@ export class PeerSession implements PeerConnectionLife {
   #error: Error | null = null;
 
   /** Begins to connect. */
-  constructor(host: PeerHost, peer: Peer, owner: SessionOwner, connectTimeoutMs: number) {
+  constructor(
+    host: PeerHost,
+    peer: Peer,
+    tls: PeerTls | null,
+    owner: SessionOwner,
+    connectTimeoutMs: number,
+  ) {
     this.#host = host;
     this.peer = peer;
     this.limits = host.limits;
     this.#owner = owner;
     this.#deadline = host.clock.current + connectTimeoutMs;
     host.add(this);
-    const socket = connectTo(peer, host.forbids);
+    this.scheme = tls === null ? "http" : "https";
+    const socket = connectTo(peer, host, tls, true);
     this.#socket = socket;
-    socket.on("connect", () => this.#onConnect());
+    socket.on(tls === null ? "connect" : "secureConnect", () => this.#onConnect());
     socket.on("error", (error) => {
       this.#error = error;
     });
     socket.on("close", () => this.#onClose());
-  }
-
-  get scheme(): "http" {
-    return "http";
   }
 
   /** How many more requests it takes now. */

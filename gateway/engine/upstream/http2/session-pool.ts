@@ -5,7 +5,8 @@
 import type { PeerFailure } from "../../engine.ts";
 import type { UpstreamRequest } from "../../exchange/ports.ts";
 import type { Peer } from "../../peer.ts";
-import type { Target } from "../../target.ts";
+import type { PeerTls, Target } from "../../target.ts";
+import { peerTlsId } from "../peer-tls.ts";
 import type { PeerHost, PeerPool } from "../pooled.ts";
 import { PeerSession, type SessionOwner } from "./peer-session.ts";
 
@@ -26,6 +27,8 @@ export class SessionPool implements SessionOwner, PeerPool {
   readonly #host: PeerHost;
   readonly #peer: Peer;
   readonly #protocol: Target["protocol"];
+  readonly #tls: PeerTls | null;
+  readonly #tlsId: string;
   /** Established, and not ending. */
   readonly #sessions: PeerSession[] = [];
   readonly #connecting = new Set<PeerSession>();
@@ -33,10 +36,12 @@ export class SessionPool implements SessionOwner, PeerPool {
   /** Connections of any state. */
   #size = 0;
 
-  constructor(host: PeerHost, peer: Peer, { protocol }: Target) {
+  constructor(host: PeerHost, { peer, protocol, tls }: Target) {
     this.#host = host;
     this.#peer = peer;
     this.#protocol = protocol;
+    this.#tls = tls;
+    this.#tlsId = tls === null ? "" : peerTlsId(tls);
   }
 
   get isEmpty(): boolean {
@@ -48,7 +53,9 @@ export class SessionPool implements SessionOwner, PeerPool {
   }
 
   fits(target: Target): boolean {
-    return target.protocol === this.#protocol && target.tls === null;
+    const { protocol, tls } = target;
+    if (protocol !== this.#protocol) return false;
+    return tls === this.#tls || (tls === null ? "" : peerTlsId(tls)) === this.#tlsId;
   }
 
   open(request: UpstreamRequest, target: Target, wantsNew: boolean): boolean {
@@ -157,7 +164,9 @@ export class SessionPool implements SessionOwner, PeerPool {
       if (next === undefined) return;
       if (maxConnectionsPerPeer > 0 && this.#size >= maxConnectionsPerPeer) return;
       this.#size += 1;
-      this.#connecting.add(new PeerSession(this.#host, this.#peer, this, next.connectTimeoutMs));
+      this.#connecting.add(
+        new PeerSession(this.#host, this.#peer, this.#tls, this, next.connectTimeoutMs),
+      );
     }
   }
 }

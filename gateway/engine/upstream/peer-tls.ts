@@ -1,0 +1,91 @@
+/** Connections to peers over TLS: what each is made with, and the sessions that the next one to the same peer goes on with. */
+import { createHash } from "node:crypto";
+import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
+import type { Peer } from "../peer.ts";
+import type { PeerTls } from "../target.ts";
+import type { KeyPair } from "../tls.ts";
+
+/** What the names in `PeerTls` stand for now; `null`: there is no such thing. */
+export interface PeerMaterials {
+  authorities(name: string): string | null;
+  pair(name: string): KeyPair | null;
+}
+
+interface Made {
+  /** Of all that it was made with. */
+  readonly id: string;
+  readonly context: SecureContext;
+  readonly sessions: WeakMap<Peer, Buffer>;
+}
+
+const maxContexts = 1_000;
+
+export class PeerTlsRoom {
+  readonly #materials: PeerMaterials;
+  /** By what the upstream says. */
+  readonly #made = new Map<string, Made>();
+
+  constructor(materials: PeerMaterials) {
+    this.#materials = materials;
+  }
+
+  /** Begins to connect. The socket says `secureConnect` when it may be used. Throws when something it needs is not there. */
+  connect(peer: Peer, tls: PeerTls, isHttp2: boolean): TLSSocket {
+    const { context, sessions } = this.#contextOf(tls);
+    const session = sessions.get(peer);
+    const socket = connect({
+      host: peer.host,
+      port: peer.port,
+      secureContext: context,
+      rejectUnauthorized: !tls.isInsecure,
+      ALPNProtocols: [isHttp2 ? "h2" : "http/1.1"],
+      ...(tls.serverName === null ? {} : { servername: tls.serverName }),
+      ...(session === undefined ? {} : { session }),
+    });
+    socket.setNoDelay(true);
+    socket.on("session", (fresh) => sessions.set(peer, fresh));
+    // One that the peer does not take any more must not be brought again.
+    socket.once("error", () => sessions.delete(peer));
+    if (isHttp2) {
+      socket.once("secureConnect", () => {
+        if (socket.alpnProtocol !== "h2")
+          socket.destroy(new Error("the peer does not speak HTTP/2 over TLS"));
+      });
+    }
+    return socket;
+  }
+
+  #contextOf(tls: PeerTls): Made {
+    const { authorities, certificate } = tls;
+    const ca = authorities === null ? null : this.#materials.authorities(authorities);
+    if (authorities !== null && ca === null)
+      throw new Error(`there are no authorities ${authorities}`);
+    const pair = certificate === null ? null : this.#materials.pair(certificate);
+    if (certificate !== null && pair === null)
+      throw new Error(`there is no certificate ${certificate}`);
+    const key = peerTlsId(tls);
+    const id = ca === null && pair === null ? "" : idOf([ca ?? "", pair?.chain ?? ""]);
+    const known = this.#made.get(key);
+    if (known?.id === id) return known;
+    const context = createSecureContext({
+      ...(ca === null ? {} : { ca }),
+      ...(pair === null ? {} : { cert: pair.chain, key: pair.key }),
+      minVersion: "TLSv1.2",
+    });
+    if (this.#made.size >= maxContexts) this.#made.clear();
+    const made = { id, context, sessions: new WeakMap<Peer, Buffer>() };
+    this.#made.set(key, made);
+    return made;
+  }
+}
+
+/** Equal for targets whose connections may be used for each other. */
+export function peerTlsId({ serverName, authorities, certificate, isInsecure }: PeerTls): string {
+  return JSON.stringify([serverName, authorities, certificate, isInsecure]);
+}
+
+function idOf(texts: readonly string[]): string {
+  const hash = createHash("sha256");
+  for (const text of texts) hash.update(text).update("\0");
+  return hash.digest("base64");
+}
