@@ -4,7 +4,13 @@ import { keptTokenFile, leaveToken, runtimeTokenFile, takeTokenAway } from "../a
 import { describeFileError } from "../file-errors.ts";
 import { findMistake } from "../observability/access-log.ts";
 import { createLogger, type Log } from "../observability/logger.ts";
-import { Primary, runUntilSignal, systemClock } from "../primary/index.ts";
+import {
+  Primary,
+  runUntilSignal,
+  StartError,
+  systemClock,
+  takeHeldSockets,
+} from "../primary/index.ts";
 import { givenSealingKey } from "../sealing.ts";
 import { loadSettings, SettingsError } from "../settings.ts";
 import { adminAccess } from "./admin-access.ts";
@@ -16,6 +22,7 @@ export async function runStart(
   flags: Readonly<Record<string, unknown>>,
   env: Environment,
 ): Promise<number> {
+  const held = heldSockets();
   const settings = await loadSettings(flags, env);
   const { accessLog } = settings;
   const mistake = accessLog === null ? null : await findMistake(accessLog);
@@ -39,7 +46,15 @@ export async function runStart(
     ],
   });
   const parts = gatewayParts({ settings, address, log, clock: systemClock });
-  const primary = new Primary({ settings, parts, access, sealingKey, clock: systemClock, log });
+  const primary = new Primary({
+    settings,
+    parts,
+    access,
+    sealingKey,
+    clock: systemClock,
+    log,
+    held,
+  });
   const { token, isGiven } = access;
   if (token === null || isGiven) return runUntilSignal(primary, log);
 
@@ -50,6 +65,14 @@ export async function runStart(
   const path = await left;
   if (path !== null) await takeTokenAway(path, token);
   return status;
+}
+
+function heldSockets() {
+  try {
+    return takeHeldSockets(process.env, process.pid);
+  } catch (error) {
+    throw new StartError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** Gives the file that holds the token while the gateway runs; `null`: it could not be written. */

@@ -37,6 +37,13 @@ export interface WorkerSettings {
   readonly logLevel: string;
   /** Prefix of the request ids that this worker makes. */
   readonly idPrefix: string;
+  /** How it goes on when its primary is gone; `null`: it ends. */
+  readonly succession: {
+    /** The address where the next gateway says that it serves. */
+    readonly name: string;
+    /** How long what runs may take then. */
+    readonly drainTimeoutMs: number;
+  } | null;
 }
 
 /**

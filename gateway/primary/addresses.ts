@@ -7,6 +7,7 @@ import { isLoopback } from "../foreign-requests.ts";
 import type { ListenerSettings } from "../settings-listeners.ts";
 import { type Address, formatAddress } from "../settings-values.ts";
 import type { AdminAccess } from "./admin/access.ts";
+import type { HeldSocket, ListeningSocket } from "./held-sockets.ts";
 import { type OpenDatagrams, openUdp } from "./open-sockets.ts";
 
 interface SocketError {
@@ -20,7 +21,9 @@ export class StartError extends Error {
 }
 
 export interface BoundListener extends ListenerSettings {
-  readonly socket: BoundSocket;
+  readonly socket: ListeningSocket;
+  /** By a supervisor, so that it outlives this gateway. */
+  readonly isHeld: boolean;
 }
 
 /** A setting, and the address that it names. */
@@ -62,14 +65,21 @@ function overlap(one: string, other: string): boolean {
  */
 export async function bindListeners(
   listeners: readonly ListenerSettings[],
+  heldSockets: readonly HeldSocket[],
 ): Promise<readonly BoundListener[]> {
   const bound: BoundListener[] = [];
+  const held = assign(listeners, heldSockets);
   for (const listener of listeners) {
     const { flag, address: wanted } = listener;
     try {
+      const given = held.get(listener);
+      if (given !== undefined) {
+        bound.push({ ...listener, socket: given, isHeld: true });
+        continue;
+      }
       const { address } = await lookup(wanted.host);
       const socket = new BoundSocket({ host: address, port: wanted.port });
-      bound.push({ ...listener, socket });
+      bound.push({ ...listener, socket, isHeld: false });
     } catch (error) {
       closeListeners(bound);
       throw new StartError(`${flag} ${cannotListen(wanted, error as NodeJS.ErrnoException)}`);
@@ -95,6 +105,31 @@ export async function openDatagrams(
     }
   }
   return open;
+}
+
+/** Which listener each socket is for: the one of its name, or else the next that has none. */
+function assign(
+  listeners: readonly ListenerSettings[],
+  sockets: readonly HeldSocket[],
+): ReadonlyMap<ListenerSettings, ListeningSocket> {
+  const assigned = new Map<ListenerSettings, ListeningSocket>();
+  const named = (socket: HeldSocket) => listeners.find(({ name }) => name === socket.name);
+  for (const one of sockets) {
+    const listener = named(one);
+    if (listener !== undefined) assigned.set(listener, one.socket);
+  }
+  for (const one of sockets) {
+    if (named(one) !== undefined) continue;
+    const listener = listeners.find((other) => !assigned.has(other));
+    if (listener === undefined) {
+      const names = listeners.map(({ name }) => name).join(", ");
+      throw new StartError(
+        `LISTEN_FDS: there are ${sockets.length} sockets for the listeners ${names}`,
+      );
+    }
+    assigned.set(listener, one.socket);
+  }
+  return assigned;
 }
 
 /** Workers close theirs as they drain; a connection after that is refused. */

@@ -104,6 +104,8 @@ export interface AssemblyOptions {
   /** Opens sealed private keys; `null`: there is none. */
   readonly sealingKey: Buffer | null;
   readonly datagrams: readonly OpenDatagrams[];
+  /** Where the next gateway says that it serves; `null`: workers end with their primary. */
+  readonly succession: string | null;
   readonly place: AdminPlace;
   /** Where no peer may be. */
   readonly ownPlaces: () => readonly OwnAddress[];
@@ -115,8 +117,18 @@ export interface AssemblyOptions {
 
 export function assemble(options: AssemblyOptions): Running {
   const { settings, parts, access, clock, log, boot, name } = options;
-  const { file, loaded, listeners, datagrams, place, ownPlaces, status, notReady, onUnable } =
-    options;
+  const {
+    file,
+    loaded,
+    listeners,
+    datagrams,
+    succession,
+    place,
+    ownPlaces,
+    status,
+    notReady,
+    onUnable,
+  } = options;
   const { tenants } = settings;
   const previous =
     loaded === null ? null : tablesFrom(withoutForeign(bySite(loaded.changes), tenants));
@@ -274,6 +286,8 @@ export function assemble(options: AssemblyOptions): Running {
       tenants: settings.tenants,
       watchTimeoutMs: settings.watchTimeoutMs,
       logLevel: settings.logLevel,
+      succession:
+        succession === null ? null : { name: succession, drainTimeoutMs: settings.drainTimeoutMs },
     },
     ownAddresses: ownPlaces,
     idLetters: randomLetters(6),

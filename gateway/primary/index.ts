@@ -4,6 +4,7 @@ export type { AdminAccess, AdminTls } from "./admin/access.ts";
 export { inspect as inspectCertificate } from "./certificates/inspect.ts";
 export { systemClock } from "./clock.ts";
 export type { FleetAnswer, ShownGateway } from "./fleet/fleet.ts";
+export { takeHeldSockets } from "./held-sockets.ts";
 export type { HostsAnswer, ShownHost } from "./host-view.ts";
 export type { PeerByHand } from "./known-peers.ts";
 export type { PrimaryParts, Sources } from "./parts.ts";

@@ -3,17 +3,18 @@
  * or are connected; these are neither, so they are sent as what they are, handles.
  */
 import type { SendHandle } from "node:child_process";
-import { type BoundSocket, Socket } from "node:net";
+import { Socket } from "node:net";
+import type { ListeningSocket } from "./held-sockets.ts";
 
 /** A socket by its descriptor: `_handle` is what `server.listen` and `child.send` take (Node's page of `net`). */
 type Carrier = Socket & { readonly _handle: SendHandle };
 
 export class ListeningHandles {
   /** Kept: when such a handle is closed, so is the descriptor, which is the bound socket's. */
-  readonly #carriers = new Map<BoundSocket, Carrier>();
+  readonly #carriers = new Map<ListeningSocket, Carrier>();
 
   /** What another process needs to listen on the socket; stays good as long as the socket is bound. */
-  handleOf(socket: BoundSocket): SendHandle {
+  handleOf(socket: ListeningSocket): SendHandle {
     let carrier = this.#carriers.get(socket);
     if (carrier === undefined) {
       // Neither read nor written here, so that it is nothing but its handle.

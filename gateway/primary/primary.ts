@@ -22,11 +22,13 @@ import type { AdminAccess } from "./admin/access.ts";
 import { assemble, type Running } from "./assembly.ts";
 import type { Clock } from "./clock.ts";
 import { Membership } from "./fleet/membership.ts";
+import type { HeldSocket } from "./held-sockets.ts";
 import { listenerStatus } from "./listener-status.ts";
 import type { PrimaryParts } from "./parts.ts";
 import { slardarStatus } from "./slardar-status.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
 import type { Status } from "./status.ts";
+import { Succession, successionName } from "./succession.ts";
 
 export interface PrimaryOptions {
   readonly settings: Settings;
@@ -37,12 +39,15 @@ export interface PrimaryOptions {
   readonly sealingKey: Buffer | null;
   readonly clock: Clock;
   readonly log: Log;
+  /** Sockets that a supervisor holds. Default: none. */
+  readonly held?: readonly HeldSocket[];
 }
 
 /** How long scripts wait at the start for the rest of what Consul has. */
 const scriptGraceMs = 2000;
 /** How long the opening waits for the last script to be examined. */
 const examinationGraceMs = 1_000;
+const announceMs = 100;
 /** A Consul that hangs must not hold up the end. */
 const goodbyeMs = 1000;
 /** After the requests that run: for what workers, Consul and the data directory take then. */
@@ -58,6 +63,7 @@ export class Primary {
   readonly #sealingKey: Buffer | null;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #held: readonly HeldSocket[];
   readonly #startedMs: number;
   /** Of the epoch. */
   readonly #startedAtMs: number;
@@ -69,15 +75,17 @@ export class Primary {
   #running: Running | null = null;
   /** Where no peer may be. */
   #ownPlaces: readonly OwnAddress[] = [];
+  #succession: Succession | null = null;
   #isStopping = false;
 
-  constructor({ settings, parts, access, sealingKey, clock, log }: PrimaryOptions) {
+  constructor({ settings, parts, access, sealingKey, clock, log, held = [] }: PrimaryOptions) {
     this.#sealingKey = sealingKey;
     this.#settings = settings;
     this.#parts = parts;
     this.#access = access;
     this.#clock = clock;
     this.#log = log;
+    this.#held = held;
     this.#startedMs = clock.ticks();
     this.#startedAtMs = clock.now();
   }
@@ -99,11 +107,17 @@ export class Primary {
     const file = this.#snapshotFile();
     const loaded = (await file?.load()) ?? null;
     await this.#lookForConsul(loaded);
-    const listeners = await bindListeners(wanted);
+    const listeners = await bindListeners(wanted, this.#held);
     const datagrams = await openDatagrams(udp, this.#settings.workers).catch((error: unknown) => {
       closeListeners(listeners);
       throw error;
     });
+    const [first] = listeners;
+    // An address that this gateway has bound itself is free for the next one only when its workers are gone.
+    const succession =
+      first !== undefined && udp.length === 0 && listeners.every(({ isHeld }) => isHeld)
+        ? successionName(first.socket)
+        : null;
     const running = assemble({
       settings: this.#settings,
       parts: this.#parts,
@@ -117,6 +131,7 @@ export class Primary {
       listeners,
       sealingKey: this.#sealingKey,
       datagrams,
+      succession,
       place,
       ownPlaces: () => this.#ownPlaces,
       status: () => this.status(),
@@ -129,6 +144,7 @@ export class Primary {
       throw error;
     });
     this.#running = running;
+    if (succession !== null) this.#announceWhenServing(new Succession(succession, this.#log));
     const { host } = place;
     this.#ownPlaces = ownPlaces({ ...address, host }, this.#parts.consul.url);
     await running.ownAddresses.start(this.#ownPlaces);
@@ -182,6 +198,7 @@ export class Primary {
     this.#isStopping = true;
     const running = this.#running;
     if (running === null) return;
+    this.#succession?.stop();
     closeListeners(running.listeners);
     // First, so that nobody counts on this gateway while what runs is finished.
     const left = this.#within(goodbyeMs, this.#membership?.stop());
@@ -248,6 +265,14 @@ export class Primary {
           .filter(isSubject),
       ],
     });
+  }
+
+  /** Workers of a gateway before this one end once every worker of this one listens. */
+  #announceWhenServing(succession: Succession): void {
+    this.#succession = succession;
+    if (this.#isStopping) return;
+    if (this.#running?.workers.notReady() === null) succession.announce();
+    else this.#clock.after(announceMs, () => this.#announceWhenServing(succession));
   }
 
   #snapshotFile(): SnapshotFile | null {

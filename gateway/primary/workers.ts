@@ -443,6 +443,7 @@ export class Workers {
 /** Without what is the primary's own. */
 function termsOf({
   socket: _socket,
+  isHeld: _isHeld,
   flag: _flag,
   address: _address,
   ...terms

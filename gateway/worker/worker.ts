@@ -43,6 +43,7 @@ import { explain } from "./explain.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
 import { HiddenServices } from "./hidden-services.ts";
+import { serveUntilSucceeded } from "./orphan.ts";
 import { type PluginRoom, pluginPhases } from "./plugin-phases.ts";
 import { Replica } from "./replica.ts";
 import { Reporter } from "./reporter.ts";
@@ -256,6 +257,29 @@ class Worker {
     }
   }
 
+  /** Its primary is gone. */
+  orphaned(): void {
+    const { succession } = this.#settings;
+    if (succession === null || !this.#isListening || this.#isDraining) {
+      this.#drainAlone(orphanDrainMs);
+      return;
+    }
+    this.#log.warn({}, "the primary is gone: serving on until another gateway does");
+    serveUntilSucceeded({
+      succession: succession.name,
+      onEnd: (why) => {
+        this.#log.info({ why }, `without a primary, and ${why}: finishing what runs`);
+        this.#drainAlone(succession.drainTimeoutMs);
+      },
+    });
+  }
+
+  #drainAlone(deadlineMs: number): void {
+    // A write to a pipe that nobody reads holds up `process.exit` itself.
+    setTimeout(() => process.kill(process.pid, "SIGKILL"), deadlineMs + orphanGraceMs);
+    this.drain(deadlineMs);
+  }
+
   drain(deadlineMs: number): void {
     if (this.#isDraining) return;
     this.#isDraining = true;
@@ -409,9 +433,7 @@ process.on("message", (message: ToWorker, handle: unknown) => {
 });
 process.on("disconnect", () => {
   if (worker === null) process.exit(0);
-  // A write to a pipe that nobody reads holds up `process.exit` itself.
-  setTimeout(() => process.kill(process.pid, "SIGKILL"), orphanDrainMs + orphanGraceMs);
-  worker.drain(orphanDrainMs);
+  worker.orphaned();
 });
 // Signals to the whole process group are the primary's to answer: it tells its workers what to do.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const) {

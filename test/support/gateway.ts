@@ -29,6 +29,8 @@ export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Descriptors that each of its processes may have open (`ulimit -n`). */
   readonly descriptors?: number;
+  /** The descriptor of the socket for `--http`, which is handed to it as systemd does. */
+  readonly heldSocket?: number;
 }
 
 export interface Asked {
@@ -93,7 +95,7 @@ export class TestGateway {
   #isStopped = false;
 
   private constructor(options: GatewayOptions) {
-    const { consul, workers = 2, flags = [], env = {}, descriptors } = options;
+    const { consul, workers = 2, flags = [], env = {}, descriptors, heldSocket } = options;
     const args = [
       cli,
       "start",
@@ -102,10 +104,14 @@ export class TestGateway {
       ...flags,
     ];
     // The shell becomes the gateway, so that its process is the gateway's.
+    const before = [
+      ...(descriptors === undefined ? [] : [`ulimit -n ${descriptors};`]),
+      ...(heldSocket === undefined ? [] : ["LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http"]),
+    ];
     const [program, programArgs] =
-      descriptors === undefined
+      before.length === 0
         ? [process.execPath, args]
-        : ["sh", ["-c", `ulimit -n ${descriptors}; exec "$0" "$@"`, process.execPath, ...args]];
+        : ["sh", ["-c", `${before.join(" ")} exec "$0" "$@"`, process.execPath, ...args]];
     this.process = spawn(program, programArgs, {
       env: {
         ...cleanEnvironment,
@@ -113,7 +119,7 @@ export class TestGateway {
         XDG_RUNTIME_DIR: this.#runtime,
         ...env,
       },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", ...(heldSocket === undefined ? [] : [heldSocket])],
     });
     // A test run that dies takes its gateways with it; the workers follow their primary.
     const onExit = () => {

@@ -34,6 +34,7 @@ export const plainWorkerSettings: WorkerSettings = {
   watchTimeoutMs: 1_000,
   logLevel: "fatal",
   idPrefix: "t1",
+  succession: null,
 };
 
 /** Not told anything yet; its standard error is the test's to read. */
