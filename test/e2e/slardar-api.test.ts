@@ -1,9 +1,9 @@
 /** Slardar's own commands on the admin API, and what comes of them on every gateway: `/upstream/<name>`, `/host/<name>`. */
 import { expect } from "chai";
 import type { History } from "../../gateway/releases/index.ts";
-import { consulKinds } from "../support/consul.ts";
+import { consulKinds, findRealConsul, startRealConsul } from "../support/consul.ts";
 import { curl } from "../support/curl.ts";
-import { echoOf } from "../support/echo-origin.ts";
+import { EchoOrigin, echoOf } from "../support/echo-origin.ts";
 import { type GatewayAnswer, send, TestGateway } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
 import { Scene } from "./scene.ts";
@@ -386,5 +386,56 @@ for (const kind of consulKinds().slice(0, 1))
       expect(await gateway.ended).to.equal(1);
       expect(gateway.errors).to.contain("--admin-open: other machines reach --admin 0.0.0.0:0");
       await gateway.stop();
+    });
+  });
+
+if (findRealConsul() !== null)
+  describe("writes to a gateway whose token may only read", function () {
+    this.timeout(60_000);
+
+    it("are refused with what the token lacks, and change nothing; those for it alone work", async () => {
+      const master = "6d2c2f4e-0000-4000-8000-00000000dddd";
+      const acl = { enabled: true, default_policy: "deny", tokens: { master, agent: master } };
+      const config = { primary_datacenter: "dc1", acl };
+      const consul = await startRealConsul({ config, token: master });
+      const home = await EchoOrigin.start("home");
+      let gateway: TestGateway | null = null;
+      try {
+        const send = async (path: string, body: object) => {
+          const headers = { "x-consul-token": master };
+          const options = { method: "PUT", headers, body: JSON.stringify(body) };
+          return (await fetch(`${consul.url}/v1/${path}`, options)).json();
+        };
+        const Rules = `key_prefix "sluice/" { policy = "read" }
+          service_prefix "" { policy = "read" }
+          node_prefix "" { policy = "read" }`;
+        await send("acl/policy", { Name: "reads", Rules });
+        const token = await send("acl/token", { Policies: [{ Name: "reads" }] });
+        gateway = await TestGateway.start({
+          consul: consul.url,
+          env: { CONSUL_HTTP_TOKEN: String(Reflect.get(Object(token), "SecretID")) },
+          flags: ["--admin-open"],
+        });
+        const url = `http://127.0.0.1:${gateway.adminPort}/upstream/aside`;
+        const body = JSON.stringify({ servers: [home.server] });
+        const refused = await fetch(url, { method: "POST", body });
+        const said = (await refused.json()) as { readonly error: string; readonly msg: string };
+        expect([refused.status, said.error]).to.deep.equal([502, "consul_failed"]);
+        expect(said.msg)
+          .to.match(/permission denied/i)
+          .and.to.contain("upstreams/aside");
+        expect((await fetch(url)).status).to.equal(404);
+        const drained = await fetch(`${url}/peer/127.0.0.1:${home.port}/drain`, { method: "POST" });
+        expect(drained.status).to.equal(404);
+        const local = await fetch(`${url}?scope=local&wait=60`, { method: "POST", body });
+        expect(await local.text()).to.equal('{"status":200}');
+        expect(echoOf(await gateway.request({ host: "aside" })).origin).to.equal("home");
+        const late = await fetch(`${url}/peer/127.0.0.1:${home.port}/drain`, { method: "POST" });
+        expect(late.status).to.equal(502);
+      } finally {
+        await gateway?.stop();
+        await home.close();
+        await consul.stop();
+      }
     });
   });
