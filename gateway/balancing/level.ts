@@ -34,6 +34,10 @@ export class SlotLevel {
     this.#policy = policies[policy](slots, turns, random);
   }
 
+  dispose(): void {
+    this.#policy.dispose?.();
+  }
+
   /** @param key the hash of what the request is to stay with; `null`: as the policy says. */
   choose(filter: Filter, key: number | null): Slot | null {
     if (key === null) return this.#policy.choose(filter);

@@ -15,10 +15,16 @@ export class Turns {
   readonly #effective: Int32Array;
   /** How many slots have less than their weight. */
   #lowered = 0;
+  /** For whom a policy finds equal: in virtual time, when the slot's next turn is due. */
+  readonly #due: Float64Array;
+  #virtualTime = 0;
+  /** Another number whenever turns were taken back. */
+  revision = 0;
 
   constructor(slots: readonly Slot[]) {
     this.#effective = Int32Array.from(slots, ({ weight }) => weight);
     this.#current = new Int32Array(slots.length);
+    this.#due = new Float64Array(slots.length);
   }
 
   /** A failure costs the slot a part of its weight; each later turn gives one back. */
@@ -33,7 +39,12 @@ export class Turns {
     const current = this.#current.slice();
     const effective = this.#effective.slice();
     const lowered = this.#lowered;
+    const due = this.#due.slice();
+    const virtualTime = this.#virtualTime;
     return () => {
+      this.#due.set(due);
+      this.#virtualTime = virtualTime;
+      this.revision += 1;
       this.#current.set(current);
       this.#effective.set(effective);
       this.#lowered = lowered;
@@ -50,17 +61,23 @@ export class Turns {
    */
   begin(slots: readonly Slot[], random: () => number): void {
     const total = slots.reduce((sum, { weight }) => sum + weight, 0);
-    for (const { index, weight } of slots)
-      this.#current[index] = -Math.floor(random() * (total - weight));
+    for (const { index, weight } of slots) {
+      const draw = random();
+      this.#current[index] = -Math.floor(draw * (total - weight));
+      this.#due[index] = draw / weight;
+    }
   }
 
   /** Goes on where the slots of `before` stand. */
   continue(slots: readonly Slot[], before: Turns, slotsBefore: readonly Slot[]): void {
     const sum = (list: readonly Slot[]) => list.reduce((total, { weight }) => total + weight, 0);
     const stand = new Map(slotsBefore.map((slot) => [slot.peer, slot]));
+    this.#virtualTime = before.#virtualTime;
     const scale = sum(slots) / Math.max(1, sum(slotsBefore));
     for (const { index, peer, weight } of slots) {
       const old = stand.get(peer);
+      // A newcomer is due as any other that has waited for its turn.
+      this.#due[index] = old === undefined ? before.#virtualTime : before.dueOf(old.index);
       if (old === undefined) continue;
       // What a server that left owes or is owed goes with it: evened out, newcomers would get too much.
       this.#current[index] = Math.round((before.#current[old.index] ?? 0) * scale);
@@ -71,6 +88,21 @@ export class Turns {
     }
   }
 
+  dueOf(index: number): number {
+    return this.#due[index] ?? 0;
+  }
+
+  /**
+   * The slot has its turn among equals: the next one is due sooner for more weight (start-time fair queueing, Goyal and
+   * others). One that had none for long has one that is overdue, and not many.
+   * @param share of its weight that counts now.
+   */
+  take({ index, weight }: Slot, share: number): void {
+    const start = Math.max(this.#virtualTime, this.dueOf(index));
+    this.#virtualTime = start;
+    this.#due[index] = start + 1 / (weight * share);
+  }
+
   /** The slot whose turn it is among those that the filter has; `null` when there is none. */
   next(slots: readonly Slot[], filter: Filter): Slot | null {
     const [first] = slots;
@@ -78,11 +110,6 @@ export class Turns {
     return filter.hasAll && this.#lowered === 0
       ? this.#nextOf(slots, first.index)
       : this.#nextWithin(slots, filter);
-  }
-
-  /** The slot of these whose turn it is. */
-  nextAmong(slots: readonly Slot[]): Slot | null {
-    return this.#nextWithin(slots, null);
   }
 
   /** The same when all may be picked, each with its whole weight. The slots stand behind one another. */
@@ -108,7 +135,7 @@ export class Turns {
     return slots[best - from] ?? null;
   }
 
-  #nextWithin(slots: readonly Slot[], filter: Filter | null): Slot | null {
+  #nextWithin(slots: readonly Slot[], filter: Filter): Slot | null {
     let best: Slot | null = null;
     let bestCurrent = least;
     let total = 0;
@@ -116,7 +143,7 @@ export class Turns {
     for (let i = 0; i < slots.length; i += 1) {
       const slot = slots[i];
       if (slot === undefined) break;
-      if (filter !== null && !filter.has(slot)) continue;
+      if (!filter.has(slot)) continue;
       const { index } = slot;
       const own = this.effectiveOf(index);
       const turned = (this.#current[index] ?? 0) + own;

@@ -381,6 +381,7 @@ export class Upstream {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    for (const level of this.#levels) level.dispose();
     for (const slot of this.#slots) {
       slot.leave();
       this.#book.release(slot.member);

@@ -7,8 +7,9 @@ export class Peer {
   readonly port: number;
   /** `host:port`, an IPv6 address in brackets. */
   readonly key: string;
-  /** Requests that are on it now. */
-  inFlight = 0;
+  #inFlight = 0;
+  /** Told at once when `inFlight` changes; few, since each request tells them twice. */
+  readonly watchers: InFlightWatcher[] = [];
   /** True once no table names it any more: connections are not kept after their request. */
   retired = false;
   /** Whatever the engine keeps for this peer (its pooled connections); no other room touches it. */
@@ -19,6 +20,22 @@ export class Peer {
     this.port = port;
     this.key = peerKey(host, port);
   }
+
+  /** Requests that are on it now. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  set inFlight(count: number) {
+    this.#inFlight = count;
+    const { watchers } = this;
+    for (let at = 0; at < watchers.length; at += 1) watchers[at]?.inFlightChanged();
+  }
+}
+
+/** Somebody who keeps peers in the order of their load. */
+export interface InFlightWatcher {
+  inFlightChanged(): void;
 }
 
 /** `host:port` as in a URL's authority. */

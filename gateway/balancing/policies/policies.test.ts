@@ -141,6 +141,38 @@ describe("balancing policies", () => {
     }
   });
 
+  it("least_conn: knows who is least loaded whoever has loaded them, over changes, and forgets who left", () => {
+    const servers = hosts(40).map((host, at) => server(host, 1 + (at % 3)));
+    const [one, other] = [build("least_conn", servers), build("wrr", servers)];
+    let upstream = one;
+    const flying: Peer[] = [];
+    const peers = new Map<string, Peer>();
+    while (peers.size < 40) {
+      const peer = pick(other);
+      peers.set(peer.host, peer);
+    }
+    const load = ({ host, inFlight }: Peer) => inFlight / (1 + (Number(host.slice(7)) % 3));
+    for (let at = 0; at < 5_000; at += 1) {
+      const peer = pick(random() < 0.5 ? upstream : other);
+      peer.inFlight += 1;
+      flying.push(peer);
+      const next = pick(upstream);
+      expect(load(next)).to.equal(Math.min(...[...peers.values()].map(load)));
+      upstream.peek(0, "");
+      while (flying.length > 100) {
+        const [done] = flying.splice(Math.floor(random() * flying.length), 1);
+        if (done !== undefined) done.inFlight -= 1;
+      }
+      if (at % 500 !== 499) continue;
+      const replaced = build("least_conn", servers, upstream);
+      upstream.dispose();
+      upstream = replaced;
+    }
+    for (const peer of peers.values()) expect(peer.watchers.length).to.be.at.most(1);
+    upstream.dispose();
+    for (const peer of peers.values()) expect(peer.watchers).to.deep.equal([]);
+  });
+
   it("p2c: keeps the fullest peer much closer to the average than chance does", () => {
     const fullest = (policy: PolicyName) => {
       const upstream = build(

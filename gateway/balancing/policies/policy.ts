@@ -8,6 +8,8 @@ import type { Slot } from "../slot.ts";
 export interface Policy {
   /** One of its slots that the filter has; `null` when there is none. Allocates nothing. */
   choose(filter: Filter): Slot | null;
+  /** Its upstream is not part of a version any more; whoever still holds it may go on to ask. */
+  dispose?(): void;
 }
 
 /** Numbers in [0, 1). */
