@@ -90,11 +90,13 @@ interface Answered {
 async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptFault> {
   const { loaded, key, settings, timeoutMs } = options;
   const { entry, match } = loaded;
-  const all = JSON.stringify({ ...Object.fromEntries(settings), ...one.settings });
   const { target, asText } = requestOf(one);
   const steering = { upstream: "", hashKey: "", authority: "" };
   try {
-    await callWithin(entry.replaceSettings, [all], timeoutMs);
+    if (loaded.readsSettings) {
+      const all = JSON.stringify({ ...Object.fromEntries(settings), ...one.settings });
+      await callWithin(entry.replaceSettings, [all], timeoutMs);
+    }
     const isWanted = matchesExchange(match, { method: one.request.method, path: target.path });
     // As a gateway does where no host document says otherwise.
     if (target.hasEncodedSlash && decidesByPath(match)) target.answer(encodedSlashAnswer);

@@ -4,12 +4,11 @@
  */
 import { createHash } from "node:crypto";
 import type { Json, Source } from "../../model/index.ts";
+import { seesSettings } from "../run/tenant-settings.ts";
 import type { Examination, ExamineScript, ScriptTables } from "../sandbox.ts";
 import { modulesFor } from "./module-graph.ts";
 
 const maxVerdicts = 5_000;
-/** Without one of these a text reaches no setting: an identifier may be written with an escape. */
-const settingsInSight = /settings|globalThis|\\u/;
 
 export class Verdicts {
   readonly #known = new Map<string, Examination>();
@@ -50,8 +49,8 @@ export class Verdicts {
     for (const [name, { version }] of [...modules].sort(([a], [b]) => (a < b ? -1 : 1))) {
       hash.update(`${name}\n${version}\n`);
     }
-    const seesSettings = [source, ...modules.values()].some(seesSettingsOf);
-    return hash.update(seesSettings ? this.#digestOf(tables.setting) : "").digest("hex");
+    const areSeen = [source, ...modules.values()].some(seesSettingsOf);
+    return hash.update(areSeen ? this.#digestOf(tables.setting) : "").digest("hex");
   }
 
   #digestOf(settings: ReadonlyMap<string, Json>): string {
@@ -68,7 +67,7 @@ export class Verdicts {
 const sees = new WeakMap<Source, boolean>();
 
 function seesSettingsOf(source: Source): boolean {
-  const known = sees.get(source) ?? settingsInSight.test(source.text);
+  const known = sees.get(source) ?? seesSettings(source.text);
   sees.set(source, known);
   return known;
 }

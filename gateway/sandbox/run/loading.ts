@@ -20,6 +20,7 @@ import {
 import { type Match, parseMatch } from "./match.ts";
 import { type LogLine, readOutput } from "./output.ts";
 import type { SourceReader, Syntax } from "./source-reader.ts";
+import { seesSettings } from "./tenant-settings.ts";
 
 /** One operation on an isolate. Runs in either way, not both. */
 interface Step {
@@ -36,6 +37,8 @@ export interface Entry {
 
 export interface Loaded {
   readonly entry: Entry;
+  /** Whether it, or a module of it, may read settings: it is given them only then. */
+  readonly readsSettings: boolean;
   readonly match: Match;
   /** Whether it has a default export. */
   readonly hasOnRequest: boolean;
@@ -130,12 +133,15 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
     onResponse: yield* entryOf("onResponse"),
     replaceSettings: yield* entryOf("replaceSettings"),
   };
-  yield* step(
-    () => entry.replaceSettings.applySync(undefined, [options.settings]),
-    () => entry.replaceSettings.apply(undefined, [options.settings]),
-  );
 
   const { main, resolve, parts, syntax, checks, canRefuse } = yield* compileAll(options);
+  const readsSettings = [...parts.values()].some(({ text }) => seesSettings(text));
+  if (readsSettings) {
+    yield* step(
+      () => entry.replaceSettings.applySync(undefined, [options.settings]),
+      () => entry.replaceSettings.apply(undefined, [options.settings]),
+    );
+  }
   const columnOf: ColumnOf = (key, line, column) => {
     const part = parts.get(key);
     if (part === undefined) return null;
@@ -165,7 +171,7 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
     () => register.apply(undefined, [namespace, options.reader ? 1 : 0], limit),
   );
   const found = readExports(options.key, String(output), canRefuse, columnOf);
-  return { entry, syntax, checks, columnOf, ...found };
+  return { entry, readsSettings, syntax, checks, columnOf, ...found };
 }
 
 /** Compiles the script and everything that it imports. */
@@ -246,7 +252,7 @@ function readExports(
   text: string,
   canRefuse: boolean,
   columnOf: ColumnOf,
-): Omit<Loaded, "entry" | "syntax" | "checks" | "columnOf"> {
+): Omit<Loaded, "entry" | "readsSettings" | "syntax" | "checks" | "columnOf"> {
   const { logs, error, rest } = readOutput(text);
   if (error !== null) throw new ScriptError(faultAt(key, error.message, error.stack, columnOf));
   try {

@@ -45,6 +45,29 @@ describe("createSandbox", () => {
     expect(one.body()).to.equal("3{}");
   });
 
+  it("gives settings to those that may read them alone: no others pay for what does not fit", () => {
+    const texts = {
+      "reads.example.com": "export default () => deny(settings.small);",
+      "imports.example.com": `import { status } from "modules/m"; export default () => deny(status());`,
+      "escapes.example.com": "export default () => deny(\\u0073ettings.small);",
+      "none.example.com": "export default () => deny(403);",
+    };
+    const modules = { m: "export const status = () => settings.small;" };
+    let laterMs = 0;
+    const now = () => performance.now() + laterMs;
+    const one = bench(tables(texts, modules, { small: 404 }), { now });
+    const statuses = () =>
+      Object.keys(texts).map((authority) => one.request({ authority }).exchange.status);
+    expect(statuses()).to.deep.equal([404, 404, 404, 403]);
+    const large = Array.from({ length: 40 }, (_, at) => [`large${at}`, "x".repeat(500_000)]);
+    one.sandbox.apply(tables(texts, modules, { small: 410, ...Object.fromEntries(large) }));
+    expect(statuses()).to.deep.equal([500, 500, 500, 403]);
+    one.sandbox.apply(tables(texts, modules, { small: 410 }));
+    // They rest for what running out of memory took.
+    laterMs += 600_000;
+    expect(statuses()).to.deep.equal([410, 410, 410, 403]);
+  });
+
   it("puts the least recently used isolate away beyond the limit, and keeps its counters", () => {
     const hosts = ["a", "b", "c"].map((name) => `${name}.example.com`);
     const limits = { memoryMb: 16, callTimeoutMs: 50, maxIsolates: 2 };

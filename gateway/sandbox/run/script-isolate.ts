@@ -61,6 +61,7 @@ export class ScriptIsolate {
   readonly #number: number;
   readonly #columnOf: ColumnOf;
   readonly #limit: { readonly timeout: number };
+  readonly #readsSettings: boolean;
   #settingsVersion: number;
 
   /** @throws ScriptError when the script does not load, a CutError when it was cut short. */
@@ -110,6 +111,7 @@ export class ScriptIsolate {
       onError: declared.onError,
     });
     this.#entry = loaded.entry;
+    this.#readsSettings = loaded.readsSettings;
     this.match = loaded.match;
     this.hasOnRequest = loaded.hasOnRequest;
     this.hasOnResponse = loaded.hasOnResponse;
@@ -158,7 +160,7 @@ export class ScriptIsolate {
     const limit = isTimed ? this.#limit : undefined;
     this.#supervisor.enter(this.#number, isTimed);
     try {
-      if (this.#settingsVersion !== settings.version) {
+      if (this.#settingsVersion !== settings.version && this.#readsSettings) {
         this.#entry.replaceSettings.applySync(undefined, [settings.json], limit);
         this.#settingsVersion = settings.version;
       }
