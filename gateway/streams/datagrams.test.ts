@@ -1,0 +1,153 @@
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { expect } from "chai";
+import { until } from "../../test/support/conditions.ts";
+import { freeDatagramPort } from "../../test/support/ports.ts";
+import { defaultDatagramTerms, noListenerLimits } from "../model/index.ts";
+import { Rig, type RigOptions } from "./fixtures/rig.ts";
+
+describe("streams of datagrams", () => {
+  const toStop: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const stop of toStop.splice(0).reverse()) await stop();
+  });
+
+  function open(): Socket {
+    const socket = createSocket("udp4");
+    // A datagram that comes to a closed port is nothing that a test looks at.
+    socket.on("error", () => {});
+    toStop.push(() => socket.close());
+    return socket;
+  }
+  /** Answers each datagram with its name and what it got. */
+  function origin(name: string): number {
+    const socket = open();
+    const { port } = socket.bindSync({ address: "127.0.0.1", port: 0 });
+    socket.on("message", (bytes, from) =>
+      socket.send(Buffer.concat([Buffer.from(name), bytes]), from.port, from.address),
+    );
+    return port;
+  }
+  async function rig(ports: readonly number[], options: RigOptions = {}): Promise<Rig> {
+    const terms = { protocol: "udp", stream: defaultDatagramTerms, ...options.terms } as const;
+    const streams = new Rig(ports, { ...options, terms });
+    await streams.receive();
+    toStop.push(() => streams.stop());
+    return streams;
+  }
+  async function ask(client: Socket, port: number, text: string): Promise<string> {
+    const answer = once(client, "message");
+    client.send(text, port, "127.0.0.1");
+    const [bytes, from] = await answer;
+    expect(from.port, "the answer comes from where the question went").to.equal(port);
+    return String(bytes);
+  }
+
+  it("go to one peer for each client and come back, empty ones and large ones too", async () => {
+    const ports = [origin("a"), origin("b")];
+    const streams = await rig(ports);
+    const [first, second] = [open(), open()];
+    const name = await ask(first, streams.port, "");
+    const other = await ask(second, streams.port, "");
+    expect([name, other].sort()).to.deep.equal(["a", "b"]);
+    const large = "x".repeat(60_000);
+    for (const [client, text] of [
+      [first, name],
+      [second, other],
+    ] as const)
+      expect(await ask(client, streams.port, large)).to.equal(text + large);
+    expect(streams.engine.size).to.equal(2);
+    expect(streams.tallies.get("db db")).to.include({ bytesIn: 60_000, bytesOut: 60_002 });
+  });
+
+  it("end as a session when nothing passes, with one record", async () => {
+    const stream = { ...defaultDatagramTerms, idleTimeoutMs: 300 };
+    const streams = await rig([origin("a")], { terms: { protocol: "udp", stream } });
+    const client = open();
+    await ask(client, streams.port, "1");
+    await ask(client, streams.port, "2");
+    await until("the session is over", () => streams.engine.size === 0);
+    expect(streams.records).to.have.lengthOf(1);
+    expect(streams.records[0]).to.include({
+      protocol: "udp",
+      failure: "",
+      bytesIn: 2,
+      bytesOut: 4,
+      clientAddress: "127.0.0.1",
+    });
+    expect(await ask(client, streams.port, "3"), "the next one begins another").to.equal("a3");
+  });
+
+  it("leave a peer alone on whose port nobody listens", async () => {
+    const dead = await freeDatagramPort();
+    const streams = await rig([dead, origin("b")]);
+    const client = open();
+    client.send("lost", streams.port, "127.0.0.1");
+    await until("it is seen", () => streams.failures.length > 0);
+    expect(streams.failures).to.deep.equal([`${dead} connect_failed`]);
+    for (let round = 0; round < 4; round += 1)
+      expect(await ask(open(), streams.port, "x")).to.equal("bx");
+    expect(await ask(client, streams.port, "again")).to.equal("bagain");
+  });
+
+  it("are dropped beyond the limits, and counted one by one", async () => {
+    const limits = { ...noListenerLimits, maxConnections: 2 };
+    const streams = await rig([origin("a")], { terms: { protocol: "udp", limits } });
+    await ask(open(), streams.port, "x");
+    const known = open();
+    await ask(known, streams.port, "x");
+    const late = open();
+    for (let sent = 1; sent <= 3; sent += 1) {
+      late.send("x", streams.port, "127.0.0.1");
+      await until("it is dropped", () => streams.dropped.length === sent);
+    }
+    expect(streams.dropped[0]).to.equal("too_many_connections");
+    expect(await ask(known, streams.port, "y")).to.equal("ay");
+    expect([streams.engine.size, streams.records.length]).to.deep.equal([2, 0]);
+
+    for (const [limit, code] of [
+      ["maxConnectionsPerAddress", "too_many_from_address"],
+      ["maxConnectionsPerUpstream", "too_many_to_upstream"],
+    ] as const) {
+      const one = await rig([origin("a")], {
+        terms: { protocol: "udp", limits: { ...noListenerLimits, [limit]: 1 } },
+      });
+      await ask(open(), one.port, "x");
+      open().send("x", one.port, "127.0.0.1");
+      await until("it is dropped", () => one.dropped.length === 1);
+      expect(one.dropped[0]).to.equal(code);
+    }
+  });
+
+  it("are dropped where nothing is known yet, and asked about once", async () => {
+    const streams = await rig([], { route: () => ({ awaited: "dns" }) });
+    const client = open();
+    for (let sent = 1; sent <= 5; sent += 1) {
+      client.send("x", streams.port, "127.0.0.1");
+      await until("it is dropped", () => streams.dropped.length === sent);
+    }
+    expect(streams.asked).to.deep.equal(["dns"]);
+  });
+
+  it("go to no place that no peer may be at", async () => {
+    const streams = await rig([origin("a")], { forbids: () => "Consul's API" });
+    open().send("x", streams.port, "127.0.0.1");
+    await until("the session is over", () => streams.records.length === 1);
+    expect(streams.records[0]).to.include({ failure: "connect_failed", bytesOut: 0 });
+  });
+
+  it("are no longer taken while their engine drains, and its peers' last answers still go out", async () => {
+    const slow = open();
+    const { port } = slow.bindSync({ address: "127.0.0.1", port: 0 });
+    const streams = await rig([port]);
+    const client = open();
+    client.send("question", streams.port, "127.0.0.1");
+    const [, from] = await once(slow, "message");
+    const drained = streams.engine.drain(30_000);
+    const answer = once(client, "message");
+    slow.send("late answer", from.port, from.address);
+    expect(String((await answer)[0])).to.equal("late answer");
+    expect(await drained).to.equal(0);
+    expect(streams.records[0]?.failure).to.equal("");
+  });
+});
