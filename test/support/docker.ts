@@ -74,6 +74,8 @@ export interface DockerEngine {
   readonly host: string;
   /** The host's address on the bridge: how containers reach the host. */
   readonly gateway: string;
+  /** The bridge's network interface. */
+  readonly bridge: string;
   readonly api: Dockerode;
   run(options?: RunOptions): Promise<RunningContainer>;
   /** Makes an image that exposes a port by itself, `demo/exposes:<port>`, and gives its name. */
@@ -143,6 +145,7 @@ class PrivateEngine implements DockerEngine {
   readonly socket: string;
   readonly host: string;
   readonly gateway: string;
+  readonly bridge: string;
   readonly api: Dockerode;
   readonly #dockerd: string;
   readonly #directory: string;
@@ -155,6 +158,7 @@ class PrivateEngine implements DockerEngine {
     this.#directory = directory;
     this.#bridge = bridge;
     this.gateway = bridge.address;
+    this.bridge = bridge.name;
     this.socket = join(directory, "docker.sock");
     this.host = `unix://${this.socket}`;
     this.api = new Dockerode({ socketPath: this.socket, host: undefined });
