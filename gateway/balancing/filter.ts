@@ -37,7 +37,7 @@ export class Filter {
     this.#isLastResort = false;
     this.#hasHeldBack = false;
     const isWell = this.#ward.unwell === 0;
-    this.#hasAll = !isCareful && isWell;
+    this.#hasAll = !isCareful && isWell && !this.#ward.isBounded;
     if (isWell) return;
     // Requests of one key come over together.
     this.#draw = key === null ? this.#random() : (Math.imul(key, 0x9e3779b1) >>> 0) / 2 ** 32;
@@ -68,6 +68,7 @@ export class Filter {
 
   has(slot: Slot): boolean {
     if (this.#isCareful && isSpent(slot.peer, this.#attempts)) return false;
+    if (slot.isFull) return false;
     if (this.#ward.unwell === 0) return true;
     if (this.#isLastResort) return !slot.isDrained;
     if (slot.isOut(this.#nowMs) || slot.isBusyProving) return false;

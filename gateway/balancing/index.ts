@@ -3,10 +3,13 @@
  * addresses, weights and passive health; knows nothing of hosts, paths or Consul.
  */
 
+export { Breaker, type BreakerState } from "./breaker.ts";
 export type { Attempts } from "./filter.ts";
+export { Gate, type Verdict } from "./gate.ts";
 export { cookieOf, type KeyOf, type KeySource, keyReader } from "./hash-key.ts";
 export { PeerBook } from "./peer-book.ts";
 export { PeerTokens } from "./peer-tokens.ts";
 export { hashOf, scoreOf } from "./policies/rendezvous.ts";
+export { defaultRetryBudget, RetryBudget } from "./retry-budget.ts";
 export type { UpstreamOptions, WhyNone } from "./upstream.ts";
 export { Upstream } from "./upstream.ts";

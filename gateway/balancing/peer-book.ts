@@ -21,6 +21,8 @@ export class Member {
   checkedMs = Number.NEGATIVE_INFINITY;
   /** A request that may prove it alive is on its way, or was since its last failure. */
   probing = false;
+  /** Requests in flight from the other workers, as they said last. */
+  elsewhere = 0;
   /** What the primary says of the address; `null`: nothing. Set by the book alone. */
   told: PeerHealth | null = null;
   /** Its places in upstreams: they are told when anything here changes. */

@@ -12,6 +12,8 @@ export class Ward {
   readonly whole: string;
   /** How many of its slots are not simply well, so that none needs a look while there are none. */
   unwell = 0;
+  /** Whether any of its slots may have so many requests at once and no more. */
+  isBounded = false;
 
   constructor(name: string, whole: string) {
     this.name = name;
@@ -44,6 +46,8 @@ export class Slot {
   readonly failTimeoutMs: number;
   /** 0: it gets its whole share at once. */
   readonly slowStartMs: number;
+  /** Requests at once; 0: no limit. */
+  readonly maxConns: number;
   /** Among all slots of its upstream. */
   readonly index: number;
   readonly tally: Tally;
@@ -80,6 +84,8 @@ export class Slot {
     this.maxFails = server.maxFails;
     this.failTimeoutMs = server.failTimeoutMs;
     this.slowStartMs = server.slowStartMs ?? 0;
+    this.maxConns = server.maxConns ?? 0;
+    if (this.maxConns > 0) ward.isBounded = true;
     this.#ward = ward;
     this.tally = before?.tally ?? new Tally();
     if (before === undefined) return;
@@ -130,6 +136,11 @@ export class Slot {
     const ofFailures = this.#hasFailed(nowMs) ? this.member.checkedMs + this.failTimeoutMs : 0;
     const untilMs = Math.max(ofFailures, this.#ejectedUntilMs);
     return nowMs <= untilMs ? untilMs : null;
+  }
+
+  /** Whether it has as many requests as it may have, those of the other workers as they said last. */
+  get isFull(): boolean {
+    return this.maxConns > 0 && this.peer.inFlight + this.member.elsewhere >= this.maxConns;
   }
 
   /** Whether it has to prove itself, and may not have another request for now. */

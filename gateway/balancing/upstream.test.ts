@@ -252,7 +252,12 @@ describe("Upstream", () => {
 
     it("has no peer when it has no server", () => {
       expect(build([]).pick(new Tried(), nowMs)).to.equal(null);
-      expect(build([[]]).describe(nowMs)).to.deep.equal({ name: "test", limits: null, peers: [] });
+      expect(build([[]]).describe(nowMs)).to.deep.equal({
+        name: "test",
+        limits: null,
+        bounds: { requests: null, breaker: null, retries: { taken: 0, most: 100 } },
+        peers: [],
+      });
     });
   });
 

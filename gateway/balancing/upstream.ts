@@ -18,8 +18,10 @@ import type {
   Server,
   UpstreamStatus,
 } from "../model/index.ts";
+import { boundsStatus } from "./bounds-status.ts";
 import { downStatus, slotStatus } from "./description.ts";
 import { type Attempts, Filter, isSpent } from "./filter.ts";
+import type { Gate } from "./gate.ts";
 import type { KeyOf, KeySource } from "./hash-key.ts";
 import { SlotLevel } from "./level.ts";
 import { Outliers } from "./outliers.ts";
@@ -27,6 +29,7 @@ import type { Member, PeerBook } from "./peer-book.ts";
 import type { PeerTokens } from "./peer-tokens.ts";
 import { observeLatency } from "./policies/ewma.ts";
 import { hashOf } from "./policies/rendezvous.ts";
+import { defaultRetryBudget, RetryBudget } from "./retry-budget.ts";
 import { Slot, Ward } from "./slot.ts";
 import { Turns } from "./turns.ts";
 
@@ -47,10 +50,14 @@ export interface UpstreamOptions {
   readonly isProtected?: boolean;
   /** Default `null`: nobody is compared with the others. */
   readonly outliers?: OutlierOptions | null;
+  /** Default `null`: nothing stands in front of it. */
+  readonly gate?: Gate | null;
+  /** `null`: none. Left out: one of its own. */
+  readonly retryBudget?: RetryBudget | null;
 }
 
 /** Why an upstream has no peer for a request that was not tried yet. */
-export type WhyNone = "no_instance" | "checks_failing" | "all_ejected" | "all_drained";
+export type WhyNone = "no_instance" | "checks_failing" | "all_ejected" | "all_drained" | "all_full";
 
 /**
  * So many peers a request is tried on at most when all that are left are out: a large service that is dead would
@@ -88,6 +95,9 @@ export class Upstream {
   readonly name: string;
   readonly limits: TargetOptions | null;
   readonly policy: PolicyName;
+  /** What stands in front of it; `null`: everybody is let through. */
+  readonly gate: Gate | null;
+  readonly retryBudget: RetryBudget | null;
   readonly #keyOf: KeyOf | null;
   readonly #settings: PeerSettings | null;
   readonly #book: PeerBook;
@@ -126,6 +136,11 @@ export class Upstream {
     this.name = options.name;
     this.limits = options.limits;
     this.policy = options.policy ?? "wrr";
+    this.gate = options.gate ?? null;
+    this.retryBudget =
+      options.retryBudget === undefined
+        ? (previous?.retryBudget ?? new RetryBudget(defaultRetryBudget))
+        : options.retryBudget;
     this.#keyOf = options.keyOf ?? null;
     this.#settings = options.settings ?? null;
     this.#book = book;
@@ -205,7 +220,9 @@ export class Upstream {
     const careful = attempts.tries > 0 || this.#disposed;
     const only = this.#only;
     if (only !== null)
-      return only.isDrained || (careful && isSpent(only.peer, attempts)) ? null : only.target;
+      return only.isDrained || only.isFull || (careful && isSpent(only.peer, attempts))
+        ? null
+        : only.target;
     const key = hashKey === "" ? null : hashOf(hashKey);
     const filter = this.#filter;
     filter.set(attempts, nowMs, careful, key);
@@ -240,7 +257,7 @@ export class Upstream {
       this.#slotsByToken = new Map(this.#slots.map((slot) => [tokens.of(slot.peer), slot]));
     }
     const slot = this.#slotsByToken.get(token);
-    if (slot === undefined || slot.isBusyProving || slot.isOut(nowMs)) return null;
+    if (slot === undefined || slot.isBusyProving || slot.isFull || slot.isOut(nowMs)) return null;
     if ((attempts.tries > 0 || this.#disposed) && isSpent(slot.peer, attempts)) return null;
     // Where its share still grows it may go on with those that it has.
     if (this.#levels.length === 1) return slot.target;
@@ -260,6 +277,7 @@ export class Upstream {
     const slots = this.#slots;
     if (slots.length === 0) return this.#down.length > 0 ? "all_drained" : "no_instance";
     if (slots.every((slot) => slot.isDrained)) return "all_drained";
+    if (slots.some((slot) => slot.isFull && !slot.isDrained)) return "all_full";
     return slots.some((slot) => !slot.isDrained && slot.isEjected(nowMs))
       ? "all_ejected"
       : "checks_failing";
@@ -323,11 +341,24 @@ export class Upstream {
     const isFailed = failure !== null && isPeersFault(failure);
     const isError = isFailed || (failure === null && status >= 500);
     if (isError) member.errors += 1;
+    if (this.gate !== null)
+      this.#tellGate(this.gate, isFailed || status !== 0, isError, durationMs, nowMs);
     if (isFailed || status !== 0) this.#learn(slot, isFailed, isError, durationMs, nowMs);
     if (status === 0) return;
     member.answers += 1;
     if (this.policy === "ewma") observeLatency(member, durationMs, nowMs);
     member.latencyMs += (durationMs - member.latencyMs) / Math.min(member.answers, latencyWindow);
+  }
+
+  #tellGate(
+    gate: Gate,
+    isKnown: boolean,
+    isError: boolean,
+    durationMs: number,
+    nowMs: number,
+  ): void {
+    if (isKnown) gate.breaker?.note(isError, nowMs - durationMs, nowMs);
+    gate.wake();
   }
 
   /** What one try says of a server beside the others. */
@@ -401,7 +432,8 @@ export class Upstream {
       }),
     );
     const down = this.#down.map(({ server, level }) => downStatus(server, level));
-    return { name: this.name, limits: this.limits, peers: [...peers, ...down] };
+    const bounds = boundsStatus(this.gate, this.retryBudget, nowMs);
+    return { name: this.name, limits: this.limits, bounds, peers: [...peers, ...down] };
   }
 }
 

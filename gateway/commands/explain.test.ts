@@ -15,6 +15,11 @@ const share: ExplainedShare = {
     sendTimeoutMs: limit(60_000),
     readTimeoutMs: limit(2_000, "upstream"),
   },
+  bounds: {
+    requests: { inFlight: 2, elsewhere: 1, most: 10, waiting: 0, queue: 5 },
+    breaker: { state: "open", opensForMs: 3_210 },
+    retries: { taken: 100, most: 100 },
+  },
   peers: [
     {
       ...{ address: "10.0.0.4:80", level: 0, weight: 1, effectiveWeight: 1, fails: 0 },
@@ -67,6 +72,9 @@ describe("what sluice explain prints", () => {
       "    next  10.0.0.4:80  level 0  weight 1  ok  2 in flight  no failure",
       "    Host: inside.example",
       "    tries 3 (its own); all tries no limit, connect 1 s, send 60 s, read 2 s (its own)",
+      "    requests 3 of 10; 0 of 5 wait in this worker",
+      "    circuit breaker open, for 3.3 s more",
+      "    no retry for now: 100 in the last seconds",
       "it belongs to shop: the request meets what the side forces",
       "its client stays with its server by cookie side: the request has none",
     ]);

@@ -1,5 +1,10 @@
 /** `sluice explain`: asks a running gateway what would become of a request, and sets its answer for people. */
-import type { ExplainedOutcome, ExplainedShare, Explanation } from "../model/index.ts";
+import type {
+  BoundsStatus,
+  ExplainedOutcome,
+  ExplainedShare,
+  Explanation,
+} from "../model/index.ts";
 import { loadSettings } from "../settings.ts";
 import { AdminClient, messageIn } from "./admin-client.ts";
 import { CommandError } from "./command-error.ts";
@@ -94,8 +99,28 @@ const sideWords = {
   hash: "its hash falls there",
 } as const;
 
+/** What a request would not notice has no line. */
+function describeBounds({ requests, breaker, retries }: BoundsStatus): string[] {
+  const lines: string[] = [];
+  if (requests !== null) {
+    const { inFlight, elsewhere, most, waiting, queue } = requests;
+    const room = most === null ? "" : ` of ${most}`;
+    lines.push(
+      `requests ${inFlight + elsewhere}${room}; ${waiting} of ${queue} wait in this worker`,
+    );
+  }
+  if (breaker !== null) {
+    const { state, opensForMs } = breaker;
+    const rest = state === "open" ? `, for ${Math.ceil(opensForMs / 100) / 10} s more` : "";
+    lines.push(`circuit breaker ${state.replace("_", " ")}${rest}`);
+  }
+  if (retries !== null && retries.taken >= retries.most)
+    lines.push(`no retry for now: ${retries.taken} in the last seconds`);
+  return lines;
+}
+
 function describeShare(share: ExplainedShare): string[] {
-  const { upstream, percent, policy, why, limits, peers, next, host = null } = share;
+  const { upstream, percent, policy, why, limits, bounds, peers, next, host = null } = share;
   const lines = [
     `  ${upstream}, ${percent} % of requests${policy === null ? "" : `, by ${policy}`}${why === null ? "" : `: ${why}`}`,
   ];
@@ -125,5 +150,6 @@ function describeShare(share: ExplainedShare): string[] {
     });
     lines.push(`    tries ${maxTries.value}${own(maxTries.by)}; ${told.join(", ")}`);
   }
+  if (bounds !== null) lines.push(...describeBounds(bounds).map((line) => `    ${line}`));
   return lines;
 }

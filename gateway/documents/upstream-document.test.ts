@@ -120,11 +120,39 @@ describe("an upstream document", () => {
       expect(() => parse({ servers, ...wrong })).to.throw(what);
   });
 
+  it("reads what bounds it, and refuses a queue in front of nothing", () => {
+    const servers = [
+      { host: "10.0.0.1", port: 1, max_conns: 3 },
+      { host: "10.0.0.2", port: 1 },
+    ];
+    const document = parse({
+      servers,
+      max_conns: 7,
+      max_requests: 9,
+      queue: 4,
+      breaker: { open: 2 },
+    });
+    expect(document.levels[0]?.servers.map(({ maxConns }) => maxConns)).to.deep.equal([3, 7]);
+    expect(document.gate).to.deep.equal({
+      ...{ maxRequests: 9, queue: 4, queueTimeoutMs: 10_000 },
+      breaker: { errorRate: 0.5, minRequests: 20, intervalMs: 10_000, openMs: 2_000, probes: 3 },
+    });
+    expect(parse({ service: "a", retry_budget: {} }).retryBudget).to.deep.equal({
+      ...{ share: 0.2, minPerSecond: 10 },
+    });
+    expect(parse({ service: "a", retry_budget: false }).retryBudget).to.equal(null);
+    expect(() => parse({ service: "a", queue: 4 })).to.throw("queue: goes with max_requests");
+    expect(() => parse({ service: "a", max_conns: 4, queue_timeout: 1 })).to.throw("queue_timeout");
+    const answer = { headers: { "x-a": "b\r\nc: d" } };
+    expect(() => parse({ service: "a", breaker: { answer } })).to.throw("x-a");
+  });
+
   it("names every field that it accepts and nothing comes of", () => {
     const fields = (value: unknown) => parse(value).ignored?.map(({ field }) => field) ?? [];
     const servers = [{ host: "10.0.0.1", port: 80, down: false }];
     const others = Object.keys(upstreamSchema.shape).filter(
-      (field) => !["servers", "cluster", "service", "hash_by"].includes(field),
+      (field) =>
+        !["servers", "cluster", "service", "hash_by", "queue", "queue_timeout"].includes(field),
     );
     const used = [
       "try",
@@ -146,6 +174,10 @@ describe("an upstream document", () => {
       "protected",
       "slow_start",
       "host",
+      "max_conns",
+      "max_requests",
+      "breaker",
+      "retry_budget",
     ];
     const values: Record<string, unknown> = {
       typ: "http",
@@ -157,6 +189,8 @@ describe("an upstream document", () => {
       http_opts: {},
       check: {},
       outliers: {},
+      breaker: {},
+      retry_budget: false,
     };
     const flags = new Set(["enable", "protected", "tls"]);
     for (const field of others) {

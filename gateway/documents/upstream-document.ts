@@ -14,6 +14,7 @@ import {
   type UpstreamTimeouts,
   upstreamProtocols,
 } from "../model/index.ts";
+import { boundFields, maxConnsField, readBounds } from "./bound-fields.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { hashBySchema, readHashBy } from "./hash-by.ts";
@@ -68,6 +69,7 @@ const server = z.strictObject({
   slow_start: slowStart
     .optional()
     .describe("Seconds in which its share grows when it is new or well again."),
+  max_conns: maxConnsField,
 });
 
 const servers = z.array(server).min(1);
@@ -120,6 +122,7 @@ const tlsSchema = z
 export const upstreamSchema = z
   .strictObject({
     ...healthFields,
+    ...boundFields,
     servers: servers.optional().describe("Fixed servers, one level."),
     cluster: z
       .union([z.array(level).min(1), z.record(z.string(), level)], {
@@ -207,6 +210,10 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
   const choice = readChoice(document, problems);
   const { check, ignored: ignoredOfHealth } = readCheck(document, nameIn(key), problems);
   const tls = readTls(document, problems);
+  const limitsServers =
+    document.max_conns !== undefined ||
+    levels.some(({ servers }) => servers.some(({ maxConns }) => maxConns !== undefined));
+  const bounds = readBounds(document, limitsServers, problems);
   if (problems.length > 0) throw new DocumentError("bad_document", key, listProblems(problems));
   const timeouts = readTimeouts(document);
   const ignored = [...findIgnored(document, raw), ...ignoredOfHealth];
@@ -224,6 +231,8 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
     ...(document.protected === false ? { isProtected: false as const } : {}),
     ...readOutliers(document),
     ...(document.slow_start === undefined ? {} : { slowStartMs: toMs(document.slow_start) }),
+    ...(document.max_conns === undefined ? {} : { maxConns: document.max_conns }),
+    ...bounds,
     ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
     ...(sentHost === null ? {} : { sentHost }),
     ...(document.next_upstream === undefined
@@ -329,26 +338,28 @@ function findIgnored(document: Written, raw: unknown): readonly IgnoredField[] {
 }
 
 function readLevels(document: Written, problems: string[]): readonly Level[] {
-  const { slow_start: slow = 0 } = document;
+  const { slow_start: slow = 0, max_conns: most } = document;
   if (document.servers !== undefined)
-    return readServers("servers", document.servers, slow, problems);
+    return readServers("servers", document.servers, slow, most, problems);
   const levels = Object.entries(document.cluster ?? {}).flatMap(([name, one]) => {
     const field = `cluster[${Array.isArray(document.cluster) ? name : JSON.stringify(name)}]`;
-    return readServers(`${field}.servers`, one.servers, slow, problems);
+    return readServers(`${field}.servers`, one.servers, slow, most, problems);
   });
   if (document.cluster !== undefined && levels.length === 0) problems.push("cluster: is empty");
   return levels;
 }
 
-/** One level, and behind it one of its backup servers if it has any. `slow`: of servers that do not say. */
+/** One level, and behind it one of its backup servers if it has any. `slow`, `most`: of servers that do not say. */
 function readServers(
   field: string,
   list: readonly z.output<typeof server>[],
   slow: number,
+  most: number | undefined,
   problems: string[],
 ): readonly Level[] {
   const read = list.map((one, at) => {
     const slowStartMs = toMs(one.slow_start ?? slow);
+    const maxConns = one.max_conns ?? most;
     const server: Server = {
       host: one.host,
       port: readNumber(`${field}[${at}].port`, one.port, 65_535, problems),
@@ -357,6 +368,7 @@ function readServers(
       failTimeoutMs: toMs(one.fail_timeout),
       ...(one.down === true ? { down: true } : {}),
       ...(slowStartMs === 0 ? {} : { slowStartMs }),
+      ...(maxConns === undefined ? {} : { maxConns }),
     };
     return { isBackup: one.backup === true, server };
   });

@@ -172,6 +172,8 @@ export interface Exchange<Context> {
   readonly peer: Peer | null;
   /** How many peers were tried so far, the current one included, whether or not anything was sent. */
   readonly tries: number;
+  /** Those of them in which bytes of the request may have reached the peer. */
+  readonly triesSent: number;
   /** Whether `peer` was already tried for this exchange. */
   tried(peer: Peer): boolean;
 

@@ -17,6 +17,47 @@ export interface Server {
   readonly down?: true;
   /** How long its share grows when it is new or well again. In the document in seconds (`slow_start`). Default 0. */
   readonly slowStartMs?: number;
+  /** Requests at once. Left out: no limit. */
+  readonly maxConns?: number;
+}
+
+/** How many requests may be sent once more. */
+export interface RetryBudgetOptions {
+  /** Of all requests of the last seconds, 0 to 1. */
+  readonly share: number;
+  /** As many always may. */
+  readonly minPerSecond: number;
+}
+
+/** When an upstream is left alone for a while. */
+export interface BreakerOptions {
+  /** The part of the requests that has to fail, above 0 to 1. */
+  readonly errorRate: number;
+  /** Requests in an interval below which nothing is said of a rate. */
+  readonly minRequests: number;
+  readonly intervalMs: number;
+  /** How long nobody is let through. */
+  readonly openMs: number;
+  /** Requests that are let through then, and have to go well. */
+  readonly probes: number;
+  /** What clients are told meanwhile. Left out: the gateway's own 503. */
+  readonly answer?: BreakerAnswer;
+}
+
+export interface BreakerAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** What stands in front of an upstream. */
+export interface GateOptions {
+  /** Requests at once; 0: no limit. */
+  readonly maxRequests: number;
+  /** Requests that may wait for one of them to end. */
+  readonly queue: number;
+  readonly queueTimeoutMs: number;
+  readonly breaker: BreakerOptions | null;
 }
 
 /** Who is taken out because it does worse than the others of its upstream. */
@@ -92,6 +133,11 @@ export interface UpstreamDocument {
   readonly outliers?: OutlierOptions;
   /** Of the instances of `service`, as of a server. */
   readonly slowStartMs?: number;
+  readonly maxConns?: number;
+  /** `null`: as many as `tries` says. Left out: a fifth of the requests. */
+  readonly retryBudget?: RetryBudgetOptions | null;
+  /** Left out: everybody is let through at once. */
+  readonly gate?: GateOptions;
   /** What the document has and nothing comes of. */
   readonly ignored?: readonly IgnoredField[];
 }

@@ -1,6 +1,7 @@
 /** What would become of a request, as plain data: what is asked, and what a worker says. */
+
 import type { PolicyName } from "./documents.ts";
-import type { PeerStatus } from "./upstream-status.ts";
+import type { BoundsStatus, PeerStatus } from "./upstream-status.ts";
 
 export interface Explanation {
   /** The version of the state that it is about. */
@@ -83,6 +84,8 @@ export interface ExplainedShare {
   /** Why it cannot be used; `null`: it can. */
   readonly why: string | null;
   readonly limits: ExplainedLimits | null;
+  /** `null` as `limits`. */
+  readonly bounds: BoundsStatus | null;
   readonly peers: readonly PeerStatus[];
   /** The address of the peer that the next request gets; `null`: none. */
   readonly next: string | null;

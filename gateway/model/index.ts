@@ -50,7 +50,10 @@ export type {
 } from "./destinations.ts";
 export { destinationsOf, needsStickyKey, stickyKeyName } from "./destinations.ts";
 export type {
+  BreakerAnswer,
+  BreakerOptions,
   ClientCertificateRule,
+  GateOptions,
   HashBy,
   HostDocument,
   HstsRule,
@@ -59,6 +62,7 @@ export type {
   OutlierOptions,
   PluginUse,
   PolicyName,
+  RetryBudgetOptions,
   RouteOutcome,
   RouteTest,
   Server,
@@ -149,6 +153,7 @@ export {
   Tenants,
 } from "./tenants.ts";
 export type {
+  BoundsStatus,
   PeerStatus,
   RoutedUpstream,
   UpstreamKeys,

@@ -27,10 +27,33 @@ export interface PeerStatus {
   readonly downForMs: number | null;
 }
 
+/** What bounds an upstream, in one worker. */
+export interface BoundsStatus {
+  /** `null`: its document bounds no requests. */
+  readonly requests: {
+    readonly inFlight: number;
+    /** Of the other workers, as they said last. */
+    readonly elsewhere: number;
+    /** `null`: no limit for the whole upstream. */
+    readonly most: number | null;
+    readonly waiting: number;
+    readonly queue: number;
+  } | null;
+  /** `null`: it has none. */
+  readonly breaker: {
+    readonly state: "closed" | "open" | "half_open";
+    /** 0 when it is not open. */
+    readonly opensForMs: number;
+  } | null;
+  /** Of the last seconds; `null`: only `try` bounds them. */
+  readonly retries: { readonly taken: number; readonly most: number } | null;
+}
+
 export interface UpstreamStatus {
   /** As the operator knows it. */
   readonly name: string;
   readonly limits: TargetOptions | null;
+  readonly bounds: BoundsStatus;
   readonly peers: readonly PeerStatus[];
 }
 

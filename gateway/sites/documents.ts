@@ -1,5 +1,13 @@
 /** The upstream documents of one version, each with the upstream that it describes. */
-import { keyReader, type PeerBook, Upstream } from "../balancing/index.ts";
+import { isDeepStrictEqual } from "node:util";
+import {
+  defaultRetryBudget,
+  Gate,
+  keyReader,
+  type PeerBook,
+  RetryBudget,
+  Upstream,
+} from "../balancing/index.ts";
 import type { TargetOptions } from "../engine/engine.ts";
 import type {
   Instance,
@@ -23,6 +31,9 @@ export interface Documented {
   readonly instances: readonly Instance[] | null;
   /** Those that the document means, ready to be narrowed to a tag; `null` as above. */
   readonly service: Service | null;
+  /** What bounds all parts of the upstream together; `null`: nothing does. */
+  readonly gate: Gate | null;
+  readonly retryBudget: RetryBudget | null;
   /** `null`: its service is not watched yet. */
   readonly upstream: Upstream | null;
   dispose(): void;
@@ -102,6 +113,30 @@ export class Documents {
   }
 }
 
+/** One for all parts of the upstream; what it knows goes on when the document changes. */
+function gateOf(
+  name: string,
+  { gate: options }: UpstreamDocument,
+  book: PeerBook,
+  known: Documented | undefined,
+): Gate | null {
+  if (options === undefined) return null;
+  const gate = known?.gate ?? new Gate(name, options, book.now);
+  if (gate.options !== options) gate.options = options;
+  return gate;
+}
+
+function budgetOf(
+  { retryBudget: options = defaultRetryBudget }: UpstreamDocument,
+  known: Documented | undefined,
+): RetryBudget | null {
+  if (options === null) return null;
+  const before = known?.retryBudget ?? null;
+  return before !== null && isDeepStrictEqual(before.options, options)
+    ? before
+    : new RetryBudget(options);
+}
+
 /** `null`: it leaves all to the gateway. */
 function limitsOf(document: UpstreamDocument): TargetOptions | null {
   const { tries, timeouts, retries, protocol, tls, sentHost } = document;
@@ -134,41 +169,36 @@ function make(
     known.query?.full === query?.full;
   if (isSame && known.instances === instances) return known;
   const limits = limitsOf(document);
-  const { policy = "wrr", hashBy, isProtected = true, outliers = null, slowStartMs } = document;
+  const {
+    policy = "wrr",
+    hashBy,
+    isProtected = true,
+    outliers = null,
+    slowStartMs,
+    maxConns,
+  } = document;
   const keyOf = hashBy === undefined ? null : keyReader(hashBy);
-  const choice = { settings, limits, policy, keyOf, isProtected, outliers };
+  const gate = gateOf(name, document, book, known);
+  const retryBudget = budgetOf(document, known);
+  const choice = {
+    ...{ settings, limits, policy, keyOf, isProtected, outliers },
+    ...{ gate, retryBudget },
+  };
+  const described = { name, document, settings, query, gate, retryBudget };
   if (query === null) {
     const options = { ...choice, name };
     const upstream = new Upstream(document.levels, options, book, known?.upstream ?? null);
     const dispose = () => upstream.dispose();
-    return { name, document, settings, query, instances: null, service: null, upstream, dispose };
+    return { ...described, instances: null, service: null, upstream, dispose };
   }
   if (instances === null)
-    return {
-      name,
-      document,
-      settings,
-      query,
-      instances,
-      service: null,
-      upstream: null,
-      dispose: () => {},
-    };
+    return { ...described, instances, service: null, upstream: null, dispose: () => {} };
   const chosen = withTag(instances, query.tag);
   const { maxFails, failTimeoutMs } = document;
-  const options = { ...choice, maxFails, failTimeoutMs, slowStartMs };
+  const options = { ...choice, maxFails, failTimeoutMs, slowStartMs, maxConns };
   const service = new Service(name, chosen, book, known?.service ?? null, options);
   const upstream = service.upstream(null);
-  return {
-    name,
-    document,
-    settings,
-    query,
-    instances,
-    service,
-    upstream,
-    dispose: () => service.dispose(),
-  };
+  return { ...described, instances, service, upstream, dispose: () => service.dispose() };
 }
 
 function findDependents(

@@ -2,7 +2,7 @@
  * The contract between the gateway and what takes part in the requests of a host: its script, its plugins. A site has
  * a flat list of phases, made when a version is applied; a request keeps the index of the next one.
  */
-import type { Upstream } from "../balancing/index.ts";
+import type { Gate, Upstream } from "../balancing/index.ts";
 import type { Exchange } from "../engine/engine.ts";
 import type { Script, Steering } from "../sandbox/index.ts";
 import type { Rule } from "./host-rules.ts";
@@ -96,4 +96,6 @@ export interface RequestContext extends Stop, Steering, Choice {
   authority: string;
   /** Where it goes; `null` before it is routed and when nothing serves it. */
   route: Upstream | null;
+  /** The gate that it went through, and is counted at; `null`: none. */
+  gate: Gate | null;
 }

@@ -12,6 +12,7 @@ export interface FailurePolicy {
   readonly maxFails: number;
   readonly failTimeoutMs: number;
   readonly slowStartMs?: number | undefined;
+  readonly maxConns?: number | undefined;
 }
 
 /** nginx's defaults (ngx_http_upstream_module, `server`). */
@@ -203,6 +204,7 @@ function instanceLevel(instances: readonly Instance[], policy: FailurePolicy): L
       maxFails: policy.maxFails,
       failTimeoutMs: policy.failTimeoutMs,
       ...(policy.slowStartMs === undefined ? {} : { slowStartMs: policy.slowStartMs }),
+      ...(policy.maxConns === undefined ? {} : { maxConns: policy.maxConns }),
     })),
   };
 }

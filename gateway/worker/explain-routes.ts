@@ -37,6 +37,7 @@ export function explainRoutes(
         policy: null,
         why,
         limits: null,
+        bounds: null,
         peers: [],
         next: null,
         host: null,
@@ -45,13 +46,15 @@ export function explainRoutes(
     const next = peek(upstream, sticky, exchange, context, nowMs);
     const said = rule === null ? null : rule.sentHost;
     const ownHost = said === "peer" ? (next?.peerAuthority ?? null) : (said?.name ?? null);
+    const { bounds, peers } = upstream.describe(nowMs);
     return {
       upstream: name,
       percent,
       policy: upstream.policy,
       why: next === null ? whyNoPeer(options.router, upstream, nowMs).message : null,
       limits: limitsOf(upstream, options.limits),
-      peers: upstream.describe(nowMs).peers,
+      bounds,
+      peers,
       next: next?.peer.key ?? null,
       host: ownHost ?? (next === null || next.authority === "" ? null : next.authority),
     };

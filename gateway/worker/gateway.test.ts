@@ -3,17 +3,10 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import { openClient, requestBytes } from "../../test/support/http.ts";
-import { PeerBook } from "../balancing/index.ts";
-import { parseUpstreamDocument } from "../documents/index.ts";
 import type { FailureCode, Handler, Target } from "../engine/engine.ts";
-import { createHttpEngine } from "../engine/index.ts";
-import { emptyTables } from "../model/index.ts";
-import { Traffic } from "../observability/traffic.ts";
-import { createSandbox, defaultSandboxLimits } from "../sandbox/index.ts";
-import { type RequestContext, Router } from "../sites/index.ts";
-import { FailureLog } from "./failure-log.ts";
-import { Gateway } from "./gateway.ts";
-import { HiddenServices } from "./hidden-services.ts";
+import type { RequestContext } from "../sites/index.ts";
+import { startWorkerGateway } from "./fixtures/worker-gateway.ts";
+import type { Gateway } from "./gateway.ts";
 
 describe("the gateway of a worker", () => {
   const closers: (() => unknown)[] = [];
@@ -34,36 +27,9 @@ describe("the gateway of a worker", () => {
       { host: "127.0.0.1", port: await origin(200, "fine"), max_fails: 1_000 },
       { host: "127.0.0.1", port: 1, down: true },
     ];
-    const tables = emptyTables();
     const document = { servers, try: 7, read_timeout: 1.5, try_timeout: 9, ...more };
-    tables.upstream.set("a.test", parseUpstreamDocument("a.test", JSON.stringify(document)));
-    let nowMs = 1_000;
-    const now = () => nowMs;
-    const lines: string[] = [];
-    const say = (fields: object, message: string) =>
-      lines.push(`${JSON.stringify(fields)} ${message}`);
-    const log = { trace: say, debug: say, info: say, warn: say, error: say, fatal: say };
-    const router = Router.build(tables, new PeerBook({ onRetired: () => {} }), {
-      random: Math.random,
-      now,
-    });
-    const sandbox = createSandbox({ limits: defaultSandboxLimits, log: () => {} });
-    closers.push(() => sandbox.dispose());
-    const gateway = new Gateway({
-      router,
-      sandbox,
-      log,
-      failures: new FailureLog(log, now, 1_024),
-      hidden: new HiddenServices(log, now),
-      exposes: ["documents"],
-      accessLog: null,
-      traffic: new Traffic(),
-      now,
-      watchTimeoutMs: 1_000,
-      askForService: () => {},
-    });
     const picked: (Target | null)[] = [];
-    const handler: Handler<RequestContext> = {
+    const wrap = (gateway: Gateway): Handler<RequestContext> => ({
       onRequest: (exchange) => gateway.onRequest(exchange),
       onPick(exchange) {
         const target = gateway.onPick(exchange);
@@ -77,25 +43,21 @@ describe("the gateway of a worker", () => {
       },
       onTryEnd: (exchange, ...end) => gateway.onTryEnd(exchange, ...end),
       onEnd: (exchange) => gateway.onEnd(exchange),
-    };
-    const engine = createHttpEngine({
-      handler,
-      idPrefix: "test",
-      onError: (error) => lines.push(String(error)),
     });
-    closers.push(() => engine.drain(0));
-    const { port: httpPort } = await engine.listen({ host: "127.0.0.1", port: 0 });
-    const client = await openClient(httpPort);
+    const worker = await startWorkerGateway(document, wrap);
+    closers.push(() => worker.close());
+    const client = await openClient(worker.port);
     closers.push(() => client.close());
     return {
-      lines,
+      lines: worker.lines,
       picked,
       ask: (method = "GET") =>
         client.request(requestBytes(`${method} /`, ["Host: a.test", "Content-Length: 0"])),
-      fails: () => router.describe({ upstreams: ["a.test"], services: [] })[0]?.peers[0]?.fails,
-      advance: (ms: number) => {
-        nowMs += ms;
+      fails: () => {
+        const { router } = worker.gateway;
+        return router.describe({ upstreams: ["a.test"], services: [] })[0]?.peers[0]?.fails;
       },
+      advance: worker.advance,
     };
   }
 

@@ -24,6 +24,7 @@ import {
   type Site,
 } from "../sites/index.ts";
 import type { FailureLog } from "./failure-log.ts";
+import { mayBegin, mayGoOn, waitsForPeer } from "./gates.ts";
 import type { HiddenServices } from "./hidden-services.ts";
 import { askForReal, enterSite, meetAnswer, meetEnd, meetPhases } from "./passage.ts";
 import { pickStuck, tellStuck } from "./sticking.ts";
@@ -118,13 +119,16 @@ export class Gateway implements Handler<RequestContext> {
     const context = exchange.context;
     const route = context?.route ?? null;
     if (context === null || route === null) return null;
-    const nowMs = exchange.tries === 0 ? exchange.startedAtMs : this.#now();
+    const isFirst = exchange.tries === 0;
+    const nowMs = isFirst ? exchange.startedAtMs : this.#now();
+    if (isFirst ? !mayBegin(exchange, context, route, nowMs) : !mayGoOn(exchange, route, nowMs))
+      return null;
     const target =
       context.routedBy === null || context.routedBy.sticky === null
         ? route.pick(exchange, nowMs, route.hashKey(exchange, context.hashKey))
         : pickStuck(route, context.routedBy.sticky, exchange, context, nowMs);
     if (target !== null) exchange.sentAuthority = sentAuthority(target, context.routedBy);
-    else if (exchange.tries === 0) this.#failWithout(exchange, route);
+    else if (isFirst) this.#failWithout(exchange, context, route);
     return target;
   }
 
@@ -170,6 +174,7 @@ export class Gateway implements Handler<RequestContext> {
     this.#traffic.record(exchange, context?.name ?? otherLabel, context?.route?.name ?? noUpstream);
     if (context === null) return;
     meetEnd(exchange, context);
+    context.gate?.leave(exchange.startedAtMs);
     exchange.context = null;
   }
 
@@ -188,7 +193,8 @@ export class Gateway implements Handler<RequestContext> {
   }
 
   /** Nobody was tried: what the client is told says why there was nobody to try. */
-  #failWithout(exchange: Exchange<RequestContext>, route: Upstream): void {
+  #failWithout(exchange: Exchange<RequestContext>, context: RequestContext, route: Upstream): void {
+    if (waitsForPeer(exchange, context, route, this.#now())) return;
     const { status, code, message } = whyNoPeer(this.router, route, this.#now());
     exchange.fail(status, code, `${exchange.host}: ${message}`);
   }

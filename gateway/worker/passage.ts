@@ -51,6 +51,7 @@ export function enterSite(
     hashKey: "",
     authority: "",
     route: null,
+    gate: null,
     routedBy: null,
     side: null,
   };

@@ -49,13 +49,15 @@ export function whyNoPeer(router: Router, upstream: Upstream, nowMs: number): Re
       code: "checks_failing",
       message: `no instance of ${upstream.name} passes its checks in Consul`,
     };
-  return { status: 503, code: why, message: `${upstream.name}: ${whyNoneWords[why]}` };
+  const code = why === "all_full" ? "queue_full" : why;
+  return { status: 503, code, message: `${upstream.name}: ${whyNoneWords[why]}` };
 }
 
 const whyNoneWords: Readonly<Record<Exclude<WhyNone, "no_instance">, string>> = {
   checks_failing: "all servers fail their checks",
   all_ejected: "all servers are out because requests failed there",
   all_drained: "all servers are down in their document or drained",
+  all_full: "all servers have as many requests as max_conns allows",
 };
 
 function missing(message: string): Refusal {

@@ -198,6 +198,10 @@ export class ExchangeView<C> implements Exchange<C> {
     return this.#tries.count;
   }
 
+  get triesSent(): number {
+    return this.#tries.sent;
+  }
+
   tried(peer: Peer): boolean {
     return this.#tries.has(peer);
   }

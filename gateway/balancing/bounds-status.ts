@@ -1,0 +1,26 @@
+/** What bounds an upstream, and how near it is to its bounds, as plain data. */
+import type { BoundsStatus } from "../model/index.ts";
+import type { Gate } from "./gate.ts";
+import type { RetryBudget } from "./retry-budget.ts";
+
+export function boundsStatus(
+  gate: Gate | null,
+  budget: RetryBudget | null,
+  nowMs: number,
+): BoundsStatus {
+  const retries = budget === null ? null : { taken: budget.taken, most: Math.floor(budget.most) };
+  if (gate === null) return { requests: null, breaker: null, retries };
+  const { inFlight, elsewhere, waiting, breaker } = gate;
+  const { maxRequests, queue } = gate.options;
+  return {
+    requests: {
+      ...{ inFlight, elsewhere, most: maxRequests === 0 ? null : maxRequests },
+      ...{ waiting, queue },
+    },
+    breaker:
+      breaker === null
+        ? null
+        : { state: breaker.state(nowMs), opensForMs: Math.ceil(breaker.remainingMs(nowMs)) },
+    retries,
+  };
+}

@@ -1,0 +1,140 @@
+/** The fields of an upstream document that bound what is sent to it: limits, queue, retries, circuit breaker. */
+import * as z from "zod";
+import { isFieldValue, isToken } from "../engine/message/grammar.ts";
+import type {
+  BreakerAnswer,
+  BreakerOptions,
+  GateOptions,
+  RetryBudgetOptions,
+} from "../model/index.ts";
+
+const seconds = z.number().min(0.1).max(86_400);
+const count = z.int().min(1).max(1_000_000);
+const percent = z.number().min(0).max(100);
+
+/** Of a server, and of a document for the instances of its service. */
+export const maxConnsField = count
+  .optional()
+  .describe("Requests at once on one server, from this gateway. Left out: no limit.");
+
+const maxAnswerBytes = 65_536;
+
+const answer = z.strictObject({
+  status: z.int().min(400).max(599).default(503).describe("Default 503."),
+  headers: z
+    .record(
+      z.string().max(256).refine(isToken, { error: "is not a name that a field can have" }),
+      z.string().max(4_096).refine(isFieldValue, { error: "is not a value that a field can have" }),
+    )
+    .default({}),
+  body: z
+    .string()
+    .refine((text) => Buffer.byteLength(text) <= maxAnswerBytes, { error: "is above 64 KiB" })
+    .default(""),
+});
+
+const breaker = z.strictObject({
+  error_percent: percent
+    .gt(0)
+    .default(50)
+    .describe("Per cent of the tries in an interval that have to fail. Default 50."),
+  min_requests: count
+    .default(20)
+    .describe("Tries in an interval, in one worker, before which it never opens. Default 20."),
+  interval: seconds.default(10).describe("Seconds. Default 10."),
+  open: seconds.default(5).describe("Seconds in which nobody is let through. Default 5."),
+  probes: z
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(3)
+    .describe("Requests that are let through then, and have to go well. Default 3."),
+  answer: answer
+    .optional()
+    .describe("What clients are told meanwhile. Default: 503 breaker_open with Retry-After."),
+});
+
+const retryBudget = z.strictObject({
+  percent: percent.default(20).describe("Of all requests of the last seconds. Default 20."),
+  min_per_second: z
+    .number()
+    .min(0)
+    .max(1_000_000)
+    .default(10)
+    .describe("As many always may, in each worker. Default 10."),
+});
+
+export const boundFields = {
+  max_conns: maxConnsField,
+  max_requests: count
+    .optional()
+    .describe("Requests at once to the whole upstream, from this gateway. Left out: no limit."),
+  queue: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .optional()
+    .describe(
+      "Requests that may wait in each worker while max_requests or max_conns are reached. Default 0.",
+    ),
+  queue_timeout: seconds.optional().describe("Seconds that they wait at most. Default 10."),
+  breaker: breaker.optional().describe("The circuit breaker. Left out: there is none."),
+  retry_budget: z
+    .union([z.literal(false), retryBudget], {
+      error: "is not false or an object of percent and min_per_second",
+    })
+    .optional()
+    .describe(
+      "How many requests may be sent to a server after they were sent to another. Default 20 per cent and 10 a second; false: only try bounds them.",
+    ),
+} as const;
+
+type Written = z.output<z.ZodObject<typeof boundFields>>;
+
+export interface Bounds {
+  readonly retryBudget?: RetryBudgetOptions | null;
+  readonly gate?: GateOptions;
+}
+
+/** `limitsServers`: one of the servers, or the document for its instances, has `max_conns`. */
+export function readBounds(document: Written, limitsServers: boolean, problems: string[]): Bounds {
+  const { max_requests: maxRequests, queue, queue_timeout: timeout, breaker } = document;
+  if (queue !== undefined && maxRequests === undefined && !limitsServers)
+    problems.push("queue: goes with max_requests or max_conns");
+  if (timeout !== undefined && queue === undefined) problems.push("queue_timeout: goes with queue");
+  const { retry_budget: budget } = document;
+  const isBounded = maxRequests !== undefined || limitsServers || breaker !== undefined;
+  return {
+    ...(budget === undefined ? {} : { retryBudget: readBudget(budget) }),
+    ...(isBounded
+      ? {
+          gate: {
+            maxRequests: maxRequests ?? 0,
+            queue: queue ?? 0,
+            queueTimeoutMs: toMs(timeout ?? 10),
+            breaker: breaker === undefined ? null : readBreaker(breaker),
+          },
+        }
+      : {}),
+  };
+}
+
+function readBudget(budget: NonNullable<Written["retry_budget"]>): RetryBudgetOptions | null {
+  if (budget === false) return null;
+  return { share: budget.percent / 100, minPerSecond: budget.min_per_second };
+}
+
+function readBreaker(written: NonNullable<Written["breaker"]>): BreakerOptions {
+  return {
+    errorRate: written.error_percent / 100,
+    minRequests: written.min_requests,
+    intervalMs: toMs(written.interval),
+    openMs: toMs(written.open),
+    probes: written.probes,
+    ...(written.answer === undefined ? {} : { answer: written.answer satisfies BreakerAnswer }),
+  };
+}
+
+function toMs(s: number): number {
+  return Math.round(s * 1000);
+}

@@ -1,0 +1,75 @@
+/** Requests before the gates of their upstreams: who goes through, who waits, and what the others are told. */
+import type { Gate, Upstream } from "../balancing/index.ts";
+import type { Exchange } from "../engine/engine.ts";
+import type { RequestContext } from "../sites/index.ts";
+
+/** Whether a request that was not tried yet may be. If not, it is held or has been answered. */
+export function mayBegin(
+  exchange: Exchange<RequestContext>,
+  context: RequestContext,
+  route: Upstream,
+  nowMs: number,
+): boolean {
+  const { gate, retryBudget } = route;
+  if (gate !== null && context.gate !== gate && !goesThrough(exchange, context, gate, nowMs))
+    return false;
+  retryBudget?.count(nowMs);
+  return true;
+}
+
+/** Whether a request may be tried again: what has reached no peer costs none anything. */
+export function mayGoOn(
+  exchange: Exchange<RequestContext>,
+  { retryBudget }: Upstream,
+  nowMs: number,
+): boolean {
+  return exchange.triesSent === 0 || retryBudget === null || retryBudget.take(nowMs);
+}
+
+/** All peers have as many requests as they may have: whether this one waits until one of them has fewer. */
+export function waitsForPeer(
+  exchange: Exchange<RequestContext>,
+  context: RequestContext,
+  route: Upstream,
+  nowMs: number,
+): boolean {
+  const { gate } = route;
+  if (gate === null || route.whyNone(nowMs) !== "all_full") return false;
+  context.gate?.leave(exchange.startedAtMs);
+  context.gate = null;
+  return gate.wait(exchange, nowMs) === "held";
+}
+
+function goesThrough(
+  exchange: Exchange<RequestContext>,
+  context: RequestContext,
+  gate: Gate,
+  nowMs: number,
+): boolean {
+  // Another upstream was its before it was held.
+  context.gate?.leave(exchange.startedAtMs);
+  context.gate = null;
+  const verdict = gate.enter(exchange, nowMs);
+  if (verdict === "pass") context.gate = gate;
+  else if (verdict === "open") answerOpen(exchange, gate, nowMs);
+  else if (verdict === "full") {
+    const { maxRequests, queue } = gate.options;
+    const message = `${gate.name}: ${maxRequests} requests are there, and ${queue} wait`;
+    exchange.fail(503, "queue_full", message, { "retry-after": "1" });
+  }
+  return verdict === "pass";
+}
+
+function answerOpen(exchange: Exchange<RequestContext>, gate: Gate, nowMs: number): void {
+  const { breaker } = gate;
+  if (breaker === null) return;
+  const seconds = String(Math.max(1, Math.ceil(breaker.remainingMs(nowMs) / 1_000)));
+  const { answer } = breaker.options;
+  if (answer === undefined) {
+    const message = `${gate.name}: too many requests failed; the next may go there in ${seconds} s`;
+    exchange.fail(503, "breaker_open", message, { "retry-after": seconds });
+    return;
+  }
+  const { status, headers, body } = answer;
+  exchange.answer({ status, headers: { "retry-after": seconds, ...headers }, body });
+}
