@@ -41,16 +41,17 @@ describe("the admin API's token", () => {
 
   it("is made once in the data directory, for its owner alone, and nothing else is left", async () => {
     const dataDir = join(directory, "data");
-    const token = await keepToken(dataDir);
+    const { token, problem } = await keepToken(dataDir);
+    expect(problem).to.equal(null);
     expect(Buffer.from(token, "base64url")).to.have.length(32);
     expect((await stat(keptTokenFile(dataDir))).mode & 0o777).to.equal(0o600);
-    expect(await keepToken(dataDir)).to.equal(token);
+    expect((await keepToken(dataDir)).token).to.equal(token);
     expect(await readdir(dataDir)).to.deep.equal(["admin-token"]);
   });
 
   it("is the same for all that make it at once", async () => {
-    const tokens = await Promise.all(Array.from({ length: 8 }, () => keepToken(directory)));
-    expect(new Set(tokens)).to.have.property("size", 1);
+    const made = await Promise.all(Array.from({ length: 8 }, () => keepToken(directory)));
+    expect(new Set(made.map(({ token }) => token))).to.have.property("size", 1);
     expect(await readdir(directory)).to.deep.equal(["admin-token"]);
   });
 
@@ -72,11 +73,16 @@ describe("the admin API's token", () => {
     expect(message)
       .to.match(/is no token/)
       .and.not.include("short");
-    await rm(path);
+  });
+
+  it("is made anew, with a word about it, where the data directory has no place for it", async () => {
     await writeFile(join(directory, "file"), "");
-    expect(await errorOf(keepToken(join(directory, "file")))).to.match(
+    const { token, problem } = await keepToken(join(directory, "file"));
+    expect(Buffer.from(token, "base64url")).to.have.length(32);
+    expect(problem).to.match(
       /^--data-dir: .*: something that is no directory is in its way \(E(EXIST|NOTDIR)\)$/,
     );
+    expect((await keepToken("/proc/nope")).problem).to.contain("(ENOENT)");
   });
 
   it("comes from a file or from the variable, not from both, and no message repeats it", async () => {
@@ -105,7 +111,7 @@ describe("the admin API's token", () => {
     expect((await stat(path)).mode & 0o777).to.equal(0o600);
     expect(await findToken(tokenPlaces(1995, null, env))).to.equal(token);
     expect(await findToken(tokenPlaces(1996, null, env))).to.equal(null);
-    const kept = await keepToken(join(directory, "data"));
+    const { token: kept } = await keepToken(join(directory, "data"));
     expect(await findToken(tokenPlaces(1995, join(directory, "data"), env))).to.equal(kept);
     await takeTokenAway(path, makeToken());
     expect(await readFile(path, "utf8"), "another gateway's").to.equal(`${token}\n`);

@@ -4,9 +4,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { link, open, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
+import { makeDirectory } from "./directories.ts";
 import { describeFileError } from "./file-errors.ts";
 import { SettingsError } from "./settings.ts";
 import { type AdminSettings, tokenVariable } from "./settings-admin.ts";
@@ -48,24 +49,32 @@ export function runtimeTokenFile(adminPort: number, env: Environment): string {
   return join(env.XDG_RUNTIME_DIR || state, "sluice", `${fileName}-${adminPort}`);
 }
 
+/** A token that the gateway has made. */
+export interface MadeToken {
+  readonly token: string;
+  /** Why it is not in the data directory, so that the next start makes another; `null`: it is there. */
+  readonly problem: string | null;
+}
+
 /**
- * The token in the data directory, made when there is none. Two gateways that start at once get the same.
- * Throws a `SettingsError`.
+ * The token in the data directory, made when there is none. Two gateways that start at once get the same. A disk that is full or
+ * cannot be read must not keep a gateway from its traffic. Throws a `SettingsError` for a file that others may have written.
  */
-export async function keepToken(dataDir: string): Promise<string> {
+export async function keepToken(dataDir: string): Promise<MadeToken> {
   const path = keptTokenFile(dataDir);
   try {
     const kept = await readOwn(path);
-    if (kept !== null) return kept;
+    if (kept !== null) return { token: kept, problem: null };
     const token = makeToken();
     await writeOwn(path, token, link);
-    return token;
+    return { token, problem: null };
   } catch (error) {
     // Another gateway has made it in between.
     const other = codeOf(error) === "EEXIST" ? await readOwn(path) : null;
-    if (other !== null) return other;
+    if (other !== null) return { token: other, problem: null };
     if (error instanceof SettingsError) throw error;
-    throw new SettingsError(`--data-dir: ${path} cannot be used: ${describeFileError(error)}`);
+    const problem = `--data-dir: ${path} cannot be used: ${describeFileError(error)}`;
+    return { token: makeToken(), problem };
   }
 }
 
@@ -137,7 +146,7 @@ async function writeOwn(
   token: string,
   place: (from: string, to: string) => Promise<void>,
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeDirectory(dirname(path), 0o700);
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
   try {
     const file = await open(temporary, "wx", 0o600);

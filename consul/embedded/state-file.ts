@@ -3,8 +3,9 @@
  * place, and `journal.jsonl` with the commits since. A commit is durable when its line is synced.
  */
 import { createHash } from "node:crypto";
-import { type FileHandle, mkdir, open, readFile, rename } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
+import { makeDirectory } from "../../gateway/directories.ts";
 import { ApiError } from "./api-error.ts";
 import type { Commit, StoreImage } from "./store.ts";
 
@@ -45,7 +46,7 @@ const journalName = "journal.jsonl";
 
 /** Reads what a directory holds; an empty or missing one is an empty state. Rejects with a `StateFileError`. */
 export async function readSavedState(directory: string): Promise<SavedState> {
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   const image = await readState(join(directory, stateName));
   return {
     image: image ?? { index: 0, tables: {} },

@@ -8,8 +8,14 @@ import type { AdminAccess, AdminTls } from "../primary/index.ts";
 import { type Settings, SettingsError } from "../settings.ts";
 import type { AdminSettings } from "../settings-admin.ts";
 
-/** Throws a `SettingsError`. */
-export async function adminAccess({ adminAccess: given, dataDir }: Settings): Promise<AdminAccess> {
+/**
+ * `problem`: why the token that the gateway has made is not kept in the data directory; `null`: it is, or need not be.
+ * Throws a `SettingsError`.
+ */
+export async function adminAccess({ adminAccess: given, dataDir }: Settings): Promise<{
+  readonly access: AdminAccess;
+  readonly problem: string | null;
+}> {
   const tls = await readTls(given);
   const token = await givenToken(given);
   const openMetrics = given.metrics === "open";
@@ -20,8 +26,10 @@ export async function adminAccess({ adminAccess: given, dataDir }: Settings): Pr
     openMetrics,
     openWrites: given.isOpen,
   };
-  if (token !== null || (tls !== null && tls.clientCa !== null)) return { ...access, token };
-  return { ...access, token: dataDir === null ? makeToken() : await keepToken(dataDir) };
+  if (token !== null || (tls !== null && tls.clientCa !== null))
+    return { access: { ...access, token }, problem: null };
+  const made = dataDir === null ? { token: makeToken(), problem: null } : await keepToken(dataDir);
+  return { access: { ...access, token: made.token }, problem: made.problem };
 }
 
 async function readTls({ cert, key, clientCa }: AdminSettings): Promise<AdminTls | null> {

@@ -30,7 +30,7 @@ export async function runStart(
     const reason = describeFileError(mistake);
     throw new SettingsError(`--access-log: ${accessLog} cannot be written: ${reason}`);
   }
-  const access = await adminAccess(settings);
+  const { access, problem } = await adminAccess(settings);
   const sealingKey = await givenSealingKey(settings.certificates.sealingKey);
   const { url } = settings.consul;
   const address = resolveConsulAddress(url === null ? {} : { url }, env);
@@ -45,6 +45,8 @@ export async function runStart(
       access.token ?? undefined,
     ],
   });
+  if (problem !== null)
+    log.error({}, `${problem}; the token that the gateway makes is good until it ends`);
   const parts = gatewayParts({ settings, address, log, clock: systemClock });
   const primary = new Primary({
     settings,
@@ -56,11 +58,13 @@ export async function runStart(
     held,
   });
   const { token, isGiven } = access;
+  const { dataDir } = settings;
+  const kept = dataDir === null || problem !== null ? null : keptTokenFile(dataDir);
   if (token === null || isGiven) return runUntilSignal(primary, log);
 
   let left: Promise<string | null> = Promise.resolve(null);
   const status = await runUntilSignal(primary, log, ({ admin }) => {
-    left = leaveForCommands(runtimeTokenFile(admin.port, env), token, settings.dataDir, log);
+    left = leaveForCommands(runtimeTokenFile(admin.port, env), token, kept, log);
   });
   const path = await left;
   if (path !== null) await takeTokenAway(path, token);
@@ -75,14 +79,16 @@ function heldSockets() {
   }
 }
 
-/** Gives the file that holds the token while the gateway runs; `null`: it could not be written. */
+/**
+ * Gives the file that holds the token while the gateway runs; `null`: it could not be written. `kept`: where it is beside
+ * that, in the data directory.
+ */
 async function leaveForCommands(
   path: string,
   token: string,
-  dataDir: string | null,
+  kept: string | null,
   log: Log,
 ): Promise<string | null> {
-  const kept = dataDir === null ? null : keptTokenFile(dataDir);
   try {
     await leaveToken(path, token);
     const file = kept ?? path;

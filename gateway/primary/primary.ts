@@ -21,6 +21,7 @@ import {
 import type { AdminAccess } from "./admin/access.ts";
 import { assemble, type Running } from "./assembly.ts";
 import type { Clock } from "./clock.ts";
+import { DirectoryLock } from "./directory-lock.ts";
 import { Membership } from "./fleet/membership.ts";
 import type { HeldSocket } from "./held-sockets.ts";
 import { listenerStatus } from "./listener-status.ts";
@@ -76,6 +77,7 @@ export class Primary {
   /** Where no peer may be. */
   #ownPlaces: readonly OwnAddress[] = [];
   #succession: Succession | null = null;
+  #lock: DirectoryLock | null = null;
   #isStopping = false;
 
   constructor({ settings, parts, access, sealingKey, clock, log, held = [] }: PrimaryOptions) {
@@ -104,6 +106,10 @@ export class Primary {
     await refuseSharedAddresses([...wanted, { flag: "--admin", address: admin }]);
     await refuseSharedAddresses(udp);
     const place = await adminPlace(admin, this.#access);
+    const { dataDir } = this.#settings;
+    const lock = dataDir === null ? null : new DirectoryLock(dataDir);
+    await lock?.take();
+    this.#lock = lock;
     const file = this.#snapshotFile();
     const loaded = (await file?.load()) ?? null;
     await this.#lookForConsul(loaded);
@@ -221,6 +227,7 @@ export class Primary {
     running.ownAddresses.stop();
     running.metrics.stop();
     await running.file?.close();
+    this.#lock?.release();
     await running.admin.close();
     this.#running = null;
   }

@@ -7,9 +7,10 @@
  * sources want to know again.
  */
 import { createHash } from "node:crypto";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { makeDirectory } from "../directories.ts";
 import { kinds, type Served, type Snapshot, servedKinds } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Clock } from "./clock.ts";
@@ -279,7 +280,7 @@ function readSnapshot(file: Buffer): LoadedSnapshot {
  * is synced too, because the rename is an entry of it.
  */
 async function writeDurably(directory: string, path: string, content: Buffer): Promise<void> {
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   const temporary = `${path}.${process.pid}.new`;
   try {
     // Settings may hold what is nobody else's business.

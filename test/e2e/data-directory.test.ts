@@ -1,10 +1,12 @@
 /** What a gateway keeps in its data directory, and what it does when that directory is not as it should be. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { consulKinds } from "../support/consul.ts";
 import { type EchoOrigin, echoOf } from "../support/echo-origin.ts";
+import { TestGateway } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
 import { homeHost, Scene } from "./scene.ts";
 
@@ -67,4 +69,135 @@ for (const kind of consulKinds())
       await everythingServes(again);
       await scene.writeHome();
     });
+
+    it("is one gateway's alone, however the one before has ended", async () => {
+      const options = { consul: scene.consul.url, workers: 1, flags: ["--data-dir", directory] };
+      const first = await TestGateway.start(options);
+      scene.later(() => first.stop());
+      const second = TestGateway.launch(options);
+      scene.later(() => second.stop());
+      expect(await second.ended).to.equal(1);
+      expect(second.errors).to.equal(
+        `sluice: --data-dir ${directory}: another gateway that runs here uses it; give each one of its own\n`,
+      );
+      first.signal("SIGKILL");
+      await first.ended;
+      const third = await TestGateway.start(options);
+      scene.later(() => third.stop());
+      expect(await third.stop()).to.equal(0);
+      const fourth = await TestGateway.start(options);
+      scene.later(() => fourth.stop());
+    });
+
+    for (const [what, path] of [
+      ["that cannot be made", () => "/proc/nope"],
+      ["in whose place a file is", () => join(directory, "file")],
+    ] as const) {
+      it(`${what}: the gateway serves, and says so`, async () => {
+        await writeFile(join(directory, "file"), "");
+        const gateway = await scene.start({ workers: 1, flags: ["--data-dir", path()] });
+        expect(echoOf(await gateway.request({ host: homeHost })).origin).to.equal("home");
+        const { snapshotFile } = await gateway.statusWhen(
+          "it says that it cannot write",
+          (status) => status.snapshotFile?.error?.startsWith("not written: ") ?? false,
+        );
+        expect(snapshotFile?.path).to.contain(path());
+        const told = gateway.records.map(({ msg }) => msg).join("\n");
+        expect(told).to.contain(`--data-dir: ${path()}/admin-token cannot be used: `);
+        // What it has made is left for commands all the same.
+        expect((await gateway.admin("/resync", "POST")).status).to.equal(200);
+      });
+    }
   });
+
+const why = whyNoMounts();
+
+if (why === null)
+  describe("a data directory on a small disk", function () {
+    this.timeout(60_000);
+    let scene: Scene;
+    let disk = "";
+
+    before(async () => {
+      const [kind] = consulKinds();
+      if (kind === undefined) throw new Error("there is always the embedded agent");
+      scene = await Scene.open(kind);
+      disk = await mkdtemp(join(tmpdir(), "sluice-disk-"));
+      mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", disk);
+    });
+    afterEach(() => scene.endTest());
+    after(async () => {
+      await scene?.close();
+      if (disk === "") return;
+      spawnSync("umount", ["--lazy", disk]);
+      await rm(disk, { recursive: true, force: true });
+    });
+
+    const start = () => scene.start({ workers: 1, flags: ["--data-dir", disk] });
+    const written = (gateway: TestGateway) =>
+      gateway.statusWhen(
+        "the file has the current version",
+        ({ version, snapshotFile }) =>
+          snapshotFile?.version === version && snapshotFile.error === null,
+      );
+
+    it("that is full: the gateway starts, serves and says so; what is on it stays, and it is written once there is room", async () => {
+      await written(await start());
+      const fill = join(disk, "fill");
+      await writeFile(fill, Buffer.alloc(1));
+      for (const bytes of [1_048_576, 65_536, 4_096]) {
+        while (await appendFile(fill, Buffer.alloc(bytes)).then(() => true, isFull));
+      }
+      const gateway = await start();
+      await scene.writes.put("hosts/full.example", { paths: { "/": "home" } });
+      const { snapshotFile } = await gateway.statusWhen(
+        "it says that the disk is full",
+        (status) => status.snapshotFile?.error?.includes("ENOSPC") ?? false,
+      );
+      expect(snapshotFile?.loadedFrom).to.be.a("string");
+      for (const host of [homeHost, "full.example"])
+        expect(echoOf(await gateway.request({ host })).origin).to.equal("home");
+
+      // Killed, and started with neither Consul nor room: what was on the disk is served.
+      gateway.signal("SIGKILL");
+      await gateway.ended;
+      await scene.consul.kill();
+      const alone = await start();
+      expect(echoOf(await alone.request({ host: homeHost })).origin).to.equal("home");
+      await scene.consul.restart({ keepData: true });
+      await rm(fill);
+      await scene.writes.put("hosts/full.example", { paths: { "/": "home", "/a": "home" } });
+      await written(alone);
+    });
+
+    it("that is read-only: the gateway serves the last known good state, and says that it cannot write", async () => {
+      await written(await start());
+      mount("-o", "remount,ro", disk);
+      scene.later(() => mount("-o", "remount,rw", disk));
+      const gateway = await start();
+      await scene.writes.put("hosts/later.example", { paths: { "/": "home" } });
+      const { snapshotFile } = await gateway.statusWhen(
+        "it says so",
+        (status) => status.snapshotFile?.error?.includes("EROFS") ?? false,
+      );
+      expect(snapshotFile?.loadedFrom).to.be.a("string");
+      expect(echoOf(await gateway.request({ host: "later.example" })).origin).to.equal("home");
+    });
+  });
+
+function isFull(error: NodeJS.ErrnoException): boolean {
+  if (error.code !== "ENOSPC") throw error;
+  return false;
+}
+
+function mount(...args: readonly string[]): void {
+  const { status, stderr } = spawnSync("mount", args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`mount ${args.join(" ")}: ${stderr}`);
+}
+
+/** Why no file system can be mounted here; `null`: one can. Throws when real parts are required. */
+function whyNoMounts(): string | null {
+  if (process.getuid?.() === 0) return null;
+  if (process.env.SLUICE_REQUIRE_REAL === "1") throw new Error("mounting a small disk needs root");
+  return "mounting a small disk needs root";
+}

@@ -330,7 +330,12 @@ export class Cluster {
     this.results.push({ fault, consulMs: truthMs - healedMs, gatewaysMs: endMs - truthMs });
   }
 
-  #describe(): string {
-    return this.gateways.map(({ output }) => output).join("\n");
+  /** What each gateway keeps although Consul does not show it, and the last that it said. */
+  async #describe(): Promise<string> {
+    const told = this.gateways.map(async (gateway) => {
+      const { held, consul } = await gateway.status();
+      return `${JSON.stringify({ held, consul })}\n${gateway.output}`;
+    });
+    return (await Promise.all(told)).join("\n");
   }
 }

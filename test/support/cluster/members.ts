@@ -206,13 +206,13 @@ export class GatewayMember extends Member {
 export async function waitFor(
   what: string,
   holds: () => Promise<boolean>,
-  describe: () => string = () => "",
+  describe: () => string | Promise<string> = () => "",
 ): Promise<number> {
   const startMs = performance.now();
   for (;;) {
     if (await holds().catch(() => false)) return performance.now() - startMs;
     if (performance.now() - startMs > 60_000) {
-      throw new Error(`waited in vain until ${what}: ${describe()}`);
+      throw new Error(`waited in vain until ${what}: ${await describe()}`);
     }
     await sleep(20);
   }
