@@ -74,9 +74,19 @@ class Verdict {
 delete Verdict.prototype.constructor;
 freeze(Verdict.prototype);
 
+const plainPrototype = getPrototypeOf({});
+
+function isPlain(value) {
+  if (typeof value !== "object") return false;
+  const prototype = getPrototypeOf(value);
+  return prototype === null || prototype === plainPrototype;
+}
+
 function answerHeaders(headers) {
   if (headers === undefined || headers === null) return "";
-  if (typeof headers !== "object") throw new PlainTypeError("respond: headers is an object");
+  // A list has its places for names, and a Map has none.
+  if (!isPlain(headers))
+    throw new PlainTypeError('respond: headers is an object like { "x-name": "text" }');
   let lines = "";
   let count = 0;
   const add = (name, value) => {

@@ -116,9 +116,10 @@ export function headerValue(name, value) {
   return trimmed(text, 0, text.length);
 }
 
-/** Where an answer sends its client: what is not ASCII becomes escapes, as `encodeURI` has them. */
+/** Where an answer sends its client: spaces and what is not ASCII become escapes, as `encodeURI` has them. */
 export function locationValue(location) {
-  const given = location === undefined || location === null ? "" : toText(location);
+  const given = location === undefined || location === null ? "" : location;
+  if (typeof given !== "string") throw new PlainTypeError("redirect: the address is a string");
   if (given.length > config.maxHeaderBytes) {
     throw new PlainTypeError(
       `redirect: the address is longer than ${config.maxHeaderBytes} characters`,
@@ -141,9 +142,9 @@ function withoutForeign(text) {
     if (code < 32 || code === 127) {
       throw new PlainTypeError(`redirect: ${quoted(text)} has a control character`);
     }
-    if (code < 128) continue;
+    if (code < 128 && code !== 32) continue;
     let to = at + 1;
-    while (to < text.length && charCodeAt(text, to) > 127) to++;
+    while (code > 127 && to < text.length && charCodeAt(text, to) > 127) to++;
     ascii += slice(text, from, at) + escaped(slice(text, at, to));
     from = to;
     at = to - 1;

@@ -104,7 +104,8 @@ describe("a script", () => {
   it("redirects with what is not ASCII escaped, and nowhere where no address is given", () => {
     const one = bench(
       tables(`export default ({ headers }) => {
-        const to = { none: undefined, empty: "", blank: "  ", half: "/\\ud800x", tab: "/\\tx", line: "/\\nx" };
+        const to = { none: undefined, empty: "", blank: "  ", half: "/\\ud800x", tab: "/\\tx", line: "/\\nx",
+          number: NaN, object: {}, list: ["/"], symbol: Symbol("/") };
         const name = headers.get("x-to");
         return redirect(name in to ? to[name] : name);
       };`),
@@ -114,18 +115,38 @@ describe("a script", () => {
     expect(location("/käse?ü=%C3%A4&b=c#ÿ%")).to.deep.equal([
       "/k%C3%A4se?%C3%BC=%C3%A4&b=c#%C3%BF%",
     ]);
+    expect(location("/a b?c= d")).to.deep.equal(["/a%20b?c=%20d"]);
     const missing = /TypeError: redirect: the address is missing: redirect\("https:/;
+    const noText = /redirect: the address is a string/;
     const wrong = {
       none: missing,
       empty: missing,
       blank: missing,
       half: /has half of a character/,
+      ...Object.fromEntries(["number", "object", "list", "symbol"].map((to) => [to, noText])),
     };
     const control = /has a control character/;
     for (const [to, error] of Object.entries({ ...wrong, tab: control, line: control })) {
       expect(answer(to), to).to.equal(null);
       expect(one.report().lastError, to).to.match(error);
     }
+  });
+
+  it("answers with headers of an object alone", () => {
+    for (const headers of [
+      '[["a", "b"]]',
+      'new Map([["a", "b"]])',
+      "request.headers",
+      '"a: b"',
+      "1",
+    ]) {
+      const one = bench(tables(`export default (request) => respond({ headers: ${headers} });`));
+      expect(one.request().exchange.answered, headers).to.equal(null);
+      expect(one.report().lastError, headers).to.match(/respond: headers is an object like/);
+    }
+    const made = "Object.assign(Object.create(null), { a: 1 })";
+    const one = bench(tables(`export default () => respond({ headers: ${made} });`));
+    expect(one.request().exchange.answered?.headers).to.deep.equal({ a: ["1"] });
   });
 
   it("may have to do with answers only", () => {
