@@ -135,29 +135,39 @@ function levelsAt(
   const shown = levels.map((servers) =>
     servers.map((server) => {
       const address = peerKey(server.host, server.port);
-      const reasons = (healthOf(address)?.reasons ?? []).filter(
+      const health = healthOf(address);
+      const setting = byHand[address];
+      // So are nearly all, of thousands.
+      if (health === null && setting === undefined && server.down !== true)
+        return { server, address, isKept: false, status: "ok", msg: "" } as const;
+      const reasons = (health?.reasons ?? []).filter(
         ({ upstream }) => upstream === null || upstream === name,
       );
       const isErr = reasons.some(({ code }) => stateOf(code) === "err");
-      const isKept = server.down === true || byHand[address]?.isDrained === true;
+      const isKept = server.down === true || setting?.isDrained === true;
       const status = isErr || isKept ? "err" : reasons.length > 0 ? "unstable" : "ok";
       const why = reasons.map(({ code, message }) => `${code}: ${message}`);
       if (server.down === true) why.unshift("down in its document");
-      const terms = { ...termsOf(server), weight: byHand[address]?.weight ?? server.weight };
-      return { isKept, status, terms, address, msg: why.join("; ") } as const;
+      const weighed = { ...server, weight: setting?.weight ?? server.weight };
+      return { server: weighed, address, isKept, status, msg: why.join("; ") } as const;
     }),
   );
   // As in Slardar: the last one is never taken out, so none of them is then.
-  const isLastResort = isProtected && shown.flat().every(({ status }) => status === "err");
+  const isLastResort =
+    isProtected && shown.every((level) => level.every(({ status }) => status === "err"));
   return shown.map((servers) =>
-    servers.map(
-      ({ isKept, status, terms, address, msg }): SlardarServer => ({
+    servers.map(({ server, address, isKept, status, msg }): SlardarServer => {
+      const said = isLastResort && !isKept ? "unstable" : status;
+      const { weight, maxFails, failTimeoutMs } = server;
+      return {
         server: `${name}:${address}`,
-        ...terms,
-        status: isLastResort && !isKept ? "unstable" : status,
+        weight,
+        max_fails: maxFails,
+        fail_timeout: failTimeoutMs / 1000,
+        status: said,
         ...(msg === "" ? {} : { msg }),
-      }),
-    ),
+      };
+    }),
   );
 }
 

@@ -54,7 +54,7 @@ export class UpstreamView {
     const { workers } = this.#options;
     const tables = this.#options.tables();
     const names = new SiteNames(ownDatacenter(tables));
-    const service = name === null ? null : names.find(name)?.key;
+    const service = name === null ? null : names.find(name.toLowerCase())?.key;
     const wanted = routedEntries(tables, names).filter(
       ({ kind, key }) => name === null || key === (kind === "upstream" ? name : service),
     );

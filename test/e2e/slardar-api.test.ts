@@ -1,4 +1,7 @@
 /** Slardar's own commands on the admin API, and what comes of them on every gateway: `/upstream/<name>`, `/host/<name>`. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
 import type { History } from "../../gateway/releases/index.ts";
 import { consulKinds, findRealConsul, startRealConsul } from "../support/consul.ts";
@@ -166,6 +169,9 @@ for (const kind of consulKinds())
       expect(later[`cls:${name}`][0][0]).to.include({ weight: 5, status: "ok" });
       const { json: listed } = await ask("GET", "/upstreams");
       expect(listed[name].cluster[0]).to.deep.equal({ servers });
+      await ask("PUT", "/upstream/In.Capitals", { servers: [scene.home.server] });
+      const { json: capitals } = await ask("GET", "/upstreams?name=In.Capitals");
+      expect(capitals.upstreams).to.have.length(1);
       expect(listed.upstreams.map((one: { key: string }) => one.key)).to.include(name);
     });
 
@@ -374,6 +380,43 @@ for (const kind of consulKinds().slice(0, 1))
         expect(echoOf(await gateway.request({ host: "aside" })).origin).to.equal("home");
       } finally {
         await scene.close();
+      }
+    });
+
+    it("outlive a restart without Consul where they are for all, and end where they are not", async () => {
+      const scene = await Scene.open(kind);
+      const directory = await mkdtemp(join(tmpdir(), "sluice-writes-"));
+      try {
+        const [one, two] = [await scene.origin("one"), await scene.origin("two")];
+        const flags = ["--admin-open", "--data-dir", directory];
+        const gateway = await scene.start({ flags });
+        const write = async (path: string, servers: readonly object[] | null) => {
+          const url = `http://127.0.0.1:${gateway.adminPort}/upstream/${path}`;
+          const body = servers === null ? "" : JSON.stringify({ servers });
+          const answer = await fetch(url, { method: "POST", body });
+          expect(answer.status).to.equal(200);
+        };
+        await write("both.example?wait=60", [one.server]);
+        await write("both.example?scope=local&wait=60", [two.server]);
+        await write("here.example?scope=local&wait=60", [two.server]);
+        await write("half.example?wait=60", [one.server, two.server]);
+        await write(`half.example/peer/127.0.0.1:${one.port}/drain?wait=60`, null);
+        expect(echoOf(await gateway.request({ host: "both.example" })).origin).to.equal("two");
+        await gateway.statusWhen(
+          "the file has the current version",
+          ({ snapshotFile, version }) => snapshotFile?.version === version,
+        );
+        await gateway.stop();
+        await scene.consul.kill();
+        const again = await scene.start({ flags });
+        expect((await again.status()).local).to.deep.equal([]);
+        expect(echoOf(await again.request({ host: "both.example" })).origin).to.equal("one");
+        expect((await again.request({ host: "here.example" })).status).to.equal(404);
+        for (let each = 0; each < 4; each += 1)
+          expect(echoOf(await again.request({ host: "half.example" })).origin).to.equal("two");
+      } finally {
+        await scene.close();
+        await rm(directory, { recursive: true, force: true });
       }
     });
 

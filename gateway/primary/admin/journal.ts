@@ -89,7 +89,7 @@ export function summaryOf(subject: Subject, text: string): object {
 }
 
 /** The common name of a client's certificate; `null` when it showed none. */
-function subjectOf(socket: IncomingMessage["socket"]): string | null {
+export function subjectOf(socket: IncomingMessage["socket"]): string | null {
   if (!(socket instanceof TLSSocket) || !socket.authorized) return null;
   const { subject } = socket.getPeerCertificate();
   return subject === undefined ? null : String(subject.CN ?? "a certificate without a name");

@@ -3,11 +3,14 @@ import type { FastifyRequest } from "fastify";
 import * as z from "zod";
 import { checkDocument, parseJson } from "../../documents/index.ts";
 import { eraseTypes, type Subject, sourceText } from "../../releases/index.ts";
-import { whoHeader } from "./journal.ts";
+import { subjectOf, whoHeader } from "./journal.ts";
 
-/** Who writes, for histories: what the caller says, or where it calls from. */
+/** Who writes, for histories: whom its certificate names, what the caller says, or where it calls from. */
 export function callerOf(request: FastifyRequest): string {
-  return String(request.headers[whoHeader] ?? `admin API, ${request.ip}`);
+  const says = String(request.headers[whoHeader] ?? "");
+  const certificate = subjectOf(request.raw.socket);
+  if (certificate === null) return says === "" ? `admin API, ${request.ip}` : says;
+  return says === "" ? certificate : `${says} (${certificate})`;
 }
 
 /** The text of a body, whatever its content type says, but for TypeScript. @throws SourceRefused */

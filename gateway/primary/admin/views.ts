@@ -13,7 +13,7 @@ export interface Views {
 }
 
 export const viewQuery = z.strictObject({
-  name: z.string().min(1).max(253).toLowerCase().optional(),
+  name: z.string().min(1).max(253).optional(),
 });
 
 export function addViews(server: FastifyInstance, views: Views): void {
@@ -28,7 +28,9 @@ export function addViews(server: FastifyInstance, views: Views): void {
         const message = "the query may have a name of at most 253 characters, and nothing else";
         return reply.code(400).send(failure(400, "bad_request", message));
       }
-      const name = read.data.name ?? null;
+      const given = read.data.name ?? null;
+      // Names of documents have a case; hosts have none.
+      const name = what === "hosts" ? (given?.toLowerCase() ?? null) : given;
       const shown = await views[what].show(name);
       if (shown !== null && what === "upstreams") {
         // Ours first: a document may be named as they are.
