@@ -14,6 +14,10 @@ key_prefix "sluice/versions/" {
 key_prefix "sluice/gateways/" {
   policy = "write"
 }
+# What cookies name servers by (sticky sessions).
+key_prefix "sluice/keys/" {
+  policy = "write"
+}
 session_prefix "" {
   policy = "write"
 }

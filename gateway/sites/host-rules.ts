@@ -1,37 +1,14 @@
 /** A host document ready for requests: which route or path rule decides on a request. */
 import type { PeerTokens } from "../balancing/index.ts";
 import { comparablePath, hasPrefix, normalisePrefix } from "../engine/message/path.ts";
-import { type HostDocument, needsStickyKey, type SentHost } from "../model/index.ts";
+import { type Destination, type HostDocument, needsStickyKey } from "../model/index.ts";
 import type { RoutedRequest } from "./conditions.ts";
 import { edgePhases } from "./edge-phases.ts";
 import { PathIndex } from "./path-index.ts";
 import { pathPhases } from "./path-phases.ts";
 import { type HostPhases, noPhases, type Phase } from "./phase.ts";
 import { RouteList } from "./route-list.ts";
-import { Split } from "./split.ts";
-import { createStickiness, type Stickiness } from "./stickiness.ts";
-
-/** What decides on some of the requests of a host: a route or a path. */
-export interface Rule {
-  /** The document that has it: another version of it has other rules. */
-  readonly document: HostDocument;
-  /** As the document has it: `/api`, or `routes[0] (beta)`. */
-  readonly written: string;
-  readonly split: Split;
-  /** What takes part in its requests alone. */
-  readonly phases: readonly Phase[];
-  /** `null`: requests of one client have nothing to do with each other. */
-  readonly sticky: Stickiness | null;
-  /** Which `Host` the upstream is sent; `null`: the client's. */
-  readonly sentHost: SentHost | null;
-}
-
-/** A rule with the prefix that it is for. */
-interface PathEntry {
-  /** Normalised, without a trailing slash; empty for `/`. */
-  readonly prefix: string;
-  readonly rule: Rule;
-}
+import { Rule } from "./rule.ts";
 
 /** With more rules than this an index finds them faster than a look at each. */
 const fewPaths = 16;
@@ -60,9 +37,9 @@ export class HostRules {
   readonly hasStickyCookie: boolean;
   /** `null`: there are none. */
   readonly #routes: RouteList | null;
-  /** Longest prefix first. */
-  readonly #paths: readonly PathEntry[];
-  /** Prefixes of the paths, apart: a search touches no rule but the one it finds. */
+  /** Of paths, longest prefix first. */
+  readonly #pathRules: readonly Rule[];
+  /** Their prefixes, apart: a search touches no rule but the one it finds. */
   readonly #prefixes: readonly string[];
   /** The same where there are many; `null`: there are few. */
   readonly #index: PathIndex<Rule> | null;
@@ -87,21 +64,8 @@ export class HostRules {
     const { enable, trailers = [], routes = [] } = document;
     this.trailers = enable && trailers.length > 0 ? new Set(trailers) : null;
     this.hasStickyCookie = enable && needsStickyKey(document);
-    const compile = (
-      written: string,
-      { shares, sticky, sentHost }: HostDocument["paths"][number] | (typeof routes)[number],
-      own: readonly Phase[],
-    ): Rule => {
-      const split = new Split(shares);
-      return {
-        document,
-        written,
-        split,
-        phases: own,
-        sticky: sticky === undefined ? null : createStickiness(sticky, split.sides, tokens),
-        sentHost: sentHost ?? null,
-      };
-    };
+    const compile = (written: string, to: Destination, own: readonly Phase[]) =>
+      new Rule(document, written, to, own, tokens);
     const listed = enable
       ? routes.map((route) => ({
           route,
@@ -109,7 +73,7 @@ export class HostRules {
         }))
       : [];
     this.#routes = listed.length === 0 ? null : new RouteList(listed);
-    this.#paths = enable
+    const paths = enable
       ? document.paths
           .map((one) => ({
             prefix: normalisePrefix(one.prefix),
@@ -117,13 +81,14 @@ export class HostRules {
           }))
           .sort((a, b) => b.prefix.length - a.prefix.length)
       : [];
-    this.#prefixes = this.#paths.map(({ prefix }) => prefix);
-    const [first] = this.#paths;
+    this.#pathRules = paths.map(({ rule }) => rule);
+    this.#prefixes = paths.map(({ prefix }) => prefix);
+    const [first] = paths;
     this.#catchAll = first !== undefined && first.prefix === "" ? first.rule : null;
-    this.#index = this.#paths.length > fewPaths ? new PathIndex() : null;
-    for (const { prefix, rule } of this.#paths) this.#index?.set(prefix, rule);
+    this.#index = paths.length > fewPaths ? new PathIndex() : null;
+    for (const { prefix, rule } of paths) this.#index?.set(prefix, rule);
     this.phasesBefore = enable ? [...edgePhases(document), ...phases.beforeScript] : [];
-    const rules: Pick<Rule, "phases">[] = [...listed, ...this.#paths].map(({ rule }) => rule);
+    const rules: Pick<Rule, "phases">[] = [...listed, ...paths].map(({ rule }) => rule);
     if (beyond !== null) rules.push({ phases: beyond.#longest });
     this.#longest = rules.reduce<readonly Phase[]>(
       (most, { phases: some }) => (some.length > most.length ? some : most),
@@ -186,7 +151,7 @@ export class HostRules {
     // An indexed loop: an iterator would be an object for each request.
     for (let i = 0; i < prefixes.length; i += 1) {
       const prefix = prefixes[i];
-      if (prefix !== undefined && hasPrefix(path, prefix)) return this.#paths[i]?.rule ?? null;
+      if (prefix !== undefined && hasPrefix(path, prefix)) return this.#pathRules[i] ?? null;
     }
     return null;
   }

@@ -6,7 +6,7 @@
 export type { RoutedRequest } from "./conditions.ts";
 export { decideByDocument } from "./document-decision.ts";
 export { failEncodedSlash, refusesEncodedSlash } from "./encoded-slash.ts";
-export { HostRules, type Rule } from "./host-rules.ts";
+export { HostRules } from "./host-rules.ts";
 export {
   type Choice,
   type HostPhases,
@@ -18,6 +18,7 @@ export {
 export type { RouterOptions } from "./router.ts";
 export { Router } from "./router.ts";
 export type { RouteShare, Routes } from "./routing.ts";
+export type { Rule } from "./rule.ts";
 export type { Site } from "./site.ts";
 export type { PhasesOf } from "./site-table.ts";
 export type { Stickiness } from "./stickiness.ts";

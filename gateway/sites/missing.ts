@@ -3,7 +3,7 @@ import type { Upstream } from "../balancing/index.ts";
 import { type Exposure, reachOf, type ServiceSite } from "../model/index.ts";
 import type { RoutedRequest } from "./conditions.ts";
 import type { Documented } from "./documents.ts";
-import type { Rule } from "./host-rules.ts";
+import type { Rule } from "./rule.ts";
 import type { Site } from "./site.ts";
 import type { Side } from "./split.ts";
 import { includesTag } from "./subset.ts";

@@ -1,7 +1,8 @@
 /** The phases of path rules and routes as phases of their host: the n-th of whichever rule decides on the request. */
 import type { Exchange } from "../engine/engine.ts";
-import type { HostRules, Rule } from "./host-rules.ts";
+import type { HostRules } from "./host-rules.ts";
 import type { Phase, RequestContext } from "./phase.ts";
+import type { Rule } from "./rule.ts";
 
 /** As many as the rule has that has most, so that a request which one of them holds goes on behind it. */
 export function pathPhases(

@@ -5,7 +5,7 @@
 import type { Gate, Upstream } from "../balancing/index.ts";
 import type { Exchange } from "../engine/engine.ts";
 import type { Script, Steering } from "../sandbox/index.ts";
-import type { Rule } from "./host-rules.ts";
+import type { Rule } from "./rule.ts";
 import type { Site } from "./site.ts";
 import type { Side } from "./split.ts";
 

@@ -2,8 +2,8 @@
 import { hasPrefix, normalisePrefix } from "../engine/message/path.ts";
 import type { RouteRule } from "../model/index.ts";
 import { Requirements, type RoutedRequest } from "./conditions.ts";
-import type { Rule } from "./host-rules.ts";
 import { PathIndex } from "./path-index.ts";
+import type { Rule } from "./rule.ts";
 
 interface Entry {
   readonly rule: Rule;

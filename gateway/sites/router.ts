@@ -17,11 +17,11 @@ import {
 } from "../model/index.ts";
 import type { RoutedRequest } from "./conditions.ts";
 import { Documents } from "./documents.ts";
-import type { Rule } from "./host-rules.ts";
 import { Missing } from "./missing.ts";
 import { PeersByHand } from "./peers-by-hand.ts";
 import { type Choice, noPhases } from "./phase.ts";
 import { type Routes, Routing } from "./routing.ts";
+import type { Rule } from "./rule.ts";
 import { Services } from "./services.ts";
 import type { Site } from "./site.ts";
 import { type PhasesOf, type ScriptsByHost, SiteTable } from "./site-table.ts";

@@ -2,9 +2,10 @@
 import type { Upstream } from "../balancing/index.ts";
 import type { ServiceSite } from "../model/index.ts";
 import type { RoutedRequest } from "./conditions.ts";
-import type { HostRules, Rule } from "./host-rules.ts";
+import type { HostRules } from "./host-rules.ts";
 import type { Missing } from "./missing.ts";
 import type { Choice } from "./phase.ts";
+import type { Rule } from "./rule.ts";
 import type { Side, SideReason } from "./split.ts";
 import type { Upstreams } from "./upstreams.ts";
 
@@ -58,7 +59,7 @@ export class Routing {
     choice.routedBy = rule;
     choice.side = null;
     if (rule === null) return null;
-    const { only } = rule.split;
+    const { only } = rule;
     if (only !== null) {
       choice.side = only;
       return this.#upstreams.side(only, service);
@@ -122,7 +123,7 @@ export class Routing {
       by: rules.by,
       rule,
       passedOver: rules.passedOver(request),
-      decided: split.only === null ? decidedSide(rule, request) : null,
+      decided: rule.only === null ? decidedSide(rule, request) : null,
       shares,
     };
   }

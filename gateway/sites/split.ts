@@ -26,11 +26,11 @@ export type SideReason = "forced" | "cookie" | "hash";
 /** How long a share may lag behind its ramp. */
 const rampIntervalMs = 1_000;
 
+const nothing: readonly Requirements[] = [];
+
 export class Split {
   /** Those that some request may belong to. */
   readonly sides: readonly Side[];
-  /** The one that has all requests; `null`: there are several. */
-  readonly only: Side | null;
   /** Parallel to `sides`; it follows the ramps. */
   readonly #weights: number[];
   #total: number;
@@ -38,24 +38,13 @@ export class Split {
   readonly #hasRamp: boolean;
   #rampedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(shares: readonly Share[]) {
-    this.sides = shares
-      .filter(
-        ({ weight, forced, ramp }) => weight > 0 || forced !== undefined || ramp !== undefined,
-      )
-      .map((share) => ({
-        name: share.name ?? share.upstream,
-        upstream: share.upstream,
-        subset: share.subset === undefined ? null : new InstanceSubset(share.subset),
-        forced: (share.forced ?? []).map((conditions) => new Requirements(conditions)),
-        share,
-        hash: hashOf(share.name ?? share.upstream),
-      }));
+  /** @param only what was made already of the one share that is open. */
+  constructor(shares: readonly Share[], only: Side | null) {
+    this.sides = only === null ? shares.filter(isOpenTo).map(createSide) : [only];
     this.#weights = this.sides.map(({ share }) => share.weight);
     this.#total = sum(this.#weights);
     this.#hasForced = this.sides.some(({ forced }) => forced.length > 0);
     this.#hasRamp = this.sides.some(({ share }) => share.ramp !== undefined);
-    this.only = this.sides.length === 1 ? (this.sides[0] ?? null) : null;
   }
 
   /** Brings the shares to this date, where they grow. */
@@ -140,6 +129,23 @@ export class Split {
     }
     return best;
   }
+}
+
+/** Whether some request may belong to it. */
+export function isOpenTo({ weight, forced, ramp }: Share): boolean {
+  return weight > 0 || forced !== undefined || ramp !== undefined;
+}
+
+export function createSide(share: Share): Side {
+  const name = share.name ?? share.upstream;
+  return {
+    name,
+    upstream: share.upstream,
+    subset: share.subset === undefined ? null : new InstanceSubset(share.subset),
+    forced: share.forced?.map((conditions) => new Requirements(conditions)) ?? nothing,
+    share,
+    hash: hashOf(name),
+  };
 }
 
 function sum(weights: readonly number[]): number {
