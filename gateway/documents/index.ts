@@ -16,6 +16,7 @@ export { DocumentError } from "./document-error.ts";
 export { parseEntryName, parseHostName } from "./entry-name.ts";
 export { parseHostDocument } from "./host-document.ts";
 export { documentSchemas } from "./json-schema.ts";
+export { parseListenerDocument } from "./listener-document.ts";
 export {
   type CronCalendar,
   calendarOf,

@@ -1,5 +1,9 @@
 import { expect } from "chai";
-import { parseHostDocument, parseUpstreamDocument } from "../documents/index.ts";
+import {
+  parseHostDocument,
+  parseListenerDocument,
+  parseUpstreamDocument,
+} from "../documents/index.ts";
 import { emptyTables, type Json, type Source } from "../model/index.ts";
 import { source } from "../sandbox/fixtures/test-sandbox.ts";
 import { findWithoutEffect } from "./without-effect.ts";
@@ -82,6 +86,19 @@ describe("what is accepted without effect", () => {
     ).to.deep.equal([
       "p/upstreams/far: service: Consul knows no datacenter dc9",
       `p/hosts/a: paths["/"]: there is no upstream document "${service}", and Consul knows no datacenter dc9`,
+    ]);
+  });
+
+  it("is a listener that leads to nothing", () => {
+    const listener = (upstream: string) =>
+      JSON.stringify({ address: ":5432", protocol: "tcp", upstream });
+    const upstreams = { api: { servers: [server("10.0.0.1")] } };
+    const listeners = (tables: ReturnType<typeof emptyTables>) => {
+      for (const name of ["api", "shop", "nobody"])
+        tables.listener.set(name, parseListenerDocument(name, listener(name)));
+    };
+    expect(found({ upstreams }, listeners)).to.deep.equal([
+      'p/listeners/nobody: upstream: there is no upstream document "nobody", and the catalog has no service nobody',
     ]);
   });
 

@@ -26,8 +26,10 @@ export interface Finding {
 
 /** Every finding in `tables`, each once. */
 export function* findWithoutEffect(tables: Tables, prefix: string): Generator<Finding> {
-  const keyOf = (kind: "upstream" | "host" | "peer" | "module" | "setting", name: string) =>
-    `${prefix}${kinds[kind].folder}${name}`;
+  const keyOf = (
+    kind: "upstream" | "host" | "peer" | "module" | "setting" | "listener",
+    name: string,
+  ) => `${prefix}${kinds[kind].folder}${name}`;
   const names = new SiteNames(ownDatacenter(tables));
   for (const [name, document] of tables.upstream)
     for (const warning of ofUpstream(name, document, tables, names))
@@ -50,6 +52,13 @@ export function* findWithoutEffect(tables: Tables, prefix: string): Generator<Fi
     }
   }
   yield* hiddenRoutes(tables);
+  for (const [name, { upstream }] of tables.listener) {
+    if (upstream === null || tables.upstream.has(upstream)) continue;
+    const missing = missingService(upstream, tables, names);
+    if (missing === null) continue;
+    const warning = `upstream: there is no upstream document ${JSON.stringify(upstream)}, and ${missing}`;
+    yield { key: keyOf("listener", name), warning };
+  }
   for (const [name, settings] of tables.peer)
     for (const warning of ofPeers(name, Object.keys(settings), tables, names))
       yield { key: keyOf("peer", name), warning };

@@ -119,14 +119,15 @@ describe("streams of datagrams", () => {
     }
   });
 
-  it("are dropped where nothing is known yet, and asked about once", async () => {
+  it("are dropped where nothing is known yet, which is asked for at once and then now and then", async () => {
     const streams = await rig([], { route: () => ({ awaited: "dns" }) });
+    expect(streams.asked).to.deep.equal(["dns"]);
     const client = open();
     for (let sent = 1; sent <= 5; sent += 1) {
       client.send("x", streams.port, "127.0.0.1");
       await until("it is dropped", () => streams.dropped.length === sent);
     }
-    expect(streams.asked).to.deep.equal(["dns"]);
+    expect(streams.asked).to.deep.equal(["dns", "dns"]);
   });
 
   it("go to no place that no peer may be at", async () => {

@@ -101,7 +101,10 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     id: number,
     terms: ListenerTerms,
   ): Promise<AddressInfo> {
-    if (!this.#listeners.has(id)) this.#listeners.set(id, new StreamListener(terms));
+    if (!this.#listeners.has(id)) {
+      this.#listeners.set(id, new StreamListener(terms));
+      this.#askFor(terms);
+    }
     this.#startSweep();
     return this.#acceptor.listen(where, id);
   }
@@ -113,11 +116,13 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
       return;
     }
     this.#startSweep();
+    this.#askFor(terms);
     this.#datagrams.set(id, new DatagramListener(this, socket, new StreamListener(terms)));
   }
 
   /** What holds from now on. */
   setTerms(id: number, terms: ListenerTerms): void {
+    this.#askFor(terms);
     this.#listeners.get(id)?.setTerms(terms);
     this.#datagrams.get(id)?.listener.setTerms(terms);
   }
@@ -221,6 +226,13 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     if (this.#drained === null || now < this.#drainDeadline) return;
     this.#cut += this.#streams.size;
     for (const stream of [...this.#streams]) stream.cut("drained");
+  }
+
+  /** Not only when somebody comes: a first connection would wait, and a first datagram be lost. */
+  #askFor({ upstream }: ListenerTerms): void {
+    if (upstream === null) return;
+    const route = this.routes.upstream(upstream);
+    if ("awaited" in route) this.ask(route.awaited);
   }
 
   #cutClosed(now: number): void {

@@ -1,11 +1,8 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect as connectPlain } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { connect, createServer, type Server, type TLSSocket } from "node:tls";
 import { expect } from "chai";
+import { TestAuthority } from "../../test/support/certificates.ts";
 import { until } from "../../test/support/conditions.ts";
 import { Rig, readAll } from "./fixtures/rig.ts";
 
@@ -17,19 +14,8 @@ describe("TLS passthrough", () => {
   let streams: Rig;
 
   before(async () => {
-    const directory = mkdtempSync(join(tmpdir(), "sluice-passthrough-"));
-    const [key, cert] = [join(directory, "key.pem"), join(directory, "cert.pem")];
-    const subject = ["-subj", "/CN=shop.example", "-addext", "subjectAltName=DNS:shop.example"];
-    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    execFileSync("openssl", ["req", "-x509", ...curve, "-keyout", key, "-out", cert, ...subject], {
-      stdio: "ignore",
-    });
-    const options = {
-      key: readFileSync(key),
-      cert: readFileSync(cert),
-      ALPNProtocols: ["x", "h2"],
-    };
-    rmSync(directory, { recursive: true });
+    const certificate = new TestAuthority().issue({ names: ["shop.example"] });
+    const options = { ...certificate, ALPNProtocols: ["x", "h2"] };
     server = createServer(options, (socket) => {
       socket.on("error", () => {});
       socket.write(`${socket.alpnProtocol} `);

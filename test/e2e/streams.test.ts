@@ -5,8 +5,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import { expect } from "chai";
 import { Origin, readAll } from "../../gateway/streams/fixtures/rig.ts";
+import { TestAuthority } from "../support/certificates.ts";
 import { consulKinds } from "../support/consul.ts";
 import type { TestGateway } from "../support/gateway.ts";
 import { freeDatagramPort, freePort } from "../support/ports.ts";
@@ -191,6 +193,57 @@ for (const kind of consulKinds())
         expect((await warnings(gateway)).join()).to.include(`port ${port} is not among those`),
       );
       await isClosed(port);
+    });
+
+    it("goes by the name in a TLS handshake to what the listener exposes, as by Host", async () => {
+      const certificate = new TestAuthority().issue({ names: ["anything"] });
+      const [port, flagPort] = [await freePort(), await freePort()];
+      for (const [name, tags] of [
+        ["asked", ["sluice"]],
+        ["plain", []],
+      ] as const) {
+        const server = createTlsServer(certificate, (socket) => {
+          socket.on("error", () => {});
+          socket.end(name);
+        }).listen(0, "127.0.0.1");
+        await once(server, "listening");
+        const address = server.address();
+        if (address === null || typeof address === "string") throw new Error("no port");
+        await scene.writes.register({ id: name, name, port: address.port, tags });
+        scene.later(async () => {
+          await scene.writes.deregister(name);
+          server.close();
+        });
+      }
+      await scene.writes.put("hosts/open.example", { paths: { "/": "plain" } });
+      scene.later(() => scene.writes.remove("hosts/open.example"));
+      const passthrough = { protocol: "tls-passthrough", address: `127.0.0.1:${flagPort}` };
+      const flags = ["--listeners", JSON.stringify([{ ...passthrough, expose: "all" }])];
+      await scene.start({ flags: [...flags, "--kv-listener-ports", String(port)] });
+      await listener("edge", { ...passthrough, address: `127.0.0.1:${port}` });
+      /** What is behind the name: its first words, or the alert. */
+      const behind = async (to: number, servername: string) => {
+        const socket = connectTls({ port: to, servername, rejectUnauthorized: false });
+        try {
+          let text = "";
+          for await (const chunk of socket) text += chunk;
+          return text;
+        } catch (error) {
+          return error instanceof Error && "code" in error ? String(error.code) : "";
+        }
+      };
+      const unknown = "ERR_SSL_TLSV1_UNRECOGNIZED_NAME";
+      for (const [to, name, expected] of [
+        [port, "asked.service.consul", "asked"],
+        [port, "open.example", "plain"],
+        [port, "plain.service.consul", unknown],
+        [port, "nobody.example", unknown],
+        [flagPort, "plain.service.consul", "plain"],
+        [flagPort, "nobody.service.consul", unknown],
+      ] as const)
+        await eventually(`${name} on ${to} is ${expected}`, async () =>
+          expect(await behind(to, name)).to.equal(expected),
+        );
     });
 
     it("carries datagrams there and back, each client's by one worker to one peer", async () => {
