@@ -1,6 +1,7 @@
 /** The settings that are about the health of peers, as rows of the table in `settings.ts`. */
+import type { NearZone } from "./model/index.ts";
 import type { Definition } from "./settings-limits.ts";
-import { integer } from "./settings-values.ts";
+import { integer, text } from "./settings-values.ts";
 
 export const healthDefinitions = {
   maxChecks: {
@@ -9,9 +10,27 @@ export const healthDefinitions = {
     fallback: "256",
     schema: integer(1, 10_000),
   },
+  zone: {
+    argument: "NAME",
+    meaning: "Where this gateway is: servers and instances of this zone (Meta.zone) come first.",
+    fallback: null,
+    schema: text(),
+  },
+  zoneMin: {
+    argument: "PERCENT",
+    meaning: "With fewer of the zone's servers available than this, those of all zones are picked.",
+    fallback: "50",
+    schema: integer(0, 100),
+  },
 } as const satisfies Readonly<Record<string, Definition>>;
 
 export interface HealthSettings {
   /** Active checks that run at once. */
   readonly maxChecks: number;
+  /** `null`: no server is nearer than another. */
+  readonly zone: NearZone | null;
+}
+
+export function zoneFrom(name: string | null, minPercent: number): NearZone | null {
+  return name === null ? null : { name, minAvailable: minPercent / 100 };
 }

@@ -74,7 +74,7 @@ describe("settings", () => {
       forgetServicesAfterMs: 3_600_000,
       guard: { share: 0.5, forMs: 10_000 },
       script: { memoryMb: 16, callTimeoutMs: 10, maxIsolates: 200 },
-      health: { maxChecks: 256 },
+      health: { maxChecks: 256, zone: null },
       tenants: null,
       limits: defaultLimits,
       warnings: [],

@@ -16,7 +16,7 @@ import {
   clientVariables,
   tokenVariable,
 } from "./settings-admin.ts";
-import { type HealthSettings, healthDefinitions } from "./settings-health.ts";
+import { type HealthSettings, healthDefinitions, zoneFrom } from "./settings-health.ts";
 import { type Definition, engineLimits, limitDefinitions } from "./settings-limits.ts";
 import {
   type CertificateSettings,
@@ -386,7 +386,7 @@ export async function loadSettings(
       callTimeoutMs: get("scriptTimeout"),
       maxIsolates: get("scriptIsolates"),
     },
-    health: { maxChecks: get("maxChecks") },
+    health: { maxChecks: get("maxChecks"), zone: zoneFrom(get("zone"), get("zoneMin")) },
     tenants: get("tenants"),
     limits: engineLimits(get),
     warnings: findWarnings(read, env),

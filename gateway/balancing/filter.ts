@@ -53,6 +53,11 @@ export class Filter {
     return this.#nowMs;
   }
 
+  /** Whether none is out, tried ones left aside. */
+  get isWell(): boolean {
+    return this.#ward.unwell === 0;
+  }
+
   /** Whether every slot may be picked. */
   get hasAll(): boolean {
     return this.#hasAll;

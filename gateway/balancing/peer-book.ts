@@ -3,7 +3,7 @@
  * stays as long as one upstream refers to its address. Chooses nothing; upstreams do.
  */
 import { Peer, peerKey } from "../engine/peer.ts";
-import type { PeerFinding, PeerHealth } from "../model/index.ts";
+import type { NearZone, PeerFinding, PeerHealth } from "../model/index.ts";
 import type { Slot } from "./slot.ts";
 
 /** An address with its passive health; every upstream that names the address shares it. */
@@ -57,6 +57,8 @@ export class PeerBook {
   readonly now: () => number;
   /** Milliseconds since the epoch. */
   readonly epochMs: () => number;
+  /** Whose peers come first; `null`: nobody's. */
+  readonly zone: NearZone | null;
 
   /**
    * `onRetired` is called when the last reference to a peer goes; its `retired` is already true.
@@ -69,12 +71,14 @@ export class PeerBook {
     readonly onFinding?: (finding: PeerFinding) => void;
     readonly now?: () => number;
     readonly epochMs?: () => number;
+    readonly zone?: NearZone | null;
   }) {
     this.#onRetired = options.onRetired;
     this.#onFinding = options.onFinding ?? (() => {});
     this.random = options.random ?? (() => 0);
     this.now = options.now ?? (() => performance.now());
     this.epochMs = options.epochMs ?? Date.now;
+    this.zone = options.zone ?? null;
   }
 
   noteFailure(member: Member): void {

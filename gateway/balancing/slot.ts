@@ -48,6 +48,8 @@ export class Slot {
   readonly slowStartMs: number;
   /** Requests at once; 0: no limit. */
   readonly maxConns: number;
+  /** Left out in its document: empty. */
+  readonly zone: string;
   /** Among all slots of its upstream. */
   readonly index: number;
   readonly tally: Tally;
@@ -86,6 +88,7 @@ export class Slot {
     this.slowStartMs = server.slowStartMs ?? 0;
     this.maxConns = server.maxConns ?? 0;
     if (this.maxConns > 0) ward.isBounded = true;
+    this.zone = server.zone ?? "";
     this.#ward = ward;
     this.tally = before?.tally ?? new Tally();
     if (before === undefined) return;

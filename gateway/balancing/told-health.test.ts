@@ -175,6 +175,44 @@ describe("health that an upstream is told of", () => {
     expect(upstream.describe(nowMs).peers[0]).to.include({ state: "ok", fails: 0 });
   });
 
+  describe("a zone of its own", () => {
+    const near = (host: string) => server(host, { zone: "z1" });
+    const far = (host: string) => server(host, { zone: "z2" });
+
+    for (const policy of policyNames)
+      it(`comes first by ${policy}, as long as enough of it is available`, () => {
+        const keyOf = policy === "hash" ? (at: number) => `key ${at}` : undefined;
+        book = new PeerBook({
+          ...{ onRetired: () => {}, now: () => nowMs, random: seeded(9) },
+          zone: { name: "z1", minAvailable: 0.5 },
+        });
+        const upstream = build([far("x"), near("a"), far("y"), near("b"), near("c")], { policy });
+        const used = () => [...new Set(picks(upstream, 200, keyOf))].sort().join("");
+        expect(used()).to.equal("abc");
+        say("a", {});
+        expect(used()).to.equal("bc");
+        say("b", {});
+        expect(used()).to.equal("cxy");
+        say("c", {});
+        expect(used()).to.equal("xy");
+        say("a", null);
+        say("b", null);
+        expect(used()).to.equal("ab");
+        upstream.dispose();
+      });
+
+    it("is not asked for where the gateway or the servers have none, and others are tried after it", () => {
+      expect(picks(build([near("a"), far("b")]), 4)).to.equal("abab");
+      book = new PeerBook({ onRetired: () => {}, zone: { name: "z1", minAvailable: 0 } });
+      expect(picks(build([far("a"), server("b")]), 4)).to.equal("abab");
+      const upstream = build([far("x"), near("a")], { name: "v" });
+      const a = upstream.pick(untried, nowMs)?.peer as Peer;
+      expect(a.host).to.equal("a");
+      const tried: Attempts = { tries: 1, tried: (peer) => peer === a };
+      expect(upstream.pick(tried, nowMs)?.peer.host).to.equal("x");
+    });
+  });
+
   describe("slow start", () => {
     it("gives a newcomer a share that grows to its own, by whatever policy", () => {
       for (const policy of policyNames) {

@@ -11,6 +11,7 @@ import {
 } from "../engine/engine.ts";
 import type {
   Level,
+  NearZone,
   OutlierOptions,
   PeerFinding,
   PeerSettings,
@@ -162,7 +163,7 @@ export class Upstream {
     const slotsByLevel: (readonly Slot[])[] = [];
     for (const { servers } of levels) {
       const from = slotsByLevel.flat().length;
-      const slots = listServers(servers, book, seen, this.#settings).map(
+      const slots = listServers(nearFirst(servers, book.zone), book, seen, this.#settings).map(
         ({ server, member, weight }, at) =>
           new Slot(
             from + at,
@@ -186,9 +187,9 @@ export class Upstream {
     const turns = new Turns(this.#slots);
     this.#turns = turns;
     this.#levels = slotsByLevel.map(
-      (slots) => new SlotLevel(slots, turns, this.policy, book.random),
+      (slots) => new SlotLevel(slots, turns, this.policy, book.random, book.zone),
     );
-    this.#all = new SlotLevel(this.#slots, turns, this.policy, book.random);
+    this.#all = new SlotLevel(this.#slots, turns, this.policy, book.random, null);
     this.#only = this.#slots.length === 1 && this.#isProtected ? (this.#slots[0] ?? null) : null;
     this.#slotsByPeer = new Map(
       this.#only === null ? this.#slots.map((slot) => [slot.peer, slot]) : [],
@@ -435,6 +436,13 @@ export class Upstream {
     const bounds = boundsStatus(this.gate, this.retryBudget, nowMs);
     return { name: this.name, limits: this.limits, bounds, peers: [...peers, ...down] };
   }
+}
+
+/** In the order written, but those in the gateway's zone before the others. */
+function nearFirst(servers: readonly Server[], zone: NearZone | null): readonly Server[] {
+  if (zone === null) return servers;
+  const isNear = (server: Server) => server.zone === zone.name;
+  return [...servers.filter(isNear), ...servers.filter((server) => !isNear(server))];
 }
 
 /** The addresses of a level that no level before it has, each once. */

@@ -66,6 +66,7 @@ const server = z.strictObject({
     .boolean()
     .optional()
     .describe("True: picked when no other server of its level is available."),
+  zone: z.string().min(1).max(200).optional().describe("Where it is: --zone picks its own first."),
   slow_start: slowStart
     .optional()
     .describe("Seconds in which its share grows when it is new or well again."),
@@ -369,6 +370,7 @@ function readServers(
       ...(one.down === true ? { down: true } : {}),
       ...(slowStartMs === 0 ? {} : { slowStartMs }),
       ...(maxConns === undefined ? {} : { maxConns }),
+      ...(one.zone === undefined ? {} : { zone: one.zone }),
     };
     return { isBackup: one.backup === true, server };
   });

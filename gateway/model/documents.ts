@@ -19,6 +19,8 @@ export interface Server {
   readonly slowStartMs?: number;
   /** Requests at once. Left out: no limit. */
   readonly maxConns?: number;
+  /** Where it is; left out: nobody said. */
+  readonly zone?: string;
 }
 
 /** How many requests may be sent once more. */
@@ -58,6 +60,13 @@ export interface GateOptions {
   readonly queue: number;
   readonly queueTimeoutMs: number;
   readonly breaker: BreakerOptions | null;
+}
+
+/** Which servers are near to a gateway: those in its zone come first. */
+export interface NearZone {
+  readonly name: string;
+  /** The part of them, 0 to 1, that must be available; with fewer all servers are picked. */
+  readonly minAvailable: number;
 }
 
 /** Who is taken out because it does worse than the others of its upstream. */

@@ -59,6 +59,7 @@ export type {
   HstsRule,
   IgnoredField,
   Level,
+  NearZone,
   OutlierOptions,
   PluginUse,
   PolicyName,

@@ -4,6 +4,7 @@ import type { ImaginedRequest } from "../engine/rehearsal.ts";
 import type { OwnAddress } from "../own-addresses.ts";
 import type { Delta, Snapshot } from "./change.ts";
 import type { WorkerCounts } from "./counts.ts";
+import type { NearZone } from "./documents.ts";
 import type { OutOfService } from "./entries.ts";
 import type { Explanation } from "./explanation.ts";
 import type { ListenerTerms } from "./listeners.ts";
@@ -34,6 +35,8 @@ export interface WorkerSettings {
   readonly tenants?: TenantPolicy | null;
   /** How long a request for a service that nobody watches yet may wait. Default 2000. */
   readonly watchTimeoutMs: number;
+  /** Default, or `null`: no server is nearer than another. */
+  readonly zone?: NearZone | null;
   readonly logLevel: string;
   /** Prefix of the request ids that this worker makes. */
   readonly idPrefix: string;

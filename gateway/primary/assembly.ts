@@ -284,6 +284,7 @@ export function assemble(options: AssemblyOptions): Running {
       trustedProxies: settings.trustedProxies,
       script: settings.script,
       tenants: settings.tenants,
+      zone: settings.health.zone,
       watchTimeoutMs: settings.watchTimeoutMs,
       logLevel: settings.logLevel,
       succession:

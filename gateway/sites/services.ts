@@ -203,6 +203,7 @@ function instanceLevel(instances: readonly Instance[], policy: FailurePolicy): L
       weight: instance.weight,
       maxFails: policy.maxFails,
       failTimeoutMs: policy.failTimeoutMs,
+      ...(instance.meta?.zone === undefined ? {} : { zone: instance.meta.zone }),
       ...(policy.slowStartMs === undefined ? {} : { slowStartMs: policy.slowStartMs }),
       ...(policy.maxConns === undefined ? {} : { maxConns: policy.maxConns }),
     })),

@@ -91,6 +91,7 @@ class Worker {
       random: Math.random,
       now,
       onFinding: (finding) => this.#tell(finding),
+      zone: settings.zone ?? null,
     });
     this.#sandbox = createSandbox({
       limits: settings.script,

@@ -1,9 +1,13 @@
 /** The health of peers in a whole gateway: who finds it out, who hears of it, and what clients and operators are told. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "chai";
 import type { UpstreamsAnswer } from "../../gateway/primary/index.ts";
 import { startEmbeddedAgent } from "../support/consul.ts";
 import { EchoOrigin, echoOf } from "../support/echo-origin.ts";
+import { startOrigin } from "../support/origin.ts";
+import { seeded } from "../support/random.ts";
 import { eventually } from "../support/registered.ts";
+import { SteadyLoad } from "../support/steady-load.ts";
 import { refusingPeer } from "../support/unreachable.ts";
 import { Scene } from "./scene.ts";
 
@@ -143,6 +147,50 @@ describe("the health of peers", function () {
     await write("tried", { servers: [{ ...dead(), max_fails: 0 }], check });
     await whenStates("tried", [["unstable", "unstable"]]);
     expect(await refusal("tried.example")).to.deep.equal([502, "connect_failed"]);
+  });
+
+  it("has outliers out, also those that answer: no client sees them while another server is asked", async () => {
+    const bad = await startOrigin("HTTP/1.1 500 Bad\r\nContent-Length: 0\r\n\r\n");
+    scene.later(() => bad.close());
+    const server = { host: "127.0.0.1", port: bad.port };
+    const outliers = { consecutive_failures: 3, ejection_time: 3_600, max_ejection_time: 3_600 };
+    await write("outlier", {
+      servers: [scene.home.server, server],
+      ...{ outliers, next_upstream: ["http_500"] },
+    });
+    await eventually("it is out in every worker", async () => {
+      for (let at = 0; at < 10; at += 1)
+        expect((await scene.gateway.request({ host: "outlier.example" })).status).to.equal(200);
+      expect(await statesOf("outlier")).to.deep.equal([
+        ["ok", "ok"],
+        ["err", "err"],
+      ]);
+    });
+  });
+
+  it("fails no request while an upstream of 50 servers changes 20 times a second", async () => {
+    const many = await Promise.all(Array.from({ length: 50 }, (_, at) => scene.origin(`m${at}`)));
+    const random = seeded(17);
+    const change = () => {
+      const servers = many
+        .filter(() => random() < 0.9)
+        .map((origin) => ({ ...origin.server, weight: 1 + Math.floor(random() * 5) }));
+      return scene.writes.put("upstreams/changing", { servers });
+    };
+    await change();
+    await write("changing", { servers: many.map((origin) => origin.server) });
+    const { version: before } = await scene.gateway.status();
+    const load = new SteadyLoad({
+      ...{ port: scene.gateway.httpPort, host: "changing.example", perSecond: 100, kept: 20 },
+    });
+    for (let at = 0; at < 60; at += 1) {
+      await change();
+      await sleep(50);
+    }
+    const { failures, good } = await load.stop();
+    expect(failures).to.deep.equal({});
+    expect(good).to.be.above(50);
+    expect((await scene.gateway.caughtUp()).version).to.be.above(before + 20);
   });
 
   it("of a service goes by Consul's checks: without one that passes, the client is told so", async () => {
