@@ -32,11 +32,20 @@ node_prefix "" {
   policy = "read"
 }
 
-# The admin API writes scripts and modules with the gateway's own token. Leave these two out where
-# operators write them with tokens of their own (`sluice script push`).
+# The admin API writes these with the gateway's own token. Leave them out where operators write with
+# tokens of their own (`sluice script push`, `host push`, `upstream push`); peers are set over the admin API alone.
 key_prefix "sluice/scripts/" {
   policy = "write"
 }
 key_prefix "sluice/modules/" {
+  policy = "write"
+}
+key_prefix "sluice/hosts/" {
+  policy = "write"
+}
+key_prefix "sluice/upstreams/" {
+  policy = "write"
+}
+key_prefix "sluice/peers/" {
   policy = "write"
 }

@@ -11,7 +11,7 @@ const reads = `key_prefix "sluice/" { policy = "read" }
   node_prefix "" { policy = "read" }`;
 const writes = ["live", "history", "versions", "gateways"]
   .map((folder) => `key_prefix "sluice/${folder}/" { policy = "write" }`)
-  .concat('session_prefix "" { policy = "write" }')
+  .concat('session_prefix "" { policy = "write" }', 'service "sluice" { policy = "write" }')
   .join("\n");
 const says = (text: string) => `export default () => respond({ body: "${text}" });`;
 
