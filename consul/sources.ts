@@ -9,6 +9,7 @@ import {
   destinationsOf,
   documentKinds,
   type Entries,
+  failoverKeys,
   type HostDocument,
   kinds,
   type Observed,
@@ -415,7 +416,13 @@ export function namedServices(
     const service = sites.find(name);
     if (service !== null) keys.add(service.key);
   };
-  for (const { service } of upstreams.values()) if (service !== null) add(service);
+  for (const { service, failover = [] } of upstreams.values()) {
+    if (service === null) continue;
+    add(service);
+    const site = sites.find(service);
+    if (site !== null)
+      for (const key of failoverKeys(site, failover, sites.ownDatacenter)) keys.add(key);
+  }
   for (const document of hosts.values())
     for (const [, { shares }] of destinationsOf(document))
       for (const { upstream } of shares) if (!upstreams.has(upstream)) add(upstream);

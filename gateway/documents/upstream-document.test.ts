@@ -147,12 +147,25 @@ describe("an upstream document", () => {
     expect(() => parse({ service: "a", breaker: { answer } })).to.throw("x-a");
   });
 
+  it("lets datacenters take the place of a service's own, and of no list of servers", () => {
+    const failover = ["dc2", "dc-3"];
+    expect(parse({ service: "thumb", failover }).failover).to.deep.equal(failover);
+    const servers = [{ host: "10.0.0.1", port: 80 }];
+    expect(() => parse({ servers, failover })).to.throw("failover: goes with service");
+    for (const wrong of ["dc2", [], ["DC 2"], ["a.b"], [2]])
+      expect(() => parse({ service: "thumb", failover: wrong }), String(wrong)).to.throw(
+        "failover",
+      );
+  });
+
   it("names every field that it accepts and nothing comes of", () => {
     const fields = (value: unknown) => parse(value).ignored?.map(({ field }) => field) ?? [];
     const servers = [{ host: "10.0.0.1", port: 80, down: false }];
     const others = Object.keys(upstreamSchema.shape).filter(
       (field) =>
-        !["servers", "cluster", "service", "hash_by", "queue", "queue_timeout"].includes(field),
+        ![
+          ...["servers", "cluster", "service", "failover", "hash_by", "queue", "queue_timeout"],
+        ].includes(field),
     );
     const used = [
       "try",

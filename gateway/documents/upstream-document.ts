@@ -139,6 +139,18 @@ export const upstreamSchema = z
       })
       .optional()
       .describe("A Consul service in one of the forms of Consul's DNS."),
+    failover: z
+      .array(
+        z.string().regex(/^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$/, {
+          error: "is not a datacenter's name",
+        }),
+      )
+      .min(1)
+      .max(10)
+      .optional()
+      .describe(
+        "With service: datacenters whose instances are used, in this order, while it has none that can be.",
+      ),
     max_fails: maxFails.default(1).describe("With service: max_fails of each instance."),
     fail_timeout: seconds.default(10).describe("With service: fail_timeout of each instance."),
     try: tries.optional().describe("Tries per request, the first included."),
@@ -206,6 +218,8 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
   if (given.length === 0) problems.push("has none of servers, cluster, service");
   if (given.length > 1)
     problems.push(`has ${given.join(" and ")}; only one of servers, cluster, service can be`);
+  if (document.failover !== undefined && document.service === undefined)
+    problems.push("failover: goes with service; servers have levels (cluster)");
   const levels = readLevels(document, problems);
   const tries = document.try === undefined ? null : readNumber("try", document.try, 100, problems);
   const choice = readChoice(document, problems);
@@ -222,6 +236,7 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
   return {
     levels,
     service: document.service ?? null,
+    ...(document.failover === undefined ? {} : { failover: document.failover }),
     maxFails: document.max_fails,
     failTimeoutMs: toMs(document.fail_timeout),
     tries,

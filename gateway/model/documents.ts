@@ -115,6 +115,8 @@ export interface UpstreamDocument {
   readonly levels: readonly Level[];
   /** A Consul service in one of the DNS forms; `null` when servers are given. */
   readonly service: string | null;
+  /** Datacenters whose instances are used, in this order, while `service` has none that can be. Left out: none. */
+  readonly failover?: readonly string[];
   /** Health defaults for the instances of `service`. */
   readonly maxFails: number;
   readonly failTimeoutMs: number;

@@ -143,7 +143,7 @@ export { stateOf } from "./peer-health.ts";
 export type { PeerSetting, PeerSettings } from "./peer-settings.ts";
 export { detached, RecentMap } from "./recent-map.ts";
 export { parseServiceName } from "./service-name.ts";
-export { ownDatacenter, type ServiceSite, SiteNames } from "./sites.ts";
+export { failoverKeys, ownDatacenter, type ServiceSite, SiteNames } from "./sites.ts";
 export { defaultPriority, type TagRoute, type TagShare } from "./tag-route.ts";
 export {
   type Border,

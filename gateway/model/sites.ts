@@ -72,6 +72,22 @@ export class SiteNames {
   }
 }
 
+/**
+ * The keys of a service in these datacenters, each once and without its own: what takes its place where it has no
+ * instance that can be used.
+ */
+export function failoverKeys(
+  service: ServiceSite,
+  datacenters: readonly string[],
+  ownDatacenter: string | null,
+): readonly string[] {
+  const { name, key } = service;
+  const keys = datacenters.map((named) =>
+    serviceKey({ name, datacenter: named === ownDatacenter ? null : named }),
+  );
+  return [...new Set(keys)].filter((one) => one !== key);
+}
+
 /** The one of the Consul that is asked; `null` as long as it is not known. */
 export function ownDatacenter({ datacenter }: Pick<Tables, "datacenter">): string | null {
   for (const [name, { own }] of datacenter) if (own) return name;

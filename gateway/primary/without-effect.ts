@@ -93,10 +93,16 @@ function* ofUpstream(
   tables: Tables,
   names: SiteNames,
 ): Generator<string> {
-  const { ignored = [], service, levels } = document;
+  const { ignored = [], service, levels, failover = [] } = document;
   for (const { field, why } of ignored) yield `${field}: ${why}`;
   const missing = service === null ? null : missingService(service, tables, names);
   if (missing !== null) yield `service: ${missing}`;
+  const { datacenter } = tables;
+  for (const name of failover)
+    if (datacenter.size > 0 && !datacenter.has(name))
+      yield `failover: Consul knows no datacenter ${name}`;
+    else if (datacenter.get(name)?.own && names.find(service ?? "")?.datacenter === null)
+      yield `failover: ${name} is the service's own datacenter`;
   const servers = levels.flatMap((level) => level.servers);
   if (servers.length > 0 && servers.every(({ down }) => down === true))
     yield "down: every server is down, so requests are answered 503";

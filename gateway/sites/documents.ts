@@ -9,15 +9,16 @@ import {
   Upstream,
 } from "../balancing/index.ts";
 import type { TargetOptions } from "../engine/engine.ts";
-import type {
-  Instance,
-  PeerSettings,
-  ServiceSite,
-  SiteNames,
-  UpstreamDocument,
+import {
+  failoverKeys,
+  type Instance,
+  type PeerSettings,
+  type ServiceSite,
+  type SiteNames,
+  type UpstreamDocument,
 } from "../model/index.ts";
 import type { PeersByHand } from "./peers-by-hand.ts";
-import { Service, type Services, withTag } from "./services.ts";
+import { Service, type Services, type Spares, withTag } from "./services.ts";
 
 /** A document and its upstream. */
 export interface Documented {
@@ -29,6 +30,9 @@ export interface Documented {
   readonly query: ServiceSite | null;
   /** The instances of that service; `null` for none known yet, or fixed servers. */
   readonly instances: readonly Instance[] | null;
+  /** The services that take the place of that one, and their instances as far as they are known. */
+  readonly spareKeys: readonly string[];
+  readonly spares: Spares;
   /** Those that the document means, ready to be narrowed to a tag; `null` as above. */
   readonly service: Service | null;
   /** What bounds all parts of the upstream together; `null`: nothing does. */
@@ -107,7 +111,7 @@ export class Documents {
       if (known !== undefined) dropped.push(known);
       if (made === undefined) documents.delete(name);
       else documents.set(name, made);
-      if (made?.query?.key !== known?.query?.key) sameServices = false;
+      if (!isSameList(servicesOf(made), servicesOf(known))) sameServices = false;
     }
     return new Documents(documents, names, sameServices ? this.#dependents : undefined);
   }
@@ -167,7 +171,9 @@ function make(
     known?.document === document &&
     known.settings === settings &&
     known.query?.full === query?.full;
-  if (isSame && known.instances === instances) return known;
+  const spareKeys = query === null ? [] : failoverOf(document, query, names);
+  const spares = spareKeys.map((key) => services.instances(key) ?? noInstances);
+  if (isSame && known.instances === instances && isSameList(known.spares, spares)) return known;
   const limits = limitsOf(document);
   const {
     policy = "wrr",
@@ -184,7 +190,10 @@ function make(
     ...{ settings, limits, policy, keyOf, isProtected, outliers },
     ...{ gate, retryBudget },
   };
-  const described = { name, document, settings, query, gate, retryBudget };
+  const described = {
+    ...{ name, document, settings, query, gate, retryBudget },
+    ...{ spareKeys, spares },
+  };
   if (query === null) {
     const options = { ...choice, name };
     const upstream = new Upstream(document.levels, options, book, known?.upstream ?? null);
@@ -196,21 +205,38 @@ function make(
   const chosen = withTag(instances, query.tag);
   const { maxFails, failTimeoutMs } = document;
   const options = { ...choice, maxFails, failTimeoutMs, slowStartMs, maxConns };
-  const service = new Service(name, chosen, book, known?.service ?? null, options);
+  const narrowed = spares.map((some) => withTag(some, query.tag));
+  const service = new Service(name, chosen, book, known?.service ?? null, options, narrowed);
   const upstream = service.upstream(null);
   return { ...described, instances, service, upstream, dispose: () => service.dispose() };
+}
+
+const noInstances: readonly Instance[] = [];
+
+function failoverOf({ failover = [] }: UpstreamDocument, query: ServiceSite, names: SiteNames) {
+  return failoverKeys(query, failover, names.ownDatacenter);
+}
+
+/** The keys of all services that it depends on. */
+function servicesOf(documented: Documented | undefined): readonly string[] {
+  if (documented === undefined || documented.query === null) return [];
+  return [documented.query.key, ...documented.spareKeys];
+}
+
+function isSameList<T>(one: readonly T[], other: readonly T[]): boolean {
+  return one.length === other.length && one.every((value, at) => value === other[at]);
 }
 
 function findDependents(
   documents: ReadonlyMap<string, Documented>,
 ): ReadonlyMap<string, readonly string[]> {
   const dependents = new Map<string, string[]>();
-  for (const [name, { query }] of documents) {
-    if (query === null) continue;
-    const names = dependents.get(query.key);
-    if (names === undefined) dependents.set(query.key, [name]);
-    else names.push(name);
-  }
+  for (const [name, documented] of documents)
+    for (const key of servicesOf(documented)) {
+      const names = dependents.get(key);
+      if (names === undefined) dependents.set(key, [name]);
+      else names.push(name);
+    }
   return dependents;
 }
 

@@ -18,6 +18,9 @@ export interface FailurePolicy {
 /** nginx's defaults (ngx_http_upstream_module, `server`). */
 const defaultPolicy: FailurePolicy = { maxFails: 1, failTimeoutMs: 10_000 };
 
+/** Instances of other datacenters. */
+export type Spares = readonly (readonly Instance[])[];
+
 /** How the upstreams of a service are made. */
 export type ServiceOptions = FailurePolicy & Omit<UpstreamOptions, "name">;
 
@@ -33,6 +36,8 @@ export class Service {
   /** The service's own, or that of the document that names it. */
   readonly name: string;
   readonly instances: readonly Instance[];
+  /** What takes the place of the instances while none of them can be used, in this order. */
+  readonly spares: Spares;
   readonly settings: PeerSettings | null;
   readonly #options: ServiceOptions;
   readonly #book: PeerBook;
@@ -50,20 +55,22 @@ export class Service {
     book: PeerBook,
     previous: Service | null,
     options: ServiceOptions = byName,
+    spares: Spares = [],
   ) {
     this.name = name;
     this.instances = instances;
+    this.spares = spares;
     this.settings = options.settings ?? null;
     this.#options = options;
     this.#book = book;
     this.#none = new Upstream([], { name, limits: null }, book);
-    this.#all = this.#build(name, instances, previous === null ? null : previous.#all);
+    this.#all = this.#build(name, () => true, previous === null ? null : previous.#all);
     if (previous === null) return;
     for (const [tag, upstream] of previous.#byTag) {
-      if (hasTag(instances, tag)) this.#byTag.set(tag, this.#buildTagged(tag, upstream));
+      if (this.#some(hasTag(tag))) this.#byTag.set(tag, this.#buildTagged(tag, upstream));
     }
     for (const { subset, upstream } of previous.#bySubset.values())
-      if (instances.some((one) => subset.has(one))) this.#narrow(subset, upstream);
+      if (this.#some((one) => subset.has(one))) this.#narrow(subset, upstream);
   }
 
   /** The upstream of all instances or of those with `tag`; `null` when none has that tag. */
@@ -71,7 +78,7 @@ export class Service {
     if (tag === null) return this.#all;
     const known = this.#byTag.get(tag);
     if (known !== undefined) return known;
-    if (this.#disposed || !hasTag(this.instances, tag)) return null;
+    if (this.#disposed || !this.#some(hasTag(tag))) return null;
     const upstream = this.#buildTagged(tag, null);
     this.#byTag.set(tag, upstream);
     return upstream;
@@ -102,18 +109,24 @@ export class Service {
   }
 
   #narrow(subset: InstanceSubset, previous: Upstream | null): Upstream {
-    const instances = this.instances.filter((one) => subset.has(one));
-    const upstream = this.#build(`${subset.label}.${this.name}`, instances, previous);
+    const has = (one: Instance) => subset.has(one);
+    const upstream = this.#build(`${subset.label}.${this.name}`, has, previous);
     this.#bySubset.set(subset.key, { subset, upstream });
     return upstream;
   }
 
   #buildTagged(tag: string, previous: Upstream | null): Upstream {
-    return this.#build(`${tag}.${this.name}`, withTag(this.instances, tag), previous);
+    return this.#build(`${tag}.${this.name}`, hasTag(tag), previous);
   }
 
-  #build(name: string, instances: readonly Instance[], previous: Upstream | null): Upstream {
-    const levels = [instanceLevel(instances, this.#options)];
+  #some(test: (instance: Instance) => boolean): boolean {
+    return this.instances.some(test) || this.spares.some((instances) => instances.some(test));
+  }
+
+  #build(name: string, has: (one: Instance) => boolean, previous: Upstream | null): Upstream {
+    const levels = [this.instances, ...this.spares].map((instances) =>
+      instanceLevel(instances.filter(has), this.#options),
+    );
     const options = { ...this.#options, name, whole: this.name };
     return new Upstream(levels, options, this.#book, previous);
   }
@@ -215,6 +228,6 @@ export function withTag(instances: readonly Instance[], tag: string | null): rea
   return tag === null ? instances : instances.filter((one) => includesTag(one.tags, tag));
 }
 
-function hasTag(instances: readonly Instance[], tag: string): boolean {
-  return instances.some((instance) => includesTag(instance.tags, tag));
+function hasTag(tag: string): (instance: Instance) => boolean {
+  return (instance) => includesTag(instance.tags, tag);
 }
