@@ -27,6 +27,7 @@ const options = new Command("scale")
   .option("--rounds <n>", "measured services, five changes each", whole, 30)
   .option("--rate <n>", "other changes a second meanwhile", whole, 20)
   .option("--requests <n>", "requests a second meanwhile", whole, 130)
+  .option("--watches <n>", "blocking queries for services (--max-service-watches)", whole, 100)
   .option("--at-once <n>", "first requests at once", whole, 4)
   .option("--rest <s>", "seconds at rest", whole, 20)
   .option("--write", "append the table to its page of the day in bench/results", false)
@@ -39,6 +40,7 @@ const options = new Command("scale")
     rate: number;
     requests: number;
     atOnce: number;
+    watches: number;
     rest: number;
     write: boolean;
   }>();
@@ -112,7 +114,10 @@ async function measure(
   later(() => cluster.close());
   await cluster.fill(usual);
   await cluster.register({ service: "home", id: "home", node: 0, port: home });
-  const flags = ["--expose", "all", "--max-requests-per-connection", "0"];
+  const flags = [
+    ...["--expose", "all", "--max-requests-per-connection", "0"],
+    ...["--max-service-watches", String(options.watches)],
+  ];
   const gateway = TestGateway.launch({ consul: consul.url, flags });
   later(() => gateway.stop());
   await gateway.ready();
@@ -190,8 +195,13 @@ async function askAll(gateway: TestGateway, cluster: Cluster): Promise<number[]>
   const ask = async () => {
     for (let at = next++; at < cluster.shape.services; at = next++) {
       const startMs = performance.now();
-      const { status, body } = await gateway.request({ host: cluster.nameOf(at) });
-      if (status !== 200) throw new Error(`${cluster.nameOf(at)}: ${status} ${body}`);
+      const host = cluster.nameOf(at);
+      for (;;) {
+        const { status, body } = await gateway.request({ host });
+        if (status === 200) break;
+        // Its time goes on: on a machine that is busy with other things, too, a service may be late.
+        if (performance.now() - startMs > patienceMs) throw new Error(`${host}: ${status} ${body}`);
+      }
       times.push(performance.now() - startMs);
     }
   };

@@ -108,6 +108,9 @@ export interface ConsulSourcesStatus {
  */
 const catalogBytesPerSecond = 300_000;
 
+/** An agent on this machine answers within it on any address of loopback. */
+const spreadWithinMs = 1_000;
+
 type Folders = { readonly [K in DocumentKind]: Folder<K> };
 
 export class ConsulSources {
@@ -177,14 +180,17 @@ export class ConsulSources {
       onBack: () => this.#renew("failed"),
       onChange: (silence) => {
         const { log } = options;
-        if (silence === null) log.info({}, `Consul at ${consul.url} answers again`);
-        else log.warn({ since: silence.since }, `Consul is silent: ${silence.error}`);
+        if (silence === null) {
+          log.info({}, `Consul at ${consul.url} answers again`);
+          void consul.spread(spreadWithinMs);
+        } else log.warn({ since: silence.since }, `Consul is silent: ${silence.error}`);
       },
     });
   }
 
   start(): void {
     this.#emit(this.#tagRoutes.begin());
+    void this.#options.consul.spread(spreadWithinMs);
     for (const watch of this.#base) watch.start();
     this.#catalogs.start();
     this.#services.start();

@@ -24,8 +24,10 @@ export function residentMegabytes(pid: number): number {
 
 /** Connections that are open to a local port. */
 export function connectionsTo(port: number): number {
-  const local = `:${port.toString(16).toUpperCase().padStart(4, "0")} `;
-  return readFileSync("/proc/net/tcp", "utf8")
-    .split("\n")
-    .filter((line) => line.slice(0, 20).includes(local) && line.slice(34, 36) === "01").length;
+  const end = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const rows = readFileSync("/proc/net/tcp", "utf8").split("\n").slice(1);
+  return rows.filter((row) => {
+    const [, local, , state] = row.trim().split(/\s+/);
+    return state === "01" && local?.endsWith(end);
+  }).length;
 }

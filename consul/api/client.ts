@@ -8,7 +8,14 @@ import https from "node:https";
 import Consul from "consul";
 import type { ConsulAddress, ConsulOptions, Environment } from "./environment.ts";
 import { resolveConsulAddress } from "./environment.ts";
-import { ConsulError, describeRefusal, describeSocketError, oneLine } from "./errors.ts";
+import {
+  ConsulError,
+  describeRefusal,
+  describeSocketError,
+  oneLine,
+  tooManyConnections,
+} from "./errors.ts";
+import { isOnLoopback, Lanes } from "./lanes.ts";
 import { Token } from "./token.ts";
 
 /** A read of Consul's HTTP API. */
@@ -30,6 +37,8 @@ export interface Query {
   readonly signal?: AbortSignal;
   /** Asks on a connection of its own, closed afterwards. Default false. */
   readonly isNewConnection?: boolean;
+  /** It is one of a watch: it may wait for long, and comes again. Default false. */
+  readonly isWatch?: boolean;
   /** The whole answer must be there by then. Default: never; a blocking query has a deadline of its caller's. */
   readonly withinMs?: number;
 }
@@ -59,13 +68,23 @@ export class ConsulClient {
   readonly api: Consul;
   readonly #transport: Transport;
   readonly #agent: http.Agent;
+  /** `null`: all connections come from the address that the system chooses. */
+  readonly #lanes: Lanes | null;
+  #isSpread = false;
 
   constructor(address: ConsulAddress) {
     this.url = address.displayUrl;
     const secure = address.baseUrl.protocol === "https:";
     // As many sockets as queries: each blocking query holds one for as long as it waits.
     const pool = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 16 };
-    this.#agent = secure ? new https.Agent({ ...pool, ...address.tls }) : new http.Agent(pool);
+    const agentWith = (options: http.AgentOptions) =>
+      secure ? new https.Agent({ ...options, ...address.tls }) : new http.Agent(options);
+    this.#agent = agentWith(pool);
+    const agentFrom = (localAddress: string) => agentWith({ ...pool, localAddress, family: 4 });
+    const { hostname } = address.baseUrl;
+    this.#lanes = isOnLoopback(hostname, process.platform)
+      ? new Lanes({ agentFrom, random: Math.random })
+      : null;
     const baseUrl = new URL(address.baseUrl);
     baseUrl.pathname = `${baseUrl.pathname.replace(/\/$/, "")}/v1`;
     const options = {
@@ -84,8 +103,33 @@ export class ConsulClient {
     });
   }
 
+  /**
+   * From now on connections of watches come from addresses of their own, if Consul answers there. Resolves when that is
+   * known; to try again changes nothing.
+   */
+  async spread(withinMs: number): Promise<void> {
+    if (this.#lanes === null || this.#isSpread) return;
+    this.#isSpread = true;
+    await this.read({ path: "/status/leader", isWatch: true, withinMs }).catch(() => {
+      this.#isSpread = false;
+    });
+  }
+
   /** One read. Rejects with a `ConsulError` only. */
   async read(query: Query): Promise<QueryAnswer> {
+    const lanes = query.isWatch === true && this.#isSpread ? this.#lanes : null;
+    const lane = lanes?.enter() ?? null;
+    const askedAt = performance.now();
+    try {
+      return await this.#read(query, lane?.agent ?? null);
+    } catch (error) {
+      throw isRefusal(error, performance.now() - askedAt) ? this.#refused(error) : error;
+    } finally {
+      if (lane !== null) lanes?.leave(lane);
+    }
+  }
+
+  async #read(query: Query, agent: http.Agent | null): Promise<QueryAnswer> {
     const endpoint = endpointOf(query);
     const where = `${this.url}${endpoint}`;
     const { withinMs } = query;
@@ -101,7 +145,7 @@ export class ConsulClient {
     signal?.addEventListener("abort", onAbort, { once: true });
     let response: http.IncomingMessage & { readonly body?: unknown };
     try {
-      response = await this.#transport._get(requestOf(query, context), takeAnyStatus);
+      response = await this.#transport._get(requestOf(query, context, agent), takeAnyStatus);
     } catch (error) {
       if (signal?.aborted) throw ended(error);
       const reason = error instanceof Error ? describeSocketError(error) : String(error);
@@ -112,6 +156,11 @@ export class ConsulClient {
     return readAnswer(this.url, endpoint, response, query);
   }
 
+  #refused(cause: unknown): ConsulError {
+    const text = `Consul at ${this.url} refuses a connection: ${tooManyConnections}`;
+    return new ConsulError("refused", text, 429, cause);
+  }
+
   #timeout(endpoint: string, within: string, cause: unknown): ConsulError {
     const text = `Consul at ${this.url} does not answer: no answer to ${endpoint} ${within}`;
     return new ConsulError("timeout", text, 0, cause);
@@ -119,13 +168,14 @@ export class ConsulClient {
 
   /** Closes the connections on which no query is under way, as they may be dead. */
   dropIdle(): void {
-    for (const sockets of Object.values(this.#agent.freeSockets))
-      for (const socket of sockets ?? []) socket.destroy();
+    for (const { freeSockets } of [this.#agent, ...(this.#lanes?.agents() ?? [])])
+      for (const sockets of Object.values(freeSockets))
+        for (const socket of sockets ?? []) socket.destroy();
   }
 
   /** Closes the connections; the client can still be used. */
   close(): void {
-    this.#agent.destroy();
+    for (const agent of [this.#agent, ...(this.#lanes?.agents() ?? [])]) agent.destroy();
   }
 }
 
@@ -178,7 +228,7 @@ function isLate(signal: AbortSignal | undefined): boolean {
   return reason instanceof DOMException && reason.name === "TimeoutError";
 }
 
-function requestOf(query: Query, context: EventEmitter): object {
+function requestOf(query: Query, context: EventEmitter, agent: http.Agent | null): object {
   const parameters: Record<string, string> = { ...query.query };
   if (query.index) {
     parameters.index = String(query.index);
@@ -186,8 +236,22 @@ function requestOf(query: Query, context: EventEmitter): object {
   }
   // `buffer`: the body as it came. The client would take a page of HTML for a value.
   const { path, params, isNewConnection = false } = query;
-  const own = isNewConnection ? { agent: false } : {};
+  const own = isNewConnection ? { agent: false } : agent === null ? {} : { agent };
   return { path, params, query: parameters, ctx: context, buffer: true, ...own };
+}
+
+/** Errors of new connections on which no answer began. */
+const unanswered = new WeakSet<Error>();
+/** Consul closes a connection too many at once; one that breaks later has another reason. */
+const refusalMs = 500;
+
+/** As Consul refuses a connection too many: with a 429 or, in older versions, without a word. */
+function isRefusal(error: unknown, afterMs: number): boolean {
+  if (!(error instanceof ConsulError)) return false;
+  const { cause, status, message } = error;
+  if (status === 429) return message.endsWith(tooManyConnections);
+  if (!(cause instanceof Error) || !unanswered.has(cause) || afterMs >= refusalMs) return false;
+  return error.code === "unreachable" && "code" in cause && cause.code === "ECONNRESET";
 }
 
 /** Any status is an answer here; what it means depends on the query. */
@@ -205,8 +269,13 @@ const guardAnswer: Middleware = (exchange, next) => {
   exchange.transport = {
     request(options) {
       const request = transport.request(options);
+      let isAnswered = false;
+      request.once("error", (error) => {
+        if (!isAnswered && !request.reusedSocket) unanswered.add(error);
+      });
       request.once("response", (response) => {
         let bytes = 0;
+        isAnswered = true;
         response.once("error", (error) => request.emit("error", error));
         response.on("data", (chunk: Buffer) => {
           bytes += chunk.length;

@@ -10,6 +10,8 @@ export type ConsulErrorCode =
   | "status"
   /** A success whose body or headers are not Consul's. */
   | "bad_answer"
+  /** It has too many connections from this address. */
+  | "refused"
   /** A server answered that the leader has not been in touch with for long. */
   | "outdated"
   /** The caller took the query back. */
@@ -41,6 +43,10 @@ export interface Refusal {
   readonly url: string;
 }
 
+/** What is wrong where Consul serves an address no further connection. */
+export const tooManyConnections =
+  "it has too many connections from this address (limits.http_max_conns_per_client)";
+
 /** One line for an answer that is no success. */
 export function describeRefusal(refusal: Refusal): string {
   const { status, endpoint, url } = refusal;
@@ -50,7 +56,11 @@ export function describeRefusal(refusal: Refusal): string {
   if (status >= 300 && status < 400)
     return `${where} answers ${status} to ${oneLine(refusal.location ?? "nowhere")}: not Consul's API`;
   if (status === 403) return `${where} answers 403: ${describeDenial(endpoint, said)}`;
-  if (status === 429) return `${where} answers 429: Consul is limiting the rate of queries`;
+  if (status === 429) {
+    const isFull = /concurrent connections/i.test(said);
+    const why = isFull ? tooManyConnections : "Consul is limiting the rate of queries";
+    return `${where} answers 429: ${why}`;
+  }
   const text = said || (isHtml ? "an HTML page, not Consul's API" : (refusal.statusText ?? ""));
   return `${where} answers ${status}${text === "" ? "" : `: ${text}`}`;
 }

@@ -9,6 +9,7 @@ import type { Clock } from "../watching/clock.ts";
 import type { LedgerMemory } from "../watching/ledger.ts";
 import type { Log } from "../watching/log.ts";
 import type { Renewed, WatchStatus } from "../watching/watch.ts";
+import { Allowance } from "./allowance.ts";
 import { Bells } from "./bells/bells.ts";
 import type { ReadMode } from "./health.ts";
 import { Service } from "./service.ts";
@@ -64,6 +65,9 @@ export interface UnusableInstance {
 /** A service that no document names stays in use this long after it left the catalog. */
 export const lingerMs = 10 * 60_000;
 const sweepMs = 1_000;
+/** Beyond so many queries for services, each waits so many times longer. */
+const manyWatches = 500;
+const manyTimesLonger = 4;
 const maxPending = 1_000;
 /** Of the blocking queries, this share stays with services of their own however many nodes there are. */
 const ownShare = 0.1;
@@ -76,6 +80,8 @@ export class ServicesInUse {
   readonly #options: ServicesInUseOptions;
   readonly #inUse = new Map<string, Service>();
   readonly #slots: WatchSlots;
+  /** Of blocking queries, as Consul takes them. */
+  readonly #allowance: Allowance;
   readonly #unknown: UnknownServices;
   /** Asked for before the catalog was known. */
   readonly #pending = new Set<string>();
@@ -93,6 +99,7 @@ export class ServicesInUse {
   constructor(options: ServicesInUseOptions) {
     this.#options = options;
     this.#unknown = new UnknownServices(options.clock);
+    this.#allowance = new Allowance({ clock: options.clock, most: options.maxWatches });
     this.#slots = new WatchSlots({
       clock: options.clock,
       random: options.random,
@@ -279,12 +286,14 @@ export class ServicesInUse {
       consul,
       clock,
       random,
-      waitMs,
+      // Each end of a wait costs an answer: with thousands of them, hundreds a second.
+      waitMs: () => (this.#slots.watched < manyWatches ? waitMs : manyTimesLonger * waitMs),
       guard,
       reads,
       previous: previous?.get(key),
       memory: memory?.[key],
       onInstances: (one) => this.#onInstances(one),
+      onRefused: (one) => this.#onRefused(one),
     });
     this.#unknown.delete(key);
     this.#inUse.set(key, service);
@@ -295,11 +304,11 @@ export class ServicesInUse {
   #follow(service: Service): void {
     if (this.#isAway(service)) this.#slots.remove(service);
     else this.#slots.add(service);
-    if (this.#slots.polled > 0 && this.#bells === null) this.#startBells();
+    this.#followAll();
   }
 
   #startBells(): void {
-    const { maxWatches } = this.#options;
+    const { watches: maxWatches } = this.#allowance;
     this.#bellsIdleSince = null;
     this.#bells = new Bells({
       ...this.#options,
@@ -316,17 +325,43 @@ export class ServicesInUse {
 
   /** As many watches for services as nodes leave, and no bells where they are not needed. */
   #shareWatches(now: number): void {
-    const { maxWatches } = this.#options;
-    if (this.#bells === null) return;
+    this.#allowance.grow();
+    const { watches: maxWatches } = this.#allowance;
+    if (this.#bells === null) {
+      this.#slots.fit(maxWatches);
+      return;
+    }
     if (this.#slots.size > maxWatches) this.#bellsIdleSince = null;
     else this.#bellsIdleSince ??= now;
     if (this.#bellsIdleSince !== null && now - this.#bellsIdleSince >= bellsIdleMs) {
-      const closing = this.#bells.stop();
-      this.#closing.add(closing);
-      void closing.finally(() => this.#closing.delete(closing));
-      this.#bells = null;
+      this.#stopBells();
       this.#slots.fit(maxWatches);
     } else this.#slots.fit(Math.max(1, maxWatches - this.#bells.watchCount));
+  }
+
+  /** Consul takes no more connections: this service is read in turn, and others make room. */
+  #onRefused(service: Service): void {
+    if (this.#inUse.get(service.key) !== service || !service.isWatched) return;
+    const { watched } = this.#slots;
+    const hasMadeRoom = this.#allowance.refused(watched);
+    this.#slots.demote(service);
+    this.#followAll();
+    if (!hasMadeRoom) return;
+    const { watches } = this.#allowance;
+    const text = `Consul refuses connections: ${watches} queries for services wait there instead of ${watched}`;
+    this.#options.log.warn({ watches }, text);
+    this.#slots.fit(watches);
+  }
+
+  #stopBells(): void {
+    const closing = this.#bells?.stop() ?? Promise.resolve();
+    this.#closing.add(closing);
+    void closing.finally(() => this.#closing.delete(closing));
+    this.#bells = null;
+  }
+
+  #followAll(): void {
+    if (this.#slots.polled > 0 && this.#bells === null) this.#startBells();
   }
 
   #onInstances(service: Service): void {

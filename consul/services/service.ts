@@ -4,7 +4,7 @@
  */
 import type { Instance } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
-import { describeConsulError } from "../api/errors.ts";
+import { ConsulError, describeConsulError } from "../api/errors.ts";
 import type { Clock } from "../watching/clock.ts";
 import type { LedgerMemory } from "../watching/ledger.ts";
 import { type Renewed, Watch, type WatchEvent, type WatchStatus } from "../watching/watch.ts";
@@ -19,13 +19,16 @@ export interface ServiceOptions {
   readonly consul: ConsulClient;
   readonly clock: Clock;
   readonly random: () => number;
-  readonly waitMs: number;
+  /** How long its blocking query may wait; asked when that begins. */
+  readonly waitMs: () => number;
   readonly guard: GuardLimits;
   /** How its blocking query is answered. */
   readonly reads: ReadMode;
   readonly previous?: readonly Instance[] | undefined;
   /** What was known of them beside. */
   readonly memory?: LedgerMemory | undefined;
+  /** Its blocking query is one connection too many. */
+  readonly onRefused: (service: Service) => void;
   /** After each answer. */
   readonly onInstances: (service: Service) => void;
 }
@@ -85,8 +88,9 @@ export class Service {
       name: `service ${this.key}`,
       clock,
       random,
-      waitMs,
-      query: (query) => readHealth(consul, this.name, this.datacenter, query, reads),
+      waitMs: waitMs(),
+      query: (query) =>
+        this.#unlessRefused(readHealth(consul, this.name, this.datacenter, query, reads)),
       onAnswer: (event) => this.#take(event),
       onStateChange: ({ state, lastError }) => {
         if (state === "failing") this.#fail(lastError ?? "unknown");
@@ -128,6 +132,15 @@ export class Service {
 
   watchStatus(): WatchStatus | null {
     return this.#watch?.status() ?? null;
+  }
+
+  async #unlessRefused<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (error instanceof ConsulError && error.code === "refused") this.#options.onRefused(this);
+      throw error;
+    }
   }
 
   async #read(mode: ReadMode, signal: AbortSignal): Promise<WatchEvent<readonly Registration[]>> {

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../watching/clock.ts";
 import { Poller } from "../watching/poller.ts";
+import { Rate } from "../watching/rate.ts";
 import type { Service } from "./service.ts";
 
 export interface WatchSlotsOptions {
@@ -16,8 +17,14 @@ export interface WatchSlotsOptions {
   readonly toldSince: () => number | null;
 }
 
+/** Watches that may begin in a second, after a burst of so many: each begins with a read of its own. */
+const startsPerSecond = 200;
+const startsAtOnce = 100;
+
 export class WatchSlots {
+  readonly #clock: Clock;
   readonly #poller: Poller;
+  readonly #starts: Rate;
   #maxWatches: number;
   /** In the order in which they got their watches. */
   readonly #watched = new Set<Service>();
@@ -26,7 +33,9 @@ export class WatchSlots {
 
   constructor(options: WatchSlotsOptions) {
     this.#maxWatches = options.maxWatches;
+    this.#clock = options.clock;
     this.#poller = new Poller(options);
+    this.#starts = new Rate(startsPerSecond, startsAtOnce, options.clock.now());
   }
 
   /** Services without a slot. */
@@ -42,7 +51,7 @@ export class WatchSlots {
   /** Keeps a service up to date from now on, by a watch if there is one for it. It is read at once. */
   add(service: Service): void {
     if (this.#watched.has(service)) return;
-    if (this.#watched.size < this.#maxWatches) this.#watch(service);
+    if (this.#mayWatch()) this.#watch(service);
     else this.#wait(service);
   }
 
@@ -65,6 +74,17 @@ export class WatchSlots {
       this.#wait(service);
     }
     this.#fill();
+  }
+
+  /** How many have a watch. */
+  get watched(): number {
+    return this.#watched.size;
+  }
+
+  /** Takes the watch of a service away, which is polled then, at once. */
+  demote(service: Service): void {
+    if (!this.#unwatch(service)) return;
+    this.#wait(service);
   }
 
   /** Polls a service before all others, if it is polled. */
@@ -91,12 +111,15 @@ export class WatchSlots {
     this.#poller.add(service.key, service.datacenter === null);
   }
 
+  #mayWatch(): boolean {
+    return this.#watched.size < this.#maxWatches && this.#starts.take(this.#clock.now());
+  }
+
   #fill(): void {
-    while (this.#watched.size < this.#maxWatches) {
-      const next = [...this.#waiting].at(-1);
-      if (next === undefined) return;
+    // The last one first: it was asked for most recently.
+    const waiting = this.#waiting.size === 0 ? [] : [...this.#waiting];
+    for (let next = waiting.pop(); next !== undefined && this.#mayWatch(); next = waiting.pop())
       this.#watch(next);
-    }
   }
 
   /** False when it has no watch. */

@@ -5,6 +5,7 @@
  */
 import { Backoff } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
+import { Rate } from "./rate.ts";
 
 /** Queries a second in turn: 1 ms of Consul's time each (measured on 1.8.7), so 5 % of a core. */
 const turnsPerSecond = 50;
@@ -177,29 +178,5 @@ export class Poller {
       this.#failed.set(key, { backoff, againAt: now + backoff.next() });
       this.#pausedUntil = now + this.#backoff.next();
     }
-  }
-}
-
-/** How much may be done in a time: earned evenly, kept up to a bound. */
-class Rate {
-  readonly #perSecond: number;
-  readonly #most: number;
-  #credit: number;
-  #at: number;
-
-  constructor(perSecond: number, most: number, now: number) {
-    this.#perSecond = perSecond;
-    this.#most = most;
-    this.#credit = most;
-    this.#at = now;
-  }
-
-  take(now: number): boolean {
-    const earned = (Math.max(0, now - this.#at) / 1000) * this.#perSecond;
-    this.#credit = Math.min(this.#most, this.#credit + earned);
-    this.#at = now;
-    if (this.#credit < 1) return false;
-    this.#credit -= 1;
-    return true;
   }
 }

@@ -15,6 +15,8 @@ export interface WatchQuery {
   readonly index: number | null;
   readonly waitMs: number;
   readonly signal: AbortSignal;
+  /** It is a watch's. */
+  readonly isWatch?: true;
 }
 
 export interface Answer<T> {
@@ -245,7 +247,7 @@ export class Watch<T> {
     this.#stopping.signal.addEventListener("abort", abort, { once: true });
     this.#interrupt = abort;
     try {
-      return await this.#options.query({ index, waitMs, signal: attempt.signal });
+      return await this.#options.query({ index, waitMs, signal: attempt.signal, isWatch: true });
     } catch (error) {
       if (!late) throw error;
       const waited = `no whole answer for ${name} within ${Math.round(deadlineMs)} ms`;
