@@ -61,7 +61,7 @@ describe("streams of datagrams", () => {
   });
 
   it("end as a session when nothing passes, with one record", async () => {
-    const stream = { ...defaultDatagramTerms, idleTimeoutMs: 300 };
+    const stream = { ...defaultDatagramTerms, idleTimeoutMs: 3_000 };
     const streams = await rig([origin("a")], { terms: { protocol: "udp", stream } });
     const client = open();
     await ask(client, streams.port, "1");

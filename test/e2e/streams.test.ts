@@ -105,7 +105,7 @@ for (const kind of consulKinds())
     it("go to what Consul's listeners name, on every gateway, until the key is gone", async () => {
       await service("postgres");
       const port = await freePort();
-      const flags = ["--kv-listener-ports", String(port), "--drain-timeout", "2s"];
+      const flags = ["--kv-listener-ports", String(port), "--drain-timeout", "8s"];
       const gateway = await scene.start({ flags });
       await listener("db", { address: `127.0.0.1:${port}`, protocol: "tcp", upstream: "postgres" });
       await answers(port, "postgres hello");

@@ -1,0 +1,160 @@
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
+import { expect } from "chai";
+import { freePort } from "../../test/support/ports.ts";
+import { parseListenerDocument } from "../documents/index.ts";
+import type { ListenerDocument } from "../model/index.ts";
+import { HandedListeners, type Handing } from "./handed-listeners.ts";
+
+describe("listeners that workers are handed", () => {
+  let handed: HandedListeners;
+  let sent: Handing[];
+  let retries: (() => void)[];
+  let changes: number;
+
+  beforeEach(() => {
+    [sent, retries, changes] = [[], [], 0];
+    handed = new HandedListeners({
+      inherited: [],
+      datagrams: [],
+      ports: [{ from: 1024, to: 65_535 }],
+      workers: 2,
+      drainTimeoutMs: 5,
+      prefix: "p/",
+      send: (message) => sent.push(message),
+      onFindings: () => {
+        changes += 1;
+      },
+      clock: {
+        after: (_ms, run) => {
+          retries.push(run);
+          return () => {
+            retries = retries.filter((one) => one !== run);
+          };
+        },
+      },
+      log: {
+        trace() {},
+        debug() {},
+        info() {},
+        warn() {},
+        error() {},
+        fatal() {},
+      },
+    });
+  });
+  afterEach(() => handed.close());
+
+  const listener = (port: number, more: object = {}) =>
+    parseListenerDocument(
+      "p/listeners/x",
+      JSON.stringify({ address: `127.0.0.1:${port}`, protocol: "tcp", upstream: "db", ...more }),
+    );
+  const update = (table: Readonly<Record<string, ListenerDocument>>) =>
+    handed.update(new Map(Object.entries(table)));
+  const types = () => sent.splice(0).map(({ type, listener: id }) => `${type} ${id}`);
+  const told = () => handed.findings().map(({ key, warning }) => `${key}: ${warning}`);
+  /** Whether somebody else could have the port now. */
+  async function isFree(port: number): Promise<boolean> {
+    const server = createServer().listen(port, "127.0.0.1");
+    const isBound = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    server.close();
+    return isBound;
+  }
+
+  it("are opened, changed in place, moved and closed as Consul says", async () => {
+    const [first, second] = [await freePort(), await freePort()];
+    update({ one: listener(first) });
+    expect(types()).to.deep.equal(["openListener 0"]);
+    expect(handed.list()).to.deep.equal([
+      {
+        name: "one",
+        protocol: "tcp",
+        address: `127.0.0.1:${first}`,
+        upstream: "db",
+        from: "p/listeners/one",
+      },
+    ]);
+    update({ one: listener(first) });
+    expect(types(), "nothing has changed").to.deep.equal([]);
+    update({ one: listener(first, { upstream: "other" }) });
+    expect(types()).to.deep.equal(["listenerTerms 0"]);
+    update({ one: listener(second, { upstream: "other" }) });
+    expect(types(), "another place is another listener").to.deep.equal([
+      "closeListener 0",
+      "openListener 1",
+    ]);
+    expect(await isFree(first)).to.equal(true);
+    update({});
+    expect(types()).to.deep.equal(["closeListener 1"]);
+    expect([await isFree(second), handed.list().length, told()]).to.deep.equal([true, 0, []]);
+  });
+
+  it("are given to a worker that starts later, a socket of its own each for datagrams", async () => {
+    const [tcp, udp] = [await freePort(), await freePort()];
+    update({ one: listener(tcp), two: listener(udp, { protocol: "udp" }) });
+    const all = [...handed.forWorker()];
+    expect(all.map(([{ terms }]) => terms.name)).to.deep.equal(["one", "two"]);
+    const [[, ofTcp], [, ofUdp]] = all as [(typeof all)[0], (typeof all)[0]];
+    expect(ofTcp.handleFor(1)).to.equal(ofTcp.handleFor(2));
+    expect(ofUdp.handleFor(1)).to.not.equal(ofUdp.handleFor(2));
+    expect(ofUdp.handleFor(1), "of a place, not of a worker").to.equal(ofUdp.handleFor(1));
+    expect(handed.find(0)?.[0].terms.name).to.equal("one");
+    expect(handed.find(7)).to.equal(null);
+  });
+
+  it("are told of by their keys when they cannot be opened, and tried again", async () => {
+    const port = await freePort();
+    const server = createServer().listen(port, "127.0.0.1");
+    await once(server, "listening");
+    update({ low: listener(80), one: listener(port), two: listener(await freePort()) });
+    expect(types(), "the others are opened").to.have.lengthOf(1);
+    expect(told()[0]).to.equal(
+      "p/listeners/low: port 80 is not among those that --kv-listener-ports allows",
+    );
+    expect(told()[1]).to.match(
+      /^p\/listeners\/one: is not open: 127\.0\.0\.1:\d+: another process/,
+    );
+    expect(changes).to.equal(1);
+    server.close();
+    await once(server, "close");
+    for (const retry of retries) retry();
+    expect(types()).to.have.lengthOf(1);
+    expect([told().length, changes]).to.deep.equal([1, 2]);
+  });
+
+  it("are closed when a worker cannot listen on one, however many say so, and tried again", async () => {
+    const port = await freePort();
+    update({ one: listener(port) });
+    types();
+    expect(handed.failed(0, "EADDRINUSE")).to.equal(true);
+    expect(handed.failed(0, "EADDRINUSE")).to.equal(true);
+    expect(types()).to.deep.equal(["closeListener 0"]);
+    expect([told(), changes]).to.deep.equal([["p/listeners/one: is not open: EADDRINUSE"], 1]);
+    for (const retry of retries) retry();
+    expect(types()).to.deep.equal(["openListener 1"]);
+    expect(told()).to.deep.equal([]);
+  });
+
+  it("are not two of one place", async () => {
+    const port = await freePort();
+    update({ a: listener(port), b: listener(port) });
+    expect(types()).to.deep.equal(["openListener 0"]);
+    expect(told()).to.deep.equal([
+      `p/listeners/b: is not open: p/listeners/a has tcp 127.0.0.1:${port}`,
+    ]);
+    update({ b: listener(port) });
+    expect(types()).to.deep.equal(["closeListener 0", "openListener 1"]);
+  });
+
+  it("are bound and not accepted on by this process", async () => {
+    const port = await freePort();
+    update({ one: listener(port) });
+    const client = connect(port, "127.0.0.1");
+    const [error] = await once(client, "error");
+    expect(error.code).to.equal("ECONNREFUSED");
+  });
+});
