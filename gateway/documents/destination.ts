@@ -8,7 +8,7 @@ import {
   type Sticky,
   type Subset,
 } from "../model/index.ts";
-import { conditionsSchema, readConditions } from "./conditions.ts";
+import { conditionsSchema, costOf, readConditions } from "./conditions.ts";
 import { isUpstreamName } from "./entry-name.ts";
 import { hashBySchema, readHashBy } from "./hash-by.ts";
 import { rampSchema, readRamp } from "./ramp.ts";
@@ -29,6 +29,9 @@ const tag = z
   .min(1)
   .max(512)
   .describe("Instances of the service with this tag; case does not matter.");
+
+/** Tests that one request may have to go through until its side is known. */
+const mostForced = 200;
 
 const shareWeight = z.int().min(0).max(1000);
 
@@ -176,10 +179,17 @@ function readShares(
     complain(".service: goes with a split that is a list of tags or metadata");
   if (shares.length === 0) complain(".split: is empty");
   else if (!shares.some(({ weight }) => weight > 0)) complain(".split: every share is 0");
+  const tests = sum(shares.flatMap(({ forced = [] }) => forced.map(costOf)));
+  if (tests > mostForced)
+    complain(`.split: its sides force requests by ${tests} tests, more than ${mostForced}`);
   const names = shares.map(({ name, upstream: of }) => name ?? of);
   const twice = names.find((name, at) => names.indexOf(name) !== at);
   if (twice !== undefined) complain(`.split: two sides are named ${JSON.stringify(twice)}`);
   return shares;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
 }
 
 function readSide(

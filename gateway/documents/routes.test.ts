@@ -94,6 +94,13 @@ describe("the routes of a host document", () => {
       /^routes: a request may have to go through 14000 tests, more than 1000/,
     );
     expect(refused(many((at) => `/p${"/x".repeat(at & 15)}`))).to.match(/^routes: a request may/);
+    const headers = Array.from({ length: 51 }, (_, at) => ({
+      match: { path: `/p${at}`, headers: { [`x-${at}`]: true } },
+      to,
+    }));
+    expect(refused({ routes: headers })).to.equal(
+      "routes: they look at 51 different headers, more than 50",
+    );
   });
 });
 
@@ -217,6 +224,15 @@ describe("the sides of a split", () => {
     [
       { split: [{ upstream: "a", share: 1, ramp: { ...ramp, start: "tomorrow" } }] },
       'split[0].ramp.start: "tomorrow" is not a time such as 2026-12-01T08:00:00Z',
+    ],
+    [
+      {
+        split: Array.from({ length: 11 }, (_, at) => ({
+          ...{ upstream: `a${at}`, share: 1 },
+          force: Array.from({ length: 10 }, () => ({ method: "GET" })),
+        })),
+      },
+      "split: its sides force requests by 220 tests, more than 200",
     ],
     [{ upstream: "a", sticky: {} }, "sticky: has to have one of cookie and hash"],
     [{ upstream: "a", sticky: { cookie: "a b" } }, "sticky.cookie"],

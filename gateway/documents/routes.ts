@@ -7,10 +7,13 @@ import { destinationFields, type Reading, readDestination, upstreamName } from "
 import { findPathProblem } from "./path-problem.ts";
 
 /**
- * So many tests one request may have to go through until its route is known, about 50 microseconds of a worker. Routes
+ * So many tests one request may have to go through until its route is known, up to a millisecond of a worker with a head that was made for it. Routes
  * that no path leads to together do not add up.
  */
 const mostTests = 1_000;
+
+/** Different headers: each is looked for once in a request's head, which may be long. */
+const mostHeaders = 50;
 
 const pathText = z.string().max(1_024);
 
@@ -79,7 +82,17 @@ export function readRoutes(
     problems.push(
       `routes: a request may have to go through ${tests} tests, more than ${mostTests}; say more paths, or make it fewer`,
     );
+  const headers = headersOf(routes);
+  if (headers.size > mostHeaders)
+    problems.push(
+      `routes: they look at ${headers.size} different headers, more than ${mostHeaders}`,
+    );
   return routes;
+}
+
+function headersOf(routes: readonly RouteRule[]): ReadonlySet<string> {
+  const values = routes.flatMap(({ conditions }) => conditions.values ?? []);
+  return new Set(values.filter((one) => one.in === "header").map(({ name }) => name));
 }
 
 function readPath(

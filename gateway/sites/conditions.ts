@@ -1,13 +1,7 @@
-/** What a route or a share asks of a request, ready to be asked. Allocates nothing unless a query is percent-encoded. */
-import { cookieOf, type KeySource } from "../balancing/index.ts";
+/** What a route or a share asks of a request, ready to be asked. Knows no paths. */
 import { addressTest } from "../engine/message/address-blocks.ts";
 import type { Conditions, TextTest, ValueCondition } from "../model/index.ts";
-import { queryParameter } from "./query-parameter.ts";
-
-/** What routing looks at. */
-export interface RoutedRequest extends KeySource {
-  readonly method: string;
-}
+import type { RequestValues, RoutedRequest } from "./request-values.ts";
 
 export class Requirements {
   readonly #methods: readonly string[] | null;
@@ -22,50 +16,39 @@ export class Requirements {
     this.#isClient = clients.length === 0 ? null : addressTest(clients);
   }
 
-  areMetBy(request: RoutedRequest): boolean {
-    return this.#failing(request) === -1;
+  /** @param values those of the request. */
+  areMetBy(request: RoutedRequest, values: RequestValues): boolean {
+    return this.#failing(request, values) === -1;
   }
 
   /** Which one is not met, in words; `null`: all are. */
-  explain(request: RoutedRequest): string | null {
-    const failing = this.#failing(request);
+  explain(request: RoutedRequest, values: RequestValues): string | null {
+    const failing = this.#failing(request, values);
     if (failing === -1) return null;
     if (failing === -2) return `the method is not ${(this.#methods ?? []).join(", ")}`;
     if (failing === -3)
       return `the client ${request.clientAddress} is not in ${few(this.#clients)}`;
     const condition = this.#values[failing];
-    return condition === undefined ? null : describeFailure(condition, request);
+    return condition === undefined ? null : describeFailure(condition, values.of(condition));
   }
 
   /** -1: none. -2: the method. -3: the client. Otherwise the index of a value. */
-  #failing(request: RoutedRequest): number {
+  #failing(request: RoutedRequest, known: RequestValues): number {
     const methods = this.#methods;
     if (methods !== null && !methods.includes(request.method)) return -2;
     const values = this.#values;
     for (let i = 0; i < values.length; i += 1) {
       const condition = values[i];
-      if (condition !== undefined && !isMet(condition, request)) return i;
+      if (condition !== undefined && !isMet(condition, known)) return i;
     }
     // The dearest one last.
     return this.#isClient === null || this.#isClient(request.clientAddress) ? -1 : -3;
   }
 }
 
-function isMet(condition: ValueCondition, request: RoutedRequest): boolean {
-  const passes = hasPassed(condition.test, partOf(condition, request));
+function isMet(condition: ValueCondition, values: RequestValues): boolean {
+  const passes = hasPassed(condition.test, values.of(condition));
   return condition.negated === true ? !passes : passes;
-}
-
-/** `undefined`: the request has none. */
-function partOf(condition: ValueCondition, request: RoutedRequest): string | undefined {
-  switch (condition.in) {
-    case "header":
-      return request.header(condition.name);
-    case "cookie":
-      return cookieOf(request.header("cookie") ?? "", condition.name);
-    case "query":
-      return queryParameter(request.query, condition.name);
-  }
 }
 
 function hasPassed(test: TextTest, value: string | undefined): boolean {
@@ -77,10 +60,10 @@ function hasPassed(test: TextTest, value: string | undefined): boolean {
   return value.includes(test.contains);
 }
 
-function describeFailure(condition: ValueCondition, request: RoutedRequest): string {
+function describeFailure(condition: ValueCondition, value: string | undefined): string {
   const { in: place, name, test, negated } = condition;
   const what = `${place === "query" ? "the query parameter" : `the ${place}`} ${name}`;
-  if (partOf(condition, request) === undefined) return `there is no ${what.slice(4)}`;
+  if (value === undefined) return `there is no ${what.slice(4)}`;
   if ("present" in test) return `there is ${what.replace(/^the/, "a")}`;
   const wanted =
     "is" in test

@@ -5,8 +5,8 @@
 import { encodedSlash } from "../engine/message/answers.ts";
 import { checkEscapes, hasEncodedSlash, normalisePath } from "../engine/message/path.ts";
 import type { RouteOutcome, RouteTest } from "../model/index.ts";
-import type { RoutedRequest } from "./conditions.ts";
 import type { HostRules } from "./host-rules.ts";
+import type { RoutedRequest } from "./request-values.ts";
 
 /** A request that a test is about. */
 export type DecidedRequest = Pick<RouteTest, "method" | "target" | "headers" | "clientAddress">;

@@ -2,11 +2,11 @@
 import type { PeerTokens } from "../balancing/index.ts";
 import { comparablePath, hasPrefix, normalisePrefix } from "../engine/message/path.ts";
 import { type Destination, type HostDocument, needsStickyKey } from "../model/index.ts";
-import type { RoutedRequest } from "./conditions.ts";
 import { edgePhases } from "./edge-phases.ts";
 import { PathIndex } from "./path-index.ts";
 import { pathPhases } from "./path-phases.ts";
 import { type HostPhases, noPhases, type Phase } from "./phase.ts";
+import type { RoutedRequest } from "./request-values.ts";
 import { RouteList } from "./route-list.ts";
 import { Rule } from "./rule.ts";
 

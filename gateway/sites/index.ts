@@ -3,7 +3,6 @@
  * version of the state makes a new router that shares what did not change.
  */
 
-export type { RoutedRequest } from "./conditions.ts";
 export { decideByDocument } from "./document-decision.ts";
 export { failEncodedSlash, refusesEncodedSlash } from "./encoded-slash.ts";
 export { HostRules } from "./host-rules.ts";
@@ -15,6 +14,7 @@ export {
   type RequestContext,
   type Stop,
 } from "./phase.ts";
+export type { RoutedRequest } from "./request-values.ts";
 export type { RouterOptions } from "./router.ts";
 export { Router } from "./router.ts";
 export type { RouteShare, Routes } from "./routing.ts";

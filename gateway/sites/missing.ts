@@ -1,8 +1,8 @@
 /** Why a request has no upstream in one version, and whether there may be one soon. Asked when routing has failed. */
 import type { Upstream } from "../balancing/index.ts";
 import { type Exposure, reachOf, type ServiceSite } from "../model/index.ts";
-import type { RoutedRequest } from "./conditions.ts";
 import type { Documented } from "./documents.ts";
+import type { RoutedRequest } from "./request-values.ts";
 import type { Rule } from "./rule.ts";
 import type { Site } from "./site.ts";
 import type { Side } from "./split.ts";

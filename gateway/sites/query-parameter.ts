@@ -1,37 +1,68 @@
-/** One parameter of a query, as forms write it: `a=1&b=2`, a plus for a space, other octets percent-encoded. */
+/** The parameters of a query, as forms write it: `a=1&b=2`, a plus for a space, other octets percent-encoded. */
+
+const percent = 0x25;
+const plus = 0x2b;
+const space = 0x20;
 
 /**
- * The first value of a parameter; empty where it has none (`?debug`), `undefined` where there is no such parameter. What
- * is percent-encoded is compared decoded, octet by octet, as `name` has to be.
+ * The first value of a parameter; empty where it has none (`?debug`), `undefined` where there is no such parameter. Both
+ * are compared decoded, octet by octet, as `name` has to be. Allocates for the value alone.
  */
 export function queryParameter(query: string, name: string): string | undefined {
   for (let from = 0; from < query.length; ) {
     const ampersand = query.indexOf("&", from);
     const end = ampersand === -1 ? query.length : ampersand;
-    const equals = query.indexOf("=", from);
-    const nameEnd = equals === -1 || equals > end ? end : equals;
-    if (isNamed(query, from, nameEnd, name))
-      return nameEnd === end ? "" : decoded(query.slice(nameEnd + 1, end));
+    const at = valueStart(query, from, end, name);
+    if (at !== -1) return decoded(query.slice(at, end));
     from = end + 1;
   }
   return undefined;
 }
 
-function isNamed(query: string, from: number, to: number, name: string): boolean {
-  if (to - from === name.length && query.startsWith(name, from)) return true;
-  // Encoded it is longer, or has a plus.
-  if (to - from < name.length) return false;
-  const written = query.slice(from, to);
-  return isEncoded(written) && decoded(written) === name;
+/** All parameters, each with its first value. */
+export function queryParameters(query: string): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const part of query.split("&")) {
+    const equals = part.indexOf("=");
+    const name = decoded(equals === -1 ? part : part.slice(0, equals));
+    if (part !== "" && !found.has(name))
+      found.set(name, equals === -1 ? "" : decoded(part.slice(equals + 1)));
+  }
+  return found;
 }
 
-function isEncoded(text: string): boolean {
-  return text.includes("%") || text.includes("+");
+/** Where the value begins if the parameter from `from` to `end` has this name; -1: it has another. */
+function valueStart(query: string, from: number, end: number, name: string): number {
+  let at = from;
+  for (let i = 0; i < name.length; i += 1) {
+    if (at >= end) return -1;
+    let octet = query.charCodeAt(at);
+    at += 1;
+    if (octet === plus) octet = space;
+    else if (octet === percent) {
+      const high = digit(query.charCodeAt(at));
+      const low = digit(query.charCodeAt(at + 1));
+      if (at + 1 < end && high !== -1 && low !== -1) {
+        octet = high * 16 + low;
+        at += 2;
+      }
+    } else if (octet === 0x3d) return -1;
+    if (octet !== name.charCodeAt(i)) return -1;
+  }
+  if (at === end) return end;
+  return query.charCodeAt(at) === 0x3d ? at + 1 : -1;
+}
+
+/** Of a hexadecimal digit; -1: it is none. */
+function digit(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  const lower = code | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
 /** Octets as latin1, as headers have them. A percent sign that begins no escape stands for itself. */
 function decoded(text: string): string {
-  if (!isEncoded(text)) return text;
+  if (!text.includes("%") && !text.includes("+")) return text;
   return text
     .replaceAll("+", " ")
     .replace(/%[0-9A-Fa-f]{2}/g, (octet) =>

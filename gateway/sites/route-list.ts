@@ -1,8 +1,9 @@
 /** The routes of a host: which is the first that a request matches. */
 import { hasPrefix, normalisePrefix } from "../engine/message/path.ts";
 import type { RouteRule } from "../model/index.ts";
-import { Requirements, type RoutedRequest } from "./conditions.ts";
+import { Requirements } from "./conditions.ts";
 import { PathIndex } from "./path-index.ts";
+import { RequestValues, type RoutedRequest } from "./request-values.ts";
 import type { Rule } from "./rule.ts";
 
 interface Entry {
@@ -27,6 +28,7 @@ export class RouteList {
   readonly looksAtPaths: boolean;
   readonly #stations = new PathIndex<Station>();
   readonly #all: readonly Entry[];
+  readonly #values = new RequestValues();
 
   /** In the order in which they are asked. */
   constructor(routes: readonly { readonly route: RouteRule; readonly rule: Rule }[]) {
@@ -53,6 +55,8 @@ export class RouteList {
 
   /** @param path comparable. */
   find(path: string, request: RoutedRequest): Rule | null {
+    const values = this.#values;
+    values.begin(request);
     let best: Entry | null = null;
     for (let at = this.#stations.longest(path); at !== null; at = at.above) {
       const { entries } = at;
@@ -60,7 +64,7 @@ export class RouteList {
         const entry = entries[i];
         if (entry === undefined || (best !== null && entry.rank >= best.rank)) break;
         if (entry.isExact && !isExactly(path, entry.prefix)) continue;
-        if (!entry.requirements.areMetBy(request)) continue;
+        if (!entry.requirements.areMetBy(request, values)) continue;
         best = entry;
         break;
       }
@@ -78,7 +82,9 @@ export class RouteList {
       if (rule === found) break;
       const covers = isExact ? isExactly(path, prefix) : hasPrefix(path, prefix);
       const paths = route.paths.map((one) => one.prefix).slice(0, 3);
-      const why = covers ? requirements.explain(request) : `its path is ${paths.join(", ")}`;
+      const why = covers
+        ? requirements.explain(request, this.#values)
+        : `its path is ${paths.join(", ")}`;
       // Of several paths the one that covers the request tells more.
       if (why !== null && (covers || !seen.has(rule))) seen.set(rule, why);
     }

@@ -15,11 +15,11 @@ import {
   type Tables,
   type UpstreamKeys,
 } from "../model/index.ts";
-import type { RoutedRequest } from "./conditions.ts";
 import { Documents } from "./documents.ts";
 import { Missing } from "./missing.ts";
 import { PeersByHand } from "./peers-by-hand.ts";
 import { type Choice, noPhases } from "./phase.ts";
+import type { RoutedRequest } from "./request-values.ts";
 import { type Routes, Routing } from "./routing.ts";
 import type { Rule } from "./rule.ts";
 import { Services } from "./services.ts";

@@ -1,10 +1,10 @@
 /** Where a request of a host with a document goes: rule, side, upstream. And the same described, for whoever asks why. */
 import type { Upstream } from "../balancing/index.ts";
 import type { ServiceSite } from "../model/index.ts";
-import type { RoutedRequest } from "./conditions.ts";
 import type { HostRules } from "./host-rules.ts";
 import type { Missing } from "./missing.ts";
 import type { Choice } from "./phase.ts";
+import type { RoutedRequest } from "./request-values.ts";
 import type { Rule } from "./rule.ts";
 import type { Side, SideReason } from "./split.ts";
 import type { Upstreams } from "./upstreams.ts";

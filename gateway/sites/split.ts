@@ -4,8 +4,9 @@
  */
 import { hashOf, scoreOf } from "../balancing/index.ts";
 import type { Share } from "../model/index.ts";
-import { Requirements, type RoutedRequest } from "./conditions.ts";
+import { Requirements } from "./conditions.ts";
 import { weightAt } from "./ramp.ts";
+import { RequestValues, type RoutedRequest } from "./request-values.ts";
 import { InstanceSubset } from "./subset.ts";
 
 export interface Side {
@@ -34,7 +35,8 @@ export class Split {
   /** Parallel to `sides`; it follows the ramps. */
   readonly #weights: number[];
   #total: number;
-  readonly #hasForced: boolean;
+  /** `null`: nothing is forced. */
+  readonly #values: RequestValues | null;
   readonly #hasRamp: boolean;
   #rampedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -43,7 +45,8 @@ export class Split {
     this.sides = only === null ? shares.filter(isOpenTo).map(createSide) : [only];
     this.#weights = this.sides.map(({ share }) => share.weight);
     this.#total = sum(this.#weights);
-    this.#hasForced = this.sides.some(({ forced }) => forced.length > 0);
+    const hasForced = this.sides.some(({ forced }) => forced.length > 0);
+    this.#values = hasForced ? new RequestValues() : null;
     this.#hasRamp = this.sides.some(({ share }) => share.ramp !== undefined);
   }
 
@@ -69,12 +72,14 @@ export class Split {
 
   /** The side that the request asks for by itself; `null`: it leaves it to the shares. */
   forced(request: RoutedRequest): Side | null {
-    if (!this.#hasForced) return null;
+    const values = this.#values;
+    if (values === null) return null;
+    values.begin(request);
     for (let i = 0; i < this.sides.length; i += 1) {
       const side = this.sides[i];
       if (side === undefined) break;
       for (let at = 0; at < side.forced.length; at += 1)
-        if (side.forced[at]?.areMetBy(request) === true) return side;
+        if (side.forced[at]?.areMetBy(request, values) === true) return side;
     }
     return null;
   }

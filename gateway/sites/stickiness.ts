@@ -2,7 +2,7 @@
 import { cookieOf, type KeyOf, keyReader, type PeerTokens } from "../balancing/index.ts";
 import type { Peer } from "../engine/engine.ts";
 import type { Sticky, StickyCookie } from "../model/index.ts";
-import type { RoutedRequest } from "./conditions.ts";
+import type { RoutedRequest } from "./request-values.ts";
 import type { Side } from "./split.ts";
 
 export interface Stickiness {
