@@ -26,11 +26,17 @@ export function parseJson(key: string, text: string): unknown {
 
 /** Faults of one document that are told; of a generated one with a thousand the first are enough. */
 const maxProblems = 10;
+/** Characters of one of them: names in it may be as long as the document. */
+const maxProblemLength = 400;
 
 /** What is wrong with a document, in one line. */
 export function listProblems(problems: readonly string[]): string {
-  const told = problems.slice(0, maxProblems).join("; ");
-  const more = problems.length - maxProblems;
+  return tell(problems, problems.length);
+}
+
+function tell(problems: readonly string[], count: number): string {
+  const told = problems.slice(0, maxProblems).map(cut).join("; ");
+  const more = count - maxProblems;
   return more > 0 ? `${told}; and ${more} more` : told;
 }
 
@@ -42,8 +48,16 @@ export function checkDocument<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const problems = result.error.issues.flatMap((issue) => describeIssue(issue, value, []));
-  throw new DocumentError("bad_document", key, listProblems(problems));
+  const { issues } = result.error;
+  // Each takes its time, and of a document that is all wrong there are a hundred thousand.
+  const described = issues.slice(0, maxProblems + 1);
+  const problems = described.flatMap((issue) => describeIssue(issue, value, []));
+  const count = problems.length + issues.length - described.length;
+  throw new DocumentError("bad_document", key, tell(problems, count));
+}
+
+function cut(problem: string): string {
+  return problem.length > maxProblemLength ? `${problem.slice(0, maxProblemLength)}...` : problem;
 }
 
 type Issue = z.core.$ZodIssue;
@@ -85,7 +99,7 @@ function describeProblem(issue: Issue, value: unknown): string {
       if (value === undefined) return "is missing";
       return `${show(value)} is not ${nameType(issue.expected)}`;
     case "unrecognized_keys":
-      return `unknown field${issue.keys.length > 1 ? "s" : ""} ${issue.keys.map(show).join(", ")}`;
+      return `unknown field${issue.keys.length > 1 ? "s" : ""} ${listNames(issue.keys)}`;
     case "invalid_value":
       return `${show(value)} is not one of ${issue.values.map(show).join(", ")}`;
     case "invalid_union":
@@ -97,6 +111,12 @@ function describeProblem(issue: Issue, value: unknown): string {
     default:
       return `${show(value)} ${issue.message}`;
   }
+}
+
+function listNames(names: readonly string[]): string {
+  const told = names.slice(0, maxProblems).map(show).join(", ");
+  const more = names.length - maxProblems;
+  return more > 0 ? `${told} and ${more} more` : told;
 }
 
 function unitOf(origin: string): string {
