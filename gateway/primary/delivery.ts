@@ -2,6 +2,7 @@
  * Whether what was written to Consul has reached the workers of this gateway: it is seen there, decided on, and
  * acknowledged by each. Writes nothing itself.
  */
+import { ConsulError } from "../../consul/index.ts";
 import type { Subject } from "../releases/index.ts";
 import type { Clock } from "./clock.ts";
 import type { BehindWorker } from "./workers.ts";
@@ -14,7 +15,7 @@ export interface Delivered {
 }
 
 export interface DeliveryOptions {
-  /** The ModifyIndex of what Consul has of a document now; `null`: it has none. */
+  /** The ModifyIndex of what Consul has of a document now; `null`: it has none. Rejects with a `ConsulError`. */
   readonly written: (subject: Subject) => Promise<number | null>;
   /** The ModifyIndex of what this gateway decided on last; `null`: it has none. */
   readonly decided: (subject: Subject) => number | null;
@@ -36,12 +37,19 @@ export class Delivery {
 
   /**
    * Resolves when every worker has what Consul has of `subject` now, or something later; at the latest after
-   * `withinMs`. Rejects with a `ConsulError`.
+   * `withinMs`.
    */
   async arrived(subject: Subject, withinMs: number): Promise<Delivered> {
     const { written, decided } = this.#options;
     const untilMs = this.#options.clock.ticks() + withinMs;
-    const wanted = await written(subject);
+    let wanted: number | null;
+    try {
+      wanted = await written(subject);
+    } catch (error) {
+      if (!(error instanceof ConsulError)) throw error;
+      // What was written before that stands; nobody can tell what it is now.
+      return { isSeen: false, behind: [] };
+    }
     const isSeen = () => {
       const index = decided(subject);
       return wanted === null ? index === null : index !== null && index >= wanted;

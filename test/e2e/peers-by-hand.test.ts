@@ -163,16 +163,30 @@ for (const kind of consulKinds())
       expect(new Set(await answering(second))).to.deep.equal(new Set(["one", "two"]));
     });
 
-    it("twenty at once all hold, with a history and a way back", async () => {
+    it("twenty at once by two gateways all hold, with a history and a way back", async () => {
       const origin = await scene.origin("one");
       names += 1;
       const name = `many${names}.example`;
       const ports = Array.from({ length: 20 }, (_, at) => 10_000 + at);
       const servers = [origin.server, ...ports.map((port) => ({ host: "127.0.0.2", port }))];
       await ask("PUT", `/upstream/${name}?wait=60`, { servers });
-      const outcomes = await Promise.all(
-        ports.map((port) => ask("POST", `/upstream/${name}/peer/127.0.0.2:${port}/drain?wait=60`)),
+      const credentials = await other.credentials();
+      await eventually("the other gateway knows the upstream", async () =>
+        expect((await other.admin(`/upstreams?name=${name}`)).status).to.equal(200),
       );
+      const outcomes = await Promise.all(
+        ports.map((port, at) => {
+          const path = `/upstream/${name}/peer/127.0.0.2:${port}/drain?wait=60`;
+          if (at % 2 === 0) return ask("POST", path);
+          const url = `http://127.0.0.1:${other.adminPort}${path}`;
+          return fetch(url, { method: "POST", headers: credentials });
+        }),
+      );
+      await scene.gateway.statusWhen(
+        "it has heard of those of the other",
+        ({ peers }) => peers.filter(({ upstream }) => upstream === name).length === 20,
+      );
+      await scene.gateway.caughtUp();
       expect(outcomes.map(({ status }) => status)).to.deep.equal(ports.map(() => 200));
       const { json } = await ask("GET", `/peers/${name}`);
       expect(Object.keys(JSON.parse(json.source))).to.have.length(20);

@@ -24,7 +24,8 @@ export interface PeerOperationsOptions {
   readonly now: () => number;
 }
 
-const mostTries = 10;
+/** Each loss is another gateway's gain, so that as many as may write at once are enough. */
+const mostTries = 40;
 
 export class PeerOperations {
   readonly #options: PeerOperationsOptions;
