@@ -12,12 +12,19 @@ export function clientTls(
 ): ClientTls {
   return {
     serverName,
-    version: socket.getProtocol() ?? "",
-    cipher: socket.getCipher().name,
-    isResumed: socket.isSessionReused(),
     certificate: endpoint.asksForCertificate && socket.authorized ? certificateOf(socket) : null,
     clientRule,
     covers,
+    // Each is a walk through OpenSSL, which few ask for.
+    get version() {
+      return socket.getProtocol() ?? "";
+    },
+    get cipher() {
+      return socket.getCipher().name;
+    },
+    get isResumed() {
+      return socket.isSessionReused();
+    },
   };
 }
 
