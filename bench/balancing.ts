@@ -1,4 +1,4 @@
-/** Nanoseconds of processor time of one `pick` by each policy, with 10, 100 and 1,000 peers. `node bench/balancing.ts`. */
+/** Nanoseconds of processor time of one `pick` by each policy, with 10, 100 and 1,000 peers; also while one is out. `node bench/balancing.ts`. */
 import { type Attempts, PeerBook, Upstream } from "../gateway/balancing/index.ts";
 import { type PolicyName, policyNames } from "../gateway/model/index.ts";
 
@@ -27,10 +27,17 @@ function run(upstream: Upstream, hasKey: boolean, rounds: number): number {
 }
 
 console.log(`ns for a pick, ${process.version}`);
-for (const weights of [1, 3]) {
+for (const [weights, isOneOut] of [
+  [1, false],
+  [3, false],
+  [1, true],
+] as const) {
   for (const policy of policyNames) {
     const cells = [10, 100, 1_000].map((count) => {
       const upstream = upstreamOf(policy, count, weights);
+      const failing = isOneOut ? upstream.pick(first, 0)?.peer : undefined;
+      // Its last failure lies ahead of all that runs here, so it stays out.
+      if (failing !== undefined) upstream.failed(failing, Number.MAX_SAFE_INTEGER);
       const rounds = Math.round(20_000_000 / (count + 40));
       const hasKey = policy === "hash";
       run(upstream, hasKey, rounds);
@@ -39,6 +46,7 @@ for (const weights of [1, 3]) {
       const { user, system } = process.cpuUsage(before);
       return (((user + system) * 1_000) / rounds).toFixed(0).padStart(8);
     });
-    console.log(`${policy.padEnd(12)} weights 1 to ${weights} ${cells.join("")}`);
+    const what = isOneOut ? "one is out    " : `weights 1 to ${weights}`;
+    console.log(`${policy.padEnd(12)} ${what} ${cells.join("")}`);
   }
 }

@@ -58,6 +58,16 @@ export class Filter {
     return this.#ward.unwell === 0;
   }
 
+  /** By the index of a slot: those without a mark need no question; `null`: each has to be asked for. */
+  get marks(): Uint8Array | null {
+    return this.#isCareful || this.#isLastResort || this.#ward.isBounded ? null : this.#ward.marks;
+  }
+
+  /** Another number when other slots are marked. */
+  get revision(): number {
+    return this.#ward.revision;
+  }
+
   /** Whether every slot may be picked. */
   get hasAll(): boolean {
     return this.#hasAll;

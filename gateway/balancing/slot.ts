@@ -12,6 +12,10 @@ export class Ward {
   readonly whole: string;
   /** How many of its slots are not simply well, so that none needs a look while there are none. */
   unwell = 0;
+  /** By the index of a slot: 1 while it is not simply well. */
+  marks = new Uint8Array(0);
+  /** Another number when another slot is marked. */
+  revision = 0;
   /** Whether any of its slots may have so many requests at once and no more. */
   isBounded = false;
 
@@ -223,6 +227,8 @@ export class Slot {
     if (isUnwell === this.#isUnwell) return;
     this.#isUnwell = isUnwell;
     this.#ward.unwell += isUnwell ? 1 : -1;
+    this.#ward.marks[this.index] = isUnwell ? 1 : 0;
+    this.#ward.revision += 1;
   }
 
   #hasFailed(nowMs: number): boolean {

@@ -13,6 +13,7 @@ export class Turns {
   readonly #current: Int32Array;
   /** The weight, or less after failures. */
   readonly #effective: Int32Array;
+  readonly #weights: Int32Array;
   /** How many slots have less than their weight. */
   #lowered = 0;
   /** For whom a policy finds equal: in virtual time, when the slot's next turn is due. */
@@ -22,7 +23,8 @@ export class Turns {
   revision = 0;
 
   constructor(slots: readonly Slot[]) {
-    this.#effective = Int32Array.from(slots, ({ weight }) => weight);
+    this.#weights = Int32Array.from(slots, ({ weight }) => weight);
+    this.#effective = this.#weights.slice();
     this.#current = new Int32Array(slots.length);
     this.#due = new Float64Array(slots.length);
   }
@@ -136,29 +138,39 @@ export class Turns {
   }
 
   #nextWithin(slots: readonly Slot[], filter: Filter): Slot | null {
-    let best: Slot | null = null;
+    const from = slots[0]?.index ?? 0;
+    const to = from + slots.length;
+    const { marks } = filter;
+    const current = this.#current;
+    const effective = this.#effective;
+    const weights = this.#weights;
+    let best = -1;
     let bestCurrent = least;
     let total = 0;
-    // An indexed loop: an iterator would be an object for each request.
-    for (let i = 0; i < slots.length; i += 1) {
-      const slot = slots[i];
-      if (slot === undefined) break;
-      if (!filter.has(slot)) continue;
-      const { index } = slot;
-      const own = this.effectiveOf(index);
-      const turned = (this.#current[index] ?? 0) + own;
-      this.#current[index] = turned;
-      total += own;
-      if (own < slot.weight) {
-        this.#effective[index] = own + 1;
-        if (own + 1 === slot.weight) this.#lowered -= 1;
+    let regained = 0;
+    // An indexed loop: an iterator would be an object for each request. With numbers in arrays, as above.
+    for (let at = from; at < to; at += 1) {
+      if (marks === null || marks[at] === 1) {
+        const slot = slots[at - from];
+        if (slot === undefined || !filter.has(slot)) continue;
+      }
+      const own = (effective[at] ?? 0) | 0;
+      const weight = (weights[at] ?? 0) | 0;
+      const turned = ((current[at] ?? 0) + own) | 0;
+      current[at] = turned;
+      total = (total + own) | 0;
+      if (own < weight) {
+        effective[at] = (own + 1) | 0;
+        if (own + 1 === weight) regained = (regained + 1) | 0;
       }
       if (turned > bestCurrent) {
-        best = slot;
+        best = at;
         bestCurrent = turned;
       }
     }
-    if (best !== null) this.#current[best.index] = bestCurrent - total;
-    return best;
+    this.#lowered -= regained;
+    if (best === -1) return null;
+    current[best] = bestCurrent - total;
+    return slots[best - from] ?? null;
   }
 }

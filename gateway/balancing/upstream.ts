@@ -178,6 +178,7 @@ export class Upstream {
       if (slots.length > 0) slotsByLevel.push(slots);
     }
     this.#slots = slotsByLevel.flat();
+    this.#ward.marks = new Uint8Array(this.#slots.length);
     for (const slot of this.#slots) {
       // At the start of a gateway nobody is new.
       if (slot.member.references === 1 && previous !== null && !before.has(slot.member))

@@ -24,9 +24,9 @@ export class LeastConnections implements Policy {
   }
 
   choose(filter: Filter): Slot | null {
-    const isQuick = filter.hasAll && this.#slots.length > fewSlots && !this.#isDisposed;
-    if (isQuick) this.#tree ??= new LoadTree(this.#slots, this.#turns);
-    const slot = isQuick ? (this.#tree?.first() ?? null) : this.#lookAtEach(filter);
+    const { marks } = filter;
+    const isQuick = marks !== null && this.#slots.length > fewSlots && !this.#isDisposed;
+    const slot = isQuick ? this.#askTree(filter, marks) : this.#lookAtEach(filter);
     if (slot === null) return null;
     this.#turns.take(slot, slot.share(filter.nowMs));
     this.#tree?.update(slot);
@@ -37,6 +37,22 @@ export class LeastConnections implements Policy {
     this.#isDisposed = true;
     this.#tree?.dispose();
     this.#tree = null;
+  }
+
+  /** Only marked slots need a look: they are not in the tree. */
+  #askTree(filter: Filter, marks: Uint8Array): Slot | null {
+    const slots = this.#slots;
+    this.#tree ??= new LoadTree(slots, this.#turns);
+    let best = this.#tree.first(marks, filter.revision);
+    if (filter.isWell) return best;
+    const from = slots[0]?.index ?? 0;
+    for (let at = marks.indexOf(1, from); at !== -1; at = marks.indexOf(1, at + 1)) {
+      const slot = slots[at - from];
+      if (slot === undefined) break;
+      if (best !== null && !this.#isBefore(slot, best)) continue;
+      if (filter.has(slot)) best = slot;
+    }
+    return best;
   }
 
   #lookAtEach(filter: Filter): Slot | null {

@@ -19,7 +19,9 @@ export class LoadTree {
   readonly #weights: Int32Array;
   readonly #due: Float64Array;
   readonly #watchers: readonly Leaf[];
-  #revision: number;
+  /** Of the turns and of the marks that it was built with. */
+  #turnsRevision = -1;
+  #marksRevision = -1;
 
   constructor(slots: readonly Slot[], turns: Turns) {
     this.#slots = slots;
@@ -33,17 +35,19 @@ export class LoadTree {
     this.#weights = Int32Array.from(slots, ({ weight }) => weight);
     this.#due = new Float64Array(slots.length);
     this.#watchers = slots.map((slot, at) => new Leaf(this, slot.peer, at));
-    this.#revision = turns.revision;
-    this.#build();
   }
 
-  /** Of those with the least load the one whose turn is due first. */
-  first(): Slot | null {
-    if (this.#revision !== this.#turns.revision) {
-      this.#revision = this.#turns.revision;
-      this.#build();
+  /**
+   * Of those with the least load the one whose turn is due first; `null`: each is marked.
+   * @param marks by index: who does not take part.
+   */
+  first(marks: Uint8Array, revision: number): Slot | null {
+    if (this.#turnsRevision !== this.#turns.revision || this.#marksRevision !== revision) {
+      this.#turnsRevision = this.#turns.revision;
+      this.#marksRevision = revision;
+      this.#build(marks);
     }
-    return this.#slots[this.#winners[1] ?? 0] ?? null;
+    return this.#slots[this.#winners[1] ?? -1] ?? null;
   }
 
   /** Its turn or its load is another. */
@@ -66,12 +70,12 @@ export class LoadTree {
     for (const watcher of this.#watchers) watcher.leave();
   }
 
-  #build(): void {
+  #build(marks: Uint8Array): void {
     const winners = this.#winners;
     for (const [at, { peer, index }] of this.#slots.entries()) {
       this.#inFlight[at] = peer.inFlight;
       this.#due[at] = this.#turns.dueOf(index);
-      winners[this.#leaves + at] = at;
+      winners[this.#leaves + at] = marks[index] === 1 ? -1 : at;
     }
     for (let node = this.#leaves - 1; node > 0; node -= 1)
       winners[node] = this.#better(winners[2 * node] ?? -1, winners[2 * node + 1] ?? -1);
