@@ -1,8 +1,12 @@
 import { expect } from "chai";
+import { documentKinds } from "../gateway/model/index.ts";
 import { until } from "../test/support/conditions.ts";
 import { jumpingClock } from "./fixtures/clocks.ts";
 import { becomes } from "./fixtures/observed.ts";
 import { describeSources } from "./fixtures/sources-scene.ts";
+
+/** The catalog's, and one for each folder of keys. */
+const baseWatches = 1 + documentKinds.length;
 
 describeSources((scene) => {
   it("watch a service from the first request for it, with its health", async () => {
@@ -48,7 +52,7 @@ describeSources((scene) => {
     scene.seen.sources.use("@nowhere");
     await becomes(() => scene.seen.value("service", "thumb@dc1"), []);
     expect(scene.seen.sources.status()).to.include({ servicesInUse: 1, polled: 0 });
-    expect(scene.seen.sources.status().watches).to.have.length(8);
+    expect(scene.seen.sources.status().watches).to.have.length(baseWatches + 1);
   });
 
   it("say why an instance cannot serve as it is registered", async () => {
@@ -63,6 +67,18 @@ describeSources((scene) => {
       "thumb: its port is 0",
       "thumb: its address is [::1]: an IPv6 address has no brackets",
     ]);
+  });
+
+  it("say that a community edition has no namespaces, and go on without them", async () => {
+    await scene.operator.register("thumb", 4001);
+    await scene.begin({ scope: { partition: "west" } });
+    scene.seen.sources.use("thumb");
+    await becomes(() => scene.seen.ports("thumb"), [4001]);
+    const warnings = [...scene.seen.sources.warnings()];
+    expect(warnings.map(({ key }) => key)).to.deep.equal(["--consul-partition"]);
+    expect(warnings[0]?.warning).to.match(
+      /^has no effect: Consul at \S+ is not Consul Enterprise$/,
+    );
   });
 
   it("forget a service that nobody has asked for in an hour, and no other", async () => {
@@ -207,7 +223,7 @@ describeSources((scene) => {
     await becomes(() => scene.seen.sources.status().polled, 34);
     const { watches, servicesInUse, stale } = scene.seen.sources.status();
     expect({ servicesInUse, stale }).to.deep.equal({ servicesInUse: 130, stale: null });
-    expect(watches).to.have.length(107);
+    expect(watches).to.have.length(baseWatches + 100);
     await scene.answersAgain();
     expect(watches.filter(({ state }) => state === "failing")).to.deep.equal([]);
   });

@@ -259,9 +259,14 @@ export class ConsulSources {
     return { folders: Object.fromEntries(folders), services: this.#services.memory() };
   }
 
-  /** Tags that do not do what their writer may think. */
-  tagWarnings(): Iterable<TagWarning> {
-    return this.#tagRoutes.warnings();
+  /** Tags and settings that do not do what their writer may think. */
+  *warnings(): Generator<TagWarning> {
+    yield* this.#tagRoutes.warnings();
+    const { consul } = this.#options;
+    const { namespace, partition } = consul.unknownScope ?? {};
+    const warning = `has no effect: Consul at ${consul.url} is not Consul Enterprise`;
+    if (namespace !== undefined) yield { key: "--consul-namespace", warning };
+    if (partition !== undefined) yield { key: "--consul-partition", warning };
   }
 
   status(): ConsulSourcesStatus {

@@ -143,6 +143,19 @@ const table = {
     fallback: "100",
     schema: integer(1, 100_000),
   },
+  consulNamespace: {
+    argument: "NAME",
+    meaning:
+      "The namespace of Consul Enterprise in which everything is; without it CONSUL_NAMESPACE.",
+    fallback: null,
+    schema: text(),
+  },
+  consulPartition: {
+    argument: "NAME",
+    meaning: "The partition of Consul Enterprise; without it CONSUL_PARTITION.",
+    fallback: null,
+    schema: text(),
+  },
   consulReads: {
     argument: "MODE",
     meaning:
@@ -204,6 +217,9 @@ export interface Settings {
   readonly consul: {
     /** As a flag, `SLUICE_CONSUL` or the file has it; `null`: Consul's own variables and default decide. */
     readonly url: string | null;
+    /** Of Consul Enterprise; `null`: Consul's own variables decide. */
+    readonly namespace: string | null;
+    readonly partition: string | null;
     /** False when nobody named one and the default is tried. */
     readonly named: boolean;
   };
@@ -334,6 +350,8 @@ export async function loadSettings(
   const consul = read("consul");
   return {
     consul: {
+      namespace: get("consulNamespace"),
+      partition: get("consulPartition"),
       url: consul.where === consulVariable ? null : consul.value,
       named: consul.where !== null,
     },
@@ -389,7 +407,7 @@ export async function loadSettings(
     health: { maxChecks: get("maxChecks"), zone: zoneFrom(get("zone"), get("zoneMin")) },
     tenants: get("tenants"),
     limits: engineLimits(get),
-    warnings: findWarnings(read, env),
+    warnings: findWarnings(read),
   };
 }
 
@@ -399,7 +417,6 @@ function findWarnings(
     readonly value: unknown;
     readonly where: string | null;
   },
-  env: Readonly<Record<string, string | undefined>>,
 ): readonly SettingWarning[] {
   const warnings: SettingWarning[] = [];
   const limit = read("maxConnectionsPerPeer");
@@ -408,8 +425,6 @@ function findWarnings(
     const warning = `has no effect: with ${limit.where} 0 no request waits for a connection`;
     warnings.push({ key: where, warning });
   }
-  if (env.CONSUL_NAMESPACE)
-    warnings.push({ key: "CONSUL_NAMESPACE", warning: "has no effect: namespaces are not read" });
   return warnings;
 }
 

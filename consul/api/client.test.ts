@@ -64,6 +64,31 @@ describe("the client of Consul", () => {
     });
   });
 
+  it("sends the namespace and the partition that are named, and stops where Consul has none", async () => {
+    server = await startScriptedServer((response) => answerJson(response, 1, {}));
+    const scope = { namespace: "team", partition: "west" };
+    consul = createConsul({ url: server.url, ...scope }, { CONSUL_NAMESPACE: "other" });
+    await consul.read(catalog);
+    const sent = () => {
+      const { headers } = server.requests.at(-1) ?? {};
+      return [headers?.["x-consul-namespace"], headers?.["x-consul-partition"]];
+    };
+    expect(sent()).to.deep.equal(["team", "west"]);
+    await consul.api.kv.set("a", "b");
+    expect(sent()).to.deep.equal(["team", "west"]);
+    expect(consul.unknownScope).to.equal(null);
+    server.script = (response, { headers }) => {
+      if (headers["x-consul-namespace"] === undefined) answerJson(response, 2, {});
+      else {
+        response.writeHead(400);
+        response.end('Invalid query parameter: "ns" - Namespaces are a Consul Enterprise feature');
+      }
+    };
+    expect(await consul.read(catalog)).to.include({ index: 2 });
+    expect(sent()).to.deep.equal([undefined, undefined]);
+    expect(consul.unknownScope).to.deep.equal(scope);
+  });
+
   it("takes no answer from a server that has lost its leader for long", async () => {
     await begin((response, _request, count) => {
       response.setHeader("x-consul-lastcontact", count === 1 ? "200" : "11000");

@@ -6,7 +6,7 @@ import { EventEmitter } from "node:events";
 import http from "node:http";
 import https from "node:https";
 import Consul from "consul";
-import type { ConsulAddress, ConsulOptions, Environment } from "./environment.ts";
+import type { ConsulAddress, ConsulOptions, Environment, Scope } from "./environment.ts";
 import { resolveConsulAddress } from "./environment.ts";
 import {
   ConsulError,
@@ -71,6 +71,9 @@ export class ConsulClient {
   /** `null`: all connections come from the address that the system chooses. */
   readonly #lanes: Lanes | null;
   #isSpread = false;
+  /** In which everything is read and written; `null`: Consul has none, or none was named. */
+  #scope: Scope | null;
+  readonly #namedScope: Scope | null;
 
   constructor(address: ConsulAddress) {
     this.url = address.displayUrl;
@@ -101,6 +104,17 @@ export class ConsulClient {
       if (text !== null) req.headers["x-consul-token"] = text;
       next();
     });
+    this.#namedScope = address.scope;
+    this.#scope = address.scope;
+    this.#transport._ext("onRequest", ({ req }, next) => {
+      if (this.#scope !== null) {
+        const { namespace = "default", partition } = this.#scope;
+        // Also where a partition alone is named: old versions know no partition, and leave it out without a word.
+        req.headers["x-consul-namespace"] = namespace;
+        if (partition !== undefined) req.headers["x-consul-partition"] = partition;
+      }
+      next();
+    });
   }
 
   /**
@@ -115,8 +129,25 @@ export class ConsulClient {
     });
   }
 
+  /** What was named and Consul does not have, as it has said; `null`: nothing, as far as is known. */
+  get unknownScope(): Scope | null {
+    return this.#scope === null ? this.#namedScope : null;
+  }
+
   /** One read. Rejects with a `ConsulError` only. */
   async read(query: Query): Promise<QueryAnswer> {
+    try {
+      return await this.#readOn(query);
+    } catch (error) {
+      const isUnknown =
+        error instanceof ConsulError && /Consul Enterprise feature/.test(error.message);
+      if (this.#scope === null || !isUnknown) throw error;
+      this.#scope = null;
+      return this.#readOn(query);
+    }
+  }
+
+  async #readOn(query: Query): Promise<QueryAnswer> {
     const lanes = query.isWatch === true && this.#isSpread ? this.#lanes : null;
     const lane = lanes?.enter() ?? null;
     const askedAt = performance.now();

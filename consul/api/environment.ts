@@ -21,6 +21,9 @@ export interface ConsulOptions {
   /** Wins over `CONSUL_HTTP_TOKEN_FILE` and `CONSUL_HTTP_TOKEN`. */
   readonly token?: string;
   readonly tls?: TlsOptions;
+  /** Win over `CONSUL_NAMESPACE` and `CONSUL_PARTITION`. */
+  readonly namespace?: string;
+  readonly partition?: string;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -32,6 +35,8 @@ export interface ConsulAddress {
   /** For messages and `/status`: never a secret. */
   readonly displayUrl: string;
   readonly token: string | null;
+  /** Of Consul Enterprise, in which everything is read and written; `null`: none was named. */
+  readonly scope: Scope | null;
   /** Where the token is from and may change; `null`: it never does. */
   readonly tokenFile: string | null;
   readonly tls: {
@@ -43,6 +48,12 @@ export interface ConsulAddress {
   };
 }
 
+/** What is named; left out: Consul's default. */
+export interface Scope {
+  readonly namespace?: string;
+  readonly partition?: string;
+}
+
 /** Thrown when the options or the environment cannot be used; the message names which. */
 export class ConsulOptionsError extends Error {
   override readonly name = "ConsulOptionsError";
@@ -52,7 +63,7 @@ const defaultAddress = "http://127.0.0.1:8500";
 
 /**
  * Options win over the environment, and a token file over a token, as in Consul's own client.
- * `CONSUL_NAMESPACE` is ignored: Sluice has no namespaces. Throws a `ConsulOptionsError`.
+ * Throws a `ConsulOptionsError`.
  */
 export function resolveConsulAddress(options: ConsulOptions, env: Environment): ConsulAddress {
   const named = options.url ?? (env.CONSUL_HTTP_ADDR || defaultAddress);
@@ -67,6 +78,24 @@ export function resolveConsulAddress(options: ConsulOptions, env: Environment): 
     token: readToken(options, env),
     tokenFile: (options.token === undefined && env.CONSUL_HTTP_TOKEN_FILE) || null,
     tls: readTls(options.tls ?? {}, env),
+    scope: readScope(options, env),
+  };
+}
+
+function readScope(options: ConsulOptions, env: Environment): Scope | null {
+  const read = (option: string | undefined, variable: string) => {
+    const name = option ?? env[variable];
+    if (!name) return null;
+    if (!/^[A-Za-z0-9]([A-Za-z0-9-]{0,126}[A-Za-z0-9])?$/.test(name))
+      throw new ConsulOptionsError(`${variable} is ${JSON.stringify(name)}, which is no name`);
+    return name;
+  };
+  const namespace = read(options.namespace, "CONSUL_NAMESPACE");
+  const partition = read(options.partition, "CONSUL_PARTITION");
+  if (namespace === null && partition === null) return null;
+  return {
+    ...(namespace === null ? {} : { namespace }),
+    ...(partition === null ? {} : { partition }),
   };
 }
 

@@ -205,6 +205,7 @@ function addRoute(app: FastifyInstance, route: Route, options: ServerOptions): v
       }
       const [path = "", search = ""] = splitTarget(request.url);
       const query = new URLSearchParams(search);
+      refuseScope(query, request.headers);
       checkParameters(query, options.datacenter);
       const answer = await handler({
         rest: decodeURIComponent(path.slice(route.path.length)),
@@ -241,6 +242,22 @@ function sendError(log: Log, error: unknown, request: FastifyRequest, reply: Fas
   }
   log.error({ err: error, method: request.method, path: request.url }, "a request failed");
   return reply.code(500).send("internal error");
+}
+
+/** As Consul's community edition refuses what it does not have. */
+function refuseScope(query: URLSearchParams, headers: FastifyRequest["headers"]): void {
+  const has = (parameter: string, header: string) =>
+    query.has(parameter) || headers[header] !== undefined;
+  if (has("ns", "x-consul-namespace"))
+    throw new ApiError(
+      400,
+      'Invalid query parameter: "ns" - Namespaces are a Consul Enterprise feature',
+    );
+  if (has("partition", "x-consul-partition"))
+    throw new ApiError(
+      400,
+      'Invalid query parameter: "partition" - Partitions are a Consul Enterprise feature',
+    );
 }
 
 function checkParameters(query: URLSearchParams, datacenter: string): void {

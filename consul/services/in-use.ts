@@ -331,7 +331,9 @@ export class ServicesInUse {
       this.#slots.fit(maxWatches);
       return;
     }
-    if (this.#slots.size > maxWatches) this.#bellsIdleSince = null;
+    // Those that only wait for their turn to get a watch are told of changes by the bells until then.
+    const isNeeded = this.#slots.size > maxWatches || this.#slots.polled > this.#bells.watchCount;
+    if (isNeeded) this.#bellsIdleSince = null;
     else this.#bellsIdleSince ??= now;
     if (this.#bellsIdleSince !== null && now - this.#bellsIdleSince >= bellsIdleMs) {
       this.#stopBells();

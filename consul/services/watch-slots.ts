@@ -19,7 +19,7 @@ export interface WatchSlotsOptions {
 
 /** Watches that may begin in a second, after a burst of so many: each begins with a read of its own. */
 const startsPerSecond = 200;
-const startsAtOnce = 100;
+const startsAtOnce = 200;
 
 export class WatchSlots {
   readonly #clock: Clock;

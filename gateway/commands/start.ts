@@ -32,8 +32,15 @@ export async function runStart(
   }
   const { access, problem } = await adminAccess(settings);
   const sealingKey = await givenSealingKey(settings.certificates.sealingKey);
-  const { url } = settings.consul;
-  const address = resolveConsulAddress(url === null ? {} : { url }, env);
+  const { url, namespace, partition } = settings.consul;
+  const address = resolveConsulAddress(
+    {
+      ...(url === null ? {} : { url }),
+      ...(namespace === null ? {} : { namespace }),
+      ...(partition === null ? {} : { partition }),
+    },
+    env,
+  );
   const { password } = address.baseUrl;
   const log = createLogger({
     name: "sluice",

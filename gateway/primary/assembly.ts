@@ -183,7 +183,7 @@ export function assemble(options: AssemblyOptions): Running {
       ...certificates.warnings(),
       ...localGuard.warnings(),
       ...unknownFolders.warnings(),
-      ...sources.tagWarnings(),
+      ...sources.warnings(),
       ...handed.findings(),
     ],
     tables: () => state.tables,

@@ -19,8 +19,8 @@ export interface Sources {
   /** Lets go of what is held although Consul no longer has it; returns how many entries. */
   release(): number;
   status(): SourcesStatus;
-  /** What tags of services ask for and do not get. */
-  tagWarnings(): Iterable<{ readonly key: string; readonly warning: string }>;
+  /** What tags of services and settings ask for and do not get. */
+  warnings(): Iterable<{ readonly key: string; readonly warning: string }>;
   /** What they want to know again in the next process beside the state that is served: JSON. */
   memory(): unknown;
 }
