@@ -69,7 +69,7 @@ export class StickyKey {
         this.#serve(newKey());
         log.warn(
           { key, reason: error instanceof Error ? error.message : String(error) },
-          `${key} can neither be read nor written: until it can, other gateways do not know the servers in this one's cookies`,
+          `${key} cannot be used: until it can, other gateways do not know the servers in this one's cookies`,
         );
       }
       this.#hasWarned = true;
@@ -81,17 +81,23 @@ export class StickyKey {
   async #shared(key: string): Promise<string> {
     const { kv } = this.#options;
     const known = await kv.get(key);
-    if (known !== null) return known.text;
+    if (known !== null) return checked(known.text);
     await kv.put(key, newKey(), { cas: 0 });
     // Whoever was first.
     const agreed = await kv.get(key);
     if (agreed === null) throw new Error("Consul has not kept it");
-    return agreed.text;
+    return checked(agreed.text);
   }
 
   #serve(value: string): void {
     if (!this.#isStopped) this.#options.serve([{ kind: "key", key: stickyKeyName, value }]);
   }
+}
+
+/** Throws for what is no key: cookies made with an empty one would name servers in clear. */
+function checked(text: string): string {
+  if (/^[\x21-\x7e]{16,1024}$/.test(text)) return text;
+  throw new Error("its value is not 16 to 1024 printable characters");
 }
 
 function newKey(): string {
