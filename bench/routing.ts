@@ -100,6 +100,33 @@ tables.host.set("split.example.com", {
   ],
 });
 
+/** What a host costs that looks at more than its path. */
+const value = (name: string, text: string) =>
+  ({ in: "header", name, test: { is: [text] } }) as const;
+const sides = (sticky: object) => ({
+  prefix: "/",
+  shares: ["v1", "v2"].map((tag, at) => ({
+    ...{ upstream: "service-1", weight: at === 0 ? 90 : 10, subset: { tag }, name: tag },
+    ...(at === 0 ? {} : { forced: [{ values: [value("x-version", "2")] }] }),
+  })),
+  ...sticky,
+});
+tables.host.set("tags.example.com", { enable: true, paths: [sides({})] });
+tables.host.set("sticky.example.com", {
+  enable: true,
+  paths: [sides({ sticky: { by: { hash: "client" }, to: "side" } })],
+});
+for (const count of [10, 5_000])
+  tables.host.set(`routes-${count}.example.com`, {
+    enable: true,
+    paths: [rule("/", "fixed-2")],
+    routes: Array.from({ length: count }, (_, at) => ({
+      ...{ name: `routes[${at}]`, paths: [{ prefix: count === 10 ? "/" : `/r${at}` }] },
+      conditions: { methods: ["POST"], values: [value("x-team", `${at}`)] },
+      shares: [{ upstream: "fixed-1", weight: 1 }],
+    })),
+  });
+
 const book = new PeerBook({ onRetired: () => undefined });
 const options = { random: Math.random, now: () => performance.now() };
 const replica = new Replica();
@@ -170,6 +197,26 @@ measure(
   "split 90:10",
   hosts(() => "split.example.com"),
   "/",
+);
+measure(
+  "split by tag, forced by a header",
+  hosts(() => "tags.example.com"),
+  "/",
+);
+measure(
+  "the same, by hash of the client",
+  hosts(() => "sticky.example.com"),
+  "/",
+);
+measure(
+  "10 routes by method and header, then a path",
+  hosts(() => "routes-10.example.com"),
+  "/",
+);
+measure(
+  "5,000 routes of different paths, then a path",
+  hosts(() => "routes-5000.example.com"),
+  "/r4999/x",
 );
 measure(
   "service name, 4 instances",
