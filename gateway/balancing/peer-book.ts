@@ -3,7 +3,7 @@
  * stays as long as one upstream refers to its address. Chooses nothing; upstreams do.
  */
 import { Peer, peerKey } from "../engine/peer.ts";
-import type { NearZone, PeerFinding, PeerHealth } from "../model/index.ts";
+import type { Load, NearZone, PeerFinding, PeerHealth } from "../model/index.ts";
 import type { Slot } from "./slot.ts";
 
 /** An address with its passive health; every upstream that names the address shares it. */
@@ -21,8 +21,10 @@ export class Member {
   checkedMs = Number.NEGATIVE_INFINITY;
   /** A request that may prove it alive is on its way, or was since its last failure. */
   probing = false;
-  /** Requests in flight from the other workers, as they said last. */
-  elsewhere = 0;
+  /** Of its places those where it matters how many requests other workers have on it. */
+  sharers = 0;
+  /** How many requests of this worker's the others were told of. */
+  toldLoad = 0;
   /** What the primary says of the address; `null`: nothing. Set by the book alone. */
   told: PeerHealth | null = null;
   /** Its places in upstreams: they are told when anything here changes. */
@@ -51,6 +53,8 @@ export class PeerBook {
   readonly #onRetired: (peer: Peer) => void;
   readonly #onFinding: (finding: PeerFinding) => void;
   #health: ReadonlyMap<string, PeerHealth> = new Map();
+  /** Of peers that are not here any more. */
+  readonly #gone: Load[] = [];
   /** Numbers in [0, 1): what policies draw, and where rounds begin. */
   readonly random: () => number;
   /** Monotonic milliseconds, the clock that upstreams are asked with. */
@@ -90,6 +94,25 @@ export class PeerBook {
     if (member.fails === 0) return;
     member.fails = 0;
     review(member);
+  }
+
+  /** Peers whose requests in flight the others are to know and do not: each with their number, which counts as told. */
+  takeLoads(): Load[] {
+    const loads = this.#gone.splice(0);
+    for (const member of this.#members.values()) {
+      const { peer, toldLoad } = member;
+      const load = member.sharers === 0 ? 0 : peer.inFlight;
+      if (load === toldLoad) continue;
+      member.toldLoad = load;
+      loads.push([peer.key, load]);
+    }
+    return loads;
+  }
+
+  /** So many requests the other workers have on the peer. */
+  hearLoad(address: string, load: number): void {
+    const peer = this.#members.get(address)?.peer;
+    if (peer !== undefined) peer.elsewhere = load;
   }
 
   /** Other workers should know this. */
@@ -148,6 +171,7 @@ export class PeerBook {
     member.references -= 1;
     if (member.references > 0) return;
     this.#members.delete(member.peer.key);
+    if (member.toldLoad > 0) this.#gone.push([member.peer.key, 0]);
     member.peer.retired = true;
     this.#onRetired(member.peer);
   }

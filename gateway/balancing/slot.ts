@@ -18,6 +18,8 @@ export class Ward {
   revision = 0;
   /** Whether any of its slots may have so many requests at once and no more. */
   isBounded = false;
+  /** Whether it matters here how many requests the other workers have on its peers. */
+  sharesLoad = false;
 
   constructor(name: string, whole: string) {
     this.name = name;
@@ -105,6 +107,7 @@ export class Slot {
   /** It is a part of its upstream from now on, and hears of its peer. */
   enter(nowMs: number, epochMs: number): void {
     this.member.slots.push(this);
+    if (this.#ward.sharesLoad) this.member.sharers += 1;
     this.#isRamping = nowMs < this.member.availableMs + this.slowStartMs;
     this.hear(nowMs, epochMs);
   }
@@ -112,7 +115,9 @@ export class Slot {
   leave(): void {
     const { slots } = this.member;
     const at = slots.indexOf(this);
-    if (at !== -1) slots.splice(at, 1);
+    if (at === -1) return;
+    slots.splice(at, 1);
+    if (this.#ward.sharesLoad) this.member.sharers -= 1;
   }
 
   /** What the primary says of it in this upstream. */
@@ -147,7 +152,7 @@ export class Slot {
 
   /** Whether it has as many requests as it may have, those of the other workers as they said last. */
   get isFull(): boolean {
-    return this.maxConns > 0 && this.peer.inFlight + this.member.elsewhere >= this.maxConns;
+    return this.maxConns > 0 && this.peer.load >= this.maxConns;
   }
 
   /** Whether it has to prove itself, and may not have another request for now. */

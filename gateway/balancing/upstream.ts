@@ -69,6 +69,9 @@ const mostTriesWhenOut = 32;
 /** A peer that goes on failing is told of again after this. */
 const retellMs = 500;
 
+/** Those that ask how many requests are on a peer. */
+const loadPolicies: ReadonlySet<PolicyName> = new Set(["least_conn", "p2c", "ewma"]);
+
 const untried: Attempts = { tries: 0, tried: () => false };
 
 /** Answers that the moving average of latency is about. */
@@ -147,6 +150,7 @@ export class Upstream {
     this.#book = book;
     this.#isProtected = options.isProtected ?? true;
     this.#ward = new Ward(options.name, options.whole ?? options.name);
+    this.#ward.sharesLoad = loadPolicies.has(this.policy) || hasLimits(levels);
     this.#filter = new Filter(this.#ward, book.random);
     const nowMs = book.now();
     this.#outliers =
@@ -444,6 +448,10 @@ function nearFirst(servers: readonly Server[], zone: NearZone | null): readonly 
   if (zone === null) return servers;
   const isNear = (server: Server) => server.zone === zone.name;
   return [...servers.filter(isNear), ...servers.filter((server) => !isNear(server))];
+}
+
+function hasLimits(levels: readonly Level[]): boolean {
+  return levels.some(({ servers }) => servers.some(({ maxConns }) => maxConns !== undefined));
 }
 
 /** The addresses of a level that no level before it has, each once. */

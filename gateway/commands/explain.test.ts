@@ -25,6 +25,7 @@ const share: ExplainedShare = {
       ...{ address: "10.0.0.4:80", level: 0, weight: 1, effectiveWeight: 1, fails: 0 },
       ...{
         inFlight: 2,
+        elsewhere: 0,
         answers: 0,
         errors: 0,
         latencyMs: 0,

@@ -8,8 +8,9 @@ export class Peer {
   /** `host:port`, an IPv6 address in brackets. */
   readonly key: string;
   #inFlight = 0;
-  /** Told at once when `inFlight` changes; few, since each request tells them twice. */
-  readonly watchers: InFlightWatcher[] = [];
+  #elsewhere = 0;
+  /** Told at once when `load` changes; few, since each request tells them twice. */
+  readonly watchers: LoadWatcher[] = [];
   /** True once no table names it any more: connections are not kept after their request. */
   retired = false;
   /** Whatever the engine keeps for this peer (its pooled connections); no other room touches it. */
@@ -28,14 +29,33 @@ export class Peer {
 
   set inFlight(count: number) {
     this.#inFlight = count;
+    this.#tell();
+  }
+
+  /** The same of others that send to it, as they said last. */
+  get elsewhere(): number {
+    return this.#elsewhere;
+  }
+
+  set elsewhere(count: number) {
+    this.#elsewhere = count;
+    this.#tell();
+  }
+
+  /** All requests that are on it now, as far as is known. */
+  get load(): number {
+    return this.#inFlight + this.#elsewhere;
+  }
+
+  #tell(): void {
     const { watchers } = this;
-    for (let at = 0; at < watchers.length; at += 1) watchers[at]?.inFlightChanged();
+    for (let at = 0; at < watchers.length; at += 1) watchers[at]?.loadChanged();
   }
 }
 
 /** Somebody who keeps peers in the order of their load. */
-export interface InFlightWatcher {
-  inFlightChanged(): void;
+export interface LoadWatcher {
+  loadChanged(): void;
 }
 
 /** `host:port` as in a URL's authority. */

@@ -155,6 +155,8 @@ export {
 } from "./tenants.ts";
 export type {
   BoundsStatus,
+  Load,
+  Loads,
   PeerStatus,
   RoutedUpstream,
   UpstreamKeys,

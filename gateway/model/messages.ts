@@ -10,12 +10,14 @@ import type { Explanation } from "./explanation.ts";
 import type { ListenerTerms } from "./listeners.ts";
 import type { PeerFinding } from "./peer-health.ts";
 import type { TenantPolicy } from "./tenants.ts";
-import type { RoutedUpstream, UpstreamKeys, UpstreamLoad } from "./upstream-status.ts";
+import type { Loads, RoutedUpstream, UpstreamKeys, UpstreamLoad } from "./upstream-status.ts";
 
 /** What a worker needs of the settings. Times in milliseconds. */
 export interface WorkerSettings {
   readonly engine: "http1" | "reference";
   readonly limits: Partial<EngineLimits>;
+  /** Whether there are others, who are told how many requests are where. */
+  readonly hasOthers: boolean;
   /** Default `normal`. */
   readonly forwardedPath?: ForwardedPath;
   /** A file, `-` for standard output, `null` for none. */
@@ -125,6 +127,8 @@ export type ToWorker =
   | Question
   /** The tokens for the asks of a batch, in the same order. */
   | { readonly type: "tokens"; readonly batch: number; readonly grants: readonly TokenGrant[] }
+  /** How many requests all other workers together have, where that is another number than before. */
+  | { readonly type: "loads"; readonly loads: Loads }
   /** What other workers, or the one before, found of scripts: all of it at first, then what is new. */
   | { readonly type: "scriptCosts"; readonly costs: readonly ScriptCost[] }
   /** Finish what runs and exit. */
@@ -145,6 +149,8 @@ export type ToPrimary =
   | { readonly type: "reopen"; readonly listener: number }
   /** It needs tokens of rate limits that all workers keep to together. */
   | { readonly type: "takeTokens"; readonly batch: number; readonly asks: readonly TokenAsk[] }
+  /** How many requests it has, where another worker decides by that, and it is another number than before. */
+  | { readonly type: "loads"; readonly loads: Loads }
   /** What it has found out about peers, as soon as it has; the primary tells all workers by the kind `health`. */
   | { readonly type: "peers"; readonly findings: readonly PeerFinding[] }
   | { readonly type: "answer"; readonly id: number; readonly answer: Answered<QuestionName> }

@@ -11,6 +11,8 @@ export interface PeerStatus {
   readonly effectiveWeight: number;
   readonly fails: number;
   readonly inFlight: number;
+  /** The same of the other workers, where somebody decides by that, as this one heard last. */
+  readonly elsewhere: number;
   /** Tries that it answered, of all upstreams that name the address. */
   readonly answers: number;
   /** Tries that it failed, and answers with a status from 500 on. */
@@ -55,6 +57,15 @@ export interface UpstreamStatus {
   readonly limits: TargetOptions | null;
   readonly bounds: BoundsStatus;
   readonly peers: readonly PeerStatus[];
+}
+
+/** A peer, by its address, or an upstream, by its name, and how many requests are on it. */
+export type Load = [of: string, requests: number];
+
+/** By what they are of. */
+export interface Loads {
+  readonly peers: readonly Load[];
+  readonly upstreams: readonly Load[];
 }
 
 /** Entries whose upstreams are asked for: keys of upstream documents and of services. */

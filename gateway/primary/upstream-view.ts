@@ -3,6 +3,7 @@
  * here their answers are put beside each other.
  */
 import {
+  type BoundsStatus,
   ownDatacenter,
   type PeerStatus,
   type RoutedUpstream,
@@ -26,7 +27,13 @@ export interface ShownPeer extends Pick<PeerStatus, "address" | "level" | "weigh
   readonly workers: readonly PeerInWorker[];
 }
 
-export interface ShownUpstream extends Omit<RoutedUpstream, "peers"> {
+/** What bounds an upstream, as one worker knows it. */
+export interface BoundsInWorker extends BoundsStatus {
+  readonly worker: number;
+}
+
+export interface ShownUpstream extends Omit<RoutedUpstream, "peers" | "bounds"> {
+  readonly bounds: readonly BoundsInWorker[];
   readonly peers: readonly ShownPeer[];
 }
 
@@ -79,10 +86,15 @@ export class UpstreamView {
   }
 
   #add(shown: Map<string, MutableUpstream>, worker: number, routed: RoutedUpstream): void {
-    const { peers, ...upstream } = routed;
+    const { peers, bounds, ...upstream } = routed;
     const id = `${upstream.kind} ${upstream.key} ${upstream.name}`;
-    const known = shown.get(id) ?? { ...upstream, peers: new Map<string, MutablePeer>() };
+    const known = shown.get(id) ?? {
+      ...upstream,
+      bounds: [],
+      peers: new Map<string, MutablePeer>(),
+    };
     shown.set(id, known);
+    known.bounds.push({ worker, ...bounds });
     for (const { address, level, weight, downForMs, ...live } of peers) {
       const place = `${level} ${address}`;
       const peer = known.peers.get(place) ?? { address, level, weight, workers: [] };
@@ -100,7 +112,8 @@ interface MutablePeer extends ShownPeer {
   readonly workers: PeerInWorker[];
 }
 
-interface MutableUpstream extends Omit<RoutedUpstream, "peers"> {
+interface MutableUpstream extends Omit<RoutedUpstream, "peers" | "bounds"> {
+  readonly bounds: BoundsInWorker[];
   readonly peers: Map<string, MutablePeer>;
 }
 

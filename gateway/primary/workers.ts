@@ -24,6 +24,7 @@ import type { Clock } from "./clock.ts";
 import type { HandedListeners, Handing, Opening } from "./handed-listeners.ts";
 import { hearLastWords } from "./last-words.ts";
 import { ListeningHandles } from "./listening-handles.ts";
+import { LoadSums } from "./load-sums.ts";
 import type { OpenSockets } from "./open-sockets.ts";
 import { Questions, type Replies } from "./questions.ts";
 import { QuickDeaths } from "./quick-deaths.ts";
@@ -41,7 +42,7 @@ export interface WorkersOptions {
   readonly listeners: readonly BoundListener[];
   /** Those that they are handed while they run. */
   readonly handed: Pick<HandedListeners, "forWorker" | "find" | "failed">;
-  readonly settings: Omit<WorkerSettings, "idPrefix" | "listeners" | "ownAddresses">;
+  readonly settings: Omit<WorkerSettings, "idPrefix" | "listeners" | "ownAddresses" | "hasOthers">;
   /** Where no peer may be; asked when a worker is forked. */
   readonly ownAddresses: () => readonly OwnAddress[];
   /** Letters and digits that no other boot in the cluster has: begins the ids of requests. */
@@ -98,12 +99,15 @@ export interface BehindWorker {
 }
 
 const killGraceMs = 1000;
+/** How often workers are told of the requests that the others have. */
+const loadsMs = 50;
 
 export class Workers {
   readonly #options: WorkersOptions;
   /** Of every worker that there was. */
   readonly scriptCounters = new ScriptCounters();
   readonly #scriptCosts = new ScriptCosts();
+  readonly #loads = { peers: new LoadSums(), upstreams: new LoadSums() };
   readonly #processes = new Map<number, WorkerProcess>();
   readonly #quickDeaths = new QuickDeaths();
   readonly #backoffs = new Map<number, () => void>();
@@ -134,6 +138,7 @@ export class Workers {
   start(): void {
     for (let slot = 1; slot <= this.#options.count; slot += 1) this.#fork(slot);
     this.#stalls.start();
+    if (this.#options.count > 1) this.#tellLoads();
   }
 
   status(): readonly WorkerStatus[] {
@@ -281,12 +286,14 @@ export class Workers {
       onExit: (ended, how) => this.#replace(ended, how),
     });
     this.#processes.set(process.id, process);
+    this.#addToLoads(process);
     replication.add(process.id, (message) => process.send(message));
     process.send({
       type: "start",
       settings: {
         ...settings,
         listeners: terms,
+        hasOthers: this.#options.count > 1,
         ownAddresses: this.#options.ownAddresses(),
         idPrefix,
       },
@@ -341,6 +348,10 @@ export class Workers {
       case "peers":
         this.#options.onFindings(message.findings);
         break;
+      case "loads":
+        this.#loads.peers.take(process.id, message.loads.peers);
+        this.#loads.upstreams.take(process.id, message.loads.upstreams);
+        break;
       case "takeTokens": {
         const nowMs = this.#options.clock.ticks();
         const grants = message.asks.map((ask) => this.#buckets.take(ask, nowMs));
@@ -375,6 +386,23 @@ export class Workers {
     }
   }
 
+  #addToLoads(process: WorkerProcess): void {
+    const { peers, upstreams } = this.#loads;
+    peers.add(process.id, (loads) =>
+      process.send({ type: "loads", loads: { peers: loads, upstreams: [] } }),
+    );
+    upstreams.add(process.id, (loads) =>
+      process.send({ type: "loads", loads: { peers: [], upstreams: loads } }),
+    );
+  }
+
+  /** Again and again: what all of them have, for each. */
+  #tellLoads(): void {
+    this.#loads.peers.tellAll();
+    this.#loads.upstreams.tellAll();
+    this.#options.clock.after(loadsMs, () => this.#tellLoads());
+  }
+
   #tellCosts(reports: readonly ScriptReport[]): void {
     const costs = this.#scriptCosts.take(reports);
     if (costs.length === 0) return;
@@ -385,6 +413,8 @@ export class Workers {
     const { id, pid, slot } = ended;
     this.#processes.delete(id);
     this.scriptCounters.left(id);
+    this.#loads.peers.remove(id);
+    this.#loads.upstreams.remove(id);
     this.#questions.left(id);
     this.#options.replication.remove(id);
     if (this.#isStopping || ended.state === "draining") return;

@@ -52,6 +52,8 @@ export class Documents {
   /** Documents that are named by another spelling of a service, by its site. */
   readonly #spelled: ReadonlyMap<string, Documented>;
   readonly #names: SiteNames | null;
+  /** `null`: nobody has asked yet. */
+  #gates: ReadonlyMap<string, Gate> | null = null;
 
   private constructor(
     documents: ReadonlyMap<string, Documented>,
@@ -72,6 +74,12 @@ export class Documents {
   ofSite(site: string): Documented | undefined {
     const own = this.#documents.get(site);
     return own !== undefined || this.#spelled.size === 0 ? own : this.#spelled.get(site);
+  }
+
+  /** Those of them that have one, by their names. */
+  get gates(): ReadonlyMap<string, Gate> {
+    this.#gates ??= gatesOf(this.#documents);
+    return this.#gates;
   }
 
   *all(): Generator<Documented> {
@@ -225,6 +233,12 @@ function servicesOf(documented: Documented | undefined): readonly string[] {
 
 function isSameList<T>(one: readonly T[], other: readonly T[]): boolean {
   return one.length === other.length && one.every((value, at) => value === other[at]);
+}
+
+function gatesOf(documents: ReadonlyMap<string, Documented>): ReadonlyMap<string, Gate> {
+  const gates = new Map<string, Gate>();
+  for (const [name, { gate }] of documents) if (gate !== null) gates.set(name, gate);
+  return gates;
 }
 
 function findDependents(

@@ -2,7 +2,7 @@
  * One version's table of routes: host and path -> upstream. Immutable to its users; a new version
  * makes a new router that shares what did not change. It picks no peer and knows no sockets.
  */
-import { type PeerBook, PeerTokens, type Upstream } from "../balancing/index.ts";
+import { type Gate, type PeerBook, PeerTokens, type Upstream } from "../balancing/index.ts";
 import {
   type Exposure,
   ownDatacenter,
@@ -227,6 +227,11 @@ export class Router {
     }
     // A script is a reason to know a host, too: it may answer by itself.
     return scripts[0]?.host ?? null;
+  }
+
+  /** What stands in front of upstreams, by the names of their documents. */
+  get gates(): ReadonlyMap<string, Gate> {
+    return this.#upstreams.documents.gates;
   }
 
   /** What a script names; see `Upstreams.named`. */

@@ -43,6 +43,7 @@ import { explain } from "./explain.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
 import { HiddenServices } from "./hidden-services.ts";
+import { LoadShare } from "./load-share.ts";
 import { serveUntilSucceeded } from "./orphan.ts";
 import { type PluginRoom, pluginPhases } from "./plugin-phases.ts";
 import { Replica } from "./replica.ts";
@@ -66,6 +67,7 @@ class Worker {
   readonly #log: Log;
   readonly #replica = new Replica();
   readonly #book: PeerBook;
+  readonly #loads: LoadShare;
   readonly #sandbox: Sandbox;
   readonly #limits: RateLimits;
   readonly #pluginRoom: PluginRoom;
@@ -130,6 +132,12 @@ class Worker {
       watchTimeoutMs: settings.watchTimeoutMs,
       askForService: (service) => send({ type: "watch", service }),
     });
+    this.#loads = new LoadShare({
+      book: this.#book,
+      gates: () => this.#gateway.router.gates,
+      send: (loads) => void send({ type: "loads", loads }),
+    });
+    if (settings.hasOthers) this.#loads.start();
     this.#ownAddresses = new OwnAddresses(settings.ownAddresses);
     this.#tls = new TlsRoom({
       ruleOf: (host, exposes) =>
@@ -236,6 +244,9 @@ class Worker {
         break;
       case "tokens":
         this.#limits.onGrants(message.batch, message.grants);
+        break;
+      case "loads":
+        this.#loads.hear(message.loads);
         break;
       case "scriptCosts":
         this.#sandbox.learn(message.costs);

@@ -15,6 +15,7 @@ const entry = join(import.meta.dirname, "..", "..", "gateway", "worker", "worker
 export const plainWorkerSettings: WorkerSettings = {
   engine: "http1",
   limits: {},
+  hasOthers: false,
   accessLog: null,
   trustedProxies: [],
   ownAddresses: [],

@@ -17,7 +17,7 @@ export const isQuicker: IsBetter = (second, first, nowMs) =>
  * it has in flight, so that not everybody tries it at once.
  */
 function costOf({ peer, member, weight }: Slot, nowMs: number): number {
-  const load = peer.inFlight / weight;
+  const load = peer.load / weight;
   return member.peakMs * keptPart(member, nowMs) * (1 + load) + load;
 }
 

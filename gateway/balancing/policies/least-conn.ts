@@ -69,7 +69,7 @@ export class LeastConnections implements Policy {
   }
 
   #isBefore(a: Slot, b: Slot): boolean {
-    const difference = a.peer.inFlight * b.weight - b.peer.inFlight * a.weight;
+    const difference = a.peer.load * b.weight - b.peer.load * a.weight;
     if (difference !== 0) return difference < 0;
     return this.#turns.dueOf(a.index) < this.#turns.dueOf(b.index);
   }

@@ -2,7 +2,7 @@
  * The slots of a level as the leaves of a tournament by load, so that the least loaded is known without a look at each: a
  * change of one costs as many comparisons as the tree is high.
  */
-import type { InFlightWatcher, Peer } from "../../engine/peer.ts";
+import type { LoadWatcher, Peer } from "../../engine/peer.ts";
 import type { Slot } from "../slot.ts";
 import type { Turns } from "../turns.ts";
 
@@ -15,7 +15,7 @@ export class LoadTree {
   /** By node, the root being 1: which slot wins there; -1: nobody is below. */
   readonly #winners: Int32Array;
   /** By slot, as far as the tree knows. */
-  readonly #inFlight: Int32Array;
+  readonly #loads: Int32Array;
   readonly #weights: Int32Array;
   readonly #due: Float64Array;
   readonly #watchers: readonly Leaf[];
@@ -31,7 +31,7 @@ export class LoadTree {
     while (leaves < slots.length) leaves *= 2;
     this.#leaves = leaves;
     this.#winners = new Int32Array(2 * leaves).fill(-1);
-    this.#inFlight = new Int32Array(slots.length);
+    this.#loads = new Int32Array(slots.length);
     this.#weights = Int32Array.from(slots, ({ weight }) => weight);
     this.#due = new Float64Array(slots.length);
     this.#watchers = slots.map((slot, at) => new Leaf(this, slot.peer, at));
@@ -52,12 +52,12 @@ export class LoadTree {
 
   /** Its turn or its load is another. */
   update({ index, peer }: Slot): void {
-    this.set(index - this.#firstIndex, peer.inFlight);
+    this.set(index - this.#firstIndex, peer.load);
   }
 
-  /** The slot at this place has so many requests in flight. */
-  set(at: number, inFlight: number): void {
-    this.#inFlight[at] = inFlight;
+  /** The slot at this place has this load. */
+  set(at: number, load: number): void {
+    this.#loads[at] = load;
     this.#due[at] = this.#turns.dueOf(this.#firstIndex + at);
     const winners = this.#winners;
     for (let node = (this.#leaves + at) >> 1; node > 0; node >>= 1) {
@@ -73,7 +73,7 @@ export class LoadTree {
   #build(marks: Uint8Array): void {
     const winners = this.#winners;
     for (const [at, { peer, index }] of this.#slots.entries()) {
-      this.#inFlight[at] = peer.inFlight;
+      this.#loads[at] = peer.load;
       this.#due[at] = this.#turns.dueOf(index);
       winners[this.#leaves + at] = marks[index] === 1 ? -1 : at;
     }
@@ -84,14 +84,14 @@ export class LoadTree {
   #better(a: number, b: number): number {
     if (b === -1) return a;
     if (a === -1) return b;
-    const loadA = (this.#inFlight[a] ?? 0) * (this.#weights[b] ?? 1);
-    const loadB = (this.#inFlight[b] ?? 0) * (this.#weights[a] ?? 1);
+    const loadA = (this.#loads[a] ?? 0) * (this.#weights[b] ?? 1);
+    const loadB = (this.#loads[b] ?? 0) * (this.#weights[a] ?? 1);
     if (loadA !== loadB) return loadA < loadB ? a : b;
     return (this.#due[b] ?? 0) < (this.#due[a] ?? 0) ? b : a;
   }
 }
 
-class Leaf implements InFlightWatcher {
+class Leaf implements LoadWatcher {
   readonly #tree: LoadTree;
   readonly #peer: Peer;
   readonly #at: number;
@@ -103,8 +103,8 @@ class Leaf implements InFlightWatcher {
     peer.watchers.push(this);
   }
 
-  inFlightChanged(): void {
-    this.#tree.set(this.#at, this.#peer.inFlight);
+  loadChanged(): void {
+    this.#tree.set(this.#at, this.#peer.load);
   }
 
   leave(): void {

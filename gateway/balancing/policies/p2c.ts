@@ -2,4 +2,4 @@
 import type { IsBetter } from "./policy.ts";
 
 export const isLessLoaded: IsBetter = (second, first) =>
-  second.peer.inFlight * first.weight < first.peer.inFlight * second.weight;
+  second.peer.load * first.weight < first.peer.load * second.weight;
