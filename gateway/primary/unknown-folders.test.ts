@@ -42,7 +42,9 @@ for (const kind of consulKinds())
         await eventually("they are named", async () => {
           expect(keys()).to.deep.equal(["sluice/hostss/", "sluice/x"]);
         });
-        expect(unknown.warnings()[0]?.warning).to.contain("history/, hosts/, keys/, listeners/, live/");
+        expect(unknown.warnings()[0]?.warning).to.contain(
+          "history/, hosts/, keys/, listeners/, live/",
+        );
         await kv.remove(`${prefix}x`);
         await eventually("one is gone", async () => {
           clock.advance(30_000);
