@@ -137,40 +137,84 @@ export class Turns {
     return slots[best - from] ?? null;
   }
 
-  #nextWithin(slots: readonly Slot[], filter: Filter): Slot | null {
+  /** Of the slots without a mark each has its whole weight: only those with one are looked at as slots. */
+  #nextUnmarked(slots: readonly Slot[], filter: Filter, marks: Uint8Array): Slot | null {
     const from = slots[0]?.index ?? 0;
     const to = from + slots.length;
-    const { marks } = filter;
     const current = this.#current;
     const effective = this.#effective;
-    const weights = this.#weights;
     let best = -1;
     let bestCurrent = least;
     let total = 0;
-    let regained = 0;
-    // An indexed loop: an iterator would be an object for each request. With numbers in arrays, as above.
     for (let at = from; at < to; at += 1) {
-      if (marks === null || marks[at] === 1) {
-        const slot = slots[at - from];
-        if (slot === undefined || !filter.has(slot)) continue;
+      const found = marks.indexOf(1, at);
+      const end = found === -1 || found > to ? to : found;
+      for (; at < end; at += 1) {
+        const own = effective[at] ?? 0;
+        const turned = ((current[at] ?? 0) + own) | 0;
+        current[at] = turned;
+        total = (total + own) | 0;
+        if (turned > bestCurrent) {
+          best = at;
+          bestCurrent = turned;
+        }
       }
-      const own = (effective[at] ?? 0) | 0;
-      const weight = (weights[at] ?? 0) | 0;
+      const marked = at < to ? slots[at - from] : undefined;
+      if (marked === undefined || !filter.has(marked)) continue;
+      const own = this.#regain(marked);
       const turned = ((current[at] ?? 0) + own) | 0;
       current[at] = turned;
       total = (total + own) | 0;
-      if (own < weight) {
-        effective[at] = (own + 1) | 0;
-        if (own + 1 === weight) regained = (regained + 1) | 0;
-      }
       if (turned > bestCurrent) {
         best = at;
         bestCurrent = turned;
       }
     }
-    this.#lowered -= regained;
     if (best === -1) return null;
     current[best] = bestCurrent - total;
     return slots[best - from] ?? null;
+  }
+
+  #nextWithin(slots: readonly Slot[], filter: Filter): Slot | null {
+    const { marks } = filter;
+    if (marks !== null && this.#hasLoweredMarkedOnly(marks))
+      return this.#nextUnmarked(slots, filter, marks);
+    let best: Slot | null = null;
+    let bestCurrent = least;
+    let total = 0;
+    // An indexed loop: an iterator would be an object for each request.
+    for (let i = 0; i < slots.length; i += 1) {
+      const slot = slots[i];
+      if (slot === undefined) break;
+      if (!filter.has(slot)) continue;
+      const { index } = slot;
+      const own = this.#regain(slot);
+      const turned = (this.#current[index] ?? 0) + own;
+      this.#current[index] = turned;
+      total += own;
+      if (turned > bestCurrent) {
+        best = slot;
+        bestCurrent = turned;
+      }
+    }
+    if (best !== null) this.#current[best.index] = bestCurrent - total;
+    return best;
+  }
+
+  /** What a slot has of its weight; with each turn it gets one more until it has all. */
+  #regain({ index, weight }: Slot): number {
+    const own = this.effectiveOf(index);
+    if (own < weight) {
+      this.#effective[index] = own + 1;
+      if (own + 1 === weight) this.#lowered -= 1;
+    }
+    return own;
+  }
+
+  #hasLoweredMarkedOnly(marks: Uint8Array): boolean {
+    let left = this.#lowered;
+    for (let at = marks.indexOf(1); left > 0 && at !== -1; at = marks.indexOf(1, at + 1))
+      if (this.effectiveOf(at) < (this.#weights[at] ?? 0)) left -= 1;
+    return left === 0;
   }
 }

@@ -173,6 +173,36 @@ describe("balancing policies", () => {
     for (const peer of peers.values()) expect(peer.watchers).to.deep.equal([]);
   });
 
+  it("wrr: takes the same turns whether it looks at each server or only at those that are not well", () => {
+    /** Makes it look at each, and excludes nobody. */
+    const careful = { tries: 1, tried: () => false };
+    for (let seed = 1; seed <= 20; seed += 1) {
+      random = seeded(seed);
+      const servers = hosts(2 + (seed % 12)).map((host) => server(host, Math.ceil(random() * 5)));
+      // Each with a book of its own, so that both begin alike and what one learns the other does not hear.
+      const make = () =>
+        new Upstream(
+          [{ servers }],
+          { name: "test", limits: null, policy: "wrr" },
+          new PeerBook({ onRetired: () => {} }),
+        );
+      const [a, b] = [make(), make()];
+      for (let nowMs = 0; nowMs < 40_000; nowMs += 40) {
+        const first = a.pick(new Tried(), nowMs)?.peer as Peer;
+        const second = b.pick(careful, nowMs)?.peer as Peer;
+        expect(first.host, `seed ${seed}, ${nowMs}`).to.equal(second.host);
+        const isBad = random() < 0.1;
+        for (const [upstream, peer] of [
+          [a, first],
+          [b, second],
+        ] as const) {
+          if (isBad) upstream.failed(peer, nowMs);
+          else upstream.succeeded(peer);
+        }
+      }
+    }
+  });
+
   it("p2c: keeps the fullest peer much closer to the average than chance does", () => {
     const fullest = (policy: PolicyName) => {
       const upstream = build(
