@@ -188,6 +188,24 @@ describe("streams over TCP", () => {
     );
   });
 
+  it("leaves the client what a peer said in full before it broke off", async () => {
+    const { port, sockets } = await origin((socket) => void socket.end("all there is"));
+    const streams = await rig([port]);
+    const client = streams.client();
+    await once(client, "connect");
+    await until("all of it was passed on", () => client.readableLength > 0);
+    sockets[0]?.resetAndDestroy();
+    for (let word = 1; word <= 20; word += 1) {
+      const sent = (streams.tallies.get("db db")?.bytesIn ?? 0) + 4;
+      client.write("more");
+      await until("it was taken", () => (streams.tallies.get("db db")?.bytesIn ?? 0) >= sent);
+    }
+    client.end();
+    expect(String(await readAll(client))).to.equal("all there is");
+    await records(streams, 1);
+    expect(streams.records[0]?.failure).to.equal("peer_reset");
+  });
+
   it("keeps a client at its peer with the policy hash", async () => {
     const origins = await Promise.all(["a", "b", "c", "d"].map((text) => origin(name(text))));
     const ports = origins.map(({ port }) => port);

@@ -254,7 +254,8 @@ export class TcpStream {
   readonly #onClientBytes = (chunk: Buffer): void => {
     this.#activeMs = this.#host.clock.current;
     this.#countIn(chunk.length);
-    if (this.#peer?.write(chunk) === false) this.#client.pause();
+    const peer = this.#peer;
+    if (peer?.writable && !peer.write(chunk)) this.#client.pause();
   };
 
   readonly #onPeerBytes = (bytes: number, buffer: Uint8Array): boolean => {
@@ -300,9 +301,11 @@ export class TcpStream {
     if (this.#peer !== peer) return;
     if (this.#state === "connecting") {
       this.#tryFailed(target, connectFailure(target.peer.key, this.#peerError));
-    } else if (this.#peerError !== null) {
+    } else if (this.#peerError !== null && !peer.readableEnded) {
       this.#end("peer_reset", this.#peerError.message);
     } else {
+      // A peer that has said all may go: its client still reads, and what the client says is for nobody.
+      this.#client.resume();
       this.#settle();
     }
   }
@@ -356,7 +359,9 @@ export class TcpStream {
 
   /** Over when both sides are closed. */
   #settle(): void {
-    if (this.#client.closed && (this.#peer?.closed ?? true)) this.#end("", "");
+    if (!this.#client.closed || !(this.#peer?.closed ?? true)) return;
+    const error = this.#peerError;
+    this.#end(error === null ? "" : "peer_reset", error?.message ?? "");
   }
 
   #endWithAlert(failure: StreamFailure, message: string): void {
