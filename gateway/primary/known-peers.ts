@@ -1,6 +1,7 @@
 /** Which peers there are to be set something by hand: those of upstream documents and of services in use. */
 import { peerKey } from "../engine/peer.ts";
 import { ownDatacenter, type PeerSetting, SiteNames, type Tables } from "../model/index.ts";
+import { upstreamLevels } from "./upstream-levels.ts";
 
 export interface NamedPeers {
   /** What `peers/` has them under: the document's name, or the site of the service. */
@@ -33,18 +34,15 @@ export class KnownPeers {
     const { upstream, service, ...tables } = this.#tables();
     const names = new SiteNames(ownDatacenter(tables));
     const document = upstream.get(name);
-    const query = names.find(
-      document === undefined ? name.toLowerCase() : (document.service ?? ""),
-    );
+    if (document !== undefined) {
+      const servers = upstreamLevels(document, { service }, names).flat();
+      return { name, addresses: new Set(servers.map(({ host, port }) => peerKey(host, port))) };
+    }
+    const query = names.find(name.toLowerCase());
     const instances = query === null ? undefined : service.get(query.key);
-    if (document === undefined && (query === null || instances === undefined)) return null;
-    const servers = (document?.levels ?? []).flatMap((level) => level.servers);
-    const addresses = [
-      ...servers.map(({ host, port }) => peerKey(host, port)),
-      ...(instances ?? []).map(({ address, port }) => peerKey(address, port)),
-    ];
-    const kept = document === undefined ? (query?.site ?? name) : name;
-    return { name: kept, addresses: new Set(addresses) };
+    if (query === null || instances === undefined) return null;
+    const addresses = instances.map(({ address, port }) => peerKey(address, port));
+    return { name: query.site, addresses: new Set(addresses) };
   }
 
   /** What is set by hand of a peer; `null`: nothing is. */

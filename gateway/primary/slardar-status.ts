@@ -4,7 +4,6 @@
  */
 import { peerKey } from "../engine/peer.ts";
 import {
-  type Instance,
   ownDatacenter,
   type PeerHealth,
   type PeerSettings,
@@ -12,8 +11,8 @@ import {
   SiteNames,
   stateOf,
   type Tables,
-  type UpstreamDocument,
 } from "../model/index.ts";
+import { upstreamLevels } from "./upstream-levels.ts";
 
 /** A server of a level. */
 export interface SlardarServer {
@@ -68,7 +67,7 @@ export function slardarStatus(options: SlardarStatusOptions): SlardarStatus {
   const names = new SiteNames(ownDatacenter(tables));
   const clusters: Record<`cls:${string}`, Levels> = {};
   for (const [name, document] of tables.upstream) {
-    const levels = levelsOf(document, tables, names);
+    const levels = upstreamLevels(document, tables, names);
     clusters[`cls:${name}`] = levelsAt(
       name,
       levels,
@@ -95,7 +94,7 @@ export function slardarUpstreams(
   const documents = [...tables.upstream].filter(([name]) => only === null || name === only);
   return Object.fromEntries(
     documents.map(([name, document]) => {
-      const cluster = levelsOf(document, tables, names).map((servers) => ({
+      const cluster = upstreamLevels(document, tables, names).map((servers) => ({
         servers: servers.map((one) => ({ host: one.host, port: one.port, ...termsOf(one) })),
       }));
       return [name, { cluster }] as const;
@@ -105,24 +104,6 @@ export function slardarUpstreams(
 
 function termsOf({ weight, maxFails, failTimeoutMs }: Server) {
   return { weight, max_fails: maxFails, fail_timeout: failTimeoutMs / 1000 };
-}
-
-function levelsOf(
-  document: UpstreamDocument,
-  { service }: Pick<Tables, "service">,
-  names: SiteNames,
-): readonly (readonly Server[])[] {
-  if (document.service === null) return document.levels.map(({ servers }) => servers);
-  const query = names.find(document.service);
-  const instances = query === null ? [] : (service.get(query.key) ?? []);
-  const tag = query?.tag ?? null;
-  const isMeant = ({ tags }: Instance) =>
-    tag === null || tags.some((one) => one.toLowerCase() === tag);
-  const { maxFails, failTimeoutMs } = document;
-  const servers = instances.filter(isMeant).map(({ address, port, weight }) => ({
-    ...{ host: address, port, weight, maxFails, failTimeoutMs },
-  }));
-  return [servers];
 }
 
 function levelsAt(

@@ -15,6 +15,7 @@ import {
 } from "../model/index.ts";
 import { importsOf } from "../sandbox/index.ts";
 import { formatAddress } from "../settings-values.ts";
+import { upstreamLevels } from "./upstream-levels.ts";
 
 /** What is told of one key. */
 export interface Finding {
@@ -133,10 +134,11 @@ function* ofPeers(
   const instances = query === null ? undefined : tables.service.get(query.key);
   // Of a service that nobody has asked for yet nothing is known.
   if (query !== null && instances === undefined) return;
-  const known = new Set([
-    ...(document?.levels ?? []).flatMap(({ servers }) => servers.map(formatAddress)),
-    ...(instances ?? []).map(({ address: host, port }) => formatAddress({ host, port })),
-  ]);
+  const known = new Set(
+    document === undefined
+      ? instances?.map(({ address: host, port }) => formatAddress({ host, port }))
+      : upstreamLevels(document, tables, names).flat().map(formatAddress),
+  );
   for (const address of addresses)
     if (!known.has(address)) yield `${address}: is no peer of it now`;
 }
