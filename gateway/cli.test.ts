@@ -52,9 +52,9 @@ describe("commands", () => {
     ["registrator --resync often", "sluice: --resync takes a whole number of seconds"],
   ];
   for (const [args, expected] of oneLiners) {
-    it(`end "${args}" with status 1 and one line`, async () => {
+    it(`end "${args}" with status 2 and one line`, async () => {
       const { status, stdout, stderr } = await sluice(args.split(" "));
-      expect({ status, stdout }).to.deep.equal({ status: 1, stdout: "" });
+      expect({ status, stdout }).to.deep.equal({ status: 2, stdout: "" });
       expect(stderr).to.match(/^[^\n]+\n$/);
       expect(stderr.slice(0, expected.length)).to.equal(expected);
     });
@@ -62,7 +62,7 @@ describe("commands", () => {
 
   it("name the variable that is wrong", async () => {
     const { status, stderr } = await sluice(["start"], { SLUICE_HTTPX: "1" });
-    expect(status).to.equal(1);
+    expect(status).to.equal(2);
     expect(stderr).to.equal(
       "sluice: SLUICE_HTTPX: no setting has this name (see sluice start --help)\n",
     );
@@ -160,7 +160,7 @@ describe("tools/sluice.mjs", () => {
   it("runs the commands through a symlink, from anywhere", async () => {
     const child = spawn(join(directory, "sluice"), ["fly"], { cwd: directory, env: environment });
     expect(await outcomeOf(child)).to.deep.equal({
-      status: 1,
+      status: 2,
       stdout: "",
       stderr: "sluice: unknown command 'fly'\n",
     });

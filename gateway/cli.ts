@@ -43,21 +43,31 @@ function oneLine(message: string): string {
   return lines.filter((line) => line !== "").join(" ");
 }
 
+/**
+ * What was asked for is not to be had: an argument, a setting or a variable is wrong, and nothing was tried. Told apart from what
+ * failed (1), so that scripts see it, and supervisors need not start again what cannot start.
+ */
+const usageErrors: ReadonlySet<string> = new Set([
+  "SettingsError",
+  "UsageError",
+  "ConsulOptionsError",
+  "DockerAddressError",
+  "RegistratorOptionError",
+]);
+const usageStatus = 2;
+
 /** Errors that carry their whole message for the operator; any other is a defect and shows its stack. */
 const expected: ReadonlySet<string> = new Set([
-  "SettingsError",
+  ...usageErrors,
   "StartError",
   "CommandError",
   "DemoError",
-  "ConsulOptionsError",
   "ConsulError",
   "DocumentError",
   "WriteConflict",
   "SourceMissing",
   "StateFileError",
-  "DockerAddressError",
   "DockerUnreachableError",
-  "RegistratorOptionError",
 ]);
 
 type Flags = Readonly<Record<string, unknown>>;
@@ -65,6 +75,10 @@ type Flags = Readonly<Record<string, unknown>>;
 let status = 0;
 /** How long the end may take to write what was printed; `null`: as long as the reader takes. */
 let lastLinesMs: number | null = null;
+
+function statusOf(error: unknown): number {
+  return error instanceof Error && usageErrors.has(error.name) ? usageStatus : 1;
+}
 
 /** Runs a command to its exit status. */
 function running(run: (flags: Flags) => Promise<number>) {
@@ -76,7 +90,7 @@ function running(run: (flags: Flags) => Promise<number>) {
       const isOfSystem = error instanceof Error && "syscall" in error;
       if (isExpected || isOfSystem) complain(error.message);
       else console.error(error);
-      status = 1;
+      status = statusOf(error);
     }
   };
 }
@@ -440,10 +454,11 @@ try {
     argv[2] === "registrator" ? await registratorArguments(registrator, argv) : argv,
   );
 } catch (error) {
-  if (error instanceof CommanderError) status = error.exitCode;
+  // The library has told what is wrong with the line; help and the version are no mistake.
+  if (error instanceof CommanderError) status = error.exitCode === 0 ? 0 : usageStatus;
   else if (error instanceof Error && expected.has(error.name)) {
     complain(error.message);
-    status = 1;
+    status = statusOf(error);
   } else throw error;
 }
 await end();

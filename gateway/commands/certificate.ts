@@ -6,7 +6,7 @@ import { kinds, SiteNames } from "../model/index.ts";
 import { inspectCertificate } from "../primary/index.ts";
 import { givenSealingKey, seal } from "../sealing.ts";
 import { loadSettings, SettingsError } from "../settings.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError, UsageError } from "./command-error.ts";
 import { type Environment, type Flags, readBytes } from "./desk.ts";
 import type { Output } from "./printable.ts";
 
@@ -71,6 +71,6 @@ export async function runCertificate(
 }
 
 async function readText(file: unknown, flag: string): Promise<string> {
-  if (typeof file !== "string") throw new CommandError(`${flag}: is missing`);
+  if (typeof file !== "string") throw new UsageError(`${flag}: is missing`);
   return Buffer.from(await readBytes(file)).toString("utf8");
 }

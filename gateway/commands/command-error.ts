@@ -5,9 +5,14 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-/** The value of a flag, or a `CommandError` that names the flag. */
+/** What was asked for is not to be had, whatever there is to ask. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** The value of a flag, or a `UsageError` that names the flag. */
 export function readFlag<T>(flag: string, schema: z.ZodType<T>, raw: unknown): T {
   const result = schema.safeParse(raw);
   if (result.success) return result.data;
-  throw new CommandError(`${flag}: ${result.error.issues[0]?.message ?? "is not valid"}`);
+  throw new UsageError(`${flag}: ${result.error.issues[0]?.message ?? "is not valid"}`);
 }

@@ -1,6 +1,6 @@
 /** `sluice host ...` and `sluice upstream ...`: what an operator does with documents, by way of Consul. */
 import { type Pushed, SourceRefused, type Subject, sourceText } from "../releases/index.ts";
-import { CommandError } from "./command-error.ts";
+import { UsageError } from "./command-error.ts";
 import {
   atDesk,
   type Desk,
@@ -44,7 +44,7 @@ export async function runDocuments(
       return 0;
     }
     const subcommand = subcommands[name];
-    if (subcommand === undefined) throw new CommandError(`${group} ${name} is not known`);
+    if (subcommand === undefined) throw new UsageError(`${group} ${name} is not known`);
     await subcommand(desk, desk.operations.subjectOf(kind, key), more);
     return 0;
   });

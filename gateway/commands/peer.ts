@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { loadSettings } from "../settings.ts";
 import { AdminClient } from "./admin-client.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError, UsageError } from "./command-error.ts";
 import type { Output } from "./printable.ts";
 
 export type PeerVerb = "drain" | "enable" | "weight";
@@ -48,7 +48,7 @@ export async function setPeer(
 function weightOf(text: string): number | null {
   if (text === "own") return null;
   if (/^\d{1,4}$/.test(text)) return Number(text);
-  throw new CommandError(`${JSON.stringify(text)} is no weight: a number from 1 to 1000, or own`);
+  throw new UsageError(`${JSON.stringify(text)} is no weight: a number from 1 to 1000, or own`);
 }
 
 function parsed(text: string): unknown {

@@ -4,7 +4,7 @@
  */
 import { type Command, Option } from "commander";
 import { type RegistratorFlag, registratorFlags } from "../../consul/registrator/index.ts";
-import { CommandError } from "./command-error.ts";
+import { UsageError } from "./command-error.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -60,7 +60,7 @@ function isSwitch({ flags }: Pick<RegistratorFlag, "flags">): boolean {
 function goBoolean(name: string, text: string): boolean {
   if (/^(1|t|T|true|True|TRUE)$/.test(text)) return true;
   if (/^(0|f|F|false|False|FALSE)$/.test(text)) return false;
-  throw new CommandError(`--${name} takes true or false, not ${JSON.stringify(text)}`);
+  throw new UsageError(`--${name} takes true or false, not ${JSON.stringify(text)}`);
 }
 
 /**
@@ -72,14 +72,14 @@ export function consulInRegistry(registry: string): string | undefined {
   const [, scheme = "", rest = ""] = /^([a-z][a-z0-9+-]*):\/\/(.*)$/is.exec(registry) ?? [];
   const kind = scheme.toLowerCase();
   if (kind === "consul-unix")
-    throw new CommandError(`${shown}: Unix sockets are not supported; consul://host:port is`);
+    throw new UsageError(`${shown}: Unix sockets are not supported; consul://host:port is`);
   if (kind !== "consul" && kind !== "consul-tls")
-    throw new CommandError(`${shown}: the registry is Consul alone, as consul://host:port`);
+    throw new UsageError(`${shown}: the registry is Consul alone, as consul://host:port`);
   const address = rest.replace(/\/$/, "");
   if (address === "") return undefined;
   const http = kind === "consul-tls" ? "https" : "http";
   if (!URL.canParse(`${http}://${address}`) || /[/?#]/.test(address))
-    throw new CommandError(`${shown}: it takes consul://host:port and no path`);
+    throw new UsageError(`${shown}: it takes consul://host:port and no path`);
   const { port } = new URL(`${http}://${address}`);
   const named = port === "" && !/:\d+$/.test(address) ? `${address}:${defaultPort}` : address;
   // Without a scheme CONSUL_HTTP_SSL decides, as in Consul's own client.

@@ -8,7 +8,7 @@ import {
 } from "../../consul/registrator/index.ts";
 import { createLogger } from "../observability/logger.ts";
 import { consulAddress, oneOf } from "../settings-values.ts";
-import { CommandError, readFlag } from "./command-error.ts";
+import { readFlag, UsageError } from "./command-error.ts";
 import { consulInRegistry } from "./registrator-arguments.ts";
 import { runPart } from "./run-part.ts";
 
@@ -20,7 +20,7 @@ export async function runRegistrator(
 ): Promise<number> {
   const options = parseRegistratorOptions(flags);
   if (registry !== undefined && flags.consul !== undefined)
-    throw new CommandError(`--consul and ${registry} both name Consul; give one of them`);
+    throw new UsageError(`--consul and ${registry} both name Consul; give one of them`);
   const named = registry === undefined ? flags.consul : consulInRegistry(registry);
   const url = named === undefined ? {} : { url: readFlag("--consul", consulAddress(), named) };
   const address = resolveConsulAddress(url, env);

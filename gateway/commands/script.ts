@@ -9,7 +9,7 @@ import {
   sourceText,
 } from "../releases/index.ts";
 import { duration, text } from "../settings-values.ts";
-import { CommandError, readFlag } from "./command-error.ts";
+import { readFlag, UsageError } from "./command-error.ts";
 import {
   atDesk,
   type Desk,
@@ -45,7 +45,7 @@ export async function runScript(
   output: DeskOutput,
 ): Promise<number> {
   const subcommand = subcommands[name];
-  if (subcommand === undefined) throw new CommandError(`script ${name} is not known`);
+  if (subcommand === undefined) throw new UsageError(`script ${name} is not known`);
   return atDesk(flags, env, output, (desk) => subcommand(desk, args));
 }
 
@@ -187,7 +187,7 @@ async function readSource(subject: Subject, file: string): Promise<string> {
 /** `--host H` or `--module NAME`. */
 function subjectOfFlags({ operations, flags: { host, module } }: Desk): Subject {
   if ((host === undefined) === (module === undefined)) {
-    throw new CommandError("say what it is for: --host HOST, or --module NAME");
+    throw new UsageError("say what it is for: --host HOST, or --module NAME");
   }
   return host === undefined
     ? operations.subjectOf("modules", readFlag("--module", text(), module))

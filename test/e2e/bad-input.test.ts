@@ -199,21 +199,26 @@ describe("a start that cannot be", function () {
       ["start", "--access-log", "/nonexistent/access.log"],
       /^sluice: --access-log: \/nonexistent\/access\.log cannot be written: there is no such file/,
     ],
-    [
-      ["agent", "--http", "127.0.0.1:0", "--data-dir", import.meta.filename],
-      /^sluice: --data-dir: \S+ cannot be used: something that is no directory is in its way/,
-    ],
     [["start", "--consul", "unix:///run/consul.sock"], /--consul: the value is a Unix socket/],
     [["start", "--access-log", "/"], /^sluice: --access-log: \/ cannot be .*: it is a directory/],
   ];
   for (const [args, says] of cases)
-    it(`${args.join(" ")}: one line, status 1`, async () => {
+    it(`${args.join(" ")}: one line, status 2`, async () => {
       const { status, stdout, stderr } = await runSluice(args);
-      expect({ status, stdout }).to.deep.equal({ status: 1, stdout: "" });
+      expect({ status, stdout }).to.deep.equal({ status: 2, stdout: "" });
       expect(stderr)
         .to.match(/^sluice: [^\n]+\n$/)
         .and.match(says);
     });
+
+  it("an agent's data directory that is a file: one line, status 1, since another time it may be none", async () => {
+    const args = ["agent", "--http", "127.0.0.1:0", "--data-dir", import.meta.filename];
+    const { status, stdout, stderr } = await runSluice(args);
+    expect({ status, stdout }).to.deep.equal({ status: 1, stdout: "" });
+    expect(stderr).to.match(
+      /^sluice: --data-dir: \S+ cannot be used: something that is no directory is in its way[^\n]*\n$/,
+    );
+  });
 
   it("without a Consul: one line that says how to get one", async () => {
     // CONSUL_HTTP_ADDR names one; what nobody named is only ever on 127.0.0.1:8500.

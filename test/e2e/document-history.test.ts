@@ -153,7 +153,7 @@ for (const kind of consulKinds())
       const missing = join(folder, "missing.json");
       for (const command of ["host", "upstream", "script"]) {
         const { status, stderr } = await sluice(command, "list", "--config", missing);
-        expect(status, command).to.equal(1);
+        expect(status, command).to.equal(2);
         expect(stderr, command).to.contain(missing);
       }
     });

@@ -12,11 +12,14 @@ for (const kind of consulKinds())
     this.timeout(60_000);
     const desk = new ScriptScene(kind);
 
-    const wrong = async (...args: readonly string[]) => {
+    const ends = async (expected: number, args: readonly string[]) => {
       const { status, stdout, stderr } = await desk.script(...args);
-      expect(status).to.equal(1);
+      expect(status).to.equal(expected);
       return stdout + stderr;
     };
+    const wrong = (...args: readonly string[]) => ends(1, args);
+    /** The command line itself. */
+    const misused = (...args: readonly string[]) => ends(2, args);
     const rule = () => desk.file("rule.js", says("x"));
 
     it("of the file", async () => {
@@ -48,7 +51,7 @@ for (const kind of consulKinds())
     });
 
     it("of the host", async () => {
-      expect(await wrong("push", rule())).to.equal(
+      expect(await misused("push", rule())).to.equal(
         "sluice: say what it is for: --host HOST, or --module NAME\n",
       );
       for (const host of ["a.example:8080", "http://a.example/", "a.example/x", "a..example"]) {

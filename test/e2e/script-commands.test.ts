@@ -221,7 +221,7 @@ for (const kind of consulKinds())
       expect(more.stdout).to.equal("it loads; it has no tests\n");
       const wrong = await desk.script("test", slow, "--script-timeout", "soon");
       expect(wrong.stderr).to.match(/^sluice: --script-timeout: /);
-      expect(wrong.status).to.equal(1);
+      expect(wrong.status).to.equal(2);
     });
 
     it("a file that begins with a byte order mark is the one that it would be without", async () => {

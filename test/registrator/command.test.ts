@@ -128,7 +128,7 @@ if (findDocker() !== null)
       it(`refuses ${what} in one line`, async () => {
         const running = start(...args);
         await once(running, "close");
-        expect(running.exitCode).to.equal(1);
+        expect(running.exitCode).to.equal(2);
         expect(output).to.match(says);
         expect(output.trim().split("\n")).to.have.length(1);
       });
