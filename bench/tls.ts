@@ -75,9 +75,14 @@ async function main(): Promise<void> {
   await compare("small GETs on 64 kept connections, requests", ecdsa, wrk("/small", 64, []));
   await compare("answers of 1 MB on 16 kept connections, requests", ecdsa, wrk("/1m", 16, []));
   const once = ["-H", "Connection: close"];
-  await compare("a connection for each GET, ECDSA P-256", ecdsa, wrk("/small", 64, once));
-  await compare("a connection for each GET, RSA 2048", rsa, wrk("/small", 64, once));
-  await compare("resumed handshakes, TLS 1.2", ecdsa, resume);
+  await compare(
+    "a connection for each GET, resumed where it can be",
+    ecdsa,
+    wrk("/small", 64, once),
+  );
+  await compare("full handshakes, TLS 1.3, ECDSA P-256", ecdsa, shake("-new", "-tls1_3"));
+  await compare("full handshakes, TLS 1.3, RSA 2048", rsa, shake("-new", "-tls1_3"));
+  await compare("resumed handshakes, TLS 1.2", ecdsa, shake("-reuse", "-tls1_2"));
   if (idle === 0) return;
   results.say("");
   // HAProxy wants two descriptors for each connection, which the usual limit does not give it.
@@ -191,14 +196,16 @@ function wrk(path: string, connections: number, more: readonly string[]): Measur
   };
 }
 
-async function resume({ port }: Running): ReturnType<Measure> {
-  const output = await processes.run(otherCore, [
-    ...["openssl", "s_time", "-connect", `127.0.0.1:${port}`, "-reuse", "-tls1_2"],
-    ...["-time", String(seconds)],
-  ]);
-  const [, count = ""] = /^(\d+) connections in \d+ real seconds/m.exec(output) ?? [];
-  if (count === "") throw new Error(output);
-  return { perSecond: Number(count) / seconds, count: Number(count) };
+/** One handshake after the other: what counts is the time that each costs. */
+function shake(...how: readonly string[]): Measure {
+  return async ({ port }) => {
+    const output = await processes.run(otherCore, [
+      ...["openssl", "s_time", "-connect", `127.0.0.1:${port}`, ...how, "-time", String(seconds)],
+    ]);
+    const [, count = ""] = /^(\d+) connections in \d+ real seconds/m.exec(output) ?? [];
+    if (count === "") throw new Error(output);
+    return { perSecond: Number(count) / seconds, count: Number(count) };
+  };
 }
 
 /** One run each that does not count, then the rounds. */

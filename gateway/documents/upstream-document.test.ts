@@ -116,6 +116,7 @@ describe("an upstream document", () => {
       [{ tls: true, protocol: "h2c" }, "tls: the protocol h2c is in clear"],
       [{ tls: false, protocol: "h2" }, "tls: the protocol h2 is over TLS"],
       [{ tls: { server_name: "10.0.0.1" } }, "tls"],
+      [{ tls: true, check: { type: "http" } }, "check.type: http is asked in clear"],
     ] as const)
       expect(() => parse({ servers, ...wrong })).to.throw(what);
   });

@@ -225,6 +225,10 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
   const choice = readChoice(document, problems);
   const { check, ignored: ignoredOfHealth } = readCheck(document, nameIn(key), problems);
   const tls = readTls(document, problems);
+  if (tls !== null && check !== undefined && check.type !== "general")
+    problems.push(
+      `${document.check === undefined ? "typ" : "check.type"}: ${check.type} is asked in clear, and these servers speak TLS; general looks whether they can be reached`,
+    );
   const limitsServers =
     document.max_conns !== undefined ||
     levels.some(({ servers }) => servers.some(({ maxConns }) => maxConns !== undefined));

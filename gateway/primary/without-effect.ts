@@ -32,14 +32,36 @@ export function* findWithoutEffect(tables: Tables, prefix: string): Generator<Fi
     name: string,
   ) => `${prefix}${kinds[kind].folder}${name}`;
   const names = new SiteNames(ownDatacenter(tables));
-  for (const [name, document] of tables.upstream)
-    for (const warning of ofUpstream(name, document, tables, names))
-      yield { key: keyOf("upstream", name), warning };
+  // By `kv/<name>` and `file/<name>`.
+  const certificates = new Set(
+    Array.from(tables.certificate.keys(), (key) => key.slice(key.indexOf("/") + 1)),
+  );
+  for (const [name, document] of tables.upstream) {
+    const key = keyOf("upstream", name);
+    for (const warning of ofUpstream(name, document, tables, names)) yield { key, warning };
+    const { authorities = null, certificate = null } = document.tls ?? {};
+    for (const [field, named] of [
+      ["ca", authorities],
+      ["client_certificate", certificate],
+    ] as const) {
+      if (named === null || certificates.has(named)) continue;
+      yield {
+        key,
+        warning: `tls.${field}: there is no certificate ${named}: no server is reached`,
+      };
+    }
+  }
   for (const [host, document] of tables.host) {
     const key = keyOf("host", host);
     const { enable, ignored = [] } = document;
     for (const { field, why } of ignored) yield { key, warning: `${field}: ${why}` };
     if (!enable) continue;
+    const { clientCertificate } = document;
+    if (clientCertificate !== undefined && !certificates.has(clientCertificate.authorities)) {
+      const { authorities } = clientCertificate;
+      const warning = `client_certificate.ca: there are no authorities ${authorities}: every handshake for this host fails`;
+      yield { key, warning };
+    }
     const named = new Set<string>();
     for (const [field, { shares }] of destinationsOf(document)) {
       for (const { upstream } of shares) {

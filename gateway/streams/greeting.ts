@@ -1,6 +1,7 @@
 /** What a client, or whoever passes its connection on, must say before the gateway knows where it goes. */
+
+import { ClientHelloReader } from "../engine/listening/client-hello.ts";
 import { ProxyHeaderReader } from "../engine/listening/proxy-protocol.ts";
-import { ClientHelloReader } from "./client-hello.ts";
 import type { StreamFailure } from "./contract.ts";
 
 interface Said {

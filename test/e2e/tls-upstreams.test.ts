@@ -107,6 +107,11 @@ describe("peers over TLS", function () {
         expect((await ask()).status).to.equal(isBelieved ? 200 : 502),
       );
       if (!isBelieved) expect(seen).to.deep.equal([]);
+      if (typeof tls === "object" && "ca" in tls && tls.ca === "missing") {
+        await scene.gateway.statusWhen("it is a warning", ({ warnings }) =>
+          warnings.some(({ warning }) => warning.includes("there is no certificate missing")),
+        );
+      }
     });
   }
 });
