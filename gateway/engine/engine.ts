@@ -290,7 +290,7 @@ export interface EngineLimits {
   readonly underscoresInHeaders: boolean;
   /** The same for any other name that is not of letters, digits and hyphens; true drops. Default true. */
   readonly ignoreInvalidHeaders: boolean;
-  /** Default 1000. Then another peer, or 504. */
+  /** Default 3000, as Slardar has it. Then another peer, or 504. */
   readonly connectTimeoutMs: number;
   /** From the whole request sent to the answer's head. Then 504. Default 60000. */
   readonly responseTimeoutMs: number;
@@ -300,7 +300,7 @@ export interface EngineLimits {
   readonly tunnelTimeoutMs: number;
   /** Tries per request in which bytes of it may have been sent, the first included. Default 2. */
   readonly maxTries: number;
-  /** This long after the first try began no other begins; 0 for no limit. Default 120000. */
+  /** This long after the first try began no other begins; 0 for no limit. Default 5000, as Slardar has it. */
   readonly tryTimeoutMs: number;
   /** Idle connections kept per peer. Default 1024. */
   readonly maxIdlePerPeer: number;
@@ -332,12 +332,12 @@ export const defaultLimits: EngineLimits = {
   servesHalfClosed: false,
   underscoresInHeaders: false,
   ignoreInvalidHeaders: true,
-  connectTimeoutMs: 1_000,
+  connectTimeoutMs: 3_000,
   responseTimeoutMs: 60_000,
   bodyTimeoutMs: 60_000,
   tunnelTimeoutMs: 3_600_000,
   maxTries: 2,
-  tryTimeoutMs: 120_000,
+  tryTimeoutMs: 5_000,
   maxIdlePerPeer: 1_024,
   maxConnectionsPerPeer: 1_024,
   maxWaitingPerPeer: 1_024,
