@@ -31,6 +31,8 @@ export class Member {
   readonly slots: Slot[] = [];
   /** When the others were told last that it fails. */
   toldOthersMs = Number.NEGATIVE_INFINITY;
+  /** Whether they may still take it for out because of that. */
+  hasToldOthers = false;
   /** When it began to be available, for `slow_start`; a double from the start. */
   availableMs = Number.NEGATIVE_INFINITY;
   /** Tries that brought an answer, tries that failed or brought a status from 500 on. */

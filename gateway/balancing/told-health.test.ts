@@ -165,6 +165,21 @@ describe("health that an upstream is told of", () => {
     expect(findings.map(({ code }) => code)).to.deep.equal(["max_fails", "recovered"]);
   });
 
+  it("tells others of a server that fails and answers by turns a few times a second, not each time", () => {
+    const upstream = build(of("a", "b"));
+    const alone = build(of("c"), { name: "alone" });
+    for (let at = 0; at < 20_000; at += 1) {
+      nowMs += 0.5;
+      for (const one of [upstream, alone]) {
+        const peer = one.pick(untried, nowMs)?.peer as Peer;
+        if (at % 2 === 0) one.failed(peer, nowMs);
+        else one.succeeded(peer);
+      }
+    }
+    expect(findings.length).to.be.within(2, 100);
+    expect(findings.some(({ address }) => address === "c:80")).to.equal(false);
+  });
+
   it("forgets its own failures when another worker has seen the peer answer", () => {
     const upstream = build(of("a", "b"));
     upstream.failed(upstream.pick(untried, nowMs)?.peer as Peer, nowMs);

@@ -308,17 +308,18 @@ export class Upstream {
     if (slot === undefined) return;
     const member = slot.member;
     this.#book.noteFailure(member);
-    const wasProbe = member.probing;
     member.checkedMs = nowMs;
     member.probing = false;
     if (slot.maxFails === 0) return;
     this.#turns.lower(slot, Math.floor(slot.weight / slot.maxFails));
     if (member.fails < slot.maxFails && !slot.isProving) return;
-    // While all are out each request fails on many: they are not told of each time.
-    if (member.fails > slot.maxFails && !wasProbe && nowMs - member.toldOthersMs < retellMs) return;
-    member.toldOthersMs = nowMs;
-    const times = `${member.fails} failure${member.fails === 1 ? "" : "s"}`;
     const forMs = slot.failTimeoutMs;
+    // One that is alone is not taken out. And a server that fails and answers by turns is not told of each time.
+    if (this.#only !== null || nowMs - member.toldOthersMs < Math.max(1, Math.min(retellMs, forMs)))
+      return;
+    member.toldOthersMs = nowMs;
+    member.hasToldOthers = true;
+    const times = `${member.fails} failure${member.fails === 1 ? "" : "s"}`;
     this.#tell(slot, null, "max_fails", `${times} within ${forMs / 1000} s`, forMs, forMs);
   }
 
@@ -330,7 +331,9 @@ export class Upstream {
     if (this.#only === null && !member.probing) return;
     const wasOut = maxFails > 0 && member.fails >= maxFails;
     this.#book.forgetFailures(member);
-    if (wasOut) this.#tell(slot, null, "recovered", "", 0, 0);
+    if (!wasOut || (!member.hasToldOthers && member.told === null)) return;
+    member.hasToldOthers = false;
+    this.#tell(slot, null, "recovered", "", 0, 0);
   }
 
   /** A try on `peer` is over: with an answer's status or, without one, 0. */
