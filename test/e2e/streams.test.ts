@@ -10,7 +10,7 @@ import { expect } from "chai";
 import { Origin, readAll } from "../../gateway/streams/fixtures/rig.ts";
 import { TestAuthority } from "../support/certificates.ts";
 import { consulKinds } from "../support/consul.ts";
-import type { TestGateway } from "../support/gateway.ts";
+import { TestGateway } from "../support/gateway.ts";
 import { freeDatagramPort, freePort } from "../support/ports.ts";
 import { eventually } from "../support/registered.ts";
 import { Scene } from "./scene.ts";
@@ -182,6 +182,23 @@ for (const kind of consulKinds())
       await eventually("it is no longer told of", async () =>
         expect((await warnings(gateway)).join()).to.not.include("listeners/taken"),
       );
+    });
+
+    it("are opened again by a gateway that starts while Consul is away", async () => {
+      await service("postgres");
+      const port = await freePort();
+      const directory = mkdtempSync(join(tmpdir(), "sluice-streams-"));
+      scene.later(() => rmSync(directory, { recursive: true }));
+      const flags = ["--kv-listener-ports", String(port), "--data-dir", directory];
+      const before = await scene.start({ flags });
+      await listener("db", { address: `127.0.0.1:${port}`, protocol: "tcp", upstream: "postgres" });
+      await answers(port, "postgres hello");
+      await before.stop();
+      await isClosed(port);
+      const away = `http://127.0.0.1:${await freePort()}`;
+      const gateway = TestGateway.launch({ consul: away, flags });
+      scene.later(() => gateway.stop());
+      await answers(port, "postgres hello");
     });
 
     it("opens none of Consul's listeners without the setting", async () => {
