@@ -171,9 +171,17 @@ export class Router {
    */
   site(host: string, exposes: Exposure = "documents"): Site {
     const site = this.#sites.find(host);
-    if (exposes === "documents" || site.rules !== null || site.service !== null) return site;
+    if (exposes === "documents" || site.rules !== null || this.#isService(host, site)) return site;
     if (this.#upstreams.documents.get(host) !== undefined) return site;
     return this.#tagSites.find(host, site);
+  }
+
+  /** A bare name such as `localhost` may be a service's and is none's as long as there is no such service. */
+  #isService(host: string, { service }: Site): boolean {
+    if (service === null) return false;
+    const { catalog, service: instances } = this.#upstreams.tables;
+    const hasInstances = (instances.get(service.key)?.length ?? 0) > 0;
+    return host.endsWith(".consul") || catalog.has(service.key) || hasInstances;
   }
 
   /**

@@ -71,6 +71,9 @@ describe("routes by tags", () => {
     expect(found("h.test", "/")).to.equal(null);
     expect(found("x.w.test", "/")).to.equal(null);
     expect(found("u.test", "/")).to.equal("u.test");
+    // Of bare names those are services' that a service has.
+    expect([found("b", "/"), found("nobody", "/")]).to.deep.equal([null, "a"]);
+    expect(found("nobody.service.consul", "/")).to.equal(null);
     expect(found("b.service.consul", "/", "tagged")).to.equal(null);
     expect(found("b.service.consul", "/", "all")).to.equal("b");
     scene.change({ kind: "host", key: "h.test", value: null });
