@@ -34,8 +34,9 @@ export interface ActiveChecksStatus {
 
 /** A part of the interval by which each is earlier or later, so that checks do not all come at once. */
 const jitter = 0.1;
-/** A server that is new is checked within this. */
+/** A server that is new is checked within this, and so much longer for each that is checked already. */
 const firstWithinMs = 1_000;
+const firstWithinMsEach = 2;
 
 interface Checked {
   readonly upstream: string;
@@ -56,6 +57,7 @@ export class ActiveChecks {
     string,
     { readonly document: UpstreamDocument; readonly servers: ReadonlyMap<string, Checked> }
   >();
+  #servers = 0;
   #running = 0;
   #waiting: Checked[] = [];
   #done = 0;
@@ -88,10 +90,8 @@ export class ActiveChecks {
   }
 
   status(): ActiveChecksStatus {
-    let servers = 0;
-    for (const one of this.#upstreams.values()) servers += one.servers.size;
     return {
-      servers,
+      servers: this.#servers,
       done: this.#done,
       failed: this.#failed,
       late: this.#late,
@@ -132,7 +132,10 @@ export class ActiveChecks {
           ...{ isWell: true, against: 0, cancel: () => {}, isOver: false },
         };
         next.set(address, fresh);
-        this.#plan(fresh, Math.min(firstWithinMs, check.intervalMs) * this.#options.random());
+        // Thousands that came together would be checked together ever after.
+        const withinMs = firstWithinMs + firstWithinMsEach * this.#servers;
+        this.#servers += 1;
+        this.#plan(fresh, Math.min(withinMs, check.intervalMs) * this.#options.random());
       }
     for (const [address, one] of before) if (!next.has(address)) this.#drop(one);
     return next;
@@ -141,6 +144,7 @@ export class ActiveChecks {
   #drop(one: Checked): void {
     one.isOver = true;
     one.cancel();
+    this.#servers -= 1;
     const { upstream, address } = one;
     this.#options.health.claim(address, { source: "check", upstream }, null);
   }
