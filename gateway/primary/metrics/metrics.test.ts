@@ -130,6 +130,7 @@ describe("the page about metrics", () => {
       refused: [],
       warnings: [],
       certificates: [],
+      health: { err: 0, unstable: 0, changes: 0, checks: {} },
       held: [],
       services: { inUse: 0, polled: 0 },
       notReady: null,
