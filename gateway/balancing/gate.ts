@@ -22,6 +22,9 @@ interface Waiting {
  */
 export type Verdict = "pass" | "full" | "held" | "open";
 
+/** A full queue is looked through for places to have no more often. */
+const lookMs = 100;
+
 export class Gate {
   readonly name: string;
   #options: GateOptions;
@@ -34,6 +37,8 @@ export class Gate {
   #waiting: Waiting[] = [];
   #timer: NodeJS.Timeout | null = null;
   #isWaking = false;
+  /** When a full queue was last looked through. */
+  #lookedMs = Number.NEGATIVE_INFINITY;
   /** The one that has just been woken: it need not queue again behind those that came later. */
   #woken: Waiting | null = null;
 
@@ -72,8 +77,14 @@ export class Gate {
   /** A request comes, or comes again because there is room. */
   enter(exchange: Guest, nowMs: number): Verdict {
     const isNext = this.#woken !== null && this.#woken.exchange === exchange;
-    const hasRoom = this.#hasRoom && (isNext || this.#waiting.length === 0);
-    if (!hasRoom) return this.wait(exchange, nowMs);
+    if (!isNext && this.#waiting.length > 0) return this.wait(exchange, nowMs);
+    const verdict = this.admit(nowMs);
+    return verdict === "full" ? this.wait(exchange, nowMs) : verdict;
+  }
+
+  /** Something comes that cannot wait. */
+  admit(nowMs: number): "pass" | "full" | "open" {
+    if (!this.#hasRoom) return "full";
     if (this.#breaker !== null && !this.#breaker.admit(nowMs)) return "open";
     this.#inFlight += 1;
     return "pass";
@@ -87,7 +98,7 @@ export class Gate {
       this.#waiting.unshift(woken);
       this.#woken = null;
     } else {
-      if (this.#waiting.length >= this.#options.queue) return "full";
+      if (this.#waiting.length >= this.#options.queue && !this.#dropGone(nowMs)) return "full";
       const untilMs = nowMs + this.#options.queueTimeoutMs;
       this.#waiting.push({ exchange, serial: exchange.serial, untilMs });
     }
@@ -111,6 +122,14 @@ export class Gate {
       this.#isWaking = false;
       this.#wakeAll();
     });
+  }
+
+  /** Leaves out those whose clients have gone; not at once again. Returns whether there is a place in the queue now. */
+  #dropGone(nowMs: number): boolean {
+    if (nowMs < this.#lookedMs + lookMs) return false;
+    this.#lookedMs = nowMs;
+    this.#waiting = this.#waiting.filter(({ exchange, serial }) => exchange.serial === serial);
+    return this.#waiting.length < this.#options.queue;
   }
 
   get #hasRoom(): boolean {

@@ -125,10 +125,11 @@ export class DatagramListener {
     if (refusal !== null) return drop(refusal);
     const { upstream } = route;
     const hashKey = upstream.policy === "hash" ? address : "";
-    const isFull = !listener.enter(upstream.name);
-    const target = isFull ? null : upstream.pick(noAttempts, host.clock.current, hashKey);
+    const now = host.clock.current;
+    const isFull = !listener.enter(upstream, now);
+    const target = isFull ? null : upstream.pick(noAttempts, now, hashKey);
     if (target === null) {
-      if (!isFull) listener.leaveUpstream(upstream.name);
+      if (!isFull) listener.leaveUpstream(upstream, now);
       listener.leave(address);
       return drop(isFull ? "too_many_to_upstream" : "no_upstream");
     }
@@ -197,7 +198,7 @@ class Session {
     const { peer } = this.#target;
     peer.inFlight -= 1;
     const { listener } = this.#owner;
-    listener.leaveUpstream(this.#upstream.name);
+    listener.leaveUpstream(this.#upstream, this.#startedMs);
     const address = plainAddress(this.#from.address);
     this.#owner.remove(this.#key, address);
     this.#host.observer.ended({

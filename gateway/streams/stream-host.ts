@@ -1,4 +1,5 @@
 /** What streams of one engine share: its time, its limits, its memory, and the counts of each listener. */
+import type { Upstream } from "../balancing/index.ts";
 import type { Clock } from "../engine/clock.ts";
 import { addressTest } from "../engine/message/address-blocks.ts";
 import type { ListenerTerms } from "../model/index.ts";
@@ -85,16 +86,19 @@ export class StreamListener {
     step(this.#addresses, address, -1);
   }
 
-  /** Whether the upstream has room for one more, which counts from now on. */
-  enter(upstream: string): boolean {
+  /** Whether the upstream has room for one more, which counts from now on, and its gate is open. Nobody waits for that. */
+  enter({ name, gate }: Upstream, nowMs: number): boolean {
     const most = this.terms.limits.maxConnectionsPerUpstream;
-    if (most > 0 && (this.#upstreams.get(upstream) ?? 0) >= most) return false;
-    step(this.#upstreams, upstream, 1);
+    if (most > 0 && (this.#upstreams.get(name) ?? 0) >= most) return false;
+    if (gate !== null && gate.admit(nowMs) !== "pass") return false;
+    step(this.#upstreams, name, 1);
     return true;
   }
 
-  leaveUpstream(upstream: string): void {
-    step(this.#upstreams, upstream, -1);
+  /** One that entered at `beganMs` is over. */
+  leaveUpstream({ name, gate }: Upstream, beganMs: number): void {
+    step(this.#upstreams, name, -1);
+    gate?.leave(beganMs);
   }
 }
 

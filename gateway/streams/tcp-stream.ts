@@ -159,13 +159,13 @@ export class TcpStream {
   }
 
   #toUpstream(upstream: Upstream): void {
-    if (!this.listener.enter(upstream.name)) {
+    this.#routedMs = this.#host.clock.now();
+    if (!this.listener.enter(upstream, this.#routedMs)) {
       this.#end("too_many_to_upstream", upstream.name);
       return;
     }
     this.#upstream = upstream;
     this.#tally = this.#host.observer.tally(this.listener.terms.name, upstream.name);
-    this.#routedMs = this.#host.clock.now();
     this.#connect(upstream);
   }
 
@@ -396,7 +396,7 @@ export class TcpStream {
     else if (!this.#client.destroyed) this.#client.resetAndDestroy();
     host.buffers.giveBack(this.#buffer);
     this.#buffer = host.buffers.shared;
-    if (upstream !== null) this.listener.leaveUpstream(upstream.name);
+    if (upstream !== null) this.listener.leaveUpstream(upstream, this.#routedMs);
     host.remove(this);
     host.observer.ended({
       listener: this.listener.terms.name,

@@ -109,6 +109,24 @@ describe("what stands in front of an upstream", function () {
     expect(await told()).to.equal("200 told");
   });
 
+  it("gives the places of clients that have gone to others", async () => {
+    await start({ servers: [await origin()], max_requests: 1, queue: 1 });
+    const first = await ask();
+    await until("it is there", () => owed.length === 1);
+    const gone = await ask();
+    await until("it waits", () => gate()?.waiting === 1);
+    gone.close();
+    await until("the gateway knows", () => worker.exchanges() === 1);
+    worker.advance(100);
+    const third = await ask();
+    await until("it waits", () => worker.exchanges() === 2);
+    expect(await told()).to.equal("503 503 queue_full");
+    answerOne();
+    await until("the third is there", () => owed.length === 1);
+    answerOne();
+    for (const client of [first, third]) expect((await client.finalAnswer()).status).to.equal(200);
+  });
+
   it("gives a server no more than max_conns, the others the rest, and has requests wait when all are full", async () => {
     const servers = [
       { ...(await origin()), max_conns: 1, weight: 100 },
