@@ -1,7 +1,7 @@
 /** What clients over TLS meet: the same requests and answers, with a handshake in front. */
 import { once } from "node:events";
 import { request } from "node:https";
-import { connect as connectTcp } from "node:net";
+import { type AddressInfo, connect as connectTcp, createServer } from "node:net";
 import { text as readText } from "node:stream/consumers";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
@@ -11,9 +11,32 @@ import { TestAuthority, type TestCertificate } from "../support/certificates.ts"
 import { until } from "../support/conditions.ts";
 import { describeEngines } from "../support/engines.ts";
 import { ok } from "../support/http.ts";
+import type { OriginScript } from "../support/origin.ts";
 
 const authority = new TestAuthority();
 const pair = ({ cert, key }: TestCertificate) => ({ chain: cert, key });
+
+const alertRecord = 21;
+
+/** The types of the records of a connection (RFC 8446 section 5.1). */
+class RecordTypes {
+  readonly #types: number[];
+  #bytes: Buffer = Buffer.alloc(0);
+
+  constructor(types: number[]) {
+    this.#types = types;
+  }
+
+  take(chunk: Buffer): void {
+    this.#bytes = Buffer.concat([this.#bytes, chunk]);
+    while (this.#bytes.length >= 5) {
+      const whole = 5 + this.#bytes.readUInt16BE(3);
+      if (this.#bytes.length < whole) return;
+      this.#types.push(this.#bytes[0] ?? 0);
+      this.#bytes = this.#bytes.subarray(whole);
+    }
+  }
+}
 
 /** One certificate for whoever asks for `a.example`. */
 function oneHost(certificates: readonly TestCertificate[]): ListenerTls {
@@ -34,8 +57,8 @@ function oneHost(certificates: readonly TestCertificate[]): ListenerTls {
 }
 
 describeEngines("https", (bench) => {
-  const listen = async (tls: ListenerTls) => {
-    const origin = await bench.origin(ok());
+  const listen = async (tls: ListenerTls, script: OriginScript = ok()) => {
+    const origin = await bench.origin(script);
     const seen: unknown[] = [];
     const gateway = await bench.gateway(origin, {
       listeners: [{ tls }],
@@ -97,6 +120,57 @@ describeEngines("https", (bench) => {
     expect(error.code).to.equal("ERR_SSL_TLSV1_UNRECOGNIZED_NAME");
     await until("it is counted", () => gateway.engine.stats().refused.unrecognized_name === 1);
   });
+
+  it("is over when a client goes in the middle of the handshake", async () => {
+    const { gateway } = await listen(oneHost(certificates));
+    const socket = connect({
+      ...{ host: "127.0.0.1", port: gateway.port, servername: "a.example" },
+      ca: authority.cert,
+    });
+    await once(socket, "secureConnect");
+    // The gateway has not read the client's last message yet.
+    socket.destroy();
+    await until("it is gone", () => gateway.engine.stats().clientConnections === 0);
+  });
+
+  for (const isWhole of [true, false])
+    it(`${isWhole ? "ends" : "does not end"} with close_notify when the answer is ${isWhole ? "whole" : "cut"}`, async () => {
+      const { origin, gateway } = await listen(oneHost(certificates), () => {});
+      const records: number[] = [];
+      const relay = createServer((client) => {
+        const onward = connectTcp({ host: "127.0.0.1", port: gateway.port });
+        const reader = new RecordTypes(records);
+        for (const socket of [client, onward]) socket.on("error", () => {});
+        client.pipe(onward);
+        onward.on("data", (chunk: Buffer) => {
+          reader.take(chunk);
+          client.write(chunk);
+        });
+        onward.on("close", () => client.destroy());
+      });
+      relay.listen(0, "127.0.0.1");
+      await once(relay, "listening");
+      bench.later(() => void relay.close());
+      // In TLS 1.2 it shows on the wire what a record is.
+      const socket = connect({
+        ...{ host: "127.0.0.1", port: (relay.address() as AddressInfo).port },
+        ...{ servername: "a.example", ca: authority.cert, maxVersion: "TLSv1.2" },
+      });
+      socket.on("error", () => {});
+      let text = "";
+      socket.on("data", (chunk: Buffer) => {
+        text += chunk.toString("latin1");
+      });
+      socket.write("GET / HTTP/1.0\r\nHost: a.example\r\n\r\n");
+      await until("the request is there", () => origin.requests.length === 1);
+      const [peer] = origin.connections;
+      peer?.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+      await until("the answer has begun", () => text.endsWith("hello"));
+      if (isWhole) peer?.send("0\r\n\r\n");
+      else peer?.socket.destroy();
+      await new Promise<void>((closed) => void socket.once("close", () => closed()));
+      expect(records.includes(alertRecord)).to.equal(isWhole);
+    });
 
   it("answers garbage with an end, and counts it", async () => {
     const { gateway } = await listen(oneHost(certificates));
