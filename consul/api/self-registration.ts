@@ -38,6 +38,8 @@ export interface SelfRegistrationOptions {
 
 /** The client's own types do not know its `timeout`, though every call takes it. */
 const deadline: { readonly token?: string; readonly timeout: number } = { timeout: 5_000 };
+/** After a failure; a token that may not register never will. */
+const retryMs = 5_000;
 /** Consul takes a minute and up, and looks every 30 seconds. */
 const removedAfter = "1m";
 
@@ -49,6 +51,7 @@ export class SelfRegistration {
   #reported: Health | null = null;
   #reportedMs = Number.NEGATIVE_INFINITY;
   #error: string | null = null;
+  #failedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: SelfRegistrationOptions) {
     this.#options = options;
@@ -63,6 +66,8 @@ export class SelfRegistration {
     const ageMs = this.#clock.now() - this.#reportedMs;
     // A clock that was set back says nothing of how long ago it was.
     if (this.#isRegistered && !isNew && ageMs >= 0 && ageMs < (ttlSeconds * 1_000) / 3) return;
+    const sinceFailureMs = this.#clock.now() - this.#failedMs;
+    if (this.#error !== null && sinceFailureMs >= 0 && sinceFailureMs < retryMs) return;
     try {
       if (!this.#isRegistered) await this.#register(health, ttlSeconds);
       await this.#update(health);
@@ -73,6 +78,7 @@ export class SelfRegistration {
     } catch (error) {
       // The agent may have lost what it had: the next report registers again.
       this.#isRegistered = false;
+      this.#failedMs = this.#clock.now();
       const reason = describeConsulError(error);
       const { log, service } = this.#options;
       if (reason !== this.#error) {
