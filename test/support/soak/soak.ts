@@ -174,7 +174,8 @@ class Soak {
       } catch (error) {
         this.#fail(`a change: ${error instanceof Error ? error.message : error}`);
       }
-      await sleep(startMs + (at * 1_000) / this.#options.changesPerSecond - performance.now());
+      const dueMs = startMs + (at * 1_000) / this.#options.changesPerSecond;
+      await sleep(Math.max(0, dueMs - performance.now()));
     }
   }
 
