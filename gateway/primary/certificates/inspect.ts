@@ -9,7 +9,8 @@ export type Inspection =
   | { readonly certificate: Certificate }
   | { readonly problem: string; readonly from?: number };
 
-const block = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+const beginning = "-----BEGIN CERTIFICATE-----";
+const ending = "-----END CERTIFICATE-----";
 const maxChain = 20;
 const maxNames = 1_000;
 
@@ -43,7 +44,7 @@ export function inspect(
 }
 
 function readChain(pem: string): readonly X509Certificate[] | string {
-  const blocks = pem.match(block) ?? [];
+  const blocks = blocksOf(pem);
   if (blocks.length === 0) return "there is no certificate in it";
   if (blocks.length > maxChain) return `it has more than ${maxChain} certificates`;
   try {
@@ -51,6 +52,19 @@ function readChain(pem: string): readonly X509Certificate[] | string {
   } catch {
     return "a certificate in it cannot be read";
   }
+}
+
+/** No more than one above `maxChain`. */
+function blocksOf(pem: string): readonly string[] {
+  const blocks: string[] = [];
+  let at = pem.indexOf(beginning);
+  while (at !== -1 && blocks.length <= maxChain) {
+    const end = pem.indexOf(ending, at);
+    if (end === -1) break;
+    blocks.push(pem.slice(at, end + ending.length));
+    at = pem.indexOf(beginning, end);
+  }
+  return blocks;
 }
 
 function keyOf(
