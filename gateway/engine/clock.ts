@@ -1,10 +1,10 @@
-/** An engine's time: read exactly where a record needs it, coarse wherever a deadline is set. */
+/** An engine's time: exact for records, coarse for deadlines. */
 export class Clock {
   /** Monotonic milliseconds, exact. */
   readonly now: () => number;
-  /** The same as the last `tick` found it, so that setting a deadline costs nothing. */
+  /** Monotonic milliseconds as of the last `tick`, so that setting a deadline reads no clock. */
   current: number;
-  /** The `Date` line of answers that have none (RFC 9110 section 6.6.1). */
+  /** The `Date` line for answers that have none (RFC 9110 section 6.6.1). */
   dateLine: string;
 
   constructor(now: () => number) {
@@ -13,7 +13,7 @@ export class Clock {
     this.dateLine = dateLine();
   }
 
-  /** Returns `current`. */
+  /** Reads the clock and returns the new `current`. */
   tick(): number {
     this.current = this.now();
     this.dateLine = dateLine();

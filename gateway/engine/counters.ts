@@ -1,7 +1,7 @@
 /** What an engine counts for its `stats`. */
 export class Counters {
   requests = 0;
-  /** Of these, those that are not over. */
+  /** Requests that are still running. */
   exchanges = 0;
   droppedHeaders = 0;
   readonly #refused = new Map<string, number>();

@@ -23,37 +23,40 @@ export {
 
 /** An answer that the gateway gives by itself, without an origin. */
 export interface Answer {
-  /** 200 to 599. */
+  /** From 200 to 599. */
   readonly status: number;
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   /** Sent as UTF-8 when a string. Default: empty. */
   readonly body?: string | Buffer;
 }
 
-/** Why a try on a peer did not bring a whole answer. */
+/** Why a try on a peer did not bring a complete answer. */
 export type FailureCode =
   /** The connection was refused, reset or unreachable before it was established. */
   | "connect_failed"
   /** The connection was not established in time. */
   | "connect_timeout"
-  /** The peer closed or reset the connection before a whole answer head. */
+  /** The peer closed or reset the connection before its answer's head was complete. */
   | "reset"
-  /** No answer head in time. */
+  /** The answer's head did not arrive in time. */
   | "response_timeout"
   /** The peer says that it did not process the request (RFC 9113 section 8.7). */
   | "refused"
-  /** The answer breaks RFC 9112 or RFC 9113 and is not passed on. */
+  /** The answer breaks RFC 9112 or RFC 9113, so the engine does not pass it on. */
   | "bad_response"
   /** The gateway or its machine has no descriptor, port or memory left to connect with. */
   | "no_resources"
-  /** It waited for a connection attempt that another request was told of. */
+  /** The request waited for a connection attempt that failed; another request was told the reason. */
   | "connect_overdue"
   /** Too many requests wait for the peer's connections already. */
   | "queue_full"
-  /** It waited too long for one of the peer's connections. */
+  /** The request waited too long for one of the peer's connections. */
   | "queue_timeout";
 
-/** What says nothing about the peer: of one failed connection attempt exactly one exchange is told. */
+/**
+ * Failures that say nothing about the peer. `connect_overdue` is among them because each failed connection attempt
+ * blames the peer once, in the one exchange that is told the reason.
+ */
 const blameless: ReadonlySet<FailureCode> = new Set([
   "no_resources",
   "connect_overdue",
@@ -72,51 +75,49 @@ export interface PeerFailure {
 }
 
 /**
- * One request and its answer on their way through the gateway. The engine makes it and owns it: it
- * is valid until `onEnd` returned, and may then be reused for another request, so nothing may keep it.
+ * One request and its answer on their way through the gateway. The engine makes it and owns it. It is valid until
+ * `onEnd` returns; then the engine may reuse it for another request, so nothing may keep a reference to it.
  *
  * Header names are compared without regard to case. Values are latin1 strings, as on the wire.
  * Setting a header checks the grammar of RFC 9110 section 5.5 and throws a `TypeError` that names
- * the header; a header that belongs to the engine (framing, hop-by-hop; see `isEngineHeader`) throws too.
+ * the header. Setting a header that belongs to the engine (framing, hop-by-hop; see `isEngineHeader`) throws too.
  */
 export interface Exchange<Context> {
   /** The handler's own state for this request; `null` when the exchange starts. */
   context: Context | null;
 
-  /** Unique in the cluster: a prefix of the worker's and a counter. A trusted client's id is kept. */
+  /** Unique in the cluster: the worker's prefix and a counter. A trusted client's own id is kept. */
   readonly id: string;
   readonly method: string;
-  /** That of the connection or, when a trusted proxy sent the request, the one that it was asked with. */
+  /** The connection's scheme; for a request from a trusted proxy, the scheme that this proxy reports. */
   readonly scheme: "http" | "https";
   /**
-   * The client's address as the socket has it or, when a trusted proxy sent the request, as that proxy
-   * says: the right-most address of `X-Forwarded-For` or `Forwarded` that is no trusted proxy's.
+   * The address that the client's socket has. For a request from a trusted proxy: the right-most address in
+   * `X-Forwarded-For` or `Forwarded` that does not belong to a trusted proxy.
    */
   readonly clientAddress: string;
-  /** Where the client's connection came in: the number that `Engine.listen` was given with the address. */
+  /** Where the client connected: the number that `Engine.listen` was given for that address. */
   readonly listener: number;
-  /** The socket's address when it is a trusted proxy's, otherwise empty. */
+  /** The socket's address when it belongs to a trusted proxy, otherwise empty. */
   readonly proxyAddress: string;
-  /** How the client's connection is encrypted; `null`: it is not. */
+  /** How the client's connection is encrypted; `null` when it is in clear. */
   readonly tls: ClientTls | null;
-  /** The `Host` to forward, as the client wrote it, with its port; set it to forward another. */
+  /** The `Host` to forward, with its port. At first as the client wrote it; set it to forward another. */
   authority: string;
-  /** The `Host` of the next try where it is not `authority`; empty: it is. Set in `onPick`. */
+  /** The `Host` for the next try; empty means `authority`. Set in `onPick`. */
   sentAuthority: string;
-  /** `authority` for looking up: lower case, without port and trailing dot. Follows `authority`. */
+  /** `authority` in the form for lookups: lower case, without port and trailing dot. Changes with `authority`. */
   readonly host: string;
   /**
-   * From the first `/` to the `?`, in normal form (`path.ts`): what everything decides by. Setting checks
-   * it (throws a `TypeError`) and brings it into normal form.
+   * From the first `/` to the `?`, in normal form (`path.ts`). Every decision is made by this path. Setting it checks
+   * the new path (throws a `TypeError`) and brings it into normal form.
    */
   path: string;
   /** The path as the client wrote it. */
   readonly rawPath: string;
-  /**
-   * Whether `path` has `%2F`, `%5C` or a backslash, which some readers take for a slash. Follows `path`.
-   */
+  /** Whether `path` has `%2F`, `%5C` or a backslash, which some readers take for a slash. Changes with `path`. */
   readonly hasEncodedSlash: boolean;
-  /** What follows the first `?`, without it; empty when there is none. Setting checks it. */
+  /** What follows the first `?`, without it; empty when there is none. Setting it checks it (throws a `TypeError`). */
   query: string;
   /** Whether the request has a body (a length above 0 or chunked). */
   readonly hasBody: boolean;
@@ -125,27 +126,27 @@ export interface Exchange<Context> {
   header(name: string): string | undefined;
   /** Replaces every value of a request header. */
   setHeader(name: string, value: string): void;
-  /** `X-Forwarded-For`, `-Proto` and `-Host` too: then the origin is not told. */
+  /** After `X-Forwarded-For`, `-Proto` or `-Host` is removed, the engine does not send that field to the origin. */
   removeHeader(name: string): void;
   /**
-   * The header lines as the client sent them, joined by CR LF, before any change; for lazy decoding.
-   * Without those that nobody is to see: odd names, and forwarding fields of anyone but a trusted proxy.
+   * The header lines as the client sent them, joined by CR LF, before any change; for lazy decoding. Lines with odd
+   * names are missing, and so are forwarding fields unless a trusted proxy sent them.
    */
   readonly rawHeaders: string;
-  /** The same as they stand now: with the handler's changes, and without what `Connection` names. */
+  /** The header lines as they stand now: with the handler's changes, and without the fields that `Connection` names. */
   readonly headerLines: string;
   /**
-   * Names, in lower case, of trailer fields of the request that are passed on; `null`: none, as when the
-   * exchange starts. Set by the handler in `onRequest`.
+   * Names, in lower case, of the request's trailer fields that the engine passes on. `null`, the value at the start,
+   * passes on none. The handler sets it in `onRequest`.
    */
   trailers: ReadonlySet<string> | null;
 
-  /** Ends the exchange with this answer; in `onRequest`, `onPick`, or while it is held. */
+  /** Ends the exchange with this answer. Allowed in `onRequest`, in `onPick`, and while the exchange is held. */
   answer(answer: Answer): void;
   /**
-   * Ends the exchange with an error. The body is JSON or plain text by the client's `Accept`:
+   * Ends the exchange with an error. The client's `Accept` decides whether the body is JSON or plain text:
    * `{"status":404,"error":"no_route","message":"..."}`. `code` is snake_case and shows in records.
-   * @param headers more fields of the answer, such as `Retry-After`.
+   * @param headers further fields of the answer, such as `Retry-After`.
    */
   fail(
     status: number,
@@ -153,74 +154,74 @@ export interface Exchange<Context> {
     message: string,
     headers?: Readonly<Record<string, string>>,
   ): void;
-  /** In `onRequest`: do not go on yet. The holder calls `resume` once, or `answer` or `fail`. */
+  /** In `onRequest`: makes the exchange wait. Whoever holds it calls `resume`, `answer` or `fail` once. */
   hold(): void;
-  /** Goes on from `hold`: `onRequest` is called again. Does nothing when the client has gone. */
+  /** Ends a `hold`: the engine calls `onRequest` again. Does nothing when the client has gone. */
   resume(): void;
-  /** Another number for each request, and another again once it is over: compare before a late `resume`. */
+  /** Differs for each request, and changes again when the request is over: compare it before a late `resume`. */
   readonly serial: number;
 
   /**
-   * In `onRequest`: the request's body goes through this tap. What comes out of it is what is held for another
-   * try. Does nothing when there is no body; throws when there is a tap already.
+   * In `onRequest`: sends the request's body through this tap. The engine keeps the tap's output, not its input, for
+   * another try. Does nothing when there is no body; throws when there is a tap already.
    */
   tapRequest(tap: BodyTap): void;
 
-  /** Where the current try goes; `null` before the first. */
+  /** Where the current try goes; `null` before the first try. */
   readonly target: Target | null;
   /** The target's peer. */
   readonly peer: Peer | null;
   /** How many peers were tried so far, the current one included, whether or not anything was sent. */
   readonly tries: number;
-  /** Those of them in which bytes of the request may have reached the peer. */
+  /** How many of these tries may have sent bytes of the request to the peer. */
   readonly triesSent: number;
-  /** Whether `peer` was already tried for this exchange. */
+  /** Whether this exchange tried `peer` already. */
   tried(peer: Peer): boolean;
 
-  /** Status of the answer (the origin's, or the gateway's own); 0 as long as there is none. */
+  /** Status of the answer (the origin's, or the gateway's own); 0 while there is none. */
   readonly status: number;
   /** `code` of `fail`, or `client_closed`, `truncated`...; empty when all went well. */
   readonly errorCode: string;
   /** In `onResponse`: the first value of a header of the origin's answer. */
   responseHeader(name: string): string | undefined;
   setResponseHeader(name: string, value: string): void;
-  /** One more line, as for a second `Set-Cookie`; those that are there stay. */
+  /** Adds a line, as for a second `Set-Cookie`, and leaves the existing ones. */
   addResponseHeader(name: string, value: string): void;
   removeResponseHeader(name: string): void;
-  /** The answer's header lines as they stand now, joined by CR LF: as the origin sent them, with the handler's changes. */
+  /** The answer's header lines as they stand now, joined by CR LF: the origin's, with the handler's changes. */
   readonly responseHeaderLines: string;
   /**
-   * In `onResponse`: the client gets this answer instead of the origin's. From here on `status` and the response
-   * headers are those of the new answer, and may be changed like the origin's. Throws a `TypeError` that names a
-   * header which is not valid.
+   * In `onResponse`: gives the client this answer instead of the origin's. From then on `status` and the response
+   * headers are those of the new answer, and the handler may change them too. Throws a `TypeError` that names the
+   * header when one is invalid.
    */
   replaceAnswer(answer: Answer): void;
   /**
-   * In `onResponse`: drops the origin's answer when the request can be sent to another peer; `onPick` is called at
-   * once. False, and the answer stays: the request was sent too often, its body is no longer there, its
-   * method or its upstream does not allow it, or there is no other peer.
+   * In `onResponse`: drops the origin's answer when the request can be sent to another peer, and calls `onPick` at
+   * once. Returns false, and keeps the answer, when the limit of tries is reached, when the body was not kept, when
+   * the method or the upstream forbids another try, or when there is no other peer.
    */
   tryAgain(): boolean;
   /**
-   * In `onResponse`: the answer's body goes through this tap, and has no announced length any more. An answer
-   * without a body is not tapped, one to HEAD loses its length. Throws when there is a tap already.
+   * In `onResponse`: sends the answer's body through this tap; its length is no longer announced. The engine does not
+   * tap an answer without a body, and an answer to HEAD loses its length. Throws when there is a tap already.
    */
   tapAnswer(tap: BodyTap): void;
-  /** Whether the answer's body goes through a tap already: what its bytes are is that one's to say. */
+  /** Whether the answer's body goes through a tap already; then that tap decides what its bytes are. */
   readonly isAnswerTapped: boolean;
 
-  /** Milliseconds of the engine's clock (monotonic, coarse to the event-loop turn). */
+  /** Milliseconds on the engine's clock (monotonic, as coarse as its ticks). */
   readonly startedAtMs: number;
-  /** Milliseconds from the head's arrival to the end of the answer; in `onEnd`. */
+  /** Milliseconds from the arrival of the head to the end of the answer. Set in `onEnd`. */
   readonly durationMs: number;
-  /** Body bytes taken from the client and given to the client. */
+  /** Body bytes received from the client, and body bytes given to the client. */
   readonly bytesIn: number;
   readonly bytesOut: number;
 }
 
 /**
- * The phases of a request's life, in order. All are called synchronously by the engine and must not
- * throw; a handler that throws all the same ends the exchange with 500 `handler_error`.
+ * The phases of a request's life, in order. The engine calls all of them synchronously. They must not throw; if one
+ * does, the engine answers 500 `handler_error`.
  */
 export interface Handler<Context> {
   /**
@@ -229,16 +230,16 @@ export interface Handler<Context> {
    */
   onRequest(exchange: Exchange<Context>): void;
   /**
-   * Choose where the next try goes. `null` when there is no peer left: the handler may have called
-   * `fail`; if it did not, the engine answers 503 before the first try, 502 or 504 after a failed one.
+   * Choose where the next try goes. Return `null` when there is no peer left, after `fail` if the handler has an
+   * error of its own. Without one the engine answers 503 before the first try, and 502 or 504 after a failed one.
    */
   onPick(exchange: Exchange<Context>): Target | null;
   /** The head of the origin's final answer was read and is valid; its headers may be changed. */
   onResponse(exchange: Exchange<Context>): void;
   /**
-   * A try is over: called exactly once for each target that `onPick` gave, before the next `onPick` and before
-   * `onEnd`. `status`: that of the peer's answer, 0 when none came. `failure`: why there was no whole answer;
-   * `null` when there was one, or when nobody waited for it any more. `durationMs`: since it was picked.
+   * A try is over. Called exactly once for each target that `onPick` gave, before the next `onPick` and before
+   * `onEnd`. `status`: the status that the peer answered, 0 when no answer came. `failure`: why there was no complete
+   * answer; `null` when there was one, or when nobody waited for it any more. `durationMs`: time since the pick.
    */
   onTryEnd(
     exchange: Exchange<Context>,
@@ -251,9 +252,9 @@ export interface Handler<Context> {
   onEnd(exchange: Exchange<Context>): void;
 }
 
-/** What the engine allows. Times in milliseconds, sizes in bytes. */
+/** What the engine allows. Times are in milliseconds, sizes in bytes. */
 export interface EngineLimits {
-  /** Request and response head, start line included. Above: 431, or 502 for an answer. Default 32768. */
+  /** A request or answer head, start line included. Above: 431 for a request, 502 for an answer. Default 32768. */
   readonly maxHeadBytes: number;
   /** Header lines of a request. Above: 431. Default 128. */
   readonly maxHeaders: number;
@@ -261,26 +262,26 @@ export interface EngineLimits {
   readonly maxTargetBytes: number;
   /** Request body; 0 for no limit. Above: 413. Default 0. */
   readonly maxBodyBytes: number;
-  /** From the first byte of a head to its end. Then: 408. Default 10000. */
+  /** Time from the first byte of a head to its last. Then: 408. Default 10000. */
   readonly headTimeoutMs: number;
-  /** A kept connection without a request is closed after this. Default 75000. */
+  /** How long a client connection is kept open without a request. Default 75000. */
   readonly idleTimeoutMs: number;
-  /** Requests on one client connection, which then is closed; 0 for no limit. Default 10000. */
+  /** Requests on one client connection before the engine closes it; 0 for no limit. Default 10000. */
   readonly maxRequestsPerConnection: number;
   /** Client connections at once, per worker; 0 for no limit. Above: 503. Default 20000. */
   readonly maxConnections: number;
-  /** The same from one address; 0 for no limit. Default 0. */
+  /** Client connections at once from one address, per worker; 0 for no limit. Default 0. */
   readonly maxConnectionsPerAddress: number;
   /**
-   * Whether clients may speak HTTP/2 without TLS, knowing that the gateway does (RFC 9113 section 3.3). The
-   * reference engine speaks none. Default true.
+   * Whether clients that know that the gateway speaks HTTP/2 may use it without TLS (RFC 9113 section 3.3). The
+   * reference engine does not speak HTTP/2. Default true.
    */
   readonly http2: boolean;
-  /** Requests at once on one connection that speaks HTTP/2. Above: the stream is refused. Default 128. */
+  /** Requests at once on one HTTP/2 connection. Above: the engine refuses the stream. Default 128. */
   readonly maxStreams: number;
   /**
-   * A client that closes its sending side while it waits is served; otherwise it counts as gone and its
-   * request is cancelled, as nginx does: on the wire the two look the same. Default false.
+   * Whether a client that closes its sending side while it waits still gets its answer. On the wire such a client looks
+   * like one that has gone, so by default the engine cancels the request, as nginx does. Default false.
    */
   readonly servesHalfClosed: boolean;
   /**

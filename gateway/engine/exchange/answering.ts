@@ -1,6 +1,6 @@
 /**
- * An answer on its way to the client, be it the peer's or the gateway's own: its head, and its body, which goes
- * through a tap if there is one and is held back where the client has no room.
+ * An answer on its way to the client, from a peer or from the gateway itself. The body goes through a tap if there
+ * is one, and waits while the client has no room.
  */
 import type { Answer } from "../engine.ts";
 import { contentOf } from "../message/answers.ts";
@@ -10,14 +10,14 @@ import type { Deadlines } from "./deadlines.ts";
 import type { Downstream } from "./ports.ts";
 import { TapLine } from "./tap-line.ts";
 
-/** A body of the gateway's own up to this size leaves with its head, in one write. */
+/** Up to this size, a body that the gateway made itself leaves with its head in one write. */
 const smallBodyBytes = 8_192;
 
 /** The exchange, as its answer sees it. */
 export interface AnsweringOwner {
-  /** Body bytes were given to the client. */
+  /** So many body bytes were given to the client. */
   onSent(bytes: number): void;
-  /** The client, or the tap, has no room: the peer is to wait. */
+  /** The client, or the tap, has no room: the peer has to wait. */
   onAnswerFull(): void;
   onAnswerRoom(): void;
   /** The client has been given the whole answer. */
@@ -27,14 +27,14 @@ export interface AnsweringOwner {
 }
 
 export class Answering {
-  /** Whether the client has to take what was written before it gets more. */
+  /** Whether the client has to take what was already written before it gets more. */
   isClientFull = false;
   readonly #head: ResponseHead;
   readonly #downstream: Downstream;
   readonly #deadlines: Deadlines;
   readonly #owner: AnsweringOwner;
   #tap: TapLine | null = null;
-  /** Field lines that are passed on behind the body. */
+  /** Field lines to send after the body. */
   #trailer = "";
 
   constructor(
@@ -64,15 +64,15 @@ export class Answering {
     });
   }
 
-  /** The answer that the tap was for is not given. */
+  /** Drops the tap, because the answer that it was made for will not be sent. */
   untap(): void {
     this.#tap?.abort();
     this.#tap = null;
   }
 
   /**
-   * Makes the head that of an answer of the gateway's own; returns its body. Throws a `TypeError` for a field that
-   * is not valid, before anything is changed.
+   * Fills the head for an answer that the gateway made itself, and returns its body. Throws a `TypeError` for an invalid
+   * field, before it changes anything.
    */
   fillIn(answer: Answer, method: string): string | Buffer {
     const body = contentOf(answer);
@@ -81,7 +81,7 @@ export class Answering {
     return body;
   }
 
-  /** The head, and the whole body as latin1 text. */
+  /** Sends the head and the whole body, which is latin1 text. */
   sendWhole(body: string): void {
     if (this.#tap !== null) this.#untapNothing();
     if (this.#tap !== null) {
@@ -93,7 +93,7 @@ export class Answering {
     this.#owner.onAnswered();
   }
 
-  /** The head that was filled in, and this body of the gateway's own. */
+  /** Sends the head that `fillIn` filled, and the body that it returned. */
   sendOwn(body: string | Buffer): void {
     const content = typeof body === "string" ? Buffer.from(body) : body;
     if (this.#head.framing !== "length") this.sendWhole("");
@@ -106,7 +106,7 @@ export class Answering {
     }
   }
 
-  /** A whole body. The tap may end the exchange at any of these calls, and then hears of no other. */
+  /** Sends a whole body through the tap. Any of these calls may end the exchange; then the tap ignores the rest. */
   #sendTapped(tap: TapLine, body: Buffer): void {
     this.#deadlines.awaitTap();
     this.#begin(tap);
@@ -114,13 +114,13 @@ export class Answering {
     tap.finish();
   }
 
-  /** The body follows; `isFollowed`: the first piece of it right after this call. */
+  /** Sends the head alone. `isFollowed`: the first piece of the body follows right after this call. */
   sendHead(isFollowed: boolean): void {
     if (this.#tap === null) this.#downstream.sendHead(this.#head, isFollowed);
     else this.#begin(this.#tap);
   }
 
-  /** A piece of the body. */
+  /** Sends a piece of the body. */
   take(piece: Buffer): void {
     const hasRoom = this.#tap === null ? this.#send(piece) : this.#tap.take(piece);
     if (hasRoom) return;
@@ -128,7 +128,7 @@ export class Answering {
     if (!this.isClientFull) this.#deadlines.awaitTap();
   }
 
-  /** The body is whole. `trailer`: what of its trailer may be passed on. */
+  /** The body is complete. `trailer`: the part of its trailer that may be passed on. */
   end(trailer: string): void {
     this.#trailer = trailer;
     if (this.#tap === null) {
@@ -163,7 +163,7 @@ export class Answering {
     tap.begin();
   }
 
-  /** What has no body is not tapped; the length that it would have is not known any more. */
+  /** Drops the tap when the answer has no body, and the length, which the tap would have changed. */
   #untapNothing(): void {
     if (this.#head.framing !== "none") return;
     this.untap();
@@ -175,7 +175,7 @@ export class Answering {
     if (this.#downstream.sendData(piece)) return true;
     this.isClientFull = true;
     this.#deadlines.awaitTaking();
-    // Not the tap's delay.
+    // The client causes this delay, not the tap.
     if (this.#tap !== null) this.#deadlines.peer = 0;
     return false;
   }

@@ -11,8 +11,8 @@ export interface ExchangeCore<C> {
   readonly clock: Clock;
   readonly counters: Counters;
   readonly connector: Connector;
-  /** Told of what a handler or a tap threw. */
+  /** Receives whatever a handler or a tap threw. */
   readonly onError: (error: unknown) => void;
-  /** Another id of a request. */
+  /** Makes the id for the next request. */
   readonly nextId: () => string;
 }

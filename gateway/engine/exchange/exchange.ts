@@ -1,7 +1,7 @@
 /**
- * One request from its head to its record, between two ports. The exchange alone decides what comes next, and is the
- * only writer of its phase; the way to a peer and the way back to the client tell it how they fare. It is used again
- * for each request of its downstream.
+ * One request from its head to its record, between the client's port and the peer's. The exchange alone decides what
+ * comes next, and nothing else writes its phase. `Forwarding` (the way to a peer) and `Answering` (the way back) tell it
+ * what happens to them. A downstream reuses its exchange for each of its requests.
  */
 import type { Answer, PeerFailure } from "../engine.ts";
 import { bodyTooLarge, errorAnswer } from "../message/answers.ts";
@@ -24,7 +24,7 @@ import { Tries } from "./tries.ts";
 import { ExchangeView, type Moves } from "./view.ts";
 
 /**
- * `handling`: in a phase of the handler's. `held`: the handler waits for something. `trying`: on its way to a peer.
+ * `handling`: in one of the handler's phases. `held`: the handler waits for something. `trying`: on its way to a peer.
  * `responding`: the handler looks at the peer's answer. `answering`: the answer's head is out. `tunnel`: upgraded.
  */
 type Phase = "over" | "handling" | "held" | "trying" | "responding" | "answering" | "tunnel";
@@ -42,9 +42,9 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
   readonly #request: RequestBody;
   readonly #answering: Answering;
   #phase: Phase = "over";
-  /** The body of the answer that takes the origin's place. */
+  /** The body of the answer that replaces the origin's. */
   #replacement: string | Buffer | null = null;
-  /** Where the request goes instead of taking the origin's answer. */
+  /** Where the request goes next, because the handler dropped the origin's answer. */
   #nextTarget: Target | null = null;
 
   constructor(core: ExchangeCore<C>, downstream: Downstream, head: RequestHead) {
@@ -74,7 +74,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     this.#answering = new Answering(answerHead, downstream, deadlines, this);
   }
 
-  // What the handler can have it do.
+  // Called by the handler.
 
   answer(answer: Answer): void {
     if (this.#phase !== "handling" && this.#phase !== "held") {
@@ -115,7 +115,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     if (this.#phase !== "responding" || !mayRepeat || !leavesAnother) return false;
     this.#nextTarget = this.#core.handler.onPick(this.#view);
     if (this.#nextTarget === null) return false;
-    // Whoever else looks at the answer is not to take it for the one that the client gets.
+    // Phases that look at the answer later must not take it for the one that the client gets.
     this.#view.status = 0;
     this.#view.hasAnswer = false;
     return true;
@@ -135,7 +135,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     return this.#answering.isTapped;
   }
 
-  // What the client's wire tells.
+  // Called by the client's wire.
 
   begin(body: Buffer | null): void {
     const { counters } = this.#core;
@@ -169,7 +169,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     this.#deadlines.awaitRequest();
     const hasRoom = this.#request.take(piece);
     if (!hasRoom) {
-      // Not the client's delay, unless it holds up the peer by not taking the answer.
+      // The client does not cause this delay, unless it holds up the peer because it does not take the answer.
       if (this.#answering.isClientFull) this.#deadlines.awaitTaking();
       else if (!this.#request.awaitsTap) this.#deadlines.client = 0;
     }
@@ -221,7 +221,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     else this.#cut("truncated", "tap_timeout", null);
   }
 
-  // What the way to the peer tells.
+  // Called by the way to the peer.
 
   onTryFailed(failure: PeerFailure, isSafe: boolean): void {
     if (!this.#forwarding.endTry(failure)) {
@@ -239,7 +239,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
 
   onPeerAnswer(body: string): void {
     if (!this.#show()) return;
-    // The exchange goes on without the peer until its tap is done.
+    // The exchange goes on without the peer until the tap is done.
     if (this.#answering.isTapped) this.#forwarding.endTry(null);
     this.#answering.sendWhole(body);
   }
@@ -286,11 +286,11 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
   }
 
   onRequestTapped(): void {
-    // The tap was the last that had to move.
+    // Only the tap was still to move.
     if (!this.#answering.isClientFull) this.#deadlines.client = 0;
   }
 
-  // What the way back to the client tells.
+  // Called by the way back to the client.
 
   onSent(bytes: number): void {
     this.#view.bytesOut += bytes;
@@ -340,7 +340,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     else this.#give(answer);
   }
 
-  /** Has the handler pick a peer, and tries it. `last`: what became of the try before. */
+  /** Has the handler pick a peer, and tries it. `last`: how the try before failed. */
   #pick(last: PeerFailure | null): void {
     const { serial } = this.#view;
     let target: Target | null;
@@ -361,8 +361,8 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
   }
 
   /**
-   * Shows the peer's answer to the handler. False: the client does not get it, and what happens instead has been
-   * begun.
+   * Shows the peer's answer to the handler. Returns false when the client does not get this answer; then the exchange has
+   * already begun what happens instead.
    */
   #show(): boolean {
     const view = this.#view;
@@ -382,7 +382,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     return false;
   }
 
-  /** The handler wants something else than the peer's answer. */
+  /** Does what the handler wants instead of passing on the peer's answer. */
   #divert(): void {
     const target = this.#nextTarget;
     const body = this.#replacement;
@@ -406,7 +406,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
 
   #onHandlerThrew(error: unknown, serial: number): void {
     this.#core.onError(error);
-    // It may have answered the exchange, and the client's next request may have begun.
+    // The handler may have answered this exchange before it threw, and the client's next request may have begun.
     if (serial === this.#view.serial) this.#giveHandlerError();
   }
 
@@ -415,7 +415,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     this.#giveError(500, "handler_error", "the gateway failed on this request");
   }
 
-  /** Ends the exchange with an error, in whatever phase it is; nothing of an answer may be out. */
+  /** Ends the exchange with an error, in whatever phase it is. Nothing of an answer may have been sent yet. */
   #giveError(status: number, code: string, message: string): void {
     this.#nextTarget = null;
     this.#replacement = null;
@@ -424,7 +424,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     this.#give(this.#errorAnswer(status, code, message));
   }
 
-  /** In the form that the client understands. */
+  /** Makes the answer for an error, in a form that the client accepts. */
   #errorAnswer(
     status: number,
     code: string,
@@ -450,7 +450,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     return body;
   }
 
-  /** The answer that has begun ends before its end. */
+  /** Cuts off an answer that has begun. */
   #cut(reason: CutReason, code: string, failure: PeerFailure | null): void {
     this.#view.errorCode = code;
     this.#forwarding.drop(failure);
@@ -474,7 +474,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     }
   }
 
-  /** Whatever was to be sent is. */
+  /** Ends the exchange; everything that had to be sent has been sent. */
   #end(): void {
     if (this.#phase === "over") return;
     this.#forwarding.endTry(null);

@@ -1,4 +1,4 @@
-/** What a failed try means: whether it may be repeated, and what the client is told of it. */
+/** What a failed try means: whether the request may be sent again, and what the client is told. */
 import type { PeerFailure } from "../engine.ts";
 import type { Refusal } from "../message/grammar.ts";
 
@@ -12,7 +12,7 @@ export const idempotent: ReadonlySet<string> = new Set([
   "DELETE",
 ]);
 
-/** Whether no byte of the request can have reached the peer, and another may have better luck. */
+/** Whether the peer cannot have received any byte of the request, so that it is safe to try another peer. */
 export function wasNeverSent({ code }: PeerFailure): boolean {
   return (
     code === "connect_failed" ||
@@ -23,16 +23,16 @@ export function wasNeverSent({ code }: PeerFailure): boolean {
 }
 
 /**
- * Whether a request that was sent, is idempotent and can be sent again in full may go to another peer, as by
- * nginx's default `proxy_next_upstream error timeout`. No byte of an answer may have come.
+ * Whether the try ended without an answer. Then a request that is idempotent and can be sent again in full may go to
+ * another peer, as with nginx's default `proxy_next_upstream error timeout`. No byte of an answer may have come.
  */
 export function isSilence({ code }: PeerFailure): boolean {
   return code === "reset" || code === "response_timeout";
 }
 
 /**
- * What the client is answered after the last try; `null`: there was nobody to try. Names the host that was asked
- * for, never the address of a peer.
+ * What the client is answered after the last try failed; `null`: there was no peer to try. The message names the host
+ * that the client asked for, never a peer's address.
  */
 export function outcomeOf(failure: PeerFailure | null, host: string): Refusal {
   switch (failure?.code) {

@@ -1,6 +1,6 @@
 /**
- * A request on its way to a peer: its tries, the stream of the current one or the wait for it, and how long the peer
- * may take. Tells the exchange what comes back, and how a try failed; what follows from it is the exchange's.
+ * A request on its way to a peer: its tries, the current try's stream or the wait for one, and the time that the peer
+ * may take. It tells the exchange what comes back and how a try failed; the exchange decides what to do about it.
  */
 import type { PeerFailure } from "../engine.ts";
 import type { RequestHead } from "../message/request-head.ts";
@@ -17,21 +17,21 @@ import type { ExchangeView } from "./view.ts";
 
 /** The exchange, as its way to a peer sees it. */
 export interface ForwardingOwner {
-  /** The current try failed before its answer. `isSafe`: the request may be sent to another peer. */
+  /** The current try failed before its answer began. `isSafe`: the request may be sent to another peer. */
   onTryFailed(failure: PeerFailure, isSafe: boolean): void;
   onPeerInterim(): void;
-  /** The whole answer is there, its body as latin1 text; the stream is over. */
+  /** The whole answer is there; its body is latin1 text. The stream is over. */
   onPeerAnswer(body: string): void;
-  /** `isFollowed`: a piece of the body comes right after this call. */
+  /** The answer's head is there. `isFollowed`: a piece of the body follows right after this call. */
   onPeerHead(isFollowed: boolean): void;
   onPeerData(piece: Buffer): void;
-  /** The answer is whole, and the stream is over. */
+  /** The answer is complete, and the stream is over. */
   onPeerEnd(trailer: string): void;
   onPeerUpgrade(first: Buffer): void;
-  /** Of an upgraded connection: the peer sends nothing more. */
+  /** The peer sends nothing more on an upgraded connection. */
   onTunnelHalfClosed(): void;
   onTunnelClosed(): void;
-  /** The answer will not be whole; the stream is over, or to be dropped. */
+  /** The rest of the answer will not come. The stream is over, or has to be dropped. */
   onAnswerBroken(code: string, failure: PeerFailure): void;
   onRequestTapped(): void;
   onTapFailed(status: number, code: string, message: string): void;
@@ -49,17 +49,17 @@ export class Forwarding<C> implements UpstreamRequest {
   readonly #view: ExchangeView<C>;
   readonly #deadlines: Deadlines;
   readonly #owner: ForwardingOwner;
-  /** Of the current try; `null` while there is none, or not any more. */
+  /** The current try's stream; `null` before there is one and after it is over. */
   #stream: UpstreamStream | null = null;
-  /** What the stream carries: the request alone, the answer too, or another protocol. */
+  /** What the stream carries: only the request so far, the answer too, or another protocol. */
   #carries: "request" | "answer" | "tunnel" = "request";
-  /** Whether it waits for a stream. */
+  /** Whether the request waits for a stream. */
   #isWaiting = false;
   /** Whether the peer was told that there is no room for more of the answer. */
   #isPaused = false;
-  /** Whether a try has begun whose end was not told. */
+  /** Whether a try has begun and its end has not been reported yet. */
   #isTrying = false;
-  /** Status of the current try's answer; 0: none came. */
+  /** Status of the current try's answer; 0 when none came. */
   #status = 0;
 
   constructor(
@@ -85,7 +85,7 @@ export class Forwarding<C> implements UpstreamRequest {
     this.body = new RequestBody(downstream, deadlines, this);
   }
 
-  // What the exchange calls.
+  // Called by the exchange.
 
   try(target: Target): void {
     const { clock } = this.#core;
@@ -97,13 +97,13 @@ export class Forwarding<C> implements UpstreamRequest {
     this.#connect(target, false);
   }
 
-  /** Whether the limits, and those of the current target, leave another try. */
+  /** Whether the engine's limits and the current target's allow another try. */
   get leavesAnother(): boolean {
     const { limits, clock } = this.#core;
     return this.#tries.leavesAnother(limits, clock.current);
   }
 
-  /** Whether what was sent can and may be sent again. */
+  /** Whether the request is still available in full, and its method or upstream allows sending it again. */
   get mayRepeat(): boolean {
     return this.body.isKept && (this.#isIdempotent || this.#retriesUnsafe);
   }
@@ -111,7 +111,7 @@ export class Forwarding<C> implements UpstreamRequest {
   /** The client has no room for more of the answer. */
   pause(): void {
     if (this.#stream === null) return;
-    // Not the peer's delay.
+    // The client causes this delay, not the peer.
     if (this.#carries === "answer") this.#deadlines.peer = 0;
     if (this.#isPaused) return;
     this.#isPaused = true;
@@ -125,12 +125,12 @@ export class Forwarding<C> implements UpstreamRequest {
     this.#stream.resume();
   }
 
-  /** Of an upgraded connection: the client sends nothing more. */
+  /** The client sends nothing more on an upgraded connection. */
   endTunnel(): void {
     this.#stream?.sendEnd("");
   }
 
-  /** No answer of the peer's is wanted any more. */
+  /** Ends the current try, because nobody wants the peer's answer any more. */
   drop(failure: PeerFailure | null): void {
     const { target } = this.#tries;
     if (this.#isWaiting && target !== null) {
@@ -143,7 +143,7 @@ export class Forwarding<C> implements UpstreamRequest {
     this.endTry(failure);
   }
 
-  /** Tells the handler that the current try is over, if there is one. False: it threw. */
+  /** Tells the handler that the current try is over, if there is one. Returns false when the handler threw. */
   endTry(failure: PeerFailure | null): boolean {
     const { target, beganMs } = this.#tries;
     if (!this.#isTrying || target === null) return true;
@@ -176,12 +176,12 @@ export class Forwarding<C> implements UpstreamRequest {
     }
   }
 
-  /** Whether there is a stream, and the peer may send on it. */
+  /** Whether there is a stream on which the peer may send. */
   get isFlowing(): boolean {
     return this.#stream !== null && (this.#carries === "request" || !this.#isPaused);
   }
 
-  // What the wire to the peer sees of the request.
+  // What the wire to the peer reads from the request.
 
   get targetText(): string {
     return this.#target.text;
@@ -219,7 +219,7 @@ export class Forwarding<C> implements UpstreamRequest {
     return this.body.isTapped || this.head.isStreamed;
   }
 
-  // What the wire to the peer tells.
+  // Called by the wire to the peer.
 
   onStream(stream: UpstreamStream): void {
     this.#isWaiting = false;
@@ -296,7 +296,7 @@ export class Forwarding<C> implements UpstreamRequest {
     }
   }
 
-  // What the request's body tells.
+  // Called by the request's body.
 
   onPeerFull(): void {
     if (this.#carries === "request") this.#deadlines.awaitRoom(this.#tries.target);
@@ -328,7 +328,7 @@ export class Forwarding<C> implements UpstreamRequest {
 
   #onUnanswered(stream: UpstreamStream, failure: PeerFailure): void {
     const { target } = this.#tries;
-    // What the peer did not process may be sent again whatever its method is.
+    // What the peer did not process may be sent again, whatever its method.
     const isRefused = failure.code === "refused";
     const isRepeatable = isRefused
       ? this.body.isKept
@@ -336,7 +336,7 @@ export class Forwarding<C> implements UpstreamRequest {
     const isReset = failure.code === "reset" && this.#isIdempotent;
     const isRace = (isRefused || isReset) && stream.isReused;
     if (isRepeatable && isRace && target !== null) {
-      // The peer gave up a kept connection just as the request went out: no fault of either side.
+      // The peer closed a kept connection just when the request went out: neither side is at fault.
       this.#tries.sent -= 1;
       this.#connect(target, true);
     } else {
@@ -352,7 +352,7 @@ export class Forwarding<C> implements UpstreamRequest {
     return this.#tries.target?.retries.nonIdempotent === true;
   }
 
-  /** The stream is over, or not wanted any more. */
+  /** Lets go of the stream: it is over, or nobody wants it any more. */
   #close(): void {
     this.#stream = null;
     this.#isPaused = false;

@@ -1,11 +1,11 @@
-/** OPTIONS and TRACE, which a client may have answered by a proxy on the way (RFC 9110 section 7.6.2). */
+/** OPTIONS and TRACE, which a client may have a proxy on the way answer (RFC 9110 section 7.6.2). */
 
 import type { Answer, Exchange } from "../engine.ts";
 import { allowedMethods } from "../message/answers.ts";
 
 /**
- * The answer of the gateway's own when `Max-Forwards` says that the request goes no further; `null` when
- * it goes on, with one forward less. To be asked once for each request.
+ * Returns the gateway's own answer when `Max-Forwards` says that the request goes no further. Otherwise returns `null`
+ * and lowers `Max-Forwards` by one, so call it once for each request.
  */
 export function answerAsLastRecipient<C>(exchange: Exchange<C>): Answer | null {
   const { method } = exchange;
@@ -16,6 +16,6 @@ export function answerAsLastRecipient<C>(exchange: Exchange<C>): Answer | null {
     exchange.setHeader("Max-Forwards", String(Number(left) - 1));
     return null;
   }
-  // To show a request to whoever sent it tells him what the proxies in between have added.
+  // Echoing the request would show the client what the proxies in between have added.
   return { status: method === "TRACE" ? 405 : 200, headers: { allow: allowedMethods } };
 }
