@@ -289,32 +289,35 @@ export interface EngineLimits {
    * counted. Default false, as in nginx.
    */
   readonly underscoresInHeaders: boolean;
-  /** The same for any other name that is not of letters, digits and hyphens; true drops. Default true. */
+  /**
+   * Whether request fields are dropped whose names have other characters than letters, digits, hyphens and
+   * underscores. Default true.
+   */
   readonly ignoreInvalidHeaders: boolean;
-  /** Default 3000, as Slardar has it. Then another peer, or 504. */
+  /** Time to establish a connection. Then: another peer, or 504. Default 3000, as in Slardar. */
   readonly connectTimeoutMs: number;
-  /** From the whole request sent to the answer's head. Then 504. Default 60000. */
+  /** Time from the end of the request to the end of the answer's head. Then: 504. Default 60000. */
   readonly responseTimeoutMs: number;
-  /** No body byte either way for this long ends the exchange. Default 60000. */
+  /** The exchange ends when no body byte moves either way for so long. Default 60000. */
   readonly bodyTimeoutMs: number;
-  /** No byte either way for this long closes an upgraded connection. Default 3600000. */
+  /** An upgraded connection is closed when no byte moves either way for so long. Default 3600000. */
   readonly tunnelTimeoutMs: number;
-  /** Tries per request in which bytes of it may have been sent, the first included. Default 2. */
+  /** Tries per request that may have sent bytes of it, the first included. Default 2. */
   readonly maxTries: number;
-  /** This long after the first try began no other begins; 0 for no limit. Default 5000, as Slardar has it. */
+  /** No further try begins so long after the first began; 0 for no limit. Default 5000, as in Slardar. */
   readonly tryTimeoutMs: number;
   /** Idle connections kept per peer. Default 1024. */
   readonly maxIdlePerPeer: number;
-  /** Connections to a peer at once, per worker; 0 for no limit. Above, requests wait. Default 1024. */
+  /** Connections to one peer at once, per worker; 0 for no limit. Above: requests wait. Default 1024. */
   readonly maxConnectionsPerPeer: number;
   /**
-   * Requests that may wait for a peer's connections beyond those that can be opened for them. Above: another
-   * peer, or 503 at once. Default 1024.
+   * Requests that may wait for a peer's connections, not counting those for which a connection can be opened.
+   * Above: another peer, or 503 at once. Default 1024.
    */
   readonly maxWaitingPerPeer: number;
-  /** How long such a request waits. Then 503. Default 5000. */
+  /** How long such a request waits. Then: 503. Default 5000. */
   readonly queueTimeoutMs: number;
-  /** A pooled connection without a request is closed after this. Default 55000. */
+  /** How long a pooled connection is kept open without a request. Default 55000. */
   readonly peerIdleTimeoutMs: number;
 }
 
@@ -346,60 +349,64 @@ export const defaultLimits: EngineLimits = {
   peerIdleTimeoutMs: 55_000,
 };
 
-/** Which path goes to a peer: the one that everything was decided by, or what the client wrote. */
+/** Which path the peer gets: the normal form, by which every decision was made, or the client's own spelling. */
 export type ForwardedPath = "normal" | "raw";
 
 export interface EngineOptions<Context> {
   readonly handler: Handler<Context>;
   readonly limits?: Partial<EngineLimits>;
-  /** What a handler sets is forwarded in either case. Default `normal`. */
+  /**
+   * Which path the peer gets when the handler does not set one. A path that it sets is always forwarded. Default
+   * `normal`.
+   */
   readonly forwardedPath?: ForwardedPath;
-  /** Prefix of the request ids that this engine makes; letters, digits and dashes. */
+  /** Prefix of the request ids that this engine makes: letters, digits and dashes. */
   readonly idPrefix: string;
   /**
-   * Whether this address is a proxy's whose forwarding fields and `X-Request-Id` are to be believed; asked
-   * once for each connection, and for the hops that a trusted proxy names. Default: nobody is.
+   * Whether this address belongs to a trusted proxy, whose forwarding fields and `X-Request-Id` the engine
+   * believes. The engine asks once for each connection, and for each hop that a trusted proxy names. Default: no
+   * proxy is trusted.
    */
   readonly trusts?: (address: string) => boolean;
   /**
-   * What is at this address, if no peer may be there; asked once for each connection, which then is no peer's.
-   * Default: nothing is.
+   * Names what is at this address when no peer may be there; `null` when one may. The engine asks once for each
+   * connection to a peer, and closes a forbidden one. Default: no address is forbidden.
    */
   readonly forbids?: (address: string, port: number) => string | null;
-  /** Told of what a handler threw (the exchange has been answered with 500 by then) or accepting failed with. */
+  /** Receives what a handler threw (the engine has answered 500 by then), and errors from accepting. */
   readonly onError: (error: unknown) => void;
   /** Monotonic milliseconds. Default `performance.now`. */
   readonly now?: () => number;
-  /** Default: no limit is known. */
+  /** Default: the engine knows no limit. */
   readonly descriptors?: Descriptors;
-  /** What targets name for TLS. Default: nothing. */
+  /** What the names in `PeerTls` stand for. Default: nothing. */
   readonly peerMaterials?: PeerMaterials;
-  /** By the numbers of the listeners. Default: in clear, from clients themselves, without limits of their own. */
+  /** By listener number. Default: in clear, without PROXY headers and without limits of its own. */
   readonly listeners?: readonly ListenerOptions[];
 }
 
-/** What holds for the connections of one listener. */
+/** What applies to the connections of one listener. */
 export interface ListenerOptions {
   /** Default: in clear. */
   readonly tls?: ListenerTls | null;
-  /** Whether connections from this address begin with a PROXY header. Default: nobody's do. */
+  /** Whether connections from this address begin with a PROXY header. Default: none do. */
   readonly proxied?: ((address: string) => boolean) | null;
-  /** Connections at once; 0 for no limit. Above: 503, over TLS the connection is closed. Default 0. */
+  /** Connections at once; 0 for no limit. Above: 503, or over TLS the connection is closed. Default 0. */
   readonly maxConnections?: number;
-  /** The same from one address. Default 0. */
+  /** Connections at once from one address; 0 for no limit. Default 0. */
   readonly maxConnectionsPerAddress?: number;
 }
 
-/** How many descriptors an engine may use, and what it does when they are short. */
+/** How many descriptors an engine may use, and what it does when they run short. */
 export interface Descriptors {
-  /** For connections of clients and peers together. When clients have half of them, accepting stops. */
+  /** For clients' and peers' connections together. When clients have half of them, the engine stops accepting. */
   readonly most: number;
   /**
-   * Accepting stopped: the sockets that were inherited are closed here, and new connections wait in the kernel's
-   * queue, which whoever else holds the socket keeps.
+   * The engine stopped accepting and closed the sockets that it inherited. New connections wait in the kernel's
+   * queue, which exists as long as another process holds the socket.
    */
   readonly onPause: (most: number) => void;
-  /** There is room again: `listen` is to be called with the socket of this listener. */
+  /** There is room again: call `listen` with this listener's socket. */
   readonly reopen: (listener: number) => void;
 }
 
@@ -410,24 +417,24 @@ export interface EngineStats {
   readonly exchanges: number;
   /** Since the engine started. */
   readonly requests: number;
-  /** Heads that were refused before they became an exchange, by error code. */
+  /** How many heads were refused before they became an exchange, by error code. */
   readonly refused: Readonly<Record<string, number>>;
-  /** Header and trailer lines of requests that were dropped because of their names, since the engine started. */
+  /** How many header and trailer lines of requests were dropped for their names since the engine started. */
   readonly droppedHeaders: number;
 }
 
-/** A bound socket that this process was started with. */
+/** A bound socket that this process got when it started. */
 export interface Inherited {
   /**
-   * File descriptors of the one socket. libuv accepts one connection in a turn of the event loop from each, so
-   * several of them shorten the wait of a client that comes while the turns are long.
+   * File descriptors of the same socket. libuv accepts one connection from each in a turn of the event loop, so
+   * with several of them a client waits for fewer turns when turns are long.
    */
   readonly descriptors: readonly number[];
   /** Connections that may wait to be accepted. */
   readonly backlog: number;
 }
 
-/** A bound socket that this process was sent. */
+/** A bound socket that another process sent to this one. */
 export interface Reopened {
   /** Node's own handle, as `process.on("message")` gives it. */
   readonly handle: object;
@@ -437,16 +444,16 @@ export interface Reopened {
 
 export interface Engine {
   /**
-   * Starts to accept there too. Exchanges show `listener`, a small number of the caller's (default 0). Rejects
-   * with the socket's error (`EADDRINUSE`...); then the engine accepts nowhere any more.
+   * Starts to accept at one more address. `listener` (default 0) is a small number that the caller chooses and that
+   * exchanges show. Rejects with the socket's error (`EADDRINUSE`...); then the engine accepts nowhere any more.
    */
   listen(where: ListenOptions | Inherited | Reopened, listener?: number): Promise<AddressInfo>;
   /**
-   * Stops accepting, closes idle connections, lets running exchanges finish with `Connection: close`
-   * and resolves when the last has; what still runs after `deadlineMs` is cut. Resolves to how many were cut.
+   * Stops accepting, closes idle connections, and lets running exchanges finish with `Connection: close`. After
+   * `deadlineMs` it cuts those that still run. Resolves, once the last is over, to how many it cut.
    */
   drain(deadlineMs: number): Promise<number>;
-  /** The peer serves nobody any more: its idle connections are closed, busy ones when they end. */
+  /** Nobody uses the peer any more: the engine closes its idle connections now and its busy ones when they end. */
   retire(peer: Peer): void;
   stats(): EngineStats;
 }

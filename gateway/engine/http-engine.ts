@@ -1,6 +1,6 @@
 /**
- * An engine: puts clients' wires, exchanges and peers' wires together, moves their clock, drains.
- * What happens to a request is in `exchange/`.
+ * The engine: joins clients' wires, exchanges and peers' wires, moves the clock, and drains. What happens to a
+ * request is in `exchange/`.
  */
 import type { AddressInfo, ListenOptions, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -37,11 +37,11 @@ import type { ConnectToPeer } from "./upstream/pooled.ts";
 import { Pools } from "./upstream/pools.ts";
 
 const nothing = Buffer.alloc(0);
-/** How often deadlines are looked at; also the grain of the clock. */
+/** How often the engine looks at deadlines, and how coarse its clock is. */
 const sweepMs = 100;
-/** In how many sweeps clients that are not read are looked after once. */
+/** The engine looks for vanished clients among those that it does not read, once in so many sweeps. */
 const sweepsPerProbe = 10;
-/** A sweep that comes so long after the one before says that this process stood still. */
+/** When a sweep comes so long after the one before, this process stood still in between. */
 const stallMs = 3 * sweepMs;
 
 /** Serves HTTP/1.1 on a socket whose first byte is a request's. */
@@ -68,7 +68,10 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
   readonly #pools: Pools;
   #sweep: NodeJS.Timeout | null = null;
   #sweeps = 0;
-  /** Whether the last sweep looked at no deadline. Never twice in a row, or a slow process would have none. */
+  /**
+   * Whether the last sweep skipped the deadlines. Two sweeps in a row never do, or a slow process would have no
+   * deadlines.
+   */
   #isExcusing = false;
   #drained: PromiseWithResolvers<number> | null = null;
   #drainDeadline = Number.POSITIVE_INFINITY;
@@ -117,7 +120,7 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
   }
 
   async listen(where: ListenOptions | Inherited | Reopened, listener = 0): Promise<AddressInfo> {
-    // The sweep has not moved it yet, and the first connections' deadlines begin with it.
+    // No sweep has moved the clock yet, and the deadlines of the first connections start from it.
     this.clock.tick();
     const address = await this.#acceptor.listen(where, listener);
     this.#sweep ??= setInterval(() => this.#onSweep(), sweepMs);
@@ -182,7 +185,7 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
 
   #accept(socket: Socket, listener: number): void {
     const address = socket.remoteAddress;
-    // Gone before it was accepted.
+    // The client had gone before the connection was accepted.
     if (address === undefined) {
       socket.destroy();
       return;
@@ -206,7 +209,8 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
     const now = this.clock.tick();
     this.#acceptor.settle(now);
     this.#sweeps += 1;
-    // What came while this process stood still has not been read yet: nobody is late before it is.
+    // What came while this process stood still has not been read yet, so nobody counts as late before the next
+    // sweep.
     this.#isExcusing = now - before > stallMs && !this.#isExcusing;
     if (!this.#isExcusing) {
       this.#clients.onTick(now, this.#sweeps % sweepsPerProbe === 0);
@@ -218,7 +222,7 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
     }
   }
 
-  /** Drained when the last connection of either side is closed. */
+  /** Draining ends when the last connection on either side is closed. */
   #settleDrain(): void {
     if (this.#drained === null || this.#clients.size > 0) return;
     if (this.#pools.size > 0) {

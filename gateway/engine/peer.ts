@@ -1,19 +1,19 @@
 /**
- * One address that requests can be sent to, and what the engine has learnt of it while running. A
- * peer belongs to its address and not to a version of the state: it outlives every swap of tables.
+ * One address that requests can be sent to, and what the engine has learnt about it while running. A peer belongs
+ * to its address and not to a version of the state, so it outlives every swap of tables.
  */
 export class Peer {
   readonly host: string;
   readonly port: number;
-  /** `host:port`, an IPv6 address in brackets. */
+  /** `host:port`, with an IPv6 address in brackets. */
   readonly key: string;
   #inFlight = 0;
   #elsewhere = 0;
-  /** Told at once when `load` changes; few, since each request tells them twice. */
+  /** Told at once when `load` changes. Keep them few: each request tells them twice. */
   readonly watchers: LoadWatcher[] = [];
-  /** True once no table names it any more: connections are not kept after their request. */
+  /** True once no table names the peer any more: then a connection is closed after its request. */
   retired = false;
-  /** Whatever the engine keeps for this peer (its pooled connections); no other room touches it. */
+  /** Whatever the engine keeps for this peer (its pooled connections). No other room touches it. */
   slot: unknown = null;
 
   constructor(host: string, port: number) {
@@ -22,7 +22,7 @@ export class Peer {
     this.key = peerKey(host, port);
   }
 
-  /** Requests that are on it now. */
+  /** Requests that this worker has on the peer now. */
   get inFlight(): number {
     return this.#inFlight;
   }
@@ -32,7 +32,7 @@ export class Peer {
     this.#tell();
   }
 
-  /** The same of others that send to it, as they said last. */
+  /** Requests that other workers have on the peer, as they last reported. */
   get elsewhere(): number {
     return this.#elsewhere;
   }
@@ -42,7 +42,7 @@ export class Peer {
     this.#tell();
   }
 
-  /** All requests that are on it now, as far as is known. */
+  /** All requests on the peer now, as far as this worker knows. */
   get load(): number {
     return this.#inFlight + this.#elsewhere;
   }
@@ -53,7 +53,7 @@ export class Peer {
   }
 }
 
-/** Somebody who keeps peers in the order of their load. */
+/** Something that keeps peers in the order of their load. */
 export interface LoadWatcher {
   loadChanged(): void;
 }

@@ -1,10 +1,10 @@
 /**
- * Whether bytes are taken from a socket now: not while whoever they are for has no room, and not when it
- * is the turn of the others.
+ * Decides whether bytes are read from a socket now. They are not while their receiver has no room, or when it is
+ * the other sockets' turn.
  */
 import type { Socket } from "node:net";
 
-/** Bytes of a body that are read from one socket before the others have their turn. */
+/** Bytes of a body that are read from one socket before the others get their turn. */
 const turnBytes = 65_536;
 
 export class Reading {
@@ -34,9 +34,9 @@ export class Reading {
   }
 
   /**
-   * Counts bytes of a body, and lets others be read after so many. libuv reads a socket that always has
-   * more up to 32 times before it looks at another: 200 large answers that began at once held up a small
-   * one for 1.5 s; with turns it is 0.1 s.
+   * Counts bytes of a body, and after so many lets the other sockets be read. libuv reads a socket that always has
+   * more up to 32 times before it looks at another one: 200 large answers that began at once held up a small one
+   * for 1.5 s; with turns it is 0.1 s.
    */
   count(bytes: number): void {
     this.#bytes += bytes;

@@ -1,6 +1,6 @@
 /**
- * A request that nobody sent and that goes nowhere, read and changed by the code of real ones: for whoever wants to know
- * what would become of it. What the handler decides is kept and not carried out.
+ * A request that nobody sent and that goes nowhere, read and changed by the code for real requests. It shows what
+ * would become of such a request. The handler's decision is recorded and not carried out.
  */
 import { type Answer, defaultLimits, type EngineLimits, type Exchange } from "./engine.ts";
 import { Tries } from "./exchange/tries.ts";
@@ -15,14 +15,14 @@ import { ResponseHead } from "./message/response-head.ts";
 export interface ImaginedRequest {
   readonly method: string;
   readonly scheme: "http" | "https";
-  /** As in `Host`, with its port. */
+  /** As in `Host`, with the port. */
   readonly authority: string;
   /** In origin form: path and query. */
   readonly target: string;
-  /** Without `Host`. */
+  /** All headers except `Host`. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly clientAddress: string;
-  /** The number of the listener that it would come in by. */
+  /** The number of the listener that the request would come in by. */
   readonly listener: number;
 }
 
@@ -42,11 +42,11 @@ export interface Rehearsal<C> {
   readonly exchange: Exchange<C>;
   /** The request's header lines as they are now. */
   readonly headerLines: string;
-  /** `null`: it goes on. */
+  /** `null`: the request would go on. */
   readonly decision: Decision | null;
 }
 
-/** Reads the request; a `Refusal` is what the engine would answer by itself. */
+/** Reads the request. Returns a `Refusal` when the engine itself would refuse it. */
 export function rehearse<C>(options: RehearsalOptions): Rehearsal<C> | Refusal {
   const { method, scheme, authority, target, headers, clientAddress, listener, now } = options;
   const limits = { ...defaultLimits, ...options.limits };
@@ -95,7 +95,7 @@ class Noted implements Moves {
   onStatus: (status: number, errorCode: string) => void = () => {};
 
   answer(answer: Answer): void {
-    // Throws what a real exchange would throw.
+    // Throws whatever a real exchange would throw.
     answerFields(answer);
     this.decision = { kind: "answer", answer };
     this.onStatus(answer.status, "");
@@ -115,7 +115,7 @@ class Noted implements Moves {
     this.decision = { kind: "hold" };
   }
 
-  /** Nobody waits for what held it. */
+  /** Does nothing: nothing waits in a rehearsal. */
   resume(): void {}
   replaceAnswer(): void {}
   tryAgain(): boolean {

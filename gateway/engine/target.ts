@@ -1,38 +1,45 @@
 /**
- * Where a try goes and how: a peer, and all that its upstream says about reaching it. Made when a version of the
- * state is applied, so that picking one allocates nothing.
+ * Where a try goes and how: a peer, and everything that its upstream says about reaching it. Targets are made when
+ * a version of the state is applied, so that picking one allocates nothing.
  */
 import { type Peer, peerKey } from "./peer.ts";
 
 /** `h2c` is HTTP/2 in clear with prior knowledge, `h2` the same over TLS. */
 export type PeerProtocol = "http1" | "h2c" | "h2";
 
-/** How a peer is reached over TLS. Names stand for what `EngineOptions.peerMaterials` has. */
+/** How a peer is reached over TLS. `EngineOptions.peerMaterials` knows what the names stand for. */
 export interface PeerTls {
-  /** Sent as SNI, and what the peer's certificate must be for; `null`: the peer's own host. */
+  /** The name sent as SNI, which the peer's certificate must match; `null`: the peer's own host. */
   readonly serverName: string | null;
-  /** The name of those who are believed instead of Node's own; `null`: those. */
+  /** The name of the authorities that are trusted instead of Node's own; `null`: Node's own. */
   readonly authorities: string | null;
   /** The name of the certificate that the gateway shows; `null`: none. */
   readonly certificate: string | null;
-  /** Whether anybody's certificate will do, for any name. */
+  /** Whether any certificate is accepted, for any name. */
   readonly isInsecure: boolean;
 }
 
-/** Which requests may be sent to a further peer. What was never sent always may. */
+/** Which requests may be sent to a further peer. A request that was never sent always may. */
 export interface Retries {
-  /** Also those whose method is not idempotent, though a silent peer may have acted on them. */
+  /**
+   * Whether requests with a method that is not idempotent may too, although a silent peer may have acted on them.
+   */
   readonly nonIdempotent: boolean;
-  /** An answer with such a status is dropped when another peer can be asked. */
+  /** An answer with one of these statuses is dropped when another peer can be asked. */
   readonly statuses: readonly number[];
 }
 
-/** As nginx does unless it is told otherwise. */
+/** The default, as in nginx. */
 export const defaultRetries: Retries = { nonIdempotent: false, statuses: [] };
 
-/** What an upstream says about reaching its peers; `null` or left out: as the engine's limits. Times in milliseconds. */
+/**
+ * What an upstream says about reaching its peers. `null` or left out: the engine's limit applies. Times in
+ * milliseconds.
+ */
 export interface TargetOptions {
-  /** The `Host` that the peer is sent: its own address, or this name; `null` or left out: the request's. */
+  /**
+   * The `Host` that the peer gets: `"peer"` for its own address, or this name; `null` or left out: the request's.
+   */
   readonly sentHost?: "peer" | { readonly name: string } | null;
   readonly protocol?: PeerProtocol;
   readonly tls?: PeerTls | null;
@@ -47,7 +54,7 @@ export interface TargetOptions {
   readonly retries?: Retries;
 }
 
-/** All of the options, whatever was left out: so every target has one shape. */
+/** All options, with a value for each that was left out, so that every target has the same shape. */
 export class Target {
   readonly peer: Peer;
   readonly protocol: PeerProtocol;
@@ -58,9 +65,9 @@ export class Target {
   readonly sendTimeoutMs: number | null;
   readonly readTimeoutMs: number | null;
   readonly retries: Retries;
-  /** The `Host` that its upstream says; empty: that of the request. */
+  /** The `Host` that the upstream sets; empty: the request's own. */
   readonly authority: string;
-  /** The peer's address as a `Host`: without the port where the protocol knows it. */
+  /** The peer's address as a `Host`, without the port when it is the protocol's default. */
   readonly peerAuthority: string;
 
   constructor(peer: Peer, options: TargetOptions = {}) {
@@ -81,7 +88,7 @@ export class Target {
 }
 
 function authorityOf({ host, port }: Peer, knownPort: number): string {
-  // A zone is about an interface of this machine (RFC 9844 section 3).
+  // A zone names an interface of this machine and means nothing to the peer (RFC 9844 section 3).
   const zone = host.indexOf("%");
   const key = peerKey(zone === -1 ? host : host.slice(0, zone), port);
   return port === knownPort ? key.slice(0, key.lastIndexOf(":")) : key;

@@ -1,6 +1,7 @@
 /**
- * What an engine and the gateway say to each other about TLS to clients: the engine reads what a client asks for, the
- * gateway names the certificate, the engine does the rest. Knows nothing of files, Consul or hosts.
+ * What an engine and the gateway say to each other about TLS to clients. The engine reads what a client asks for,
+ * the gateway names the certificate, and the engine does the rest. This file knows nothing about files, Consul or
+ * hosts.
  */
 import type { TlsEndpoint } from "./listening/tls-endpoint.ts";
 
@@ -14,17 +15,17 @@ export interface KeyPair {
 export const tlsProfiles = ["intermediate", "modern"] as const;
 export type TlsProfile = (typeof tlsProfiles)[number];
 
-/** Which certificates clients are asked for. */
+/** Who must have signed the certificates that clients are asked for. */
 export interface ClientAuthorities {
-  /** Whether one without is turned away. */
+  /** Whether a client without a certificate is turned away. */
   readonly isRequired: boolean;
-  /** PEM certificates of those who may sign them. */
+  /** PEM certificates of the authorities that may have signed them. */
   readonly authorities: string;
 }
 
-/** What a client asked for, as far as it decides about its certificate. */
+/** The part of a client's hello that decides about the certificate it gets. */
 export interface AskedTls {
-  /** In lower case; `null`: no name. */
+  /** In lower case; `null`: the client named no server. */
   readonly name: string | null;
   readonly protocols: readonly string[];
 }
@@ -32,23 +33,23 @@ export interface AskedTls {
 /** What a connection gets. */
 export interface TlsChoice {
   readonly endpoint: TlsEndpoint;
-  /** By what rule clients were asked for a certificate, in the gateway's words; empty: they were not. */
+  /** Which rule asked the client for a certificate, in the gateway's words; empty: none did. */
   readonly clientRule: string;
-  /** Whether requests for this host may come over it. */
+  /** Whether requests for this host may come over the connection. */
   readonly covers: (host: string) => boolean;
-  /** The handshake is all that is wanted: the connection ends with it. */
+  /** The connection ends with the handshake, which is all that an ACME challenge needs. */
   readonly isChallenge?: true;
 }
 
 /** How a listener speaks TLS. */
 export interface ListenerTls {
-  /** Called once for each connection. `null`: it ends with the alert `unrecognized_name`. */
+  /** Called once for each connection. `null` ends the handshake with the alert `unrecognized_name`. */
   choose(asked: AskedTls): TlsChoice | null;
 }
 
-/** A certificate that a client showed and that was verified. */
+/** A client's certificate that was verified. */
 export interface ClientCertificate {
-  /** One line, RFC 4514: `CN=shop,O=Example`. In ASCII. */
+  /** One line in RFC 4514 form, in ASCII: `CN=shop,O=Example`. */
   readonly subject: string;
   /** SHA-256 of the certificate, hexadecimal in lower case. */
   readonly fingerprint: string;
@@ -56,7 +57,7 @@ export interface ClientCertificate {
 
 /** A client's connection over TLS. */
 export interface ClientTls {
-  /** As the client asked, in lower case; `null`: it named none. */
+  /** The name that the client asked for, in lower case; `null`: it named none. */
   readonly serverName: string | null;
   /** `TLSv1.3` */
   readonly version: string;

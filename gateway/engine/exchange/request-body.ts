@@ -1,13 +1,13 @@
 /**
- * A request's body on its way from the client to the peer: through a tap if there is one, kept until the answer
- * begins so that it can be sent again, held back where the peer has no room.
+ * A request's body on its way from the client to the peer. It goes through a tap if there is one. It is kept until
+ * the answer begins, so that it can be sent again, and it waits while the peer has no room.
  */
 import type { BodyTap } from "../tap.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Downstream, UpstreamStream } from "./ports.ts";
 import { TapLine } from "./tap-line.ts";
 
-/** Up to here a body is kept until the answer begins; a larger one goes to one peer only. */
+/** Up to this size, a body is kept until the answer begins; a larger one can go to one peer only. */
 const maxKeptBytes = 65_536;
 
 /** The exchange, as its request's body sees it. */
@@ -23,20 +23,20 @@ export interface RequestBodyOwner {
 }
 
 export class RequestBody {
-  /** Whether nothing is still to come from the client. */
+  /** Whether the client has sent the whole body. */
   isRead = true;
-  /** Whether nothing is still to come that is to be sent: later than `isRead` when there is a tap. */
+  /** Whether all bytes to send are there. With a tap this comes later than `isRead`. */
   isWhole = true;
-  /** Whether all of it that was to be sent so far is kept: it can be sent again. */
+  /** Whether everything that was to be sent so far is kept, so that it can be sent again. */
   isKept = true;
-  /** Whether the client was told to send no more for now. */
+  /** Whether the client was told to stop sending for now. */
   isHeldBack = false;
   readonly #downstream: Downstream;
   readonly #deadlines: Deadlines;
   readonly #owner: RequestBodyOwner;
   readonly #kept: Buffer[] = [];
   #keptBytes = 0;
-  /** Field lines that are passed on behind it. */
+  /** Field lines to send after the body. */
   #trailer = "";
   #stream: UpstreamStream | null = null;
   #tap: TapLine | null = null;
@@ -47,7 +47,7 @@ export class RequestBody {
     this.#owner = owner;
   }
 
-  /** `body`: the whole of it, when it is there. */
+  /** `body`: the whole body when it came with the head. */
   begin(hasBody: boolean, body: Buffer | null): void {
     this.isRead = !hasBody || body !== null;
     this.isWhole = this.isRead;
@@ -60,7 +60,7 @@ export class RequestBody {
     return this.#tap !== null;
   }
 
-  /** Whether the tap alone can move the body: the client and the peer have done what they can. */
+  /** Whether only the tap can move the body on: the client and the peer have done what they can. */
   get awaitsTap(): boolean {
     const tap = this.#tap;
     if (tap === null || tap.isHeldBack) return false;
@@ -85,14 +85,14 @@ export class RequestBody {
     if (this.isRead) this.#finishTap(line);
   }
 
-  /** A piece from the client. False: there is no room for more before `Downstream.resume`. */
+  /** Takes a piece from the client. Returns false when there is no room for more before `Downstream.resume`. */
   take(piece: Buffer): boolean {
     const hasRoom = this.#tap === null ? this.#send(piece) : this.#tap.take(piece);
     if (!hasRoom) this.isHeldBack = true;
     return hasRoom;
   }
 
-  /** The client has sent all of it. `trailer`: what of its trailer may be passed on. */
+  /** The client has sent the whole body. `trailer`: the part of its trailer that may be passed on. */
   end(trailer: string): void {
     this.isRead = true;
     this.#trailer = trailer;
@@ -100,7 +100,7 @@ export class RequestBody {
     else this.#finishTap(this.#tap);
   }
 
-  /** Sends the request, with what of its body is there, to another peer. */
+  /** Sends the request, and what is there of its body, to another peer. */
   open(stream: UpstreamStream): void {
     this.#stream = stream;
     const hasRoom = stream.send(this.#kept, this.isWhole, this.#trailer);
@@ -125,7 +125,7 @@ export class RequestBody {
     if (this.awaitsTap) this.#deadlines.awaitRequest();
   }
 
-  /** There will be no other try. */
+  /** Forgets the kept body: there will be no other try. */
   letGo(): void {
     this.isKept = false;
     this.#kept.length = 0;
@@ -177,7 +177,7 @@ export class RequestBody {
     this.#owner.onRequestSent();
   }
 
-  /** Nothing is to come any more but from the tap, which has as long as a client has. */
+  /** Only the tap has to move now. It gets as much time as a client. */
   #finishTap(tap: TapLine): void {
     tap.finish();
     if (this.awaitsTap) this.#deadlines.awaitRequest();

@@ -1,12 +1,12 @@
 /**
- * One body on its way through a tap: keeps what comes while the tap has no room, sees that the tap hears of each
- * end once, and that nothing it does later reaches an exchange that is over.
+ * One body on its way through a tap. It keeps what comes while the tap has no room, tells the tap of each end only
+ * once, and lets nothing that the tap does late reach an exchange that is over.
  */
 import type { BodyTap, TapOutput } from "../tap.ts";
 
 /** The part of the exchange that the tapped body goes to. */
 export interface TapSide {
-  /** A tapped piece. False: no room before `TapLine.onDrain`. */
+  /** A piece from the tap. Returns false when there is no room before `TapLine.onDrain`. */
   onTapped(piece: Buffer): boolean;
   /** The tap takes pieces again. */
   onTapRoom(): void;
@@ -23,9 +23,9 @@ export class TapLine implements TapOutput {
   readonly #queue: Buffer[] = [];
   #isFull = false;
   #isHeldBack = false;
-  /** Its body is whole, and the tap is to hear of it once it took the queue. */
+  /** The body is complete; the tap is told so once it has taken the queue. */
   #isEnding = false;
-  /** Not begun yet, or at its end. */
+  /** True before the tap has begun and after it has ended. */
   #isOver = true;
 
   constructor(tap: BodyTap, side: TapSide) {
@@ -33,7 +33,7 @@ export class TapLine implements TapOutput {
     this.#side = side;
   }
 
-  // What the exchange calls.
+  // Called by the exchange.
 
   begin(): void {
     this.#isOver = false;
@@ -45,12 +45,12 @@ export class TapLine implements TapOutput {
     return this.#isFull;
   }
 
-  /** Whether the tap was told that there is no room for what it gives. */
+  /** Whether the tap was told to stop giving pieces for now. */
   get isHeldBack(): boolean {
     return this.#isHeldBack;
   }
 
-  /** False: no room before `TapSide.onTapRoom`; the piece is taken all the same. */
+  /** Takes the piece in any case. Returns false when there is no room for more before `TapSide.onTapRoom`. */
   take(piece: Buffer): boolean {
     if (this.#isOver) return true;
     if (this.#isFull) this.#queue.push(piece);
@@ -79,7 +79,7 @@ export class TapLine implements TapOutput {
     this.#call(() => this.#tap.abort());
   }
 
-  // What the tap calls.
+  // Called by the tap.
 
   write(piece: Buffer): boolean {
     if (this.#isOver || piece.length === 0) return true;

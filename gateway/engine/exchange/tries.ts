@@ -1,23 +1,23 @@
-/** The tries of one request: how many there were, of whom, and whether there may be another. */
+/** The tries of one request: how many there were, on which peers, and whether there may be another. */
 import type { EngineLimits } from "../engine.ts";
 import type { Peer } from "../peer.ts";
 import type { Target } from "../target.ts";
 
 /**
- * Peers that one request is tried on at most, whatever fails: nothing is sent by a connection that is refused,
- * but a thousand refusals for each request to a dead service would be a storm of the gateway's own making.
+ * The most peers that one request is tried on. A refused connection sends nothing and so does not count as sent,
+ * but a thousand refusals for each request to a dead service would be a storm that the gateway itself makes.
  */
 const maxPeersPerRequest = 100;
 
 export class Tries {
-  /** Those in which bytes of the request may have been sent. */
+  /** How many tries may have sent bytes of the request. */
   sent = 0;
-  /** Where the current one goes; `null` before the first. */
+  /** Where the current try goes; `null` before the first. */
   target: Target | null = null;
-  /** When it began. */
+  /** When the current try began, on the exact clock. */
   beganMs = 0;
   readonly #peers: Peer[] = [];
-  /** Engine clock: when the first began. */
+  /** When the first try began, on the engine's clock. */
   #firstMs = 0;
 
   reset(): void {
@@ -42,7 +42,7 @@ export class Tries {
     return this.#peers.includes(peer);
   }
 
-  /** Whether the limits, and those of the current target, leave another. */
+  /** Whether the engine's limits and the current target's allow another try. */
   leavesAnother(limits: EngineLimits, coarseMs: number): boolean {
     const tryTimeoutMs = this.target?.tryTimeoutMs ?? limits.tryTimeoutMs;
     return (

@@ -1,6 +1,6 @@
 /**
- * What a handler sees of an exchange, and its record. Reads and changes the heads; whatever moves the exchange
- * on is passed to it.
+ * What a handler sees of an exchange, and the exchange's record. It reads and changes the heads; calls that move
+ * the exchange on go to the exchange.
  */
 import type { Clock } from "../clock.ts";
 import type { Answer, Exchange } from "../engine.ts";
@@ -29,7 +29,7 @@ export type Moves = Pick<
   | "isAnswerTapped"
 >;
 
-/** What it needs of its surroundings. */
+/** What a view needs from the engine. */
 interface Surroundings {
   readonly clock: Pick<Clock, "now">;
   readonly nextId: () => string;
@@ -48,7 +48,7 @@ export class ExchangeView<C> implements Exchange<C> {
   bytesOut = 0;
   trailers: ReadonlySet<string> | null = null;
   sentAuthority = "";
-  /** Whether the head of an answer is there to be looked at. */
+  /** Whether there is an answer's head to look at. */
   hasAnswer = false;
   readonly #core: Surroundings;
   readonly #downstream: Client;
@@ -77,7 +77,7 @@ export class ExchangeView<C> implements Exchange<C> {
     this.#moves = moves;
   }
 
-  /** Another request begins, with so many bytes of its body. */
+  /** Begins another request, of whose body `bytesIn` bytes have come. */
   begin(bytesIn: number): void {
     this.serial += 1;
     this.context = null;
@@ -206,7 +206,7 @@ export class ExchangeView<C> implements Exchange<C> {
     return this.#tries.has(peer);
   }
 
-  /** `null`: there is no answer yet, or no more. */
+  /** `null` before there is an answer, and after it was dropped. */
   get #answerFields(): FieldLines | null {
     return this.hasAnswer ? this.#answerHead.fields : null;
   }

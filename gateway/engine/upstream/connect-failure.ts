@@ -1,7 +1,7 @@
 /** Why a connection to a peer could not be established: the peer's fault, or what this machine lacks. */
 import type { PeerFailure } from "../engine.ts";
 
-/** What the gateway itself lacks when connecting fails with one of these. */
+/** What this process or machine lacks when connecting fails with one of these codes. */
 const ownLacks: Readonly<Record<string, string>> = {
   EMFILE: "this process has no file descriptor left (ulimit -n)",
   ENFILE: "this machine has no file descriptor left (fs.file-max)",
@@ -16,7 +16,7 @@ export function connectFailure(
   error: (Error & { readonly code?: string; readonly address?: string }) | null,
 ): PeerFailure {
   const lack = ownLacks[error?.code ?? ""];
-  // To an IPv6 address it also means that this machine has no IPv6: then it is the address that cannot be used.
+  // To an IPv6 address this code also means that this machine has no IPv6; then ports are not what is short.
   const isOwn = error?.code !== "EADDRNOTAVAIL" || !error.address?.includes(":");
   if (lack !== undefined && isOwn) {
     return { code: "no_resources", message: `connecting to ${key}: ${error?.code}: ${lack}` };

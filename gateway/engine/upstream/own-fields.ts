@@ -1,8 +1,11 @@
-/** The fields of a request to a peer that the gateway writes whatever it speaks: who asks, and by which way. */
+/**
+ * The fields that the gateway itself writes into every request to a peer, whatever the protocol: who asks, and
+ * through which proxies.
+ */
 import type { UpstreamRequest } from "../exchange/ports.ts";
 import { forwardedLines, plainStory } from "../message/forwarding.ts";
 
-/** Lines, each with its CR LF. */
+/** Returns lines, each with its CR LF. */
 export function ownFields(request: UpstreamRequest): string {
   return `${forwarded(request)}X-Request-Id: ${request.id}\r\nVia: ${request.head.version} sluice\r\n`;
 }

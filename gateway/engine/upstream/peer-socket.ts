@@ -1,4 +1,4 @@
-/** Connections to peers. Both engines make theirs here, so that both refuse the same places. */
+/** Connections to peers. Both engines make theirs here, so that both refuse the same addresses. */
 import { connect, Socket } from "node:net";
 import type { Peer } from "../peer.ts";
 import type { PeerTls } from "../target.ts";
@@ -6,8 +6,8 @@ import type { PeerTlsRoom } from "./peer-tls.ts";
 import type { PeerHost } from "./pooled.ts";
 
 /**
- * Begins to connect, over TLS if that is said. A connection that reached a place which `forbids` names is destroyed with an
- * error before a request is written to it: only then it is known what the peer's name meant.
+ * Begins to connect, over TLS unless `tls` is `null`. Only the connected socket shows which address the peer's name
+ * meant; if `forbids` names that address, the socket is destroyed with an error before a request is written.
  */
 export function connectTo(
   peer: Peer,
@@ -29,7 +29,7 @@ function secured(room: PeerTlsRoom, peer: Peer, tls: PeerTls, isHttp2: boolean):
   try {
     return room.connect(peer, tls, isHttp2);
   } catch (error) {
-    // Told as any failure to connect, in a later turn.
+    // The caller hears of it in a later turn, like any failure to connect.
     return new Socket().destroy(error instanceof Error ? error : new Error(String(error)));
   }
 }

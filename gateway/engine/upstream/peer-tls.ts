@@ -1,18 +1,21 @@
-/** Connections to peers over TLS: what each is made with, and the sessions that the next one to the same peer goes on with. */
+/**
+ * Connections to peers over TLS: their secure contexts, and the sessions that the next connection to the same peer
+ * resumes.
+ */
 import { createHash } from "node:crypto";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import type { Peer } from "../peer.ts";
 import type { PeerTls } from "../target.ts";
 import type { KeyPair } from "../tls.ts";
 
-/** What the names in `PeerTls` stand for now; `null`: there is no such thing. */
+/** What the names in `PeerTls` stand for now; `null`: nothing has that name. */
 export interface PeerMaterials {
   authorities(name: string): string | null;
   pair(name: string): KeyPair | null;
 }
 
 interface Made {
-  /** Of all that it was made with. */
+  /** A digest of everything the context was made from. */
   readonly id: string;
   readonly context: SecureContext;
   readonly sessions: WeakMap<Peer, Buffer>;
@@ -22,14 +25,17 @@ const maxContexts = 1_000;
 
 export class PeerTlsRoom {
   readonly #materials: PeerMaterials;
-  /** By what the upstream says. */
+  /** Keyed by what the upstream says (`peerTlsId`). */
   readonly #made = new Map<string, Made>();
 
   constructor(materials: PeerMaterials) {
     this.#materials = materials;
   }
 
-  /** Begins to connect. The socket says `secureConnect` when it may be used. Throws when something it needs is not there. */
+  /**
+   * Begins to connect. The socket may be used after `secureConnect`. Throws when a named authority or certificate
+   * is missing.
+   */
   connect(peer: Peer, tls: PeerTls, isHttp2: boolean): TLSSocket {
     const { context, sessions } = this.#contextOf(tls);
     const session = sessions.get(peer);
@@ -44,7 +50,7 @@ export class PeerTlsRoom {
     });
     socket.setNoDelay(true);
     socket.on("session", (fresh) => sessions.set(peer, fresh));
-    // One that the peer does not take any more must not be brought again.
+    // A session that the peer may have rejected must not be offered again.
     socket.once("error", () => sessions.delete(peer));
     if (isHttp2) {
       socket.once("secureConnect", () => {
@@ -79,7 +85,7 @@ export class PeerTlsRoom {
   }
 }
 
-/** Equal for targets whose connections may be used for each other. */
+/** Equal for targets that may use each other's connections. */
 export function peerTlsId({ serverName, authorities, certificate, isInsecure }: PeerTls): string {
   return JSON.stringify([serverName, authorities, certificate, isInsecure]);
 }

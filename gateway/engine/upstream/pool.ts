@@ -1,6 +1,6 @@
 /**
- * The connections of one peer that serve one request at a time, and the requests that wait for one. A waiting request has no connection of
- * its own on the way: it takes whichever is there first, one that another request is done with or a new one.
+ * The connections to one peer that serve one request at a time, and the requests that wait for one. No connection
+ * is reserved for a waiting request: it takes the first that is there, whether new or freed by another request.
  */
 import type { PeerFailure } from "../engine.ts";
 import type { UpstreamRequest } from "../exchange/ports.ts";
@@ -17,11 +17,14 @@ import type {
 
 interface Waiting {
   readonly request: UpstreamRequest;
-  /** Whether a kept connection failed it already: only a new one will do. */
+  /** Whether a kept connection has failed this request already, so that only a new one will do. */
   readonly wantsNew: boolean;
-  /** How long an attempt to connect for it may take. */
+  /** How long an attempt to connect for this request may take. */
   readonly connectTimeoutMs: number;
-  /** Engine clock; `Infinity` when a connection can be opened for it, which has its own deadline. */
+  /**
+   * On the engine's clock; `Infinity` when a connection can be opened for the request, since connecting has a
+   * deadline of its own.
+   */
   readonly deadline: number;
   readonly ticket: number;
 }
@@ -33,12 +36,12 @@ export class Pool implements ConnectionOwner, PeerPool {
   readonly #peer: Peer;
   readonly #tls: PeerTls | null;
   readonly #tlsId: string;
-  /** A stack, so that the warmest is used first. */
+  /** A stack, so that the connection that was used last is used first. */
   readonly #idle: PooledConnection[] = [];
-  /** Connections on their way, each with the last request that waited when it was begun. */
+  /** Connections that are being established, each with the ticket of the last request that waited when it began. */
   readonly #connecting = new Map<PooledConnection, number>();
   #waiting: Waiting[] = [];
-  /** Connections of any state, those on their way included. */
+  /** Connections in any state, including those that are being established. */
   #size = 0;
   #lastTicket = 0;
 
@@ -66,14 +69,17 @@ export class Pool implements ConnectionOwner, PeerPool {
     return this.#size === 0 && this.#waiting.length === 0;
   }
 
-  /** The kept connection that was used last. */
+  /** Takes the kept connection that was used last. */
   #take(): PooledConnection | undefined {
     let connection = this.#idle.pop();
     while (connection?.isClosing) connection = this.#idle.pop();
     return connection;
   }
 
-  /** Puts a request in the queue, and opens a connection if there may be one more. False: the queue is full. */
+  /**
+   * Puts a request in the queue, and opens a connection if one more is allowed. Returns false when the queue is
+   * full.
+   */
   #wait(request: UpstreamRequest, target: Target, wantsNew: boolean): boolean {
     const { clock, limits } = this.#host;
     const { maxConnectionsPerPeer, maxWaitingPerPeer, queueTimeoutMs } = limits;
@@ -110,7 +116,7 @@ export class Pool implements ConnectionOwner, PeerPool {
     for (const connection of this.#idle.splice(0)) connection.destroy();
   }
 
-  // What the connections tell.
+  // Called by the connections.
 
   onConnected(connection: PooledConnection): void {
     this.#connecting.delete(connection);
@@ -122,9 +128,10 @@ export class Pool implements ConnectionOwner, PeerPool {
   }
 
   /**
-   * That fails the request that has waited longest, if it waited before the attempt began. Others are left another
-   * attempt. But when time ran out, and the peer has not one connection, those that have no attempt of their own
-   * under way have waited as long as connecting may take: they leave too, and the peer is not blamed again.
+   * A failed attempt fails the request that has waited longest, if that request waited before the attempt began.
+   * Other requests get another attempt. A timeout is different when the peer has no connection at all: every
+   * request that waited before the attempt began, and for which no other attempt is under way, has then waited as
+   * long as connecting may take. Those requests fail too, without blaming the peer again.
    */
   onConnectFailed(connection: PooledConnection, failure: PeerFailure): void {
     const lastTicket = this.#connecting.get(connection) ?? 0;
@@ -159,7 +166,7 @@ export class Pool implements ConnectionOwner, PeerPool {
 
   #give(connection: PooledConnection, isNew: boolean): void {
     if (!isNew && this.#connecting.size === 0 && this.#waiting[0]?.wantsNew) {
-      // Makes room for the new one, or those that come later would always be served first.
+      // Makes room for a new connection; otherwise requests that came later would always be served first.
       connection.destroy();
       return;
     }
@@ -180,12 +187,13 @@ export class Pool implements ConnectionOwner, PeerPool {
     if (this.#waiting.length > 0) this.#open();
   }
 
-  /** As many connections on their way as requests wait, within what the peer may have. */
+  /** Opens a connection for each waiting request, within the peer's limit. */
   #open(): void {
     const { maxConnectionsPerPeer } = this.#host.limits;
     while (this.#connecting.size < this.#waiting.length) {
       if (maxConnectionsPerPeer > 0 && this.#size >= maxConnectionsPerPeer) {
-        // Only those that want a new one wait beside kept ones: the coldest makes room.
+        // Only requests that want a new connection wait while others are idle: the one that was idle longest makes
+        // room.
         this.#idle.shift()?.destroy();
         return;
       }

@@ -1,4 +1,7 @@
-/** Connections to peers and pools of them as the engine sees them, whatever they are made of, and what they find in it. */
+/**
+ * Connections to peers, and pools of them, as the engine sees them whatever their protocol, and what they get from
+ * the engine.
+ */
 import type { Clock } from "../clock.ts";
 import type { EngineLimits, PeerFailure } from "../engine.ts";
 import type { UpstreamRequest, UpstreamStream } from "../exchange/ports.ts";
@@ -6,26 +9,26 @@ import type { Peer } from "../peer.ts";
 import type { PeerTls, Target } from "../target.ts";
 import type { PeerTlsRoom } from "./peer-tls.ts";
 
-/** All connections to one peer that are made in one way, and the requests that wait for one. */
+/** All connections that reach one peer in the same way, and the requests that wait for one. */
 export interface PeerPool {
-  /** Another of the same peer. */
+  /** Another pool for the same peer. */
   next: PeerPool | null;
   /** Whether it has no connection, and nobody waits for one. */
   readonly isEmpty: boolean;
   readonly hasWaiting: boolean;
-  /** Whether the peer is reached as this target says. */
+  /** Whether its connections reach the peer in the way that this target says. */
   fits(target: Target): boolean;
   /** As `Connector.open`. */
   open(request: UpstreamRequest, target: Target, wantsNew: boolean): boolean;
   /** The request waits no longer. */
   leave(request: UpstreamRequest): void;
-  /** Tells those whose time is up. */
+  /** Fails the requests that have waited too long. */
   expire(now: number): void;
-  /** Closes what no request uses. */
+  /** Closes the connections that no request uses. */
   clear(): void;
 }
 
-/** A connection of any kind. */
+/** A connection of any protocol. */
 export interface PeerConnectionLife {
   readonly peer: Peer;
   destroy(): void;
@@ -33,13 +36,13 @@ export interface PeerConnectionLife {
   onTick(now: number): void;
 }
 
-/** Serves requests, one after the other. */
+/** A connection that serves requests one after the other. */
 export interface PooledConnection extends UpstreamStream, PeerConnectionLife {
-  /** Whether it is closed, or about to be: its end is told in a later turn. */
+  /** Whether it is closed or about to be; the owner hears of the end in a later turn. */
   readonly isClosing: boolean;
-  /** The next thing is the request's to send. */
+  /** The connection belongs to this request now, which sends next. */
   serve(request: UpstreamRequest, isReused: boolean): void;
-  /** Kept until there is a request for it. */
+  /** Keeps the connection open until there is a request for it. */
   rest(): void;
 }
 
@@ -54,20 +57,20 @@ export interface PeerHost {
   remove(connection: PeerConnectionLife): void;
 }
 
-/** Whose connection it is: told how it fares between requests. */
+/** The connection's owner, who is told how it fares between requests. */
 export interface ConnectionOwner {
   onConnected(connection: PooledConnection): void;
-  /** It could not be established. */
+  /** The connection could not be established. */
   onConnectFailed(connection: PooledConnection, failure: PeerFailure): void;
-  /** No request uses it any more, and it may serve another. */
+  /** No request uses the connection any more, and it may serve another. */
   onFree(connection: PooledConnection): void;
-  /** The peer will close it: it serves no other request. */
+  /** The peer will close the connection, so it serves no other request. */
   onEnding(connection: PooledConnection): void;
-  /** An established one is closed. */
+  /** An established connection is closed. */
   onClosed(connection: PooledConnection): void;
 }
 
-/** Begins to connect. `tls`: `null` for a connection in clear. */
+/** Begins to connect. `tls` is `null` for a connection in clear. */
 export type ConnectToPeer = (
   host: PeerHost,
   peer: Peer,

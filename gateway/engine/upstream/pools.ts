@@ -27,7 +27,7 @@ export class Pools implements Connector, PeerHost {
   readonly #connect: ConnectToPeer;
   readonly #onClosed: () => void;
   readonly #connections = new Set<PeerConnectionLife>();
-  /** Those that requests wait for. */
+  /** The pools that requests wait in. */
   readonly #queues = new Set<PeerPool>();
 
   constructor(options: PoolsOptions) {
@@ -39,7 +39,7 @@ export class Pools implements Connector, PeerHost {
     this.#onClosed = options.onClosed;
   }
 
-  /** Connections of any state. */
+  /** Connections in any state. */
   get size(): number {
     return this.#connections.size;
   }
@@ -55,7 +55,7 @@ export class Pools implements Connector, PeerHost {
     this.#poolFor(target).leave(request);
   }
 
-  /** The peer serves nobody any more: its idle connections are closed, busy ones when they end. */
+  /** Nobody uses the peer any more: closes its idle connections now, and its busy ones when they end. */
   retire(peer: Peer): void {
     for (let pool = poolsOf(peer); pool !== null; pool = pool.next) pool.clear();
   }
@@ -95,14 +95,14 @@ export class Pools implements Connector, PeerHost {
       target.protocol === "http1"
         ? new Pool(this, this.#connect, target)
         : new SessionPool(this, target);
-    // A peer is mostly reached in one way; what it was reached by before a change goes with its last connection.
+    // Most peers are reached in one way only. The pool for an earlier way goes when its last connection is closed.
     pool.next = withoutEmpty(poolsOf(peer));
     peer.slot = pool;
     return pool;
   }
 }
 
-/** Those of a peer begin in its slot, each with the next. */
+/** Returns a peer's first pool, which its slot holds; each pool holds the next. */
 function poolsOf({ slot }: Peer): PeerPool | null {
   return slot instanceof Pool || slot instanceof SessionPool ? slot : null;
 }

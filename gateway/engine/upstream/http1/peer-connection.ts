@@ -1,6 +1,6 @@
 /**
  * One connection to a peer that speaks HTTP/1.1: sends requests, one after the other, and reads their answers. It
- * tells what arrives; what becomes of it is not decided here.
+ * reports what arrives, and decides nothing about it.
  */
 
 import type { Socket } from "node:net";
@@ -18,7 +18,7 @@ import { connectTo } from "../peer-socket.ts";
 import type { ConnectionOwner, PeerHost, PooledConnection } from "../pooled.ts";
 import { requestText } from "./request-text.ts";
 
-/** Up to here a chunk is decoded whole, and a small answer or request is passed on as one string. */
+/** Up to this size, a chunk is decoded whole, and a small answer or request is passed on as one string. */
 const wholeTextBytes = 8_192;
 const headEnd = "\r\n\r\n";
 
@@ -33,7 +33,7 @@ export class PeerConnection implements PooledConnection {
   readonly #socket: Socket;
   readonly #reading: Reading;
   readonly #bodySink: ChunkSink;
-  /** Engine clock, while no request uses it; 0: none. */
+  /** On the engine's clock, while no request uses the connection; 0: none. */
   #deadline: number;
   #request: UpstreamRequest | null = null;
   #stage: Stage = "connecting";
@@ -42,7 +42,7 @@ export class PeerConnection implements PooledConnection {
   #writesChunks = false;
   /** Whether the peer has been sent the whole request. */
   #isSent = false;
-  /** Of the answer, as its head had it. */
+  /** The framing that the answer's head announced. */
   #framing: Framing = "none";
   #keepAlive = false;
   #remaining = 0;
@@ -78,9 +78,9 @@ export class PeerConnection implements PooledConnection {
     socket.on("close", () => this.#onClose());
   }
 
-  // What its owner calls.
+  // Called by its owner.
 
-  /** The next thing is the request's to send. */
+  /** The connection belongs to this request now, which sends next. */
   serve(request: UpstreamRequest, isReused: boolean): void {
     this.#request = request;
     this.isReused = isReused;
@@ -91,13 +91,13 @@ export class PeerConnection implements PooledConnection {
     request.onStream(this);
   }
 
-  /** Kept until there is a request for it. */
+  /** Keeps the connection open until there is a request for it. */
   rest(): void {
     this.#stage = "idle";
     this.#deadline = this.#host.clock.current + this.#host.limits.peerIdleTimeoutMs;
   }
 
-  /** Whether it is closed, or about to be: its end is told in a later turn. */
+  /** Whether it is closed or about to be; the owner hears of the end in a later turn. */
   get isClosing(): boolean {
     return this.#socket.destroyed;
   }
@@ -116,7 +116,7 @@ export class PeerConnection implements PooledConnection {
     this.destroy();
   }
 
-  // What its request calls.
+  // Called by its request.
 
   send(pieces: readonly Buffer[], isWhole: boolean, trailer: string): boolean {
     const request = this.#request;
@@ -167,7 +167,7 @@ export class PeerConnection implements PooledConnection {
   }
 
   #onConnect(): void {
-    // It reached a place where no peer may be.
+    // The address turned out to be a forbidden one, and `connectTo` has destroyed the socket.
     if (this.isClosing) return;
     this.#stage = "idle";
     this.#owner.onConnected(this);
@@ -176,7 +176,7 @@ export class PeerConnection implements PooledConnection {
   #onData(chunk: Buffer): void {
     const request = this.#request;
     if (request === null) {
-      // Bytes that no request asked for: nobody can tell what they belong to.
+      // No request asked for these bytes, so nobody can tell what they belong to.
       this.destroy();
       return;
     }
@@ -250,7 +250,7 @@ export class PeerConnection implements PooledConnection {
     const { contentLength } = request.answerHead;
     const available = buffer.length - from;
     if (text !== null && this.#framing === "length" && available === contentLength) {
-      // A small answer that came in one piece leaves in one piece.
+      // A small answer that came in one piece is passed on in one piece.
       this.#release();
       request.onAnswer(text.slice(from));
       return;
@@ -298,11 +298,11 @@ export class PeerConnection implements PooledConnection {
     request.onAnswerEnd(trailer);
   }
 
-  /** The answer is whole: kept for another request if both sides allow it, closed otherwise. */
+  /** The answer is complete: keeps the connection for another request if both sides allow it, or else closes it. */
   #release(): void {
     this.#request = null;
     this.#reading.release();
-    // What came behind the answer while it was held back would be read as the next one.
+    // Bytes that came after the answer while it was held back would be read as the next answer.
     const isQuiet = this.#pending === null && this.#socket.readableLength === 0;
     const isKept = this.#keepAlive && this.#isSent && isQuiet;
     if (isKept && !this.isClosing && !this.peer.retired) this.#owner.onFree(this);

@@ -1,6 +1,6 @@
 /**
- * The head of a request to a peer. Always canonical: framing, hop-by-hop and forwarding fields are the engine's
- * own words, everything else is what came in.
+ * The head of a request to a peer, always in canonical form: the engine writes framing, hop-by-hop and forwarding
+ * fields itself, and passes on everything else as it came.
  */
 import type { UpstreamRequest } from "../../exchange/ports.ts";
 import { announcedTrailers } from "../../message/trailer.ts";
@@ -17,7 +17,7 @@ export function requestText(request: UpstreamRequest): string {
     const { bodyLength } = request;
     if (bodyLength !== -1) framing = `Content-Length: ${bodyLength}\r\n`;
   }
-  // Only with content, and not on behalf of an HTTP/1.0 client (RFC 9110 section 10.1.1).
+  // Sent only with a body, and not for an HTTP/1.0 client (RFC 9110 section 10.1.1).
   if (head.expectsContinue && head.hasBody && head.version !== "1.0")
     framing += "Expect: 100-continue\r\n";
   if (head.takesTrailers) framing += "Connection: TE\r\nTE: trailers\r\n";

@@ -1,4 +1,7 @@
-/** One connection to a peer that speaks HTTP/2. The frames are `node:http2`'s; a request's stream is in `peer-stream.ts`. */
+/**
+ * One connection to a peer that speaks HTTP/2. `node:http2` handles the frames; `peer-stream.ts` handles one
+ * request's stream.
+ */
 import type {
   ClientHttp2Session,
   ClientHttp2Stream,
@@ -14,26 +17,31 @@ import { connectTo } from "../peer-socket.ts";
 import type { PeerConnectionLife, PeerHost } from "../pooled.ts";
 import { PeerStream } from "./peer-stream.ts";
 
-/** Streams of one connection; more requests get another one, so that a loss of it is not everybody's. */
+/**
+ * Streams on one connection. Further requests get another connection, so that losing one does not fail them all.
+ */
 const maxStreams = 100;
-/** What a peer may send ahead of being read, on one stream. All streams together have as much as they need. */
+/**
+ * How much a peer may send on one stream before it is read. The connection's own window is as large as all its
+ * streams need.
+ */
 const streamWindowBytes = 262_144;
 const connectionWindowBytes = 4 * 1_048_576;
-/** Megabytes of heads and frames in nghttp2's memory. */
+/** Megabytes of memory that nghttp2 may use for heads and frames. */
 const maxSessionMemory = 64;
-/** A peer with requests that says nothing for so long is asked whether it is there, and has so long to answer. */
+/** A peer that has requests and says nothing for so long is sent a ping. */
 const silenceMs = 10_000;
 const pingMs = 5_000;
 
-/** Whose session it is: told how it fares. */
+/** The session's owner, who is told how it fares. */
 export interface SessionOwner {
   onConnected(session: PeerSession): void;
   onConnectFailed(session: PeerSession, failure: PeerFailure): void;
-  /** It may take another request. */
+  /** The session may take another request. */
   onRoom(session: PeerSession): void;
-  /** It takes no more requests. */
+  /** The session takes no more requests. */
   onEnding(session: PeerSession): void;
-  /** An established one is closed. */
+  /** An established session is closed. */
   onClosed(session: PeerSession): void;
 }
 
@@ -41,7 +49,7 @@ export class PeerSession implements PeerConnectionLife {
   readonly peer: Peer;
   readonly limits: EngineLimits;
   readonly scheme: "http" | "https";
-  /** Requests that it serves. */
+  /** Requests that it serves now. */
   streams = 0;
   readonly #host: PeerHost;
   readonly #owner: SessionOwner;
@@ -50,9 +58,9 @@ export class PeerSession implements PeerConnectionLife {
   #session: ClientHttp2Session | null = null;
   #isConnecting = true;
   #isEnding = false;
-  /** Engine clock, while it connects or no request uses it; 0: none. */
+  /** On the engine's clock, while the session connects or no request uses it; 0: none. */
   #deadline: number;
-  /** When the peer was heard last, and by when a ping has to be answered; 0: none is on its way. */
+  /** When the peer was last heard, and by when it has to answer a ping; 0: no ping is under way. */
   #heardAt = 0;
   #pingDeadline = 0;
   #error: Error | null = null;
@@ -81,26 +89,26 @@ export class PeerSession implements PeerConnectionLife {
     socket.on("close", () => this.#onClose());
   }
 
-  /** How many more requests it takes now. */
+  /** How many more requests the session takes now. */
   get room(): number {
     const session = this.#session;
     if (session === null || this.#isEnding || session.closed || session.destroyed) return 0;
-    // Absent until the peer's settings have come.
+    // Unknown until the peer's settings have come.
     const allowed = session.remoteSettings.maxConcurrentStreams ?? maxStreams;
     return Math.min(allowed, maxStreams) - this.streams;
   }
 
-  /** Whether a ping has to be answered. */
+  /** Whether the peer has to answer a ping. */
   get isAwaited(): boolean {
     return this.#pingDeadline !== 0;
   }
 
-  /** What ended it. */
+  /** What ended the session. */
   get why(): string {
     return this.#error === null ? "closed" : this.#error.message;
   }
 
-  /** The next thing is the request's to send. */
+  /** The session serves this request now, which sends next. */
   serve(request: UpstreamRequest, isReused: boolean): void {
     if (this.streams === 0) this.#heardAt = this.#host.clock.current;
     this.streams += 1;
@@ -124,7 +132,7 @@ export class PeerSession implements PeerConnectionLife {
     else if (this.streams > 0) this.#listenTo(now);
   }
 
-  // What its streams tell.
+  // Called by its streams.
 
   /** Something came from the peer. */
   onHeard(): void {
@@ -132,7 +140,7 @@ export class PeerSession implements PeerConnectionLife {
     this.#pingDeadline = 0;
   }
 
-  /** One of its requests is done with. */
+  /** One of its requests is over. */
   onStreamOver(): void {
     this.streams -= 1;
     if (this.streams > 0) {
@@ -149,9 +157,9 @@ export class PeerSession implements PeerConnectionLife {
   }
 
   #onConnect(): void {
-    // It reached a place where no peer may be.
+    // The address turned out to be a forbidden one, and `connectTo` has destroyed the socket.
     if (this.#socket.destroyed) return;
-    // Loaded here and not with this module: it costs a worker that never meets HTTP/2 about 1.5 MB.
+    // Loaded here and not with this module, because it costs a worker about 1.5 MB even when it never meets HTTP/2.
     const { connect } = process.getBuiltinModule("node:http2");
     const maxFields = 2 * this.limits.maxHeaders;
     const session = connect(`${this.scheme}://${this.peer.key}`, {
@@ -193,7 +201,10 @@ export class PeerSession implements PeerConnectionLife {
     this.destroy();
   }
 
-  /** Streams of a connection that is dead without a word would fail one by one, and new ones go on joining them. */
+  /**
+   * Pings a silent peer. Without this, streams on a connection that died silently would time out one by one while
+   * new ones kept joining them.
+   */
   #listenTo(now: number): void {
     if (this.#pingDeadline !== 0) {
       if (now < this.#pingDeadline) return;

@@ -1,6 +1,6 @@
 /**
- * One request on its stream to a peer that speaks HTTP/2, and the peer's answer. It tells what arrives; what becomes
- * of it is not decided here.
+ * One request on its stream to a peer that speaks HTTP/2, and the peer's answer. It reports what arrives, and
+ * decides nothing about it.
  */
 import type { ClientHttp2Stream } from "node:http2";
 import type { PeerFailure } from "../../engine.ts";
@@ -16,21 +16,21 @@ const protocolError = 0x1;
 const refusedStream = 0x7;
 const cancel = 0x8;
 
-/** The request will not be whole: its peer is told INTERNAL_ERROR. */
+/** The rest of the request will not come: the peer is told INTERNAL_ERROR. */
 const cutOff = new Error("the request is cut off");
 
 export class PeerStream implements UpstreamStream {
   readonly isReused: boolean;
   hasAnswered = false;
   readonly #session: PeerSession;
-  /** `null`: nothing more is told. */
+  /** `null`: nothing more is reported. */
   #request: UpstreamRequest | null;
   /** `null` before the head is sent. */
   #stream: ClientHttp2Stream | null = null;
   /** Whether the peer has been sent the whole request. */
   #isSent = false;
   #requestTrailer = "";
-  /** Of the answer: its trailer's field lines, and the bytes of its body that came. */
+  /** The answer's trailer as field lines, and how many bytes of its body have come. */
   #trailer = "";
   #received = 0;
 
@@ -83,7 +83,8 @@ export class PeerStream implements UpstreamStream {
     this.#request = null;
     const stream = this.#stream;
     if (stream === null) this.#session.onStreamOver();
-    // Closed with a code, Node may send the end of the stream before the reset: a half request would look whole.
+    // If this closed with a code, Node might send the stream's end before the reset, and half a request would look
+    // whole.
     else if (this.#isSent) stream.close(cancel);
     else stream.destroy(cutOff);
   }
@@ -104,7 +105,7 @@ export class PeerStream implements UpstreamStream {
     if (waitForTrailers) {
       stream.on("wantTrailers", () => stream.sendTrailers(fieldsObject(this.#requestTrailer)));
     }
-    // Told by its close; unheard it would end the process.
+    // The stream's `close` reports the failure; without a listener, `error` would end the process.
     stream.on("error", () => {});
     stream.on("close", () => this.#onClose(stream));
   }
@@ -130,7 +131,7 @@ export class PeerStream implements UpstreamStream {
     this.#take()?.onAnswer("");
   }
 
-  /** Node ends what is readable also when the stream was reset or its connection has gone: then its close tells. */
+  /** Node also emits `end` when the stream was reset or its connection has gone; then `close` reports it. */
   #onEnd(stream: ClientHttp2Stream): void {
     const request = this.#request;
     if (request === null || !this.hasAnswered || stream.rstCode) return;
@@ -139,12 +140,15 @@ export class PeerStream implements UpstreamStream {
     this.#take()?.onAnswerEnd(this.#trailer);
   }
 
-  /** Reads a head into the request's `answerHead`. False: it is not valid, and the request has been told. */
+  /**
+   * Reads a head into the request's `answerHead`. Returns false when it is invalid; the request has been told by
+   * then.
+   */
   #read(request: UpstreamRequest, raw: readonly string[]): boolean {
     const { answerHead, head } = request;
     this.#session.onHeard();
     this.hasAnswered = true;
-    // Pseudo-fields come first, and an answer has one (RFC 9113 section 8.3.2); nghttp2 has seen to both.
+    // Pseudo-fields come first, and an answer has exactly one (RFC 9113 section 8.3.2); nghttp2 has checked both.
     const status = Number(raw[1]);
     const text = `HTTP/1.1 ${statusLine(status)}${linesOf(raw.slice(2))}\r\n`;
     const { maxHeadBytes } = this.#session.limits;
@@ -163,7 +167,7 @@ export class PeerStream implements UpstreamStream {
     request?.onFailed(failure);
   }
 
-  /** The stream is over for its request. What is left of the request's body need not be sent. */
+  /** Ends the stream for its request. The rest of the request's body need not be sent. */
   #take(): UpstreamRequest | null {
     const request = this.#request;
     this.#request = null;

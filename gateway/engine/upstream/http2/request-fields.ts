@@ -4,7 +4,7 @@ import { appendFields } from "../../message/http2-fields.ts";
 import { announcedTrailers } from "../../message/trailer.ts";
 import { ownFields } from "../own-fields.ts";
 
-/** Names and values by turns. An upgrade is not asked for: HTTP/2 has none. */
+/** Returns names and values alternately. It asks for no upgrade: HTTP/2 has none. */
 export function requestFields(request: UpstreamRequest, scheme: "http" | "https"): string[] {
   const { head, bodyLength, trailers } = request;
   const fields = [

@@ -1,6 +1,6 @@
 /**
- * The HTTP/2 connections of one peer, and the requests that wait for a stream on one. Requests share a connection up
- * to a number of streams; then another is opened.
+ * The HTTP/2 connections to one peer, and the requests that wait for a stream. Requests share a connection up to a
+ * number of streams; then the pool opens another.
  */
 import type { PeerFailure } from "../../engine.ts";
 import type { UpstreamRequest } from "../../exchange/ports.ts";
@@ -10,15 +10,21 @@ import { peerTlsId } from "../peer-tls.ts";
 import type { PeerHost, PeerPool } from "../pooled.ts";
 import { PeerSession, type SessionOwner } from "./peer-session.ts";
 
-/** Requests that one connection on its way is thought to be enough for: what it allows is not known before. */
+/**
+ * For how many waiting requests one connection is opened: the peer's own limit is not known before it is
+ * established.
+ */
 const requestsPerAttempt = 100;
 
 interface Waiting {
   readonly request: UpstreamRequest;
-  /** Whether a kept connection failed it already: only a new one will do. */
+  /** Whether a kept connection has failed this request already, so that only a new one will do. */
   readonly wantsNew: boolean;
   readonly connectTimeoutMs: number;
-  /** Engine clock; `Infinity` when a connection can be opened for it, which has its own deadline. */
+  /**
+   * On the engine's clock; `Infinity` when a connection can be opened for the request, since connecting has a
+   * deadline of its own.
+   */
   readonly deadline: number;
 }
 
@@ -33,7 +39,7 @@ export class SessionPool implements SessionOwner, PeerPool {
   readonly #sessions: PeerSession[] = [];
   readonly #connecting = new Set<PeerSession>();
   #waiting: Waiting[] = [];
-  /** Connections of any state. */
+  /** Connections in any state. */
   #size = 0;
 
   constructor(host: PeerHost, { peer, protocol, tls }: Target) {
@@ -91,7 +97,7 @@ export class SessionPool implements SessionOwner, PeerPool {
     for (const session of [...this.#sessions]) if (session.streams === 0) session.destroy();
   }
 
-  // What the connections tell.
+  // Called by the connections.
 
   onConnected(session: PeerSession): void {
     this.#connecting.delete(session);
@@ -101,7 +107,10 @@ export class SessionPool implements SessionOwner, PeerPool {
     this.#connect();
   }
 
-  /** One of those that waited is told, and the peer blamed for it; the others go on elsewhere. */
+  /**
+   * Fails the requests that waited for this connection. Only the first is told the reason, so that the peer is
+   * blamed once; the others try elsewhere.
+   */
   onConnectFailed(session: PeerSession, failure: PeerFailure): void {
     this.#connecting.delete(session);
     this.#size -= 1;
@@ -141,7 +150,7 @@ export class SessionPool implements SessionOwner, PeerPool {
     return freest;
   }
 
-  /** Whether what waits, and one more, has or can have a connection of its own on the way. */
+  /** Whether connections that are under way or can be opened suffice for all waiting requests and one more. */
   get #mayConnect(): boolean {
     const { maxConnectionsPerPeer } = this.#host.limits;
     const more = maxConnectionsPerPeer === 0 ? Infinity : maxConnectionsPerPeer - this.#size;
