@@ -37,8 +37,6 @@ export interface TlsChoice {
   readonly clientRule: string;
   /** Whether requests for this host may come over the connection. */
   readonly covers: (host: string) => boolean;
-  /** The connection ends with the handshake, which is all that an ACME challenge needs. */
-  readonly isChallenge?: true;
 }
 
 /** How a listener speaks TLS. */

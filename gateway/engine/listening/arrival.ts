@@ -101,10 +101,6 @@ export class Arrival implements ClientSession {
       socket.destroy();
       return;
     }
-    if (choice.isChallenge) {
-      socket.end();
-      return;
-    }
     this.#leaveSocket();
     socket.allowHalfOpen = true;
     this.#host.arrived(this, socket, this.#client, clientTls(socket, asked.name, choice));
