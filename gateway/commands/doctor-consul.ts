@@ -14,7 +14,7 @@ const impossibleIndex = Number.MAX_SAFE_INTEGER;
 const deadline: { readonly token?: string; readonly timeout: number } = { timeout: withinMs };
 
 /** Of the keys of a gateway, those that it writes (deploy/consul/gateway.hcl). */
-const writtenFolders = ["live/", "history/", "versions/", "gateways/"];
+const writtenFolders = ["live/", "history/", "versions/", "gateways/", "keys/"];
 
 /** Whether Consul answers; without a leader it answers and knows nothing. */
 export async function checkReach(consul: ConsulClient): Promise<Finding> {
