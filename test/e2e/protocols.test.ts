@@ -289,11 +289,8 @@ describe("a gateway between clients and peers of all protocols", function () {
         const [cookie = ""] = (first.headers["set-cookie"]?.[0] ?? "").split(";");
         expect(cookie).to.match(/^side=/);
         for (let time = 0; time < 6; time += 1) {
-          const answer = await ask({
-            host,
-            path: "/sticky",
-            headers: { cookie: `a=b; ${cookie}` },
-          });
+          const headers = { cookie: `a=b; ${cookie}`, "user-agent": agent };
+          const answer = await ask({ ...asked, headers });
           expect(seenIn(answer).peer).to.equal(seenIn(first).peer);
           expect(answer.headers["set-cookie"]).to.equal(undefined);
         }
