@@ -1,4 +1,4 @@
-/** A client's connection, whatever it speaks, and what it finds in the engine that accepted it. */
+/** A client's connection, whatever its protocol, and what it needs from the engine that accepted it. */
 import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
 import type { Counters } from "../counters.ts";
@@ -8,20 +8,23 @@ import type { TrustedProxy } from "../message/forwarding.ts";
 import type { Refusal } from "../message/grammar.ts";
 import type { ClientTls } from "../tls.ts";
 
-/** The connection, as the engine's set of them sees it. */
+/** The connection, as the engine's set of connections sees it. */
 export interface ClientSession {
   readonly address: string;
-  /** Where it was accepted. */
+  /** The number of the listener that accepted it. */
   readonly listener: number;
-  /** Whether it counts among those that the engine may have; set by the engine. */
+  /** Whether it counts against the engine's limits. The engine sets this. */
   isAdmitted: boolean;
-  /** Some times a second: looks at its deadlines, and at those of its exchanges. `now` is the engine's clock. */
+  /**
+   * Looks at its deadlines, and at those of its exchanges. Called several times a second; `now` is the engine's
+   * clock.
+   */
   onTick(now: number): void;
-  /** Looks whether a client that is not read now has gone. */
+  /** Checks whether a client that is not being read has gone. */
   probe(): void;
   /** The engine stops: one more request may come until `graceEnd`. */
   onDrainStart(graceEnd: number): void;
-  /** Answers before any request, and closes. */
+  /** Answers before any request has come, and closes. */
   refuse(refusal: Refusal): void;
   destroy(): void;
 }
@@ -29,14 +32,14 @@ export interface ClientSession {
 /** Who is at the other end of a connection. */
 export interface ClientOrigin {
   readonly address: string;
-  /** Where the connection was accepted. */
+  /** The number of the listener that accepted the connection. */
   readonly listener: number;
   readonly scheme: "http" | "https";
   /** `null`: the connection is in clear. */
   readonly tls: ClientTls | null;
-  /** The lines `X-Forwarded-For` and `X-Forwarded-Proto` for a client that nobody speaks for. */
+  /** The lines `X-Forwarded-For` and `X-Forwarded-Proto` for a client without a trusted proxy. */
   readonly forwardedLine: string;
-  /** The client itself, when it is a trusted proxy. */
+  /** The client as a trusted proxy; `null` when it is none. */
   readonly proxy: TrustedProxy | null;
 }
 
@@ -48,15 +51,15 @@ export interface ClientHost {
   readonly isDraining: boolean;
   readonly openExchange: OpenExchange;
   /**
-   * A connection began with the preface of HTTP/2; `first` is what came, from the preface on. `before` has left the
-   * socket, and takes no part any more.
+   * A connection began with the preface of HTTP/2. `first` holds the bytes that came, from the preface on. `before`
+   * has let go of the socket and has no further part.
    */
   beginHttp2(before: ClientSession, socket: Socket, first: Buffer, client: ClientOrigin): void;
   /** The connection is closed. */
   remove(session: ClientSession): void;
 }
 
-/** `trusts`: of a trusted proxy's connection, which others are trusted. */
+/** `trusts`: on a trusted proxy's connection, tells which other addresses are trusted; `null` on any other. */
 export function originOf(
   address: string,
   listener: number,
@@ -75,8 +78,8 @@ export function originOf(
 }
 
 /**
- * Ends a connection so that its client sees that the answer is not whole. Over TLS there is no reset to send, and none
- * needed: the alert that ends a whole answer is missing (RFC 8446 section 6.1).
+ * Ends a connection so that its client sees that the answer is incomplete. Over TLS no reset can be sent, and none is
+ * needed: the client misses the alert that ends a complete answer (RFC 8446 section 6.1).
  */
 export function resetConnection(socket: Socket, tls: ClientTls | null): void {
   if (tls === null) socket.resetAndDestroy();

@@ -1,6 +1,6 @@
 /**
- * The listening sockets of an engine. Both engines accept through it, so that they accept alike, and stop
- * accepting alike before the process has no descriptor left.
+ * The listening sockets of an engine. Both engines use it, so that they accept alike, and stop accepting alike before
+ * the process runs out of descriptors.
  */
 import {
   type AddressInfo,
@@ -14,33 +14,33 @@ import type { Descriptors, Inherited, Reopened } from "../engine.ts";
 export interface AcceptorOptions {
   /** `listener`: the number that `listen` was given. */
   readonly onConnection: (socket: Socket, listener: number) => void;
-  /** Accepting failed (`EMFILE`...); it goes on. */
+  /** Accepting failed (`EMFILE`...); the engine goes on accepting. */
   readonly onError: (error: unknown) => void;
-  /** Default: as many as there are. */
+  /** Default: there is no limit. */
   readonly descriptors?: Descriptors | undefined;
-  /** Connections that clients have now. */
+  /** How many connections clients have now. */
   readonly clients: () => number;
-  /** Connections to peers that there are now. */
+  /** How many connections to peers there are now. */
   readonly peers: () => number;
-  /** Closes those that no request uses. */
+  /** Closes the connections to peers that no request uses. */
   readonly dropIdlePeers: () => void;
 }
 
 interface Listening {
   readonly server: Server;
   readonly listener: number;
-  /** Another process holds the socket too, so that closing it here loses no connection. */
+  /** Whether another process holds the socket too, so that closing it here loses no connection. */
   readonly isShared: boolean;
 }
 
-/** A socket that was asked for and did not come in this time is asked for again. */
+/** After so long without an answer, the engine asks for a socket again. */
 const reopenMs = 5_000;
 const notAsked = Number.NEGATIVE_INFINITY;
 
 export class Acceptor {
   readonly #options: AcceptorOptions;
   #open: Listening[] = [];
-  /** Listeners that wait for room, and when each was last asked for. */
+  /** Listeners that wait for room, and when each last asked for its socket. */
   readonly #waiting = new Map<number, number>();
   #isClosed = false;
 
@@ -52,7 +52,7 @@ export class Acceptor {
   async listen(where: ListenOptions | Inherited | Reopened, listener = 0): Promise<AddressInfo> {
     if ("handle" in where) {
       const { handle, backlog } = where;
-      // Several come for one question; those that come after another pause are too late.
+      // One request may bring several sockets; one that comes after a further pause is too late.
       if (this.#waiting.get(listener) !== notAsked) this.#waiting.delete(listener);
       return this.#start(listener, true, (server) => server.listen({ _handle: handle }, backlog));
     }
@@ -64,14 +64,14 @@ export class Acceptor {
     }
   }
 
-  /** Stops accepting there; connections that were accepted stay. */
+  /** Stops accepting on one listener; accepted connections stay. */
   closeListener(listener: number): void {
     this.#waiting.delete(listener);
     for (const one of this.#open) if (one.listener === listener) one.server.close();
     this.#open = this.#open.filter((one) => one.listener !== listener);
   }
 
-  /** Stops accepting; connections that were accepted stay. */
+  /** Stops accepting; accepted connections stay. */
   close(): void {
     this.#isClosed = true;
     this.#closeAll();
@@ -79,8 +79,8 @@ export class Acceptor {
 
   /**
    * Stops accepting when clients have all the descriptors that they may have, and asks for the sockets again when
-   * there is room; `now` is the engine's clock. Accepting without a descriptor would close the connection: libuv
-   * does that so as not to be told of it for ever.
+   * there is room. `now` is the engine's clock. Accepting without a free descriptor would close the connection: libuv
+   * does so because the kernel would otherwise report it for ever.
    */
   settle(now: number): void {
     const { descriptors } = this.#options;
@@ -91,9 +91,9 @@ export class Acceptor {
       }
       return;
     }
-    // Some room at once, or each connection that ends would open and close the sockets.
+    // Waits for some room; otherwise each connection that ends would open and close the sockets again.
     if (!this.#hasRoom(descriptors.most, Math.ceil(descriptors.most / 32))) {
-      // Clients wait in the queue: that is worse than to connect to a peer anew.
+      // Clients wait in the queue, which is worse than connecting to a peer anew.
       this.#options.dropIdlePeers();
       return;
     }
@@ -124,7 +124,7 @@ export class Acceptor {
     this.#waiting.clear();
   }
 
-  /** Half is for clients, since each of them may need a peer's; `margin` more must be free. */
+  /** Clients get half, since each of them may need a connection to a peer. `margin` more must be free on top. */
   #hasRoom(most: number, margin: number): boolean {
     const clients = this.#options.clients() + margin;
     return clients < most / 2 && clients + this.#options.peers() + margin < most;

@@ -1,6 +1,6 @@
 /**
- * A connection that was accepted and whose first request cannot be read yet: a PROXY header may have to come first, and
- * the handshake of TLS. It counts among the engine's connections and has one deadline for all of it.
+ * An accepted connection before its first request can be read: a PROXY header, the handshake of TLS, or both may have
+ * to come first. It counts among the engine's connections and has one deadline for everything.
  */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -14,20 +14,24 @@ import { ProxyHeaderReader } from "./proxy-protocol.ts";
 
 /** The engine, as an arrival sees it. */
 export interface ArrivalHost {
-  /** Engine clock. */
+  /** On the engine's clock. */
   readonly deadline: number;
   countRefused(code: string): void;
-  /** What was awaited is there; the arrival takes no part any more. `tls`: `null` without. */
+  /** Everything that was awaited is there; the arrival has no further part. `tls`: `null` in clear. */
   arrived(arrival: Arrival, socket: Socket, address: string, tls: ClientTls | null): void;
   remove(session: ClientSession): void;
 }
 
-/** Fatal alerts of TLS (RFC 8446 section 6), as they stand before any keys: a record of TLS 1.2 with two bytes. */
+/**
+ * A fatal alert of TLS (RFC 8446 section 6) in the form it has before there are keys: a TLS 1.2 record of two bytes.
+ */
 const alert = (description: number) => Buffer.from([21, 3, 3, 0, 2, 2, description]);
 const unrecognizedName = alert(112);
 const decodeError = alert(50);
 
-/** An engine makes it for a connection that needs one; see `needsArrival`. */
+/**
+ * One connection on its way in. The engine makes an arrival only for a connection that needs one; see `needsArrival`.
+ */
 export class Arrival implements ClientSession {
   readonly address: string;
   readonly listener: number;
@@ -36,11 +40,11 @@ export class Arrival implements ClientSession {
   readonly #socket: Socket;
   readonly #tls: ListenerTls | null;
   readonly #deadline: number;
-  /** The client itself, where the connection is a proxy's. */
+  /** The client's address; behind a proxy, the one that the PROXY header names. */
   #client: string;
   #proxy: ProxyHeaderReader | null;
   #hello: ClientHelloReader | null;
-  /** What came of the hello so far. */
+  /** The parts of the hello that have come so far. */
   #pieces: Buffer[] = [];
   #asked: ClientHello | null = null;
   #choice: TlsChoice | null = null;
@@ -67,7 +71,7 @@ export class Arrival implements ClientSession {
     this.#hello = this.#tls === null ? null : new ClientHelloReader();
     socket.on("data", this.#onData);
     socket.on("end", this.#onEnd);
-    // Always followed by its close.
+    // `close` always follows `error`.
     socket.on("error", ignored);
     socket.on("close", this.#onClose);
   }
@@ -77,7 +81,7 @@ export class Arrival implements ClientSession {
     this.#refuse("handshake_timeout");
   }
 
-  /** It is always read. */
+  /** Does nothing: an arrival is always read. */
   probe(): void {}
 
   onDrainStart(): void {
@@ -92,7 +96,7 @@ export class Arrival implements ClientSession {
     this.#socket.destroy();
   }
 
-  // What the endpoint tells.
+  // Called by the endpoint.
 
   onSecure(socket: TLSSocket): void {
     const choice = this.#choice;
@@ -153,12 +157,12 @@ export class Arrival implements ClientSession {
     this.#socket.off("data", this.#onData);
     this.#socket.off("end", this.#onEnd);
     this.#putBack(pieces);
-    // A client that goes in the middle of the handshake is to be seen; nobody reads the upper socket before its end.
+    // Nobody reads the upper socket before the handshake ends; so the socket below has to show when a client goes.
     this.#socket.allowHalfOpen = false;
     choice.endpoint.begin(this.#socket, asked.ticketName, this);
   }
 
-  /** Leaves the socket as if nothing had been read. */
+  /** Leaves the socket as if nothing had been read from it. */
   #putBack(pieces: readonly Buffer[]): void {
     const socket = this.#socket;
     if (this.#tls === null) this.#leaveSocket();
@@ -166,11 +170,11 @@ export class Arrival implements ClientSession {
     const [first] = pieces;
     const bytes = pieces.length > 1 ? Buffer.concat(pieces) : first;
     if (bytes !== undefined && bytes.length > 0) socket.unshift(bytes);
-    // Over TLS Node reads the socket below by itself.
+    // Over TLS, Node itself reads the socket below.
     if (this.#tls === null) process.nextTick(() => socket.resume());
   }
 
-  /** The socket's next owner hears of its end. */
+  /** Stops listening; from here on, the socket's next owner hears of its end. */
   #leaveSocket(): void {
     this.#isOver = true;
     const socket = this.#socket;
@@ -179,7 +183,7 @@ export class Arrival implements ClientSession {
     socket.off("close", this.#onClose);
   }
 
-  /** The client is told why, if there are words for it. */
+  /** Closes the connection. `words` tell the client why; `null` when its protocol has none for that. */
   #turnAway(code: string, words: Buffer | null): void {
     this.#host.countRefused(code);
     this.#isOver = true;
@@ -188,7 +192,8 @@ export class Arrival implements ClientSession {
       this.destroy();
       return;
     }
-    // What the client goes on to send is read, or the system resets the connection before the alert arrives.
+    // Reads what the client goes on to send; otherwise the system would reset the connection before the alert
+    // arrives.
     this.#socket.resume();
     this.#socket.end(words);
   }

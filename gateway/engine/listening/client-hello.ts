@@ -1,12 +1,12 @@
 /**
- * Reads what a client asks for out of the first bytes of a TLS connection (RFC 8446 section 4.1.2, RFC 6066
- * section 3), in however many records and packets they come. Decrypts nothing, and looks at each byte once.
+ * Reads what a client asks for from the first bytes of a TLS connection (RFC 8446 section 4.1.2, RFC 6066 section 3),
+ * in however many records and packets they come. It decrypts nothing, and looks at each byte once.
  */
 import { isHost, normaliseHost } from "../message/authority.ts";
 
-/** Larger ones than any client sends: a key share of post-quantum cryptography has about 1,200 bytes. */
+/** No client sends a larger hello: a key share for post-quantum cryptography has about 1,200 bytes. */
 const maxHelloBytes = 16_384;
-/** Records may be as short as a byte, each with a header of its own. */
+/** Room for the headers of records, which may hold as little as one byte each. */
 const maxBytes = 20_480;
 
 const handshakeRecord = 22;
@@ -16,21 +16,21 @@ const protocolsExtension = 16;
 const ticketExtension = 35;
 const keysExtension = 41;
 const hostName = 0;
-/** A ticket begins with the name of the key that it is sealed with (RFC 5077 section 4). */
+/** A ticket begins with the name of the key that sealed it (RFC 5077 section 4). */
 const ticketNameBytes = 16;
 
 export interface ClientHello {
-  /** In lower case; `null`: it has none. */
+  /** In lower case; `null`: the hello names no server. */
   readonly name: string | null;
-  /** What the client speaks behind TLS (RFC 7301); empty: it does not say. */
+  /** The protocols that the client offers behind TLS (RFC 7301); empty: it does not say. */
   readonly protocols: readonly string[];
-  /** What the ticket begins with that it brings, in hexadecimal; empty: it brings none. */
+  /** The first bytes of the client's session ticket, in hexadecimal; empty: it brings none. */
   readonly ticketName: string;
 }
 
 export type HelloOutcome =
   | ClientHello
-  /** What comes is not a hello, in a few words. */
+  /** The bytes are not a hello; says why in a few words. */
   | { readonly fault: string };
 
 export class ClientHelloReader {
@@ -43,10 +43,10 @@ export class ClientHelloReader {
   #body: Buffer | null = null;
   #bodyLength = 0;
   #taken = 0;
-  /** The first byte was that of a handshake record, so that the client understands an alert. */
+  /** Whether the first byte was that of a handshake record, so that the client understands an alert. */
   isTls = false;
 
-  /** `null` while more has to come. Not to be called after an outcome. */
+  /** Returns `null` while more has to come. Do not call it again after an outcome. */
   take(chunk: Buffer): HelloOutcome | null {
     if (this.#taken === 0) this.isTls = chunk[0] === handshakeRecord;
     this.#taken += chunk.length;
@@ -93,7 +93,7 @@ export class ClientHelloReader {
   }
 }
 
-/** A cursor over bytes; `isShort` once something was asked for that is not there. */
+/** A cursor over bytes. `isShort` is set once somebody asked for bytes that are not there. */
 class Cursor {
   isShort = false;
   readonly #bytes: Buffer;
@@ -111,7 +111,7 @@ class Cursor {
     return this.#bytes.length;
   }
 
-  /** An unsigned number of so many bytes; 0 when they are not there. */
+  /** An unsigned number with so many bytes; 0 when they are not there. */
   number(size: 1 | 2): number {
     const bytes = this.take(size);
     return this.isShort ? 0 : bytes.readUIntBE(0, size);
@@ -124,7 +124,7 @@ class Cursor {
     return bytes;
   }
 
-  /** A vector: its length in so many bytes, then that many. */
+  /** A vector: its length in so many bytes, then so many bytes. */
   vector(size: 1 | 2): Cursor {
     const inner = new Cursor(this.take(this.number(size)));
     inner.isShort = this.isShort;
@@ -144,7 +144,7 @@ function readHello(body: Buffer): HelloOutcome {
   let name: string | null = null;
   let protocols: readonly string[] = [];
   let ticketName = "";
-  // A hello of TLS 1.2 may end here.
+  // A TLS 1.2 hello may end here.
   const extensions = hello.hasMore ? hello.vector(2) : hello;
   while (extensions.hasMore) {
     const type = extensions.number(2);
@@ -170,7 +170,7 @@ function nameOf(ticket: Cursor): string {
   return ticket.take(ticketNameBytes).toString("hex");
 }
 
-/** `null`: there is none of a host; `undefined`: it is malformed. */
+/** Returns `null` when the extension names no host, `undefined` when it is malformed. */
 function readName(names: Cursor): string | null | undefined {
   while (names.hasMore) {
     const type = names.number(1);
@@ -184,7 +184,7 @@ function readName(names: Cursor): string | null | undefined {
   return names.isShort ? undefined : null;
 }
 
-/** Those that are whole. */
+/** Returns the protocols that are complete. */
 function readProtocols(list: Cursor): readonly string[] {
   const protocols: string[] = [];
   while (list.hasMore) {

@@ -2,7 +2,7 @@
 import type { TLSSocket } from "node:tls";
 import type { ClientCertificate, ClientTls, TlsChoice } from "../tls.ts";
 
-/** A name of more than this is cut: it goes into a header. */
+/** A longer subject is cut, because it goes into a header. */
 const maxSubject = 1_024;
 
 export function clientTls(
@@ -15,7 +15,7 @@ export function clientTls(
     certificate: endpoint.asksForCertificate && socket.authorized ? certificateOf(socket) : null,
     clientRule,
     covers,
-    // Each is a walk through OpenSSL, which few ask for.
+    // Each of these getters walks through OpenSSL, and few requests ask for them.
     get version() {
       return socket.getProtocol() ?? "";
     },
@@ -38,8 +38,8 @@ function certificateOf(socket: TLSSocket): ClientCertificate | null {
 }
 
 /**
- * `subject` has a line for each attribute, in the order of the certificate, its values escaped. RFC 4514 writes them the other
- * way round, with commas. What is not printable ASCII is escaped too, so that it can stand in a header.
+ * `subject` has a line for each attribute, in the certificate's order, with escaped values. RFC 4514 wants the
+ * reverse order, and commas. What is not printable ASCII is escaped too, so that the line can stand in a header.
  */
 export function subjectLine(subject: string): string {
   const line = subject.split("\n").reverse().join(",");

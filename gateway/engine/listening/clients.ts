@@ -7,12 +7,12 @@ import type { Refusal } from "../message/grammar.ts";
 /** While draining, a kept connection may bring one more request within this time. */
 const drainGraceMs = 1_000;
 
-/** Connections that were not turned away, of the engine or of one listener, and what bounds them; 0: nothing does. */
+/** Admitted connections, of the engine or of one listener, and their limits; 0: no limit. */
 class Admission {
   readonly #most: number;
   readonly #mostPerAddress: number;
   #count = 0;
-  /** By address; kept only when there is a limit on them. */
+  /** Counts by address; kept only when there is a limit for them. */
   readonly #addresses = new Map<string, number>();
 
   constructor(most: number, mostPerAddress: number) {
@@ -20,7 +20,7 @@ class Admission {
     this.#mostPerAddress = mostPerAddress;
   }
 
-  /** Why there may be no further one; `null`: there may. */
+  /** Why no further connection may be admitted; `null` when one may. */
   refusal(address: string): Refusal | null {
     if (this.#most > 0 && this.#count >= this.#most)
       return busy("too_many_connections", "the gateway has all the connections it may have");
@@ -41,7 +41,7 @@ class Admission {
 export class Clients {
   readonly #sessions = new Set<ClientSession>();
   readonly #all: Admission;
-  /** By the numbers of the listeners. */
+  /** By listener number. */
   readonly #ofListener: readonly Admission[];
 
   constructor(limits: EngineLimits, listeners: readonly ListenerOptions[]) {
@@ -56,7 +56,7 @@ export class Clients {
     return this.#sessions.size;
   }
 
-  /** A connection beyond the limits is refused, with an answer. */
+  /** Adds a connection, and refuses it with an answer when it is beyond the limits. */
   add(session: ClientSession): void {
     this.#sessions.add(session);
     this.#admit(session, session.address);
@@ -67,7 +67,7 @@ export class Clients {
     if (this.#sessions.delete(session) && session.isAdmitted) this.#count(session, -1);
   }
 
-  /** The connection goes on as another session, maybe with another address: it was a proxy's. */
+  /** The connection goes on as another session, perhaps with another address, when a proxy opened it. */
   replace(before: ClientSession, session: ClientSession): void {
     this.remove(before);
     this.#sessions.add(session);
@@ -81,7 +81,7 @@ export class Clients {
     }
   }
 
-  /** They close when their exchanges are over; `now` is the engine's clock. */
+  /** Closes connections once their exchanges are over; `now` is the engine's clock. */
   drain(now: number, deadlineMs: number): void {
     const grace = Math.min(drainGraceMs, deadlineMs / 4);
     for (const session of this.#sessions) session.onDrainStart(now + grace);

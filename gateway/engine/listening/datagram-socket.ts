@@ -1,6 +1,6 @@
 /**
- * A bound socket for datagrams that its process does not read. Node reads from each that it binds, and has no
- * public way to stop; what this process read would be lost to the one that the socket is for.
+ * Binds a datagram socket for another process. Node reads from every socket that it binds and has no public way to
+ * stop, so datagrams that this process read would be lost to the process that the socket is for.
  */
 import type { Socket } from "node:dgram";
 
@@ -8,7 +8,10 @@ interface Readable {
   readonly recvStop: () => number;
 }
 
-/** What comes from now on stays in the socket's queue. Throws when Node's sockets are not as they were. */
+/**
+ * Makes Node stop reading: from now on datagrams stay in the socket's queue. Throws when Node's sockets have changed
+ * inside.
+ */
 export function stopReceiving(socket: Socket): void {
   for (const key of Object.getOwnPropertySymbols(socket)) {
     const state: unknown = Reflect.get(socket, key);

@@ -1,6 +1,7 @@
 /**
- * Reads the PROXY protocol, versions 1 and 2 (HAProxy, "The PROXY protocol"), with which a sender says whose
- * connection it passes on. Who may say so is decided elsewhere. The address is an IP address, whatever was sent.
+ * Reads the PROXY protocol, versions 1 and 2 (HAProxy, "The PROXY protocol"), in which a sender says whose connection
+ * it passes on. Who may say so is decided elsewhere. The resulting address is always an IP address, whatever was
+ * sent.
  */
 import { isIP } from "node:net";
 import { plainAddress } from "../message/forwarding.ts";
@@ -10,16 +11,16 @@ export interface ProxySource {
   readonly port: number;
 }
 
-/** `source` is `null` when the sender speaks for itself. `rest`: what came behind the header. */
+/** `source` is `null` when the sender speaks for itself. `rest`: the bytes after the header. */
 export type ProxyOutcome =
   | { readonly source: ProxySource | null; readonly rest: Buffer }
   | { readonly fault: string };
 
 const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 const versionOne = Buffer.from("PROXY ", "latin1");
-/** Of version 1, its line end included. */
+/** Longest line of version 1, line end included. */
 const maxLine = 107;
-/** Of version 2: addresses, and what else a sender says, which is passed over. */
+/** Longest tail of version 2: addresses, and other things that a sender may say, which are skipped. */
 const maxTail = 4_096;
 const headBytes = 16;
 
@@ -29,9 +30,9 @@ const line =
 export class ProxyHeaderReader {
   #taken: Buffer = Buffer.alloc(0);
 
-  /** `null` while more has to come. Not to be called after an outcome. */
+  /** Returns `null` while more has to come. Do not call it again after an outcome. */
   take(chunk: Buffer): ProxyOutcome | null {
-    // No more than the longest header is ever gathered, so that bytes that come one by one cost little.
+    // At most the longest header is gathered, so bytes that come one by one cost little.
     this.#taken = this.#taken.length === 0 ? chunk : Buffer.concat([this.#taken, chunk]);
     const taken = this.#taken;
     if (begins(taken, signature)) return readBinary(taken);
@@ -40,7 +41,7 @@ export class ProxyHeaderReader {
   }
 }
 
-/** As far as there are bytes. */
+/** Compares as many bytes as there are. */
 function begins(bytes: Buffer, with_: Buffer): boolean {
   const length = Math.min(bytes.length, with_.length);
   return bytes.compare(with_, 0, length, 0, length) === 0;
@@ -82,13 +83,13 @@ function readBinary(bytes: Buffer): ProxyOutcome | null {
 function addressOf(tail: Buffer, size: 4 | 16): string {
   if (size === 4) return tail.subarray(0, 4).join(".");
   const groups = Array.from({ length: 8 }, (_, at) => tail.readUInt16BE(at * 2).toString(16));
-  // The one spelling that addresses have everywhere (RFC 5952).
+  // Uses the one spelling that addresses have everywhere (RFC 5952).
   const [, address = ""] =
     /^\[(.*)\]$/.exec(new URL(`http://[${groups.join(":")}]`).hostname) ?? [];
   return plainOf(address);
 }
 
-/** URLs write the address of a mapped IPv4 one in hexadecimal. */
+/** URLs write an IPv4-mapped address in hexadecimal; returns the IPv4 form. */
 function plainOf(address: string): string {
   const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(address) ?? [];
   if (high === undefined || low === undefined) return address;

@@ -1,6 +1,6 @@
 /**
- * What connections get that share their certificates: `node:tls` servers that never listen, one for each key of session
- * tickets that is still good, made when first used.
+ * Serves TLS to the connections that share certificates. It uses `node:tls` servers that never listen, one for each
+ * session ticket key that is still valid, and makes each when it is first needed.
  */
 import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
@@ -8,31 +8,31 @@ import { createServer, type Server, type TLSSocket, type TlsOptions } from "node
 import type { ClientAuthorities, KeyPair, TlsProfile } from "../tls.ts";
 
 /**
- * Keys of session tickets, 48 bytes each in base64, the newest first. New tickets are sealed with the newest; a client that
- * brings an older one is still resumed.
+ * Session ticket keys, 48 bytes each in base64, the newest first. The newest seals new tickets; a client that brings
+ * a ticket under an older one is still resumed.
  */
 export type TicketKeys = readonly string[];
 
 export interface EndpointOptions {
-  /** At most one for each kind of key: the client's capabilities choose. */
+  /** At most one pair for each kind of key: the client's capabilities decide which is used. */
   readonly pairs: readonly KeyPair[];
   readonly profile: TlsProfile;
-  /** What is spoken behind TLS, the preferred first. */
+  /** The protocols to offer behind TLS, the preferred one first. */
   readonly protocols: readonly string[];
   readonly tickets: () => TicketKeys;
-  /** `null`: clients are asked for none. */
+  /** `null`: clients are not asked for certificates. */
   readonly clients: ClientAuthorities | null;
-  /** Whose sessions are resumed: endpoints with another text have others. */
+  /** Sessions are resumed only between endpoints with the same identity. */
   readonly identity: string;
 }
 
-/** Who waits for a handshake. */
+/** Told how the handshake ends. */
 export interface HandshakeEvents {
   onSecure(socket: TLSSocket): void;
   onTlsFailure(error: Error & { readonly code?: string }): void;
 }
 
-/** Mozilla's list without finite-field Diffie-Hellman, which costs a server far more than whoever asks for it. */
+/** Mozilla's list without finite-field Diffie-Hellman, which costs a server far more than a client. */
 const intermediateCiphers = [
   ...["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"],
   ...["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],
@@ -41,22 +41,22 @@ const intermediateCiphers = [
 ].join(":");
 const modernCiphers = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 const groups = "X25519MLKEM768:X25519:prime256v1:secp384r1";
-/** A ticket is good for so long, if its key is. */
+/** How long a ticket is valid, as long as its key is. */
 const sessionSeconds = 43_200;
 
-/** A socket over TLS, with the one below it, by which its arrival is found (Node's `lib/internal/tls/wrap.js`). */
+/** A TLS socket and the one below it, by which the arrival is found (Node's `lib/internal/tls/wrap.js`). */
 type LayeredSocket = TLSSocket & { readonly _parent?: Socket };
 
 export class TlsEndpoint {
   readonly #options: EndpointOptions;
-  /** By the name of the key that their tickets are sealed with. */
+  /** Keyed by the name of the key that seals their tickets. */
   readonly #servers = new Map<string, Server>();
   #keys: TicketKeys = [];
   readonly #arriving = new WeakMap<Socket, HandshakeEvents>();
 
   constructor(options: EndpointOptions) {
     this.#options = options;
-    // What OpenSSL refuses of the certificates is found now, not by the first client.
+    // Finds out now, and not with the first client, whether OpenSSL refuses the certificates.
     this.#serverFor("");
   }
 
@@ -64,7 +64,9 @@ export class TlsEndpoint {
     return this.#options.clients !== null;
   }
 
-  /** Begins the handshake on a socket that has what was read of it put back. `ticketName`: as in its hello. */
+  /**
+   * Begins the handshake on a socket into which the bytes read so far were put back. `ticketName`: from the hello.
+   */
   begin(socket: Socket, ticketName: string, events: HandshakeEvents): void {
     this.#arriving.set(socket, events);
     this.#serverFor(ticketName).emit("connection", socket);
@@ -117,7 +119,7 @@ export class TlsEndpoint {
   }
 }
 
-/** As it stands in front of each ticket, in hexadecimal. */
+/** The key's name as it stands in front of each ticket, in hexadecimal. */
 export function nameOfTicketKey(key: string): string {
   return Buffer.from(key, "base64").subarray(0, 16).toString("hex");
 }

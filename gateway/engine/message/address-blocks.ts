@@ -6,7 +6,9 @@ export function isAddressBlock(text: string): boolean {
   return parseBlock(text) !== null;
 }
 
-/** A test for the addresses in `blocks`. Throws a `TypeError` that names one which is no address block. */
+/**
+ * Returns a test for addresses in `blocks`. Throws a `TypeError` that names the text that is not an address block.
+ */
 export function addressTest(blocks: readonly string[]): (address: string) => boolean {
   if (blocks.length === 0) return () => false;
   const list = new BlockList();
@@ -22,7 +24,7 @@ export function addressTest(blocks: readonly string[]): (address: string) => boo
   };
 }
 
-/** Whom an address stands for: an IPv6 client has a whole /64. */
+/** The network that counts as one client: an IPv4 address, or the whole /64 around an IPv6 address. */
 export function networkOf(address: string): string {
   if (!address.includes(":")) return address;
   const [left = "", right] = address.split("::", 2);

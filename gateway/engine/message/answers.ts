@@ -1,9 +1,9 @@
-/** The heads and bodies of answers that the gateway gives by itself. */
+/** The heads and bodies of the answers that the gateway itself gives. */
 import type { Answer } from "../engine.ts";
 import { isFieldValue, isToken, type Refusal } from "./grammar.ts";
 import { reasonPhrase } from "./reason-phrases.ts";
 
-/** What a 405 must name (RFC 9110 section 15.5.6): all is passed on but CONNECT. */
+/** What a 405 must name (RFC 9110 section 15.5.6): the gateway passes on every method except CONNECT. */
 export const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 
 const owned = new Set([
@@ -15,27 +15,27 @@ const owned = new Set([
   "upgrade",
 ]);
 
-/** A path with an encoded slash where something decides by the path. */
+/** Refuses a path with an encoded slash where something decides by the path. */
 export const encodedSlash: Refusal = {
   status: 400,
   code: "encoded_slash",
   message: "%2F, %5C and \\ are not allowed in paths of this host",
 };
 
-/** Of a request whose body is longer than is allowed. */
+/** Refuses a request whose body is longer than allowed. */
 export function bodyTooLarge(maxBodyBytes: number): Refusal {
   const message = `the request body is longer than ${maxBodyBytes} bytes`;
   return { status: 413, code: "body_too_large", message };
 }
 
-/** The status line after the version, its CR LF included. */
+/** Returns the status line after the version, with its CR LF. */
 export function statusLine(status: number): string {
   return `${status} ${reasonPhrase(status)}\r\n`;
 }
 
 /**
- * An error's answer: JSON when `accept` names `application/json`, plain text otherwise.
- * Both carry the status, the code and the message. `more`: further fields.
+ * The answer for an error: JSON when `accept` names `application/json`, plain text otherwise. Both carry the status,
+ * the code and the message. `more`: further fields.
  */
 export function errorAnswer(
   status: number,
@@ -56,8 +56,8 @@ export function errorAnswer(
 }
 
 /**
- * The field lines of an answer without framing, each with its CR LF. Throws a `TypeError` that names
- * the header when a name or value breaks the grammar, or when the header is the engine's own.
+ * Returns an answer's field lines without framing, each with its CR LF. Throws a `TypeError` that names the header
+ * when a name or value breaks the grammar, or when the header belongs to the engine.
  */
 export function answerFields(answer: Answer): string {
   let out = "";
@@ -74,12 +74,12 @@ export function answerFields(answer: Answer): string {
   return out;
 }
 
-/** The content of an answer: a 205 has none, whatever it was given (RFC 9110 section 15.3.6). */
+/** Returns an answer's content. A 205 has none, whatever it was given (RFC 9110 section 15.3.6). */
 export function contentOf(answer: Answer): string | Buffer {
   return answer.status === 205 ? "" : (answer.body ?? "");
 }
 
-/** The whole answer to what never became an exchange. To HEAD it has no body (RFC 9110 section 9.3.2). */
+/** The whole answer to a request that never became an exchange; without a body for HEAD (RFC 9110 section 9.3.2). */
 export function refusalText(refusal: Refusal, dateLine: string, isHead: boolean): string {
   const answer = errorAnswer(refusal.status, refusal.code, refusal.message, undefined);
   const body = answer.body ?? "";

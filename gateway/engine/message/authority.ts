@@ -1,22 +1,22 @@
 /**
- * Who a request is for: which hosts are any, with or without a port, and the one spelling under which a
- * host is looked up. Bounded, so that nothing that looks one up has to be.
+ * Decides which texts are hosts, with or without a port, and gives the one spelling under which a host is looked up.
+ * Hosts have a bounded length, so code that looks one up needs no bound of its own.
  */
 import { isIPv6 } from "node:net";
 import { domainToASCII } from "node:url";
 
-/** RFC 1035 section 2.3.4: no longer name can be in DNS. Without the dot that may end it. */
+/** Longest name in DNS, without the dot that may end it (RFC 1035 section 2.3.4). */
 export const maxNameLength = 253;
 
 /**
- * Labels of a `reg-name` (RFC 3986 section 3.2.2), none of them empty, perhaps with a dot at the end. No
- * percent-escape: no name in DNS needs one, and its readers disagree on what it means.
+ * Labels of a `reg-name` (RFC 3986 section 3.2.2), none of them empty, perhaps with a dot at the end. Percent-escapes
+ * are not allowed: no name in DNS needs one, and readers disagree on what they mean.
  */
 const labels = /^[A-Za-z0-9_~!$&'()*+,;=-]{1,63}(?:\.[A-Za-z0-9_~!$&'()*+,;=-]{1,63})*\.?$/;
-/** What follows the host; an empty port is the scheme's (RFC 3986 section 3.2.3). */
+/** What follows the host. An empty port means the scheme's own (RFC 3986 section 3.2.3). */
 const portPart = /^(?::([0-9]{0,5}))?$/;
 const beyondAscii = /[^\0-\x7f]/;
-/** Keeps zones (`%eth0`) out, which `isIPv6` takes and a URI does not. */
+/** Keeps out zones (`%eth0`), which `isIPv6` accepts and a URI does not. */
 const addressCharacters = /^[0-9A-Fa-f:.]{2,45}$/;
 
 /** A `uri-host` with an optional port (RFC 9110 section 7.2), without user information. */
@@ -36,17 +36,17 @@ export function isHost(text: string): boolean {
   return length <= maxNameLength && labels.test(text);
 }
 
-/** The host of an authority that `isAuthority` took: lower case, no port, no trailing dot. */
+/** The host in an authority that `isAuthority` accepted: in lower case, without port and trailing dot. */
 export function normaliseHost(text: string): string {
   const host = text.slice(0, hostEnd(text)).toLowerCase();
-  // An IPv6 address has many spellings; URLs have one of them (RFC 5952).
+  // An IPv6 address has many spellings; a URL has one of them (RFC 5952).
   if (host.startsWith("[")) return new URL(`http://${host}`).hostname;
   return host.endsWith(".") ? host.slice(0, -1) : host;
 }
 
 /**
- * An authority, or `*.domain`, as it goes over the wire: a name like `müller.example` in the ASCII form that DNS
- * has (RFC 5891). The same text when it is ASCII already; empty when there is no such form.
+ * An authority, or `*.domain`, in the form that it has on the wire: a name like `müller.example` becomes ASCII, as in
+ * DNS (RFC 5891). Returns an ASCII text unchanged, and an empty string when there is no such form.
  */
 export function inAscii(text: string): string {
   if (text.length > maxNameLength || !beyondAscii.test(text)) return text;

@@ -1,19 +1,19 @@
 /**
- * Decodes a chunked body (RFC 9112 section 7.1), strictly: what is not exactly a chunk is an error.
- * Extensions are bounded and dropped; the trailer section is checked and kept as text.
+ * Decodes a chunked body (RFC 9112 section 7.1) strictly: whatever is not exactly a chunk is an error. It bounds and
+ * drops extensions; it checks the trailer section and keeps it as text.
  */
 import { hasBareLineEnd, isToken, trailerSection } from "./grammar.ts";
 
 const maxExtensionBytes = 256;
 const maxTrailerBytes = 8_192;
-/** Data of fewer bytes is copied, so that several pieces go on as one. */
+/** Smaller pieces of data are copied, so that several go on as one. */
 const smallPiece = 4_096;
-/** 2^48 - 1: far above any body, far below where numbers lose digits. */
+/** 2^48 - 1 is far above any body, and far below where numbers lose digits. */
 const maxSizeDigits = 12;
 
 /** Receives what a decoder finds, in order. */
 export interface ChunkSink {
-  /** Body bytes `buffer[from, to)`; never empty. Small chunks come together. */
+  /** Body bytes `buffer[from, to)`; never empty. Small chunks are gathered into one call. */
   onChunkData(buffer: Buffer, from: number, to: number): void;
 }
 
@@ -33,15 +33,15 @@ export class ChunkedDecoder {
   #size = 0;
   #digits = 0;
   #extensionBytes = 0;
-  /** Whether the name of the extension has begun. */
+  /** Whether the name of an extension has begun. */
   #isNamed = false;
   #trailer = "";
-  /** What came of the trailer section so far: joined when it is whole. */
+  /** The pieces of the trailer section that have come so far; joined when it is complete. */
   #trailerPieces: string[] = [];
   #trailerLength = 0;
   /** Its last three characters. */
   #trailerTail = "";
-  /** What is wrong with the body; empty while nothing is. */
+  /** What is wrong with the body; empty while it is valid. */
   error = "";
 
   reset(): void {
@@ -67,11 +67,11 @@ export class ChunkedDecoder {
     return this.#trailer.slice(0, -2);
   }
 
-  /** Decodes `buffer` from `offset`; returns where it stopped: at the end, after the body, or at an error. */
+  /** Decodes `buffer` from `offset`. Returns where it stopped: at the end, after the body, or at an error. */
   decode(buffer: Buffer, offset: number, sink: ChunkSink): number {
     let at = offset;
-    // What is to be told: of one chunk where it stands, of several small ones together. Chunks of a byte each
-    // would otherwise be passed on one by one, which costs twenty times as much as reading them.
+    // What the sink gets next: one chunk where it stands, or several small ones together. Passing on one-byte chunks
+    // one by one would cost twenty times as much as reading them.
     let gathered = buffer;
     let from = 0;
     let end = 0;
@@ -165,7 +165,7 @@ export class ChunkedDecoder {
     }
   }
 
-  /** An extension has a name: what ends or breaks a line before it is none. */
+  /** An extension must have a name: anything else before the name, such as a line end, is an error. */
   #readExtensionName(byte: number): void {
     if (byte === 32 || byte === 9) return;
     if (isToken(String.fromCharCode(byte))) this.#isNamed = true;
@@ -181,14 +181,14 @@ export class ChunkedDecoder {
     const before = this.#trailerLength;
     this.#trailerPieces.push(piece);
     this.#trailerLength += piece.length;
-    // What was looked at before is not looked at again, but for the end that may begin in it.
+    // Only new characters are searched, and the last few before them, in which the end may begin.
     const near = this.#trailerTail + piece;
     const nearStart = before - this.#trailerTail.length;
     this.#trailerTail = near.slice(-3);
     const isEmpty = nearStart === 0 && near.startsWith("\r\n");
     const found = near.indexOf("\r\n\r\n");
     if (!isEmpty && found === -1) {
-      // The LF of a line end whose CR was looked at before.
+      // Skips the LF of a line end whose CR was checked before.
       const lines = nearStart > 0 && near.startsWith("\n") ? near.slice(1) : near;
       if (this.#trailerLength > maxTrailerBytes) this.error = "the trailer section is too long";
       else if (hasBareLineEnd(lines) || /\r\n[\t ]/.test(lines))

@@ -1,11 +1,11 @@
 /**
- * The field lines of a head as they stand in it: which are to be left out on the way on, which are
- * changed. Everything else is copied in runs, never line by line.
+ * The field lines of a head where they stand in its text: which of them are left out when the head is passed on, and
+ * which are changed. The rest is copied in runs, never line by line.
  */
 import { isConnectionOption, isRemovable, requestOwned, responseOwned } from "./fields.ts";
 import { fieldValue, isFieldValue, isNamed, isToken, listElements } from "./grammar.ts";
 
-/** Up to here the lines are walked once for each edit; beyond it a client could make that costly. */
+/** Up to so many edits, the lines are walked once for each. With more, a client could make that costly. */
 const fewEdits = 8;
 
 interface Edit {
@@ -14,18 +14,18 @@ interface Edit {
   readonly value: string | null;
 }
 
-/** One head's field lines. Reused from head to head: `reset` first. */
+/** One head's field lines, reused from head to head; call `reset` first. */
 export class FieldLines {
-  /** The text that holds the head, and perhaps more. */
+  /** The text that holds the head, and perhaps more after it. */
   text = "";
-  /** Where the first field line starts. */
+  /** Offset of the first field line. */
   start = 0;
-  /** After the CR LF of the last field line. */
+  /** Offset after the CR LF of the last field line. */
   end = 0;
-  /** Pairs of offsets into `text`, ascending: the lines that are not copied. */
+  /** Pairs of offsets into `text`, ascending: the lines that are not passed on. */
   readonly #dropped: number[] = [];
   #droppedCount = 0;
-  /** The same of those that nobody is to see. */
+  /** The dropped lines that `raw` and handlers must not see either, in the same form. */
   #hidden: number[] | null = null;
   #edits: Map<string, Edit> | null = null;
   #added: Edit[] | null = null;
@@ -45,7 +45,7 @@ export class FieldLines {
     this.#added = null;
   }
 
-  /** Leaves out the line at `[from, to)`, its CR LF included. Lines are dropped in their order. */
+  /** Leaves out the line at `[from, to)`, its CR LF included. Call it for lines in their order. */
   drop(from: number, to: number): void {
     const count = this.#droppedCount;
     if (count > 0 && this.#dropped[count - 1] === from) {
@@ -57,14 +57,14 @@ export class FieldLines {
     this.#droppedCount = count + 2;
   }
 
-  /** The same, and nobody is to see the line either. */
+  /** Drops the line, and hides it from `raw` and handlers. */
   hide(from: number, to: number): void {
     this.drop(from, to);
     this.#hidden ??= [];
     this.#hidden.push(from, to);
   }
 
-  /** The same for lines behind which others were dropped already: pairs of offsets, ascending. */
+  /** Hides lines although later lines were dropped already. `pairs` are offsets, ascending. */
   hideAll(pairs: readonly number[]): void {
     const before = this.#dropped.slice(0, this.#droppedCount);
     this.#droppedCount = 0;
@@ -87,7 +87,7 @@ export class FieldLines {
     return this.#without(this.#hidden, this.#hidden.length).slice(0, -2);
   }
 
-  /** The same with the changes. */
+  /** The lines as `raw` has them, with the handler's changes. */
   get lines(): string {
     if (this.#edits === null && this.#added === null) return this.raw;
     const raw = this.raw === "" ? "" : `${this.raw}\r\n`;
@@ -101,7 +101,7 @@ export class FieldLines {
     return this.#edits !== null;
   }
 
-  /** Whether the field, in lower case, was taken out. */
+  /** Whether a handler removed the field; `name` is in lower case. */
   isRemoved(name: string): boolean {
     return this.#edits?.get(name)?.value === null;
   }
@@ -128,7 +128,7 @@ export class FieldLines {
     return this.#added?.find((edit) => edit.name.toLowerCase() === lower)?.value ?? undefined;
   }
 
-  /** Throws a `TypeError` that names the field when it is the engine's own or breaks the grammar. */
+  /** Replaces a field. Throws a `TypeError` that names it when it belongs to the engine or breaks the grammar. */
   set(name: string, value: string): void {
     this.#check(name);
     if (!isFieldValue(value))
@@ -136,7 +136,7 @@ export class FieldLines {
     this.#edit(name, value);
   }
 
-  /** One more line of a field that may have several; the others stay. Throws as `set` does. */
+  /** Adds a line to a field that may have several. Throws as `set` does. */
   add(name: string, value: string): void {
     this.#check(name);
     if (!isFieldValue(value))
@@ -145,20 +145,22 @@ export class FieldLines {
     this.#added.push({ name, value });
   }
 
-  /** Throws as `set` does, though of the engine's fields those that tell of the client may go. */
+  /**
+   * Removes a field. Throws as `set` does, except for the engine's fields that tell about the client: those may go.
+   */
   remove(name: string): void {
     if (!isRemovable(name.toLowerCase())) this.#check(name);
     this.#edit(name, null);
   }
 
-  /** Leaves out every field that a `Connection` value names. */
+  /** Removes every field that a `Connection` value names. */
   removeNamedBy(connection: string): void {
     for (const name of listElements(connection)) {
       if (isConnectionOption(name, this.#owned)) this.#edit(name, null);
     }
   }
 
-  /** All lines that go on, each with its CR LF. */
+  /** All lines that are passed on, each with its CR LF. */
   toString(): string {
     const runs = this.#runs();
     let out = this.#edits === null ? runs : withEdits(runs, this.#edits);
@@ -170,7 +172,7 @@ export class FieldLines {
     return this.#without(this.#dropped, this.#droppedCount);
   }
 
-  /** All lines but those between pairs of offsets. */
+  /** All lines except those between pairs of offsets. */
   #without(pairs: readonly number[], count: number): string {
     let out = "";
     let from = this.start;
@@ -199,7 +201,7 @@ export class FieldLines {
   }
 }
 
-/** Lines, each with its CR LF, with what was set and without what was removed. */
+/** Returns the lines, each with its CR LF, with the fields that were set and without those that were removed. */
 function withEdits(lines: string, edits: ReadonlyMap<string, Edit>): string {
   let out = lines;
   if (edits.size > fewEdits) out = withoutFields(out, edits);
@@ -208,7 +210,9 @@ function withEdits(lines: string, edits: ReadonlyMap<string, Edit>): string {
   return out;
 }
 
-/** `lines` as they are when the field, in lower case, is not among them: mostly a field is added. */
+/**
+ * Returns `lines` itself when the field, in lower case, is not among them, as mostly happens: most edits add a field.
+ */
 function withoutField(lines: string, name: string): string {
   let out = "";
   let from = 0;
@@ -224,7 +228,7 @@ function withoutField(lines: string, name: string): string {
   return from === 0 ? lines : out + lines.slice(from);
 }
 
-/** The same for many fields at once. */
+/** Does the same for many fields in one walk. */
 function withoutFields(lines: string, names: ReadonlyMap<string, unknown>): string {
   let out = "";
   let from = 0;

@@ -1,15 +1,15 @@
 /**
- * Names of request fields that somebody behind the gateway could take for others: CGI, WSGI, Rack and PHP
- * turn `X_User`, and some of them `X.User` too, into the variable that `X-User` has.
+ * Names of request fields that a program behind the gateway could mistake for others. CGI, WSGI, Rack and PHP turn
+ * `X_User`, and some of them `X.User` too, into the same variable as `X-User`.
  */
 import { forwardingKind, requestOwned } from "./fields.ts";
 
-/** Letters, digits and hyphens: each reads such a name in one way. */
+/** Letters, digits and hyphens: every program reads such a name in the same way. */
 const plainName = /^[0-9A-Za-z-]+$/;
 const otherThanPlain = /[^0-9a-z-]/g;
 const nameWithUnderscores = /^[0-9A-Za-z_-]+$/;
 
-/** What of the engine's limits concerns names. The words are nginx's. */
+/** The engine's limits that concern names, in nginx's words. */
 export interface NameRules {
   readonly underscoresInHeaders: boolean;
   readonly ignoreInvalidHeaders: boolean;
@@ -19,19 +19,19 @@ export function isPlainName(name: string): boolean {
   return plainName.test(name);
 }
 
-/** Whether a client's field with this name, which is a token, is passed on. */
+/** Whether a client's field with this name is passed on. `name` is a valid token. */
 export function isNamePassedOn(name: string, rules: NameRules): boolean {
   if (plainName.test(name)) return true;
   const isAllowed = rules.underscoresInHeaders && nameWithUnderscores.test(name);
   if (rules.ignoreInvalidHeaders && !isAllowed) return false;
-  // What the gateway vouches for has no second spelling, whatever is allowed.
+  // A field that the gateway vouches for has no second spelling, whatever is allowed.
   const alias = name.toLowerCase().replace(otherThanPlain, "-");
   return !requestOwned.has(alias) && forwardingKind(alias) === null;
 }
 
 /**
- * A request head of valid grammar without the lines whose names are not passed on. Not for the hot path:
- * `plainRequestHead` tells when there are none.
+ * Returns a valid request head without the lines whose names are not passed on. Too slow for the hot path, where
+ * `plainRequestHead` shows that there are none.
  */
 export function withoutOddNames(
   head: string,

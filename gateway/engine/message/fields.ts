@@ -1,6 +1,6 @@
-/** Which header fields belong to an engine, not to a handler or a client. */
+/** Which header fields belong to an engine, and not to a handler or a client. */
 
-/** Fields of a request that the engine writes by itself or that end at each hop (RFC 9110 section 7.6.1). */
+/** Request fields that the engine writes itself, or that end at each hop (RFC 9110 section 7.6.1). */
 export const requestOwned: ReadonlySet<string> = new Set([
   "connection",
   "content-length",
@@ -18,7 +18,7 @@ export const requestOwned: ReadonlySet<string> = new Set([
   "x-forwarded-proto",
   "x-request-id",
 ]);
-/** The same of an answer. */
+/** The same for answers. */
 export const responseOwned: ReadonlySet<string> = new Set([
   "connection",
   "content-length",
@@ -30,10 +30,10 @@ export const responseOwned: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * What a field says of who is in front of the gateway.
+ * What a field says about the way from the client to the gateway.
  *
- * `written`: the gateway writes it itself. `address`, `scheme`, `port`: another word for what it knows.
- * `dropped`: a second story, which nobody needs. `other`: the trusted proxy's own word.
+ * `written`: the gateway writes it itself. `address`, `scheme`, `port`: another name for something that the gateway
+ * knows. `dropped`: a second account, which nobody needs. `other`: only a trusted proxy may say it.
  */
 export type ForwardingKind = "written" | "address" | "scheme" | "port" | "dropped" | "other";
 
@@ -76,9 +76,9 @@ const forwardingKinds: ReadonlyMap<string, ForwardingKind> = new Map([
   ["x-original-for", "dropped"],
   ["x-original-forwarded-for", "dropped"],
   ["x-original-proto", "dropped"],
-  // CGI makes HTTP_PROXY of it, which programs take for their own way out ("httpoxy").
+  // CGI turns it into HTTP_PROXY, which programs take for the proxy that they should use ("httpoxy").
   ["proxy", "dropped"],
-  // What whoever ended TLS says of the client's certificate (RFC 9440 has the first two).
+  // What the proxy that ended TLS says about the client's certificate (RFC 9440 defines the first two).
   ["client-cert", "other"],
   ["client-cert-chain", "other"],
   ["x-client-cert", "other"],
@@ -86,7 +86,7 @@ const forwardingKinds: ReadonlyMap<string, ForwardingKind> = new Map([
   ["x-client-cert-subject", "other"],
   ["cf-pseudo-ipv4", "other"],
   ["x-azure-socketip", "other"],
-  // Another host, path or method than the request's own, which some origins obey.
+  // A host, path or method that differs from the request's own, and that some origins obey.
   ["x-envoy-original-path", "other"],
   ["x-host", "other"],
   ["x-http-host-override", "other"],
@@ -102,7 +102,7 @@ export function forwardingKind(name: string): ForwardingKind | null {
   return forwardingKinds.get(name) ?? (name.startsWith("x-forwarded-") ? "other" : null);
 }
 
-/** Whether a handler may remove a field that the engine writes: then it is not sent at all. */
+/** Whether a handler may remove a field that the engine writes, so that it is not sent at all. */
 export function isRemovable(name: string): boolean {
   return forwardingKind(name) === "written";
 }
@@ -115,7 +115,7 @@ const unremovable: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Whether `Connection` may name a field to remove it (RFC 9110 section 7.6.1): a client must not take away
+ * Whether `Connection` may name a field in order to remove it (RFC 9110 section 7.6.1). A client must not take away
  * what routes, frames or vouches.
  */
 export function isConnectionOption(name: string, owned: ReadonlySet<string>): boolean {
@@ -123,7 +123,7 @@ export function isConnectionOption(name: string, owned: ReadonlySet<string>): bo
 }
 
 /**
- * An `Upgrade` list with a protocol in it that must not be switched to through the gateway, since it
- * would hide requests from it.
+ * Matches an `Upgrade` list with a protocol that would hide requests from the gateway, and so must not be switched
+ * to.
  */
 export const refusedUpgrades = /(?:^|,)[\t ]*(?:h2c|http\/|tls\/)/i;

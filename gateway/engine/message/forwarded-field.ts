@@ -2,7 +2,7 @@
 
 import { fieldValue } from "./grammar.ts";
 
-/** One element; empty where a parameter is not there. */
+/** One element; a missing parameter is empty. */
 export interface ForwardedHop {
   readonly for: string;
   readonly proto: string;
@@ -13,9 +13,9 @@ const maxElementLength = 512;
 const pair = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)|"([^"\\]*)")$/;
 
 /**
- * At most `most` elements from the nearest on. An element that is not valid ends them: what is left of it
- * may be a client's attempt to have an element of the proxy's read as part of its own quoted text. For the
- * same reason a comma always ends an element; no address, scheme or host has one.
+ * Yields at most `most` elements, the nearest first, and stops at an invalid one: the rest may be a client's attempt
+ * to have the proxy's element read as part of the client's own quoted text. For the same reason a comma always ends
+ * an element; no address, scheme or host has one.
  */
 export function* forwardedHops(field: string, most: number): Generator<ForwardedHop, void, void> {
   let to = field.length;

@@ -1,6 +1,6 @@
 /**
- * Who is in front of the gateway: what a trusted proxy's forwarding fields say, as far as it makes sense,
- * and what the gateway says of it to a peer. Everybody else is whoever the socket says.
+ * Who the client is: what a trusted proxy's forwarding fields say about it, as far as they make sense, and what the
+ * gateway tells a peer. For everybody else, the socket's address is the client.
  */
 import { isIP, SocketAddress } from "node:net";
 import { isAuthority } from "./authority.ts";
@@ -8,9 +8,9 @@ import type { ForwardingKind } from "./fields.ts";
 import { forwardedHops } from "./forwarded-field.ts";
 import { fieldValue } from "./grammar.ts";
 
-/** Hops that are looked at, from the nearest. */
+/** How many hops are looked at, from the nearest. */
 export const maxHops = 32;
-/** Of `X-Forwarded-For`, from the nearest hop. */
+/** How much of `X-Forwarded-For` is looked at, from the nearest hop. */
 const maxListLength = 1_024;
 const soundHop = /^[0-9A-Za-z:. \t[\]"_-]*$/;
 const maxHopLength = 64;
@@ -19,40 +19,40 @@ const port = /^:(?:[0-9]{1,5}|_[0-9A-Za-z._-]+)$/;
 /** A trusted proxy at the other end of a client's connection. */
 export interface TrustedProxy {
   readonly address: string;
-  /** That of its connection, which holds where it does not say how it was asked itself. */
+  /** The scheme of the proxy's connection, which applies when the proxy does not report its own client's. */
   readonly scheme: "http" | "https";
-  /** Whether this address is a trusted proxy's as well. */
+  /** Whether this address belongs to a trusted proxy as well. */
   readonly trusts: (address: string) => boolean;
 }
 
-/** What the proxy in front said, the lines of a name joined by commas; empty where it said nothing. */
+/** What the proxy in front said. Several lines with one name are joined by commas; a missing field is empty. */
 export interface Said {
   readonly forwardedFor: string;
   readonly forwardedProto: string;
-  /** The last line of the name. */
+  /** Only the last line with this name. */
   readonly forwardedHost: string;
   readonly forwarded: string;
 }
 
-/** Whom the gateway believes to be the client, and what the client asked for. */
+/** Who the gateway believes is the client, and what the client asked for. */
 export interface Story {
   readonly address: string;
   readonly scheme: "http" | "https";
-  /** Empty: no other than in the request itself. */
+  /** Empty: the host in the request itself. */
   readonly host: string;
-  /** What `X-Forwarded-For` says before the address of the connection itself; empty when nothing. */
+  /** What `X-Forwarded-For` says before the address of the connection itself; empty: nothing. */
   readonly before: string;
 }
 
-/** The story of a client that nobody speaks for. */
+/** The story of a client without a trusted proxy. */
 export function plainStory(address: string, scheme: Story["scheme"] = "http"): Story {
   return { address, scheme, host: "", before: "" };
 }
 
 /**
- * The client is the right-most address that is no trusted proxy's; when all are, the left-most that was
- * looked at. What is no address ends the search: whoever named it is the client then. `Forwarded` is read
- * only when there is no `X-Forwarded-For`, `-Proto` or `-Host`, so that there are never two stories.
+ * The client is the right-most address that does not belong to a trusted proxy or, if all do, the left-most that was
+ * looked at. A hop that is not an address ends the search: whoever named it is then the client. `Forwarded` is read
+ * only without `X-Forwarded-For`, `-Proto` and `-Host`, so that there are never two stories.
  */
 export function storyOf(said: Said, proxy: TrustedProxy): Story {
   const { forwardedFor, forwardedProto, forwardedHost, forwarded } = said;
@@ -96,7 +96,7 @@ function storyOfForwarded(forwarded: string, proxy: TrustedProxy): Story {
   let scheme = proxy.scheme;
   let host = "";
   for (const hop of forwardedHops(forwarded, maxHops)) {
-    // Each was written by a trusted proxy: the one that is met last knows most of the client.
+    // Trusted proxies wrote all of these, and the one that is read last was closest to the client.
     if (hop.proto !== "") scheme = schemeOf(hop.proto);
     host = isAuthority(hop.host) ? hop.host : "";
     const client = hopAddress(hop.for);
@@ -109,8 +109,8 @@ function storyOfForwarded(forwarded: string, proxy: TrustedProxy): Story {
 }
 
 /**
- * The address in a hop, in its normal form: `192.0.2.1`, `[2001:db8::1]`, either with a port, or a bare
- * IPv6 address. `null` for anything else, such as `unknown` and `_hidden`.
+ * The address in a hop, in its normal form: `192.0.2.1` or `[2001:db8::1]`, either with a port, or a bare IPv6
+ * address. `null` for anything else, such as `unknown` and `_hidden`.
  */
 export function hopAddress(text: string): string | null {
   if (text === "" || text.length > maxHopLength || text.includes("%")) return null;
@@ -134,12 +134,12 @@ export function hopAddress(text: string): string | null {
   return family === 6 ? plainAddress(new SocketAddress({ address, family: "ipv6" }).address) : null;
 }
 
-/** An IPv4 address that came over an IPv6 socket, as itself. */
+/** Returns an IPv4 address that came over an IPv6 socket in its IPv4 form. */
 export function plainAddress(address: string): string {
   return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
 }
 
-/** The right part of a list that is short enough and has nothing in it but addresses and their like. */
+/** The right part of a list that is short enough and holds only what can be in a hop. */
 function soundPart(list: string): string {
   let from = list.length;
   for (let hop = 0, to = list.length; hop < maxHops && to > 0; hop += 1) {
@@ -165,7 +165,7 @@ const schemeWords: ReadonlyMap<string, Story["scheme"]> = new Map([
   ["true", "https"],
 ]);
 
-/** Whether a trusted proxy's further field tells the same story, or none that could differ. */
+/** Whether a trusted proxy's other field tells the same story, or something that the story does not cover. */
 export function isSameStory(kind: ForwardingKind, value: string, story: Story): boolean {
   switch (kind) {
     case "address":
@@ -179,14 +179,14 @@ export function isSameStory(kind: ForwardingKind, value: string, story: Story): 
   }
 }
 
-/** Which of the fields that the gateway writes the handler removed. */
+/** Which of the gateway's own fields the handler removed. */
 export interface Removals {
   isRemoved(name: string): boolean;
 }
 
 /**
- * The fields that the gateway writes, each with its CR LF. `address`: that of the connection itself;
- * `authority`: what the request asks for.
+ * The fields that the gateway writes, each with its CR LF. `address`: the connection's own address. `authority`: what
+ * the request asks for.
  */
 export function forwardedLines(
   story: Story,

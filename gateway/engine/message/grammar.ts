@@ -1,19 +1,19 @@
 /**
- * The grammar of HTTP/1.1 heads (RFC 9110 section 5.6, RFC 9112 sections 2 to 5) as regular
- * expressions over latin1 strings. Only what is unambiguous passes.
+ * The grammar of HTTP/1.1 heads (RFC 9110 section 5.6, RFC 9112 sections 2 to 5) as regular expressions over latin1
+ * strings. Only unambiguous text passes.
  */
 const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
-/** Field values: tab, visible ASCII, space and obs-text; no other control. */
+/** Field values: tab, visible ASCII, space and obs-text, but no other control character. */
 const value = "[\\t -~\\x80-\\xff]*";
 const fields = `(?:${token}:${value}\\r\\n)*\\r\\n`;
 const plainFields = `(?:[0-9A-Za-z-]+:${value}\\r\\n)*\\r\\n`;
 
 /**
- * A whole request head, up to and including its empty line. One expression for everything: measured
- * faster than checks line by line. No fragment in a target: its readers disagree on what it means.
+ * A whole request head, up to and including its empty line. One expression for everything was measured to be faster
+ * than checks line by line. A target must not have a fragment, since readers disagree on what it means.
  */
 export const requestHead = new RegExp(`${token} [!"$-~]+ HTTP/1\\.[01]\\r\\n${fields}`, "y");
-/** The same, with names that nobody can take for others: see `field-names.ts`. Costs the same. */
+/** The same, but only with names that cannot be mistaken for others; see `field-names.ts`. It is as fast. */
 export const plainRequestHead = new RegExp(
   `${token} [!"$-~]+ HTTP/1\\.[01]\\r\\n${plainFields}`,
   "y",
@@ -30,10 +30,10 @@ const otherVersion = new RegExp(`^${token} [!"$-~]+ HTTP/[0-9]+(?:\\.[0-9]+)?$`)
 const fieldLine = new RegExp(`^${token}:${value}$`);
 const wholeToken = new RegExp(`^${token}$`);
 const wholeValue = /^(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?$/;
-/** With escapes that can be decoded, and not to NUL. */
+/** Its escapes can be decoded, and none is NUL. */
 const pathOnly = /^\/(?:[!"$&->@-~]|%(?!00)[0-9A-Fa-f]{2})*$/;
 const queryOnly = /^[!"$-~]*$/;
-/** A line feed without its carriage return, or a carriage return that nothing but LF may follow. */
+/** A line feed without its carriage return, or a carriage return that something other than LF follows. */
 const bareLineEnd = /(?:^|[^\r])\n|\r[^\n]/;
 
 export function isToken(text: string): boolean {
@@ -64,7 +64,7 @@ export interface Refusal {
   readonly message: string;
 }
 
-/** Finds out what is wrong with a request head that `requestHead` did not match. Not for the hot path. */
+/** Finds out what is wrong with a request head that `requestHead` did not match. Too slow for the hot path. */
 export function explainRequestHead(head: string): Refusal {
   if (hasBareLineEnd(head)) return refuse("bad_line_end", "a line does not end with CR LF");
   const lines = head.split("\r\n");
@@ -73,8 +73,8 @@ export function explainRequestHead(head: string): Refusal {
 }
 
 /**
- * What is wrong with one of `lines`, up to an empty one, which have no line ends in them; `null` for nothing.
- * `index`: that of the first in its head, where the request line has 0.
+ * What is wrong with one of `lines` up to an empty one; `null` for nothing. The lines come without line ends.
+ * `index`: the position of the first in its head, where the request line has 0.
  */
 export function explainRequestLines(lines: readonly string[], index: number): Refusal | null {
   for (const [n, line] of lines.entries()) {
@@ -108,15 +108,15 @@ export function refuse(code: string, message: string): Refusal {
   return { status: 400, code, message };
 }
 
-/** Whether the field name `head[from, to)` is `name`, which is in lower case. */
+/** Whether the field name at `head[from, to)` is `name`, which is in lower case. */
 export function isNamed(head: string, from: number, to: number, name: string): boolean {
   return to - from === name.length && head.slice(from, to).toLowerCase() === name;
 }
 
 /**
- * The elements of a list in lower case (RFC 9110 section 5.6.1), empty ones left out: only space and tab
- * are white space. Each character is looked at once, however the blanks lie: a regular expression that
- * trims starts anew at each of them.
+ * The elements of a list in lower case (RFC 9110 section 5.6.1), without empty ones. Only space and tab count as
+ * white space. It looks at each character once, wherever the blanks are; a regular expression that trims would start
+ * anew at each blank.
  */
 export function listElements(value: string): readonly string[] {
   const elements: string[] = [];
@@ -131,7 +131,7 @@ export function listElements(value: string): readonly string[] {
   return elements;
 }
 
-/** Whether every protocol in `chosen`, which names one at least, is in the list that was offered. */
+/** Whether every protocol in `chosen`, which names at least one, is in the offered list. */
 export function isOffered(offer: string, chosen: string): boolean {
   const offered = new Set(listElements(offer));
   const names = listElements(chosen);

@@ -1,21 +1,21 @@
 /**
- * Calls of gRPC as the gateway's own failures concern them: a client of gRPC looks for the status in a field, and is told
- * it there (gRPC over HTTP/2, "Responses"; "HTTP to gRPC Status Code Mapping").
+ * How the gateway's own failures reach gRPC clients: they look for the status in a field, so the gateway puts it
+ * there (gRPC over HTTP/2, "Responses"; "HTTP to gRPC Status Code Mapping").
  */
 import type { Answer } from "../engine.ts";
 
-/** gRPC's numbers for what the gateway says. Everything else is UNKNOWN. */
+/** gRPC's numbers for the gateway's statuses. Everything else is UNKNOWN. */
 const statuses: Readonly<Record<number, number>> = {
-  // INTERNAL: what is wrong was made on the way.
+  // INTERNAL: something on the way made the request invalid.
   400: 13,
   // UNAUTHENTICATED and PERMISSION_DENIED.
   401: 16,
   403: 7,
   // UNIMPLEMENTED: there is no such service here.
   404: 12,
-  // CANCELLED: the client did not go on.
+  // CANCELLED: the client did not go on with its request.
   408: 1,
-  // RESOURCE_EXHAUSTED: too large or too much. A call that may be tried again later is UNAVAILABLE.
+  // RESOURCE_EXHAUSTED: too large or too many. A call that may be tried again later gets UNAVAILABLE.
   413: 8,
   431: 8,
   429: 14,
@@ -27,12 +27,12 @@ const statuses: Readonly<Record<number, number>> = {
 };
 const unknown = 2;
 
-/** Whether a request with this `Content-Type` is a call. */
+/** Whether a request with this `Content-Type` is a gRPC call. */
 export function isGrpc(contentType: string | undefined): boolean {
   return contentType !== undefined && /^application\/grpc(?:[+;]|$)/i.test(contentType);
 }
 
-/** The answer to a call that failed with an HTTP status of the gateway's. */
+/** The answer for a call that failed in the gateway with this HTTP status. */
 export function grpcFailure(
   status: number,
   code: string,
@@ -50,7 +50,7 @@ export function grpcFailure(
   };
 }
 
-/** Printable ASCII but `%` stands for itself; every other byte of UTF-8 is encoded. */
+/** Encodes every byte of UTF-8 except printable ASCII other than `%`. */
 function percentEncoded(text: string): string {
   return text.replace(/[^ -$&-~]+/g, (part) =>
     Array.from(

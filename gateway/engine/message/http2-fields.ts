@@ -1,6 +1,6 @@
-/** Field lines as HTTP/1.1 has them, in the forms in which `node:http2` takes and gives them. */
+/** Turns HTTP/1.1's field lines into the forms that `node:http2` takes and gives, and back. */
 
-/** What a head may have had on its way here, but HTTP/2 does not have (RFC 9113 section 8.2.2). */
+/** Fields that HTTP/2 does not have (RFC 9113 section 8.2.2), but that a head may have had on its way here. */
 const connectionFields: ReadonlySet<string> = new Set([
   "connection",
   "http2-settings",
@@ -11,12 +11,12 @@ const connectionFields: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-/** Appends these lines, each with its CR LF, to a list of names and values by turns. */
+/** Appends these lines, each with its CR LF, to a list of alternating names and values. */
 export function appendFields(fields: string[], lines: string): void {
   eachField(lines, (name, value) => fields.push(name, value));
 }
 
-/** The same for the calls that take an object: interim answers and trailers. */
+/** Does the same for the calls that take an object: interim answers and trailers. */
 export function fieldsObject(lines: string): Record<string, string[]> {
   const fields: Record<string, string[]> = Object.create(null);
   eachField(lines, (name, value) => {
@@ -27,7 +27,7 @@ export function fieldsObject(lines: string): Record<string, string[]> {
   return fields;
 }
 
-/** `raw`: names and values by turns, without pseudo-fields. Returns lines, each with its CR LF. */
+/** `raw`: names and values alternately, without pseudo-fields. Returns lines, each with its CR LF. */
 export function linesOf(raw: readonly string[]): string {
   let lines = "";
   for (let at = 0; at < raw.length; at += 2) lines += `${raw[at]}: ${raw[at + 1]}\r\n`;

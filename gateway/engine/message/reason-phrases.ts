@@ -1,6 +1,6 @@
 /**
- * The reason phrases of the status codes that the gateway answers with by itself (RFC 9110 section 15).
- * Its own table, because importing `node:http` for its one costs a worker 16 MB of memory.
+ * The reason phrases for the status codes that the gateway itself answers with (RFC 9110 section 15). It has its own
+ * table because importing `node:http` for one costs a worker 16 MB of memory.
  */
 const phrases: Readonly<Record<number, string>> = {
   200: "OK",

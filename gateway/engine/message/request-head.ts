@@ -1,6 +1,6 @@
 /**
- * Reads a request head: checks all of its grammar at once, then looks at those lines only that decide
- * on framing, routing and the connection. What two parsers could read in two ways is refused.
+ * Reads a request head. It checks the whole grammar at once, then looks only at those lines that decide about
+ * framing, routing and the connection. It refuses what two parsers could read in two ways.
  */
 
 import type { EngineLimits } from "../engine.ts";
@@ -26,13 +26,13 @@ import { absoluteForm, connectRefusal, tooManyOptions } from "./request-line.ts"
 const digits = /^[0-9]{1,15}$/;
 const codings = /^[a-z]+(?:[\t ]*,[\t ]*[a-z]+)*$/i;
 
-/** What of the engine's limits concerns a head. */
+/** The engine's limits that concern a head. */
 export type HeadLimits = Pick<
   EngineLimits,
   "maxTargetBytes" | "maxHeaders" | "maxBodyBytes" | "underscoresInHeaders" | "ignoreInvalidHeaders"
 >;
 
-/** A line of a trusted proxy's that may tell another story than its others. */
+/** A line from a trusted proxy that may tell another story than its other lines. */
 interface Claim {
   readonly line: number;
   readonly next: number;
@@ -45,7 +45,7 @@ export class RequestHead implements Said {
   method = "";
   /** The target in origin form, or `*`. */
   target = "";
-  /** The protocol's version, as `Via` has it. */
+  /** The protocol's version, as `Via` writes it. */
   version: "1.0" | "1.1" | "2" = "1.1";
   /** From `Host` or, in absolute form, from the target. */
   authority = "";
@@ -62,13 +62,13 @@ export class RequestHead implements Said {
   upgrade = "";
   /** The values of `Trailer`; empty when absent. */
   trailer = "";
-  /** What it said. */
+  /** What the trusted proxy said; see `Said`. */
   forwardedFor = "";
   forwardedProto = "";
   forwardedHost = "";
   forwarded = "";
   requestId = "";
-  /** Lines that were left out because of their names. */
+  /** How many lines were left out because of their names. */
   oddNames = 0;
   #proxy: TrustedProxy | null = null;
   #story: Story | null = null;
@@ -77,19 +77,19 @@ export class RequestHead implements Said {
   connection = "";
   readonly fields = new FieldLines("request");
 
-  /** Who sends the requests of this connection, when it is a trusted proxy. */
+  /** The trusted proxy that sends the requests on this connection; `null` for any other client. */
   get proxy(): TrustedProxy | null {
     return this.#proxy;
   }
 
-  /** What another said is forgotten. */
+  /** Forgets what another proxy said. */
   set proxy(proxy: TrustedProxy | null) {
     if (proxy === this.#proxy) return;
     this.#proxy = proxy;
     this.#forgetStory();
   }
 
-  /** What a trusted proxy's request says of its client; `null` for anyone else's. */
+  /** What a trusted proxy's request says about its client; `null` for any other request. */
   get story(): Story | null {
     if (this.proxy !== null) this.#story ??= storyOf(this, this.proxy);
     return this.#story;
@@ -101,8 +101,8 @@ export class RequestHead implements Said {
   }
 
   /**
-   * Reads the head at the start of `text`, which ends before `end` (after its empty line).
-   * Returns `null`, or why it is refused.
+   * Reads the head at the start of `text`, which ends before `end` (after its empty line). Returns `null`, or why the
+   * head is refused.
    */
   read(text: string, end: number, limits: HeadLimits): Refusal | null {
     this.oddNames = 0;
@@ -160,7 +160,7 @@ export class RequestHead implements Said {
     for (let line = start; line < end; ) {
       const lineEnd = text.indexOf("\r\n", line);
       const next = lineEnd + 2;
-      // Only the first letters of fields that matter; `| 32` makes them lower case.
+      // Looks only at the first letters of fields that matter; `| 32` makes them lower case.
       switch (text.charCodeAt(line) | 32) {
         case 104: {
           const colon = text.indexOf(":", line);
@@ -185,7 +185,7 @@ export class RequestHead implements Said {
             this.contentLength = Number(value);
             fields.drop(line, next);
           } else if (colon - line === 9 || colon - line > 13) {
-            // As long as `client-ip` and the others; `cookie`, `cache-control` and the like are not.
+            // `client-ip` and others have this length; `cookie`, `cache-control` and the like do not.
             this.#readForwarding(text, line, colon, lineEnd);
           }
           break;
@@ -239,7 +239,7 @@ export class RequestHead implements Said {
           ) {
             fields.drop(line, next);
           } else if ((text.charCodeAt(line + 3) | 32) === 120) {
-            // `prox...`: `priority` and the like are not.
+            // `prox...`; `priority` and the like do not match.
             this.#readForwarding(text, line, colon, lineEnd);
           }
           break;
@@ -266,7 +266,7 @@ export class RequestHead implements Said {
     );
   }
 
-  /** Nobody gets to see what anyone but a trusted proxy says of who is in front of the gateway. */
+  /** Notes a trusted proxy's forwarding fields. From anyone else they are hidden, so that nobody believes them. */
   #readForwarding(text: string, line: number, colon: number, lineEnd: number): void {
     const name = text.slice(line, colon).toLowerCase();
     const next = lineEnd + 2;
@@ -294,7 +294,7 @@ export class RequestHead implements Said {
     }
   }
 
-  /** An origin must not read two stories: what does not fit the proxy's own goes. */
+  /** Hides the fields that contradict the proxy's main story, because an origin must not read two. */
   #settleClaims(): void {
     const story = this.#claims.length === 0 ? null : this.story;
     if (story === null) return;
@@ -302,7 +302,7 @@ export class RequestHead implements Said {
     if (others.length > 0) this.fields.hideAll(others.flatMap(({ line, next }) => [line, next]));
   }
 
-  /** RFC 9112 section 6.3; stricter where it leaves a choice. */
+  /** RFC 9112 section 6.3, stricter where it leaves a choice. */
   #settleFraming(coding: string | null): Refusal | null {
     if (coding === null) return null;
     if (this.contentLength !== -1) {
@@ -338,14 +338,14 @@ export class RequestHead implements Said {
       } else {
         const absolute = absoluteForm.exec(this.target);
         if (absolute === null) return refuse("bad_target", "the request target is malformed");
-        // The authority of the target outranks Host, which must be valid (RFC 9112 section 3.2.2).
+        // The target's authority outranks `Host`, which must be valid all the same (RFC 9112 section 3.2.2).
         if (!isAuthority(host)) return refuse("bad_host", "the host is malformed");
         host = absolute[1] ?? "";
         const rest = absolute[2] ?? (this.method === "OPTIONS" ? "*" : "/");
         this.target = rest.startsWith("?") ? `/${rest}` : rest;
       }
     }
-    // Requests of one connection mostly name one host: it is checked once.
+    // Most requests on one connection name the same host, which is then checked once.
     if ((host !== this.authority || host === "") && !isAuthority(host)) {
       return refuse("bad_host", "the host is malformed");
     }
@@ -385,7 +385,7 @@ export class RequestHead implements Said {
   }
 }
 
-/** The values of several lines of one name. */
+/** Joins the values of several lines with one name. */
 function joined(before: string, value: string): string {
   return before === "" ? value : `${before}, ${value}`;
 }

@@ -1,6 +1,6 @@
 /**
- * What a request asks for: authority, path and query, as the client wrote them or as the handler sets
- * them. Does not read them out of a head.
+ * What a request asks for: authority, path and query, as the client wrote them or as the handler sets them. It does
+ * not read them from a head.
  */
 
 import type { ForwardedPath } from "../engine.ts";
@@ -16,20 +16,20 @@ export class RequestTarget {
   #rawPath = "";
   #path = "";
   #query = "";
-  /** Where the query begins in what was given, its `?` included. */
+  /** Where the query begins in the given target, its `?` included. */
   #queryStart = 0;
-  /** What is forwarded is not to the letter what was given. */
+  /** Whether the forwarded target differs from the given one. */
   #isChanged = false;
   #isPathSet = false;
   #isQuerySet = false;
-  /** See `Exchange`. */
+  /** See `Exchange.hasEncodedSlash`. */
   hasEncodedSlash = false;
 
   constructor(forwardedPath: ForwardedPath) {
     this.#forwardsRaw = forwardedPath === "raw";
   }
 
-  /** Takes what a head says; its grammar has been checked, and its path has no bad escape. */
+  /** Takes what a head says. The head's grammar has been checked, and its path has no bad escape. */
   begin(target: string, authority: string): void {
     const question = target.indexOf("?");
     const path = question === -1 ? target : target.slice(0, question);
@@ -66,7 +66,7 @@ export class RequestTarget {
     return this.#host;
   }
 
-  /** In normal form. */
+  /** The path in normal form. */
   get path(): string {
     return this.#path;
   }
@@ -80,7 +80,7 @@ export class RequestTarget {
     this.#isChanged = true;
   }
 
-  /** As the client wrote it. */
+  /** The path as the client wrote it. */
   get rawPath(): string {
     return this.#rawPath;
   }
@@ -97,7 +97,7 @@ export class RequestTarget {
     this.#isChanged = true;
   }
 
-  /** Path and query as they are to be sent. */
+  /** The path and query to send. */
   get text(): string {
     if (!this.#isChanged) return this.#given;
     const path = this.#forwardsRaw && !this.#isPathSet ? this.#rawPath : this.#path;
@@ -106,7 +106,7 @@ export class RequestTarget {
   }
 
   #setAuthority(value: string): void {
-    // Requests of one connection mostly name one host: its normal form is kept.
+    // Most requests on one connection name the same host, so its normal form is kept.
     if (value === this.#authority) return;
     this.#authority = value;
     this.#host = normaliseHost(value);

@@ -13,12 +13,12 @@ export type Framing = "none" | "length" | "chunked" | "close";
 /** An answer's head. One object serves one connection: `read` overwrites what was there. */
 export class ResponseHead {
   status = 0;
-  /** From after the version to the end of the status line, its CR LF included: `200 OK\r\n`. */
+  /** The status line from after the version to its end, CR LF included: `200 OK\r\n`. */
   statusLine = "";
   framing: Framing = "none";
-  /** As announced, also where no body follows; -1 when there is none. */
+  /** The announced length, even when no body follows; -1 when there is none. */
   contentLength = -1;
-  /** Whether the origin keeps the connection: its wire's concern. */
+  /** Whether the origin keeps the connection open. Only its wire needs this. */
   keepAlive = true;
   upgrade = "";
   hasDate = false;
@@ -31,13 +31,15 @@ export class ResponseHead {
     return this.framing === "chunked" || this.framing === "close";
   }
 
-  /** The body is another than was announced, of a length that nobody knows yet. */
+  /** The body will not be the announced one, and its length is not known yet. */
   forgetLength(): void {
     this.contentLength = -1;
     if (this.framing !== "none") this.framing = "chunked";
   }
 
-  /** The head of the gateway's own answer with a body of so many bytes, none of which go out for `HEAD`. */
+  /**
+   * Makes this the head of the gateway's own answer, with a body of so many bytes. None of them are sent for `HEAD`.
+   */
   own(answer: Answer, length: number, method: string): void {
     const fields = answerFields(answer);
     const { status } = answer;
@@ -54,8 +56,8 @@ export class ResponseHead {
   }
 
   /**
-   * Reads the head at the start of `text`, which ends before `end`. `method` is that of the request.
-   * Returns an empty string, or what is wrong with it.
+   * Reads the head at the start of `text`, which ends before `end`. `method` is the request's. Returns an empty
+   * string, or what is wrong with the head.
    */
   read(text: string, end: number, method: string): string {
     responseHead.lastIndex = 0;
@@ -63,7 +65,7 @@ export class ResponseHead {
     const lineEnd = text.indexOf("\r\n");
     this.status =
       (text.charCodeAt(9) - 48) * 100 + (text.charCodeAt(10) - 48) * 10 + text.charCodeAt(11) - 48;
-    // A missing reason phrase keeps its space (RFC 9112 section 4).
+    // The space before a missing reason phrase stays (RFC 9112 section 4).
     this.statusLine = lineEnd > 12 ? text.slice(9, lineEnd + 2) : `${this.status} \r\n`;
     this.contentLength = -1;
     this.upgrade = "";

@@ -4,13 +4,13 @@ import { forwardingKind, requestOwned } from "./fields.ts";
 import { listElements } from "./grammar.ts";
 
 /**
- * Fields that decide on framing, routing, authentication or the reading of the content must not
- * arrive late (RFC 9110 section 6.5.1): they are left out.
+ * Left out: fields that decide about framing, routing, authentication or how to read the content must not come late
+ * (RFC 9110 section 6.5.1).
  */
 const forbidden =
   /^(?:authorization|cache-control|connection|content-[a-z]+|cookie|expect|forwarded|host|keep-alive|location|max-forwards|pragma|proxy-[a-z-]+|range|set-cookie|te|trailer|transfer-encoding|upgrade|via|www-authenticate|x-forwarded-[a-z]+|x-request-id)$/i;
 
-/** Whether a host may let trailer fields of this name, which is in lower case, reach its origins. */
+/** Whether a host may let trailer fields with this name, in lower case, through to its origins. */
 export function isTrailerName(name: string): boolean {
   const isTheGateways = requestOwned.has(name) || forwardingKind(name) !== null;
   return (
@@ -19,8 +19,8 @@ export function isTrailerName(name: string): boolean {
 }
 
 /**
- * Field lines of an answer in, each with its CR LF; those that may be passed on out. `connection`: the
- * value of the message's `Connection`, whose names end here too.
+ * Takes an answer's trailer lines, each with its CR LF, and returns those that may be passed on. `connection`: the
+ * value of the message's `Connection`; the fields that it names end here too.
  */
 export function answerTrailer(lines: string, connection: string): string {
   if (lines === "") return "";
@@ -28,7 +28,7 @@ export function answerTrailer(lines: string, connection: string): string {
   return kept(lines, (name) => !forbidden.test(name) && !named.has(name.toLowerCase()));
 }
 
-/** The same of a request: only what is allowed by name. `allowed`: in lower case; `null`: none. */
+/** Does the same for a request, from which only allowed names pass. `allowed`: in lower case; `null`: none. */
 export function requestTrailer(
   lines: string,
   connection: string,
@@ -42,7 +42,7 @@ export function requestTrailer(
   });
 }
 
-/** What of a request's `Trailer` is announced to the origin. */
+/** Which names in a request's `Trailer` are announced to the origin. */
 export function announcedTrailers(trailer: string, allowed: ReadonlySet<string>): string {
   return listElements(trailer)
     .filter((name) => allowed.has(name))

@@ -1,10 +1,10 @@
 /**
- * What a client sends behind the head of an upgrade, kept as long as it belongs to nobody: not yet to a
- * tunnel, and no more to `node:http`, which has let go of the socket.
+ * Keeps what a client sends after the head of an upgrade until it has a reader: a tunnel, or `node:http` again, which
+ * has let go of the socket.
  */
 import type { Socket } from "node:net";
 
-/** Beyond it the client is not read. */
+/** When more is kept, the client is not read. */
 const maxAheadBytes = 65_536;
 
 export class BytesAhead {
@@ -22,31 +22,31 @@ export class BytesAhead {
     this.#socket = socket;
   }
 
-  /** From the first byte until `take`. */
+  /** True from `begin` until `take`. */
   get isKeeping(): boolean {
     return this.#pieces !== null;
   }
 
-  /** `first` came along with the head. */
+  /** `first` came together with the head. */
   begin(first: Buffer): void {
     this.#pieces = first.length > 0 ? [first] : [];
     this.#length = first.length;
     this.#socket.on("data", this.#keep);
   }
 
-  /** From here on somebody else reads the socket. */
+  /** Stops keeping: from here on something else reads the socket. */
   stop(): void {
     this.#socket.off("data", this.#keep);
   }
 
-  /** All that was kept. */
+  /** Returns everything that was kept. */
   take(): Buffer {
     const all = Buffer.concat(this.#pieces ?? []);
     this.#pieces = null;
     return all;
   }
 
-  /** Puts what was kept back into the socket, which is paused then. */
+  /** Puts what was kept back into the socket, and leaves it paused. */
   giveBack(): void {
     this.stop();
     this.#socket.pause();

@@ -1,6 +1,6 @@
 /**
- * One client's connection that `node:http` reads and writes: has the exchange serve its requests one after the other,
- * though `node:http` would have them all at once, and refuses what is none.
+ * One client's connection that `node:http` reads and writes. It has the exchange serve the requests one after the
+ * other, although `node:http` would deliver them all at once, and refuses what is not a valid request.
  */
 import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -22,24 +22,24 @@ import { linesOf, pairsOf } from "./field-pairs.ts";
 import { parserRefusal } from "./parser-refusal.ts";
 import { RequestWatch } from "./request-watch.ts";
 
-/** How long a refused client may go on sending before the connection is cut, so that it can read why. */
+/** How long a refused client may go on sending before the connection is cut, so that it can read the reason. */
 const lingerMs = 5_000;
-/** Requests that are read ahead of their turn; then the client is not read. */
+/** How many requests are read ahead of their turn; beyond it, the client is not read. */
 const maxAhead = 16;
 
 interface Refused {
   readonly refusal: Refusal;
-  /** Of a HEAD request: it is answered without a body. */
+  /** Whether it is a HEAD request, which is refused without a body. */
   readonly isHead: boolean;
 }
 
 interface Arrived {
   readonly request: IncomingMessage;
-  /** `null`: `node:http` gave up the socket for an upgrade. */
+  /** `null` when `node:http` gave up the socket for an upgrade. */
   readonly response: ServerResponse | null;
 }
 
-/** `flushing`: the exchange is over, and its answer has not left. The others as in `downstream/http1`. */
+/** `flushing`: the exchange is over, and its answer has not left yet. The others are as in `downstream/http1`. */
 type Stage = "idle" | "head" | "exchange" | "flushing" | "tunnel" | "closing" | "closed";
 
 export class ReferenceSession implements ClientSession, Downstream {
@@ -51,21 +51,21 @@ export class ReferenceSession implements ClientSession, Downstream {
   isAdmitted = false;
   readonly #host: ClientHost;
   readonly #socket: Socket;
-  /** Has `node:http` read the socket. */
+  /** Makes `node:http` read the socket. */
   readonly #attach: () => void;
   readonly #head = new RequestHead();
   readonly #exchange: DownstreamEvents;
   #queue: (Arrived | Refused)[] = [];
   #stage: Stage = "idle";
   #request: IncomingMessage | null = null;
-  /** `null`: it has left. */
+  /** `null` when the answer has left. */
   #response: ServerResponse | null = null;
   #isBodyDone = true;
   /** Whether the connection outlives the current exchange. */
   #keepAlive = true;
-  /** Whether the client can tell by a length or a last chunk that the answer is not whole. */
+  /** Whether the client can tell by a length or a last chunk that the answer is incomplete. */
   #isFramed = false;
-  /** The parser gave up: what comes is thrown away. */
+  /** Why the parser gave up; then whatever comes is thrown away. */
   #broken: Refusal | null = null;
   #requests = 0;
   #deadline: number;
@@ -92,16 +92,16 @@ export class ReferenceSession implements ClientSession, Downstream {
     this.#deadline = host.clock.current + host.limits.idleTimeoutMs;
     socket.on("end", () => this.#onEnd());
     socket.on("drain", () => this.#exchange.onDrain());
-    // A socket's error is always followed by its close.
+    // `close` always follows `error`.
     socket.on("error", () => {});
     socket.on("close", () => this.#onClose());
-    // Not before it is known whether the connection is refused.
+    // Only after it is known whether the connection is refused.
     process.nextTick(() => {
       if (this.#stage === "idle") this.#read();
     });
   }
 
-  // What the exchange calls.
+  // Called by the exchange.
 
   get unsentBytes(): number {
     return this.#socket.writableLength;
@@ -110,7 +110,7 @@ export class ReferenceSession implements ClientSession, Downstream {
   sendInterim(head: ResponseHead): boolean {
     const response = this.#response;
     if (this.#head.version === "1.0" || response === null) return true;
-    // Only then does `node:http` know that the client was told to go on.
+    // Only this call tells `node:http` that the client was told to go on.
     if (head.status === 100) response.writeContinue();
     else response.writeInformation(head.status, pairsOf(head.fields.toString()).flat());
     return !this.#socket.writableNeedDrain;
@@ -188,7 +188,7 @@ export class ReferenceSession implements ClientSession, Downstream {
     if (this.#response === null) this.#next();
   }
 
-  // What the engine calls.
+  // Called by the engine.
 
   onTick(now: number): void {
     const { limits } = this.#host;
@@ -229,7 +229,7 @@ export class ReferenceSession implements ClientSession, Downstream {
     this.#socket.destroy();
   }
 
-  // What `node:http` tells.
+  // Called by `node:http`'s server.
 
   onRequest(request: IncomingMessage, response: ServerResponse): void {
     if (this.#watch.onArrival()) this.#enqueue({ request, response });
@@ -249,7 +249,7 @@ export class ReferenceSession implements ClientSession, Downstream {
     if (this.#watch.onArrival()) this.#enqueue({ refusal, isHead: method === "HEAD" });
   }
 
-  /** Its parser, or the socket, failed. */
+  /** The parser, or the socket, failed. */
   onError(error: Error & { readonly code?: string }): void {
     const refusal = this.#watch.refusal ?? parserRefusal(error);
     if (refusal === null) {
@@ -265,7 +265,7 @@ export class ReferenceSession implements ClientSession, Downstream {
     }
   }
 
-  /** Has `node:http` read the socket; what it is about to read is looked at before. */
+  /** Makes `node:http` read the socket, and checks the bytes before it does. */
   #read(): void {
     this.#attach();
     this.#watch = new RequestWatch(this.#host.limits.maxHeadBytes);
@@ -274,7 +274,7 @@ export class ReferenceSession implements ClientSession, Downstream {
     this.#socket.resume();
   }
 
-  /** The requests before the one that is refused have arrived. */
+  /** All requests before a refused one have arrived, so the refusal can take its place after them. */
   #onWatched(): void {
     const { refusal, isHead } = this.#watch;
     if (refusal === null || this.#broken !== null) return;
@@ -284,7 +284,7 @@ export class ReferenceSession implements ClientSession, Downstream {
 
   #enqueue(entry: Arrived | Refused): void {
     if (this.#stage === "closing" || this.#stage === "closed") {
-      // What nobody reads would stop the rest, and with it the client's close.
+      // A request that nobody reads would block the rest, and with it the client's close.
       if (!("refusal" in entry)) entry.request.resume();
       return;
     }
@@ -325,7 +325,7 @@ export class ReferenceSession implements ClientSession, Downstream {
     this.#request = request;
     const response = given ?? this.#upgradeResponse(request);
     this.#response = response;
-    // Of a client that has gone it is the connection's own end that counts.
+    // When the client has gone, the connection's own `close` counts.
     response.on("error", () => {});
     request.on("error", () => {});
     if (given !== null) given.on("close", () => this.#onResponseOver(given));
@@ -350,7 +350,7 @@ export class ReferenceSession implements ClientSession, Downstream {
     }
   }
 
-  /** Whether more of the request that is being served is to come from the socket. */
+  /** Whether more of the current request has to come from the socket. */
   get #isReadingBody(): boolean {
     return this.#stage === "exchange" && !this.#isBodyDone && this.#request?.complete === false;
   }
@@ -370,14 +370,14 @@ export class ReferenceSession implements ClientSession, Downstream {
     this.#exchange.onBroken(400, "bad_chunk", "the request body is malformed");
   }
 
-  /** The answer to a request whose socket `node:http` has let go of. */
+  /** Makes the answer to a request whose socket `node:http` has let go of. */
   #upgradeResponse(request: IncomingMessage): ServerResponse {
     const response = new ServerResponse(request);
     response.assignSocket(this.#socket);
     response.on("finish", () => {
       response.detachSocket(this.#socket);
       if (this.#keepAlive) {
-        // No upgrade after all: `node:http` reads on from where it stopped.
+        // The answer is no upgrade: `node:http` reads on from where it stopped.
         this.#ahead.giveBack();
         this.#read();
       } else {
@@ -402,9 +402,9 @@ export class ReferenceSession implements ClientSession, Downstream {
       raw.push("Content-Length", String(head.contentLength));
     }
     if (!this.#keepAlive) raw.push("Connection", "close");
-    // After an expectation that was not answered with 100 `node:http` closes unless it is told not to.
+    // After an expectation without a 100, `node:http` closes unless it is told not to.
     else if (isOld || this.#head.expectsContinue) raw.push("Connection", "keep-alive");
-    // Otherwise `node:http` would say of itself that the connection is kept.
+    // Otherwise `node:http` would add by itself that the connection is kept.
     else response.removeHeader("Connection");
     const reason = head.statusLine.slice(4, -2);
     response.writeHead(head.status, reason, raw);
@@ -478,7 +478,7 @@ export class ReferenceSession implements ClientSession, Downstream {
   }
 }
 
-/** The head that `node:http` has read, as the text that it was read from. */
+/** Writes the head that `node:http` has read back into text. */
 export function headText({ method, url, httpVersion, rawHeaders }: IncomingMessage): string {
   return `${method} ${url} HTTP/${httpVersion}\r\n${linesOf(rawHeaders)}\r\n`;
 }

@@ -1,4 +1,4 @@
-/** Fields between the form of `node:http`, names and values by turns, and lines with their CR LF. */
+/** Converts fields between `node:http`'s form, alternating names and values, and lines with CR LF. */
 import { fieldValue } from "../message/grammar.ts";
 
 export function linesOf(raw: readonly string[]): string {

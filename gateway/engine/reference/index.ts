@@ -11,7 +11,7 @@ const wires: Wires = {
 };
 
 /**
- * Makes an engine whose HTTP/1.1 is `node:http`'s on both sides, for comparison with the gateway's own. It accepts
+ * Makes an engine that uses `node:http` for HTTP/1.1 on both sides, for comparison with the gateway's own. It accepts
  * nothing before `listen`.
  */
 export function createReferenceEngine<Context>(options: EngineOptions<Context>): Engine {

@@ -1,7 +1,7 @@
-/** What an error of `node:http`'s parser is called in the contract's words. */
+/** Translates an error from `node:http`'s parser into the contract's words. */
 import { type Refusal, refuse } from "../message/grammar.ts";
 
-/** `null`: the connection failed, or ended in the middle of a head; there is nobody to answer. */
+/** `null` when the connection failed or ended in the middle of a head: then there is nobody to answer. */
 export function parserRefusal(error: Error & { readonly code?: string }): Refusal | null {
   const code = error.code ?? "";
   if (!code.startsWith("HPE_") || code === "HPE_INVALID_EOF_STATE") return null;

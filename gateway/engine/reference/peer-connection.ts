@@ -1,6 +1,6 @@
 /**
- * One connection to a peer whose requests `node:http` writes and whose answers it reads. When it is opened, kept and
- * given to a request is the pool's to say, as for the gateway's own wire.
+ * One connection to a peer on which `node:http` writes the requests and reads the answers. The pool decides when it
+ * is opened, kept and given to a request, as for the gateway's own wire.
  */
 import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
@@ -15,7 +15,7 @@ import { connectTo } from "../upstream/peer-socket.ts";
 import type { ConnectionOwner, PeerHost, PooledConnection } from "../upstream/pooled.ts";
 import { linesOf, pairsOf } from "./field-pairs.ts";
 
-/** What the first bytes of every answer are. */
+/** Every answer begins with these bytes. */
 const answerStart = "HTTP/1.";
 
 type Stage = "connecting" | "idle" | "busy" | "tunnel" | "closed";
@@ -34,7 +34,7 @@ export class ReferencePeerConnection implements PooledConnection {
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
   readonly #agent: Agent;
-  /** Engine clock, while no request uses it; 0: none. */
+  /** On the engine's clock, while no request uses the connection; 0: none. */
   #deadline: number;
   #request: UpstreamRequest | null = null;
   #outgoing: ClientRequest | null = null;
@@ -44,7 +44,7 @@ export class ReferencePeerConnection implements PooledConnection {
   #isSent = false;
   /** The first bytes of the answer. */
   #start = "";
-  /** Tells of the end of an answer once the connection is free, so that the next request finds it. */
+  /** Reports the end of an answer once the connection is free, so that the next request finds it. */
   #tellEnd: (() => void) | null = null;
   #error: Error | null = null;
 
@@ -63,7 +63,7 @@ export class ReferencePeerConnection implements PooledConnection {
     host.add(this);
     const socket = connectTo(peer, host, tls, false);
     this.#socket = socket;
-    // A head with `Expect` is written without naming an encoding, which then would be UTF-8.
+    // `node:http` writes a head with `Expect` without naming an encoding; the default would be UTF-8.
     socket.setDefaultEncoding("latin1");
     this.#agent = Object.assign(new Agent({ keepAlive: true }), {
       addRequest: (request: ClientRequest) => request.onSocket(socket),
@@ -79,7 +79,7 @@ export class ReferencePeerConnection implements PooledConnection {
     socket.on("close", () => this.#onClose());
   }
 
-  // What its owner calls.
+  // Called by its owner.
 
   serve(request: UpstreamRequest, isReused: boolean): void {
     this.#request = request;
@@ -116,7 +116,7 @@ export class ReferencePeerConnection implements PooledConnection {
     this.destroy();
   }
 
-  // What its request calls.
+  // Called by its request.
 
   send(pieces: readonly Buffer[], isWhole: boolean, trailer: string): boolean {
     const request = this.#request;
@@ -149,7 +149,7 @@ export class ReferencePeerConnection implements PooledConnection {
 
   pause(): void {
     if (this.#answer !== null) this.#answer.pause();
-    // It reads on after each interim answer: it can be stopped only once it has read what it has.
+    // `node:http` reads on after each interim answer, and can be stopped only once it has read what it has.
     else process.nextTick(() => this.#socket.pause());
   }
 
@@ -162,7 +162,7 @@ export class ReferencePeerConnection implements PooledConnection {
     this.destroy();
   }
 
-  /** Has `node:http` write the head that the gateway's own wire would write. */
+  /** Makes `node:http` write the head that the gateway's own wire would write. */
   #begin(request: UpstreamRequest): ClientRequest {
     const { host, port } = this.peer;
     const outgoing = httpRequest({
@@ -175,7 +175,7 @@ export class ReferencePeerConnection implements PooledConnection {
       maxHeaderSize: this.#host.limits.maxHeadBytes,
     });
     outgoing.maxHeadersCount = 0;
-    // Lines of one name come together, where the first of them stood.
+    // Lines with the same name are put together, where the first of them stood.
     const byName = new Map<string, { readonly name: string; readonly values: string[] }>();
     const text = requestText(request);
     for (const [name, value] of pairsOf(text.slice(text.indexOf("\r\n")))) {
@@ -187,7 +187,7 @@ export class ReferencePeerConnection implements PooledConnection {
       outgoing.setHeader(name, values.length === 1 ? (values[0] ?? "") : values);
     }
     outgoing.useChunkedEncodingByDefault = false;
-    // Otherwise `node:http` would say of itself that the connection is kept.
+    // Otherwise `node:http` would add by itself that the connection is kept.
     if (!byName.has("connection")) outgoing.removeHeader("Connection");
     const mine =
       <T extends unknown[]>(take: (...told: T) => void) =>
@@ -213,7 +213,7 @@ export class ReferencePeerConnection implements PooledConnection {
     return outgoing;
   }
 
-  /** False: the answer is refused. */
+  /** Returns false when the answer is refused. */
   #readHead(request: UpstreamRequest, answer: AnswerHead): boolean {
     const { httpVersion, statusCode, statusMessage, rawHeaders } = answer;
     const text = `HTTP/${httpVersion} ${statusCode} ${statusMessage}\r\n${linesOf(rawHeaders)}\r\n`;
@@ -223,11 +223,11 @@ export class ReferencePeerConnection implements PooledConnection {
   }
 
   #onAnswer(request: UpstreamRequest, answer: IncomingMessage): void {
-    // Followed by the connection's close, which tells the same.
+    // The connection's close follows, and reports the same.
     answer.on("error", () => {});
     if (!this.#readHead(request, answer)) return;
     const { answerHead: head } = request;
-    // One without `Upgrade`: `node:http` takes it for a final answer.
+    // A 101 without `Upgrade`, which `node:http` takes for a final answer.
     if (head.status === 101) {
       this.#fail("101 to a protocol that was not offered");
       return;
@@ -263,7 +263,7 @@ export class ReferencePeerConnection implements PooledConnection {
     request.onUpgrade(first);
   }
 
-  /** The answer is whole: kept for another request if both sides allow it, closed otherwise. */
+  /** The answer is complete: keeps the connection for another request if both sides allow it, or else closes it. */
   #end(request: UpstreamRequest, tell: () => void): void {
     if (this.#request !== request) return;
     const outgoing = this.#outgoing;
@@ -284,13 +284,13 @@ export class ReferencePeerConnection implements PooledConnection {
     if (!isKept) this.#tellEnd();
   }
 
-  /** Whether nothing but the end of the connection ends the answer. */
+  /** Whether only the end of the connection ends the answer. */
   get #isEndedByClose(): boolean {
     return this.#answer !== null && this.#request?.answerHead.framing === "close";
   }
 
   #onConnect(): void {
-    // It reached a place where no peer may be.
+    // The address turned out to be a forbidden one, and `connectTo` has destroyed the socket.
     if (this.isClosing) return;
     this.#stage = "idle";
     this.#owner.onConnected(this);
@@ -299,14 +299,14 @@ export class ReferencePeerConnection implements PooledConnection {
   #onData(chunk: Buffer): void {
     const request = this.#request;
     if (request === null) {
-      // Bytes that no request asked for: nobody can tell what they belong to.
+      // No request asked for these bytes, so nobody can tell what they belong to.
       this.destroy();
     } else if (this.#stage === "tunnel") {
       request.onAnswerData(chunk, 0, chunk.length);
     } else {
       this.hasAnswered = true;
       if (this.#start.length === answerStart.length) return;
-      // `node:http` skips line ends before a status line, and takes the versions of other protocols.
+      // `node:http` skips line ends before a status line, and accepts other protocols' versions.
       this.#start += chunk.toString("latin1", 0, answerStart.length - this.#start.length);
       if (!answerStart.startsWith(this.#start)) this.#fail("malformed answer head");
     }
@@ -328,9 +328,9 @@ export class ReferencePeerConnection implements PooledConnection {
   }
 
   #onError(error: Error & { readonly code?: string }): void {
-    // Bytes behind the whole answer cost the connection, not the answer.
+    // Bytes after a complete answer cost the connection, but not the answer.
     if (this.#answer?.complete === true) return;
-    // `node:http` takes a reset for the end of an answer that ends with the connection.
+    // `node:http` takes a reset for the end of an answer that the connection's close ends.
     this.#answer?.removeAllListeners("end");
     this.#answer = null;
     if (error.code?.startsWith("HPE_")) this.#fail(error.message);
@@ -340,7 +340,7 @@ export class ReferencePeerConnection implements PooledConnection {
   #onClose(): void {
     const stage = this.#stage;
     if (stage === "busy") this.#tellEnd?.();
-    // What was read of a whole answer is still to be told.
+    // A complete answer that was read still has to be reported.
     const isRead = stage === "busy" && this.#answer?.complete === true;
     const request = isRead ? null : this.#request;
     if (!isRead) this.#request = null;
@@ -361,7 +361,7 @@ export class ReferencePeerConnection implements PooledConnection {
     this.#owner.onConnectFailed(this, failure);
   }
 
-  /** The answer is none that may be passed on. */
+  /** The answer must not be passed on. */
   #fail(why: string): void {
     const request = this.#request;
     this.destroy();

@@ -1,6 +1,6 @@
 /**
- * Watches a client's bytes before `node:http` reads them, for what its parser takes and the contract does
- * not: blanks and line ends where none belong, and versions of other protocols.
+ * Watches a client's bytes before `node:http` reads them, for what its parser accepts and the contract does not:
+ * blanks and line ends in wrong places, and versions of other protocols.
  */
 import { ChunkedDecoder } from "../message/chunked.ts";
 import { explainRequestLine, type Refusal, refuse } from "../message/grammar.ts";
@@ -10,19 +10,21 @@ const headEnd = "\r\n\r\n";
 const headMethod = "HEAD ";
 
 /**
- * `start`: a request may begin, or blank lines. `head`: one has. `length`, `chunks`: its body. `off`: what
- * comes is nobody's request, or the parser's to refuse.
+ * `start`: a request may begin, or blank lines. `head`: a head has begun. `length`, `chunks`: its body comes. `off`:
+ * what comes is not a request, or is left to the parser to refuse.
  */
 type Stage = "start" | "head" | "length" | "chunks" | "off";
 
 export class RequestWatch {
-  /** Why a request is refused; what follows it is not looked at. */
+  /** Why a request is refused. Nothing after it is looked at. */
   refusal: Refusal | null = null;
-  /** Of the requests whose heads came and which have not arrived: whether they are HEAD. */
+  /**
+   * For each request whose head is complete but which `node:http` has not delivered: whether it is a HEAD request.
+   */
   readonly #whole: boolean[] = [];
   readonly #maxHeadBytes: number;
   #stage: Stage = "start";
-  /** Of the line end before a request, or of its head: what came of it. */
+  /** What has come of the head, or of the line end before it. */
   #text = "";
   #isLineChecked = false;
   #remaining = 0;
@@ -32,17 +34,17 @@ export class RequestWatch {
     this.#maxHeadBytes = maxHeadBytes;
   }
 
-  /** Whether the next request to arrive, be its head whole or not, is a HEAD request. */
+  /** Whether the next request to arrive is a HEAD request, even if its head is incomplete. */
   get isHead(): boolean {
     return this.#whole[0] ?? this.#text.startsWith(headMethod);
   }
 
-  /** `node:http` has read a request. False: it is the one that is refused. */
+  /** `node:http` has delivered a request. Returns false when it is the refused one. */
   onArrival(): boolean {
     return this.#whole.shift() !== undefined || this.refusal === null;
   }
 
-  /** The bytes are no requests any more. */
+  /** Stops watching: what follows is not requests any more. */
   stop(): void {
     this.#stage = "off";
   }
@@ -71,7 +73,7 @@ export class RequestWatch {
     }
   }
 
-  /** Empty lines before a request are skipped (RFC 9112 section 2.2), as long as they are whole. */
+  /** Skips empty lines before a request (RFC 9112 section 2.2), as long as they are complete. */
   #readStart(bytes: Buffer, at: number): number {
     const byte = bytes[at];
     if (this.#text === "\r" ? byte !== 10 : byte === 10) {
@@ -95,7 +97,7 @@ export class RequestWatch {
       if (lineEnd !== -1) {
         this.#isLineChecked = true;
         const line = this.#text.slice(0, lineEnd);
-        // What a whole head asks for is looked at when it has been read.
+        // The line of a complete head is judged further when the head has been read.
         const isWhole = this.#text.includes(headEnd, lineEnd);
         const refusal = isWhole ? explainRequestLine(line) : refuseLine(line);
         if (refusal !== null) {
@@ -106,7 +108,7 @@ export class RequestWatch {
     }
     const found = this.#text.indexOf(headEnd, Math.max(0, before - 3));
     if (found === -1) {
-      // Too long: that is said elsewhere.
+      // Too long: the session refuses it.
       if (this.#text.length > this.#maxHeadBytes) this.#stage = "off";
       return bytes.length;
     }

@@ -1,4 +1,4 @@
-/** The server of `node:http` that reads and answers what clients of the reference engine ask. */
+/** The `node:http` server that reads what clients of the reference engine ask, and writes the answers. */
 import { createServer, type IncomingMessage } from "node:http";
 import type { ClientHost } from "../downstream/session.ts";
 import type { OpenClient } from "../http-engine.ts";
@@ -12,7 +12,7 @@ const expectationRefusal = {
   status: 417,
 };
 
-/** Serves what the host accepts. */
+/** Serves the sockets that the host accepts. */
 export function openClients(host: ClientHost): OpenClient {
   const { limits } = host;
   const sessions = new WeakMap<object, ReferenceSession>();
@@ -23,7 +23,7 @@ export function openClients(host: ClientHost): OpenClient {
   };
   const http = createServer({
     maxHeaderSize: limits.maxHeadBytes,
-    // Limits and deadlines are the gateway's own: so are their answers and counters.
+    // The gateway has its own limits and deadlines, with its own answers and counters.
     requireHostHeader: false,
     keepAliveTimeout: 0,
     headersTimeout: 0,
@@ -34,7 +34,7 @@ export function openClients(host: ClientHost): OpenClient {
   Object.assign(http, { httpAllowHalfOpen: limits.servesHalfClosed });
   const find = (socket: object) => sessions.get(socket);
   http.on("request", (request, response) => find(request.socket)?.onRequest(request, response));
-  // Whether to continue is the origin's to say.
+  // The origin decides whether the client may continue.
   http.on("checkContinue", (request, response) =>
     find(request.socket)?.onRequest(request, response),
   );

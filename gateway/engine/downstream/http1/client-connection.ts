@@ -1,6 +1,6 @@
 /**
- * One client's connection that speaks HTTP/1.1: finds the requests in its bytes, one after the other, hands their
- * bodies to the exchange, and writes what the exchange answers. A request is read when the one before is over.
+ * One client's connection that speaks HTTP/1.1. It finds the requests in the client's bytes, hands their bodies to
+ * the exchange, and writes what the exchange answers. It reads a request when the one before is over.
  */
 
 import type { Socket } from "node:net";
@@ -22,15 +22,15 @@ import {
 } from "../session.ts";
 import { RequestReader } from "./request-reader.ts";
 
-/** A client may send ahead this much of its next requests; then it is not read until its turn. */
+/** How much of its next requests a client may send ahead; beyond it, the client is not read until its turn. */
 const maxAheadBytes = 65_536;
-/** A body up to this size that came whole with its head leaves with it, in one write. */
+/** Up to this size, a body that is complete together with its head leaves with it in one write. */
 const smallBodyBytes = 8_192;
-/** How long a refused client may go on sending before the connection is cut, so that it can read why. */
+/** How long a refused client may go on sending before the connection is cut, so that it can read the reason. */
 const lingerMs = 5_000;
 /**
- * `idle`: between requests. `head`: a head has begun. `exchange`: a request is being served.
- * `tunnel`: upgraded. `closing`: the last byte is written; what comes is thrown away.
+ * `idle`: between requests. `head`: a head has begun. `exchange`: a request is being served. `tunnel`: upgraded.
+ * `closing`: the last byte is written, and whatever arrives is thrown away.
  */
 type Stage = "idle" | "head" | "exchange" | "tunnel" | "closing" | "closed";
 
@@ -50,16 +50,16 @@ export class ClientConnection implements ClientSession, Downstream {
   readonly #reader = new RequestReader();
   readonly #bodySink: ChunkSink;
   #stage: Stage = "idle";
-  /** Engine clock; 0: none. While a request is served, deadlines are its exchange's. */
+  /** On the engine's clock; 0: none. While a request is served, its exchange keeps the deadlines. */
   #deadline: number;
   /** Whether the connection outlives the current exchange. */
   #keepAlive = true;
   #requests = 0;
   #isParsing = false;
   #hasEnded = false;
-  /** What the socket had not yet written when its deadline was set. */
+  /** How much the socket had not yet written when its deadline was set. */
   #unsent = 0;
-  /** Bytes of the body still to come, when it has a length. */
+  /** Bytes of the body that are still to come, when the body has a length. */
   #remaining = 0;
   #isBodyDone = true;
   #decoder: ChunkedDecoder | null = null;
@@ -67,7 +67,7 @@ export class ClientConnection implements ClientSession, Downstream {
   #isCorked = false;
   /** Whether the answer's body is written in chunks. */
   #writesChunks = false;
-  /** Whether the client can tell by a length that the answer is not whole. */
+  /** Whether the answer announced a length, by which the client can tell that it is incomplete. */
   #hasLength = false;
 
   constructor(host: ClientHost, socket: Socket, client: ClientOrigin) {
@@ -89,19 +89,19 @@ export class ClientConnection implements ClientSession, Downstream {
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("end", () => this.#onEnd());
     socket.on("drain", () => this.#onDrain());
-    // A socket's error is always followed by its close, which is handled.
+    // `close` always follows `error`, and is handled.
     socket.on("error", () => {});
     socket.on("close", () => this.#onClose());
   }
 
-  // What the exchange calls.
+  // Called by the exchange.
 
   get unsentBytes(): number {
     return this.#socket.writableLength;
   }
 
   sendInterim(head: ResponseHead): boolean {
-    // An HTTP/1.0 client does not know them (RFC 9110 section 15.2).
+    // An HTTP/1.0 client does not know interim answers (RFC 9110 section 15.2).
     if (this.#head.version === "1.0") return true;
     return this.#socket.write(`HTTP/1.1 ${head.statusLine}${head.fields}\r\n`, "latin1");
   }
@@ -112,7 +112,7 @@ export class ClientConnection implements ClientSession, Downstream {
   }
 
   sendHead(head: ResponseHead, isFollowed: boolean): void {
-    // One system call for both: writing is half of the processor time of an answer of 16 kB.
+    // Sends both in one system call: writing takes half of the processor time for an answer of 16 kB.
     if (isFollowed) this.#socket.cork();
     this.#isCorked = isFollowed;
     this.#socket.write(this.#headText(head), "latin1");
@@ -152,7 +152,7 @@ export class ClientConnection implements ClientSession, Downstream {
       return;
     }
     this.#awaitProgress();
-    // Where neither a length nor a last chunk is missing, only a reset tells.
+    // The client misses a length or a last chunk, if one was announced; otherwise only a reset tells it.
     if (this.#writesChunks || this.#hasLength) this.#socket.destroySoon();
     else resetConnection(this.#socket, this.tls);
   }
@@ -180,7 +180,7 @@ export class ClientConnection implements ClientSession, Downstream {
     if (this.#reader.pending !== null && !this.#isParsing) this.#read();
   }
 
-  // What the engine calls.
+  // Called by the engine.
 
   onTick(now: number): void {
     if (this.#stage === "exchange" || this.#stage === "tunnel") this.#exchange.onTick(now);
@@ -188,7 +188,8 @@ export class ClientConnection implements ClientSession, Downstream {
   }
 
   /**
-   * A reset shows in a write, even one of no bytes; a close shows in a read when nothing unread stands before it.
+   * Looks for a client that has gone. A write shows a reset, even a write of no bytes. A read shows a close, if no
+   * unread bytes come before it.
    */
   probe(): void {
     if (!this.#reading.isHeld || this.#stage === "closed") return;
@@ -200,7 +201,7 @@ export class ClientConnection implements ClientSession, Downstream {
     if (this.#stage === "idle") this.#deadline = Math.min(this.#deadline, graceEnd);
   }
 
-  /** `isHead`: it was, or begins as, a HEAD request. */
+  /** `isHead`: the refused request is a HEAD request, or begins like one. */
   refuse(refusal: Refusal, isHead = false): void {
     const { counters, clock } = this.#host;
     counters.countRefused(refusal.code);
@@ -217,12 +218,12 @@ export class ClientConnection implements ClientSession, Downstream {
     this.#socket.uncork();
   }
 
-  /** The head of an answer, and what follows from it for the connection. */
+  /** Returns the head of an answer, and notes whether the connection outlives it. */
   #headText(head: ResponseHead): string {
     const { version } = this.#head;
     if (!this.#isBodyDone || this.#host.isDraining) this.#keepAlive = false;
     this.#writesChunks = head.isStreamed && version !== "1.0";
-    // An HTTP/1.0 client knows no chunks: its body ends with the connection.
+    // An HTTP/1.0 client does not know chunks: closing the connection ends its body.
     if (head.isStreamed && !this.#writesChunks) this.#keepAlive = false;
     this.#hasLength = head.framing === "length";
     let framing = "";
@@ -238,7 +239,7 @@ export class ClientConnection implements ClientSession, Downstream {
 
   #onDeadline(): void {
     if (this.#socket.writableLength < this.#unsent) {
-      // Slowly, but it takes its answer.
+      // The client is slow, but it takes its answer.
       this.#awaitProgress();
     } else if (this.#stage === "idle") {
       this.#close();
@@ -286,12 +287,12 @@ export class ClientConnection implements ClientSession, Downstream {
     if (ahead > maxAheadBytes && !this.#mayRead()) this.#reading.hold();
   }
 
-  /** A client that does not take its answers is not served further ones. */
+  /** False for a client that does not take its answers: it is not served further ones. */
   #mayRead(): boolean {
     return (this.#stage === "idle" || this.#stage === "head") && !this.#socket.writableNeedDrain;
   }
 
-  /** Reads requests as long as there are whole heads and nothing is being served. */
+  /** Reads requests as long as there are complete heads and no request is being served. */
   #read(): void {
     this.#isParsing = true;
     while (this.#reader.pending !== null && this.#mayRead()) {
@@ -300,7 +301,7 @@ export class ClientConnection implements ClientSession, Downstream {
     this.#isParsing = false;
   }
 
-  /** False: more bytes are needed, or the request was refused. */
+  /** Returns false when more bytes are needed, or when the request was refused. */
   #readRequest(): boolean {
     const { limits, clock, counters } = this.#host;
     const head = this.#head;
@@ -334,7 +335,7 @@ export class ClientConnection implements ClientSession, Downstream {
       this.#decoder.reset();
     }
     this.#exchange.begin(body);
-    // `begin` may have ended the exchange: an unread body then goes with the connection.
+    // `begin` may have ended the exchange; then the connection closes, and the unread body goes with it.
     if (!this.#isBodyDone && this.#stage === "exchange") {
       const begun = this.#reader.takePending();
       if (begun !== null) this.#readBody(begun, 0);
@@ -342,10 +343,10 @@ export class ClientConnection implements ClientSession, Downstream {
     return true;
   }
 
-  /** Leaves the socket to HTTP/2, when that is spoken here and nothing else was before. */
+  /** Hands the socket to HTTP/2, if that is allowed and the client has not spoken HTTP/1.1 before. */
   #becomeHttp2(): boolean {
     const first = this.#reader.pending;
-    // Over TLS it is agreed on in the handshake (RFC 9113 section 3.2).
+    // Over TLS, the handshake decides about HTTP/2 (RFC 9113 section 3.2).
     if (first === null || this.#requests > 0 || !this.#host.limits.http2 || this.tls !== null)
       return false;
     this.#reader.takePending();
@@ -387,7 +388,7 @@ export class ClientConnection implements ClientSession, Downstream {
   }
 
   #onBodyPiece(buffer: Buffer, from: number, to: number): void {
-    // A piece before it may have ended the exchange.
+    // An earlier piece may have ended the exchange.
     if (this.#stage === "exchange" && !this.#exchange.onData(buffer, from, to))
       this.#reading.hold();
   }
@@ -428,7 +429,9 @@ export class ClientConnection implements ClientSession, Downstream {
     this.#host.remove(this);
   }
 
-  /** Closes after what was written; a client that goes on sending is not reset before it could read. */
+  /**
+   * Closes after what was written. It does not reset a client that goes on sending before the client could read that.
+   */
   #close(): void {
     this.#stage = "closing";
     this.#reader.takePending();

@@ -1,6 +1,6 @@
 /**
- * Finds request heads in a client's bytes, however they are cut. Keeps what has not been read yet;
- * refuses at once what can no longer become a head.
+ * Finds request heads in a client's bytes, in whatever pieces they come. It keeps what has not been read yet, and
+ * refuses at once what can no longer become a valid head.
  */
 import type { EngineLimits } from "../../engine.ts";
 import {
@@ -14,30 +14,28 @@ import { refuseLine } from "../../message/request-line.ts";
 
 const headEnd = "\r\n\r\n";
 const headMethod = "HEAD ";
-/** How the preface of HTTP/2 begins: what a reader of HTTP/1 takes for a whole head (RFC 9113 section 3.4). */
+/** How the preface of HTTP/2 begins. A reader of HTTP/1 takes this for a complete head (RFC 9113 section 3.4). */
 const prefaceHead = "PRI * HTTP/2.0\r\n\r\n";
-/** Up to here a chunk is decoded whole to look for the head's end. */
+/** Up to this size, a chunk is decoded whole to look for the end of the head. */
 const wholeTextBytes = 4_096;
-/** Method and version around a target: a little more than the target may have. */
+/** Room for the method and the version around a target, so that a request line is a little longer than its target. */
 const aroundTargetBytes = 48;
 
-/**
- * `whole`: the head is read. `partial`: it has begun. `nothing`: no byte of a head is there.
- */
+/** `whole`: the head is read. `partial`: it has begun. `nothing`: not one byte of a head has come. */
 export type Found = "whole" | "partial" | "nothing" | Refusal;
 
 export class RequestReader {
-  /** Bytes that were not read yet. */
+  /** Bytes that have not been read yet. */
   pending: Buffer | null = null;
-  /** Whether the head that was refused, or that has begun, is that of a HEAD request. */
+  /** Whether the head that has begun, or that was refused, belongs to a HEAD request. */
   isHead = false;
-  /** Whether what was refused is the preface of HTTP/2; `pending` then begins with it. */
+  /** Whether the refused bytes are the preface of HTTP/2; `pending` then begins with it. */
   isPreface = false;
-  /** Whether empty lines came before: then a preface is none. */
+  /** Whether empty lines came before: a preface after them does not count. */
   #hasSkipped = false;
-  /** How much of `pending` is known to hold no end of a head. */
+  /** How many bytes of `pending` are known not to hold the end of a head. */
   #scanned = 0;
-  /** How much of it is lines that have been looked at, and how many. */
+  /** How many bytes of `pending` are lines that have been checked, and how many lines. */
   #checked = 0;
   #checkedLines = 0;
 
@@ -45,14 +43,14 @@ export class RequestReader {
     this.pending = this.pending === null ? chunk : Buffer.concat([this.pending, chunk]);
   }
 
-  /** Takes what is pending. */
+  /** Returns what is pending, and keeps nothing of it. */
   takePending(): Buffer | null {
     const pending = this.pending;
     this.pending = null;
     return pending;
   }
 
-  /** Takes the next `length` bytes when they are all there; `null` when they are not. */
+  /** Takes the next `length` bytes if all of them are there; otherwise returns `null`. */
   takeWhole(length: number): Buffer | null {
     const { pending } = this;
     if (pending === null || pending.length < length) return null;
@@ -60,14 +58,14 @@ export class RequestReader {
     return pending.length > length ? pending.subarray(0, length) : pending;
   }
 
-  /** Reads the next head into `head`; what follows it stays pending. */
+  /** Reads the next head into `head`. The bytes after it stay pending. */
   read(head: RequestHead, limits: EngineLimits): Found {
     const buffer = this.#skipEmptyLines();
     if (buffer === null) return "nothing";
     let text: string;
     let end: number;
     if (this.#scanned > 0) {
-      // The head comes in pieces: only what is new can hold its end.
+      // The head comes in pieces: only the new bytes can hold its end.
       end = buffer.indexOf(headEnd, Math.max(0, this.#scanned - 3));
       text = end === -1 ? "" : buffer.toString("latin1", 0, end + 4);
     } else if (buffer.length <= wholeTextBytes) {
@@ -109,7 +107,7 @@ export class RequestReader {
   #judgePartial(buffer: Buffer, limits: EngineLimits): Found {
     const { length } = buffer;
     this.isHead = buffer.toString("latin1", 0, headMethod.length) === headMethod;
-    // Half of an empty line before a request: nothing has begun.
+    // One CR can be the first half of an empty line before a request: no head has begun.
     if (length === 1 && buffer[0] === 13) return "nothing";
     const lineEnd = buffer.indexOf("\r\n");
     const lineLength = lineEnd === -1 ? length : lineEnd;
@@ -121,7 +119,7 @@ export class RequestReader {
       const message = `the request head is longer than ${limits.maxHeadBytes} bytes`;
       return { status: 431, code: "head_too_large", message };
     }
-    // What was looked at before need not be again, but for a CR at its end.
+    // Bytes that were checked before are not checked again, except for a CR at their end.
     const isAfterCr = this.#scanned > 0 && buffer[this.#scanned - 1] === 13;
     const from = isAfterCr ? this.#scanned - 1 : this.#scanned;
     const text = buffer.toString("latin1", from);
@@ -133,11 +131,11 @@ export class RequestReader {
     return this.#checkLines(buffer) ?? "partial";
   }
 
-  /** A line that is finished and malformed is refused though the head is not whole. */
+  /** Refuses a complete malformed line although the head is incomplete. */
   #checkLines(buffer: Buffer): Refusal | null {
     const end = buffer.lastIndexOf("\r\n");
     if (end < this.#checked) return null;
-    // Its line alone would be a version that is not spoken.
+    // Checked as a line of its own, the preface would be refused for its version.
     if (prefaceHead.startsWith(buffer.toString("latin1", 0, prefaceHead.length))) return null;
     const lines = buffer.toString("latin1", this.#checked, end).split("\r\n");
     const first = this.#checkedLines === 0 ? refuseLine(lines[0] ?? "") : null;

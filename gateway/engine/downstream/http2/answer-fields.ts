@@ -1,11 +1,14 @@
-/** Heads of answers in the form in which node:http2 sends them. */
+/** Heads of answers in the form that `node:http2` sends. */
 import type { ServerHttp2Stream } from "node:http2";
 import { allowedMethods, errorAnswer } from "../../message/answers.ts";
 import type { Refusal } from "../../message/grammar.ts";
 import { appendFields } from "../../message/http2-fields.ts";
 import type { ResponseHead } from "../../message/response-head.ts";
 
-/** Names and values by turns. `dateLine`: for an answer that has no date; `hasBody`: it may have one. */
+/**
+ * Returns names and values alternately. `dateLine`: for an answer that has no date. `hasBody`: whether it may have a
+ * body.
+ */
 export function answerFields(head: ResponseHead, dateLine: string, hasBody: boolean): string[] {
   const fields = [":status", String(head.status)];
   if (!head.hasDate) fields.push("date", dateValue(dateLine));
@@ -16,7 +19,10 @@ export function answerFields(head: ResponseHead, dateLine: string, hasBody: bool
   return fields;
 }
 
-/** The whole answer to what never became an exchange. To HEAD it has no body (RFC 9110 section 9.3.2). */
+/**
+ * Sends the whole answer to a request that never became an exchange; without a body for HEAD (RFC 9110 section
+ * 9.3.2).
+ */
 export function sendRefusal(
   stream: ServerHttp2Stream,
   { status, code, message }: Refusal,

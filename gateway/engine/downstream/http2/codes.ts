@@ -1,4 +1,7 @@
-/** Numbers of HTTP/2 (RFC 9113 sections 6 and 7): `node:http2` has them too, but is loaded only when a client speaks it. */
+/**
+ * HTTP/2's numbers (RFC 9113 sections 6 and 7). `node:http2` has them too, but is loaded only when a client speaks
+ * HTTP/2.
+ */
 
 export const noError = 0x0;
 export const enhanceYourCalm = 0xb;

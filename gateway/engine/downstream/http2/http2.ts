@@ -1,10 +1,10 @@
-/** HTTP/2 for an engine's clients: opens sessions on accepted sockets, and keeps streams that can serve again. */
+/** HTTP/2 for an engine's clients: opens sessions on accepted sockets, and keeps finished streams for reuse. */
 import type { Socket } from "node:net";
 import type { ClientHost, ClientOrigin } from "../session.ts";
 import { Http2Session } from "./session.ts";
 import { ClientStream } from "./stream.ts";
 
-/** Streams that are kept for later, of all sessions: each has an exchange and two heads. */
+/** How many stream objects all sessions together keep for reuse; each has an exchange and two heads. */
 const maxKept = 1_024;
 
 export class Http2Server {
@@ -15,12 +15,12 @@ export class Http2Server {
     this.host = host;
   }
 
-  /** Serves HTTP/2 on a socket. `first`: what was read from it, which begins with the client's preface. */
+  /** Serves HTTP/2 on a socket. `first`: the bytes read so far, which begin with the client's preface. */
   open(socket: Socket, first: Buffer, client: ClientOrigin): Http2Session {
     return new Http2Session(this, socket, first, client);
   }
 
-  /** A stream without a request. */
+  /** Returns a stream object without a request. */
   take(session: Http2Session): ClientStream {
     return this.#kept.pop() ?? new ClientStream(this.host.openExchange, session);
   }

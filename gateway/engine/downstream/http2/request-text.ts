@@ -1,14 +1,14 @@
 /**
- * A request of HTTP/2 as the text of a head, so that one reader decides on path, host, forwarding fields, names and
- * limits, whatever the client speaks. What HTTP/2 says in its own way is put into HTTP/1.1's words (RFC 9113
- * section 8.3); what it forbids, nghttp2 has refused already.
+ * Writes an HTTP/2 request as the text of a head, so that one reader decides about path, host, forwarding fields,
+ * names and limits, whatever the client speaks. What HTTP/2 says in its own way is put into HTTP/1.1's words (RFC
+ * 9113 section 8.3). nghttp2 has already refused what HTTP/2 forbids.
  */
 import { type Refusal, refuse } from "../../message/grammar.ts";
 
-/** Nothing that ends a line may come in here: it would be read as a field of its own. */
+/** A character that ends a line must not come in: what follows it would be read as a field of its own. */
 const lineBreakers = /[\0\r\n]/;
 
-/** `raw`: names and values by turns, as they came. Returns the head's text, or why it is refused. */
+/** `raw`: names and values alternately, as they came. Returns the head's text, or why it is refused. */
 export function requestText(raw: readonly string[], maxHeadBytes: number): string | Refusal {
   let method = "";
   let path = "";
@@ -36,14 +36,14 @@ export function requestText(raw: readonly string[], maxHeadBytes: number): strin
         authority = value;
         break;
       case "host":
-        // One story about the host: the two may not differ (RFC 9113 section 8.3.1).
+        // There is one story about the host: `:authority` and `Host` must not differ (RFC 9113 section 8.3.1).
         if (authority === null) lines += `host: ${value}\r\n`;
         else if (authority.toLowerCase() !== value.toLowerCase()) {
           return refuse("two_hosts", "Host is not what :authority says");
         }
         break;
       case "cookie":
-        // Sent in crumbs for the sake of compression (RFC 9113 section 8.2.3).
+        // Clients split cookies to compress them better (RFC 9113 section 8.2.3).
         cookie = cookie === "" ? value : `${cookie}; ${value}`;
         break;
       default:

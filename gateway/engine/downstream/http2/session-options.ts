@@ -2,15 +2,15 @@
 import type { ServerSessionOptions } from "node:http2";
 import type { EngineLimits } from "../../engine.ts";
 
-/** Frames that break a rule without being an error, and empty ones. */
+/** How many frames may break a rule without being an error, or be empty. */
 const maxInvalidFrames = 100;
-/** Method, scheme, authority and path; and one cookie is mostly sent as several fields. */
+/** Method, scheme, authority and path. Clients also send one cookie as several fields, which needs room too. */
 const maxPseudoFields = 4;
-/** What RFC 9113 section 6.5.2 counts for a field beyond its name and value. */
+/** What RFC 9113 section 6.5.2 counts for a field in addition to its name and value. */
 const fieldOverheadBytes = 32;
 
 export function sessionOptions(limits: EngineLimits): ServerSessionOptions {
-  // Twice what is allowed: up to there a client is answered with 431, beyond it the stream is reset.
+  // Twice what is allowed: up to here the client gets a 431, and beyond it nghttp2 resets the stream.
   const maxFields = 2 * (limits.maxHeaders + maxPseudoFields);
   return {
     settings: {
@@ -20,7 +20,7 @@ export function sessionOptions(limits: EngineLimits): ServerSessionOptions {
     maxHeaderListPairs: maxFields,
     maxSendHeaderBlockLength: 2 * limits.maxHeadBytes,
     maxSessionInvalidFrames: maxInvalidFrames,
-    // An origin's answer may repeat a field; it is passed on as it is over HTTP/1 too.
+    // An origin's answer may repeat a field, and is passed on unchanged, as over HTTP/1.
     strictSingleValueFields: false,
   };
 }

@@ -1,6 +1,6 @@
 /**
- * One client's connection that speaks HTTP/2: its streams, what it may send for nothing, its end. The frames are
- * `node:http2`'s; what happens on a stream is in `stream.ts`.
+ * One client's connection that speaks HTTP/2: its streams, its bounds on frames that bring no answer, and its end.
+ * `node:http2` handles the frames; `stream.ts` handles what happens on a stream.
  */
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
@@ -12,29 +12,32 @@ import type { Http2Server } from "./http2.ts";
 import { sessionOptions } from "./session-options.ts";
 import type { ClientStream } from "./stream.ts";
 
-/** What all streams of a connection may send ahead of being read; a single one has the protocol's 65535 bytes. */
+/**
+ * How much a client may send on all streams of a connection before it is read. One stream has the protocol's 65535
+ * bytes.
+ */
 const connectionWindowBytes = 524_288;
-/** How long a connection that is to close may take to do so. */
+/** How long a connection may take to close. */
 const lingerMs = 5_000;
-/** Frames that may wait for a client which does not read, where flow control holds nothing back. */
+/** How many frames without flow control may wait for a client that does not read. */
 const maxQueuedFrames = 200;
 
 export class Http2Session implements ClientSession {
   readonly host: ClientHost;
   readonly client: ClientOrigin;
   isAdmitted = false;
-  /** Engine clock; 0: none. While requests are served, deadlines are their exchanges'. */
+  /** On the engine's clock; 0: none. While requests are served, their exchanges keep the deadlines. */
   #deadline: number;
   readonly #server: Http2Server;
   readonly #socket: Socket;
   readonly #session: ServerHttp2Session;
-  /** Those that are not closed: of their answers something may still have to go out. */
+  /** Streams that are not closed. The end of an answer may still have to go out on them. */
   readonly #streams = new Set<ClientStream>();
   readonly #floods = new Floods();
   #requests = 0;
   #isClosing = false;
 
-  /** `first`: what the client has sent so far, from its preface on; empty: nothing was read. */
+  /** `first`: what the client has sent so far, from its preface on; empty when nothing was read. */
   constructor(server: Http2Server, socket: Socket, first: Buffer, client: ClientOrigin) {
     const { host } = server;
     this.host = host;
@@ -44,14 +47,14 @@ export class Http2Session implements ClientSession {
     this.#deadline = host.clock.current + host.limits.headTimeoutMs;
     socket.pause();
     if (first.length > 0) socket.unshift(first);
-    // A client that closes its side has gone: it could not even acknowledge what it gets.
+    // A client that closes its side counts as gone: it could not even acknowledge what it gets.
     socket.on("end", () => this.destroy());
-    // Loaded here and not with this module: it costs a worker that never meets HTTP/2 about 1.5 MB.
+    // Loaded here and not with this module, because it costs about 1.5 MB, which a worker without HTTP/2 saves.
     const { performServerHandshake } = process.getBuiltinModule("node:http2");
     this.#session = performServerHandshake(socket, sessionOptions(host.limits));
     this.#session.setLocalWindowSize(connectionWindowBytes);
     this.#listen();
-    // The session has read by then what was put back; only the end is still to be told by the socket.
+    // By then the session has read the bytes that were put back; the socket only has to report its end.
     process.nextTick(() => socket.resume());
   }
 
@@ -63,21 +66,23 @@ export class Http2Session implements ClientSession {
     return this.client.listener;
   }
 
-  /** Whether the client reads what it is sent outside of flow control. */
+  /** Whether the client reads the frames that flow control does not hold back. */
   get hasRoom(): boolean {
     return (this.#session.state.outboundQueueSize ?? 0) < maxQueuedFrames;
   }
 
-  /** Looks at the deadlines of all that is going on; `now` is the engine's clock. */
+  /** Looks at the deadlines of the session and its streams; `now` is the engine's clock. */
   onTick(now: number): void {
     for (const stream of this.#streams) stream.onTick(now);
     if (this.#deadline !== 0 && now >= this.#deadline) this.#onDeadline();
   }
 
-  /** A client that has gone is seen without looking: this connection is always read. */
+  /** Does nothing: the session always reads this connection, and so sees at once that a client has gone. */
   probe(): void {}
 
-  /** Idle or not: the client sends again elsewhere what the gateway did not take, and is told what it took. */
+  /**
+   * Closes even when it is idle: the client learns which requests the gateway took, and sends the others elsewhere.
+   */
   onDrainStart(): void {
     this.#close();
   }
@@ -86,7 +91,10 @@ export class Http2Session implements ClientSession {
     this.#cutOff(refusal.code, refusal.message);
   }
 
-  /** The session would wait for a client that neither reads nor closes, and ends with its socket. */
+  /**
+   * Destroys the socket, and with it the session. The session alone would wait for a client that neither reads nor
+   * closes.
+   */
   destroy(): void {
     this.#socket.destroy();
   }
@@ -115,8 +123,8 @@ export class Http2Session implements ClientSession {
   }
 
   /**
-   * Takes no new request, and closes when those that run are over. The client is told which of its requests were taken
-   * (RFC 9113 section 6.8): what it sent after them it may send again elsewhere.
+   * Takes no new request, and closes when the running ones are over. The client is told which of its requests the
+   * gateway took (RFC 9113 section 6.8), so it may send the later ones elsewhere.
    */
   #close(): void {
     if (this.#isClosing) return;
@@ -126,7 +134,7 @@ export class Http2Session implements ClientSession {
   }
 
   #onStream(stream: ServerHttp2Stream, flags: number, raw: readonly string[]): void {
-    // Its errors are told by its close; unheard they would end the process, also where it is over already.
+    // `close` reports its errors. Without a listener, `error` would end the process, even after the stream is over.
     stream.on("error", () => {});
     if (stream.destroyed) {
       this.onReset();
@@ -152,7 +160,7 @@ export class Http2Session implements ClientSession {
     this.#cutOff(`http2_${kind}_flood`, `too many frames of a kind: ${kind}`);
   }
 
-  /** Ends it at once, and tells the client that it asks for too much. */
+  /** Ends the connection at once, and tells the client that it asks for too much. */
   #cutOff(code: string, message: string): void {
     this.host.counters.countRefused(code);
     this.#isClosing = true;
@@ -177,7 +185,7 @@ export class Http2Session implements ClientSession {
   }
 }
 
-/** What the client did that nghttp2 does not allow; `null`: nothing, the connection broke. */
+/** What the client did that nghttp2 does not allow; `null` when the connection just broke. */
 function refusalOf(error: Error & { readonly code?: string }): string | null {
   switch (error.code) {
     case "ERR_HTTP2_ERROR":

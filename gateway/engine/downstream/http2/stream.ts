@@ -1,6 +1,6 @@
 /**
  * One stream of a client's HTTP/2 connection: hands its request to an exchange and writes what the exchange answers.
- * The object outlives the stream and serves another one then, so that its head and its exchange are made once.
+ * The object outlives the stream and then serves another one, so that its head and its exchange are made only once.
  */
 import type { ServerHttp2Stream } from "node:http2";
 import type {
@@ -20,33 +20,35 @@ import { noError } from "./codes.ts";
 import { requestText } from "./request-text.ts";
 import type { Http2Session } from "./session.ts";
 
-/** Whose stream it is. */
+/** The `ClientStream` that a stream of Node's belongs to. */
 const owner = Symbol("owner");
 type OwnedStream = ServerHttp2Stream & { [owner]?: ClientStream };
 
 const nothing = Buffer.alloc(0);
-/** Why a stream is destroyed whose answer will not be whole; its client is told INTERNAL_ERROR. */
+/** Destroys a stream whose answer will not be complete; the client is told INTERNAL_ERROR. */
 const cutOff = new Error("the answer is cut off");
 
 export class ClientStream implements Downstream {
   readonly #head = new RequestHead();
   readonly #exchange: DownstreamEvents;
   #session: Http2Session;
-  /** `null` when it is closed. */
+  /** `null` when the stream is closed. */
   #stream: OwnedStream | null = null;
-  /** Whether the exchange is over, and only the rest of the answer is to go out. */
+  /** Whether the exchange is over, and only the rest of the answer has to go out. */
   #isOver = true;
-  /** By when the client has to have taken more of it, on the engine's clock, and what was left when that was set. */
+  /**
+   * By when, on the engine's clock, the client has to take more of the rest, and how much was left when this was set.
+   */
   #deadline = 0;
   #unsent = 0;
-  /** Whether nothing of the request is still to come. */
+  /** Whether the client has sent the whole request. */
   #isRead = true;
   #trailer = "";
-  /** Of a streamed answer: goes out when all of its body has. */
+  /** A streamed answer's trailer, which goes out after all of its body. */
   #answerTrailer = "";
-  /** Whether the answer has no body, whatever is sent. */
+  /** Whether the answer is sent without a body, whatever the exchange gives. */
   #isBodiless = false;
-  /** Whether interim answers wait for the client to read. */
+  /** Whether interim answers wait until the client reads. */
   #holdsInterim = false;
   /** Whether the head of the final answer went out. */
   #isAnswered = false;
@@ -80,7 +82,7 @@ export class ClientStream implements Downstream {
     return this.#stream?.bufferSize ?? 0;
   }
 
-  /** A request came. `raw`: its fields, names and values by turns; `isWhole`: it has no body. */
+  /** Begins a request. `raw`: its fields, names and values alternately. `isWhole`: it has no body. */
   begin(
     session: Http2Session,
     stream: ServerHttp2Stream,
@@ -124,7 +126,7 @@ export class ClientStream implements Downstream {
     this.#exchange.onTick(now);
   }
 
-  // What the exchange calls.
+  // Called by the exchange.
 
   sendInterim(head: ResponseHead): boolean {
     const stream = this.#live();
@@ -133,7 +135,7 @@ export class ClientStream implements Downstream {
       ...fieldsObject(head.fields.toString()),
       ":status": String(head.status),
     });
-    // Heads are outside of flow control: nothing else would hold back an origin that sends them without end.
+    // Flow control does not cover heads, so nothing else would stop an origin that sends interim answers without end.
     this.#holdsInterim = !this.#session.hasRoom;
     return !this.#holdsInterim;
   }
@@ -169,11 +171,12 @@ export class ClientStream implements Downstream {
   cut(reason: CutReason): void {
     const stream = this.#live();
     if (stream === null) return;
-    // Closed with a code, Node may send the end of the stream before the reset: the answer would look whole.
+    // If this closed with a code, Node might send the stream's end before the reset, and the answer would look
+    // complete.
     const end = () => stream.destroy(cutOff);
-    // The request ends with it too: it is not to be dropped in peace.
+    // The cut ends the request too, so nothing must wait for the rest of it.
     this.#isRead = true;
-    // What came of the answer goes out first.
+    // The part of the answer that has come goes out first.
     if (reason === "truncated") stream.write(nothing, end);
     else end();
   }
@@ -190,13 +193,14 @@ export class ClientStream implements Downstream {
       return;
     }
     this.#awaitTaking(stream);
-    // The client need not send the rest of what nobody reads (RFC 9113 section 8.1); a trailer goes before that.
+    // Nobody reads the rest of the request, so the client need not send it (RFC 9113 section 8.1). The answer's
+    // trailer has to leave first.
     if (this.#isRead || stream.closed) return;
     stream.resume();
     if (stream.listenerCount("wantTrailers") === 0) closeLater(stream);
   }
 
-  // What the stream tells.
+  // Called by Node's stream.
 
   serves(stream: ServerHttp2Stream): boolean {
     return this.#stream === stream;
@@ -211,7 +215,7 @@ export class ClientStream implements Downstream {
     if (!this.#isOver) this.#exchange.onEnd(this.#trailer);
   }
 
-  /** `raw`: names and values by turns. They come before the last of the body is read. */
+  /** `raw`: names and values alternately. Trailers come before the last piece of the body is read. */
   onTrailers(raw: readonly string[]): void {
     const lines = linesOf(raw);
     const { counters, limits } = this.#session.host;
@@ -227,7 +231,7 @@ export class ClientStream implements Downstream {
     const stream = this.#stream;
     if (stream === null) return;
     stream.sendTrailers(fieldsObject(this.#answerTrailer));
-    // Node sends the trailer in the next turn; what is set for it later comes later.
+    // Node sends the trailer in the next turn, and does what is scheduled after it later.
     if (!this.#isRead) closeLater(stream);
   }
 
@@ -241,7 +245,7 @@ export class ClientStream implements Downstream {
     this.#exchange.onGone();
   }
 
-  /** Returns why the request is refused, if it is. */
+  /** Returns why the request is refused, or `null`. */
   #readHead(raw: readonly string[], isWhole: boolean): Refusal | null {
     const { limits, counters } = this.#session.host;
     const text = requestText(raw, limits.maxHeadBytes);
@@ -255,7 +259,7 @@ export class ClientStream implements Downstream {
     return refusal;
   }
 
-  /** Answers what never became an exchange. */
+  /** Answers a request that never became an exchange. */
   #refuse(refusal: Refusal, raw: readonly string[]): void {
     const { counters, clock } = this.#session.host;
     counters.countRefused(refusal.code);
@@ -266,7 +270,7 @@ export class ClientStream implements Downstream {
     this.release();
   }
 
-  /** Sends the head of the final answer. `null`: nothing can be sent any more. */
+  /** Sends the head of the final answer. Returns `null` when nothing can be sent any more. */
   #respond(head: ResponseHead, isEmpty: boolean, mayHaveTrailer: boolean): OwnedStream | null {
     const stream = this.#live();
     if (stream === null) return null;
@@ -280,7 +284,7 @@ export class ClientStream implements Downstream {
     return stream;
   }
 
-  /** The exchange is over, and the client takes nothing of what is left. */
+  /** The exchange is over, and the client takes nothing of the rest. */
   #onLate(): void {
     const stream = this.#stream;
     if (stream === null) return;
@@ -294,25 +298,25 @@ export class ClientStream implements Downstream {
     this.#deadline = clock.current + limits.bodyTimeoutMs;
   }
 
-  /** `null`: nothing can be sent any more, though its close has not been told. */
+  /** Returns `null` when nothing can be sent any more, even if the stream has not reported its close yet. */
   #live(): OwnedStream | null {
     const stream = this.#stream;
     return stream === null || stream.closed || stream.destroyed ? null : stream;
   }
 }
 
-/** From within nghttp2's own calls the reset would overtake the answer's head. */
+/** Closes in a later step: called from within nghttp2's own callbacks, the reset would overtake the answer's head. */
 function closeLater(stream: OwnedStream): void {
   setImmediate(() => stream.close(noError));
 }
 
-/** `null`: it has been closed, and its owner may serve another stream. */
+/** Returns `null` for a closed stream, whose former owner may serve another one by now. */
 function ownerOf(stream: OwnedStream): ClientStream | null {
   const found = stream[owner];
   return found?.serves(stream) ? found : null;
 }
 
-// One function for all streams: a closure for each of them would cost as much as the rest of its events.
+// All streams share these functions: a closure for each stream would cost as much as the rest of its events.
 
 function onData(this: OwnedStream, piece: Buffer): void {
   ownerOf(this)?.onData(piece);
