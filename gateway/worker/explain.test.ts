@@ -204,7 +204,7 @@ describe("explain", () => {
     expect(share?.limits).to.deep.include({
       maxTries: { value: 5, by: "upstream" },
       readTimeoutMs: { value: 2_000, by: "upstream" },
-      connectTimeoutMs: { value: 1_000, by: "gateway" },
+      connectTimeoutMs: { value: 3_000, by: "gateway" },
     });
     nowMs += 20_000;
     // A probing request is let through once; to explain it uses it up no more than it is sent.
