@@ -37,6 +37,8 @@ export class Gate {
   #waiting: Waiting[] = [];
   #timer: NodeJS.Timeout | null = null;
   #isWaking = false;
+  /** The other workers tell nothing of it then. */
+  #isAbandoned = false;
   /** When a full queue was last looked through. */
   #lookedMs = Number.NEGATIVE_INFINITY;
   /** The one that has just been woken: it need not queue again behind those that came later. */
@@ -59,6 +61,12 @@ export class Gate {
     if (options.breaker === null) this.#breaker = null;
     else if (this.#breaker?.options !== options.breaker)
       this.#breaker = new Breaker(options.breaker, this.#breaker);
+    this.wake();
+  }
+
+  /** Its document is gone, or bounds nothing any more: whoever waits goes where it belongs now. */
+  abandon(): void {
+    this.#isAbandoned = true;
     this.wake();
   }
 
@@ -133,6 +141,7 @@ export class Gate {
   }
 
   get #hasRoom(): boolean {
+    if (this.#isAbandoned) return true;
     const { maxRequests } = this.#options;
     return maxRequests === 0 || this.#inFlight + this.elsewhere < maxRequests;
   }

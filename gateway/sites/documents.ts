@@ -117,6 +117,7 @@ export class Documents {
           : make(name, document, services, names, byHand.of(name), book, known);
       if (made === known) continue;
       if (known !== undefined) dropped.push(known);
+      if (known?.gate !== made?.gate) known?.gate?.abandon();
       if (made === undefined) documents.delete(name);
       else documents.set(name, made);
       if (!isSameList(servicesOf(made), servicesOf(known))) sameServices = false;

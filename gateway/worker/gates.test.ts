@@ -109,6 +109,29 @@ describe("what stands in front of an upstream", function () {
     expect(await told()).to.equal("200 told");
   });
 
+  const otherwise = [
+    ["gone", null, 404],
+    ["no longer a bound", {}, 200],
+  ] as const;
+  for (const [what, fields, status] of otherwise)
+    it(`lets nobody wait for what is ${what}, whatever other workers had last`, async () => {
+      const server = await origin();
+      await start({ servers: [server], max_requests: 1, queue: 5 });
+      const first = await ask();
+      await until("it is there", () => owed.length === 1);
+      const second = await ask();
+      await until("it waits", () => gate()?.waiting === 1);
+      const known = gate();
+      if (known !== undefined && known !== null) known.elsewhere = 1;
+      worker.change(fields === null ? null : { servers: [server], ...fields });
+      if (fields !== null) await until("it is there", () => owed.length === 2);
+      while (owed.length > 0) answerOne();
+      const answer = await second.finalAnswer();
+      expect(answer.status).to.equal(status);
+      expect(answer.body.toString()).to.not.include("queue_timeout");
+      expect((await first.finalAnswer()).status).to.equal(200);
+    });
+
   it("gives the places of clients that have gone to others", async () => {
     await start({ servers: [await origin()], max_requests: 1, queue: 1 });
     const first = await ask();
@@ -137,7 +160,10 @@ describe("what stands in front of an upstream", function () {
     await until("all are there", () => owed.length === 3);
     const fourth = await ask();
     await until("it waits", () => gate()?.waiting === 1);
-    expect(await told()).to.equal("503 503 queue_full");
+    const refused = await (await ask()).finalAnswer();
+    expect(refused.body.toString()).to.match(
+      /^503 queue_full: a\.test: all servers have as many requests as max_conns allows, and 1 wait/,
+    );
     while (owed.length > 0) answerOne();
     await until("it is there", () => owed.length === 1);
     answerOne();

@@ -53,11 +53,20 @@ function goesThrough(
   if (verdict === "pass") context.gate = gate;
   else if (verdict === "open") answerOpen(exchange, gate, nowMs);
   else if (verdict === "full") {
-    const { maxRequests, queue } = gate.options;
-    const message = `${gate.name}: ${maxRequests} requests are there, and ${queue} wait`;
-    exchange.fail(503, "queue_full", message, { "retry-after": "1" });
+    answerFull(exchange, gate);
   }
   return verdict === "pass";
+}
+
+function answerFull(exchange: Exchange<RequestContext>, gate: Gate): void {
+  const { maxRequests, queue } = gate.options;
+  // Without a limit of its own it is full because the servers are, or because others wait for them.
+  const there =
+    maxRequests === 0
+      ? "all servers have as many requests as max_conns allows"
+      : `${maxRequests} requests are there`;
+  const message = `${gate.name}: ${there}, and ${queue} wait`;
+  exchange.fail(503, "queue_full", message, { "retry-after": "1" });
 }
 
 function answerOpen(exchange: Exchange<RequestContext>, gate: Gate, nowMs: number): void {
