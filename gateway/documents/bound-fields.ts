@@ -1,5 +1,6 @@
 /** The fields of an upstream document that bound what is sent to it: limits, queue, retries, circuit breaker. */
 import * as z from "zod";
+import { answerOwned } from "../engine/message/answers.ts";
 import { isFieldValue, isToken } from "../engine/message/grammar.ts";
 import type {
   BreakerAnswer,
@@ -23,7 +24,13 @@ const answer = z.strictObject({
   status: z.int().min(400).max(599).default(503).describe("Default 503."),
   headers: z
     .record(
-      z.string().max(256).refine(isToken, { error: "is not a name that a field can have" }),
+      z
+        .string()
+        .max(256)
+        .refine(isToken, { error: "is not a name that a field can have" })
+        .refine((name) => !answerOwned.has(name.toLowerCase()), {
+          error: "is a field that the gateway writes itself",
+        }),
       z.string().max(4_096).refine(isFieldValue, { error: "is not a value that a field can have" }),
     )
     .default({}),
@@ -131,8 +138,14 @@ function readBreaker(written: NonNullable<Written["breaker"]>): BreakerOptions {
     intervalMs: toMs(written.interval),
     openMs: toMs(written.open),
     probes: written.probes,
-    ...(written.answer === undefined ? {} : { answer: written.answer satisfies BreakerAnswer }),
+    ...(written.answer === undefined ? {} : { answer: readAnswer(written.answer) }),
   };
+}
+
+/** In lower case, so that a field of the document takes the place of the gateway's own. */
+function readAnswer({ status, headers, body }: z.infer<typeof answer>): BreakerAnswer {
+  const fields = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]);
+  return { status, headers: Object.fromEntries(fields), body };
 }
 
 function toMs(s: number): number {

@@ -50,7 +50,7 @@ const valueTest = z
 
 const method = z
   .string()
-  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/, { error: "is not a method" })
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Z-]{1,32}$/, { error: "is not a method in upper case" })
   .describe("As requests have it: in upper case.");
 
 const block = z.string().refine(isAddressBlock, {

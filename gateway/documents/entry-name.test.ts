@@ -76,5 +76,6 @@ describe("the name in a key", () => {
 
   it("is said to be a folder when it is one", () => {
     expect(() => read("host", "")).to.throw("sluice/hosts/: is a folder, not a host");
+    expect(() => read("upstream", "")).to.throw("is a folder, not the name of an upstream");
   });
 });

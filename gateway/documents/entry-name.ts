@@ -41,7 +41,9 @@ export function parseEntryName(
 ): string {
   const bad = (problem: string) => new DocumentError("bad_key", key, problem);
   if (name === "" || name.endsWith("/"))
-    throw bad(`is a folder, not a ${kind === "host" ? "host" : `${kind}'s name`}`);
+    throw bad(
+      `is a folder, not ${kind === "host" ? "a host" : `the name of ${kind === "upstream" ? "an" : "a"} ${kind}`}`,
+    );
   switch (kinds[kind].names) {
     case "host": {
       const host = parseHostName(name);

@@ -56,6 +56,10 @@ describe("the routes of a host document", () => {
       'routes[0].match.method: "GET /" is not a method',
     ],
     [
+      { routes: [{ match: { method: ["GET", "put"] }, to }] },
+      'routes[0].match.method[1]: "put" is not a method in upper case',
+    ],
+    [
       { routes: [{ match: { headers: { "x y": "1" } }, to }] },
       'routes[0].match.headers["x y"]: is not a name that a field can have',
     ],

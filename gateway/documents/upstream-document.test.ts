@@ -148,6 +148,15 @@ describe("an upstream document", () => {
     expect(() => parse({ service: "a", breaker: { answer } })).to.throw("x-a");
   });
 
+  it("refuses fields of the breaker's answer that the gateway writes, and takes others in any case", () => {
+    const parseHeaders = (headers: object) =>
+      parse({ service: "a", breaker: { answer: { headers } } });
+    for (const name of ["Content-Length", "transfer-encoding", "Connection", "Date"])
+      expect(() => parseHeaders({ [name]: "3" })).to.throw(name);
+    const { gate } = parseHeaders({ "Retry-After": "60" });
+    expect(gate?.breaker?.answer?.headers).to.deep.equal({ "retry-after": "60" });
+  });
+
   it("lets datacenters take the place of a service's own, and of no list of servers", () => {
     const failover = ["dc2", "dc-3"];
     expect(parse({ service: "thumb", failover }).failover).to.deep.equal(failover);

@@ -6,7 +6,8 @@ import { reasonPhrase } from "./reason-phrases.ts";
 /** What a 405 must name (RFC 9110 section 15.5.6): the gateway passes on every method except CONNECT. */
 export const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 
-const owned = new Set([
+/** Fields that no answer may be given: the engine writes them. */
+export const answerOwned: ReadonlySet<string> = new Set([
   "connection",
   "content-length",
   "date",
@@ -63,7 +64,7 @@ export function answerFields(answer: Answer): string {
   let out = "";
   for (const [name, values] of Object.entries(answer.headers ?? {})) {
     if (!isToken(name)) throw new TypeError(`header ${JSON.stringify(name)}: not a header name`);
-    if (owned.has(name.toLowerCase()))
+    if (answerOwned.has(name.toLowerCase()))
       throw new TypeError(`header ${name}: the gateway sets it itself`);
     for (const value of typeof values === "string" ? [values] : values) {
       if (!isFieldValue(value))
