@@ -1,4 +1,4 @@
-/** What bounds an upstream, and how near it is to its bounds, as plain data. */
+/** The bounds of an upstream, and how near it is to them, as plain data. */
 import type { BoundsStatus } from "../model/index.ts";
 import type { Gate } from "./gate.ts";
 import type { RetryBudget } from "./retry-budget.ts";

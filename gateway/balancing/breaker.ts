@@ -1,6 +1,6 @@
 /**
- * The circuit breaker of an upstream: open, it lets no request through for a while, since too many failed; half open, a
- * few, and by them it closes or opens again. Each worker has its own.
+ * The circuit breaker of an upstream. It opens when too many requests fail, and then lets none through for a while.
+ * Half open, it lets a few through, and their results close it or open it again. Each worker has its own.
  */
 import type { BreakerOptions } from "../model/index.ts";
 
@@ -9,17 +9,17 @@ export type BreakerState = "closed" | "open" | "half_open";
 export class Breaker {
   readonly options: BreakerOptions;
   #state: BreakerState = "closed";
-  /** Monotonic: when the state began. */
+  /** When the state began, in monotonic milliseconds. */
   #sinceMs = 0;
-  /** Of the current interval, and when that ends. */
+  /** How many tries ended and failed in the current interval, and when the interval ends. */
   #ended = 0;
   #failed = 0;
   #endsMs = 0;
-  /** Half open: requests that may still go through, and good ends that are still to come. */
+  /** Half open: how many requests may still go through, and how many must still go well. */
   #permits = 0;
   #missing = 0;
 
-  /** @param before of the document that this one replaces: its state goes on. */
+  /** @param before the breaker from the document's last version, whose state goes on. */
   constructor(options: BreakerOptions, before: Breaker | null) {
     this.options = options;
     if (before === null) return;
@@ -39,7 +39,7 @@ export class Breaker {
     return this.#state;
   }
 
-  /** Whether a request may go through; half open, it takes a permit. */
+  /** Whether a request may go through. Half open, it takes a permit. */
   admit(nowMs: number): boolean {
     const state = this.state(nowMs);
     if (state === "closed") return true;
@@ -48,16 +48,16 @@ export class Breaker {
     return true;
   }
 
-  /** A request that went through is over, and perhaps was never tried: another may have its permit. */
+  /** A request that went through is over. If no try of it counted, another request may have its permit. */
   release(beganMs: number): void {
     if (this.#state === "half_open" && beganMs >= this.#sinceMs && this.#permits < this.#missing)
       this.#permits += 1;
   }
 
-  /** A try that began at `beganMs` is over. Returns whether the state changed with that. */
+  /** A try that began at `beganMs` is over. Returns whether this changed the state. */
   note(isError: boolean, beganMs: number, nowMs: number): boolean {
     const state = this.state(nowMs);
-    // What began before says nothing of how it is now.
+    // A try that began earlier says nothing about the present.
     if (state === "open" || (state === "half_open" && beganMs < this.#sinceMs)) return false;
     if (state === "half_open") {
       if (isError) return this.#enter("open", nowMs);
@@ -77,7 +77,7 @@ export class Breaker {
     return this.#enter("open", nowMs);
   }
 
-  /** How long it stays open; 0: it is not open. */
+  /** Milliseconds until the breaker is half open; 0 when it is not open. */
   remainingMs(nowMs: number): number {
     if (this.state(nowMs) !== "open") return 0;
     return this.#sinceMs + this.options.openMs - nowMs;

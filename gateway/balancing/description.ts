@@ -1,4 +1,4 @@
-/** A server of an upstream as plain data: its state in Slardar's words, and why it is in that state. */
+/** An upstream's server as plain data: its state in Slardar's words, and the reasons for that state. */
 import { peerKey } from "../engine/peer.ts";
 import type { PeerStatus, Server } from "../model/index.ts";
 import type { Slot } from "./slot.ts";
@@ -6,9 +6,9 @@ import type { Slot } from "./slot.ts";
 export interface SlotView {
   readonly level: number;
   readonly effectiveWeight: number;
-  /** All of its upstream are out, and are tried all the same. */
+  /** Every server of the upstream is out, so all are tried all the same. */
   readonly isLastResort: boolean;
-  /** Its weight was set by hand. */
+  /** An operator set its weight by hand. */
   readonly isWeighed: boolean;
   readonly nowMs: number;
 }
@@ -37,7 +37,7 @@ export function slotStatus(slot: Slot, view: SlotView): PeerStatus {
   };
 }
 
-/** One that its document says is down. */
+/** A server that its document marks as down. */
 export function downStatus(server: Server, level: number): PeerStatus {
   return {
     address: peerKey(server.host, server.port),

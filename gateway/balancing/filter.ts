@@ -1,14 +1,14 @@
 /**
- * Health as a filter in front of every policy: which slots may be picked for the current try. A policy asks it and knows
- * nothing of health.
+ * Health as a filter in front of every policy: which slots may be picked for the current try. Policies ask the filter
+ * and know nothing about health.
  */
 import type { Exchange, Peer } from "../engine/engine.ts";
 import type { Slot, Ward } from "./slot.ts";
 
-/** What a choice needs to know of a request: the peers that were tried for it. */
+/** What a choice needs to know about a request: how often it was tried, and on which peers. */
 export type Attempts = Pick<Exchange<unknown>, "tries" | "tried">;
 
-/** One for each upstream, filled before each choice. */
+/** Each upstream has one filter, and sets it before each choice. */
 export class Filter {
   readonly #random: () => number;
   readonly #ward: Ward;
@@ -17,7 +17,7 @@ export class Filter {
   #isCareful = false;
   #hasAll = false;
   #isLastResort = false;
-  /** In [0, 1): decides for all slots whose share grows alike. */
+  /** In [0, 1). One draw decides for all slots whose share still grows. */
   #draw = 0.5;
   #hasHeldBack = false;
 
@@ -27,8 +27,8 @@ export class Filter {
   }
 
   /**
-   * @param isCareful whether peers may have been tried already, or be retired.
-   * @param key the hash of what the request is to stay with; `null`: nothing.
+   * @param isCareful whether some peers may be tried already, or retired.
+   * @param key the hash of what the request has to stay with; `null`: nothing.
    */
   set(attempts: Attempts, nowMs: number, isCareful: boolean, key: number | null): void {
     this.#attempts = attempts;
@@ -39,11 +39,11 @@ export class Filter {
     const isWell = this.#ward.unwell === 0;
     this.#hasAll = !isCareful && isWell && !this.#ward.isBounded;
     if (isWell) return;
-    // Requests of one key come over together.
+    // Requests with the same key move to a growing slot together.
     this.#draw = key === null ? this.#random() : (Math.imul(key, 0x9e3779b1) >>> 0) / 2 ** 32;
   }
 
-  /** From here on, those count as well that failures or checks have taken out. */
+  /** From here on, slots that failures or checks have taken out may be picked too. */
   setLastResort(): void {
     this.#isLastResort = true;
     this.#hasAll = false;
@@ -53,17 +53,17 @@ export class Filter {
     return this.#nowMs;
   }
 
-  /** Whether none is out, tried ones left aside. */
+  /** Whether no slot is unwell. It does not look at which were tried. */
   get isWell(): boolean {
     return this.#ward.unwell === 0;
   }
 
-  /** By the index of a slot: those without a mark need no question; `null`: each has to be asked for. */
+  /** By slot index: a slot without a mark may be picked without asking `has`. `null`: ask `has` for every slot. */
   get marks(): Uint8Array | null {
     return this.#isCareful || this.#isLastResort || this.#ward.isBounded ? null : this.#ward.marks;
   }
 
-  /** Another number when other slots are marked. */
+  /** Changes whenever a mark changes. */
   get revision(): number {
     return this.#ward.revision;
   }
@@ -73,7 +73,10 @@ export class Filter {
     return this.#hasAll;
   }
 
-  /** Whether a slot was left out only because its share still grows. Asked when there was no other; lets such slots in. */
+  /**
+   * Whether a slot was left out only because its share still grows. Call it when there was no other slot: from then
+   * on such slots may be picked.
+   */
   letIn(): boolean {
     const hasHeldBack = this.#hasHeldBack;
     this.#hasHeldBack = false;

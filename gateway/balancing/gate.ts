@@ -1,12 +1,12 @@
 /**
- * What stands in front of an upstream whose document bounds it: how many requests may be there at once, who waits for
- * another to end, and the circuit breaker. It outlives the versions of its document.
+ * Bounds an upstream as its document says: how many requests may be there at once, which wait for room, and the
+ * circuit breaker. A gate outlives the versions of its document.
  */
 import type { Exchange } from "../engine/engine.ts";
 import type { GateOptions } from "../model/index.ts";
 import { Breaker } from "./breaker.ts";
 
-/** What a gate needs of a request. */
+/** What a gate needs from a request. */
 type Guest = Pick<Exchange<unknown>, "serial" | "hold" | "resume" | "fail">;
 
 /** A request that waits. */
@@ -17,12 +17,12 @@ interface Waiting {
 }
 
 /**
- * `pass`: it is counted, and `leave` is to be called when it is over. `full`: neither is there room, nor in the queue.
- * `held`: it waits. `open`: the breaker lets nobody through.
+ * `pass`: the request is counted; call `leave` when it is over. `full`: there is no room, and none in the queue
+ * either. `held`: the request waits. `open`: the breaker lets no request through.
  */
 export type Verdict = "pass" | "full" | "held" | "open";
 
-/** A full queue is looked through for places to have no more often. */
+/** A full queue is searched for requests whose clients have gone, at most once in so many milliseconds. */
 const lookMs = 100;
 
 export class Gate {
@@ -30,7 +30,7 @@ export class Gate {
   #options: GateOptions;
   #breaker: Breaker | null = null;
   #inFlight = 0;
-  /** In flight from the other workers, as they said last. */
+  /** Requests that other workers have in flight, as they last reported. */
   elsewhere = 0;
   /** Monotonic milliseconds. */
   readonly #now: () => number;
@@ -41,7 +41,7 @@ export class Gate {
   #isAbandoned = false;
   /** When a full queue was last looked through. */
   #lookedMs = Number.NEGATIVE_INFINITY;
-  /** The one that has just been woken: it need not queue again behind those that came later. */
+  /** The request that has just been woken. It need not queue again behind those that came later. */
   #woken: Waiting | null = null;
 
   constructor(name: string, options: GateOptions, now: () => number) {
@@ -55,7 +55,7 @@ export class Gate {
     return this.#options;
   }
 
-  /** Another version of its document. */
+  /** Takes the options from another version of the document. */
   set options(options: GateOptions) {
     this.#options = options;
     if (options.breaker === null) this.#breaker = null;
@@ -82,7 +82,7 @@ export class Gate {
     return this.#waiting.length;
   }
 
-  /** A request comes, or comes again because there is room. */
+  /** A new request asks to pass, or a woken one asks again. */
   enter(exchange: Guest, nowMs: number): Verdict {
     const isNext = this.#woken !== null && this.#woken.exchange === exchange;
     if (!isNext && this.#waiting.length > 0) return this.wait(exchange, nowMs);
@@ -90,7 +90,7 @@ export class Gate {
     return verdict === "full" ? this.wait(exchange, nowMs) : verdict;
   }
 
-  /** Something comes that cannot wait. */
+  /** Admits something that cannot wait. */
   admit(nowMs: number): "pass" | "full" | "open" {
     if (!this.#hasRoom) return "full";
     if (this.#breaker !== null && !this.#breaker.admit(nowMs)) return "open";
@@ -102,7 +102,7 @@ export class Gate {
   wait(exchange: Guest, nowMs: number): Verdict {
     const woken = this.#woken?.exchange === exchange ? this.#woken : null;
     if (woken !== null) {
-      // It keeps its place and its time.
+      // The request keeps its place in the queue and its deadline.
       this.#waiting.unshift(woken);
       this.#woken = null;
     } else {
@@ -115,14 +115,14 @@ export class Gate {
     return "held";
   }
 
-  /** A request that passed is over. */
+  /** A request that passed is over. `beganMs`: when it passed. */
   leave(beganMs: number): void {
     this.#inFlight -= 1;
     this.#breaker?.release(beganMs);
     this.wake();
   }
 
-  /** There may be room. Those that wait go on in a later turn, since the one that makes room is still at it. */
+  /** There may be room. Waiting requests go on in a later turn, because the caller is still at work. */
   wake(): void {
     if (this.#isWaking || this.#waiting.length === 0) return;
     this.#isWaking = true;
@@ -132,7 +132,9 @@ export class Gate {
     });
   }
 
-  /** Leaves out those whose clients have gone; not at once again. Returns whether there is a place in the queue now. */
+  /**
+   * Drops waiting requests whose clients have gone, unless it did so just before. Returns whether the queue has room.
+   */
   #dropGone(nowMs: number): boolean {
     if (nowMs < this.#lookedMs + lookMs) return false;
     this.#lookedMs = nowMs;
@@ -150,18 +152,18 @@ export class Gate {
     while (this.#waiting.length > 0 && this.#hasRoom) {
       const next = this.#waiting.shift();
       if (next === undefined) return;
-      // Its client has gone.
+      // The client of this request has gone.
       if (next.exchange.serial !== next.serial) continue;
       this.#woken = next;
       next.exchange.resume();
-      // It waits again: no peer has room, though there is some in front of them.
+      // The request waits again: the gate has room, but no peer has.
       const isBack = this.#woken === null;
       this.#woken = null;
       if (isBack) return;
     }
   }
 
-  /** Fails those whose time is up, once it is. */
+  /** Sets the timer that fails the requests which have waited too long. */
   #watch(nowMs: number): void {
     if (this.#timer !== null) return;
     let untilMs = Number.POSITIVE_INFINITY;

@@ -1,14 +1,14 @@
-/** What a request stays with at its peer: by a part of the request, as the document of its upstream says. */
+/** The part of a request that keeps it with one peer, as the upstream's document says. */
 import type { Exchange } from "../engine/engine.ts";
 import type { HashBy } from "../model/index.ts";
 
-/** What a key can be read from. */
+/** The parts of a request from which a key can be read. */
 export type KeySource = Pick<
   Exchange<unknown>,
   "path" | "query" | "host" | "clientAddress" | "header"
 >;
 
-/** The key of a request; empty: it has none. */
+/** Returns the key of a request; empty: it has none. */
 export type KeyOf = (request: KeySource) => string;
 
 export function keyReader(by: HashBy): KeyOf {
@@ -21,7 +21,7 @@ export function keyReader(by: HashBy): KeyOf {
   return ({ path }) => segmentOf(path, by.pathSegment);
 }
 
-/** The value of the first cookie of that name (RFC 6265 section 4.2.1); `undefined`: there is none. */
+/** The value of the first cookie with that name (RFC 6265 section 4.2.1); `undefined` when there is none. */
 export function cookieOf(cookies: string, name: string): string | undefined {
   for (let from = 0; from < cookies.length; ) {
     const found = cookies.indexOf(";", from);
@@ -34,7 +34,7 @@ export function cookieOf(cookies: string, name: string): string | undefined {
   return undefined;
 }
 
-/** The n-th segment, from 1 on; empty: the path has fewer. */
+/** The n-th segment, counted from 1; empty when the path has fewer. */
 function segmentOf(path: string, at: number): string {
   let start = 0;
   for (let n = 1; n <= at; n += 1) {

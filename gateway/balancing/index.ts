@@ -1,6 +1,6 @@
 /**
- * The door of the balancing room: an upstream's peers, and which of them gets the next try. Knows
- * addresses, weights and passive health; knows nothing of hosts, paths or Consul.
+ * The door of the balancing room: an upstream's peers, and which of them gets the next try. It knows addresses,
+ * weights and health, but no hosts, paths or Consul.
  */
 
 export { Breaker, type BreakerState } from "./breaker.ts";

@@ -1,4 +1,4 @@
-/** One level of an upstream: its slots, and who chooses among them. */
+/** One level of an upstream: its slots, and the policy that chooses among them. */
 import type { NearZone, PolicyName } from "../model/index.ts";
 import type { Filter } from "./filter.ts";
 import { isQuicker } from "./policies/ewma.ts";
@@ -11,7 +11,7 @@ import { WeightedRoundRobin } from "./policies/wrr.ts";
 import type { Slot } from "./slot.ts";
 import type { Turns } from "./turns.ts";
 
-/** `hash` is about requests with a key; those without one take turns. */
+/** `hash` applies to requests with a key; those without one take turns. */
 const policies: Readonly<
   Record<PolicyName, (slots: readonly Slot[], turns: Turns, random: Random) => Policy>
 > = {
@@ -26,15 +26,15 @@ const policies: Readonly<
 export class SlotLevel {
   readonly slots: readonly Slot[];
   readonly #policy: Policy;
-  /** Made when the first request has a key. */
+  /** Made for the first request with a key. */
   #hash: KeyHash | null = null;
 
-  /** The slots in the gateway's zone, as a level of their own; `null`: they are none, or all. */
+  /** The slots in the gateway's zone, as a level of their own; `null` when none or all of them are in it. */
   readonly #near: SlotLevel | null;
-  /** So many of these must be available. */
+  /** How many of the near slots must be available for the near level to be used. */
   readonly #leastOfNear: number;
 
-  /** @param zone whose slots come first, in the list too. */
+  /** @param zone the zone whose slots come first. The caller has put them first in the list. */
   constructor(
     slots: readonly Slot[],
     turns: Turns,
@@ -55,7 +55,7 @@ export class SlotLevel {
     this.#policy.dispose?.();
   }
 
-  /** @param key the hash of what the request is to stay with; `null`: as the policy says. */
+  /** @param key the hash of what the request has to stay with; `null`: the policy decides. */
   choose(filter: Filter, key: number | null): Slot | null {
     const near = this.#near;
     if (near !== null && (filter.isWell || near.#has(this.#leastOfNear, filter.nowMs))) {
@@ -67,7 +67,7 @@ export class SlotLevel {
     return this.#hash.choose(filter, key);
   }
 
-  /** Whether so many of its slots are not out. */
+  /** Whether at least so many of its slots are not out. */
   #has(count: number, nowMs: number): boolean {
     const { slots } = this;
     let left = count;

@@ -1,6 +1,6 @@
 /**
- * Who does worse than the others of its upstream: by errors in a row, and by its success rate. Says whom to take out;
- * takes out nobody.
+ * Finds slots that do worse than the others in their upstream, by errors in a row and by success rate. It names them;
+ * the upstream takes them out.
  */
 import type { OutlierOptions } from "../model/index.ts";
 import type { Slot } from "./slot.ts";
@@ -14,16 +14,18 @@ export interface Outlier {
 
 export class Outliers {
   readonly options: OutlierOptions;
-  /** Monotonic: when the interval began that is counted now. */
+  /** When the current interval began, in monotonic milliseconds. */
   #sinceMs: number;
 
-  /** @param before of the upstream that this one replaces: the interval goes on. */
+  /** @param before from the upstream that this one replaces: its interval goes on. */
   constructor(options: OutlierOptions, nowMs: number, before: Outliers | null) {
     this.options = options;
     this.#sinceMs = before === null ? nowMs : before.#sinceMs;
   }
 
-  /** A try on the slot is over. Returns why it is an outlier now; `null`: it is none. Allocates only then. */
+  /**
+   * A try on the slot is over. Returns why the slot is an outlier now, or `null`. It allocates only for an outlier.
+   */
   note({ tally }: Slot, isError: boolean): Omit<Outlier, "slot"> | null {
     tally.answers += 1;
     if (!isError) {
@@ -38,12 +40,14 @@ export class Outliers {
     return { code: "consecutive_failures", message: `${most} failures in a row` };
   }
 
-  /** Whether the interval is over, so that `compare` should be asked. */
+  /** Whether the interval is over and `compare` has to be called. */
   isDue(nowMs: number): boolean {
     return nowMs - this.#sinceMs >= this.options.intervalMs;
   }
 
-  /** Those whose success rate is clearly below that of the others in the interval that ends now; begins another. */
+  /**
+   * Returns the slots whose success rate in this interval is clearly below the others', and begins another interval.
+   */
   compare(slots: readonly Slot[], nowMs: number): readonly Outlier[] {
     this.#sinceMs = nowMs;
     const { minRequests, successRateDrop } = this.options;
@@ -51,7 +55,7 @@ export class Outliers {
     const answers = sum(counted, ({ tally }) => tally.answers);
     const errors = sum(counted, ({ tally }) => tally.errors);
     const outliers: Outlier[] = [];
-    // With nobody beside it there is nothing to compare with.
+    // A slot alone has nothing to be compared with.
     if (counted.length > 1 && successRateDrop < 1) {
       for (const slot of counted) {
         const { tally } = slot;
@@ -69,7 +73,7 @@ export class Outliers {
     return outliers;
   }
 
-  /** Whether one more of so many slots may be out while `out` of them are. */
+  /** Whether one more of `all` slots may be taken out when `out` of them already are. */
   allows(out: number, all: number): boolean {
     if (all - out <= 1) return false;
     return out + 1 <= Math.max(1, Math.floor(all * this.options.maxEjected));

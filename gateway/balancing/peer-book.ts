@@ -1,47 +1,47 @@
 /**
- * What has been learnt of each address while running. A record outlives every swap of tables: it
- * stays as long as one upstream refers to its address. Chooses nothing; upstreams do.
+ * What a worker has learnt about each address. A record outlives every swap of tables and stays as long as one
+ * upstream refers to its address. The book chooses nothing; upstreams do.
  */
 import { Peer, peerKey } from "../engine/peer.ts";
 import type { Load, NearZone, PeerFinding, PeerHealth } from "../model/index.ts";
 import type { Slot } from "./slot.ts";
 
-/** An address with its passive health; every upstream that names the address shares it. */
+/** An address and what requests have shown about its health. All upstreams with this address share it. */
 export class Member {
   readonly peer: Peer;
-  /** Upstreams that refer to it. Counted by the book alone. */
+  /** How many upstreams refer to it. Only the book changes this. */
   references = 0;
-  /** Failures since the last proof of life. Counted by the book alone. */
+  /** Failures since the address last proved to be alive. Only the book changes this. */
   fails = 0;
   /**
-   * When it last failed or was last let through after a whole `fail_timeout`, in the caller's
-   * monotonic milliseconds. Begins as a double: a field that changes from integer to double later
-   * makes V8 give the object another shape.
+   * When it last failed, or was last let through after a whole `fail_timeout`, in the caller's monotonic
+   * milliseconds. The first value is a double, because V8 changes an object's shape when a field turns from integer
+   * to double.
    */
   checkedMs = Number.NEGATIVE_INFINITY;
-  /** A request that may prove it alive is on its way, or was since its last failure. */
+  /** Whether a request that may prove it alive is on its way, or has been since its last failure. */
   probing = false;
-  /** Of its places those where it matters how many requests other workers have on it. */
+  /** In how many of its slots the load from other workers matters. */
   sharers = 0;
-  /** How many requests of this worker's the others were told of. */
+  /** How many requests in flight this worker last reported to the others. */
   toldLoad = 0;
-  /** What the primary says of the address; `null`: nothing. Set by the book alone. */
+  /** What the primary says about the address; `null`: nothing. Only the book sets this. */
   told: PeerHealth | null = null;
-  /** Its places in upstreams: they are told when anything here changes. */
+  /** Its slots in upstreams, which are told when anything here changes. */
   readonly slots: Slot[] = [];
-  /** When the others were told last that it fails. */
+  /** When this worker last told the others that the address fails. */
   toldOthersMs = Number.NEGATIVE_INFINITY;
-  /** Whether they may still take it for out because of that. */
+  /** Whether the others may still have it out because of that. */
   hasToldOthers = false;
-  /** When it began to be available, for `slow_start`; a double from the start. */
+  /** When it became available, for `slow_start`; a double from the start. */
   availableMs = Number.NEGATIVE_INFINITY;
-  /** Tries that brought an answer, tries that failed or brought a status from 500 on. */
+  /** Tries that brought an answer, and tries that failed or brought a status of 500 or above. */
   answers = 0;
   errors = 0;
-  /** A moving average of the time that its answers took; a double from the start, as `checkedMs` is. */
+  /** A moving average of how long its answers took; a double from the start, like `checkedMs`. */
   latencyMs = Number.MIN_VALUE;
 
-  /** Of `ewma`: its average of latency, and when it was observed last. Doubles from the start. */
+  /** For `ewma`: the average of latency, and when it was last observed. Doubles from the start. */
   peakMs = Number.MIN_VALUE;
   peakAtMs = Number.MIN_VALUE;
 
@@ -55,21 +55,21 @@ export class PeerBook {
   readonly #onRetired: (peer: Peer) => void;
   readonly #onFinding: (finding: PeerFinding) => void;
   #health: ReadonlyMap<string, PeerHealth> = new Map();
-  /** Of peers that are not here any more. */
+  /** Loads to report for peers that are gone. */
   readonly #gone: Load[] = [];
-  /** Numbers in [0, 1): what policies draw, and where rounds begin. */
+  /** Numbers in [0, 1), for policies that draw and for where rounds begin. */
   readonly random: () => number;
-  /** Monotonic milliseconds, the clock that upstreams are asked with. */
+  /** Monotonic milliseconds, on the clock whose times upstreams are given. */
   readonly now: () => number;
   /** Milliseconds since the epoch. */
   readonly epochMs: () => number;
-  /** Whose peers come first; `null`: nobody's. */
+  /** The zone whose peers come first; `null`: no zone. */
   readonly zone: NearZone | null;
 
   /**
    * `onRetired` is called when the last reference to a peer goes; its `retired` is already true.
    * @param options.random default: always 0, so that rounds begin with the first.
-   * @param options.onFinding told what other workers should know of a peer. Default: nobody is.
+   * @param options.onFinding receives what other workers should know about a peer. Default: nothing does.
    */
   constructor(options: {
     readonly onRetired: (peer: Peer) => void;
@@ -98,7 +98,10 @@ export class PeerBook {
     review(member);
   }
 
-  /** Peers whose requests in flight the others are to know and do not: each with their number, which counts as told. */
+  /**
+   * The peers whose requests in flight have changed since the last report. Each comes with its number, which then
+   * counts as reported.
+   */
   takeLoads(): Load[] {
     const loads = this.#gone.splice(0);
     for (const member of this.#members.values()) {
@@ -111,20 +114,20 @@ export class PeerBook {
     return loads;
   }
 
-  /** So many requests the other workers have on the peer. */
+  /** The other workers have `load` requests on this peer. */
   hearLoad(address: string, load: number): void {
     const peer = this.#members.get(address)?.peer;
     if (peer !== undefined) peer.elsewhere = load;
   }
 
-  /** Other workers should know this. */
+  /** Passes on a finding that other workers should know. */
   tell(finding: PeerFinding): void {
     this.#onFinding(finding);
   }
 
   /**
-   * What the primary says of addresses now.
-   * @param changed the addresses of which it says something else than before; `null`: any.
+   * Takes what the primary says about addresses now.
+   * @param changed the addresses about which it says something new; `null`: any address.
    */
   hear(health: ReadonlyMap<string, PeerHealth>, changed: Iterable<string> | null): void {
     this.#health = health;
@@ -140,7 +143,7 @@ export class PeerBook {
     if (told === member.told) return;
     const isWellAgain = isEjected(member.told) && !isEjected(told);
     member.told = told;
-    // Another worker has seen it answer.
+    // Another worker has seen the address answer.
     if (isWellAgain) this.forgetFailures(member);
     for (const slot of member.slots) slot.hear(nowMs, this.epochMs());
   }
@@ -151,9 +154,9 @@ export class PeerBook {
   }
 
   /**
-   * The record of an address, with one more reference. An address that comes back while something
-   * still refers to it keeps its record; one that was retired gets a fresh peer and a fresh record,
-   * because the retired peer's connections are being closed and what was known of it is history.
+   * Returns the record of an address, and counts one more reference. An address that something still refers to keeps
+   * its record. A retired one gets a fresh peer and a fresh record, because the retired peer's connections are being
+   * closed and its past no longer counts.
    */
   acquire(host: string, port: number): Member {
     const key = peerKey(host, port);
@@ -167,7 +170,7 @@ export class PeerBook {
     return member;
   }
 
-  /** Gives back one reference. Throws an `Error` when none was held: that is a fault of the caller. */
+  /** Gives back one reference. Throws an `Error` when there is none left, which is the caller's mistake. */
   release(member: Member): void {
     if (member.references === 0) throw new Error(`peer ${member.peer.key} is released too often`);
     member.references -= 1;
@@ -185,7 +188,7 @@ export class PeerBook {
   }
 }
 
-/** Whether failures that workers have met keep it out, in whatever upstream. */
+/** Whether failures that workers met keep the address out of every upstream. */
 function isEjected(told: PeerHealth | null): boolean {
   return (
     told?.reasons.some(({ source, upstream }) => source === "passive" && upstream === null) ?? false

@@ -1,12 +1,12 @@
 /**
- * Names of peers and sides that a client may see: they tell it nothing of an address, and every worker of every gateway with
- * the same key makes the same ones.
+ * Names for peers and sides that a client may see. They tell the client nothing about an address. All workers of all
+ * gateways with the same key make the same names.
  */
 import { createHmac } from "node:crypto";
 import type { Peer } from "../engine/engine.ts";
 
 export class PeerTokens {
-  /** In characters. */
+  /** Length of a peer's name, in characters. */
   readonly peerLength = 16;
   readonly sideLength = 6;
   readonly #key: string;
@@ -16,7 +16,7 @@ export class PeerTokens {
     this.#key = key;
   }
 
-  /** Worked out once for each peer. */
+  /** The peer's name, computed once for each peer. */
   of(peer: Peer): string {
     let token = this.#known.get(peer);
     if (token === undefined) {

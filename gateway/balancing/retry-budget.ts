@@ -1,17 +1,17 @@
 /**
- * How many requests to an upstream may be sent once more: a share of all, so that in an outage repeated requests do not
- * pile up on what is left. Counted in each worker.
+ * How many requests to an upstream may be sent again: a share of all requests, so that repeated requests do not
+ * overload the remaining servers in an outage. Each worker counts its own.
  */
 import type { RetryBudgetOptions } from "../model/index.ts";
 
-/** The share is that of the last one to two windows. */
+/** The share applies to the requests in the last one to two windows. */
 const windowMs = 5_000;
 
 export const defaultRetryBudget: RetryBudgetOptions = { share: 0.2, minPerSecond: 10 };
 
 export class RetryBudget {
   readonly options: RetryBudgetOptions;
-  /** Monotonic: when the current window ends. */
+  /** When the current window ends, in monotonic milliseconds. */
   #endsMs = 0;
   #requests = 0;
   #requestsBefore = 0;
@@ -28,7 +28,7 @@ export class RetryBudget {
     this.#requests += 1;
   }
 
-  /** Whether one more may be repeated; if so it is counted. */
+  /** Whether one more request may be repeated. If so, counts it. */
   take(nowMs: number): boolean {
     if (nowMs >= this.#endsMs) this.#turn(nowMs);
     if (this.#retries + this.#retriesBefore >= this.most) return false;
@@ -36,7 +36,7 @@ export class RetryBudget {
     return true;
   }
 
-  /** How many may be repeated in the current windows, and how many were. */
+  /** How many requests may be repeated in the current windows. `taken` is how many were. */
   get most(): number {
     const { share, minPerSecond } = this.options;
     const always = (minPerSecond * 2 * windowMs) / 1_000;

@@ -1,24 +1,27 @@
-/** A server's place in one upstream, and how it is: whether it may be picked there. */
+/** A server's place in one upstream, and whether it may be picked there. */
 import { type Peer, Target, type TargetOptions } from "../engine/engine.ts";
 import type { HealthReason, Server } from "../model/index.ts";
 import type { Member } from "./peer-book.ts";
 import { hashOf } from "./policies/rendezvous.ts";
 
-/** What the places of one upstream have in common. */
+/** What the slots of one upstream have in common. */
 export class Ward {
-  /** The upstream's name: what is said of a peer may be said for one upstream only. */
+  /** The upstream's name: some health reasons apply to one upstream only. */
   readonly name: string;
-  /** The upstream or service that it is a part of, as the one of a tag is: what is said of that holds here, too. */
+  /**
+   * The upstream or service that this one is a part of, such as the service of a tag's upstream. Reasons for the
+   * whole apply to the part too.
+   */
   readonly whole: string;
-  /** How many of its slots are not simply well, so that none needs a look while there are none. */
+  /** How many of its slots are unwell. While none is, no slot needs a look. */
   unwell = 0;
-  /** By the index of a slot: 1 while it is not simply well. */
+  /** By slot index: 1 while the slot is unwell. */
   marks = new Uint8Array(0);
-  /** Another number when another slot is marked. */
+  /** Changes whenever a mark changes. */
   revision = 0;
-  /** Whether any of its slots may have so many requests at once and no more. */
+  /** Whether any of its slots has a limit on requests at once. */
   isBounded = false;
-  /** Whether it matters here how many requests the other workers have on its peers. */
+  /** Whether the load from other workers matters in this upstream. */
   sharesLoad = false;
 
   constructor(name: string, whole: string) {
@@ -27,53 +30,55 @@ export class Ward {
   }
 }
 
-/** What a slot was doing of late, for those who look for outliers. Goes over from version to version. */
+/** A slot's recent results, for finding outliers. They go over to the upstream's next version. */
 export class Tally {
   answers = 0;
   errors = 0;
-  /** Errors since the last answer that was none. */
+  /** Errors since the last good answer. */
   inARow = 0;
 }
 
-/** So many good answers in a row make a peer well again that was an outlier; one request at a time until then. */
+/** An ejected outlier gets one request at a time until so many went well in a row. */
 const provingAnswers = 3;
-/** Of its share, what a server gets at once with `slow_start`. */
+/** The part of its share that a server gets at once with `slow_start`. */
 const leastShare = 0.02;
 
-/** Its weights here, and the record that its address has everywhere. */
+/** A server in one upstream: its weight and limits there, and the record that its address has everywhere. */
 export class Slot {
   readonly peer: Peer;
-  /** What `pick` gives. */
+  /** The target that `pick` returns. */
   readonly target: Target;
   readonly keyHash: number;
   readonly member: Member;
   readonly weight: number;
   readonly maxFails: number;
   readonly failTimeoutMs: number;
-  /** 0: it gets its whole share at once. */
+  /** 0: the slot gets its whole share at once. */
   readonly slowStartMs: number;
-  /** Requests at once; 0: no limit. */
+  /** Most requests at once; 0: no limit. */
   readonly maxConns: number;
-  /** Left out in its document: empty. */
+  /** Empty when the document leaves it out. */
   readonly zone: string;
-  /** Among all slots of its upstream. */
+  /** Index among all slots of the upstream. */
   readonly index: number;
   readonly tally: Tally;
   readonly #ward: Ward;
   #isUnwell = false;
   #isDrained = false;
   #failsChecks = false;
-  /** Monotonic; it is out until then. */
+  /** The slot is out until then, in monotonic milliseconds. */
   #ejectedUntilMs = Number.NEGATIVE_INFINITY;
-  /** Whether that is what the primary says. */
+  /** Whether the primary says that it is ejected. */
   #isToldEjected = false;
-  /** It was out, and gets one request at a time until so many have gone well; 0: it need not prove itself. */
+  /**
+   * The slot was out and gets one request at a time until so many more have gone well; 0: it need not prove itself.
+   */
   #toProve = 0;
-  /** Since when that holds. */
+  /** Since when it has to prove itself. */
   #provesSinceMs = Number.NEGATIVE_INFINITY;
   #isRamping = false;
 
-  /** @param before the same server's place in the upstream that this one replaces. */
+  /** @param before the same server's slot in the upstream that this one replaces. */
   constructor(
     index: number,
     server: Server,
@@ -104,7 +109,7 @@ export class Slot {
     this.#provesSinceMs = before.#provesSinceMs;
   }
 
-  /** It is a part of its upstream from now on, and hears of its peer. */
+  /** The slot is now part of its upstream, and is told about its peer. */
   enter(nowMs: number, epochMs: number): void {
     this.member.slots.push(this);
     if (this.#ward.sharesLoad) this.member.sharers += 1;
@@ -120,12 +125,12 @@ export class Slot {
     if (this.#ward.sharesLoad) this.member.sharers -= 1;
   }
 
-  /** What the primary says of it in this upstream. */
+  /** What the primary says about the server, as far as it applies to this upstream. */
   get reasons(): readonly HealthReason[] {
     return (this.member.told?.reasons ?? []).filter((reason) => this.#concerns(reason));
   }
 
-  /** An operator has taken it out: it is not even a last resort. */
+  /** An operator has taken it out, so it is not even a last resort. */
   get isDrained(): boolean {
     return this.#isDrained;
   }
@@ -134,7 +139,7 @@ export class Slot {
     return this.#failsChecks;
   }
 
-  /** Whether failures of requests keep it out. */
+  /** Whether failed requests keep it out. */
   isEjected(nowMs: number): boolean {
     return nowMs < this.#ejectedUntilMs || this.#hasFailed(nowMs);
   }
@@ -143,19 +148,19 @@ export class Slot {
     return this.#isDrained || this.#failsChecks || this.isEjected(nowMs);
   }
 
-  /** When it may be tried again; `null`: now, or nobody can tell. */
+  /** When it may be tried again; `null` when it may be now, or when the time is unknown. */
   outUntilMs(nowMs: number): number | null {
     const ofFailures = this.#hasFailed(nowMs) ? this.member.checkedMs + this.failTimeoutMs : 0;
     const untilMs = Math.max(ofFailures, this.#ejectedUntilMs);
     return nowMs <= untilMs ? untilMs : null;
   }
 
-  /** Whether it has as many requests as it may have, those of the other workers as they said last. */
+  /** Whether it has all the requests that it may have. Counts other workers' requests as they last reported them. */
   get isFull(): boolean {
     return this.maxConns > 0 && this.peer.load >= this.maxConns;
   }
 
-  /** Whether it has to prove itself, and may not have another request for now. */
+  /** Whether it has to prove itself, and already has its one request. */
   get isBusyProving(): boolean {
     return this.#toProve > 0 && this.peer.inFlight > 0;
   }
@@ -174,20 +179,20 @@ export class Slot {
     return true;
   }
 
-  /** Of its share, what it gets now. */
+  /** The part of its share that it gets now, up to 1. */
   share(nowMs: number): number {
     if (!this.#isRamping) return 1;
     const share = (nowMs - this.member.availableMs) / this.slowStartMs;
     return Math.min(1, Math.max(share, leastShare));
   }
 
-  /** The worker itself takes it out, until somebody who knows more says how long. */
+  /** This worker takes it out, until the primary says for how long. */
   eject(nowMs: number, forMs: number): void {
     this.#ejectedUntilMs = nowMs + forMs;
     this.#prove(this.#ejectedUntilMs, provingAnswers);
   }
 
-  /** One try was well that began at `beganMs`. Returns whether it has proved itself with that. */
+  /** A try that began at `beganMs` went well. Returns whether the slot has now proved itself. */
   proved(beganMs: number): boolean {
     if (this.#toProve === 0 || beganMs < this.#provesSinceMs) return false;
     this.#toProve -= 1;
@@ -196,14 +201,14 @@ export class Slot {
     return true;
   }
 
-  /** Begins with a small share, if its upstream says so. */
+  /** Begins with a small share if the upstream has `slow_start`. */
   start(nowMs: number): void {
     this.member.availableMs = nowMs;
     this.#isRamping = this.slowStartMs > 0;
     this.review();
   }
 
-  /** The primary says something else of its address. */
+  /** The primary says something new about the address. */
   hear(nowMs: number, epochMs: number): void {
     const wasKept = this.#isDrained || this.#failsChecks;
     const wasOut = this.#isToldEjected;
@@ -221,7 +226,7 @@ export class Slot {
     else this.review();
   }
 
-  /** Something has changed that makes it well or not. */
+  /** Something has changed that may make it well or unwell. */
   review(): void {
     const isUnwell =
       this.member.fails > 0 ||
@@ -246,10 +251,10 @@ export class Slot {
 
   #hearOfEjection({ code, untilMs }: HealthReason, nowMs: number, epochMs: number): void {
     if (code === "max_fails" && this.maxFails === 0) return;
-    // What it has proved already stands.
+    // The answers that it has already proved itself with still count.
     if (code === "recovering" && this.#toProve > 0) return;
     this.#ejectedUntilMs = untilMs === null ? nowMs : nowMs + untilMs - epochMs;
-    // In nginx one good answer is enough.
+    // With `max_fails`, as in nginx, one good answer is enough.
     this.#prove(this.#ejectedUntilMs, code === "max_fails" ? 1 : provingAnswers);
   }
 
@@ -263,7 +268,7 @@ export class Slot {
     return upstream === null || upstream === this.#ward.name || upstream === this.#ward.whole;
   }
 
-  /** What a source says for this upstream or for all; the worse one of two. */
+  /** What a source says for this upstream or for all; if both, the worse one. */
   #told(source: HealthReason["source"]): HealthReason | undefined {
     let found: HealthReason | undefined;
     for (const reason of this.member.told?.reasons ?? []) {

@@ -1,25 +1,26 @@
 /**
- * The stand of a smooth weighted round robin (nginx's `src/http/ngx_http_upstream_round_robin.c`) over the slots of an
- * upstream. Arrays of numbers, since with a thousand slots a round that reads an object for each costs several times more.
+ * The state of a smooth weighted round robin (nginx's `src/http/ngx_http_upstream_round_robin.c`) over the slots of
+ * an upstream. It keeps arrays of numbers: with a thousand slots, a round that reads an object for each is several
+ * times slower.
  */
 import type { Filter } from "./filter.ts";
 import type { Slot } from "./slot.ts";
 
-/** Below any stand of a round. */
+/** Below any value that a round can reach. */
 const least = -(2 ** 31);
 
 export class Turns {
-  /** By the index of the slot. */
+  /** The round's current value, by slot index. */
   readonly #current: Int32Array;
-  /** The weight, or less after failures. */
+  /** The weight, or less after failures, by slot index. */
   readonly #effective: Int32Array;
   readonly #weights: Int32Array;
   /** How many slots have less than their weight. */
   #lowered = 0;
-  /** For whom a policy finds equal: in virtual time, when the slot's next turn is due. */
+  /** When each slot's next turn is due, in virtual time. Used by policies for slots that they find equal. */
   readonly #due: Float64Array;
   #virtualTime = 0;
-  /** Another number whenever turns were taken back. */
+  /** Changes whenever turns were taken back. */
   revision = 0;
 
   constructor(slots: readonly Slot[]) {
@@ -29,14 +30,14 @@ export class Turns {
     this.#due = new Float64Array(slots.length);
   }
 
-  /** A failure costs the slot a part of its weight; each later turn gives one back. */
+  /** Lowers the slot's weight after a failure; each later turn gives one back. */
   lower({ index, weight }: Slot, by: number): void {
     const before = this.effectiveOf(index);
     this.#effective[index] = Math.max(0, before - by);
     if (before === weight && by > 0) this.#lowered += 1;
   }
 
-  /** What is returned goes back to where the round stands now. */
+  /** Returns a function that puts the round back to where it is now. */
   remember(): () => void {
     const current = this.#current.slice();
     const effective = this.#effective.slice();
@@ -58,8 +59,8 @@ export class Turns {
   }
 
   /**
-   * Many workers, each with its own round, would all begin with the same slots: each begins somewhere else. No slot is
-   * farther from its next turn than it gets in a round.
+   * Begins the round at a random place. Otherwise many workers, each with its own round, would all begin with the
+   * same slots. No slot is farther from its next turn than it can get in a round.
    */
   begin(slots: readonly Slot[], random: () => number): void {
     const total = slots.reduce((sum, { weight }) => sum + weight, 0);
@@ -70,7 +71,7 @@ export class Turns {
     }
   }
 
-  /** Goes on where the slots of `before` stand. */
+  /** Goes on from where the slots in `before` were. */
   continue(slots: readonly Slot[], before: Turns, slotsBefore: readonly Slot[]): void {
     const sum = (list: readonly Slot[]) => list.reduce((total, { weight }) => total + weight, 0);
     const stand = new Map(slotsBefore.map((slot) => [slot.peer, slot]));
@@ -78,10 +79,10 @@ export class Turns {
     const scale = sum(slots) / Math.max(1, sum(slotsBefore));
     for (const { index, peer, weight } of slots) {
       const old = stand.get(peer);
-      // A newcomer is due as any other that has waited for its turn.
+      // A new slot is due like any other that has waited for its turn.
       this.#due[index] = old === undefined ? before.#virtualTime : before.dueOf(old.index);
       if (old === undefined) continue;
-      // What a server that left owes or is owed goes with it: evened out, newcomers would get too much.
+      // A server that left takes along what it owed or was owed; spreading that would give new slots too many turns.
       this.#current[index] = Math.round((before.#current[old.index] ?? 0) * scale);
       const effective = before.effectiveOf(old.index);
       if (effective >= old.weight || effective >= weight) continue;
@@ -95,9 +96,9 @@ export class Turns {
   }
 
   /**
-   * The slot has its turn among equals: the next one is due sooner for more weight (start-time fair queueing, Goyal and
-   * others). One that had none for long has one that is overdue, and not many.
-   * @param share of its weight that counts now.
+   * The slot takes its turn among equals. More weight makes its next turn due sooner (start-time fair queueing, Goyal
+   * and others). A slot that had no turn for long has one overdue turn, and not many.
+   * @param share the part of its weight that counts now.
    */
   take({ index, weight }: Slot, share: number): void {
     const start = Math.max(this.#virtualTime, this.dueOf(index));
@@ -114,7 +115,7 @@ export class Turns {
       : this.#nextWithin(slots, filter);
   }
 
-  /** The same when all may be picked, each with its whole weight. The slots stand behind one another. */
+  /** The same when all slots may be picked, each with its whole weight. Their indexes follow without gaps. */
   #nextOf(slots: readonly Slot[], from: number): Slot | null {
     const to = from + slots.length;
     const current = this.#current;
@@ -122,7 +123,7 @@ export class Turns {
     let best = from;
     let bestCurrent = least;
     let total = 0;
-    // Kept to 32 bits, which the engine sees by the zeros: five times as fast as with doubles.
+    // The zeros keep the numbers within 32 bits in a way that V8 sees: five times as fast as with doubles.
     for (let at = from; at < to; at += 1) {
       const own = effective[at] ?? 0;
       const turned = ((current[at] ?? 0) + own) | 0;
@@ -137,7 +138,7 @@ export class Turns {
     return slots[best - from] ?? null;
   }
 
-  /** Of the slots without a mark each has its whole weight: only those with one are looked at as slots. */
+  /** Slots without a mark have their whole weight, so only marked ones are looked at as objects. */
   #nextUnmarked(slots: readonly Slot[], filter: Filter, marks: Uint8Array): Slot | null {
     const from = slots[0]?.index ?? 0;
     const to = from + slots.length;
@@ -182,7 +183,7 @@ export class Turns {
     let best: Slot | null = null;
     let bestCurrent = least;
     let total = 0;
-    // An indexed loop: an iterator would be an object for each request.
+    // An indexed loop, because an iterator would allocate an object for each request.
     for (let i = 0; i < slots.length; i += 1) {
       const slot = slots[i];
       if (slot === undefined) break;
@@ -201,7 +202,7 @@ export class Turns {
     return best;
   }
 
-  /** What a slot has of its weight; with each turn it gets one more until it has all. */
+  /** Returns what the slot has of its weight now, and gives it one more for its next turn until it has all. */
   #regain({ index, weight }: Slot): number {
     const own = this.effectiveOf(index);
     if (own < weight) {

@@ -1,6 +1,6 @@
 /**
- * A named group of servers and the choice of the next peer among them, by its policy among those that health lets
- * through; and what is learnt of their health from requests, in nginx's way and words. Active checks are not made here.
+ * A named group of servers: picks the next peer by its policy among the healthy ones, and learns about their health
+ * from requests, in nginx's way and words. Active checks are made elsewhere.
  */
 import {
   isPeersFault,
@@ -35,71 +35,71 @@ import { Slot, Ward } from "./slot.ts";
 import { Turns } from "./turns.ts";
 
 export interface UpstreamOptions {
-  /** As the operator knows it; for records and `/status`. */
+  /** The name that the operator knows, for records and `/status`. */
   readonly name: string;
-  /** The upstream or service that it is a part of. Default: it is whole. */
+  /** The upstream or service that it is a part of. Default: itself. */
   readonly whole?: string;
-  /** Weights that an operator set by hand, by address; default `null`: none. */
+  /** Weights that an operator set by hand, by address. Default `null`: none. */
   readonly settings?: PeerSettings | null;
-  /** How its peers are reached; `null`: as the engine's limits say. */
+  /** How to reach its peers; `null`: the engine's limits apply. */
   readonly limits: TargetOptions | null;
   /** Default `wrr`. */
   readonly policy?: PolicyName;
-  /** What requests stay with at their peer; `null`, the default: nothing, unless a script says. */
+  /** Reads the key that keeps a request with one peer. Default `null`: no key, unless a script gives one. */
   readonly keyOf?: KeyOf | null;
-  /** Default true: when no server is well, all are tried. */
+  /** Whether all servers are tried when none is well. Default true. */
   readonly isProtected?: boolean;
-  /** Default `null`: nobody is compared with the others. */
+  /** Default `null`: outliers are not looked for. */
   readonly outliers?: OutlierOptions | null;
-  /** Default `null`: nothing stands in front of it. */
+  /** Default `null`: nothing bounds the upstream. */
   readonly gate?: Gate | null;
-  /** `null`: none. Left out: one of its own. */
+  /** `null`: no budget. Left out: a budget of its own. */
   readonly retryBudget?: RetryBudget | null;
 }
 
-/** Why an upstream has no peer for a request that was not tried yet. */
+/** Why an upstream has no peer for a request that has not been tried yet. */
 export type WhyNone = "no_instance" | "checks_failing" | "all_ejected" | "all_drained" | "all_full";
 
 /**
- * So many peers a request is tried on at most when all that are left are out: a large service that is dead would
- * otherwise cost a hundred refused connections for each request, 6 ms of a worker.
+ * On how many peers a request is tried at most when all that are left are out. For a large dead service, each request
+ * would otherwise cost a hundred refused connections, which take a worker 6 ms.
  */
 const mostTriesWhenOut = 32;
 
-/** A peer that goes on failing is told of again after this. */
+/** The others are told again, after so long, about a peer that goes on failing. */
 const retellMs = 500;
 
-/** Those that ask how many requests are on a peer. */
+/** The policies that depend on how many requests a peer has. */
 const loadPolicies: ReadonlySet<PolicyName> = new Set(["least_conn", "p2c", "ewma"]);
 
 const untried: Attempts = { tries: 0, tried: () => false };
 
-/** Answers that the moving average of latency is about. */
+/** How many answers the moving average of latency spans. */
 const latencyWindow = 32;
 
 /**
- * An upstream. Times are milliseconds of one monotonic clock that the caller passes in.
+ * An upstream. Times are milliseconds on one monotonic clock, which the caller passes in.
  *
- * The order of choice, the weights and the health rules are those of nginx
- * (`src/http/ngx_http_upstream_round_robin.c`): a failure costs `weight / max_fails` of the effective
- * weight, each later round gives one back; `max_fails` failures take a server out for
- * `fail_timeout`, then one request probes it, and only its success brings the server back. The only
- * server of an upstream that is protected is never taken out. `fail_timeout` is also the window in which failures add
- * up: a success more than `fail_timeout` after the last failure forgets them. Other workers are told at once.
+ * The order of choice, the weights and the health rules are nginx's (`src/http/ngx_http_upstream_round_robin.c`). A
+ * failure takes `weight / max_fails` from the effective weight, and each later round gives one back. After
+ * `max_fails` failures a server is out for `fail_timeout`; then one request probes it, and only its success brings
+ * the server back. The only server of a protected upstream is never taken out. `fail_timeout` is also the window in
+ * which failures add up: a success more than `fail_timeout` after the last failure forgets them. Other workers are
+ * told at once.
  *
- * **When every server is out** nginx before 1.11.5 failed the request and forgot all failures; since
- * then it answers 502 until a `fail_timeout` has passed. Here such a request is tried on the servers
- * of all levels together, by weight, and its success brings that server back. Consul's checks
- * already decide who is listed at all; passive health only chooses among those, so it may prefer a
- * server but never switch a service off: an attempt on a doubtful server costs at worst the 502 that
- * would be given anyway. Nothing is forgotten wholesale, so a server that answers is preferred at
- * once to those that still do not. An upstream that is not protected has no peer then.
+ * **When every server is out**, nginx before 1.11.5 failed the request and forgot all failures; since then it answers
+ * 502 until a `fail_timeout` has passed. Sluice tries such a request on the servers of all levels together, by
+ * weight, and a success brings that server back. Consul's checks already decide which servers are listed at all.
+ * Passive health only chooses among those, so it may prefer a server but never switch off a service: an attempt on a
+ * doubtful server costs at worst the 502 that the client would get anyway. Failures of the other servers are kept, so
+ * a server that answers is preferred at once to those that still do not. An upstream that is not protected has no
+ * peer then.
  */
 export class Upstream {
   readonly name: string;
   readonly limits: TargetOptions | null;
   readonly policy: PolicyName;
-  /** What stands in front of it; `null`: everybody is let through. */
+  /** Bounds its requests; `null`: nothing does. */
   readonly gate: Gate | null;
   readonly retryBudget: RetryBudget | null;
   readonly #keyOf: KeyOf | null;
@@ -114,22 +114,22 @@ export class Upstream {
   readonly #filter: Filter;
   readonly #isProtected: boolean;
   readonly #outliers: Outliers | null;
-  /** Where there is one server and it is protected: it is picked whatever it does. */
+  /** The only server of a protected upstream, which is picked whatever it does; otherwise `null`. */
   readonly #only: Slot | null;
-  /** Empty when there is one only. */
+  /** Empty when there is only one server and it is protected. */
   readonly #slotsByPeer: ReadonlyMap<Peer, Slot>;
-  /** Servers that their document says are down, each with its level. */
+  /** Servers that the document marks as down, each with its level. */
   readonly #down: readonly { readonly server: Server; readonly level: number }[];
-  /** Made when the first request stays with a server; `#tokens` are those that it was made with. */
+  /** Made when the first request stays with a server; `#tokens` is what it was made with. */
   #slotsByToken: ReadonlyMap<string, Slot> = new Map();
   #tokens: PeerTokens | null = null;
   #disposed = false;
 
   /**
    * Takes a reference in `book` for each address that is not down; `dispose` gives them back. An address that is
-   * listed twice in a level has the sum of its weights; one that an earlier level has is left out
-   * of the later. With `previous`, the upstream that this one replaces, the round goes on where that
-   * one stands, so that frequent changes do not favour the first server.
+   * listed twice in a level gets the sum of its weights. A later level leaves out addresses that an earlier one has.
+   * With `previous`, the upstream that this one replaces, the round goes on where it was, so that frequent changes do
+   * not favour the first server.
    */
   constructor(
     levels: readonly Level[],
@@ -184,7 +184,7 @@ export class Upstream {
     this.#slots = slotsByLevel.flat();
     this.#ward.marks = new Uint8Array(this.#slots.length);
     for (const slot of this.#slots) {
-      // At the start of a gateway nobody is new.
+      // When the gateway starts, no server counts as new.
       if (slot.member.references === 1 && previous !== null && !before.has(slot.member))
         slot.member.availableMs = nowMs;
       slot.enter(nowMs, book.epochMs());
@@ -205,21 +205,23 @@ export class Upstream {
     }
   }
 
-  /** What the request stays with at its peer, for `pick`: a script's word, else the document's; empty: nothing. */
+  /**
+   * The key that keeps the request with one peer, for `pick`: the script's if it gave one, else the document's;
+   * empty: none.
+   */
   hashKey(request: KeySource, ofScript: string): string {
     return ofScript !== "" || this.#keyOf === null ? ofScript : this.#keyOf(request);
   }
 
-  /** How many addresses it has, up or not. */
+  /** How many addresses it has, up or down. */
   get size(): number {
     return this.#slots.length;
   }
 
   /**
-   * Where the next try goes; `null` when there is no peer that was not tried.
-   * Allocates nothing.
-   * @param hashKey picks the same peer for the same text as long as that is up, in the first level that
-   * has one that is; the next try goes to the next best. Empty: in turn.
+   * Returns where the next try goes; `null` when there is no peer left to try. Allocates nothing.
+   * @param hashKey the same text gets the same peer as long as that peer is up, in the first level that has one which
+   * is up; the next try goes to the next best. Empty: the policy decides.
    */
   pick(attempts: Attempts, nowMs: number, hashKey = ""): Target | null {
     // Only a request that began before a swap of tables can meet a retired peer here.
@@ -254,8 +256,8 @@ export class Upstream {
   }
 
   /**
-   * The server with this token (`PeerTokens`), for a request that stays with it; `null`: it is not here, may not be picked
-   * now, or a level before its own is available again.
+   * The server with this token (`PeerTokens`), for a request that stays with it. `null` when it is not here, when it
+   * may not be picked now, or when an earlier level is available again.
    */
   pickStuck(attempts: Attempts, nowMs: number, token: string, tokens: PeerTokens): Target | null {
     if (this.#tokens !== tokens) {
@@ -265,7 +267,7 @@ export class Upstream {
     const slot = this.#slotsByToken.get(token);
     if (slot === undefined || slot.isBusyProving || slot.isFull || slot.isOut(nowMs)) return null;
     if ((attempts.tries > 0 || this.#disposed) && isSpent(slot.peer, attempts)) return null;
-    // Where its share still grows it may go on with those that it has.
+    // A slot whose share still grows keeps the clients that stay with it.
     if (this.#levels.length === 1) return slot.target;
     const own = this.#levels.findIndex(({ slots }) => slots.includes(slot));
     for (let i = 0; i < own; i += 1)
@@ -273,12 +275,12 @@ export class Upstream {
     return slot.target;
   }
 
-  /** The peer of which that is true; `null`: none of its own. */
+  /** The first of its peers that passes the test; `null` when none does. */
   find(test: (peer: Peer) => boolean): Peer | null {
     return this.#slots.find(({ peer }) => test(peer))?.peer ?? null;
   }
 
-  /** After `pick` had nobody for a request that was not tried yet. */
+  /** Call it after `pick` returned `null` for a request that has not been tried yet. */
   whyNone(nowMs: number): WhyNone {
     const slots = this.#slots;
     if (slots.length === 0) return this.#down.length > 0 ? "all_drained" : "no_instance";
@@ -289,7 +291,9 @@ export class Upstream {
       : "checks_failing";
   }
 
-  /** What `pick` would give a request that was tried on no peer; leaves the round and all else as it is. */
+  /**
+   * What `pick` would return for a request that has not been tried yet. Changes neither the round nor anything else.
+   */
   peek(nowMs: number, hashKey: string): Target | null {
     const goBack = this.#turns.remember();
     const checks = this.#slots.map(({ member }) => {
@@ -302,7 +306,7 @@ export class Upstream {
     return target;
   }
 
-  /** A try on `peer` failed. Does nothing for a peer that is not of this upstream. */
+  /** A try on `peer` failed. Does nothing for a peer of another upstream. */
   failed(peer: Peer, nowMs: number): void {
     const slot = this.#slotOf(peer);
     if (slot === undefined) return;
@@ -314,7 +318,8 @@ export class Upstream {
     this.#turns.lower(slot, Math.floor(slot.weight / slot.maxFails));
     if (member.fails < slot.maxFails && !slot.isProving) return;
     const forMs = slot.failTimeoutMs;
-    // One that is alone is not taken out. And a server that fails and answers by turns is not told of each time.
+    // A server that is alone is not taken out. And the others are not told each time about one that fails and answers
+    // by turns.
     if (this.#only !== null || nowMs - member.toldOthersMs < Math.max(1, Math.min(retellMs, forMs)))
       return;
     member.toldOthersMs = nowMs;
@@ -323,7 +328,7 @@ export class Upstream {
     this.#tell(slot, null, "max_fails", `${times} within ${forMs / 1000} s`, forMs, forMs);
   }
 
-  /** `peer` answered. Called for each request, so it costs a look-up and no more. */
+  /** `peer` answered. Called for each request, so it must cost no more than a look-up. */
   succeeded(peer: Peer): void {
     const slot = this.#slotOf(peer);
     if (slot === undefined || slot.member.fails === 0) return;
@@ -336,7 +341,7 @@ export class Upstream {
     this.#tell(slot, null, "recovered", "", 0, 0);
   }
 
-  /** A try on `peer` is over: with an answer's status or, without one, 0. */
+  /** A try on `peer` is over. `status` is the answer's, or 0 without one. */
   ended(
     peer: Peer,
     status: number,
@@ -370,7 +375,7 @@ export class Upstream {
     gate.wake();
   }
 
-  /** What one try says of a server beside the others. */
+  /** Notes what one try says about a server in comparison with the others. */
   #learn(slot: Slot, isFailed: boolean, isError: boolean, durationMs: number, nowMs: number): void {
     const outliers = this.#outliers;
     if (slot.isProving) {
@@ -417,7 +422,9 @@ export class Upstream {
     return this.#only.peer === peer ? this.#only : undefined;
   }
 
-  /** Gives up its references. What still holds it may go on to pick: retired peers are passed over. */
+  /**
+   * Gives up its references. A request that still holds the upstream may go on to pick; retired peers are skipped.
+   */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -428,9 +435,9 @@ export class Upstream {
     }
   }
 
-  /** Plain objects, for the admin API. */
+  /** Returns plain objects, for the admin API. */
   describe(nowMs: number): UpstreamStatus {
-    // Where all are out and tried all the same, none of them is taken out.
+    // When all servers are out and are tried all the same, none of them counts as taken out.
     const isLastResort = this.#isProtected && this.#slots.every((slot) => slot.isOut(nowMs));
     const peers = this.#levels.flatMap(({ slots }, level) =>
       slots.map((slot) => {
@@ -446,7 +453,7 @@ export class Upstream {
   }
 }
 
-/** In the order written, but those in the gateway's zone before the others. */
+/** In the written order, except that servers in the gateway's zone come first. */
 function nearFirst(servers: readonly Server[], zone: NearZone | null): readonly Server[] {
   if (zone === null) return servers;
   const isNear = (server: Server) => server.zone === zone.name;
@@ -457,7 +464,7 @@ function hasLimits(levels: readonly Level[]): boolean {
   return levels.some(({ servers }) => servers.some(({ maxConns }) => maxConns !== undefined));
 }
 
-/** The addresses of a level that no level before it has, each once. */
+/** The addresses in a level that no earlier level has, each once. */
 function listServers(
   servers: readonly Server[],
   book: PeerBook,

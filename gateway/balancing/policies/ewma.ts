@@ -1,30 +1,33 @@
 /**
- * Of two that are drawn the one that answers sooner: a moving average that follows a rise at once and forgets it slowly, times
- * the requests that are in flight and this one ("peak EWMA", as in Finagle's load balancers).
+ * Picks, of two drawn slots, the one that answers sooner: a moving average of latency, which follows a rise at once
+ * and forgets it slowly, times the requests in flight plus this one ("peak EWMA", as in Finagle's load balancers).
  */
 import type { Member } from "../peer-book.ts";
 import type { Slot } from "../slot.ts";
 import type { IsBetter } from "./policy.ts";
 
-/** Otherwise a peer that is slower by a trifle would lose every comparison; the draw, which is by weight, decides. */
+/**
+ * How much cheaper the second slot must be. Without this, a slightly slower peer would lose every comparison; with
+ * it, the draw by weight decides between nearly equal peers.
+ */
 const clearlyLess = 0.9;
 
 export const isQuicker: IsBetter = (second, first, nowMs) =>
   costOf(second, nowMs) < costOf(first, nowMs) * clearlyLess;
 
 /**
- * A peer that is not asked becomes cheaper with time, so that it is tried again. One that has not answered yet costs what
- * it has in flight, so that not everybody tries it at once.
+ * A peer that gets no request becomes cheaper with time, so that it is tried again. One that has not answered yet
+ * costs what it has in flight, so that not all requests try it at once.
  */
 function costOf({ peer, member, weight }: Slot, nowMs: number): number {
   const load = peer.load / weight;
   return member.peakMs * keptPart(member, nowMs) * (1 + load) + load;
 }
 
-/** How long a peak counts: after this, a third of it. */
+/** After so long, a third of a peak still counts. */
 const forgetMs = 10_000;
 
-/** An answer took so long; `nowMs` is when it ended, on a clock that does not go back. */
+/** Notes that an answer took `tookMs`. `nowMs`: when it ended, on a monotonic clock. */
 export function observeLatency(member: Member, tookMs: number, nowMs: number): void {
   if (tookMs > member.peakMs) member.peakMs = tookMs;
   else {

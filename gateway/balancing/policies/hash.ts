@@ -1,12 +1,12 @@
 /**
- * The slot that wins a key by rendezvous hashing: the same one on every worker of every gateway, as long as it is there; when
- * one leaves, no key moves but its own. The next try goes to the next best.
+ * Picks the slot that wins a key by rendezvous hashing. All workers of all gateways pick the same slot as long as it
+ * is there. When one leaves, only its own keys move. The next try goes to the next best slot.
  */
 import type { Filter } from "../filter.ts";
 import type { Slot } from "../slot.ts";
 import { mixedKeys, scoreOf, strongest } from "./rendezvous.ts";
 
-/** The slots of one weight: among them a higher hash is a higher score, so no score needs to be worked out. */
+/** The slots with one weight. Among them a higher hash means a higher score, so no score has to be computed. */
 interface WeightClass {
   readonly slots: readonly Slot[];
   readonly keys: Int32Array;
@@ -24,7 +24,7 @@ export class KeyHash {
     }));
   }
 
-  /** @param key a hash. */
+  /** @param key the hash of the key. */
   choose(filter: Filter, key: number): Slot | null {
     const classes = this.#classes;
     let best: Slot | null = null;
@@ -34,7 +34,7 @@ export class KeyHash {
       if (one === undefined) break;
       const slot = one.slots[strongest(one.keys, key)];
       if (slot === undefined) continue;
-      // Somebody who may not be picked won: who is next takes a look at each.
+      // The winner may not be picked: looking for the next best takes a look at each slot.
       if (!filter.has(slot)) return this.#bestAllowed(filter, key);
       const score = classes.length === 1 ? 0 : scoreOf(key, slot.keyHash, slot.weight);
       if (score <= bestScore) continue;

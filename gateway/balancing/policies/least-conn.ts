@@ -1,6 +1,6 @@
 /**
- * The slot with the fewest requests in flight for its weight, as nginx's `least_conn`
- * (`src/http/modules/ngx_http_upstream_least_conn_module.c`); among equals by turns, by weight.
+ * Picks the slot with the fewest requests in flight for its weight, like nginx's `least_conn`
+ * (`src/http/modules/ngx_http_upstream_least_conn_module.c`). Equal slots take turns by weight.
  */
 import type { Filter } from "../filter.ts";
 import type { Slot } from "../slot.ts";
@@ -8,13 +8,13 @@ import type { Turns } from "../turns.ts";
 import { LoadTree } from "./load-tree.ts";
 import type { Policy } from "./policy.ts";
 
-/** With so few a look at each is as cheap. */
+/** Up to so many slots, looking at each costs no more than the tree. */
 const fewSlots = 8;
 
 export class LeastConnections implements Policy {
   readonly #slots: readonly Slot[];
   readonly #turns: Turns;
-  /** Made when it is first asked. */
+  /** Made for the first request. */
   #tree: LoadTree | null = null;
   #isDisposed = false;
 
@@ -39,7 +39,7 @@ export class LeastConnections implements Policy {
     this.#tree = null;
   }
 
-  /** Only marked slots need a look: they are not in the tree. */
+  /** The tree holds all slots without a mark, so only the marked ones need a look. */
   #askTree(filter: Filter, marks: Uint8Array): Slot | null {
     const slots = this.#slots;
     this.#tree ??= new LoadTree(slots, this.#turns);
@@ -61,7 +61,7 @@ export class LeastConnections implements Policy {
     for (let i = 0; i < slots.length; i += 1) {
       const slot = slots[i];
       if (slot === undefined) break;
-      // The comparison first: mostly it spares the question.
+      // Compares first, because that mostly saves asking the filter.
       if (best !== null && !this.#isBefore(slot, best)) continue;
       if (filter.has(slot)) best = slot;
     }

@@ -1,6 +1,6 @@
 /**
- * The slots of a level as the leaves of a tournament by load, so that the least loaded is known without a look at each: a
- * change of one costs as many comparisons as the tree is high.
+ * The slots of a level as the leaves of a tournament by load. Its root is the least loaded slot, so no look at each
+ * slot is needed; one changed load costs as many comparisons as the tree is high.
  */
 import type { LoadWatcher, Peer } from "../../engine/peer.ts";
 import type { Slot } from "../slot.ts";
@@ -9,17 +9,17 @@ import type { Turns } from "../turns.ts";
 export class LoadTree {
   readonly #slots: readonly Slot[];
   readonly #turns: Turns;
-  /** Of the first slot; they stand behind one another. */
+  /** The index of the first slot; the others follow without gaps. */
   readonly #firstIndex: number;
   readonly #leaves: number;
-  /** By node, the root being 1: which slot wins there; -1: nobody is below. */
+  /** By node, with the root at 1: the slot that wins there; -1 when there is none below. */
   readonly #winners: Int32Array;
-  /** By slot, as far as the tree knows. */
+  /** By slot: the load that the tree has seen. */
   readonly #loads: Int32Array;
   readonly #weights: Int32Array;
   readonly #due: Float64Array;
   readonly #watchers: readonly Leaf[];
-  /** Of the turns and of the marks that it was built with. */
+  /** The revisions of the turns and of the marks that the tree was built with. */
   #turnsRevision = -1;
   #marksRevision = -1;
 
@@ -38,8 +38,8 @@ export class LoadTree {
   }
 
   /**
-   * Of those with the least load the one whose turn is due first; `null`: each is marked.
-   * @param marks by index: who does not take part.
+   * Of the slots with the least load, the one whose turn is due first; `null` when all are marked.
+   * @param marks by slot index: 1 for a slot that does not take part.
    */
   first(marks: Uint8Array, revision: number): Slot | null {
     if (this.#turnsRevision !== this.#turns.revision || this.#marksRevision !== revision) {
@@ -50,12 +50,12 @@ export class LoadTree {
     return this.#slots[this.#winners[1] ?? -1] ?? null;
   }
 
-  /** Its turn or its load is another. */
+  /** The slot's turn or its load has changed. */
   update({ index, peer }: Slot): void {
     this.set(index - this.#firstIndex, peer.load);
   }
 
-  /** The slot at this place has this load. */
+  /** Sets the load of the slot at this place. */
   set(at: number, load: number): void {
     this.#loads[at] = load;
     this.#due[at] = this.#turns.dueOf(this.#firstIndex + at);
@@ -65,7 +65,7 @@ export class LoadTree {
     }
   }
 
-  /** Nobody tells it of loads any more. */
+  /** Stops listening for loads. */
   dispose(): void {
     for (const watcher of this.#watchers) watcher.leave();
   }

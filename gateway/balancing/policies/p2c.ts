@@ -1,4 +1,4 @@
-/** Of two that are drawn the one with fewer requests in flight for its weight. */
+/** Picks, of two drawn slots, the one with fewer requests in flight for its weight. */
 import type { IsBetter } from "./policy.ts";
 
 export const isLessLoaded: IsBetter = (second, first) =>

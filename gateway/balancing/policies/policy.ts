@@ -1,23 +1,24 @@
 /**
- * The contract of balancing policies: which of the slots of one level gets the next try. Health is not theirs: a filter in
- * front of them says which slots there are.
+ * The contract of balancing policies: which slot of one level gets the next try. Policies know nothing about health:
+ * a filter in front of them says which slots may be picked.
  */
 import type { Filter } from "../filter.ts";
 import type { Slot } from "../slot.ts";
 
 export interface Policy {
-  /** One of its slots that the filter has; `null` when there is none. Allocates nothing. */
+  /** Returns one of the level's slots that the filter has; `null` when there is none. Allocates nothing. */
   choose(filter: Filter): Slot | null;
-  /** Its upstream is not part of a version any more; whoever still holds it may go on to ask. */
+  /** The upstream belongs to no version any more. Requests that still hold it may go on asking. */
   dispose?(): void;
 }
 
-/** Numbers in [0, 1). */
+/** Returns numbers in [0, 1). */
 export type Random = () => number;
 
 /**
- * The better one of two that are drawn by weight: nearly as even as looking at all, at the price of two, and many gateways do
- * not all run to the same peer (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing").
+ * Picks the better one of two slots drawn by weight. This is nearly as even as looking at all of them, costs only two
+ * looks, and keeps many gateways from all running to the same peer (Mitzenmacher, "The Power of Two Choices in
+ * Randomized Load Balancing").
  */
 export class BetterOfTwo implements Policy {
   readonly #draw: WeightedDraw;
@@ -37,17 +38,17 @@ export class BetterOfTwo implements Policy {
   }
 }
 
-/** Whether `second` is to be taken instead of `first`; of equals the first is, so that the draw decides. */
+/** Whether to take `second` instead of `first`. Return false for equal slots, so that the draw decides. */
 export type IsBetter = (second: Slot, first: Slot, nowMs: number) => boolean;
 
-/** So many draws may find a slot that the filter does not have; then all are looked at. */
+/** After so many draws of slots that the filter does not have, all slots are looked at. */
 const mostDraws = 4;
 
-/** Draws slots at random, each as often as its weight says. */
+/** Draws slots at random, in proportion to their weights. */
 export class WeightedDraw {
   readonly #slots: readonly Slot[];
   readonly #random: Random;
-  /** Sums of the weights up to and with each slot; empty when all have the same weight. */
+  /** For each slot, the sum of the weights up to and including its own; empty when all weights are equal. */
   readonly #sums: Float64Array;
   readonly #total: number;
 
@@ -64,7 +65,7 @@ export class WeightedDraw {
     this.#total = total;
   }
 
-  /** `null` when the filter has none. */
+  /** Returns `null` when the filter has no slot. */
   draw(filter: Filter): Slot | null {
     for (let tries = 0; tries < mostDraws; tries += 1) {
       const slot = this.#any();
@@ -87,7 +88,7 @@ export class WeightedDraw {
     return slots[low] ?? null;
   }
 
-  /** One pass: each slot takes the place of the one before with the chance that its weight gives it. */
+  /** Draws in one pass: each slot replaces the one before with the probability that its weight gives it. */
   #drawAmong(filter: Filter): Slot | null {
     let chosen: Slot | null = null;
     let total = 0;

@@ -1,4 +1,4 @@
-/** Any slot, each as often as its weight says. */
+/** Picks slots at random, in proportion to their weights. */
 import type { Filter } from "../filter.ts";
 import type { Slot } from "../slot.ts";
 import { type Policy, type Random, WeightedDraw } from "./policy.ts";

@@ -1,6 +1,6 @@
 /**
- * Rendezvous hashing: every peer has a score for a key, the highest wins. The same on every worker of
- * every gateway; when a peer comes or goes, only the keys move that it wins or had won.
+ * Rendezvous hashing: every peer has a score for a key, and the highest wins. All workers of all gateways get the
+ * same result. When a peer comes or goes, only the keys move that it wins or has won.
  */
 
 /** A 32-bit hash: FNV-1a over UTF-16 units. */
@@ -13,21 +13,21 @@ export function hashOf(text: string): number {
 }
 
 /**
- * The score of a peer for a key, both as hashes: peers win keys in proportion to their weights
- * ("Weighted Distributed Hash Tables", Schindelhauer and Schomaker, the logarithmic method).
+ * A peer's score for a key, both given as hashes: peers win keys in proportion to their weights ("Weighted
+ * Distributed Hash Tables", Schindelhauer and Schomaker, the logarithmic method).
  */
 export function scoreOf(key: number, peer: number, weight: number): number {
-  // The order of signed numbers, from 0 on.
+  // Maps the order of signed numbers to numbers from 0 up.
   const hash = (combined(mix(key), mix(peer)) ^ 0x80000000) >>> 0;
   return weight / -Math.log((hash + 0.5) / 2 ** 32);
 }
 
-/** The hashes of peers, prepared for `strongest`. */
+/** Prepares the hashes of peers for `strongest`. */
 export function mixedKeys(peers: readonly number[]): Int32Array {
   return Int32Array.from(peers, mix);
 }
 
-/** Which of the peers has the highest score for a key when all have one weight; -1 when there are none. */
+/** Which of the peers, all with the same weight, has the highest score for a key; -1 when there are none. */
 export function strongest(keys: Int32Array, key: number): number {
   const mixed = mix(key);
   let best = keys.length === 0 ? -1 : 0;
@@ -47,15 +47,15 @@ const first = 0x2c1b3c6d;
 const second = 0x297a2d39;
 
 /**
- * A signed hash of a key and a peer. Both are mixed already, each once: what is left for each pair costs half as much,
- * and peers win as evenly.
+ * A signed hash of a key and a peer. Each was mixed once before, so each pair costs only half as much, and keys
+ * spread as evenly.
  */
 function combined(key: number, peer: number): number {
   const product = Math.imul(key ^ peer, first);
   return Math.imul(product ^ (product >>> 15), second);
 }
 
-/** The final mixing of MurmurHash3: addresses differ in their last digits only. */
+/** The final mixing step of MurmurHash3, because addresses often differ only in their last digits. */
 function mix(seed: number): number {
   let hash = seed;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);

@@ -1,6 +1,6 @@
 /**
- * Smooth weighted round robin, nginx's default: in each round a slot has as many turns as its weight says, spread as
- * evenly as can be.
+ * Smooth weighted round robin, nginx's default: in each round a slot has as many turns as its weight, spread as
+ * evenly as possible.
  */
 import type { Filter } from "../filter.ts";
 import type { Slot } from "../slot.ts";
