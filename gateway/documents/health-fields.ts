@@ -26,7 +26,9 @@ const check = z.strictObject({
   type: z
     .enum(checkTypes)
     .default("general")
-    .describe("general: a connection is enough. http, redis (PING), mysql (its greeting)."),
+    .describe(
+      "general: a connection is enough. http, redis (PING), mysql (its greeting), grpc (its health, in clear).",
+    ),
   interval: seconds.default(5).describe("Seconds between two checks of a server. Default 5."),
   timeout: seconds.default(1).describe("Seconds for a whole check. Default 1."),
   rise: inARow.default(2).describe("Good checks in a row that bring a server back. Default 2."),
@@ -49,6 +51,11 @@ const check = z.strictObject({
     .max(50)
     .optional()
     .describe("Of http: statuses of good answers, such as 204, 2xx or 200-399. Default 200-399."),
+  service: z
+    .string()
+    .regex(/^[A-Za-z0-9_./-]{1,127}$/, { error: "is not a service's name" })
+    .optional()
+    .describe("Of grpc: the service that is asked about. Default: the server as a whole."),
   body: z
     .string()
     .min(1)
@@ -177,12 +184,15 @@ function ownCheck(own: z.output<typeof check>, name: string, problems: string[])
   const [misplaced] = ofHttp.filter((field) => own[field] !== undefined);
   if (type !== "http" && misplaced !== undefined)
     problems.push(`check.${misplaced}: goes with the type http`);
+  if (type !== "grpc" && own.service !== undefined)
+    problems.push("check.service: goes with the type grpc");
   if (own.method === "HEAD" && own.body !== undefined)
     problems.push("check.body: the answer to HEAD has none");
   return {
     type,
     ...{ intervalMs: toMs(interval), timeoutMs: toMs(timeout), rise, fall },
     http: type === "http" ? httpCheck(own, name) : null,
+    ...(own.service === undefined ? {} : { service: own.service }),
   };
 }
 

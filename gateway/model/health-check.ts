@@ -1,7 +1,7 @@
 /** How the servers of an upstream are checked, as its document says, with defaults filled in. */
 
-/** The words of lua-resty-checkups. `general`: a connection is enough. */
-export const checkTypes = ["general", "http", "redis", "mysql"] as const;
+/** The words of lua-resty-checkups, and `grpc`. `general`: a connection is enough. */
+export const checkTypes = ["general", "http", "redis", "mysql", "grpc"] as const;
 export type CheckType = (typeof checkTypes)[number];
 
 export interface HealthCheck {
@@ -15,6 +15,8 @@ export interface HealthCheck {
   readonly fall: number;
   /** Of `http`; `null`: a connection is enough. */
   readonly http: HttpCheck | null;
+  /** Of `grpc`: which of the server's services is asked about. Default: the server as a whole. */
+  readonly service?: string;
 }
 
 export interface HttpCheck {

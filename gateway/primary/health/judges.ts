@@ -56,3 +56,21 @@ export class MysqlGreeting implements Judge {
     return "it closed the connection without a greeting";
   }
 }
+
+/** What an error of a connection means. */
+export function reasonOf(code: string | undefined, message: string): string {
+  switch (code) {
+    case "ECONNREFUSED":
+      return "it refuses connections";
+    case "ECONNRESET":
+      return "it reset the connection";
+    case "EHOSTUNREACH":
+    case "ENETUNREACH":
+      return "it cannot be reached";
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return "its name cannot be resolved";
+    default:
+      return code ?? message;
+  }
+}

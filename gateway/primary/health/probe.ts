@@ -1,8 +1,9 @@
 /** One check of one server: opens a connection, says what the type of the check says, and hears what comes. */
 import { connect } from "node:net";
 import type { HealthCheck } from "../../model/index.ts";
+import { probeGrpc } from "./grpc-probe.ts";
 import { HttpAnswer } from "./http-answer.ts";
-import { type Judge, MysqlGreeting, RedisAnswer, type Verdict } from "./judges.ts";
+import { type Judge, MysqlGreeting, RedisAnswer, reasonOf, type Verdict } from "./judges.ts";
 
 export interface ProbeTarget {
   readonly host: string;
@@ -17,6 +18,7 @@ export type Probe = (
 ) => () => void;
 
 export const probe: Probe = (target, check, done) => {
+  if (check.type === "grpc") return probeGrpc(target, check, done);
   const judge = judgeOf(check);
   let isConnected = false;
   let isDone = false;
@@ -63,21 +65,4 @@ function judgeOf({ type, http }: HealthCheck): Judge | null {
   if (type === "redis") return new RedisAnswer();
   if (type === "mysql") return new MysqlGreeting();
   return type === "general" || http === null ? null : new HttpAnswer(http);
-}
-
-function reasonOf(code: string | undefined, message: string): string {
-  switch (code) {
-    case "ECONNREFUSED":
-      return "it refuses connections";
-    case "ECONNRESET":
-      return "it reset the connection";
-    case "EHOSTUNREACH":
-    case "ENETUNREACH":
-      return "it cannot be reached";
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return "its name cannot be resolved";
-    default:
-      return code ?? message;
-  }
 }
