@@ -40,7 +40,7 @@ const lines: Readonly<Record<What, (answer: unknown) => readonly string[]>> = {
 };
 
 /** One block for each upstream: its peers, and under a peer that is not the same everywhere each worker. */
-function upstreamLines({ upstreams, unanswered }: UpstreamsAnswer): readonly string[] {
+export function upstreamLines({ upstreams, unanswered }: UpstreamsAnswer): readonly string[] {
   const blocks = upstreams.map((upstream) => [
     upstream.name === upstream.key
       ? `${upstream.name} (${upstream.kind})`
@@ -52,16 +52,18 @@ function upstreamLines({ upstreams, unanswered }: UpstreamsAnswer): readonly str
 
 function peerRows({ peers }: ShownUpstream): readonly (readonly string[])[] {
   if (peers.length === 0) return [["no peers"]];
-  const head = ["peer", "level", "weight", "worker", "state", "fails", "in flight", "down until"];
+  const counts = ["level", "weight", "worker", "state", "fails", "in flight"];
+  const head = ["peer", ...counts, "down until", "reason"];
   const rows = peers.flatMap(({ address, level, weight, workers }) =>
     workers.map((known, at) => {
       const first = at === 0 ? [address, String(level), String(weight)] : ["", "", ""];
-      const { worker, state, fails, inFlight, effectiveWeight, downUntil } = known;
+      const { worker, state, fails, inFlight, effectiveWeight, downUntil, reason } = known;
       const shown =
         effectiveWeight === weight || state === "err"
           ? state
           : `${state} (weight ${effectiveWeight})`;
-      return [...first, String(worker), shown, String(fails), String(inFlight), downUntil ?? ""];
+      const counted = [String(worker), shown, String(fails), String(inFlight)];
+      return [...first, ...counted, downUntil ?? "", state === "ok" ? "" : reason];
     }),
   );
   return [head, ...rows];
