@@ -27,7 +27,7 @@ export const adminDefinitions = {
   adminOpen: {
     argument: "on|off",
     meaning:
-      "Take writes to the admin API without the token, on loopback alone: for who moves over from Slardar.",
+      "Take writes to the admin API without the token, on loopback alone: for those who move over from Slardar.",
     fallback: "off",
     isSwitch: true,
     schema: onOff(),

@@ -81,7 +81,7 @@ export const limitDefinitions = {
   http2: {
     argument: "on|off",
     meaning:
-      "Let clients speak HTTP/2 without TLS when they begin with it (prior knowledge); off, and the reference engine, refuse it with 505.",
+      "Let clients speak HTTP/2: over TLS by ALPN, and in clear when they begin with it (prior knowledge). Off, and the reference engine, refuse the latter with 505.",
     fallback: defaultLimits.http2 ? "on" : "off",
     schema: oneOf("on", "off"),
   },

@@ -19,9 +19,9 @@ export function settingsPage(): string {
 
 Made from the table in \`gateway/settings.ts\` by \`node gateway/settings-page.ts\`.
 
-A setting is taken from its flag; without one from its variable; without that from the file that
-\`--config\` names; else it has its default. A variable that is empty counts as not set. An unknown flag,
-an unknown field of the file and an unknown \`SLUICE_\` variable are errors, so that a slip of the pen
+The flag of a setting goes before its variable, the variable before the field in the file that
+\`--config\` names, and the field before the default. A variable that is empty counts as not set. An unknown flag,
+an unknown field of the file and an unknown \`SLUICE_\` variable are errors, so that a typing mistake
 does not go unnoticed.
 
 Durations are written \`500ms\`, \`10s\`, \`1m\`, \`1h\`; sizes \`32768\`, \`32k\`, \`1m\`; addresses
@@ -35,9 +35,12 @@ Consul's own variables hold as for its own commands: \`CONSUL_HTTP_ADDR\`, \`CON
 \`CONSUL_HTTP_TOKEN_FILE\`, \`CONSUL_HTTP_SSL\`, \`CONSUL_HTTP_SSL_VERIFY\`, \`CONSUL_CACERT\`,
 \`CONSUL_CLIENT_CERT\`, \`CONSUL_CLIENT_KEY\`, \`CONSUL_TLS_SERVER_NAME\`.
 
-\`SLUICE_ADMIN_TOKEN\` is a variable alone, because flags show in the list of processes: the token that a write to the
-[admin API](admin-api.md) must show. So is \`SLUICE_CERTIFICATE_KEY\`, see \`--certificate-key-file\`. The commands that ask admin APIs also read \`SLUICE_ADMIN_CA\`,
-\`SLUICE_ADMIN_CLIENT_CERT\` and \`SLUICE_ADMIN_CLIENT_KEY\`.
+Two secrets have a variable and no flag, because flags show in the list of processes: \`SLUICE_ADMIN_TOKEN\`, the token that a write to the
+[admin API](admin-api.md) must show, and \`SLUICE_CERTIFICATE_KEY\` (see \`--certificate-key-file\`). The commands that ask admin APIs also
+read \`SLUICE_ADMIN_CA\`, \`SLUICE_ADMIN_CLIENT_CERT\` and \`SLUICE_ADMIN_CLIENT_KEY\`.
+
+These pages explain what belongs together: [TLS](tls.md) and [TCP and UDP](tcp-and-udp.md) listeners, certificates, [the admin API](admin-api.md),
+[Consul](consul.md), [proxies in front](behind-a-proxy.md), [health and zones](health.md), [tenants](tenants.md).
 
 | flag | variable | field | default | meaning |
 | --- | --- | --- | --- | --- |
