@@ -436,7 +436,9 @@ for (const [name, description] of [
 
 program
   .command("schema <KIND>")
-  .description("the JSON Schema of a document: host, upstream, setting, peers, certificate or listener")
+  .description(
+    "the JSON Schema of a document: host, upstream, setting, peers, certificate or listener",
+  )
   .action((kind: string) =>
     running(async () => {
       const { showSchema } = await import("./commands/schema.ts");
