@@ -1,4 +1,4 @@
-/** What a route or a share asks of a request, ready to be asked. Knows no paths. */
+/** What a route or a share asks of a request, prepared for asking. It does not look at paths. */
 import { addressTest } from "../engine/message/address-blocks.ts";
 import type { Conditions, TextTest, ValueCondition } from "../model/index.ts";
 import type { RequestValues, RoutedRequest } from "./request-values.ts";
@@ -16,12 +16,12 @@ export class Requirements {
     this.#isClient = clients.length === 0 ? null : addressTest(clients);
   }
 
-  /** @param values those of the request. */
+  /** @param values the request's values. */
   areMetBy(request: RoutedRequest, values: RequestValues): boolean {
     return this.#failing(request, values) === -1;
   }
 
-  /** Which one is not met, in words; `null`: all are. */
+  /** Says in words which condition is not met; `null` when all are. */
   explain(request: RoutedRequest, values: RequestValues): string | null {
     const failing = this.#failing(request, values);
     if (failing === -1) return null;
@@ -32,7 +32,7 @@ export class Requirements {
     return condition === undefined ? null : describeFailure(condition, values.of(condition));
   }
 
-  /** -1: none. -2: the method. -3: the client. Otherwise the index of a value. */
+  /** Which condition is not met: the index of a value, -2 for the method, -3 for the client; -1 when all are met. */
   #failing(request: RoutedRequest, known: RequestValues): number {
     const methods = this.#methods;
     if (methods !== null && !methods.includes(request.method)) return -2;
@@ -41,7 +41,7 @@ export class Requirements {
       const condition = values[i];
       if (condition !== undefined && !isMet(condition, known)) return i;
     }
-    // The dearest one last.
+    // The most expensive condition comes last.
     return this.#isClient === null || this.#isClient(request.clientAddress) ? -1 : -3;
   }
 }

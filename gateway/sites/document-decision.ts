@@ -1,6 +1,6 @@
 /**
- * What a host document alone makes of a request, by the rules that decide real ones: for its own tests. Neither a
- * script of the host nor an upstream's state has a part in it.
+ * What a host document alone decides for a request, for the document's own tests. It uses the rules that decide real
+ * requests, but neither the host's scripts nor the state of upstreams.
  */
 import { encodedSlash } from "../engine/message/answers.ts";
 import { checkEscapes, hasEncodedSlash, normalisePath } from "../engine/message/path.ts";
@@ -8,10 +8,10 @@ import type { RouteOutcome, RouteTest } from "../model/index.ts";
 import type { HostRules } from "./host-rules.ts";
 import type { RoutedRequest } from "./request-values.ts";
 
-/** A request that a test is about. */
+/** The request in a test. */
 export type DecidedRequest = Pick<RouteTest, "method" | "target" | "headers" | "clientAddress">;
 
-/** `target`: path and query as a client would write them. A refusal has its code. */
+/** `target`: the path and query, as a client would write them. A refusal is returned with its code. */
 export function decideByDocument(
   rules: HostRules,
   { method, target, headers, clientAddress }: DecidedRequest,
@@ -33,7 +33,7 @@ export function decideByDocument(
   if (split === null) return { status: 404, code: "no_route" };
   const forced = split.forced(request);
   if (forced !== null) return { upstream: forced.name };
-  // What a ramp ends with: a test says what the document says, whatever the time.
+  // The weights that ramps end with: a test shows what the document says, whatever the time.
   const shares = split.sides.filter(({ share }) => share.weight > 0);
   const [only, ...others] = shares;
   if (only !== undefined && others.length === 0) return { upstream: only.name };

@@ -20,25 +20,25 @@ import {
 import type { PeersByHand } from "./peers-by-hand.ts";
 import { Service, type Services, type Spares, withTag } from "./services.ts";
 
-/** A document and its upstream. */
+/** An upstream document and its upstream. */
 export interface Documented {
   readonly name: string;
   readonly document: UpstreamDocument;
-  /** What is set by hand for its peers. */
+  /** What operators set by hand for its peers. */
   readonly settings: PeerSettings | null;
-  /** The service that the document names; `null` when it lists servers. */
+  /** The service that the document names; `null` when the document lists servers. */
   readonly query: ServiceSite | null;
-  /** The instances of that service; `null` for none known yet, or fixed servers. */
+  /** The instances of that service; `null` when none are known yet, or when the document lists servers. */
   readonly instances: readonly Instance[] | null;
-  /** The services that take the place of that one, and their instances as far as they are known. */
+  /** The services that can replace that one, by key. Their instances, as far as they are known, follow. */
   readonly spareKeys: readonly string[];
   readonly spares: Spares;
-  /** Those that the document means, ready to be narrowed to a tag; `null` as above. */
+  /** The instances that the document means, ready to be narrowed to a tag; `null` as above. */
   readonly service: Service | null;
-  /** What bounds all parts of the upstream together; `null`: nothing does. */
+  /** Bounds all parts of the upstream together; `null`: nothing does. */
   readonly gate: Gate | null;
   readonly retryBudget: RetryBudget | null;
-  /** `null`: its service is not watched yet. */
+  /** `null` while its service is not watched yet. */
   readonly upstream: Upstream | null;
   dispose(): void;
 }
@@ -47,12 +47,12 @@ export class Documents {
   static readonly empty: Documents = new Documents(new Map(), null);
 
   readonly #documents: ReadonlyMap<string, Documented>;
-  /** Names of the documents that depend on a service, by its key. */
+  /** Names of the documents that depend on a service, by the service's key. */
   readonly #dependents: ReadonlyMap<string, readonly string[]>;
-  /** Documents that are named by another spelling of a service, by its site. */
+  /** Documents whose names are another spelling of a service, by the service's site. */
   readonly #spelled: ReadonlyMap<string, Documented>;
   readonly #names: SiteNames | null;
-  /** `null`: nobody has asked yet. */
+  /** Made when first asked for. */
   #gates: ReadonlyMap<string, Gate> | null = null;
 
   private constructor(
@@ -70,13 +70,13 @@ export class Documents {
     return this.#documents.get(name);
   }
 
-  /** The document that is named as a service is, however either is spelt. */
+  /** The document whose name means this service, however the name is spelt. */
   ofSite(site: string): Documented | undefined {
     const own = this.#documents.get(site);
     return own !== undefined || this.#spelled.size === 0 ? own : this.#spelled.get(site);
   }
 
-  /** Those of them that have one, by their names. */
+  /** The gates of the documents that have one, by document name. */
   get gates(): ReadonlyMap<string, Gate> {
     this.#gates ??= gatesOf(this.#documents);
     return this.#gates;
@@ -87,9 +87,9 @@ export class Documents {
   }
 
   /**
-   * The documents of `table` with the instances of `services`, sharing what is the same object as
-   * here. With `changed` and `changedServices`, only these are looked at; `this` itself when that
-   * leaves nothing. What the new version no longer has is added to `dropped`.
+   * Returns the documents of `table` with the instances of `services`, and keeps from here whatever is the same
+   * object. With `changed` and `changedServices`, it looks only at these; it returns `this` when nothing is left to
+   * change. It adds to `dropped` what the new version no longer has.
    */
   next(
     table: ReadonlyMap<string, UpstreamDocument>,

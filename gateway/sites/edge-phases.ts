@@ -1,12 +1,16 @@
 /**
- * What a host's document says about its clients' connections: that requests in clear go on over TLS, what browsers are to
- * remember of it, which clients must show a certificate. Made when a version is applied; requests meet it first.
+ * What a host document says about clients' connections: that requests in clear are redirected to TLS, what browsers
+ * have to remember about that, and which clients must show a certificate. The phases are made when a version is
+ * applied, and requests meet them first.
  */
 import type { ClientTls } from "../engine/tls.ts";
 import { clientRuleId, type HostDocument, type HstsRule } from "../model/index.ts";
 import type { Phase } from "./phase.ts";
 
-/** What vouches for a client towards the upstream and scripts. No client's own field of these names is ever seen. */
+/**
+ * These fields vouch for a client towards the upstream and scripts. A client's own fields with these names are
+ * dropped.
+ */
 const subjectField = "X-Client-Cert-Subject";
 const fingerprintField = "X-Client-Cert-Fingerprint";
 
@@ -41,14 +45,14 @@ function hsts({ maxAgeSeconds, includeSubdomains, preload }: HstsRule): Phase {
   return {
     name: "strict transport security",
     onResponse(exchange) {
-      // In clear it means nothing, and anybody could have written it (RFC 6797 section 7.2).
+      // In clear the field means nothing, and anybody could have written it (RFC 6797 section 7.2).
       if (exchange.scheme === "https")
         exchange.setResponseHeader("Strict-Transport-Security", value);
     },
   };
 }
 
-/** `rule`: what connections of the host have asked their clients for. */
+/** `rule`: the rule by which connections for this host were asked for a certificate. */
 function clientCertificate(required: boolean, rule: string): Phase {
   return {
     name: "client certificate",
@@ -67,7 +71,7 @@ function clientCertificate(required: boolean, rule: string): Phase {
   };
 }
 
-/** One that other authorities verified, for another host, is none here. */
+/** A certificate that was verified against another host's authorities does not count here. */
 function certificateUnder(tls: ClientTls | null, rule: string): ClientTls["certificate"] {
   return tls !== null && tls.clientRule === rule ? tls.certificate : null;
 }

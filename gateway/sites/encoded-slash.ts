@@ -1,9 +1,9 @@
-/** Paths with an encoded slash: some readers take it for a slash, so what they ask for is not certain. */
+/** Paths with an encoded slash. Some readers take it for a slash, so it is uncertain what such a path asks for. */
 import type { Exchange } from "../engine/engine.ts";
 import { encodedSlash } from "../engine/message/answers.ts";
 import type { Site } from "./site.ts";
 
-/** Whether such a path is refused at a site; `isMatched`: a script's `match` looks at the path. */
+/** Whether the site refuses such a path. `isMatched`: a script's `match` looks at the path. */
 export function refusesEncodedSlash({ rules }: Site, isMatched: boolean): boolean {
   return rules?.refusesEncodedSlash(isMatched) ?? isMatched;
 }

@@ -1,4 +1,4 @@
-/** A host document ready for requests: which route or path rule decides on a request. */
+/** A host document prepared for requests: finds the route or path rule that decides about a request. */
 import type { PeerTokens } from "../balancing/index.ts";
 import { comparablePath, hasPrefix, normalisePrefix } from "../engine/message/path.ts";
 import { type Destination, type HostDocument, needsStickyKey } from "../model/index.ts";
@@ -10,43 +10,43 @@ import type { RoutedRequest } from "./request-values.ts";
 import { RouteList } from "./route-list.ts";
 import { Rule } from "./rule.ts";
 
-/** With more rules than this an index finds them faster than a look at each. */
+/** With more rules than this, an index is faster than a look at each. */
 const fewPaths = 16;
 
-/** Where the rules are from. */
+/** Where the rules come from. */
 export interface RulesOrigin {
-  /** What decides, as an operator looks for it. Default: the document of that name. */
+  /** What decides, in words that an operator can search for. Default: the document with that name. */
   readonly by?: string;
-  /** What decides on requests that no rule of these covers. Default: nothing. */
+  /** Decides about requests that none of these rules covers. Default: nothing. */
   readonly beyond?: HostRules | null;
 }
 
 export class HostRules {
-  /** The document's: a host or `*.domain`; where services say it by their tags, also `*`. */
+  /** The document's name: a host or `*.domain`; for routes from services' tags also `*`. */
   readonly name: string;
-  /** What decides, as an operator looks for it: `hosts/<name>`. */
+  /** What decides, in words that an operator can search for: `hosts/<name>`. */
   readonly by: string;
   readonly document: HostDocument;
-  /** What requests meet before the host's scripts. */
+  /** The phases that a request meets before the host's scripts. */
   readonly phasesBefore: readonly Phase[];
-  /** What they meet then, those of the path rules included. */
+  /** The phases that it meets after them, those of the path rules included. */
   readonly phases: readonly Phase[];
-  /** Trailer fields of requests that are passed on; `null`: none. */
+  /** The trailer fields of requests that are passed on; `null`: none. */
   readonly trailers: ReadonlySet<string> | null;
-  /** Whether another key for cookies makes other rules. */
+  /** Whether the rules depend on the key for cookies. */
   readonly hasStickyCookie: boolean;
-  /** `null`: there are none. */
+  /** `null` when the document has no routes. */
   readonly #routes: RouteList | null;
-  /** Of paths, longest prefix first. */
+  /** The rules for paths, longest prefix first. */
   readonly #pathRules: readonly Rule[];
-  /** Their prefixes, apart: a search touches no rule but the one it finds. */
+  /** The prefixes of these rules, kept apart so that a search touches only the rule that it finds. */
   readonly #prefixes: readonly string[];
-  /** The same where there are many; `null`: there are few. */
+  /** Finds the same rules when there are many; `null` when there are few. */
   readonly #index: PathIndex<Rule> | null;
-  /** The rule for everything, when there is no other: then no path needs to be looked at. */
+  /** The rule for every path when it is the only one, so that no path has to be looked at. */
   readonly #catchAll: Rule | null;
   readonly #beyond: HostRules | null;
-  /** The phases of the rule that has most, those beyond included. */
+  /** The phases of the rule that has the most, rules beyond included. */
   readonly #longest: readonly Phase[];
 
   /** @param tokens for cookies that make clients stay; `null`: there are no such cookies. */
@@ -110,8 +110,8 @@ export class HostRules {
   }
 
   /**
-   * What decides on a request, whose path is in normal form: the first route that matches, else the path with the longest
-   * prefix that covers it by whole segments.
+   * Returns the rule that decides about a request, whose path is in normal form: the first route that matches, or
+   * else the path rule with the longest prefix that covers the path by whole segments.
    */
   find(request: RoutedRequest): Rule | null {
     const routes = this.#routes;
@@ -126,14 +126,14 @@ export class HostRules {
   }
 
   /**
-   * The same for a request that may have been changed since. @param known what decided before; `null`: nothing did, or
-   * nobody has asked.
+   * Does the same for a request that may have been changed since it was first decided.
+   * @param known the rule that decided before; `null` when none did, or when nobody has asked.
    */
   decide(request: RoutedRequest, known: Rule | null): Rule | null {
     return known !== null && this.#owns(known) ? known : this.find(request);
   }
 
-  /** Each route that is asked before the one that decides, and why it does not; for `explain`. */
+  /** The routes that were asked before the one that decides, and why each did not match; for `explain`. */
   passedOver(request: RoutedRequest): readonly { readonly rule: Rule; readonly why: string }[] {
     return this.#routes?.passedOver(comparablePath(request.path), request) ?? [];
   }
@@ -148,7 +148,7 @@ export class HostRules {
     if (this.#catchAll !== null) return this.#catchAll;
     if (this.#index !== null) return this.#index.longest(path);
     const prefixes = this.#prefixes;
-    // An indexed loop: an iterator would be an object for each request.
+    // An indexed loop, because an iterator would allocate an object for each request.
     for (let i = 0; i < prefixes.length; i += 1) {
       const prefix = prefixes[i];
       if (prefix !== undefined && hasPrefix(path, prefix)) return this.#pathRules[i] ?? null;

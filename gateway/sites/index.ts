@@ -1,6 +1,6 @@
 /**
- * The door of the sites room: host -> site, site and path -> upstream. A router is one immutable table; a new
- * version of the state makes a new router that shares what did not change.
+ * The door of the sites room: from a host to a site, and from a site and a path to an upstream. A router is an
+ * immutable table; a new version of the state makes a new router that shares what did not change.
  */
 
 export { decideByDocument } from "./document-decision.ts";

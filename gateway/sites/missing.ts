@@ -1,4 +1,6 @@
-/** Why a request has no upstream in one version, and whether there may be one soon. Asked when routing has failed. */
+/**
+ * Why a request has no upstream in one version, and whether it may get one soon. Only asked when routing has failed.
+ */
 import type { Upstream } from "../balancing/index.ts";
 import { type Exposure, reachOf, type ServiceSite } from "../model/index.ts";
 import type { Documented } from "./documents.ts";
@@ -9,7 +11,7 @@ import type { Side } from "./split.ts";
 import { includesTag } from "./subset.ts";
 import type { Upstreams } from "./upstreams.ts";
 
-/** What a worker waits for before a request can be routed: a `serviceKey`, or `@` and a datacenter. */
+/** What a worker waits for before it can route a request: a `serviceKey`, or `@` and a datacenter. */
 export type Awaited = string;
 
 export class Missing {
@@ -20,9 +22,10 @@ export class Missing {
   }
 
   /**
-   * After the router gave `null`: what has to be watched before the request can be served. `null` when
-   * watching would not help, so that hosts which nobody has, or which the listener does not expose, cost no watch.
-   * @param known what decided on the request before something changed it.
+   * Call it after the router returned `null`. Returns what has to be watched before the request can be served.
+   * Returns `null` when watching would not help, so that unknown hosts, and hosts that the listener does not expose,
+   * cost no watch.
+   * @param known the rule that decided before something changed the request.
    */
   unwatched(
     { rules, service: site }: Site,
@@ -47,7 +50,7 @@ export class Missing {
     return this.#unwatchedService(site);
   }
 
-  /** The same of what a script named. */
+  /** Does the same for an upstream that a script named. */
   unwatchedUpstream(name: string): Awaited | null {
     const documented = this.#upstreams.documents.get(name);
     if (documented !== undefined) return this.#unwatchedOf(documented);
@@ -57,8 +60,8 @@ export class Missing {
   }
 
   /**
-   * After the router gave `null`: why, in one clause for the client and the operator. Of a service that the
-   * listener does not expose it says what it says of one that does not exist.
+   * Call it after the router returned `null`. Says why, in one clause for the client and the operator. It says the
+   * same about a service that the listener does not expose as about one that does not exist.
    */
   explain(
     { rules, service: site }: Site,
@@ -80,8 +83,8 @@ export class Missing {
   }
 
   /**
-   * After the router gave `null`: whether a document sends the request somewhere, so that it is an upstream that
-   * is missing and not the route.
+   * Call it after the router returned `null`. Whether a document sends the request somewhere, so that the upstream is
+   * missing and not the route.
    */
   isRouted(
     { rules, service: site }: Site,
@@ -93,7 +96,7 @@ export class Missing {
     return (rules.decide(request, known)?.split.sides.length ?? 0) > 0;
   }
 
-  /** Why a script cannot have what it named. */
+  /** Says why a script cannot have the upstream that it named. */
   explainUpstream(name: string): string {
     const query = this.#upstreams.documents.get(name)?.query ?? this.#upstreams.steerable(name);
     return (
@@ -102,7 +105,9 @@ export class Missing {
     );
   }
 
-  /** The service that a host names and that this listener does not expose, although Consul has it. */
+  /**
+   * The service that a host names and that this listener does not expose although Consul has it; otherwise `null`.
+   */
   hidden({ rules, service: site }: Site, exposes: Exposure): string | null {
     if (site === null || rules !== null) return null;
     if (this.#upstreams.documents.ofSite(site.site) !== undefined) return null;
@@ -112,13 +117,13 @@ export class Missing {
   }
 
   /**
-   * Why `upstream` has no peer, when that is because the catalog has no such service; `null` when it is not. A
-   * service that a document names is watched, and so has an upstream, before there is any such service.
+   * Says why `upstream` has no peer if the reason is that the catalog has no such service; otherwise returns `null`.
+   * A service that a document names is watched, and so has an upstream, even before the service exists.
    */
   explainEmpty({ name }: Upstream): string | null {
     const query = this.#upstreams.documents.get(name)?.query;
     if (query === null) return null;
-    // A service's upstream is named by its key, behind its tag if it has one; service names have no dots.
+    // A service's upstream is named by its key, with the tag in front if it has one. Service names have no dots.
     const key = query === undefined ? name.slice(name.lastIndexOf(".") + 1) : query.key;
     if (key.includes("@") || this.#upstreams.tables.catalog.has(key)) return null;
     return query === undefined
@@ -126,7 +131,7 @@ export class Missing {
       : `the service ${key} of upstream ${name} does not exist`;
   }
 
-  /** Whether a document is named as it is. */
+  /** Whether a document has the upstream's name. */
   isDocumented({ name }: Upstream): boolean {
     return this.#upstreams.documents.get(name) !== undefined;
   }
@@ -139,19 +144,25 @@ export class Missing {
     return query !== null && this.#isUnwatched(query) ? query.key : null;
   }
 
-  /** The primary watches what documents name by itself; what the own datacenter has not is not waited for. */
+  /**
+   * The primary itself watches what documents name. A service that its own datacenter's catalog lacks is not waited
+   * for.
+   */
   #isUnwatched({ key, datacenter }: ServiceSite): boolean {
     if (this.#upstreams.tables.service.has(key)) return false;
     return datacenter !== null || this.#upstreams.tables.catalog.has(key);
   }
 
-  /** Of a name that no document has. */
+  /** For a name that no document has. */
   #unwatchedService({ key }: ServiceSite): Awaited | null {
     const { service, catalog } = this.#upstreams.tables;
     return catalog.has(key) && !service.has(key) ? key : null;
   }
 
-  /** The catalog that would tell whether the service is there, when it is of a datacenter that Consul knows. */
+  /**
+   * The catalog that would show whether the service exists, if the service is in another datacenter that Consul
+   * knows.
+   */
   #unreadCatalog({ datacenter, key }: ServiceSite): Awaited | null {
     if (datacenter === null || this.#upstreams.tables.service.has(key)) return null;
     const known = this.#upstreams.tables.datacenter.get(datacenter);
@@ -169,7 +180,7 @@ export class Missing {
       : this.explainSide(unknown, host, site);
   }
 
-  /** Why a side of a host document has no upstream. */
+  /** Says why a side of a host document has no upstream. */
   explainSide(
     side: Pick<Side, "upstream" | "subset">,
     host: string,
@@ -189,7 +200,7 @@ export class Missing {
       : `upstream ${unknown} of host ${host} cannot be used: ${reason}`;
   }
 
-  /** Why a service has no upstream; `null` when it does not exist, and no document names it. */
+  /** Says why a service has no upstream; `null` when the service does not exist and no document names it. */
   #explainService(
     { key, datacenter }: ServiceSite,
     tag: string | null,

@@ -1,5 +1,5 @@
 /**
- * Finds what is kept under the prefixes of a path, whole segments at a time: the cost grows with the segments of the path
+ * Finds what is kept under the prefixes of a path, by whole segments. The cost grows with the segments of the path,
  * and not with the number of prefixes.
  */
 
@@ -24,7 +24,7 @@ export class PathIndex<T> {
     node.value = value;
   }
 
-  /** What is under the longest prefix that covers `path`; `null`: no prefix does. */
+  /** Returns what is kept under the longest prefix that covers `path`; `null` when no prefix does. */
   longest(path: string): T | null {
     let node: Node<T> = this.#root;
     let found = node.value;

@@ -1,12 +1,15 @@
-/** The parameters of a query, as forms write it: `a=1&b=2`, a plus for a space, other octets percent-encoded. */
+/**
+ * The parameters of a query, as forms write them: `a=1&b=2`, with a plus for a space, and other octets
+ * percent-encoded.
+ */
 
 const percent = 0x25;
 const plus = 0x2b;
 const space = 0x20;
 
 /**
- * The first value of a parameter; empty where it has none (`?debug`), `undefined` where there is no such parameter. Both
- * are compared decoded, octet by octet, as `name` has to be. Allocates for the value alone.
+ * Returns a parameter's first value; empty when it has none (`?debug`), `undefined` when there is no such parameter.
+ * `name` has to be decoded, and is compared with decoded names octet by octet. Allocates only for the value.
  */
 export function queryParameter(query: string, name: string): string | undefined {
   for (let from = 0; from < query.length; ) {
@@ -19,7 +22,7 @@ export function queryParameter(query: string, name: string): string | undefined 
   return undefined;
 }
 
-/** All parameters, each with its first value. */
+/** Returns all parameters, each with its first value. */
 export function queryParameters(query: string): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   for (const part of query.split("&")) {
@@ -31,7 +34,7 @@ export function queryParameters(query: string): ReadonlyMap<string, string> {
   return found;
 }
 
-/** Where the value begins if the parameter from `from` to `end` has this name; -1: it has another. */
+/** Where the value begins if the parameter from `from` to `end` has this name; -1 if it has another. */
 function valueStart(query: string, from: number, end: number, name: string): number {
   let at = from;
   for (let i = 0; i < name.length; i += 1) {
@@ -53,14 +56,14 @@ function valueStart(query: string, from: number, end: number, name: string): num
   return query.charCodeAt(at) === 0x3d ? at + 1 : -1;
 }
 
-/** Of a hexadecimal digit; -1: it is none. */
+/** The value of a hexadecimal digit; -1 for another character. */
 function digit(code: number): number {
   if (code >= 0x30 && code <= 0x39) return code - 0x30;
   const lower = code | 0x20;
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
-/** Octets as latin1, as headers have them. A percent sign that begins no escape stands for itself. */
+/** Decodes to octets as latin1, as headers have them. A percent sign that begins no escape stands for itself. */
 function decoded(text: string): string {
   if (!text.includes("%") && !text.includes("+")) return text;
   return text

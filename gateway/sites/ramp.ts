@@ -1,7 +1,7 @@
-/** How large a share is at a time. A function of the time alone, so that all gateways say the same. */
+/** How large a share is at a given time. It depends on the time alone, so all gateways agree. */
 import type { Share } from "../model/index.ts";
 
-/** @param dateMs milliseconds of the epoch. */
+/** @param dateMs milliseconds since the epoch. */
 export function weightAt({ weight, ramp }: Pick<Share, "weight" | "ramp">, dateMs: number): number {
   if (ramp === undefined) return weight;
   const { from } = ramp;

@@ -1,6 +1,6 @@
 /**
- * The headers, cookies and query parameters of one request after the other, as conditions ask for them. What asks for many
- * gets them out of tables that are made once for a request: otherwise each question is a walk over kilobytes that a client chose.
+ * The headers, cookies and query parameters of one request at a time, for conditions. After a few questions it makes
+ * tables, once for a request; otherwise each question would walk over kilobytes that a client chose.
  */
 import { cookieOf, type KeySource } from "../balancing/index.ts";
 import type { ValueCondition } from "../model/index.ts";
@@ -17,7 +17,7 @@ const fewQuestions = 4;
 export class RequestValues {
   #request: RoutedRequest | null = null;
   #questions = 0;
-  /** `null`: not asked for yet. */
+  /** `null` before it is first asked for. */
   #cookieField: string | null = null;
   #cookies: ReadonlyMap<string, string> | null = null;
   #query: ReadonlyMap<string, string> | null = null;
@@ -32,7 +32,7 @@ export class RequestValues {
     if (this.#headers.size > 0) this.#headers.clear();
   }
 
-  /** `undefined`: the request has none. */
+  /** `undefined` when the request has no such value. */
   of({ in: place, name }: ValueCondition): string | undefined {
     const request = this.#request;
     if (request === null) return undefined;
@@ -62,7 +62,7 @@ export class RequestValues {
   }
 }
 
-/** Each cookie with its first value, as `cookieOf` reads them. */
+/** Returns each cookie with its first value, as `cookieOf` reads them. */
 function cookiesIn(field: string): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   for (const part of field.split(";")) {

@@ -1,4 +1,4 @@
-/** The routes of a host: which is the first that a request matches. */
+/** The routes of a host: finds the first one that a request matches. */
 import { hasPrefix, normalisePrefix } from "../engine/message/path.ts";
 import type { RouteRule } from "../model/index.ts";
 import { Requirements } from "./conditions.ts";
@@ -10,15 +10,15 @@ interface Entry {
   readonly rule: Rule;
   readonly route: RouteRule;
   readonly requirements: Requirements;
-  /** Its place in the order. */
+  /** Its place in the order of routes. */
   readonly rank: number;
-  /** The path itself, no longer one. */
+  /** Whether it matches only the path itself and not longer ones. */
   readonly isExact: boolean;
-  /** Without a slash at its end; empty for all. */
+  /** Without a slash at its end; empty for all paths. */
   readonly prefix: string;
 }
 
-/** The entries of one prefix, in their order, and those of the prefixes above it. */
+/** The entries with one prefix, in their order, and the station of the longest prefix above it. */
 interface Station {
   readonly entries: readonly Entry[];
   readonly above: Station | null;
@@ -30,7 +30,7 @@ export class RouteList {
   readonly #all: readonly Entry[];
   readonly #values = new RequestValues();
 
-  /** In the order in which they are asked. */
+  /** @param routes in the order in which they are asked. */
   constructor(routes: readonly { readonly route: RouteRule; readonly rule: Rule }[]) {
     this.#all = routes.flatMap(({ route, rule }, rank) => {
       const requirements = new Requirements(route.conditions);
@@ -46,14 +46,14 @@ export class RouteList {
     });
     this.looksAtPaths = this.#all.some(({ prefix, isExact }) => prefix !== "" || isExact);
     const byPrefix = Map.groupBy(this.#all, ({ prefix }) => prefix);
-    // Shorter ones first: each finds the longest one above it.
+    // Shorter prefixes first, so that each finds the longest one above it.
     for (const prefix of [...byPrefix.keys()].sort((a, b) => a.length - b.length)) {
       const above = this.#stations.longest(prefix);
       this.#stations.set(prefix, { entries: byPrefix.get(prefix) ?? [], above });
     }
   }
 
-  /** @param path comparable. */
+  /** @param path comparable; see `comparablePath`. */
   find(path: string, request: RoutedRequest): Rule | null {
     const values = this.#values;
     values.begin(request);
@@ -85,14 +85,14 @@ export class RouteList {
       const why = covers
         ? requirements.explain(request, this.#values)
         : `its path is ${paths.join(", ")}`;
-      // Of several paths the one that covers the request tells more.
+      // Of several paths, the one that covers the request says more.
       if (why !== null && (covers || !seen.has(rule))) seen.set(rule, why);
     }
     return [...seen].map(([rule, why]) => ({ rule, why }));
   }
 }
 
-/** A slash at its end means nothing. */
+/** A slash at the end makes no difference. */
 function isExactly(path: string, prefix: string): boolean {
   if (path.length === prefix.length) return path === prefix;
   return path.length === prefix.length + 1 && path.endsWith("/") && path.startsWith(prefix);

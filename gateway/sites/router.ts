@@ -1,6 +1,6 @@
 /**
- * One version's table of routes: host and path -> upstream. Immutable to its users; a new version
- * makes a new router that shares what did not change. It picks no peer and knows no sockets.
+ * One version's routing table, from host and path to an upstream. Its users see it as immutable; a new version makes
+ * a new router that shares what did not change. It picks no peer and knows no sockets.
  */
 import { type Gate, type PeerBook, PeerTokens, type Upstream } from "../balancing/index.ts";
 import {
@@ -31,13 +31,13 @@ import { Upstreams } from "./upstreams.ts";
 export interface RouterOptions {
   /** Numbers in [0, 1), for splits. */
   readonly random: () => number;
-  /** Milliseconds of the clock that upstreams are asked with; for `describe`. */
+  /** Milliseconds on the clock that upstreams use; for `describe`. */
   readonly now: () => number;
-  /** Milliseconds of the epoch, for shares that grow by time. Default: the system's. */
+  /** Milliseconds since the epoch, for shares that grow with time. Default: the system's clock. */
   readonly date?: () => number;
-  /** What runs for which host, of the same version. Default: nothing. */
+  /** The scripts for each host in this version. Default: none. */
   readonly scripts?: ScriptsByHost;
-  /** Default: nothing takes part but scripts. */
+  /** Default: only scripts take part in requests. */
   readonly phasesOf?: PhasesOf;
 }
 
@@ -46,7 +46,7 @@ interface Disposable {
 }
 
 export class Router {
-  /** Why there is none, for requests that it gave no upstream. */
+  /** Explains why a request got no upstream. */
   readonly missing: Missing;
   readonly #options: RouterOptions;
   readonly #sites: SiteTable;
@@ -54,11 +54,11 @@ export class Router {
   readonly #upstreams: Upstreams;
   readonly #routing: Routing;
   readonly #stickyKey: string;
-  /** What cookies name servers by; `null`: the key for that is not there yet. */
+  /** The names for servers in cookies; `null` while their key is not known yet. */
   readonly #tokens: PeerTokens | null;
-  /** The router that this one was built from, until that one is disposed of. */
+  /** The router that this one was built from, until that one is disposed. */
   #previous: Router | null;
-  /** What `#previous` has and this one does not. */
+  /** What `#previous` has and this router does not. */
   readonly #dropped: readonly Disposable[];
 
   private constructor(parts: {
@@ -87,9 +87,9 @@ export class Router {
   }
 
   /**
-   * The router of `tables`. With `previous`, everything that is the same object there is shared; with
-   * `changes` too, all that leads from `previous` to `tables`, nothing else is even looked at.
-   * References to peers are taken in `book`; afterwards call `previous.dispose(router)`.
+   * Builds the router for `tables`. With `previous`, it shares everything that is the same object there. With
+   * `changes` too, which must be all changes from `previous` to `tables`, it looks at nothing else. It takes
+   * references to peers in `book`; call `previous.dispose(router)` afterwards.
    */
   static build(
     tables: Tables,
@@ -109,7 +109,7 @@ export class Router {
     const stickyKey = tables.key.get(stickyKeyName) ?? "";
     const isSameKey = stickyKey === before.#stickyKey;
     const names = isSameNames ? namesBefore : new SiteNames(own);
-    // With other names for the same things, nothing may be as it was.
+    // When the names for things change, nothing can be kept as it was.
     const known = previous === null || !isSameNames ? null : changes;
     const tokens = isSameKey ? before.#tokens : tokensOf(stickyKey);
     const changed = (kind: ServedKind) => keysOf(known, kind);
@@ -166,8 +166,8 @@ export class Router {
   }
 
   /**
-   * The site of a host in lower case, without port and trailing dot; see `SiteTable.find`. What services say by their tags
-   * counts where the listener exposes them, and where neither a document nor a name of a service decides.
+   * The site of a host, which is in lower case, without port and trailing dot; see `SiteTable.find`. Routes from
+   * services' tags count when the listener exposes them, and when neither a document nor a service's name decides.
    */
   site(host: string, exposes: Exposure = "documents"): Site {
     const site = this.#sites.find(host);
@@ -176,7 +176,7 @@ export class Router {
     return this.#tagSites.find(host, site);
   }
 
-  /** A bare name such as `localhost` may be a service's and is none's as long as there is no such service. */
+  /** A bare name such as `localhost` can be a service's, but is not while there is no such service. */
   #isService(host: string, { service }: Site): boolean {
     if (service === null) return false;
     const { catalog, service: instances } = this.#upstreams.tables;
@@ -185,9 +185,10 @@ export class Router {
   }
 
   /**
-   * The upstream for a request of `site`, which is that of its host: by its rules, else by the upstream document of that
-   * name, else by the service of that name if the listener exposes it. The request's path is in normal form. A host with
-   * a document is decided by that document alone. `null`: nothing serves it; see `missing`. Allocates nothing.
+   * The upstream for a request to `site`, the site of its host: by the site's rules, else by the upstream document
+   * with that name, else by the service with that name if the listener exposes it. A host with a document is decided
+   * by that document alone. The request's path is in normal form. Returns `null` when nothing serves the request; see
+   * `missing`. Allocates nothing.
    * @param choice is told what decided.
    */
   resolve(
@@ -201,8 +202,9 @@ export class Router {
   }
 
   /**
-   * All that `resolve` may give, with their shares; `null` where nothing decides for this request. Also says what decides,
-   * and why what is missing is missing. @param known what decided before something changed the request.
+   * Everything that `resolve` may return, with shares; `null` when nothing decides about this request. Also says what
+   * decides, and why a missing upstream is missing.
+   * @param known the rule that decided before something changed the request.
    */
   routes(
     { rules, service }: Site,
@@ -222,8 +224,9 @@ export class Router {
   }
 
   /**
-   * What requests of `site`, which is that of `host`, are counted under: the key of the document or script that decides
-   * them, or the site of an exposed service; `null` for a host that nobody has, so that strangers cannot make up names.
+   * The name under which requests to `site`, the site of `host`, are counted: the key of the document or script that
+   * decides about them, or the site of an exposed service. `null` for an unknown host, so that strangers cannot make
+   * up names.
    */
   nameOf({ rules, scripts, service }: Site, host: string, exposes: Exposure): string | null {
     if (rules !== null) return rules.name;
@@ -233,21 +236,24 @@ export class Router {
       const { service: instances, catalog } = this.#upstreams.tables;
       if (instances.has(service.key) || catalog.has(service.key)) return service.site;
     }
-    // A script is a reason to know a host, too: it may answer by itself.
+    // A script makes a host known too, because it may answer by itself.
     return scripts[0]?.host ?? null;
   }
 
-  /** What stands in front of upstreams, by the names of their documents. */
+  /** The gates in front of upstreams, by the names of their documents. */
   get gates(): ReadonlyMap<string, Gate> {
     return this.#upstreams.documents.gates;
   }
 
-  /** What a script names; see `Upstreams.named`. */
+  /** The upstream that a script names; see `Upstreams.named`. */
   upstream(name: string): Upstream | null {
     return this.#upstreams.named(name);
   }
 
-  /** The upstreams of these entries as they stand now; an entry that has none, or is not there, adds nothing. */
+  /**
+   * Describes the upstreams of these entries as they are now. An entry that is missing or has no upstream adds
+   * nothing.
+   */
   describe({ upstreams, services }: UpstreamKeys): readonly RoutedUpstream[] {
     const nowMs = this.#options.now();
     const described: RoutedUpstream[] = [];
@@ -263,8 +269,8 @@ export class Router {
   }
 
   /**
-   * Gives up the peers of what `next` does not have; of everything with `null`. Requests that
-   * still hold an upstream of this router may finish with it.
+   * Gives up the peers that `next` does not have, or all peers when `next` is `null`. Requests that still hold an
+   * upstream from this router may finish with it.
    */
   dispose(next: Router | null): void {
     if (next !== null && next.#previous === this) {
@@ -294,7 +300,7 @@ function keysOf(changes: readonly Served[] | null, kind: ServedKind): ReadonlySe
   return new Set(changes.filter((change) => change.kind === kind).map((change) => change.key));
 }
 
-/** What is in either; `null` when one of them is not known. */
+/** The union of both; `null` when one of them is not known. */
 function joined(
   one: ReadonlySet<string> | null,
   other: ReadonlySet<string> | null,

@@ -1,4 +1,7 @@
-/** Where a request of a host with a document goes: rule, side, upstream. And the same described, for whoever asks why. */
+/**
+ * Decides where a request goes whose host has a document: rule, side, upstream. It also describes the decision for
+ * anyone who asks why.
+ */
 import type { Upstream } from "../balancing/index.ts";
 import type { ServiceSite } from "../model/index.ts";
 import type { HostRules } from "./host-rules.ts";
@@ -9,31 +12,31 @@ import type { Rule } from "./rule.ts";
 import type { Side, SideReason } from "./split.ts";
 import type { Upstreams } from "./upstreams.ts";
 
-/** What a request may be sent to, and what decides that. */
+/** Where a request may be sent, and what decides that. */
 export interface Routes {
   /** The key of a document, or `service`. */
   readonly by: string;
-  /** The route or path of the document, as it is written; `null`: no rule decides. */
+  /** The route or path rule that decides; `null`: none does. */
   readonly rule: Rule | null;
-  /** Routes that are asked before the one that decides, and why each does not. */
+  /** The routes that were asked before it, and why each did not match. */
   readonly passedOver: readonly { readonly rule: Rule; readonly why: string }[];
-  /** The side that the request belongs to by itself; `null`: the shares decide. */
+  /** The side that the request itself determines; `null`: the shares decide. */
   readonly decided: { readonly side: Side; readonly by: SideReason } | null;
   readonly shares: readonly RouteShare[];
 }
 
 export interface RouteShare {
   readonly name: string;
-  /** Of all requests, 0 to 1. */
+  /** The part of all requests, from 0 to 1. */
   readonly part: number;
-  /** `null`: there is none, and `why`. */
+  /** `null` when there is none; `why` says why. */
   readonly upstream: Upstream | null;
   readonly why: string | null;
 }
 
 interface RoutingOptions {
   readonly random: () => number;
-  /** Milliseconds of the epoch. */
+  /** Milliseconds since the epoch. */
   readonly date: () => number;
 }
 
@@ -48,7 +51,10 @@ export class Routing {
     this.#options = options;
   }
 
-  /** `null`: nothing serves it. What decides is written into `choice`. Allocates nothing, unless a side is empty. */
+  /**
+   * Returns `null` when nothing serves the request. Writes into `choice` what decided. Allocates nothing, unless a
+   * side is empty.
+   */
   resolve(
     rules: HostRules,
     service: ServiceSite | null,
@@ -80,7 +86,7 @@ export class Routing {
     choice.side = side;
     if (side === null) return null;
     const upstream = this.#upstreams.side(side, service);
-    // Who asks for a side is told that it has nobody; everyone else is served by the others.
+    // A request that asks for an empty side is told so; every other request goes to another side.
     if (upstream === null || upstream.size > 0 || forced !== null) return upstream;
     const other = this.#draw(rule, request, (one) => this.#isUsable(one, service));
     if (other === null) return upstream;
@@ -102,7 +108,7 @@ export class Routing {
     return upstream === null || upstream.size > 0;
   }
 
-  /** All that `resolve` may give; `null` where nothing decides. */
+  /** Returns everything that `resolve` may return; `null` when nothing decides. */
   describe(
     rules: HostRules,
     service: ServiceSite | null,
@@ -129,7 +135,7 @@ export class Routing {
   }
 }
 
-/** The side that the request's cookie names, if requests still come to it. */
+/** The side that the request's cookie names, if that side still gets requests. */
 function stuckSide({ split, sticky }: Rule, request: RoutedRequest): Side | null {
   const cookie = sticky === null ? null : sticky.cookie;
   const side = cookie === null ? null : cookie.sideOf(cookie.valueOf(request));

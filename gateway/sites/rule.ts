@@ -1,4 +1,4 @@
-/** What decides on some of the requests of a host: a route or a path of its document. */
+/** What decides about some of a host's requests: a route or a path rule in its document. */
 import type { PeerTokens } from "../balancing/index.ts";
 import type { Destination, HostDocument, SentHost } from "../model/index.ts";
 import type { Phase } from "./phase.ts";
@@ -6,17 +6,17 @@ import { createSide, isOpenTo, type Side, Split } from "./split.ts";
 import { createStickiness, type Stickiness } from "./stickiness.ts";
 
 export class Rule {
-  /** The document that has it: another version of it has other rules. */
+  /** The document that has the rule. Another version of the document has other rules. */
   readonly document: HostDocument;
-  /** As the document has it: `/api`, or `routes[0] (beta)`. */
+  /** The rule as the document has it: `/api`, or `routes[0] (beta)`. */
   readonly written: string;
-  /** The side that all of its requests go to; `null`: there are several. */
+  /** The side that gets all of its requests; `null` when there are several. */
   readonly only: Side | null;
-  /** What takes part in its requests alone. */
+  /** The phases that only its requests meet. */
   readonly phases: readonly Phase[];
-  /** `null`: requests of one client have nothing to do with each other. */
+  /** `null`: the requests of one client are independent of each other. */
   readonly sticky: Stickiness | null;
-  /** Which `Host` the upstream is sent; `null`: the client's. */
+  /** Which `Host` the upstream gets; `null`: the client's. */
   readonly sentHost: SentHost | null;
   readonly #destination: Destination;
   #split: Split | null = null;
@@ -40,7 +40,7 @@ export class Rule {
     this.sticky = sticky === undefined ? null : createStickiness(sticky, this.split.sides, tokens);
   }
 
-  /** Made when it is first asked for: of ten thousand hosts, most rules have one side and no need of it. */
+  /** Made when first asked for: among ten thousand hosts, most rules have one side and do not need it. */
   get split(): Split {
     this.#split ??= new Split(this.#destination.shares, this.only);
     return this.#split;

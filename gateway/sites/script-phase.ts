@@ -1,10 +1,13 @@
-/** The scripts of a site as a phase: which version runs on a request, and whether a rewritten host leads anywhere. */
+/**
+ * The scripts of a site as a phase: chooses the version that runs for a request, and checks where a rewritten host
+ * leads.
+ */
 import type { Exchange } from "../engine/engine.ts";
 import type { HostScripts, Script } from "../sandbox/index.ts";
 import { failEncodedSlash, refusesEncodedSlash } from "./encoded-slash.ts";
 import type { Phase, RequestContext, Stop } from "./phase.ts";
 
-/** How often scripts may give one request another host that has a script as well. */
+/** How often scripts may give one request another host that has a script too. */
 const mostRewrites = 5;
 
 export class ScriptPhase implements Phase {
@@ -26,10 +29,10 @@ export class ScriptPhase implements Phase {
   ): boolean {
     if (script === null) return true;
     const last = context.before === null ? null : lastScript(context.before);
-    // One that covers both hosts has decided already.
+    // One script that covers both hosts has already decided.
     if (last?.host === script.host) return true;
     if (script.waits(exchange)) {
-      // It comes back to this phase.
+      // The request comes back to this phase.
       context.at -= 1;
       return false;
     }
@@ -45,7 +48,7 @@ export class ScriptPhase implements Phase {
     return exchange.status === 0;
   }
 
-  /** In an isolate of its own, which ends with it. */
+  /** Runs the script in an isolate of its own, which ends with the rehearsal. */
   rehearse(
     exchange: Exchange<RequestContext>,
     context: RequestContext,
@@ -77,7 +80,7 @@ export class ScriptPhase implements Phase {
   }
 }
 
-/** The version that an exchange is for; `null`: none of them is. */
+/** The version that is for this exchange; `null`: none is. */
 function chooseScript(scripts: readonly HostScripts[], exchange: Exchange<unknown>): Script | null {
   for (let i = 0; i < scripts.length; i += 1) {
     const script = scripts[i]?.choose(exchange) ?? null;
@@ -86,7 +89,7 @@ function chooseScript(scripts: readonly HostScripts[], exchange: Exchange<unknow
   return null;
 }
 
-/** The script that ran last on the way to a host. */
+/** The script that ran last on the request's way to this host. */
 function lastScript(stop: Stop): Script | null {
   for (let one: Stop | null = stop; one !== null; one = one.before) {
     if (one.script !== null) return one.script;
@@ -94,7 +97,7 @@ function lastScript(stop: Stop): Script | null {
   return null;
 }
 
-/** Ends the exchange where scripts send it in a circle, or too far. */
+/** Ends the exchange when scripts send it in a circle or too far. */
 function mayFollow(
   exchange: Exchange<unknown>,
   before: Stop | null,

@@ -1,13 +1,13 @@
 /**
- * The Consul services of one version and their upstreams: one for all instances of a service, one
- * for each tag that is asked for. Documents are not its business.
+ * The Consul services in one version and their upstreams: one for all instances of a service, and one for each tag or
+ * subset that is asked for. It does not know about documents.
  */
 import { type PeerBook, Upstream, type UpstreamOptions } from "../balancing/index.ts";
 import { type Instance, LayeredMap, type Level, type PeerSettings } from "../model/index.ts";
 import type { PeersByHand } from "./peers-by-hand.ts";
 import { type InstanceSubset, includesTag } from "./subset.ts";
 
-/** How an upstream treats failures of its servers. */
+/** How an upstream treats its servers. */
 export interface FailurePolicy {
   readonly maxFails: number;
   readonly failTimeoutMs: number;
@@ -18,10 +18,10 @@ export interface FailurePolicy {
 /** nginx's defaults (ngx_http_upstream_module, `server`). */
 const defaultPolicy: FailurePolicy = { maxFails: 1, failTimeoutMs: 10_000 };
 
-/** Instances of other datacenters. */
+/** Instances from other datacenters, one list for each. */
 export type Spares = readonly (readonly Instance[])[];
 
-/** How the upstreams of a service are made. */
+/** Options for the upstreams of a service. */
 export type ServiceOptions = FailurePolicy & Omit<UpstreamOptions, "name">;
 
 const byName: ServiceOptions = { ...defaultPolicy, limits: null };
@@ -31,12 +31,12 @@ interface Narrowed {
   readonly upstream: Upstream;
 }
 
-/** The instances of one service and the upstreams made of them so far. */
+/** The instances of one service and the upstreams made from them so far. */
 export class Service {
-  /** The service's own, or that of the document that names it. */
+  /** The service's own name, or the name of the document that names it. */
   readonly name: string;
   readonly instances: readonly Instance[];
-  /** What takes the place of the instances while none of them can be used, in this order. */
+  /** What replaces the instances while none of them can be used, in this order. */
   readonly spares: Spares;
   readonly settings: PeerSettings | null;
   readonly #options: ServiceOptions;
@@ -44,11 +44,11 @@ export class Service {
   readonly #all: Upstream;
   readonly #byTag = new Map<string, Upstream>();
   readonly #bySubset = new Map<string, Narrowed>();
-  /** For a tag that the service has but no healthy instance carries. */
+  /** For a tag that the service has but that no healthy instance carries. */
   readonly #none: Upstream;
   #disposed = false;
 
-  /** Makes anew what `previous` had, so that each round goes on where it stood. */
+  /** Makes new versions of the upstreams that `previous` had, so that each round goes on where it was. */
   constructor(
     name: string,
     instances: readonly Instance[],
@@ -73,7 +73,7 @@ export class Service {
       if (this.#some((one) => subset.has(one))) this.#narrow(subset, upstream);
   }
 
-  /** The upstream of all instances or of those with `tag`; `null` when none has that tag. */
+  /** The upstream of all instances, or of those with `tag`; `null` when none has that tag. */
   upstream(tag: string | null): Upstream | null {
     if (tag === null) return this.#all;
     const known = this.#byTag.get(tag);
@@ -84,7 +84,7 @@ export class Service {
     return upstream;
   }
 
-  /** The upstream of those instances that the subset has. Allocates for the first look-up in a version. */
+  /** The upstream of the instances in the subset. Allocates for the first look-up in a version. */
   subset(subset: InstanceSubset): Upstream {
     const known = this.#bySubset.get(subset.key);
     if (known !== undefined) return known.upstream;
@@ -140,15 +140,16 @@ export class Services {
   }
 
   /**
-   * The upstream of a service, or of those of its instances that have the query's tag; `null` when it is not
-   * watched or there is no such tag. Allocates only for the first look-up of a tag in a version.
+   * The upstream of a service, or of its instances with this tag. `null` when the service is not watched or there is
+   * no such tag. Allocates only for the first look-up of a tag in a version.
+   * @param tags all tags that the catalog has for the service.
    */
   find(key: string, tag: string | null, tags: readonly string[] | undefined): Upstream | null {
     const service = this.#services.get(key);
     return service === undefined ? null : taggedOf(service, tag, tags);
   }
 
-  /** `null`: it is not watched. */
+  /** `null` when the service is not watched. */
   get(key: string): Service | null {
     return this.#services.get(key) ?? null;
   }
@@ -157,7 +158,7 @@ export class Services {
     return this.#services.get(key)?.instances ?? null;
   }
 
-  /** What was made of a service so far. */
+  /** The upstreams that have been made for a service so far. */
   upstreams(key: string): Iterable<Upstream> {
     return this.#services.get(key)?.upstreams() ?? [];
   }
@@ -167,9 +168,9 @@ export class Services {
   }
 
   /**
-   * The services of `table`, sharing those whose instances are the same object as here. With
-   * `changed`, only these keys are looked at; `this` itself when there are none. What the new
-   * version no longer has is added to `dropped`.
+   * Returns the services of `table`, and keeps from here those whose instances are the same object. With `changed`,
+   * it looks only at these keys, and returns `this` when there are none. It adds to `dropped` what the new version no
+   * longer has.
    */
   next(
     table: ReadonlyMap<string, readonly Instance[]>,
@@ -196,7 +197,7 @@ export class Services {
   }
 }
 
-/** `tags`: all that the catalog has of the service; one of them may have no healthy instance. */
+/** `tags`: all tags that the catalog has for the service. One of them may have no healthy instance. */
 export function taggedOf(
   service: Service,
   tag: string | null,
@@ -223,7 +224,7 @@ function instanceLevel(instances: readonly Instance[], policy: FailurePolicy): L
   };
 }
 
-/** All of them when `tag` is `null`. */
+/** Returns all instances when `tag` is `null`. */
 export function withTag(instances: readonly Instance[], tag: string | null): readonly Instance[] {
   return tag === null ? instances : instances.filter((one) => includesTag(one.tags, tag));
 }

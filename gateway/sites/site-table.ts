@@ -1,6 +1,4 @@
-/**
- * The sites of one version: host -> site. What a version does not concern is shared with the one before.
- */
+/** The sites of one version, by host. A new version shares what it does not change. */
 import type { PeerTokens } from "../balancing/index.ts";
 import { maxNameLength } from "../engine/message/authority.ts";
 import {
@@ -16,26 +14,26 @@ import { HostRules } from "./host-rules.ts";
 import type { HostPhases } from "./phase.ts";
 import { createSite, type Site, unknownSite } from "./site.ts";
 
-/** By host or `*.domain`; the same objects as long as nothing changes for that key. */
+/** By host or `*.domain`. Keys whose scripts did not change keep the same objects. */
 export type ScriptsByHost = ReadonlyMap<string, HostScripts>;
 
 /**
- * What takes part in the requests of the hosts that the document `key` holds for, beside their scripts. Called once for
+ * What takes part, beside scripts, in the requests of the hosts that the document `key` applies to. Called once for
  * each document, when a version with it is applied.
  */
 export type PhasesOf = (key: string, document: HostDocument) => HostPhases;
 
-/** What sites are made of. */
+/** What sites are made from. */
 export interface SiteParts {
   readonly names: SiteNames;
   readonly documents: ReadonlyMap<string, HostDocument>;
   readonly scripts: ScriptsByHost;
   readonly phasesOf: PhasesOf;
-  /** What cookies name servers by; `null`: there are no such cookies yet. */
+  /** The names for servers in cookies; `null` while there are no such cookies. */
   readonly tokens: PeerTokens | null;
 }
 
-/** Spellings of services that are kept. Strangers can ask for any name. */
+/** How many spellings of services are kept. The bound matters because strangers can ask for any name. */
 const maxSpelled = 4_096;
 
 export class SiteTable {
@@ -44,10 +42,10 @@ export class SiteTable {
   readonly #tokens: PeerTokens | null;
   /** By host or `*.domain`. */
   readonly #rules: LayeredMap<HostRules>;
-  /** Those that have rules or scripts of their own, by host or `*.domain`. */
+  /** Sites with rules or scripts of their own, by host or `*.domain`. */
   readonly #sites: LayeredMap<Site>;
   readonly #wildcards: WildcardIndex<Site>;
-  /** Sites of services by their other names, with or without a tag, as they are asked for. */
+  /** Sites of services by their other names, with or without a tag, kept as they are asked for. */
   readonly #spelled = new RecentMap<Site>(maxSpelled);
 
   private constructor(
@@ -70,9 +68,9 @@ export class SiteTable {
   }
 
   /**
-   * The site of a host in lower case, without port and trailing dot. One look-up where the host has rules or a script of
-   * its own or was asked for lately as a service, one pass over the host for any other. Allocates nothing, but for the
-   * first request for a service's name.
+   * The site of a host, which is in lower case, without port and trailing dot. Takes one look-up for a host with its
+   * own rules or scripts, or for a service's name that was asked for lately; one pass over the name for any other
+   * host. Allocates nothing, except for the first request with a service's name.
    */
   find(host: string): Site {
     if (host.length > maxNameLength) return unknownSite;
@@ -87,8 +85,8 @@ export class SiteTable {
   }
 
   /**
-   * The sites of `parts`. With `changed`, only these keys of documents and whatever scripts are other objects are looked
-   * at; `this` itself when there is nothing.
+   * Returns the sites of `parts`. With `changed`, it looks only at these keys of documents, and at scripts that are
+   * other objects. Returns `this` when nothing changed.
    */
   next(parts: SiteParts, changed: ReadonlySet<string> | null): SiteTable {
     const keys = new Set(changed);
@@ -117,7 +115,7 @@ export class SiteTable {
     return this.#compose(parts, rules, isAll ? keys : this.#withCovered(keys));
   }
 
-  /** The keys with those that wildcards among them cover, whose sites take over what the wildcard has. */
+  /** Returns the keys, and those that wildcards among them cover: these sites inherit what the wildcard has. */
   #withCovered(keys: ReadonlySet<string>): ReadonlySet<string> {
     const suffixes = [...keys].filter((key) => key.startsWith("*.")).map((key) => key.slice(1));
     if (suffixes.length === 0) return keys;
@@ -133,7 +131,7 @@ export class SiteTable {
     const { names, scripts } = parts;
     const changes: [key: string, site: Site | null][] = [];
     const isWildcard = (key: string) => key.startsWith("*.");
-    // The shortest first: each takes over what those above it have.
+    // The shortest first, because each inherits from those above it.
     const changed = [...keys].filter(isWildcard).sort((a, b) => a.length - b.length);
     const wildcards =
       changed.length === 0 ? this.#wildcards : new WildcardIndex<Site>(this.#wildcards);

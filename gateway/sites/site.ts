@@ -1,6 +1,6 @@
 /**
- * What holds for a host, put together when a version is applied: its rules, its scripts, the phases that its requests
- * meet. Found once for a request; says nothing of upstreams, which change more often.
+ * What applies to a host, put together when a version is applied: its rules, its scripts, and the phases that its
+ * requests meet. It is looked up once for each request. It does not contain upstreams, which change more often.
  */
 import type { ServiceSite } from "../model/index.ts";
 import type { HostScripts } from "../sandbox/index.ts";
@@ -9,20 +9,20 @@ import type { Phase } from "./phase.ts";
 import { ScriptPhase } from "./script-phase.ts";
 
 export interface Site {
-  /** The service that the host names, with its tag; `null`: it names none. */
+  /** The service that the host names, with its tag; `null` when it names none. */
   readonly service: ServiceSite | null;
-  /** The host's document, or that of the longest wildcard over it; `null`: there is none. */
+  /** The rules from the host's document, or from that of the longest wildcard over it; `null` when there is none. */
   readonly rules: HostRules | null;
-  /** What may run on its requests: the first one that has a version for a request does. */
+  /** The scripts that may run for its requests. The first that has a version for a request does. */
   readonly scripts: readonly HostScripts[];
-  /** What its requests meet, in this order. */
+  /** The phases that its requests meet, in this order. */
   readonly phases: readonly Phase[];
 }
 
-/** A host of which no document and no script says anything, and that names no service. */
+/** A host without a document or a script, which names no service. */
 export const unknownSite: Site = { service: null, rules: null, scripts: [], phases: [] };
 
-/** `above`: the longest wildcard over the host, whose rules and scripts hold where the host has none. */
+/** `above`: the site of the longest wildcard over the host, whose rules and scripts apply when the host has none. */
 export function createSite(
   service: ServiceSite | null,
   rules: HostRules | null,
@@ -36,7 +36,7 @@ export function createSite(
   return { service, rules: held, scripts: all, phases };
 }
 
-/** What stands behind the scripts looks at the host and the path that they say. */
+/** Phases after the scripts see the host and the path that the scripts chose. */
 function phasesOf(rules: HostRules | null, scripts: readonly HostScripts[]): readonly Phase[] {
   const script = scripts.length === 0 ? [] : [new ScriptPhase(scripts)];
   return [...(rules?.phasesBefore ?? []), ...script, ...(rules?.phases ?? [])];
@@ -44,6 +44,6 @@ function phasesOf(rules: HostRules | null, scripts: readonly HostScripts[]): rea
 
 function scriptsOf(own: HostScripts | null, above: Site): readonly HostScripts[] {
   if (own === null) return above.scripts;
-  // Where there is no version but one on trial, the rest of the requests is left to a wildcard's script.
+  // If the host has only a version on trial, the other requests go to the wildcard's script.
   return own.isForAll ? [own] : [own, ...above.scripts];
 }

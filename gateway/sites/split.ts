@@ -1,5 +1,5 @@
 /**
- * The sides that share the requests of a path or route, and which of them a request belongs to. Knows names, not
+ * The sides that share the requests of a path or route, and which of them a request belongs to. It knows names, not
  * upstreams.
  */
 import { hashOf, scoreOf } from "../balancing/index.ts";
@@ -13,15 +13,15 @@ export interface Side {
   readonly name: string;
   /** The name of an upstream document or of a service. */
   readonly upstream: string;
-  /** Of the upstream's service; `null`: all of it. */
+  /** The subset of the upstream's service; `null`: all of it. */
   readonly subset: InstanceSubset | null;
-  /** Requests that meet one of these belong to it, whatever its weight. */
+  /** Requests that meet one of these go to this side, whatever its weight. */
   readonly forced: readonly Requirements[];
   readonly share: Share;
   readonly hash: number;
 }
 
-/** What a request says by itself of its side. */
+/** What in the request determined its side. */
 export type SideReason = "forced" | "cookie" | "hash";
 
 /** How long a share may lag behind its ramp. */
@@ -30,17 +30,17 @@ const rampIntervalMs = 1_000;
 const nothing: readonly Requirements[] = [];
 
 export class Split {
-  /** Those that some request may belong to. */
+  /** The sides that some request may belong to. */
   readonly sides: readonly Side[];
-  /** Parallel to `sides`; it follows the ramps. */
+  /** Parallel to `sides`. The weights follow the ramps. */
   readonly #weights: number[];
   #total: number;
-  /** `null`: nothing is forced. */
+  /** `null` when no side is forced. */
   readonly #values: RequestValues | null;
   readonly #hasRamp: boolean;
   #rampedAtMs = Number.NEGATIVE_INFINITY;
 
-  /** @param only what was made already of the one share that is open. */
+  /** @param only the side that was already made for the one open share, if there is only one. */
   constructor(shares: readonly Share[], only: Side | null) {
     this.sides = only === null ? shares.filter(isOpenTo).map(createSide) : [only];
     this.#weights = this.sides.map(({ share }) => share.weight);
@@ -50,7 +50,7 @@ export class Split {
     this.#hasRamp = this.sides.some(({ share }) => share.ramp !== undefined);
   }
 
-  /** Brings the shares to this date, where they grow. */
+  /** Sets the weights of growing shares to those at this date. */
   follow(date: () => number): void {
     if (!this.#hasRamp) return;
     const dateMs = date();
@@ -61,7 +61,7 @@ export class Split {
     this.#total = sum(this.#weights);
   }
 
-  /** The part of all requests that each side has now, in the order of `sides`. */
+  /** The part of all requests that each side gets now, in the order of `sides`. */
   get parts(): readonly number[] {
     return this.#weights.map((weight) => (this.#total === 0 ? 0 : weight / this.#total));
   }
@@ -70,7 +70,7 @@ export class Split {
     return this.#weights;
   }
 
-  /** The side that the request asks for by itself; `null`: it leaves it to the shares. */
+  /** The side that the request asks for; `null`: the shares decide. */
   forced(request: RoutedRequest): Side | null {
     const values = this.#values;
     if (values === null) return null;
@@ -84,12 +84,12 @@ export class Split {
     return null;
   }
 
-  /** Whether requests come to it by its share. */
+  /** Whether its share is above 0, so that requests come to it. */
   isOpen(side: Side): boolean {
     return (this.#weights[this.sides.indexOf(side)] ?? 0) > 0;
   }
 
-  /** By weight; `null` when every one has weight 0. `isUsable` leaves sides out. */
+  /** Draws a side by weight; `null` when all weights are 0. `isUsable` leaves out sides. */
   draw(random: () => number, isUsable: ((side: Side) => boolean) | null = null): Side | null {
     const sides = this.sides;
     let total = this.#total;
@@ -115,8 +115,8 @@ export class Split {
   }
 
   /**
-   * The side of a key: always the same one, and as many keys as its weight says. A side whose share grows only takes keys
-   * from the others, so that nobody leaves it.
+   * The side for a key. It is always the same one, and each side gets keys in proportion to its weight. A side whose
+   * share grows takes keys from the others and loses none.
    */
   ofKey(key: string, isUsable: ((side: Side) => boolean) | null = null): Side | null {
     const hash = hashOf(key);
@@ -136,7 +136,7 @@ export class Split {
   }
 }
 
-/** Whether some request may belong to it. */
+/** Whether some request may belong to the share. */
 export function isOpenTo({ weight, forced, ramp }: Share): boolean {
   return weight > 0 || forced !== undefined || ramp !== undefined;
 }

@@ -1,4 +1,4 @@
-/** What keeps the requests of one client together: a cookie of the gateway's, or a hash of the request. */
+/** Keeps the requests of one client together, by a cookie that the gateway sets or by a hash of the request. */
 import { cookieOf, type KeyOf, keyReader, type PeerTokens } from "../balancing/index.ts";
 import type { Peer } from "../engine/engine.ts";
 import type { Sticky, StickyCookie } from "../model/index.ts";
@@ -6,15 +6,15 @@ import type { RoutedRequest } from "./request-values.ts";
 import type { Side } from "./split.ts";
 
 export interface Stickiness {
-  /** Whether it is also about the server. */
+  /** Whether requests stay with a server too, and not only with a side. */
   readonly toServer: boolean;
-  /** The part of the request that tells; `null`: a cookie does. */
+  /** Reads the part of the request that decides; `null` when a cookie decides. */
   readonly keyOf: KeyOf | null;
-  /** `null`: a part of the request tells. */
+  /** `null` when a part of the request decides. */
   readonly cookie: SideCookie | null;
 }
 
-/** `null`: it needs cookies, and there is nothing to make them with yet. */
+/** Returns `null` when cookies are needed and their key is not known yet. */
 export function createStickiness(
   { by, to }: Sticky,
   sides: readonly Side[],
@@ -26,7 +26,7 @@ export function createStickiness(
   return { toServer, keyOf: null, cookie: new SideCookie(by.cookie, toServer, sides, tokens) };
 }
 
-/** A cookie that names a side and, where that is wanted, a server; neither of them in clear. */
+/** A cookie that names a side and, if wanted, a server; neither of them in clear. */
 export class SideCookie {
   readonly tokens: PeerTokens;
   readonly #cookie: StickyCookie;
@@ -34,7 +34,7 @@ export class SideCookie {
   readonly #length: number;
   readonly #sides: ReadonlyMap<string, Side>;
   readonly #tokenOf: ReadonlyMap<Side, string>;
-  /** What stands behind the value. */
+  /** What follows the cookie's value. */
   readonly #attributes: string;
 
   constructor(
@@ -56,23 +56,23 @@ export class SideCookie {
     return this.#cookie.name;
   }
 
-  /** What the request's cookie says; empty: it has none that could be of this gateway. */
+  /** The value of the request's cookie; empty when it cannot be this gateway's. */
   valueOf(request: Pick<RoutedRequest, "header">): string {
     const value = cookieOf(request.header("cookie") ?? "", this.#cookie.name) ?? "";
     return value.length === this.#length ? value : "";
   }
 
-  /** The side that a value names; `null`: none that there is. */
+  /** The side that a value names; `null` when there is no such side. */
   sideOf(value: string): Side | null {
     return value === "" ? null : (this.#sides.get(value.slice(0, this.tokens.sideLength)) ?? null);
   }
 
-  /** The token of the server that a value names; empty: none. */
+  /** The token of the server that a value names; empty when it names none. */
   peerOf(value: string): string {
     return value.slice(this.tokens.sideLength);
   }
 
-  /** The field that makes the client stay with these; `null`: its cookie says so already. */
+  /** The field that makes the client stay with this side and peer; `null` when its cookie already says so. */
   fieldFor(
     request: Pick<RoutedRequest, "header">,
     scheme: "http" | "https",

@@ -1,10 +1,10 @@
-/** Some of the instances of a service: those with a tag, and with certain metadata. */
+/** A subset of a service's instances: those with a tag, with certain metadata, or both. */
 import type { Instance, Subset } from "../model/index.ts";
 
 export class InstanceSubset {
-  /** The same for the same subset, and for no other. */
+  /** Equal for equal subsets, and different for others. */
   readonly key: string;
-  /** As an operator reads it, in front of the service's name. */
+  /** How an operator reads it, in front of the service's name. */
   readonly label: string;
   readonly #tag: string | null;
   readonly #meta: readonly (readonly [key: string, value: string])[];
@@ -25,7 +25,7 @@ export class InstanceSubset {
   }
 }
 
-/** Names in DNS have no case, tags in Consul do; `wanted` is in lower case. */
+/** Ignores case: DNS names have none, and Consul's tags do. `wanted` is in lower case. */
 export function includesTag(tags: readonly string[] | undefined, wanted: string): boolean {
   return tags?.some((tag) => tag.toLowerCase() === wanted) ?? false;
 }

@@ -1,6 +1,6 @@
 /**
- * The sites of hosts of which no document says anything, by what services say by their tags. A version shares with the one
- * before the rules of all hosts that it does not concern.
+ * The sites of hosts without a document, made from the routes in services' tags. A new version shares the rules of
+ * all hosts that it does not change.
  */
 import {
   defaultPriority,
@@ -17,9 +17,12 @@ import { noPhases } from "./phase.ts";
 import { createSite, type Site } from "./site.ts";
 import type { PhasesOf } from "./site-table.ts";
 
-/** Sites that are kept, by host. Strangers can ask for any host where a route is for all. */
+/**
+ * How many sites are kept, by host. The bound matters because strangers can ask for any host when a route is for all
+ * hosts.
+ */
 const maxFound = 4_096;
-/** What routes for all hosts are kept under. */
+/** The key for routes that are for all hosts. */
 const everywhere = "*";
 
 /** The routes of one host, by their keys. */
@@ -28,11 +31,11 @@ type Routes = ReadonlyMap<string, TagRoute>;
 interface Claimed {
   readonly routes: Routes;
   readonly rules: HostRules;
-  /** Some route is for every path. */
+  /** Whether some route is for every path. */
   readonly isWhole: boolean;
 }
 
-/** A site, and what it was made of. */
+/** A site, and the site that it was made from. */
 interface Found {
   readonly base: Site;
   readonly site: Site;
@@ -50,7 +53,7 @@ export class TagSites {
   readonly #wildcards: WildcardIndex<Claimed>;
   readonly #phasesOf: PhasesOf;
   readonly #found = new RecentMap<Found>(maxFound);
-  /** The rules of wildcards with those for all hosts behind them. */
+  /** The rules of wildcards, each followed by the rules for all hosts. */
   readonly #withAll = new Map<Claimed, HostRules>();
 
   private constructor(parts: {
@@ -65,7 +68,10 @@ export class TagSites {
     this.#phasesOf = parts.phasesOf;
   }
 
-  /** The sites of `table`. With `changed`, only these routes are looked at; `this` itself when there are none. */
+  /**
+   * Returns the sites of `table`. With `changed`, it looks only at these routes, and returns `this` when there are
+   * none.
+   */
   next(
     table: ReadonlyMap<string, TagRoute>,
     changed: ReadonlySet<string> | null,
@@ -98,8 +104,8 @@ export class TagSites {
   }
 
   /**
-   * The site of a host that names no service and has no document: `base`, with the rules that tags make. Allocates only for
-   * the first request for a host in a version.
+   * The site of a host that names no service and has no document: `base`, with the rules from tags. Allocates only
+   * for the first request for a host in a version.
    */
   find(host: string, base: Site): Site {
     if (this.#hosts.size === 0) return base;
@@ -111,7 +117,7 @@ export class TagSites {
     return site;
   }
 
-  /** Those of the host, behind them those of the longest wildcard over it, behind them those for all hosts. */
+  /** The host's own rules, followed by those of the longest wildcard over it, followed by those for all hosts. */
   #rulesOf(host: string): HostRules | null {
     const own = this.#hosts.get(host);
     const wildcard = this.#wildcards.find(host);
@@ -148,7 +154,7 @@ function byTags(host: string): string {
   return `tags for ${host === everywhere ? "every host" : host}`;
 }
 
-/** The highest priority first, which is the longest path where nothing else is said. */
+/** The highest priority first. A route without a priority gets one from the length of its path. */
 function inOrder(routes: Routes): readonly RouteRule[] {
   const priorityOf = (route: TagRoute) => route.priority ?? defaultPriority(route);
   return [...routes.values()]

@@ -1,6 +1,6 @@
 /**
- * The upstreams of one version by the names that requests come by: of documents and of services, and who exposes which
- * service. Knows no path.
+ * Finds the upstreams of one version by the names in requests, documents and scripts, and knows which listener
+ * exposes which service. It does not look at paths.
  */
 import type { Upstream } from "../balancing/index.ts";
 import {
@@ -21,7 +21,7 @@ export interface UpstreamsParts {
   readonly names: SiteNames;
   readonly documents: Documents;
   readonly services: Services;
-  /** By `serviceKey`: what was found out so far. */
+  /** The results of exposure checks so far, by `serviceKey`. */
   readonly reaches: Map<string, Reach>;
 }
 
@@ -30,7 +30,7 @@ export class Upstreams {
   readonly names: SiteNames;
   readonly documents: Documents;
   readonly services: Services;
-  /** By `serviceKey`; made when a service is first asked for by its name. */
+  /** By `serviceKey`; filled when a service is first asked for by its name. */
   readonly reaches: Map<string, Reach>;
 
   constructor({ tables, names, documents, services, reaches }: UpstreamsParts) {
@@ -41,7 +41,7 @@ export class Upstreams {
     this.reaches = reaches;
   }
 
-  /** Of a host without rules: its document, else its service if the listener exposes that. */
+  /** For a host without rules: the upstream of its document, else of its service if the listener exposes it. */
   ofHost(host: string, service: ServiceSite | null, exposes: Exposure): Upstream | null {
     if (service === null) return this.documents.get(host)?.upstream ?? null;
     const documented = this.documents.ofSite(service.site);
@@ -50,8 +50,8 @@ export class Upstreams {
   }
 
   /**
-   * The upstream document or service that a script names; `null` when there is none, or none yet. Consul's
-   * own service is none, since a script may have the name from its client.
+   * The upstream of the document or service that a script names; `null` when there is none, or none yet. Consul's own
+   * service is never returned, since a script may have got the name from its client.
    */
   named(name: string): Upstream | null {
     const documented = this.documents.get(name);
@@ -60,7 +60,10 @@ export class Upstreams {
     return service === null ? null : this.find(service, service.tag);
   }
 
-  /** What a side of a host document names; all of it is narrowed to the tag of the host when it is the host's own service. */
+  /**
+   * The upstream that a side of a host document names. When it is all of the host's own service, it is narrowed to
+   * the tag in the host's name.
+   */
   side(
     { upstream: name, subset }: Pick<Side, "upstream" | "subset">,
     site: ServiceSite | null,
@@ -82,7 +85,7 @@ export class Upstreams {
     return this.find(service, isOwn ? site.tag : service.tag);
   }
 
-  /** An upstream document's, narrowed to the tag of the host when it is the host's own service. */
+  /** A document's upstream, narrowed to the tag in the host's name when it is the host's own service. */
   narrowed({ query, service, upstream }: Documented, { tag, key }: ServiceSite): Upstream | null {
     if (tag === null || service === null || query === null) return upstream;
     if (query.key !== key || query.tag !== null) return upstream;
@@ -90,7 +93,7 @@ export class Upstreams {
   }
 
   find({ key }: ServiceSite, tag: string | null): Upstream | null {
-    // Which tags the catalog has matters to names with one alone.
+    // Only names with a tag depend on the catalog's tags.
     return this.services.find(key, tag, tag === null ? undefined : this.tables.catalog.get(key));
   }
 
@@ -98,7 +101,7 @@ export class Upstreams {
     return exposes !== "documents" && isExposed(this.#reach(site), exposes);
   }
 
-  /** Where the catalog has no tags, as for a service that has just left it, those of the instances count. */
+  /** When the catalog has no tags, as for a service that has just left it, the tags of the instances count. */
   #reach({ name, key }: ServiceSite): Reach {
     const known = this.reaches.get(key);
     if (known !== undefined) return known;
@@ -110,13 +113,13 @@ export class Upstreams {
     return reach;
   }
 
-  /** What a script may mean by `name` where no document has it. */
+  /** The service that a script means by `name` when no document has that name. */
   steerable(name: string): ServiceSite | null {
     const service = this.names.find(name);
     return service === null || reachOf(service.name, []) === "never" ? null : service;
   }
 
-  /** What a host document means by `name`. */
+  /** The service that a host document means by `name`. */
   queryOf(name: string): ServiceSite | null {
     const documented = this.documents.get(name);
     return documented === undefined ? this.names.find(name) : documented.query;
