@@ -1,6 +1,6 @@
 /**
- * The door of what decides how something new becomes live: how versions come into service, widen, are taken back and are
- * remembered. docs/scripts.md and docs/documents.md tell it to operators.
+ * The door of the room that decides how something new becomes live: how versions come into service, widen, are
+ * taken back and are remembered. docs/scripts.md and docs/documents.md tell it to operators.
  */
 
 export { servedDocument } from "./documents/document-releases.ts";

@@ -1,4 +1,4 @@
-/** What is not let through: the one line about each in `/status`, and one log record for each that is new. */
+/** Refused versions: one line about each in `/status`, and one log record for each new one. */
 import type { Log } from "../observability/logger.ts";
 import { describeFault, type FailedCase, type ScriptFault } from "../sandbox/index.ts";
 import type { Subject } from "./records/keys.ts";
@@ -57,7 +57,7 @@ export class Refusals {
     return error;
   }
 
-  /** It is gone, or what was let through before is there again. */
+  /** It is gone, or the version that passed before is back. */
   drop(subject: Subject): void {
     this.#refused.delete(subject);
   }

@@ -1,6 +1,6 @@
 /**
- * The door of what decides how something new becomes live. In go candidates, as Consul has them; out comes what is to
- * be served. Scripts and modules pass the gate, which examines them, and then serve as the gateways agree; documents pass
+ * Decides how something new becomes live. Takes candidates, as Consul has them, and gives what is to be served.
+ * Scripts and modules pass the gate, which examines them, and then serve as the gateways agree; documents pass
  * when their own tests do. Everything is remembered in Consul.
  */
 import {
@@ -31,7 +31,7 @@ import { describeScript, type ScriptStatus } from "./serving/status.ts";
 import { withoutForeignImports } from "./tenancy.ts";
 
 export interface ReleasesOptions {
-  /** With the schedule's reading. */
+  /** Also reads the schedule. */
   readonly examine: ExamineScript;
   readonly replay: ReplayScript;
   readonly records: Records;
@@ -50,7 +50,7 @@ export interface ReleasesOptions {
   readonly prefix: string;
 }
 
-/** What became of everything. */
+/** The outcome of every version. */
 export interface ReleasesStatus {
   readonly scripts: readonly ScriptStatus[];
   readonly refused: readonly RefusedVersion[];
@@ -123,8 +123,8 @@ export class Releases {
   }
 
   /**
-   * All that Consul has was offered: puts into service what passes. Resolves when that is known of everything, or when
-   * `isOver` resolves.
+   * Called when everything that Consul has was offered: puts into service what passes. Resolves when every
+   * outcome is known, or when `isOver` resolves.
    */
   async settle(isOver: Promise<void>): Promise<void> {
     this.#gate.begin();
@@ -135,8 +135,8 @@ export class Releases {
   }
 
   /**
-   * The gateway opens: hosts of which it is not known yet what serves them answer 503 until it is. Returns how many
-   * those are.
+   * The gateway opens. Hosts whose script is not examined yet answer 503 until it is. Returns how many those
+   * are.
    */
   openWithout(): number {
     return this.#hosts.openWithout();
@@ -179,7 +179,7 @@ export class Releases {
     return this.#refusals.flatMap((refusals) => [...refusals.subjects()]);
   }
 
-  /** Hosts of which something is known, whether a script of theirs is in service or not. */
+  /** Hosts with a known script, whether it is in service or not. */
   hosts(): Iterable<string> {
     return this.#hosts.hosts();
   }

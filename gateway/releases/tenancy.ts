@@ -1,6 +1,6 @@
 /**
- * Holds a snapshot against the policy of now, whatever policy it was written under: leaves out what a tenant may not use any
- * more.
+ * Checks a snapshot against the present policy, whatever policy it was written under: leaves out what a tenant
+ * may no longer use.
  */
 import { foreignIn } from "../documents/index.ts";
 import {
@@ -12,7 +12,7 @@ import {
 } from "../model/index.ts";
 import { closureOf, importsOf } from "../sandbox/index.ts";
 
-/** Without the documents that name what is another tenant's. */
+/** Leaves out documents that name what belongs to another tenant. */
 export function withoutForeign(
   changes: readonly Served[],
   policy: TenantPolicy | null,
@@ -28,8 +28,8 @@ export function withoutForeign(
 }
 
 /**
- * Without the scripts that import what is another tenant's, so that they are examined again and refused by key.
- * Meanwhile they stay in the state and fail: a guard that is gone would let everything through.
+ * Leaves out scripts that import what belongs to another tenant, so that they are examined again and refused by
+ * key. Meanwhile they stay in the state and fail: without the guard everything would get through.
  */
 export function withoutForeignImports(tables: Tables, policy: TenantPolicy | null): Tables {
   if (policy === null) return tables;

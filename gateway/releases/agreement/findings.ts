@@ -5,7 +5,7 @@
 import type { Agreement, TakenBack } from "../../model/index.ts";
 import { isTakenBack, mend, takeBack } from "./steps.ts";
 
-/** A module changed that a version imports which is out of service. */
+/** A module changed that an out-of-service version imports. */
 interface Mended {
   readonly version: string;
   readonly atMs: number;
@@ -43,7 +43,7 @@ export class Findings {
     this.#mended = [];
   }
 
-  /** What follows from them for what was agreed on; the same object when nothing does. */
+  /** The agreement with these findings; the same object when they change nothing. */
   apply(agreement: Agreement): Agreement {
     let next = agreement;
     for (const { version, atMs } of this.#mended) next = mend(next, version, atMs);
@@ -52,8 +52,8 @@ export class Findings {
   }
 
   /**
-   * Consul has this now: what follows from nothing in it is forgotten. `accepted`: the version in KV, which may
-   * be ahead of what is agreed on.
+   * Consul has this now: findings that change nothing in it are forgotten. `accepted`: the version
+   * in KV, which may be ahead of the agreement.
    */
   heard(agreement: Agreement | null, accepted: string | null): void {
     this.#mended = this.#mended.filter(

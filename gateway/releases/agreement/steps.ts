@@ -16,8 +16,8 @@ export function beginning(live: string | null): Agreement {
 }
 
 /**
- * A source passed its checks. A source that is older than what was decided for changes nothing: this
- * gateway has yet to hear of the newer one. The same object when there is nothing to change.
+ * A source passed its checks. A source that is older than the one that the agreement was made for changes
+ * nothing: this gateway has yet to hear of the newer one. The same object when there is nothing to change.
  */
 export function accept(
   agreement: Agreement,
@@ -42,8 +42,8 @@ export function accept(
 }
 
 /**
- * A version fails. One that stalled a worker stays `live` where there is nothing to go back to, and is
- * out of service. The same object when it cannot be, or has been, taken back.
+ * A version fails. When it stalled a worker and there is nothing to go back to, it stays `live` and is out of
+ * service. The same object when it cannot be, or has been, taken back.
  * @param mayGoBack whether the version before it may serve in its place.
  */
 export function takeBack(agreement: Agreement, failed: TakenBack, mayGoBack = true): Agreement {
@@ -63,7 +63,7 @@ export function takeBack(agreement: Agreement, failed: TakenBack, mayGoBack = tr
 }
 
 /**
- * A module changed that the version imports which is out of service: it is tried again. What stalled a
+ * A module changed that the out-of-service version imports, so that version is tried again. What stalled a
  * worker after `atMs` stays known.
  */
 export function mend(agreement: Agreement, version: string, atMs: number): Agreement {
@@ -84,7 +84,7 @@ export function widen(agreement: Agreement, nowMs: number): Agreement {
   });
 }
 
-/** The script was removed. What was taken back stays known, but for what was out of service with it. */
+/** The script was removed. What was taken back stays known, except a live version that was out of service. */
 export function remove(agreement: Agreement): Agreement {
   if (agreement.live === null && agreement.next === null) return agreement;
   const takenBack = agreement.takenBack.filter(({ version }) => version !== agreement.live);
@@ -129,7 +129,7 @@ export function nextStepAt(next: NextVersion, nowMs: number): number {
   return endsAt;
 }
 
-/** What may be gone back to. */
+/** The live version, if another one may be taken back to it; `null`: there is none, or it is out of service. */
 function goodLive(agreement: Agreement): string | null {
   return isOut(agreement) ? null : agreement.live;
 }

@@ -37,7 +37,9 @@ export class DocumentReleases {
     this.#options = options;
   }
 
-  /** What is there now needs no entry in a history: it is what comes from now on that somebody brings. */
+  /**
+   * What is there already needs no entry in a history: only what comes from now on has somebody who brought it.
+   */
   begin(): void {
     this.#hasBegun = true;
   }
@@ -99,7 +101,7 @@ export class DocumentReleases {
     }
     this.#options.refusals.passes(subject, source.version);
     this.#live.set(subject, source);
-    // Also of a version that was live all the time: somebody may have put it back in the place of a refused one.
+    // Also for a version that was live all the time: somebody may have put it back after a refused one.
     this.#note(subject, source, "live", { before });
   }
 

@@ -1,6 +1,6 @@
 /**
- * Tries sources together, as they would serve: modules first, then the scripts that are new and those that the modules
- * concern. Lets nothing through.
+ * Tries sources together, as they would serve: modules first, then new scripts and those that import the
+ * modules. Lets nothing through.
  */
 import type { Json, Source } from "../../model/index.ts";
 import { type ExamineScript, imports, needsItself, type ScriptFault } from "../../sandbox/index.ts";
@@ -8,7 +8,7 @@ import type { Subject } from "../records/keys.ts";
 import type { ScriptTexts } from "./script-texts.ts";
 import type { Serving } from "./serving.ts";
 
-/** What came of trying a set of modules together with the scripts that they concern. */
+/** The result of trying a set of modules together with the scripts that import them. */
 export interface Attempt {
   readonly scripts: readonly string[];
   readonly modules: readonly string[];
@@ -25,7 +25,7 @@ export interface AttemptsOptions {
   /** What was let through last. */
   readonly live: ScriptTexts;
   readonly settings: () => ReadonlyMap<string, Json>;
-  /** Whether Consul has another source by now, so that nobody waits for what comes of this one. */
+  /** Whether Consul has another source by now, so that nobody needs this one's result any more. */
   readonly isReplaced: (subject: Subject) => boolean;
 }
 
@@ -45,8 +45,8 @@ export class Attempts {
     const wantedScripts = new Map(wanted.script);
     const probes = modules.map(async (name) => {
       const fault = await this.#faultOfModule(name, wantedModules);
-      // A module is at fault here for its own text, and for a cycle that it is in; what it imports answers
-      // for itself.
+      // A module fails here for its own text, or for an import cycle that it is in. The modules that it imports
+      // are judged by themselves.
       const isAtFault =
         fault !== null && (fault.key === `modules/${name}` || needsItself(name, wantedModules));
       if (isAtFault) refused.push({ subject: `modules/${name}`, fault });
@@ -76,7 +76,7 @@ export class Attempts {
       if (isNew) staying.delete(source.version);
       for (const one of staying.values()) {
         const found = await this.#faultOf(host, one, candidates);
-        // Its tests were of its own time; what it needs now is to load.
+        // Its tests passed when it was new; now it only has to load.
         if (found !== null && (one === before || found.test === undefined)) broken = found;
       }
     });
@@ -96,7 +96,7 @@ export class Attempts {
     return hosts;
   }
 
-  /** A module that is there and did not pass its own check is not there for a script. */
+  /** A module that did not pass its own check counts as missing for a script. */
   #withCause(
     fault: ScriptFault,
     script: Source,

@@ -1,6 +1,7 @@
 /**
- * What versions declare about their release (rollout, schedule, take-back), and the modules and settings that it takes to find
- * out. The gate says what it found in what it checked; anything else is examined here.
+ * What versions declare about their release (rollout, schedule, take-back), and the modules and settings that
+ * an examination needs. The gate passes on what it found in the sources that it checked; any other source is
+ * examined here.
  */
 
 import type { Json, Source, Tables } from "../../model/index.ts";
@@ -99,8 +100,8 @@ export class Declarations {
   }
 
   /**
-   * Examines a version like any other but for its tests, which were of its own time. Resolves to why it
-   * cannot serve, or `null`.
+   * Examines a version without its tests, which passed when it was new. Resolves to why it cannot serve, or
+   * `null`.
    */
   async examine(host: string, version: string, text: string): Promise<string | null> {
     const tables = this.tablesOf(host, { text, version, modifyIndex: 0 });
@@ -109,7 +110,7 @@ export class Declarations {
     return fault === null || fault.test !== undefined ? null : fault.message;
   }
 
-  /** As `examine`, of what serves already: where it cannot be read, it declares nothing. */
+  /** As `examine`, for a version that serves already: one that cannot be read declares nothing. */
   async learnOf(host: string, { version, text }: Source): Promise<void> {
     const problem = await this.examine(host, version, text);
     if (problem !== null) this.learn(version, plain);

@@ -15,7 +15,7 @@ import type { Serving } from "./serving.ts";
 
 export interface ScriptGateOptions {
   readonly examine: ExamineScript;
-  /** Where what may go live goes on. */
+  /** Takes what may go live. */
   readonly serving: Serving;
   readonly refusals: Refusals;
   /** What is live at the start. */
@@ -39,7 +39,10 @@ export class ScriptGate {
   readonly #loadedAt = new Map<string, number>();
   /** What is to be looked at. */
   readonly #dirty = new Set<Subject>();
-  /** What is being looked at. What is offered meanwhile waits, so that no check overtakes a later one. */
+  /**
+   * What is being examined. What is offered meanwhile waits, so that an older check never ends after a newer
+   * one.
+   */
   readonly #busy = new Set<Subject>();
   #isPlanned = false;
   #idle: PromiseWithResolvers<void> | null = null;
@@ -107,7 +110,7 @@ export class ScriptGate {
   #advance(): void {
     if (!this.#hasBegun || this.#isPlanned || this.#dirty.size === 0) return;
     this.#isPlanned = true;
-    // Everything that is offered in the same turn is looked at together.
+    // Everything that is offered in the same turn is examined together.
     queueMicrotask(() => {
       this.#isPlanned = false;
       this.#plan();
@@ -125,13 +128,15 @@ export class ScriptGate {
 
   #drop(host: string): Candidate[] {
     this.#refusals.drop(`scripts/${host}`);
-    // Also when none was let through: an earlier version may serve in the place of a refused one.
+    // Also when none was let through: an earlier version may serve instead of a refused one.
     this.#live.set("script", host, null);
     this.#loadedAt.delete(host);
     return [{ kind: "script", key: host, value: null }];
   }
 
-  /** Begins with all that waits for nothing: what belongs together at once, the rest side by side. */
+  /**
+   * Examines everything that waits for nothing: sources that belong together as one group, groups side by side.
+   */
   #plan(): void {
     const groups = new ScriptGroups({
       wanted: this.#wanted,
@@ -152,7 +157,7 @@ export class ScriptGate {
     this.#rest();
   }
 
-  /** Those first that served before: what worked is there again before what is new. */
+  /** Versions that served before come first, so that what worked is back before anything new. */
   #inOrder(): readonly Subject[] {
     const served: Subject[] = [];
     const others: Subject[] = [];
@@ -165,7 +170,9 @@ export class ScriptGate {
     return [...served, ...others];
   }
 
-  /** Looks at a group: at its modules with what they must not break, then at each other script by itself. */
+  /**
+   * Examines a group: its modules with the scripts that they must not break, then each other script by itself.
+   */
   async #look(group: Group): Promise<void> {
     for (const host of group.scripts) {
       const source = this.#wanted.script.get(host);
@@ -234,8 +241,8 @@ export class ScriptGate {
   }
 
   /**
-   * Lets through what passed. What was offered anew meanwhile waits for its own round; and where modules
-   * were tried, so does all that was tried with them, because it passed only together.
+   * Lets through what passed. A source that was offered anew meanwhile waits for its own round. Where modules
+   * were tried, so does everything that was tried with them, because it passed only together with them.
    */
   #accept(attempt: Attempt): void {
     const modules = attempt.modules.map((name) => ({ kind: "module" as const, name }));

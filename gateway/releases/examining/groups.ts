@@ -1,12 +1,12 @@
 /**
- * Which scripts and modules have to be looked at together, because a module that is to change concerns them. Looks
- * at texts only; decides nothing about them.
+ * Which scripts and modules have to be examined together, because they import a module that is to change. Reads
+ * texts only; decides nothing about them.
  */
 import { imports } from "../../sandbox/index.ts";
 import { partsOf, type Subject } from "../records/keys.ts";
 import type { ScriptTexts } from "./script-texts.ts";
 
-/** Keys that have to be looked at together: modules that are to change, and the scripts that they concern. */
+/** Keys that have to be examined together: modules that are to change, and the scripts that import them. */
 export interface Group {
   readonly modules: Set<string>;
   readonly scripts: Set<string>;
@@ -21,7 +21,7 @@ export interface ScriptGroupsOptions {
   readonly importersOf: (modules: ReadonlySet<string>) => ReadonlySet<string>;
 }
 
-/** As things are now: for one planning. */
+/** The situation during one planning. */
 export class ScriptGroups {
   readonly #options: ScriptGroupsOptions;
   /** Modules that are to change. */
@@ -39,8 +39,8 @@ export class ScriptGroups {
   }
 
   /**
-   * What has to be looked at together with this one: the modules that are to change with it, and the scripts
-   * that these concern.
+   * What has to be examined together with this one: the modules that are to change with it, and the scripts
+   * that import these.
    */
   of(subject: Subject): Group {
     const { wanted, live, importersOf } = this.#options;
@@ -50,7 +50,7 @@ export class ScriptGroups {
     const group: Group = { modules: new Set(), scripts: new Set() };
     if (isScript) group.scripts.add(name);
     else group.modules.add(name);
-    // A refused script may pass with a module that is what it was again.
+    // A refused script may pass now that a module is back to its old text.
     if (!isScript && !pending.has(name)) {
       for (const host of importersOf(group.modules)) {
         if (isPending("script", host, wanted, live)) group.scripts.add(host);
@@ -64,7 +64,7 @@ export class ScriptGroups {
       const modules = [...group.modules].flatMap((each) => wanted.module.get(each) ?? []);
       const needed = wanted.modules.closureOf([...sources, ...modules]);
       for (const each of needed.intersection(pending)) group.modules.add(each);
-      // What imports one of these may have been refused for the lack of it.
+      // Whatever imports one of these may have been refused because it was missing.
       const changing = group.modules.intersection(pending);
       const importers = wanted.modules.concernedBy(changing);
       for (const each of importers.intersection(pending)) group.modules.add(each);

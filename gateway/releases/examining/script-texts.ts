@@ -1,6 +1,6 @@
 /**
- * The texts of scripts and modules, and which scripts a module concerns. Which modules a text imports is the
- * sandbox's to say.
+ * The texts of scripts and modules, and which scripts import a module. The sandbox says which modules a text
+ * imports.
  */
 
 import type { Source, Tables } from "../../model/index.ts";

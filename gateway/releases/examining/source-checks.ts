@@ -1,6 +1,7 @@
 /**
- * The checks that examinations found for sources (`Source.checks`), by version, on their way into what is served.
- * A source that is served without them, out of a state that an earlier Sluice wrote, gets them when it is examined.
+ * The checks that examinations found for sources (`Source.checks`), by version, on their way into what is
+ * served. A source from a state that an earlier Sluice wrote is served without them at first; it gets them when
+ * it is examined.
  */
 import type { Served, Source, Tables, Trial } from "../../model/index.ts";
 import type { ExamineScript, ScriptTables } from "../../sandbox/index.ts";

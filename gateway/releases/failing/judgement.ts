@@ -7,9 +7,9 @@ import type { ReplayOutcome } from "../../sandbox/index.ts";
 export interface Comparison {
   /** The version ends requests by itself and has not said that they may pass when it fails. */
   readonly mustRefuse: boolean;
-  /** What became of the requests in the version that fails; `null`: it could not be tried. */
+  /** What the failing version did with the requests; `null`: it could not be tried. */
   readonly failing: readonly ReplayOutcome[] | null;
-  /** In the version before it; `null`: it could not be tried, or there is none. */
+  /** What the version before it did; `null`: it could not be tried, or there is none. */
   readonly before: readonly ReplayOutcome[] | null;
 }
 
@@ -25,7 +25,7 @@ export function reasonToStay({ mustRefuse, failing, before }: Comparison): strin
   if (!mustRefuse) return null;
   if (before.includes("passed")) return "the version before it lets pass what it fails on";
   if (!isShown) return incomparable;
-  // They would get no further, and others perhaps would.
+  // With the version before, these requests would get no further, and others might get through.
   const isNoUse = concerned.every((outcome) => outcome === "failed" || outcome === "refused");
   return isNoUse ? "the version before it refuses what it fails on" : null;
 }

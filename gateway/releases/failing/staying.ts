@@ -3,13 +3,13 @@ import type { Agreement } from "../../model/index.ts";
 
 interface Staying {
   readonly why: string;
-  /** Each reason to stay is news once. */
+  /** Each reason to stay is reported once. */
   readonly said: Set<string>;
   /** How it fails, as long as it does. */
   readonly reason: string | null;
 }
 
-/** The one that is live, one on trial, and what was either just before. */
+/** The live version, one on trial, and those that were either just before. */
 const maxStaying = 4;
 
 export class StayingVersions {

@@ -24,7 +24,7 @@ export interface TakeBacksOptions {
   readonly onFound: (host: string) => void;
 }
 
-/** A comparison that did not come about, as on a busy machine, is tried so often. */
+/** A comparison that could not be made, as on a busy machine, is tried so often. */
 const maxTries = 3;
 /** A version that was compared and stayed is compared again, with other requests, after this time. */
 const againMs = 10_000;
@@ -34,7 +34,7 @@ export class TakeBacks {
   readonly #rates: ErrorRates;
   /** Comparisons that wait for the process that makes them. */
   readonly #comparisons = new Lanes(2);
-  /** What versions can do that may take the place of one that stalls: no comparison may keep that waiting. */
+  /** Questions about the version before one that stalled: apart, so that no comparison delays them. */
   readonly #stalls = new Lanes(64);
   /** By version and host, when it may be compared again; infinite while it is being compared. */
   readonly #comparedUntil = new Map<string, number>();
@@ -116,7 +116,7 @@ export class TakeBacks {
     });
   }
 
-  /** Why a version stays whatever the version before it does; `null` when that decides. */
+  /** Why a version stays whatever the version before it does; `null`: the version before it decides. */
   #reasonWithout(version: string, { to, isTrial, sinceMs }: WayBack, nowMs: number): string | null {
     if (to === null && !isTrial) return "there is no version to take it back to";
     const { isOn, probationMs } = this.#options.declared.takeBackOf(version);
@@ -168,7 +168,7 @@ export class TakeBacks {
     }
   }
 
-  /** `null` when it cannot be had. */
+  /** `null`: no comparison could be made. */
   async #sourceOf(host: string, release: HostRelease, version: string): Promise<Source | null> {
     const known = release.find(version);
     if (known !== null) return known;

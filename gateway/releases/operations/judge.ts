@@ -55,7 +55,7 @@ export class Judge {
     const setting = new Map<string, Json>();
     for (const { key, text: json } of settings) {
       const value = readSetting(key, json);
-      // One that cannot be read is refused by the gateways too, and the one before stays.
+      // Gateways refuse one that cannot be read, too, and keep the one before.
       if (value !== undefined) setting.set(key.slice(key.lastIndexOf("/") + 1), value);
     }
     const module = new Map(modules.map((entry) => [entry.name, asSource(entry.text)]));

@@ -1,6 +1,6 @@
 /**
- * What operators do with scripts, modules and documents: list, show, test, push, roll back, remove. The commands
- * and the admin API are two faces of it. A version that it would refuse never reaches Consul.
+ * What operators do with scripts, modules and documents: list, show, test, push, roll back, remove. Both the
+ * commands and the admin API use it. A version that gateways would refuse never reaches Consul.
  */
 import {
   DocumentError,
@@ -62,7 +62,7 @@ export interface OperationsOptions {
   readonly now: () => number;
 }
 
-/** A transaction may have 512 KiB, of which base64 takes a quarter and the history some, too. */
+/** A transaction may have 512 KiB. Base64 takes a quarter of that, and the history takes some. */
 const maxInTransaction = 256 * 1024;
 
 const shortVersion = /^[0-9a-f]{4,64}$/i;
@@ -192,7 +192,7 @@ export class Operations {
     }
     await this.#records.keep(subject, version, text);
     const keepEarlier = withUnrecorded(subject, version, this.#now());
-    // All spellings of it: the next one would come into force.
+    // Removes all spellings: otherwise the next one would come into force.
     const entries = await this.#records.sources(subject);
     const removals = entries.map(({ key, modifyIndex }) => ({ key, text: null, cas: modifyIndex }));
     const at = this.#now();
@@ -223,10 +223,11 @@ export class Operations {
     const key = before?.key ?? this.#records.keys.source(subject);
     const cas = before?.modifyIndex ?? 0;
     if (Buffer.byteLength(text) <= maxInTransaction) {
-      // Together, so that who loses a race leaves no trace: a crowd of losers would push out what was live.
+      // In one transaction, so that the loser of a race leaves no trace: a crowd of losers would push the live
+      // version out of the history.
       if ((await this.#records.note(subject, update, [{ key, text, cas }])) !== null) return;
     } else {
-      // Before the source itself: a gateway that sees it finds out who brought it.
+      // Written before the source itself, so that a gateway that sees the source finds who brought it.
       await this.#records.note(subject, update);
       if (await this.#records.kv.put(key, text, { cas })) return;
       const since = new Date(at).toISOString();

@@ -24,7 +24,10 @@ export interface PeerOperationsOptions {
   readonly now: () => number;
 }
 
-/** Each loss is another gateway's gain, so that as many as may write at once are enough. */
+/**
+ * A write that loses a race means that another gateway's write won, so this many tries suffice for this many
+ * writers.
+ */
 const mostTries = 40;
 
 export class PeerOperations {

@@ -29,9 +29,9 @@ export interface HistoryEntry {
   /** Who or what brought it. */
   readonly by: string;
   readonly outcome: Outcome;
-  /** ISO 8601: when it came to that. */
+  /** ISO 8601: when the outcome became what it is. */
   readonly since: string;
-  /** Why it came to that, where it is not plain. */
+  /** The reason of the outcome, where it is not plain. */
   readonly detail: string | null;
 }
 
@@ -42,10 +42,10 @@ export type History = readonly HistoryEntry[];
 export const maxHistory = 20;
 const maxDetail = 1_000;
 const maxBy = 200;
-/** Who brought what nobody pushed. */
+/** The author of versions that nobody pushed. */
 export const byHand = "Consul KV";
 
-/** Nobody is named by controls, nor by what changes the direction of a text. */
+/** Control characters, and those that change the direction of a text, are no part of a name. */
 const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu;
 
 const failed: ReadonlySet<Outcome> = new Set(["taken back", "out of service"]);
@@ -62,8 +62,9 @@ const entrySchema = z.object({
 });
 
 /**
- * What can be read of a history; `fault`: in one line that names the key, what cannot, or `null`. A history is
- * a record and no agreement, so a broken one stops nothing: the next change writes it without what was broken.
+ * The part of a history that can be read; `fault`: what cannot, in one line that names the key, or `null`. A
+ * history is a record and no agreement, so a broken one stops nothing: the next change writes it without the
+ * broken part.
  * @param text `null`: there is no such key.
  */
 export function readHistory(
@@ -102,8 +103,8 @@ export interface Note {
 }
 
 /**
- * The history with what became of a version: of its entry that has not ended, or of a new one. The same
- * object when that is known.
+ * The history with a version's outcome in its open entry, or in a new one. The same object when the outcome is
+ * known.
  */
 export function noted(history: History, note: Note): History {
   const { version, outcome } = note;
@@ -115,7 +116,7 @@ export function noted(history: History, note: Note): History {
   if (latest?.version === version && latest.outcome === outcome) return history;
   const open = history.findIndex((one) => one.version === version && !ended.has(one.outcome));
   const known = history[open];
-  // Somebody puts a version back that was never gone, as to end the rollout of another.
+  // Somebody pushes the live version again, for example to end the rollout of another.
   const isPutBack = outcome === "pushed" && open > 0;
   if (known === undefined || isPutBack) {
     if (outcome === "replaced" || outcome === "removed") return history;

@@ -66,9 +66,12 @@ export interface AgreementChange {
   /** The name of a bell that nobody else rings meanwhile. */
   readonly bell: string;
   readonly nowMs: number;
-  /** May be asked several times, with what is there now; the same object leaves it as it is. */
+  /**
+   * May be called several times, each time with what is there now. Returning the same object leaves it as it
+   * is.
+   */
   readonly decide: (agreement: Agreement | null) => Agreement | null;
-  /** The source of a version that is decided for, if it is here. */
+  /** The source of a version that the agreement names, if it is here. */
   readonly textOf: (version: string) => string | null;
 }
 
@@ -77,8 +80,8 @@ export interface RecordsOptions {
   /** Of all keys, with a slash at its end. */
   readonly prefix: string;
   /**
-   * Told, in one line that names the key, of a document that gateways keep and that cannot be read. What
-   * cannot be read counts as not there; the next change writes it anew.
+   * Called with one line that names the key when a document that gateways keep cannot be read. Such a document
+   * counts as missing; the next change writes it anew.
    */
   readonly onUnreadable: (message: string) => void;
   /** Which host is which site, as the gateways have it. Default: no datacenter is the own one. */

@@ -1,6 +1,6 @@
 /**
- * Takes away what is kept of everything that was removed long ago: what was agreed on, the history, and the texts of its
- * versions. What has a source in KV is never touched.
+ * Removes the agreement, the history and the texts of versions of everything that was removed from KV long ago.
+ * It never touches records of what has a source in KV.
  */
 
 import { readBell } from "../../documents/index.ts";
@@ -25,7 +25,7 @@ const sweepMs = 3_600_000;
 const firstSweepMs = 600_000;
 /** How long a bell stays that nobody rings, for gateways that have yet to hear it. */
 const bellMs = 3_600_000;
-/** Of one sweep, so that it is a trickle beside what else Consul does. */
+/** The most that one sweep removes, so that it is a trickle beside Consul's other work. */
 const maxRemovals = 100;
 
 export class Retention {
@@ -126,19 +126,22 @@ async function forget({ kv, keys }: Records, subject: Subject, beforeMs: number)
   const entries = readHistory(historyKey, history?.text ?? null).history;
   const times = entries.map(({ since }) => Date.parse(since));
   if (times.length === 0 || Math.max(...times) >= beforeMs) return false;
-  // The history is written before a source is, so whoever brings one meanwhile makes this fail.
+  // Whoever brings a source writes the history first, so this removal fails when a source comes meanwhile.
   const removals = [removalOf(historyKey, history), removalOf(agreementKey, agreement)].flat();
   if (!(await kv.transact(removals))) return false;
   for (const key of versions) await kv.remove(key);
   return true;
 }
 
-/** Takes away the bells that nobody has rung since `beforeMs`, as of gateways that are gone, and what is no bell. */
+/**
+ * Removes bells that nobody has rung since `beforeMs`, as those of gateways that are gone, and keys that are no
+ * bells.
+ */
 async function forgetBells({ kv, keys }: Records, beforeMs: number): Promise<void> {
   for (const { key, text, modifyIndex } of (await kv.list(keys.bells)).slice(0, maxRemovals)) {
     const bell = readBell(key, text);
     if (bell !== null && bell.at >= beforeMs) continue;
-    // One that is rung just now stays.
+    // A bell that is rung at this moment stays.
     await kv.transact([{ key, text: null, cas: modifyIndex }]);
   }
 }

@@ -23,16 +23,16 @@ export interface ScribeOptions {
 
 /** After Consul did not take a change. */
 const retryMs = 5_000;
-/** For the watch of scripts to bring what Consul has already. */
+/** Time for the watch of scripts to bring what Consul already has. */
 const lagMs = 1_000;
 
 export class Scribe {
   readonly #options: ScribeOptions;
-  /** Consul serves one address some 200 connections at once, and has the watches to serve too. */
+  /** Consul serves one address some 200 connections at once, and the watches need most of them. */
   readonly #writes = new Lanes(8);
-  /** Apart: a thousand documents at once must not keep a take-back waiting. */
+  /** A lane of their own: a thousand documents at once must not delay a take-back. */
   readonly #notes = new Lanes(4);
-  /** Names of bells that nobody rings now: one for each change that is written at a time. */
+  /** Names of bells that are free now: each change that is being written holds one. */
   readonly #bells: string[] = [];
   #bellCount = 0;
   #writeError: string | null = null;
@@ -43,8 +43,8 @@ export class Scribe {
   }
 
   /**
-   * Writes what this gateway would have agreed on for a host, unless another one was faster. `then` is
-   * called when the release has heard what came of it, also when Consul did not take it.
+   * Writes the agreement that this gateway proposes for a host, unless another one was faster. Calls `then`
+   * when the release knows the outcome, also when Consul refused the write.
    */
   agree(host: string, release: HostRelease, rollout: () => Rollout | null, then: () => void): void {
     if (!release.beginWrite(this.#options.clock.now())) return;
@@ -61,7 +61,7 @@ export class Scribe {
     });
   }
 
-  /** Resolves to whether the release knows now what is agreed on. */
+  /** Resolves to whether the release now knows the agreement. */
   async #agree(
     host: string,
     release: HostRelease,
@@ -70,7 +70,7 @@ export class Scribe {
     const { records, clock, name } = this.#options;
     const subject: Subject = `scripts/${host}`;
     if (release.isGone) {
-      // This gateway may have seen the end of a script that somebody has put there again.
+      // The script that this gateway saw removed may be back by now.
       if ((await records.source(subject)) !== null) return false;
     }
     const bell = this.#bells.pop() ?? this.#newBell();
@@ -95,7 +95,7 @@ export class Scribe {
     return `${this.#options.name}.${this.#bellCount}`;
   }
 
-  /** One record for each thing that the gateways now agree on, by the gateway that wrote it. */
+  /** Logs one record for each change of the agreement, on the gateway that wrote it. */
   #tell(host: string, before: Agreement | null, agreement: Agreement): void {
     const { log } = this.#options;
     const key = this.#options.records.keys.source(`scripts/${host}`);

@@ -13,7 +13,7 @@ import { Windows } from "../schedule/windows.ts";
 import { HostLookups } from "./lookups.ts";
 import { type InService, ServingVersions, type Wanted } from "./serving-versions.ts";
 
-/** How long a source may be older than what was decided for before that is looked into. */
+/** How long a source may be older than the agreement's before this gateway looks into it. */
 const doubtMs = 5_000;
 
 /** What would serve in the place of a version. */
@@ -28,7 +28,7 @@ export interface WayBack {
 
 export class HostRelease {
   #agreed: Agreement | null = null;
-  /** What this gateway serves by, while Consul has not taken it, and the revision that it follows from. */
+  /** What this gateway serves by although Consul has not taken it, and the revision that it follows. */
   #ahead: { readonly from: number | null; readonly agreement: Agreement } | null = null;
   #accepted: Source | null = null;
   #acceptedAtMs = 0;
@@ -60,7 +60,7 @@ export class HostRelease {
     return this.#accepted;
   }
 
-  /** Nothing was heard yet of what Consul has. */
+  /** Consul has not said yet what it has. */
   get isUnknown(): boolean {
     return this.#presence === "unknown";
   }
@@ -69,7 +69,7 @@ export class HostRelease {
     return this.#presence === "gone";
   }
 
-  /** Nothing of it is anywhere: neither in KV, nor agreed on, nor in service. */
+  /** No version of it exists: none in KV, none agreed on, none in service. */
   get isSpent(): boolean {
     const isAbsent = this.#presence === "gone" || this.#presence === "unknown";
     const isAtRest = !this.#isWriting && this.#findings.isEmpty;
@@ -103,8 +103,8 @@ export class HostRelease {
   }
 
   /**
-   * A watch brought this document. One that is older than what is known was on its way while this gateway
-   * wrote, or somebody put an older one back: only another reading can tell.
+   * A watch brought this document. One that is older than the known one was either on its way while this
+   * gateway wrote, or somebody put an older one back. Only another reading can tell.
    */
   heard(agreement: Agreement | null): void {
     const isOlder =
@@ -143,7 +143,7 @@ export class HostRelease {
   fail(failed: TakenBack, mayGoBack: boolean): void {
     const { version, at, stalled } = failed;
     if (this.#findings.failureOf(version) !== undefined) return;
-    // What to go back to is not known without Consul; that it must not run is.
+    // Without Consul nobody knows which version to go back to, but this one must not run.
     const isAlone = this.isUnknown && stalled !== undefined && this.service.serves(version);
     const agreement = this.desired(null, at);
     if (!isAlone && (agreement === null || takeBack(agreement, failed, mayGoBack) === agreement))
@@ -177,8 +177,8 @@ export class HostRelease {
   }
 
   /**
-   * This gateway serves by it from now on, whatever becomes of it in Consul: with a token that may not write,
-   * or when the next version comes first, nobody else would know what served before.
+   * This gateway serves by it from now on, whether or not Consul takes it: with a token that may not write, or
+   * when the next version comes first, nobody else would know what served before.
    */
   goAhead(agreement: Agreement): void {
     if (agreement !== this.#agreed)
@@ -195,14 +195,14 @@ export class HostRelease {
     return widen(this.#findings.apply(agreement), nowMs);
   }
 
-  /** Consul may have lost what was agreed on, whatever the indexes say. */
+  /** Consul may have lost the agreement, whatever the indexes say. */
   doubt(): void {
     this.#isInDoubt = true;
   }
 
   /**
-   * Whether what Consul has should be read again: there is doubt, or the source is older than what was
-   * decided for, and stays so. Either its watch is slow, or Consul has lost its data and counts anew.
+   * Whether the agreement should be read again: there is doubt, or the source has been older than the
+   * agreement's for a while. Then either its watch is slow, or Consul has lost its data and counts anew.
    */
   isDoubtful(nowMs: number): boolean {
     if (this.#isInDoubt) return true;
@@ -227,8 +227,8 @@ export class HostRelease {
   }
 
   /**
-   * What of it serves now: without what its schedule keeps out of service, and marked where it stalled a
-   * worker.
+   * The versions that serve now: without those that their schedule keeps out of service, and marked where one
+   * stalled a worker.
    */
   arrange(
     agreed: Agreement | null,
@@ -261,7 +261,7 @@ export class HostRelease {
     return changes;
   }
 
-  /** False when a write runs, which is followed by another one, or the last one failed just now. */
+  /** False while a write runs (another one follows it), or when the last one failed just now. */
   beginWrite(nowMs: number): boolean {
     if (this.#isWriting) this.#writeAgain = true;
     if (this.#isWriting || nowMs < this.#noWriteBeforeMs) return false;
@@ -297,7 +297,7 @@ export class HostRelease {
     return this.#ahead?.from === (agreed?.revision ?? null) ? this.#ahead.agreement : agreed;
   }
 
-  /** Where Consul has nothing, or no more: what this gateway remembers, or at least what serves. */
+  /** Where Consul has nothing, or no longer: what this gateway remembers, or at least what serves. */
   #withoutConsul(): Agreement {
     if (this.#agreed === null) return beginning(this.service.wanted.script?.version ?? null);
     return { ...this.#agreed, index: 0 };

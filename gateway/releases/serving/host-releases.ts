@@ -1,7 +1,7 @@
 /**
- * Which versions of scripts serve on this gateway: stands between the gate, which says what passed its checks, and
- * the state, which workers follow. Puts into service what the gateways agree on, and brings forward
- * what this one finds. Keeps nothing of its own: what is agreed on is in Consul.
+ * Which versions of scripts serve on this gateway: stands between the gate, which says what passed its checks,
+ * and the state, which workers follow. Puts into service what the gateways agree on, and proposes what this one
+ * finds. Keeps nothing of its own: the agreement is in Consul.
  */
 
 import type { Candidate, LastWords, Served, Source, Tables } from "../../model/index.ts";
@@ -38,10 +38,13 @@ export interface HostReleasesOptions {
   readonly reports: () => readonly WorkerScriptReport[];
 }
 
-/** What a version matches is agreed on in this many characters; beyond, all its requests fail. */
+/**
+ * The agreement keeps up to this many characters of what an out-of-service version matches. With more, all
+ * requests of the host fail.
+ */
 const maxStalledLength = 16_384;
 const tickMs = 1_000;
-/** How often what is of no use any more is forgotten. */
+/** How often useless knowledge is dropped. */
 const forgetMs = 60_000;
 export class HostReleases implements Serving {
   readonly #options: HostReleasesOptions;
@@ -131,7 +134,7 @@ export class HostReleases implements Serving {
   kept(host: string, source: Source): void {
     const release = this.#host(host);
     if (release.accepted === source) return;
-    // Maybe to a Consul that had lost it, and with it what was agreed on, which nobody else writes again.
+    // Consul may have lost its data, agreement included, and nobody else writes that again: read it once more.
     if (release.accepted?.version === source.version) release.doubt();
     release.accept(source, this.#options.clock.now());
     this.#pass(this.#settle(host));
@@ -155,7 +158,7 @@ export class HostReleases implements Serving {
     this.#takeBacks.stalled(host, { version, at, reason, stalled });
   }
 
-  /** From now on versions go into service: before, what the gateways agree on may not be known yet. */
+  /** From now on versions go into service. Before, the agreement may not be known yet. */
   begin(): void {
     this.#hasBegun = true;
     this.#settling.begin();
@@ -175,7 +178,7 @@ export class HostReleases implements Serving {
   }
 
   /**
-   * The gateway opens: hosts of which it is not known yet what serves them are not served until it is. Returns how many
+   * The gateway opens. Hosts whose script is not examined yet are not served until it is. Returns how many
    * those are.
    */
   openWithout(): number {
@@ -202,7 +205,7 @@ export class HostReleases implements Serving {
     return describeRelease({ accepted, agreed, failing, closedUntil: release.closedUntil }, nowMs);
   }
 
-  /** Hosts of which something is known, whether a script of theirs is in service or not. */
+  /** Hosts with a known script, whether it is in service or not. */
   hosts(): Iterable<string> {
     return this.#hosts.keys();
   }

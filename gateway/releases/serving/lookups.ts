@@ -17,13 +17,13 @@ export interface LookupsOptions {
   readonly declared: Declarations;
   readonly clock: { now(): number };
   readonly log: Log;
-  /** One of this host's has ended, whatever came of it. */
+  /** A look-up for this host has ended, with whatever outcome. */
   readonly onEnd: (host: string) => void;
 }
 
 export class Lookups {
   readonly #options: LookupsOptions;
-  /** A slow one must not keep others: who examines has an order of its own. */
+  /** Many at once, so that a slow one does not delay others; the examiner has an order of its own. */
   readonly #lanes = new Lanes(64);
 
   constructor(options: LookupsOptions) {
@@ -57,7 +57,7 @@ export class Lookups {
     });
   }
 
-  /** Finds out what a source declares that came out of a snapshot, which the gate does not check again. */
+  /** Finds out what a source from a snapshot declares, because the gate does not check it again. */
   learnOf(host: string, release: HostRelease, source: Source): void {
     const { declared, onEnd } = this.#options;
     const { version } = source;
@@ -82,7 +82,7 @@ export class Lookups {
 /** Of one host: versions that are being looked up, and those that could not be had. */
 export class HostLookups {
   readonly #running = new Set<string>();
-  /** Not to be had, and until when. */
+  /** Versions that could not be found, and until when they are not looked up again. */
   readonly #lost = new Map<string, number>();
 
   /** False when it is under way already. */
@@ -98,26 +98,26 @@ export class HostLookups {
     this.#lost.delete(version);
   }
 
-  /** It cannot be had; looked for again at `retryAtMs`. Default: never. */
+  /** It was not found; it is looked up again at `retryAtMs`. Default: never. */
   lose(version: string, retryAtMs = Number.POSITIVE_INFINITY): void {
     this.#running.delete(version);
     this.#lost.set(version, retryAtMs);
   }
 
-  /** Whether it cannot be had: not now, or not at all. */
+  /** Whether it was not found, for now or for good. */
   lossOf(version: string): "none" | "for now" | "for good" {
     const retryAtMs = this.#lost.get(version);
     if (retryAtMs === undefined) return "none";
     return retryAtMs === Number.POSITIVE_INFINITY ? "for good" : "for now";
   }
 
-  /** Whether something is still on its way, or looked for again. */
+  /** Whether a look-up is under way or will be tried again. */
   get isWaiting(): boolean {
     const mayCome = [...this.#lost.values()].some((ms) => ms !== Number.POSITIVE_INFINITY);
     return this.#running.size > 0 || mayCome;
   }
 
-  /** What may be looked for again. */
+  /** Versions that may be looked up again. */
   retry(nowMs: number): void {
     for (const [version, retryAtMs] of this.#lost) {
       if (nowMs >= retryAtMs) this.#lost.delete(version);

@@ -1,6 +1,6 @@
 /**
- * What serves a host on this gateway, what its schedule keeps from that, and earlier versions that may be
- * needed again. Remembers and compares; decides nothing.
+ * The versions that serve a host on this gateway, those that their schedule keeps out, and earlier ones that
+ * may be needed again. Remembers and compares; decides nothing.
  */
 import type { Closed, Served, Source, Trial } from "../../model/index.ts";
 
@@ -76,7 +76,7 @@ export class ServingVersions {
     this.#now = next;
     const changes: Served[] = [];
     if (!isSame(next.script, script)) {
-      // A version that leaves service may be gone back to.
+      // A version that leaves service may be needed for a take-back.
       if (script !== null) this.#found.set(script.version, script);
       changes.push({ kind: "script", key: host, value: next.script });
     }

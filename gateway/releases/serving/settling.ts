@@ -1,6 +1,6 @@
 /**
- * Works out what should serve a host now: from what passed its checks, what the gateways agree on, and the clock. Has looked
- * up what it takes to know, and written what this gateway brings forward.
+ * Works out what should serve a host now, from what passed its checks, what the gateways agree on, and the
+ * clock. Has missing versions looked up, and the proposals of this gateway written.
  */
 import type { Agreement, Served, Source } from "../../model/index.ts";
 import { isTakenBack, remove, shareOf } from "../agreement/steps.ts";
@@ -15,7 +15,7 @@ export interface SettlingOptions {
   readonly lookups: Lookups;
   readonly scribe: Scribe;
   readonly clock: { now(): number };
-  /** What this gateway brought forward has been answered, whatever came of it. */
+  /** Consul has answered this gateway's proposal, with whatever outcome. */
   readonly onWritten: (host: string) => void;
 }
 
@@ -27,7 +27,7 @@ export class Settling {
     this.#options = options;
   }
 
-  /** From now on versions go into service: before, what the gateways agree on may not be known yet. */
+  /** From now on versions go into service. Before, the agreement may not be known yet. */
   begin(): void {
     this.#hasBegun = true;
   }
@@ -59,14 +59,17 @@ export class Settling {
     return release.show(host, this.#arranged(release, agreed, { script, trial }, nowMs));
   }
 
-  /** What a snapshot left in service goes on until Consul says what is to be: by its schedule, and its share stands still. */
+  /**
+   * What a snapshot left in service goes on until Consul says what is to serve. Its schedule holds meanwhile,
+   * and its share does not grow.
+   */
   #settleAlone(host: string, release: HostRelease): readonly Served[] {
     const { declared, lookups, clock } = this.#options;
     const { script, trial } = release.service.wanted;
     let isLearning = false;
     for (const source of [script, trial?.source]) {
       if (source == null || declared.has(source.version)) continue;
-      // One that stalls is not asked for its schedule.
+      // A version that stalls is not asked for its schedule.
       if (release.outOfService(null, source.version) !== null) continue;
       lookups.learnOf(host, release, source);
       isLearning = true;
@@ -100,7 +103,7 @@ export class Settling {
     const loss = release.lookups.lossOf(agreed.live);
     if (loss === "none") lookups.bring(host, release, agreed.live);
     if (loss !== "for good") return release.service.wanted.script;
-    // Better the version in KV than none, unless it is known to fail.
+    // The version in KV is better than none, unless it is known to fail.
     const { accepted } = release;
     if (accepted === null || isTakenBack(agreed, accepted.version))
       return release.service.wanted.script;

@@ -37,7 +37,7 @@ export interface ReleaseStatus {
     readonly at: string;
     readonly reason: string;
   }[];
-  /** How a version fails that is not taken back, and why it is not. */
+  /** How a version fails that stays all the same, and why it stays. */
   readonly failing: string | null;
   /** A schedule keeps it out of service until then. */
   readonly closedUntil: string | null;

@@ -1,6 +1,7 @@
 /**
- * Hosts whose script was not looked at yet when the gateway opened. Without their rule they must not be served, so
- * workers are told of a script that answers 503, until it is known what serves them. Everybody else is not kept waiting.
+ * Hosts whose script was not examined yet when the gateway opened. They must not be served without their rule,
+ * so workers get a script for them that answers 503 until the real one is examined. No other host waits for
+ * that.
  */
 import type { Served, Snapshot, Source, Tables } from "../../model/index.ts";
 
@@ -66,19 +67,22 @@ export class Unexamined {
     }
   }
 
-  /** Something was found out of a host. When all is, and it has no script after all, it is served without. */
+  /**
+   * Something is now known about a host. When everything is, and it has no script after all, it is served
+   * without one.
+   */
   found(host: string): readonly Served[] {
     if (!this.#hosts.has(host) || this.#isPending(host)) return [];
     return [{ kind: "script", key: host, value: null }];
   }
 
-  /** Whether it is still to be found out what serves a host. */
+  /** Whether it is still unknown what serves a host. */
   #isPending(host: string): boolean {
     return this.#awaited.has(host) || this.#isLookedUp(host) === true;
   }
 }
 
-/** What may be kept: a script that was not looked at is not what was known as good. */
+/** What the data directory may keep: a script that was not examined was never known to be good. */
 export function withoutUnexamined(snapshot: Snapshot): Snapshot {
   const changes = snapshot.changes.filter(
     (change) => change.kind !== "script" || change.value?.isUnexamined !== true,
