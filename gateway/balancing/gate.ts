@@ -37,9 +37,9 @@ export class Gate {
   #waiting: Waiting[] = [];
   #timer: NodeJS.Timeout | null = null;
   #isWaking = false;
-  /** The other workers tell nothing of it then. */
+  /** Whether it was abandoned. Then nothing bounds it, since the other workers no longer report their load. */
   #isAbandoned = false;
-  /** When a full queue was last looked through. */
+  /** When a full queue was last searched. */
   #lookedMs = Number.NEGATIVE_INFINITY;
   /** The request that has just been woken. It need not queue again behind those that came later. */
   #woken: Waiting | null = null;
@@ -64,7 +64,7 @@ export class Gate {
     this.wake();
   }
 
-  /** Its document is gone, or bounds nothing any more: whoever waits goes where it belongs now. */
+  /** Its document is gone, or sets no bounds any more: waiting requests go on, and are routed anew. */
   abandon(): void {
     this.#isAbandoned = true;
     this.wake();

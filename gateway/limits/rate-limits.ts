@@ -1,38 +1,40 @@
 /**
- * The rate limits of one worker. What it may let through it has from the primary, which counts for all workers: so
- * together they never let more through than the rate and the burst, and less by at most what each holds in
- * advance, which is its part of `leaseMs` of the rate, or one. A worker that gets no answer counts by itself, until
- * it hears of the primary again: no request waits for a primary that is known to be silent.
+ * The rate limits in one worker. The worker gets tokens from the primary, which counts for all workers, so together
+ * they never let through more than the rate and the burst. They may let through less, by at most what each worker
+ * holds in advance: its part of the rate for `leaseMs`, or one token. A worker that gets no answer counts by itself
+ * until the primary answers again, so no request waits for a primary that is known to be silent.
  */
 import { detached, RecentMap, type TokenAsk, type TokenGrant } from "../model/index.ts";
 import { leaseMs, TokenBuckets } from "./token-buckets.ts";
 
 export interface RateLimitsOptions {
-  /** Sends what `onGrants` is to bring the answer to, in the same order. */
+  /** Sends the asks. `onGrants` gets the answers, in the same order. */
   readonly send: (batch: number, asks: readonly TokenAsk[]) => void;
-  /** Milliseconds of a clock that does not go back. */
+  /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly log: { warn(fields: object, message: string): void };
 }
 
-/** Tokens of one key that this worker has, or knows not to be there. */
+/** The tokens for one key that this worker has, or knows to be used up. */
 interface Lease {
   tokens: number;
-  /** The tokens are void from then on: what was held in advance would add to a later burst. */
+  /** From then on the tokens are void; kept longer, they would add to a later burst. */
   untilMs: number;
-  /** Nobody gets a token before. */
+  /** Nobody gets a token before then. */
   refusedUntilMs: number;
-  /** Requests that wait for the answer; `null`: nobody asked. */
+  /** Requests that wait for the answer; `null`: none was asked for. */
   waiting: OnAnswer[] | null;
 }
 
 type OnAnswer = (waitMs: number) => void;
 
-/** Keys of all limits together that are remembered; beyond them the oldest are asked for again. */
+/**
+ * How many keys are remembered, for all limits together. The least recently used are forgotten, and asked for again.
+ */
 const maxKeys = 100_000;
-/** Without an answer for so long, the worker counts by itself. */
+/** After so long without an answer, the worker counts by itself. */
 const answerTimeoutMs = 250;
-/** Requests that wait for one key; more are counted by the worker itself. */
+/** How many requests may wait for one key. The worker itself counts the others. */
 const maxWaiting = 1_000;
 
 interface Batch {
@@ -57,17 +59,17 @@ export class RateLimits {
     this.#options = options;
   }
 
-  /** @param name tells this limit from others: limits of one name in all workers are the same one. */
+  /** @param name identifies the limit: limits with the same name in all workers are one limit. */
   limit(name: string, rate: { readonly perSecond: number; readonly burst: number }) {
     return new RateLimit(this, name, rate, this.#options.now);
   }
 
-  /** Whether the primary left a batch without an answer, and has not been heard of since. */
+  /** Whether the primary has left a batch without an answer and has not answered since. */
   get isAlone(): boolean {
     return this.#isAlone;
   }
 
-  /** The primary's answer to a batch. One that comes too late shows at least that the primary is back. */
+  /** Takes the primary's answer to a batch. Even an answer that comes too late shows that the primary is back. */
   onGrants(batch: number, grants: readonly TokenGrant[]): void {
     this.#isAlone = false;
     const sent = this.#batches.get(batch);
@@ -79,7 +81,7 @@ export class RateLimits {
     });
   }
 
-  /** `key`: with the name of its limit. */
+  /** `key` includes the name of its limit. */
   lease(key: string): Lease | undefined {
     return this.#kept.get(key);
   }
@@ -88,21 +90,21 @@ export class RateLimits {
     this.#kept.set(key, lease);
   }
 
-  /** Asks with all others of this turn of the event loop. */
+  /** Asks the primary, together with all other asks in this turn of the event loop. */
   ask(ask: TokenAsk, lease: Lease): void {
     if (this.#asks.length === 0) setImmediate(() => this.#flush());
     this.#asks.push(ask);
     this.#leases.push(lease);
   }
 
-  /** As this worker counts by itself. */
+  /** Takes a token by this worker's own count. Returns how many milliseconds to wait; 0 when there was a token. */
   takeOwn(ask: TokenAsk): number {
     const { tokens, waitMs } = this.#own.take({ ...ask, wanted: 1 }, this.#options.now());
     return tokens > 0 ? 0 : waitMs;
   }
 
   #flush(): void {
-    // Those who came since the first one asked wait as well.
+    // Requests that came after the first ask wait for the same answer.
     const asks = this.#asks.map((ask, at) => ({
       ...ask,
       wanted: this.#leases[at]?.waiting?.length ?? ask.wanted,
@@ -127,7 +129,7 @@ export class RateLimits {
     const served = waiting.splice(0, tokens);
     lease.tokens = tokens - served.length;
     lease.untilMs = nowMs + 2 * leaseMs;
-    // More came while it was asked, and there may be more tokens.
+    // More requests came in the meantime, and there may be more tokens.
     if (waiting.length > 0 && waitMs === 0) {
       lease.waiting = waiting;
       this.ask({ ...ask, wanted: waiting.length }, lease);
@@ -135,7 +137,7 @@ export class RateLimits {
     for (const onAnswer of served) onAnswer(0);
   }
 
-  /** One timer for all that wait. */
+  /** One timer serves all batches that wait for an answer. */
   #time(): void {
     if (this.#isTimed) return;
     this.#isTimed = true;
@@ -152,7 +154,7 @@ export class RateLimits {
   }
 
   #countByItself({ asks, leases }: Batch): void {
-    // The channel keeps what was sent: whenever the primary goes on, its answer comes.
+    // The channel keeps what was sent, so the answer comes when the primary goes on.
     this.#isAlone = true;
     const nowMs = this.#options.now();
     if (nowMs - this.#toldMs > 10_000) {
@@ -171,7 +173,7 @@ export class RateLimits {
   }
 }
 
-/** One limit of a worker: what a plugin gets as its tool. */
+/** One limit in one worker, which a plugin gets as a tool. */
 class RateLimit {
   readonly #limits: RateLimits;
   readonly #name: string;

@@ -1,31 +1,34 @@
 /**
- * Token buckets by key (the rate limits of plugins). The primary has those of the whole gateway; a worker that gets no
- * word from it counts with some of its own.
+ * Token buckets by key, for the rate limits of plugins. The primary keeps those for the whole gateway; a worker that
+ * does not hear from it uses its own.
  */
 import { RecentMap, type TokenAsk, type TokenGrant } from "../model/index.ts";
 
-/** A worker may have this much of a rate in advance, so that it need not ask for each request. */
+/** How much of a rate a worker may get in advance, so that it need not ask for each request. */
 export const leaseMs = 50;
 
 interface Bucket {
   level: number;
-  /** When it had this level. */
+  /** When the bucket had this level. */
   atMs: number;
 }
 
-/** Whoever can choose keys (of a header, say) could fill the memory: those used last the longest ago go. */
+/**
+ * A client that can choose keys (by a header, say) could fill the memory, so the least recently used buckets are
+ * dropped.
+ */
 const maxBuckets = 200_000;
 
 export class TokenBuckets {
   readonly #buckets = new RecentMap<Bucket>(maxBuckets);
   readonly #shares: number;
 
-  /** @param shares among how many what a rate gives in advance is shared. */
+  /** @param shares how many workers share what a rate gives in advance. */
   constructor(shares: number) {
     this.#shares = shares;
   }
 
-  /** `nowMs`: a clock that does not go back. */
+  /** `nowMs`: monotonic milliseconds. */
   take({ limit, key, perSecond, burst, wanted }: TokenAsk, nowMs: number): TokenGrant {
     const name = `${limit}\n${key}`;
     let bucket = this.#buckets.get(name);

@@ -1,7 +1,7 @@
 /**
- * The access log: one record for each request, in the shape of bunyan's records, as JSON lines that
- * are put together by hand and written in batches. Does not rotate files: it opens its file anew when it
- * is told that somebody did.
+ * The access log: one record for each request, shaped like bunyan's records, as JSON lines. It builds the lines by
+ * hand and writes them in batches. It does not rotate files; it opens its file again when it is told that the file
+ * was moved.
  */
 import { constants, createWriteStream, open } from "node:fs";
 import { open as openFile } from "node:fs/promises";
@@ -11,28 +11,34 @@ import type { Exchange } from "../engine/engine.ts";
 import { standardOutput } from "./standard-output.ts";
 
 /**
- * A batch is written when no further record may fit, or after `flushMs`. Writes of 64 kB cost twice the
- * processor time: each goes to another thread and back.
+ * A batch is written when the next record may not fit, or after `flushMs`. Writing 64 kB at a time would cost twice
+ * the processor time, because each write goes to another thread and back.
  */
 const batchBytes = 262_144;
 const flushMs = 200;
-/** When the disk or the reader is slower than the traffic, records beyond this are dropped and counted. */
+/** When the disk or the reader is slower than the traffic, records beyond this backlog are dropped and counted. */
 const maxBacklogBytes = 16 * 1024 * 1024;
 /** bunyan's level `info`. */
 const level = 30;
 
 const needsEscape = /["\\\x80-\xff]/;
 const beyondAscii = /[\x80-\xff]/g;
-/** `.000` to `.999`: `toFixed` takes longer than all the rest of a record's numbers. */
+/** `.000` to `.999`, because `toFixed` takes longer than all other numbers in a record. */
 const thousandths = Array.from({ length: 1_000 }, (_, at) => `.${String(at).padStart(3, "0")}`);
 
-/** A mistake in the setting. A disk that is full or broken is none: the gateway serves, and says so as it writes. */
+/**
+ * Error codes that show a mistake in the setting. A full or broken disk is not one: the gateway serves, and reports
+ * it when it writes.
+ */
 const mistakes: ReadonlySet<unknown> = new Set(["ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM"]);
 
-/** Resolves to the error when `target` can never be a log because it is none or not this user's; else to `null`. */
+/**
+ * Resolves to the error when `target` can never be a log, because it is not a file or not writable for this user;
+ * otherwise to `null`.
+ */
 export async function findMistake(target: string): Promise<Error | null> {
   if (target === "-") return null;
-  // Not to wait for the reader of a named pipe.
+  // Does not wait for the reader of a named pipe.
   const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
   try {
     await (await openFile(target, flags)).close();
@@ -44,23 +50,23 @@ export async function findMistake(target: string): Promise<Error | null> {
 }
 
 export interface AccessLogOptions {
-  /** `-` for standard output, otherwise a file that is appended to. */
+  /** `-` for standard output, otherwise a file to append to. */
   readonly target: string;
-  /** Told, once per flush, how many records were dropped; and of errors of the file. */
+  /** Told once per flush how many records were dropped, and told about errors on the file. */
   readonly onTrouble: (message: string) => void;
   /** Milliseconds since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
 
-/** What is noted of a stream; empty texts are left out. */
+/** What is recorded about a stream; empty texts are left out. */
 export interface NotedStream {
   readonly listener: string;
   readonly protocol: string;
   readonly clientAddress: string;
   readonly clientPort: number;
-  /** The sender that said whose connection it is. */
+  /** The address of the sender that said whose connection it is. */
   readonly proxyAddress: string;
-  /** What the client asked for. */
+  /** The name that the client asked for. */
   readonly name: string;
   readonly upstream: string;
   readonly peer: string;
@@ -69,21 +75,21 @@ export interface NotedStream {
   readonly bytesOut: number;
   readonly durationMs: number;
   readonly failure: string;
-  /** What else is known of the failure. */
+  /** Further words about the failure. */
   readonly message: string;
 }
 
 export class AccessLog {
   #stream: Writable;
-  /** `null`: standard output, which is not ours to close. */
+  /** `null` for standard output, which this log must not close. */
   readonly #file: string | null;
   readonly #onTrouble: (message: string) => void;
   readonly #now: () => number;
   readonly #tail: string;
-  /** Written into, not joined: a string that grows by every record costs as much again to flatten. */
+  /** Records are written into a buffer: flattening a string that grew with every record would cost as much again. */
   #batch: Buffer = Buffer.allocUnsafe(batchBytes);
   #length = 0;
-  /** Written, to be used again: a new one for each batch kept the garbage collector busy. */
+  /** Written batches for reuse, because allocating each batch kept the garbage collector busy. */
   readonly #free: Buffer[] = [];
   #timer: NodeJS.Timeout | null = null;
   #dropped = 0;
@@ -104,7 +110,7 @@ export class AccessLog {
     this.#tail = `,${name.slice(1, -1)},"v":0}\n`;
   }
 
-  /** Notes a request that is over; `upstream` is empty when none was found. */
+  /** Records a finished request. `upstream` is empty when none was found. */
   record(exchange: Exchange<unknown>, upstream: string): void {
     if (this.#stream.writableLength > maxBacklogBytes) {
       this.#dropped += 1;
@@ -119,7 +125,8 @@ export class AccessLog {
     const target = query === "" ? exchange.path : `${exchange.path}?${query}`;
     const userAgent = exchange.header("user-agent");
     const ms = milliseconds(exchange.durationMs);
-    // Only what a client may write freely is escaped: the rest has passed a grammar without quotes and backslashes.
+    // Only text that clients choose freely is escaped: everything else has passed a grammar without quotes and
+    // backslashes.
     let line = `${this.#head}${escaped(exchange.id)}","client":"${exchange.clientAddress}","method":"${exchange.method}","host":"${exchange.host}","target":"${escaped(target)}","status":${exchange.status},"ms":${ms},"bytesOut":${exchange.bytesOut}`;
     if (proxyAddress !== "") line += `,"proxy":"${proxyAddress}"`;
     if (bytesIn !== 0) line += `,"bytesIn":${bytesIn}`;
@@ -139,7 +146,7 @@ export class AccessLog {
     this.#timer ??= setTimeout(() => this.#flush(), flushMs);
   }
 
-  /** Notes a connection or a session of datagrams that is over. */
+  /** Records a finished connection or session of datagrams. */
   recordStream(stream: NotedStream): void {
     if (this.#stream.writableLength > maxBacklogBytes) {
       this.#dropped += 1;
@@ -167,7 +174,10 @@ export class AccessLog {
     this.#write(`${JSON.stringify(fields).slice(0, -1)}${this.#tail}`);
   }
 
-  /** The file was moved away: what comes from now on goes to a new one. One that cannot be opened changes nothing. */
+  /**
+   * Opens the file again after somebody moved it away; later records go to the new one. If it cannot be opened, the
+   * log keeps the old one.
+   */
   reopen(): void {
     const file = this.#file;
     if (file === null) return;
@@ -182,7 +192,7 @@ export class AccessLog {
     });
   }
 
-  /** Writes what is left and closes the file. */
+  /** Writes the rest and closes the file. */
   close(): Promise<void> {
     this.#flush();
     return new Promise((resolve) => {
@@ -219,7 +229,7 @@ function milliseconds(duration: number): string {
   return `${Math.floor(micros / 1_000)}${thousandths[micros % 1_000]}`;
 }
 
-/** A latin1 text as the inside of a JSON string in ASCII. */
+/** Escapes a latin1 text for the inside of a JSON string in ASCII. */
 function escaped(text: string): string {
   if (!needsEscape.test(text)) return text;
   const asAscii = (character: string) => `\\u00${character.charCodeAt(0).toString(16)}`;

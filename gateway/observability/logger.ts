@@ -1,11 +1,11 @@
 /**
- * The gateway's own log: bunyan records as JSON lines. Keeps secrets out of what is logged; decides
- * nothing about which events are worth a line.
+ * The gateway's own log: bunyan records as JSON lines. It keeps secrets out of the lines; its callers decide which
+ * events are worth a line.
  */
 import bunyan from "bunyan";
 import { standardOutput } from "./standard-output.ts";
 
-/** What a part needs of a logger; bunyan's own loggers are of this shape. */
+/** What a part needs from a logger; bunyan's loggers have this shape. */
 export interface Log {
   trace(fields: object, message: string): void;
   debug(fields: object, message: string): void;
@@ -16,11 +16,11 @@ export interface Log {
 }
 
 export interface LoggerOptions {
-  /** The record's `name`: which process speaks. */
+  /** The record's `name`, which tells which process wrote it. */
   readonly name: string;
-  /** A name of bunyan's levels. Default `info`. */
+  /** One of bunyan's level names. Default `info`. */
   readonly level?: string;
-  /** Texts that never may show, such as Consul's token: replaced wherever a line has them. */
+  /** Texts that must never show, such as Consul's token. They are replaced wherever they occur in a line. */
   readonly secrets?: readonly (string | undefined)[];
   /** Default: the process's standard output. */
   readonly write?: (line: string) => void;
@@ -30,13 +30,12 @@ const hidden = "[hidden]";
 const secretName = /^(x-consul-token|authorization|proxy-authorization|cookie|set-cookie)$/i;
 
 /**
- * A logger that writes one JSON line for each record. Fields called `token`, `authorization` and
- * `headers` with credentials are hidden, an `err` is cut down to what describes it, and no line
- * shows one of `secrets`.
+ * Makes a logger that writes one JSON line for each record. It hides fields called `token` and `authorization` and
+ * credentials in `headers`, reduces an `err` to what describes it, and shows none of `secrets`.
  */
 export function createLogger(options: LoggerOptions): bunyan {
   const write = options.write ?? writeOut();
-  // A very short secret would blank out ordinary words, and is no secret.
+  // A very short text is no secret, and hiding it would blank out ordinary words.
   const secrets = (options.secrets ?? [])
     .filter((secret) => secret !== undefined && secret.length >= 4)
     .map((secret) => JSON.stringify(secret).slice(1, -1));
@@ -47,7 +46,7 @@ export function createLogger(options: LoggerOptions): bunyan {
     streams: [
       {
         level: bunyan.resolveLevel(levelNamed(options.level ?? "info")),
-        // A stream that is not `raw` is given the finished line.
+        // A stream that is not `raw` gets the finished line.
         stream: { write: (line: object) => write(scrub(String(line))) },
       },
     ],
@@ -60,12 +59,12 @@ export function createLogger(options: LoggerOptions): bunyan {
   });
 }
 
-/** What waits for a slow reader; records beyond this are dropped and counted. */
+/** How much may wait for a slow reader; records beyond this are dropped and counted. */
 const maxBacklogBytes = 1024 * 1024;
 
 let isSurviving = false;
 
-/** Whoever reads the output may go before the process does, and must neither end it nor hold it up. */
+/** The reader of the output may go before the process does; that must neither end the process nor hold it up. */
 function writeOut(): (line: string) => void {
   const output = standardOutput();
   if (!isSurviving) {
@@ -97,7 +96,7 @@ function levelNamed(name: string): (typeof levels)[number] {
   return levels.find((level) => level === name) ?? "info";
 }
 
-/** An error's own description; what a client attached to it (requests, headers) stays out. */
+/** Returns an error's own description, without what a client attached to it (requests, headers). */
 function describeError(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const { name, message, stack } = error;

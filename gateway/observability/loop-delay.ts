@@ -1,4 +1,4 @@
-/** How late the event loop of this process is: a timer that says by how much it was late, ten times a second. */
+/** Measures how late this process's event loop is: a timer notes ten times a second how late it fired. */
 import { type DelayCounts, delayBounds } from "../model/index.ts";
 
 const intervalMs = 100;
@@ -35,7 +35,7 @@ export class LoopDelay {
     this.#seconds += late;
   }
 
-  /** What was counted since the last time. */
+  /** Returns what was counted since the last call. */
   take(): DelayCounts {
     const counts = { buckets: Array.from(this.#buckets), seconds: this.#seconds };
     this.#buckets.fill(0);

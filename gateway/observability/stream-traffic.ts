@@ -1,20 +1,20 @@
 /**
- * Counts a worker's streams: bytes while they pass, so that a connection that lasts for days is seen, and
- * connections when they are over. What was counted is taken out as increments.
+ * Counts a worker's streams: bytes while they pass, so that a connection that lasts for days shows up, and
+ * connections when they end. Counts are taken as increments.
  */
 import { otherLabel, type StreamCounts } from "../model/index.ts";
 
-/** Pairs of listener and upstream that are counted apart. Both are names that operators gave. */
+/** How many pairs of listener and upstream are counted separately. Operators chose both names. */
 const maxTallies = 1_000;
 
-/** The sums of one listener and one upstream; streams hold it and add to it. */
+/** The sums for one listener and one upstream. Streams hold it and add to it. */
 export class StreamTally {
   readonly listener: string;
   readonly upstream: string;
   bytesIn = 0;
   bytesOut = 0;
   ended = 0;
-  /** By code. */
+  /** By failure code. */
   failures = new Map<string, number>();
 
   constructor(listener: string, upstream: string) {
@@ -37,19 +37,19 @@ export class StreamTraffic {
     return tally;
   }
 
-  /** @param failure its code; empty: both sides closed it. */
+  /** @param failure the code; empty when both sides closed the stream. */
   ended(listener: string, upstream: string, failure: string): void {
     this.tally(listener, upstream).ended += 1;
     if (failure !== "") this.dropped(listener, upstream, failure);
   }
 
-  /** What failed was no connection and no session. */
+  /** Counts a failure that was neither a connection nor a session. */
   dropped(listener: string, upstream: string, failure: string): void {
     const { failures } = this.tally(listener, upstream);
     failures.set(failure, (failures.get(failure) ?? 0) + 1);
   }
 
-  /** What was counted since the last time. */
+  /** Returns what was counted since the last call. */
   take(): readonly StreamCounts[] {
     const taken: StreamCounts[] = [];
     for (const tally of this.#tallies.values()) {

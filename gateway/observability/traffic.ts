@@ -1,6 +1,6 @@
 /**
- * Counts a worker's requests. A request costs two look-ups of strings that exist already and a few additions
- * to a plain array; nothing is built for it. What was counted is taken out as increments and forgotten.
+ * Counts a worker's requests. A request costs two look-ups of existing strings and a few additions to a plain array,
+ * and allocates nothing. Counts are taken as increments.
  */
 import type { Exchange, FailureCode } from "../engine/engine.ts";
 import {
@@ -11,18 +11,18 @@ import {
   type TrafficCounts,
 } from "../model/index.ts";
 
-/** What is counted of a request. */
+/** The parts of a request that are counted. */
 export type Counted = Pick<
   Exchange<unknown>,
   "status" | "errorCode" | "durationMs" | "tries" | "bytesIn" | "bytesOut"
 >;
 
-/** Pairs of host and upstream that are counted apart between two takings. */
+/** How many pairs of host and upstream are counted separately between two calls of `take`. */
 const maxRoutes = 1_000;
-/** Error codes are the gateway's own and few. */
+/** How many error codes are counted. The gateway itself makes them, and they are few. */
 const maxCodes = 100;
 
-/** Where each number of a route is in its array. */
+/** The place of each of a route's numbers in its array. */
 const firstDuration = statusClasses.length;
 const lastClass = firstDuration - 1;
 const seconds = firstDuration + durationBounds.length + 1;
@@ -37,7 +37,7 @@ class Route {
   readonly host: string;
   readonly upstream: string;
   readonly numbers = new Float64Array(width);
-  /** Something was counted since the last taking. */
+  /** Whether something was counted since the last `take`. */
   isUsed = false;
 
   constructor(host: string, upstream: string) {
@@ -54,7 +54,7 @@ export class Traffic {
   readonly #failures = new Map<string, number>();
   readonly #peerFailures = new Map<string, Map<FailureCode, number>>();
 
-  /** Counts a request that is over. `host` and `upstream` are the names of things that exist: they are bounded. */
+  /** Counts a finished request. `host` and `upstream` name existing things, so there is a bounded number of them. */
   record(request: Counted, host: string, upstream: string): void {
     const route = this.#hosts.get(host)?.get(upstream) ?? this.#add(host, upstream);
     if (!route.isUsed) {
@@ -84,7 +84,7 @@ export class Traffic {
     codes.set(code, (codes.get(code) ?? 0) + 1);
   }
 
-  /** What was counted since the last time. */
+  /** Returns what was counted since the last call. */
   take(): TrafficCounts {
     const routes = this.#used.map(countsOf);
     for (const route of this.#used) {
@@ -92,7 +92,7 @@ export class Traffic {
       route.isUsed = false;
     }
     this.#used = [];
-    // Nothing is lost with a route that counts from nought: those in use come back.
+    // Forgetting loses nothing, since all counts were just taken: routes in use come back.
     if (this.#size >= maxRoutes) this.#forget();
     const peerFailures = [...this.#peerFailures].flatMap(([upstream, codes]) =>
       Array.from(codes, ([code, count]) => ({ upstream, code, count })),
@@ -138,7 +138,7 @@ function add(numbers: Float64Array, index: number, value: number): void {
   numbers[index] = (numbers[index] ?? 0) + value;
 }
 
-/** An indexed loop over a few numbers; most requests are over within the first of them. */
+/** An indexed loop over a few numbers; most requests fall into one of the first. */
 function bucketOf(durationMs: number): number {
   let at = 0;
   while (at < boundsMs.length && durationMs > (boundsMs[at] ?? 0)) at += 1;

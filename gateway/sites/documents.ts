@@ -126,7 +126,7 @@ export class Documents {
   }
 }
 
-/** One for all parts of the upstream; what it knows goes on when the document changes. */
+/** All parts of the upstream share one gate, which keeps its state when the document changes. */
 function gateOf(
   name: string,
   { gate: options }: UpstreamDocument,
@@ -150,7 +150,7 @@ function budgetOf(
     : new RetryBudget(options);
 }
 
-/** `null`: it leaves all to the gateway. */
+/** `null` when the document leaves all of them to the gateway. */
 function limitsOf(document: UpstreamDocument): TargetOptions | null {
   const { tries, timeouts, retries, protocol, tls, sentHost } = document;
   const others = [timeouts, retries, protocol, tls, sentHost];
@@ -226,7 +226,7 @@ function failoverOf({ failover = [] }: UpstreamDocument, query: ServiceSite, nam
   return failoverKeys(query, failover, names.ownDatacenter);
 }
 
-/** The keys of all services that it depends on. */
+/** The keys of all services that the document depends on. */
 function servicesOf(documented: Documented | undefined): readonly string[] {
   if (documented === undefined || documented.query === null) return [];
   return [documented.query.key, ...documented.spareKeys];
@@ -255,7 +255,7 @@ function findDependents(
   return dependents;
 }
 
-/** Of several spellings the first in the order of the alphabet. */
+/** Of several spellings, the first in alphabetical order counts. */
 function findSpelled(
   documents: ReadonlyMap<string, Documented>,
   names: SiteNames,

@@ -1,7 +1,7 @@
 /**
- * Datagrams of one listener. All that come from one client address and port are a session: they go to one peer from a
- * socket of their own, and what comes back there goes back to the client from the listener's address. A session ends
- * when nothing has passed for a while. Datagrams that find no place are dropped and counted, as UDP allows.
+ * The datagrams of one listener. All datagrams from one client address and port form a session. They go to one peer
+ * from a socket of their own, and what comes back there goes to the client from the listener's address. A session
+ * ends when nothing has passed for a while. Datagrams without a session are dropped and counted, as UDP allows.
  */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { isIP } from "node:net";
@@ -12,21 +12,21 @@ import { plainAddress } from "../engine/message/forwarding.ts";
 import type { StreamFailure, StreamTally } from "./contract.ts";
 import type { StreamListener, StreamWorld } from "./stream-host.ts";
 
-/** Datagrams that wait while the name of a peer is looked up. */
+/** How many datagrams may wait while a peer's name is looked up. */
 const maxEarly = 16;
-/** A session of a worker that ends is over when nothing has passed for so long. */
+/** In a worker that ends, a session ends when nothing has passed for so long. */
 const drainQuietMs = 1_000;
-/** Between two questions about one service. */
+/** Shortest time between two requests to watch the same service. */
 const askMs = 1_000;
 
 const noAttempts = { tries: 0, tried: () => false };
-/** What cannot be sent is lost, as any datagram may be. */
+/** A datagram that cannot be sent is lost, as any datagram may be. */
 const ignore = (): void => {};
 
 export interface DatagramHost extends StreamWorld {
   /** Whether there may be one more session. */
   hasRoom(): boolean;
-  /** Asks for word about a service or a catalog. */
+  /** Asks the primary to watch a service or a catalog. */
   ask(awaited: string): void;
   /** A session is over. */
   left(): void;
@@ -49,22 +49,22 @@ export class DatagramListener {
     socket.on("message", (bytes, from) => this.#take(bytes, from));
   }
 
-  /** Sessions that are open. */
+  /** Number of open sessions. */
   get size(): number {
     return this.#sessions.size;
   }
 
-  /** Closed, and the last session has ended. */
+  /** Whether it is closed and the last session has ended. */
   get isOver(): boolean {
     return this.#isClosing && this.#sessions.size === 0;
   }
 
-  /** Takes no more datagrams; what runs has until `deadline`, on the coarse clock. */
+  /** Takes no more datagrams. Running sessions have until `deadline`, on the coarse clock. */
   close(deadline: number): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#deadline = deadline;
-    // Whoever else has the socket reads on. Replies still go out by it.
+    // The other processes that hold the socket read on. Replies still leave by it.
     stopReceiving(this.#socket);
     if (this.#sessions.size === 0) this.#socket.close();
   }
@@ -150,7 +150,7 @@ class Session {
   readonly #socket: Socket;
   readonly #tally: StreamTally;
   readonly #startedMs: number;
-  /** Until the socket is connected; `null` from then on. */
+  /** Datagrams that wait until the socket is connected; `null` from then on. */
   #early: Buffer[] | null = [];
   #hasAnswer = false;
   #isOver = false;
@@ -244,7 +244,10 @@ class Session {
     this.#upstream.ended(this.#target.peer, 200, null, now - this.#startedMs, now);
   }
 
-  /** Nobody listens there (ICMP, "port unreachable"), or the name means nothing: the next datagram goes elsewhere. */
+  /**
+   * Nothing listens there (ICMP, "port unreachable"), or the peer's name cannot be resolved. The next datagram goes
+   * elsewhere.
+   */
   #failed(error: Error): void {
     if (this.#isOver) return;
     const { peer } = this.#target;

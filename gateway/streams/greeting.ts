@@ -1,22 +1,25 @@
-/** What a client, or whoever passes its connection on, must say before the gateway knows where it goes. */
+/**
+ * Reads what a client, or the sender that passes its connection on, must say before the gateway knows where the
+ * connection goes.
+ */
 
 import { ClientHelloReader } from "../engine/listening/client-hello.ts";
 import { ProxyHeaderReader } from "../engine/listening/proxy-protocol.ts";
 import type { StreamFailure } from "./contract.ts";
 
 interface Said {
-  /** Whose connection it is, if the sender is believed and says so. */
+  /** The client that the sender names, if the sender is trusted and names one. */
   readonly client: { readonly address: string; readonly port: number } | null;
-  /** What was asked for; `null`: nothing. */
+  /** The name that was asked for; `null`: none. */
   readonly name: string | null;
-  /** What the peer is to get of it. */
+  /** What the peer has to get of the bytes read. */
   readonly first: Buffer;
 }
 
 interface Refused {
   readonly failure: StreamFailure;
   readonly message: string;
-  /** What the client is told; `null`: it would not understand. */
+  /** The alert for the client; `null` when it would not understand one. */
   readonly alert: Buffer | null;
 }
 
@@ -29,7 +32,7 @@ export class Greeting {
   readonly #hello: ClientHelloReader | null;
   #proxy: ProxyHeaderReader | null;
   #client: Said["client"] = null;
-  /** The hello so far, which the peer is to get whole. */
+  /** The hello so far. The peer has to get the whole of it. */
   readonly #parts: Buffer[] = [];
 
   constructor(speaksProxy: boolean, asksName: boolean) {
@@ -37,7 +40,7 @@ export class Greeting {
     this.#hello = asksName ? new ClientHelloReader() : null;
   }
 
-  /** `null` while more has to come. Not to be called after an outcome. */
+  /** Returns `null` while more has to come. Do not call it again after an outcome. */
   take(chunk: Buffer): Said | Refused | null {
     if (this.#proxy === null) return this.#takeHello(chunk);
     const outcome = this.#proxy.take(chunk);

@@ -1,4 +1,4 @@
-/** The door of the streams' room: TCP, TLS passthrough and UDP from a listener to a peer. */
+/** The door of the room for streams: TCP, TLS passthrough and UDP from a listener to a peer. */
 export type {
   Route,
   Routes,

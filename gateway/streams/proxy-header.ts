@@ -1,4 +1,4 @@
-/** The PROXY protocol as the gateway speaks it to peers (HAProxy, "The PROXY protocol", versions 1 and 2). */
+/** Writes the PROXY protocol to peers (HAProxy, "The PROXY protocol", versions 1 and 2). */
 import { isIP, SocketAddress } from "node:net";
 
 export type ProxyVersion = "v1" | "v2";
@@ -6,7 +6,7 @@ export type ProxyVersion = "v1" | "v2";
 /** Both ends of a client's connection. */
 export interface Ends {
   readonly client: { readonly address: string; readonly port: number };
-  /** Where it was accepted. */
+  /** Where the gateway accepted the connection. */
   readonly local: { readonly address: string; readonly port: number };
 }
 
@@ -15,7 +15,10 @@ const versionAndProxy = 0x21;
 const tcp4 = 0x11;
 const tcp6 = 0x21;
 
-/** What a connection to a peer begins with. Two ends of different families are said to be unknown. */
+/**
+ * Returns the header that a connection to a peer begins with. When the two ends have different address families, it
+ * says "unknown".
+ */
 export function proxyHeader(version: ProxyVersion, { client, local }: Ends): Buffer {
   const family = isIP(client.address);
   const isKnown = family !== 0 && family === isIP(local.address);

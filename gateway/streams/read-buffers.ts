@@ -1,12 +1,13 @@
 /**
- * The memory that peers' bytes are read into, for all streams of a worker together. One buffer serves every stream that
- * says little: what it says is copied. A stream that fills it gets a larger one of its own for a while, which
- * is written as it is: so bulk costs a third less processor time than with `pipe`, and an idle stream has no memory.
+ * The memory into which peers' bytes are read, for all streams in a worker. All quiet streams share one buffer, and
+ * their bytes are copied out. A stream that fills it gets a larger buffer of its own for a while, which is written
+ * without copying. So bulk transfer takes a third less processor time than with `pipe`, and an idle stream has no
+ * memory.
  */
 
 const sharedBytes = 65_536;
 const ownBytes = 262_144;
-/** 16 MiB for a worker; streams beyond it copy. */
+/** 16 MiB for a worker; further streams copy. */
 const maxOwn = 64;
 
 export class ReadBuffers {
@@ -14,7 +15,11 @@ export class ReadBuffers {
   readonly #free: Buffer[] = [];
   #lent = 0;
 
-  /** The one to read into next. @param last the one that was read into, and how many bytes came. */
+  /**
+   * Returns the buffer to read into next.
+   * @param last the buffer that was read into before.
+   * @param bytes how many bytes were read into it.
+   */
   next(last: Buffer, bytes: number): Buffer {
     if (last === this.shared) return bytes === last.length ? (this.#lend() ?? last) : last;
     if (bytes >= last.length / 8) return last;
@@ -22,7 +27,7 @@ export class ReadBuffers {
     return this.shared;
   }
 
-  /** Nobody writes from it any more. */
+  /** Nothing is written from this buffer any more. */
   giveBack(buffer: Buffer): void {
     if (buffer === this.shared) return;
     this.#lent -= 1;

@@ -1,6 +1,6 @@
 /**
- * The streams of a worker: accepts on its listeners, moves the clock of what it accepted, drains. What happens to
- * a connection is in `tcp-stream.ts`, what happens to datagrams in `datagrams.ts`.
+ * The streams of a worker: accepts on its listeners, moves the clock of what it accepted, and drains. `tcp-stream.ts`
+ * handles connections, and `datagrams.ts` handles datagrams.
  */
 import type { Socket as DatagramSocket } from "node:dgram";
 import type { AddressInfo, ListenOptions, Socket } from "node:net";
@@ -19,23 +19,23 @@ export interface StreamEngineOptions {
   readonly routes: Routes;
   readonly observer: StreamObserver;
   readonly limits: StreamLimits;
-  /** What is at this address, if no peer may be there. */
+  /** Names what is at this address when no peer may be there; `null` when one may. */
   readonly forbids: (address: string, port: number) => string | null;
-  /** Asks for word about what streams wait for. */
+  /** Asks the primary to watch what streams wait for. */
   readonly ask: (awaited: string) => void;
-  /** Accepting failed; it goes on. */
+  /** Accepting failed; the engine goes on accepting. */
   readonly onError: (error: unknown) => void;
-  /** Default: no limit is known. */
+  /** Default: the engine knows no limit. */
   readonly descriptors?: Descriptors;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
 
-/** How often deadlines are looked at; also the grain of the clock. */
+/** How often the engine looks at deadlines, and how coarse its clock is. */
 const sweepMs = 100;
-/** A sweep that comes so long after the one before says that this process stood still. */
+/** When a sweep comes so long after the one before, this process stood still in between. */
 const stallMs = 3 * sweepMs;
-/** Connections that may wait for a first watch at once. */
+/** How many connections may wait for a first watch at once. */
 const waitingCapacity = 10_000;
 
 export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
@@ -52,7 +52,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
   readonly #listeners = new Map<number, StreamListener>();
   readonly #datagrams = new Map<number, DatagramListener>();
   readonly #streams = new Set<TcpStream>();
-  /** Listeners that are closed, and until when what came by them may run. */
+  /** Closed listeners, and until when their streams may run. */
   readonly #closing = new Map<StreamListener, number>();
   readonly #waiting = new Map<string, Set<TcpStream>>();
   #waiters = 0;
@@ -81,7 +81,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     });
   }
 
-  /** Connections of clients, and sessions of datagrams, that are open. */
+  /** Number of open connections from clients and sessions of datagrams. */
   get size(): number {
     let { size } = this.#streams;
     for (const datagrams of this.#datagrams.values()) size += datagrams.size;
@@ -95,7 +95,10 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     return this.#descriptors === undefined || size < this.#descriptors.most / 2;
   }
 
-  /** Starts to accept there too. `id`: a small number of the caller's. Rejects with the socket's error. */
+  /**
+   * Starts to accept at one more address. `id` is a small number that the caller chooses. Rejects with the socket's
+   * error.
+   */
   async listen(
     where: ListenOptions | Inherited | Reopened,
     id: number,
@@ -109,7 +112,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     return this.#acceptor.listen(where, id);
   }
 
-  /** Takes what comes to a bound socket for datagrams. */
+  /** Takes what comes to a bound datagram socket. */
   receive(socket: DatagramSocket, id: number, terms: ListenerTerms): void {
     if (this.#drained !== null || this.#datagrams.has(id)) {
       socket.close();
@@ -120,14 +123,14 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     this.#datagrams.set(id, new DatagramListener(this, socket, new StreamListener(terms)));
   }
 
-  /** What holds from now on. */
+  /** Sets the terms that apply from now on. */
   setTerms(id: number, terms: ListenerTerms): void {
     this.#askFor(terms);
     this.#listeners.get(id)?.setTerms(terms);
     this.#datagrams.get(id)?.listener.setTerms(terms);
   }
 
-  /** Accepts no more there; what runs is cut after `deadlineMs`. */
+  /** Accepts no more there, and cuts what still runs after `deadlineMs`. */
   close(id: number, deadlineMs: number): void {
     const deadline = this.clock.tick() + deadlineMs;
     const listener = this.#listeners.get(id);
@@ -141,7 +144,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     this.#settleDrain();
   }
 
-  /** These may be there now: connections that wait for them go on. */
+  /** These services and catalogs may be there now: connections that wait for them go on. */
   arrived(awaited: Iterable<string>): void {
     for (const key of awaited) {
       const streams = this.#waiting.get(key);
@@ -153,8 +156,8 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
   }
 
   /**
-   * Stops accepting and resolves when the last stream is over; what still runs after `deadlineMs` is cut. Resolves to
-   * how many were cut.
+   * Stops accepting, and cuts what still runs after `deadlineMs`. Resolves, once the last stream is over, to how many
+   * it cut.
    */
   drain(deadlineMs: number): Promise<number> {
     if (this.#drained !== null) return this.#drained.promise;
@@ -191,7 +194,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
   #accept(socket: Socket, id: number): void {
     const listener = this.#listeners.get(id);
     const remote = socket.remoteAddress;
-    // Gone before it was accepted.
+    // The client had gone before the connection was accepted.
     if (remote === undefined || listener === undefined) {
       socket.destroy();
       return;
@@ -214,7 +217,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     const before = this.clock.current;
     const now = this.clock.tick();
     this.#acceptor.settle(now);
-    // What came while this process stood still has not been read yet: nobody is late before it is.
+    // What came while this process stood still has not been read yet, so nobody counts as late before the next sweep.
     this.#isExcusing = now - before > stallMs && !this.#isExcusing;
     if (!this.#isExcusing) for (const stream of this.#streams) stream.onTick(now);
     this.#cutClosed(now);
@@ -228,7 +231,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     for (const stream of [...this.#streams]) stream.cut("drained");
   }
 
-  /** Not only when somebody comes: a first connection would wait, and a first datagram be lost. */
+  /** Asks before anybody comes: otherwise a first connection would wait, and a first datagram would be lost. */
   #askFor({ upstream }: ListenerTerms): void {
     if (upstream === null) return;
     const route = this.routes.upstream(upstream);
@@ -245,7 +248,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
   }
 
   #startSweep(): void {
-    // The sweep has not moved it yet, and the first deadlines begin with it.
+    // No sweep has moved the clock yet, and the first deadlines start from it.
     this.clock.tick();
     this.#sweep ??= setInterval(() => this.#onSweep(), sweepMs);
   }

@@ -1,4 +1,4 @@
-/** What streams of one engine share: its time, its limits, its memory, and the counts of each listener. */
+/** What the streams of one engine share: its clock, its limits, its memory, and the counts of each listener. */
 import type { Upstream } from "../balancing/index.ts";
 import type { Clock } from "../engine/clock.ts";
 import { addressTest } from "../engine/message/address-blocks.ts";
@@ -6,16 +6,16 @@ import type { ListenerTerms } from "../model/index.ts";
 import type { Routes, StreamObserver } from "./contract.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
 
-/** Milliseconds; 0 is no limit where a count is meant. */
+/** Times are in milliseconds. Where a number counts something, 0 means no limit. */
 export interface StreamLimits {
-  /** Connections of all listeners at once. */
+  /** Connections at once on all listeners together. */
   readonly maxConnections: number;
-  /** What must be said before a connection goes anywhere, has to be said in this time. */
+  /** How long a client may take to say what must be said before its connection goes anywhere. */
   readonly greetingTimeoutMs: number;
   readonly connectTimeoutMs: number;
-  /** So long after the first try began no other begins; 0: no limit. */
+  /** No further try begins so long after the first began; 0: no limit. */
   readonly tryTimeoutMs: number;
-  /** How long a connection waits for the first word about a service. */
+  /** How long a connection waits until a service is watched for the first time. */
   readonly watchTimeoutMs: number;
 }
 
@@ -25,26 +25,26 @@ export interface StreamWorld {
   readonly limits: StreamLimits;
   readonly routes: Routes;
   readonly observer: StreamObserver;
-  /** What is at this address, if no peer may be there. */
+  /** Names what is at this address when no peer may be there; `null` when one may. */
   readonly forbids: (address: string, port: number) => string | null;
-  /** Something failed that ends no stream. */
+  /** Receives errors that do not end a stream. */
   readonly onError: (error: unknown) => void;
 }
 
 /** @typeParam S a stream over TCP */
 export interface StreamHost<S> extends StreamWorld {
   readonly buffers: ReadBuffers;
-  /** Resumes the stream when what it awaits may be there. False: too many wait. */
+  /** Resumes the stream when what it awaits may be there. Returns false when too many streams wait. */
   wait(stream: S): boolean;
   /** The stream is over. */
   remove(stream: S): void;
 }
 
-/** A listener with what is on it now. */
+/** A listener, and its open streams. */
 export class StreamListener {
   #terms: ListenerTerms;
   #believes: (address: string) => boolean;
-  /** Connections, or sessions, that were not turned away. */
+  /** Admitted connections or sessions. */
   open = 0;
   readonly #addresses = new Map<string, number>();
   readonly #upstreams = new Map<string, number>();
@@ -58,7 +58,7 @@ export class StreamListener {
     return this.#terms;
   }
 
-  /** New ones hold for what comes from now on, and its time limits for what is there. */
+  /** Sets new terms: all of them for later streams, and the time limits also for those that are open. */
   setTerms(terms: ListenerTerms): void {
     this.#terms = terms;
     this.#believes = addressTest(terms.proxyProtocol);
@@ -69,7 +69,7 @@ export class StreamListener {
     return this.#believes(address);
   }
 
-  /** Why one more from this address is too many; `null`: it is not, and counts from now on. */
+  /** Why no further stream from this address may be admitted; `null` when it was admitted, and counts from now on. */
   admit(address: string): "too_many_connections" | "too_many_from_address" | null {
     const { maxConnections, maxConnectionsPerAddress: perAddress } = this.terms.limits;
     if (maxConnections > 0 && this.open >= maxConnections) return "too_many_connections";
@@ -80,13 +80,16 @@ export class StreamListener {
     return null;
   }
 
-  /** One that was admitted is over. */
+  /** An admitted stream is over. */
   leave(address: string): void {
     this.open -= 1;
     step(this.#addresses, address, -1);
   }
 
-  /** Whether the upstream has room for one more, which counts from now on, and its gate is open. Nobody waits for that. */
+  /**
+   * Whether the upstream has room for one more stream and its breaker lets it through. If so, the stream counts from
+   * now on. Streams do not wait for room.
+   */
   enter({ name, gate }: Upstream, nowMs: number): boolean {
     const most = this.terms.limits.maxConnectionsPerUpstream;
     if (most > 0 && (this.#upstreams.get(name) ?? 0) >= most) return false;
@@ -95,7 +98,7 @@ export class StreamListener {
     return true;
   }
 
-  /** One that entered at `beganMs` is over. */
+  /** A stream that entered at `beganMs` is over. */
   leaveUpstream({ name, gate }: Upstream, beganMs: number): void {
     step(this.#upstreams, name, -1);
     gate?.leave(beganMs);

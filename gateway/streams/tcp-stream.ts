@@ -1,7 +1,8 @@
 /**
- * One client's TCP connection from accept to record: what it must say first, its peer with retries, and the bytes
- * both ways. Each side is closed when the other one closes, not before, and a side that is not read slows down
- * the other. A connection that the gateway cuts ends with a reset: nobody takes half a stream for a whole one.
+ * One client's TCP connection from accept to record: what the client must say first, the peer with its retries, and
+ * the bytes in both directions. Each side is closed when the other one closes, not before, and a side that does not
+ * read slows down the other. When the gateway cuts a connection it sends a reset, so that nobody takes half a stream
+ * for a whole one.
  */
 import { connect, type Socket } from "node:net";
 import type { Upstream } from "../balancing/index.ts";
@@ -20,9 +21,9 @@ type State = "greeting" | "waiting" | "connecting" | "open" | "ended";
 
 export class TcpStream {
   readonly listener: StreamListener;
-  /** As the limits count it. */
+  /** The address under which limits count it. */
   readonly address: string;
-  /** What it waits for; `null`: nothing. */
+  /** The service or catalog that it waits for; `null`: none. */
   awaited: string | null = null;
   tries = 0;
   readonly #host: StreamHost<TcpStream>;
@@ -40,19 +41,19 @@ export class TcpStream {
   #peerError: Error | null = null;
   /** What the client said before it had a peer. */
   #first: Buffer = nothing;
-  /** Maybe before there is a peer to be told. */
+  /** The client may end before there is a peer to be told. */
   #clientHasEnded = false;
-  /** The peer's bytes are not read before the client has taken what there is. */
+  /** While the client has not taken all bytes, the peer is not read. */
   #isPeerPaused = false;
   #buffer: Buffer;
-  /** Bytes of the last read into `#buffer`. */
+  /** How many bytes the last read put into `#buffer`. */
   #read = 0;
   #tally: StreamTally | null = null;
   #bytesIn = 0;
   #bytesOut = 0;
   #routedMs = 0;
   #connectStartedMs = 0;
-  /** Of the current state; on the coarse clock. */
+  /** The current state's deadline, on the coarse clock. */
   #deadline = never;
   #activeMs: number;
 
@@ -89,7 +90,7 @@ export class TcpStream {
     this.#client.on("data", this.#onGreeting);
   }
 
-  /** What it waits for is there, or may be. */
+  /** What the stream waits for may be there now. */
   resume(): void {
     this.awaited = null;
     if (this.#state === "waiting") this.#route();
@@ -104,12 +105,12 @@ export class TcpStream {
       this.#end("idle_timeout", "");
   }
 
-  /** Ends it, whatever it is doing. */
+  /** Ends the stream, whatever it is doing. */
   cut(failure: StreamFailure): void {
     this.#end(failure, "");
   }
 
-  /** For balancing: whether this stream has been on the peer. */
+  /** For balancing: whether this stream has tried the peer. */
   tried(peer: Peer): boolean {
     return this.#tried.includes(peer);
   }
@@ -265,7 +266,7 @@ export class TcpStream {
     if (this.#tally !== null) this.#tally.bytesOut += bytes;
     this.#read = bytes;
     const part = own.subarray(0, bytes);
-    // The next stream reads into the shared one, maybe before this client has taken all.
+    // The shared buffer has to be copied: the next stream may read into it before this client has taken everything.
     const client = this.#client;
     client.write(buffer === this.#host.buffers.shared ? Buffer.from(part) : part, this.#onWritten);
     if (client.writableLength === 0) return true;
@@ -281,7 +282,7 @@ export class TcpStream {
   };
 
   #nextBuffer(): Buffer {
-    // What the client has not taken yet is still in it.
+    // A paused peer means that the client has not taken everything yet: then those bytes are still in the buffer.
     if (!this.#isPeerPaused) this.#buffer = this.#host.buffers.next(this.#buffer, this.#read);
     return this.#buffer;
   }
@@ -304,7 +305,7 @@ export class TcpStream {
     } else if (this.#peerError !== null && !peer.readableEnded) {
       this.#end("peer_reset", this.#peerError.message);
     } else {
-      // A peer that has said all may go: its client still reads, and what the client says is for nobody.
+      // A peer that has sent everything may go. The client still reads, and nobody needs what the client sends.
       this.#client.resume();
       this.#settle();
     }
@@ -357,7 +358,7 @@ export class TcpStream {
     else this.#end("client_reset", "");
   }
 
-  /** Over when both sides are closed. */
+  /** The stream is over when both sides are closed. */
   #settle(): void {
     if (!this.#client.closed || !(this.#peer?.closed ?? true)) return;
     const error = this.#peerError;
@@ -375,7 +376,7 @@ export class TcpStream {
     if (this.#tally !== null) this.#tally.bytesIn += bytes;
   }
 
-  /** The try on the current peer is over, or the stream is. */
+  /** The try on the current peer, or the stream itself, is over. */
   #leavePeer(): void {
     const peer = this.#peer;
     if (this.#target !== null) this.#target.peer.inFlight -= 1;
@@ -384,7 +385,7 @@ export class TcpStream {
     if (peer !== null && !peer.destroyed) peer.resetAndDestroy();
   }
 
-  /** @param isPolite the client is to read what was written to it. */
+  /** @param isPolite whether the client gets time to read what was written to it. */
   #end(failure: StreamFailure | "", message: string, isPolite = false): void {
     if (this.#state === "ended") return;
     this.#state = "ended";

@@ -1,6 +1,6 @@
 /**
- * What this worker answers when the primary asks: one handler for each question of `model/messages.ts`. A
- * handler runs between requests, so it looks at what it is asked for and at nothing else.
+ * Answers the primary's questions: one handler for each question in `model/messages.ts`. A handler runs between
+ * requests, so it looks only at what the question asks for.
  */
 import type {
   Answered,
@@ -16,7 +16,7 @@ import type {
 import type { Gateway } from "./gateway.ts";
 import type { Reporter } from "./reporter.ts";
 
-/** What there is to look at. */
+/** What the handlers can look at. */
 export interface Answering {
   readonly gateway: Gateway;
   readonly reporter: Reporter;
@@ -38,7 +38,7 @@ const answers: Answers = {
   alive: () => null,
 };
 
-/** The message that answers a question; a handler that throws is an answer, too. */
+/** Returns the message that answers a question. When a handler throws, the error is the answer. */
 export function answer(question: Question, worker: Answering): ToPrimary {
   const { id } = question;
   try {

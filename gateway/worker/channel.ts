@@ -1,10 +1,10 @@
 /** The worker's side of the channel to the primary. */
 import type { ToPrimary } from "../model/index.ts";
 
-/** Resolves when the message is on its way, or cannot be any more; never rejects. */
+/** Resolves when the message is on its way, or can no longer be sent; never rejects. */
 export function send(message: ToPrimary): Promise<void> {
   return new Promise((resolve) => {
-    // Without a channel there is no primary any more: `disconnect` has been or will be told, and tells it all.
+    // Without a channel the primary is gone. The `disconnect` event reports that and everything that follows from it.
     if (process.connected && process.send !== undefined) process.send(message, () => resolve());
     else resolve();
   });

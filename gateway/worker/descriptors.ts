@@ -1,16 +1,16 @@
 /**
- * The file descriptors that the connections of this process may take, by the limit that it was started with,
- * and what is said when they are short.
+ * How many file descriptors this process may use for connections, by the limit that it was started with, and what it
+ * logs when they run short.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import type { Descriptors } from "../engine/engine.ts";
 import type { Log } from "../observability/logger.ts";
 
-/** For what is not a connection: log files, look-ups of names, sockets on their way in. */
+/** For everything but connections: log files, look-ups of names, sockets on their way in. */
 const reserve = 24;
-/** With less a gateway is none: then accepting may fail, and says so. */
+/** A gateway cannot do with fewer; then accepting may fail, which is logged. */
 const fewest = 8;
-/** Between two lines about descriptors. */
+/** Shortest time between two log lines about descriptors. */
 const quietMs = 10_000;
 
 export interface DescriptorLimit {
@@ -18,7 +18,7 @@ export interface DescriptorLimit {
   readonly most: number;
 }
 
-/** `null`: there is no limit, or none that can be read. */
+/** Returns `null` when there is no limit, or none that can be read. */
 export function descriptorLimit(): DescriptorLimit | null {
   try {
     const written = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
@@ -27,19 +27,19 @@ export function descriptorLimit(): DescriptorLimit | null {
     const open = readdirSync("/proc/self/fd").length;
     return { limit, most: Math.max(fewest, limit - open - reserve) };
   } catch {
-    // Another system than Linux, or no descriptor left to look with.
+    // Not Linux, or no descriptor left to read with.
     return null;
   }
 }
 
-/** What the engine is told of the limit: `reopen` is called when there is room again; each pause is logged. */
+/** Makes the engine's options for the limit. `reopen` is called when there is room again; pauses are logged. */
 export function watchDescriptors(
   { limit, most }: DescriptorLimit,
   options: {
     readonly log: Log;
-    /** Descriptors that are not for this engine's connections now. */
+    /** How many descriptors other things than this engine's connections use now. */
     readonly others: () => number;
-    /** Connections of the whole process. */
+    /** Connections in the whole process. */
     readonly connections: () => number;
     readonly reopen: (listener: number) => void;
     /** Monotonic milliseconds. */

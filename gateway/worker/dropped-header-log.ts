@@ -1,6 +1,6 @@
 /**
- * Tells in the log that headers were dropped because of their names: at most once a minute, since anybody
- * can send such a request as often as he likes.
+ * Logs that headers were dropped for their names: at most once a minute, since anybody can send such requests as
+ * often as they like.
  */
 import type { Log } from "../observability/logger.ts";
 
@@ -18,7 +18,7 @@ export class DroppedHeaderLog {
     this.#now = now;
   }
 
-  /** `dropped`: how many since the worker started. */
+  /** `dropped`: how many headers were dropped since the worker started. */
   report(dropped: number): void {
     if (dropped === this.#told) return;
     const now = this.#now();

@@ -11,7 +11,7 @@ export function createEngine<Context>(
   options: EngineOptions<Context>,
 ): Engine {
   if (name === "http1") return createHttpEngine(options);
-  // Loaded where it is chosen only: no other worker has to carry it.
+  // Loaded only when it is chosen, so that no other worker has to carry it.
   const reference = load(
     "../engine/reference/index.ts",
   ) as typeof import("../engine/reference/index.ts");

@@ -1,4 +1,7 @@
-/** The part of `explain` that is about where a request may go: which route decides, how its split falls, and to whom. */
+/**
+ * The part of `explain` about where a request may go: which route decides, how its split falls, and which server
+ * would get it.
+ */
 import type { Upstream } from "../balancing/index.ts";
 import { defaultLimits, type EngineLimits, type Exchange } from "../engine/engine.ts";
 import type {
@@ -12,13 +15,13 @@ import { whyNoPeer } from "./unrouted.ts";
 
 interface RouteOptions {
   readonly router: Router;
-  /** The engine's. */
+  /** The engine's limits. */
   readonly limits: Partial<EngineLimits>;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
 
-/** Routes that are told of which do not decide; a document may have thousands. */
+/** How many routes that did not match are listed; a document may have thousands. */
 const mostPassedOver = 50;
 
 export function explainRoutes(
@@ -71,7 +74,7 @@ export function explainRoutes(
   };
 }
 
-/** Who would get it in this upstream. Leaves all as it is. */
+/** The server in this upstream that would get the request. Changes nothing. */
 function peek(
   upstream: Upstream,
   sticky: Stickiness | null,

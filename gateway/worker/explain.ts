@@ -1,6 +1,6 @@
 /**
- * What would become of a request: the code that decides real ones is asked, and what it decides is described instead of
- * done. Changes nothing: no round, no counter, no script's state.
+ * Says what would become of a request: it asks the code that decides real requests, and describes the decision
+ * instead of carrying it out. It changes nothing: no round, no counter, no script's state.
  */
 import type { EngineLimits, Exchange } from "../engine/engine.ts";
 import { type Decision, type Rehearsal, rehearse } from "../engine/rehearsal.ts";
@@ -28,9 +28,9 @@ import { whyUnrouted } from "./unrouted.ts";
 export interface ExplainOptions {
   readonly router: Router;
   readonly version: number;
-  /** What each listener exposes, by its number. */
+  /** What each listener exposes, by listener number. */
   readonly exposes: readonly Exposure[];
-  /** The engine's. */
+  /** The engine's limits. */
   readonly limits: Partial<EngineLimits>;
   /** Monotonic milliseconds. */
   readonly now: () => number;
@@ -96,7 +96,7 @@ function rehearsePhase(
 
 type Seen = ReadonlyMap<string, string>;
 
-/** What a phase may change, by the name that an operator knows. */
+/** What a phase may change, under the names that an operator knows. */
 function seen({ exchange, headerLines }: Rehearsal<unknown>, context: RequestContext): Seen {
   const { authority, path, query } = exchange;
   const { upstream, hashKey } = context;
@@ -145,7 +145,7 @@ function outcomeOf(
   return { kind: "held", by: `until ${awaited} is watched` };
 }
 
-/** What a script of one of the hosts chose. */
+/** The route that a script for one of the request's hosts chose. */
 function chosenBy({ upstream: name, script, before }: RequestContext, router: Router): Routes {
   let by = script;
   for (let stop = before; by === null && stop !== null; stop = stop.before) by = stop.script;
@@ -161,7 +161,7 @@ function chosenBy({ upstream: name, script, before }: RequestContext, router: Ro
   };
 }
 
-/** The exchange did not go on. @param phase the one that it met last. */
+/** The outcome when the exchange did not go on. @param phase the phase that it met last. */
 function decided(decision: Decision | null, phase: string): ExplainedOutcome {
   if (decision === null || decision.kind === "hold")
     return { kind: "held", by: `by the phase ${phase}` };

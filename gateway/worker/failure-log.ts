@@ -1,12 +1,12 @@
 /**
- * Log records about peers that fail, at most one for each peer in a while with the number of those
- * left out: a dead peer under load must not drown the log.
+ * Logs failing peers: at most one record for each peer in a while, with the number of records left out. A dead peer
+ * under load must not drown the log.
  */
 import type { PeerFailure } from "../engine/engine.ts";
 import type { Log } from "../observability/logger.ts";
 
 const quietMs = 1_000;
-/** Peers remembered; the oldest are forgotten first. */
+/** How many peers are remembered; the oldest are forgotten first. */
 const capacity = 10_000;
 
 interface Quiet {
@@ -21,14 +21,14 @@ export class FailureLog {
   readonly #peers = new Map<string, Quiet>();
   #own: Quiet | null = null;
 
-  /** `now`: monotonic milliseconds. `descriptors`: how many this process may have open, if that is known. */
+  /** `now`: monotonic milliseconds. `descriptors`: how many this process may have open, if known. */
   constructor(log: Log, now: () => number, descriptors: number | null = null) {
     this.#log = log;
     this.#now = now;
     this.#descriptors = descriptors;
   }
 
-  /** The gateway's own lack of something, which is no peer's failure. */
+  /** Records that the gateway itself lacks something, which is not a peer's failure. */
   recordOwn({ code, message }: PeerFailure): void {
     const now = this.#now();
     if (this.#own !== null && now - this.#own.loggedMs < quietMs) {

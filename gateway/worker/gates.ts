@@ -1,9 +1,9 @@
-/** Requests before the gates of their upstreams: who goes through, who waits, and what the others are told. */
+/** Takes requests through the gates of their upstreams: which pass, which wait, and what the others are answered. */
 import type { Gate, Upstream } from "../balancing/index.ts";
 import type { Exchange } from "../engine/engine.ts";
 import type { RequestContext } from "../sites/index.ts";
 
-/** Whether a request that was not tried yet may be. If not, it is held or has been answered. */
+/** Whether a request may begin its first try. If not, it is held or has been answered. */
 export function mayBegin(
   exchange: Exchange<RequestContext>,
   context: RequestContext,
@@ -17,7 +17,7 @@ export function mayBegin(
   return true;
 }
 
-/** Whether a request may be tried again: what has reached no peer costs none anything. */
+/** Whether a request may be tried again. A try that reached no peer takes nothing from the budget. */
 export function mayGoOn(
   exchange: Exchange<RequestContext>,
   { retryBudget }: Upstream,
@@ -26,7 +26,7 @@ export function mayGoOn(
   return exchange.triesSent === 0 || retryBudget === null || retryBudget.take(nowMs);
 }
 
-/** All peers have as many requests as they may have: whether this one waits until one of them has fewer. */
+/** When all peers are at their limit of requests: whether this request waits until one of them has room. */
 export function waitsForPeer(
   exchange: Exchange<RequestContext>,
   context: RequestContext,
@@ -46,7 +46,7 @@ function goesThrough(
   gate: Gate,
   nowMs: number,
 ): boolean {
-  // Another upstream was its before it was held.
+  // Before it was held, the request may have passed another upstream's gate.
   context.gate?.leave(exchange.startedAtMs);
   context.gate = null;
   const verdict = gate.enter(exchange, nowMs);
@@ -60,7 +60,7 @@ function goesThrough(
 
 function answerFull(exchange: Exchange<RequestContext>, gate: Gate): void {
   const { maxRequests, queue } = gate.options;
-  // Without a limit of its own it is full because the servers are, or because others wait for them.
+  // Without a limit of its own, the gate is full because the servers are, or because others wait for them.
   const there =
     maxRequests === 0
       ? "all servers have as many requests as max_conns allows"

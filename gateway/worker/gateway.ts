@@ -1,6 +1,6 @@
 /**
- * What the gateway does in each phase of a request: identify host, rewrite, route, balance, record.
- * The engine calls it; docs/life-of-a-request.md shows the phases under the same names.
+ * What the gateway does in each phase of a request: identify the host, rewrite, route, balance, record. The engine
+ * calls it; docs/life-of-a-request.md shows the phases under the same names.
  */
 import type { Upstream } from "../balancing/index.ts";
 import {
@@ -37,9 +37,9 @@ export interface GatewayOptions {
   readonly log: Log;
   readonly failures: FailureLog;
   readonly hidden: HiddenServices;
-  /** What each of the engine's listeners exposes, by its number. */
+  /** What each of the engine's listeners exposes, by listener number. */
   readonly exposes: readonly Exposure[];
-  /** `null`: requests are not noted. */
+  /** `null`: requests are not recorded. */
   readonly accessLog: AccessLog | null;
   readonly traffic: Traffic;
   /** Monotonic milliseconds. */
@@ -49,13 +49,13 @@ export interface GatewayOptions {
   readonly askForService: (service: string) => void;
 }
 
-/** Requests that may wait for a first watch at once, in one worker. */
+/** How many requests may wait for a first watch at once, in one worker. */
 const waitingCapacity = 10_000;
-/** The same for the first catalog of a datacenter: few, since strangers can ask for any name there. */
+/** The same for a datacenter's first catalog: few, since strangers can ask for any name there. */
 const catalogCapacity = 100;
 
 export class Gateway implements Handler<RequestContext> {
-  /** The routes of the current version; the replica's owner swaps it. */
+  /** The routes of the current version. The worker replaces it with each version. */
   router: Router;
   readonly #sandbox: Sandbox;
   readonly #log: Log;
@@ -110,7 +110,7 @@ export class Gateway implements Handler<RequestContext> {
       if (meetPhases(exchange, context, router, exposes, askForReal))
         this.#route(exchange, context, context.site);
     } else if (meetPhases(exchange, held, router, exposes, askForReal)) {
-      // Other versions may have come while it was held.
+      // A new version may have come while the request was held.
       this.#route(exchange, held, router.site(exchange.host, exposes));
     }
   }
@@ -138,7 +138,7 @@ export class Gateway implements Handler<RequestContext> {
     const { target } = exchange;
     if (target !== null) {
       if (!target.retries.statuses.includes(exchange.status)) context.route?.succeeded(target.peer);
-      // Nobody else is to see an answer that the client does not get.
+      // When the request is tried again, no phase sees the answer that the client does not get.
       else if (exchange.tryAgain()) return;
     }
     if (target !== null && context.routedBy !== null && context.routedBy.sticky !== null)
@@ -156,7 +156,7 @@ export class Gateway implements Handler<RequestContext> {
     const route = exchange.context?.route ?? null;
     route?.ended(peer, status, failure, durationMs, exchange.startedAtMs + durationMs);
     if (status !== 0 && retries.statuses.includes(status)) route?.failed(peer, this.#now());
-    // What breaks off in the middle of an answer is told of by the exchange's own error code.
+    // The exchange's own error code reports an answer that breaks off in the middle.
     if (failure === null || status !== 0) return;
     if (failure.code === "no_resources") {
       this.#failures.recordOwn(failure);
@@ -192,7 +192,7 @@ export class Gateway implements Handler<RequestContext> {
     this.#log.error({ err: error }, "the engine met an error");
   }
 
-  /** Nobody was tried: what the client is told says why there was nobody to try. */
+  /** No peer was tried: the request waits for one, or the client is told why there was none. */
   #failWithout(exchange: Exchange<RequestContext>, context: RequestContext, route: Upstream): void {
     if (waitsForPeer(exchange, context, route, this.#now())) return;
     const { status, code, message } = whyNoPeer(this.router, route, this.#now());
@@ -202,7 +202,7 @@ export class Gateway implements Handler<RequestContext> {
   #route(exchange: Exchange<RequestContext>, context: RequestContext, site: Site): void {
     const { router } = this;
     const { upstream: chosen } = context;
-    // Once more: a phase may have set another host or path.
+    // Checked once more, because a phase may have set another host or path.
     if (exchange.hasEncodedSlash && chosen === "" && refusesEncodedSlash(site, false)) {
       failEncodedSlash(exchange);
       return;
@@ -230,7 +230,7 @@ export class Gateway implements Handler<RequestContext> {
   }
 }
 
-/** The `Host` that the rule or the upstream says; empty: that of the request. */
+/** The `Host` that the rule or the upstream sets; empty: the request's own. */
 function sentAuthority(target: Target, rule: Rule | null): string {
   const said = rule === null ? null : rule.sentHost;
   if (said === null) return target.authority;

@@ -1,6 +1,6 @@
 /**
- * Tells the operator, and him alone, that a request asked for a service which its listener does not expose: to
- * the client that is the same as a service that does not exist. At most one debug line a second.
+ * Tells the operator, and nobody else, that a request asked for a service which its listener does not expose. For the
+ * client this is the same as a service that does not exist. Logs at most one debug line a second.
  */
 import type { Log } from "../observability/logger.ts";
 

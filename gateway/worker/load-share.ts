@@ -1,23 +1,25 @@
 /**
- * Tells the other workers, by way of the primary, how many requests this one has where somebody decides by that, and
- * hears the same of them: for limits, and for policies that go by load.
+ * Tells the other workers, through the primary, how many requests this one has where limits or policies depend on
+ * that, and hears the same from them.
  */
 import type { Gate, PeerBook } from "../balancing/index.ts";
 import type { Load, Loads } from "../model/index.ts";
 
-/** How often. The primary passes on as often: what the others had is known after twice that time at most. */
+/**
+ * How often. The primary passes loads on as often, so another worker's load is known after twice that time at most.
+ */
 const shareMs = 50;
 
 export interface LoadShareOptions {
   readonly book: PeerBook;
-  /** Of all upstreams that are there now, by their names. */
+  /** The gates of all current upstreams, by upstream name. */
   readonly gates: () => ReadonlyMap<string, Gate>;
   readonly send: (loads: Loads) => void;
 }
 
 export class LoadShare {
   readonly #options: LoadShareOptions;
-  /** By upstream. */
+  /** What was last reported, by upstream. */
   #told = new Map<string, number>();
 
   constructor(options: LoadShareOptions) {

@@ -1,17 +1,17 @@
 /**
- * A worker whose primary is gone. Where a supervisor holds the sockets it goes on serving until the next gateway does, and
- * looks for that; else it would keep others from the address.
+ * A worker whose primary is gone. When a supervisor holds the sockets, the worker serves until the next gateway does,
+ * and polls for that. Otherwise it ends, because it would keep others from the address.
  */
 import { connect } from "node:net";
 
 const pollMs = 200;
-/** What it serves gets old, without watches, health checks and anybody who replaces it. */
+/** What the worker serves gets stale, because nobody watches Consul, checks health or replaces the worker. */
 const longestMs = 60_000;
 
 export interface OrphanOptions {
-  /** Where the next gateway says that it serves. */
+  /** Where the next gateway announces that it serves. */
   readonly succession: string;
-  /** It is to finish what runs, and end; with the reason. */
+  /** The worker has to finish what runs, and end; gets the reason. */
   readonly onEnd: (why: string) => void;
 }
 
@@ -27,7 +27,7 @@ export function serveUntilSucceeded({ succession, onEnd }: OrphanOptions): void 
   const polling = setInterval(() => {
     const socket = connect(succession);
     socket.once("connect", () => end("another gateway serves"));
-    // Nobody is there yet.
+    // No other gateway is there yet.
     socket.on("error", () => {});
     socket.once("close", () => socket.destroy());
   }, pollMs);
@@ -35,6 +35,6 @@ export function serveUntilSucceeded({ succession, onEnd }: OrphanOptions): void 
     () => end(`no other gateway came within ${longestMs / 1_000} s`),
     longestMs,
   );
-  // Nobody else passes it on any more.
+  // No primary passes these signals on any more.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => end(signal));
 }

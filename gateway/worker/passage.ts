@@ -1,6 +1,6 @@
 /**
- * The way of an exchange through the phases of its site, and on to the site of a host that they give it; and the way back
- * with the answer.
+ * Takes an exchange through the phases of its site, and on to the site of another host that they give it; and takes
+ * the answer back through them.
  */
 import type { Exchange } from "../engine/engine.ts";
 import { type Exposure, otherLabel } from "../model/index.ts";
@@ -13,21 +13,21 @@ import {
   type Stop,
 } from "../sites/index.ts";
 
-/** How often phases may give one request another host. Scripts have a bound of their own. */
+/** How often phases may give one request another host. Scripts have their own bound. */
 const mostStops = 10;
 
-/** Has a phase do its part; returns whether the exchange goes on. */
+/** Calls one of a phase's methods; returns whether the exchange goes on. */
 export type Ask = (
   phase: Phase,
   exchange: Exchange<RequestContext>,
   context: RequestContext,
 ) => boolean;
 
-/** The request is a client's. */
+/** For a client's request. */
 export const askForReal: Ask = (phase, exchange, context) =>
   phase.onRequest?.(exchange, context) !== false;
 
-/** Finds the site of an exchange that has just begun; `null` when that has ended it. */
+/** Finds the site of an exchange that has just begun. Returns `null` when that ended the exchange. */
 export function enterSite(
   exchange: Exchange<RequestContext>,
   router: Router,
@@ -60,8 +60,9 @@ export function enterSite(
 }
 
 /**
- * Lets the exchange meet the phases of its site that are left. Where they gave it another host the rules of that one
- * hold too, so it meets those of its site as well, and so on. Returns false when it has ended or is held.
+ * Lets the exchange meet the rest of its site's phases. When they give it another host, that host's rules apply too,
+ * so it meets the phases of that host's site as well, and so on. Returns false when the exchange has ended or is
+ * held.
  */
 export function meetPhases(
   exchange: Exchange<RequestContext>,
@@ -108,7 +109,7 @@ function enterNext(
   return true;
 }
 
-/** Lets the phases that the exchange has met see the head of the answer. */
+/** Shows the head of the answer to the phases that the exchange has met. */
 export function meetAnswer(exchange: Exchange<RequestContext>, context: RequestContext): void {
   if (context.site.phases.length > 0 || context.before !== null) goBack(exchange, context, respond);
 }
@@ -120,7 +121,7 @@ export function meetEnd(exchange: Exchange<RequestContext>, context: RequestCont
 
 const respond: Ask = (phase, exchange, context) => {
   phase.onResponse?.(exchange, context);
-  // There is none any more where the phase asked for another try.
+  // There is no answer any more when the phase asked for another try.
   return exchange.status !== 0;
 };
 
@@ -130,8 +131,9 @@ const end: Ask = (phase, exchange, context) => {
 };
 
 /**
- * Asks the phases that the exchange has met, the last one first: what the client sees is up to the host that it asked
- * for. Meanwhile the context is at the stop where the phase was met. The first one that says so ends it.
+ * Asks the phases that the exchange has met, the last one first, so that the host that the client asked for has the
+ * last word. While a phase is asked, the context is at the stop where the exchange met that phase. Stops when a phase
+ * returns false.
  */
 function goBack(exchange: Exchange<RequestContext>, context: RequestContext, ask: Ask): void {
   const { site, at, script, rule, before } = context;

@@ -1,4 +1,4 @@
-/** The plugins that documents name, as phases of their hosts; what plugins may use comes from here. */
+/** Makes the plugins that documents name into phases of their hosts, and gives plugins their tools. */
 import { createPhases, type Slots } from "../../plugins/index.ts";
 import { addressTest, networkOf } from "../engine/message/address-blocks.ts";
 import type { RateLimits } from "../limits/index.ts";
@@ -38,7 +38,7 @@ function createPhase(use: PluginUse, place: string, { limits, slots }: PluginRoo
   const tools = {
     addresses: addressTest,
     clientOf: networkOf,
-    // Another rate is another limit: its buckets begin full.
+    // A limit with another rate is another limit, whose buckets begin full.
     limit: (rate: { readonly perSecond: number; readonly burst: number }) =>
       limits.limit(`${place} ${rate.perSecond} ${rate.burst}`, rate),
     slots,

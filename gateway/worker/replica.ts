@@ -1,6 +1,6 @@
 /**
- * A worker's copy of the desired state. Applies snapshots and deltas: new tables are made beside the
- * old ones and swapped by one assignment. It sends nothing; the worker does that.
+ * A worker's copy of the desired state. It applies snapshots and deltas: it builds new tables beside the old ones and
+ * swaps them by one assignment. It sends nothing; the worker does that.
  */
 import {
   type Delta,
@@ -11,10 +11,10 @@ import {
   type Tables,
 } from "../model/index.ts";
 
-/** What became of a delta. */
+/** The result of applying a delta. */
 export type Applied =
   | "applied"
-  /** It starts from another version than this replica's: a snapshot is needed. */
+  /** The delta starts from another version than this replica's, so a snapshot is needed. */
   | "gap";
 
 export class Replica {
@@ -26,7 +26,7 @@ export class Replica {
     return this.#tables;
   }
 
-  /** The boot id of the primary whose versions these are; empty before the first snapshot. */
+  /** The boot id of the primary that numbers the versions; empty before the first snapshot. */
   get boot(): string {
     return this.#boot;
   }
@@ -36,7 +36,7 @@ export class Replica {
     return this.#version;
   }
 
-  /** Whether the primary's counter stands where this replica stands. */
+  /** Whether this replica has exactly this version from this primary. */
   isAt(boot: string, version: number): boolean {
     return this.#boot === boot && this.#version === version;
   }
@@ -55,7 +55,7 @@ export class Replica {
   }
 }
 
-/** New tables, which share with `tables` what no change concerns. */
+/** Returns new tables, which share with `tables` everything that no change concerns. */
 function withChanges(tables: Tables, changes: readonly Served[]): Tables {
   const byKind = Map.groupBy(changes, ({ kind }) => kind);
   const next = Array.from(byKind, ([kind, some]) => {
@@ -63,6 +63,7 @@ function withChanges(tables: Tables, changes: readonly Served[]): Tables {
     const layers = table instanceof LayeredMap ? table : new LayeredMap(table);
     return [kind, layers.with(some.map(({ key, value }) => [key, value] as const))] as const;
   });
-  // A change's value is of its kind by the type of `Served`; a table chosen at run time cannot say so.
+  // The type of `Served` guarantees that a change's value fits its kind; TypeScript cannot follow that for a table
+  // chosen at run time.
   return { ...tables, ...(Object.fromEntries(next) as Partial<Tables>) };
 }

@@ -1,4 +1,4 @@
-/** What a worker tells of itself once a second, and when it is asked: what it counted, and how it is. */
+/** What a worker reports about itself, once a second and when asked: what it counted, and how it is. */
 import type { Engine, EngineStats } from "../engine/engine.ts";
 import type { ScriptReport } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
@@ -44,7 +44,7 @@ export class Reporter {
     setInterval(() => this.report(), reportMs);
   }
 
-  /** Resolves when the primary has been sent it. */
+  /** Resolves when the report has been sent to the primary. */
   async report(): Promise<void> {
     const { idPrefix, engine, scripts } = this.#options;
     const stats = engine.stats();
@@ -82,7 +82,7 @@ export class Reporter {
     void send({ type: "counts", counts });
   }
 
-  /** What it was last when the system has no descriptor left to look with. */
+  /** Returns the last known value when no descriptor is left to read with. */
   #readResidentBytes(): number {
     try {
       this.#residentBytes = process.memoryUsage.rss();
@@ -93,7 +93,7 @@ export class Reporter {
   }
 }
 
-/** What was added to each number; those that stayed are left out. */
+/** How much each number has grown; unchanged ones are left out. */
 function increases(
   now: Readonly<Record<string, number>>,
   before: Readonly<Record<string, number>>,

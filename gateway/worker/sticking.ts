@@ -1,9 +1,11 @@
-/** Requests that stay with a server: which one that is, and how the client is told to bring it up again. */
+/** Requests that stay with a server: finds the server, and tells the client how to ask for it again. */
 import type { Upstream } from "../balancing/index.ts";
 import type { Exchange, Target } from "../engine/engine.ts";
 import type { RequestContext, Stickiness } from "../sites/index.ts";
 
-/** As `Upstream.pick`: the server that the request stays with or, where that may not be picked, another one. */
+/**
+ * Like `Upstream.pick`: returns the server that the request stays with or, if that one may not be picked, another.
+ */
 export function pickStuck(
   route: Upstream,
   { toServer, keyOf, cookie }: Stickiness,
@@ -21,7 +23,7 @@ export function pickStuck(
   return route.pick(exchange, nowMs, key === "" && keyOf !== null ? keyOf(exchange) : key);
 }
 
-/** The answer of `target` is there: where the client does not know yet what it stays with, it is told. */
+/** The answer from `target` is there: tells the client what it stays with, unless it knows already. */
 export function tellStuck(
   exchange: Exchange<RequestContext>,
   { side }: RequestContext,

@@ -1,4 +1,4 @@
-/** Notes and counts the streams of a worker. */
+/** Records and counts the streams of a worker. */
 import { type FailureCode, isPeersFault, type Peer } from "../engine/engine.ts";
 import { noUpstream } from "../model/index.ts";
 import type { AccessLog } from "../observability/access-log.ts";
@@ -8,7 +8,7 @@ import type { StreamFailure, StreamObserver, StreamRecord, StreamTally } from ".
 import type { FailureLog } from "./failure-log.ts";
 
 export interface StreamObservationOptions {
-  /** `null`: streams are not noted. */
+  /** `null`: streams are not recorded. */
   readonly accessLog: AccessLog | null;
   readonly failures: FailureLog;
   readonly traffic: Traffic;

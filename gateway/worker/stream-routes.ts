@@ -1,4 +1,7 @@
-/** Where streams go, by the routes of the current version: to what a listener names, or to what a client asks for. */
+/**
+ * Routes streams by the current version: to the upstream that a listener names, or to the host that a client asks
+ * for.
+ */
 import type { Exposure, ListenerTerms } from "../model/index.ts";
 import type { Router } from "../sites/index.ts";
 import type { Route, Routes } from "../streams/index.ts";
@@ -10,7 +13,7 @@ export class StreamRoutes implements Routes {
   readonly #router: () => Router;
   readonly #hidden: HiddenServices;
 
-  /** `router`: that of the current version. */
+  /** `router`: returns the current version's router. */
   constructor(router: () => Router, hidden: HiddenServices) {
     this.#router = router;
     this.#hidden = hidden;
@@ -27,7 +30,7 @@ export class StreamRoutes implements Routes {
   host(name: string, clientAddress: string, { exposes }: ListenerTerms): Route {
     const router = this.#router();
     const site = router.site(name);
-    // A stream has a name and a client, and nothing else that a rule could ask for.
+    // A stream has only a name and a client: it has nothing else that a rule could ask for.
     const request = { host: name, path: "/", query: "", method: "", clientAddress, header };
     const upstream = router.resolve(site, request, exposes, {
       rule: null,

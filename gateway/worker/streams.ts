@@ -1,4 +1,7 @@
-/** The streams of a worker, put together of what the worker has, and the listeners that it is handed for them. */
+/**
+ * The streams of a worker: connects the stream engine to the worker, and opens the listeners that the primary hands
+ * over.
+ */
 import { Socket as DatagramSocket } from "node:dgram";
 import { type Descriptors, defaultLimits } from "../engine/engine.ts";
 import type { ToWorker, WorkerSettings } from "../model/index.ts";
@@ -11,32 +14,32 @@ import { StreamRoutes } from "./stream-routes.ts";
 
 export interface WorkerStreamsOptions extends Omit<StreamObservationOptions, "streams"> {
   readonly settings: Pick<WorkerSettings, "limits" | "watchTimeoutMs">;
-  /** Those of the current version. */
+  /** Returns the current version's router. */
   readonly router: () => Router;
   readonly hidden: HiddenServices;
   readonly forbids: (address: string, port: number) => string | null;
   readonly ask: (awaited: string) => void;
-  /** The socket of this listener is to be handed again. */
+  /** Asks the primary to hand over this listener's socket again. */
   readonly reopen: (listener: number) => void;
   /** The worker cannot accept on this listener. */
   readonly onUnable: (listener: number, error: NodeJS.ErrnoException) => void;
   readonly onError: (error: unknown) => void;
   readonly descriptors: Descriptors | null;
-  /** Connections that may wait to be accepted. */
+  /** How many connections may wait to be accepted. */
   readonly backlog: number;
   readonly now: () => number;
 }
 
 type Opening = Extract<ToWorker, { readonly type: "openListener" }>;
 
-/** After this the socket is asked for that could not be received for want of descriptors. */
+/** A socket that could not be received for want of descriptors is asked for again after so long. */
 const askAgainMs = 5_000;
 
 export class WorkerStreams {
   readonly engine: StreamEngine;
   readonly traffic = new StreamTraffic();
   readonly #options: WorkerStreamsOptions;
-  /** Until the worker listens; `null` from then on. */
+  /** Listeners that were handed over before the worker listens; `null` from then on. */
   #early: { readonly opening: Opening; readonly handle: unknown }[] | null = [];
   readonly #lacking = new Set<number>();
 
@@ -49,7 +52,7 @@ export class WorkerStreams {
       observer: new StreamObservation({ ...options, streams: this.traffic }),
       limits: {
         maxConnections: limits.maxConnections,
-        // The first words of a connection are its head.
+        // The greeting is to a connection what the head is to a request.
         greetingTimeoutMs: limits.headTimeoutMs,
         connectTimeoutMs: limits.connectTimeoutMs,
         tryTimeoutMs: limits.tryTimeoutMs,
@@ -63,14 +66,14 @@ export class WorkerStreams {
     });
   }
 
-  /** There are routes now: opens what was handed before. */
+  /** There are routes now: opens the listeners that were handed over before. */
   begin(): void {
     const early = this.#early ?? [];
     this.#early = null;
     for (const { opening, handle } of early) void this.open(opening, handle);
   }
 
-  /** `handle`: what came beside the message. */
+  /** `handle`: the socket that came with the message. */
   async open(opening: Opening, handle: unknown): Promise<void> {
     const { listener, terms } = opening;
     if (this.#early !== null) {

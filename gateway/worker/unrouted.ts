@@ -10,12 +10,12 @@ interface Refusal {
 }
 
 export interface Unrouted {
-  /** A `serviceKey`, or `@` and a datacenter; `null`: watching would not help. */
+  /** A `serviceKey`, or `@` and a datacenter; `null` when watching would not help. */
   readonly awaited: string | null;
   readonly refusal: Refusal;
 }
 
-/** After the router found no upstream. `site`: that of the exchange's host. */
+/** Call it after the router found no upstream. `site`: the site of the exchange's host. */
 export function whyUnrouted(
   router: Router,
   site: Site,
@@ -34,7 +34,7 @@ export function whyUnrouted(
   return { awaited: router.missing.unwatched(site, request, exposes, rule), refusal };
 }
 
-/** After an upstream had no peer for a request that was not tried yet. */
+/** Call it after an upstream had no peer for a request that has not been tried yet. */
 export function whyNoPeer(router: Router, upstream: Upstream, nowMs: number): Refusal {
   const unregistered = router.missing.explainEmpty(upstream);
   if (unregistered !== null) {
@@ -42,7 +42,7 @@ export function whyNoPeer(router: Router, upstream: Upstream, nowMs: number): Re
     return { status: 503, code, message: unregistered };
   }
   const why = upstream.whyNone(nowMs);
-  // What Consul has of a service and does not list fails its checks there.
+  // Instances that Consul has but does not list are those that fail their checks.
   if (why === "no_instance")
     return {
       status: 503,

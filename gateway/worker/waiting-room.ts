@@ -1,11 +1,11 @@
 /**
- * Requests that wait for a service which nobody watched before they came. Bounded, and each only for
- * a short while. It knows no router: whoever is resumed looks again.
+ * Requests that wait for a service which nobody watched before they came. Their number is bounded, and each waits
+ * only for a short while. The room knows no router: a resumed request is routed again.
  */
 import type { Exchange } from "../engine/engine.ts";
 
 export interface WaitingRoomOptions<C> {
-  /** How long a request waits at most, in ms. */
+  /** How long a request may wait, in milliseconds. */
   readonly timeoutMs: number;
   /** Requests that may wait at once. */
   readonly capacity: number;
@@ -29,7 +29,7 @@ export class WaitingRoom<C> {
     this.#options = options;
   }
 
-  /** Holds the exchange until `arrived(service)`. False when the room is full: it is not held. */
+  /** Holds the exchange until `arrived(service)`. Returns false, and does not hold it, when the room is full. */
   enter(exchange: Exchange<C>, service: string): boolean {
     if (this.#size >= this.#options.capacity) return false;
     let party = this.#parties.get(service);
@@ -45,7 +45,7 @@ export class WaitingRoom<C> {
     return true;
   }
 
-  /** The service has an entry now: those who wait for it go on. */
+  /** The service has an entry now: requests that wait for it go on. */
   arrived(service: string): void {
     for (const exchange of this.#leave(service)) exchange.resume();
   }
@@ -54,7 +54,7 @@ export class WaitingRoom<C> {
     for (const exchange of this.#leave(service)) this.#options.onTimeout(exchange, service);
   }
 
-  /** Those whose client is still there. */
+  /** Empties the service's queue, and returns the exchanges whose clients are still there. */
   #leave(service: string): readonly Exchange<C>[] {
     const party = this.#parties.get(service);
     if (party === undefined) return [];

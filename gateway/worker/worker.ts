@@ -1,6 +1,6 @@
 /**
- * A worker process: traffic in, traffic out. It is told by the primary what to be and what the desired
- * state is, listens after its first snapshot, and reports once a second. It never asks Consul.
+ * A worker process, which serves traffic. The primary tells it its settings and the desired state. It listens after
+ * its first snapshot and reports once a second. It never asks Consul.
  */
 import { flushCompileCache } from "node:module";
 import { Slots } from "../../plugins/index.ts";
@@ -51,13 +51,15 @@ import { Reporter } from "./reporter.ts";
 import { WorkerStreams } from "./streams.ts";
 import { TlsRoom } from "./tls/tls-room.ts";
 
-/** Answers that may be compressed at once: each has about a mebibyte for as long as its client reads. */
+/** How many answers may be compressed at once. Each takes about a mebibyte for as long as its client reads. */
 const pluginSlots = 256;
-/** Connections that may wait to be accepted, for all workers together; the kernel's `somaxconn` bounds it too. */
+/**
+ * How many connections may wait to be accepted, for all workers together; the kernel's `somaxconn` also bounds it.
+ */
 const backlog = 4_096;
-/** A worker whose primary is gone finishes what runs within this time. */
+/** How long a worker whose primary is gone may take to finish what runs. */
 const orphanDrainMs = 5_000;
-/** How long it may take to end after that, its last records included. */
+/** How long it may then take to end, its last records included. */
 const orphanGraceMs = 1_000;
 
 const now = () => performance.now();
@@ -203,7 +205,7 @@ class Worker {
     void send({ type: "resync", reason: "started" });
   }
 
-  /** @param others how many descriptors are another engine's. */
+  /** @param others returns how many descriptors another engine uses. */
   #watch(descriptors: DescriptorLimit, others: () => number): Descriptors {
     return watchDescriptors(descriptors, {
       log: this.#log,
@@ -214,7 +216,7 @@ class Worker {
     });
   }
 
-  /** `handle`: what came beside the message. */
+  /** `handle`: the socket that came with the message. */
   onMessage(message: Exclude<ToWorker, { type: "start" }>, handle: unknown): void {
     switch (message.type) {
       case "socket":
@@ -225,7 +227,7 @@ class Worker {
         break;
       case "delta": {
         const { delta } = message;
-        // Before the first snapshot deltas are of no use: it will have what they say.
+        // Deltas before the first snapshot are useless: the snapshot will contain them.
         if (this.#replica.version === -1) return;
         if (this.#replica.applyDelta(delta) === "gap") {
           this.#resync(`delta from ${delta.from}`);
@@ -269,7 +271,7 @@ class Worker {
     }
   }
 
-  /** Its primary is gone. */
+  /** The primary is gone. */
   orphaned(): void {
     const { succession } = this.#settings;
     if (succession === null || !this.#isListening || this.#isDraining) {
@@ -287,7 +289,7 @@ class Worker {
   }
 
   #drainAlone(deadlineMs: number): void {
-    // A write to a pipe that nobody reads holds up `process.exit` itself.
+    // A write to a pipe that nobody reads would hold up even `process.exit`.
     setTimeout(() => process.kill(process.pid, "SIGKILL"), deadlineMs + orphanGraceMs);
     this.drain(deadlineMs);
   }
@@ -309,7 +311,7 @@ class Worker {
       this.#log.warn({ cut: cutStreams }, "connections were cut at the drain deadline");
     await this.#reporter.report();
     await this.#accessLog?.close();
-    // It tells what it left out of the log.
+    // The sandbox logs what it had left out of the log.
     this.#sandbox.dispose();
     await outputWritten(standardOutput(), null);
     process.exit(0);
@@ -336,7 +338,8 @@ class Worker {
         addresses.push({ address, port });
       }
       this.#streams.begin();
-      // For the next worker; otherwise it is written when this one ends, and a killed one writes nothing.
+      // Written now for the next worker: otherwise it is written when this one ends, and a killed worker writes
+      // nothing.
       flushCompileCache();
       void send({ type: "listening", addresses });
     } catch (error) {
@@ -346,7 +349,7 @@ class Worker {
   }
 
   async #reopen(listener: number, handle: unknown): Promise<void> {
-    // Without a descriptor to receive it with none comes: it is asked for again.
+    // A process without a free descriptor receives no handle; the socket is asked for again.
     if (this.#isDraining || typeof handle !== "object" || handle === null) return;
     const terms = this.#settings.listeners[listener];
     try {
@@ -358,7 +361,7 @@ class Worker {
     }
   }
 
-  /** Makes the tables of the replica's version the ones that requests see. `null`: anything may differ. */
+  /** Makes requests see the tables of the replica's version. `null`: anything may differ. */
   #swap(changes: readonly Served[] | null): void {
     const { script, trial, module, setting } = this.#replica.tables;
     if (changes === null || changes.some(isAboutScripts)) {
@@ -395,7 +398,9 @@ class Worker {
     return Router.build(this.#replica.tables, this.#book, options, before, changes);
   }
 
-  /** All findings of one turn of the loop are one message: a service that dies takes its peers with it. */
+  /**
+   * Sends all findings from one turn of the event loop in one message: a service that dies takes its peers with it.
+   */
   #tell(finding: PeerFinding): void {
     this.#findings.push(finding);
     if (this.#findings.length > 1) return;
@@ -416,7 +421,7 @@ function isAboutPeers(change: Served): boolean {
   return isAppliedTo("peers", change.kind);
 }
 
-/** Of clients and to peers. */
+/** Connections from clients and to peers. */
 function connectionsOf(engine: Engine): number {
   const { clientConnections, peerConnections } = engine.stats();
   return clientConnections + peerConnections;
@@ -447,7 +452,7 @@ process.on("disconnect", () => {
   if (worker === null) process.exit(0);
   worker.orphaned();
 });
-// Signals to the whole process group are the primary's to answer: it tells its workers what to do.
+// The primary answers signals to the whole process group, and tells its workers what to do.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const) {
   process.on(signal, () => {});
 }

@@ -1,24 +1,24 @@
-/** Which certificates are for a name. Made when a version is applied; a lookup is two in maps. */
+/** Finds the certificates for a name. It is built when a version is applied; finding takes two look-ups in maps. */
 import { type Certificate, versionOf } from "../../model/index.ts";
 
-/** The certificates of a name: at most one for each kind of key. */
+/** The certificates for one name: at most one for each kind of key. */
 export interface CertificateGroup {
   readonly certificates: readonly Certificate[];
-  /** Of those it has: changes with each of them. */
+  /** Changes whenever one of the certificates changes. */
   readonly id: string;
-  /** Whether all of them are for this host. */
+  /** Whether all of them are valid for this host. */
   covers(host: string): boolean;
 }
 
 type KeyType = "ec" | "rsa" | "other";
 
 export class CertificateIndex {
-  /** By what a certificate names: a host, or `*.domain`. */
+  /** By a name in the certificate: a host, or `*.domain`. */
   readonly #groups = new Map<string, CertificateGroup>();
-  /** By the name that documents and settings call them by. */
+  /** By the name that documents and settings use. */
   readonly #named = new Map<string, Certificate>();
 
-  /** `table`: by `kv/<name>` and `file/<name>`. */
+  /** `table`: certificates by `kv/<name>` and `file/<name>`. */
   constructor(table: ReadonlyMap<string, Certificate>) {
     const best = new Map<string, Map<KeyType, Certificate>>();
     for (const [key, certificate] of table) {
@@ -41,7 +41,7 @@ export class CertificateIndex {
     }
   }
 
-  /** `null`: no certificate is for this host. A wildcard stands for one label (RFC 9525 section 6.3). */
+  /** Returns `null` when no certificate is for this host. A wildcard stands for one label (RFC 9525 section 6.3). */
   find(host: string): CertificateGroup | null {
     const exact = this.#groups.get(host);
     if (exact !== undefined) return exact;
@@ -49,12 +49,12 @@ export class CertificateIndex {
     return (dot < 1 ? undefined : this.#groups.get(`*${host.slice(dot)}`)) ?? null;
   }
 
-  /** That of a name in `certificates/`, or of a file. */
+  /** The certificate with this name in `certificates/`, or from a file. */
   named(name: string): Certificate | null {
     return this.#named.get(name) ?? null;
   }
 
-  /** A file outranks KV: who may write there can do all the rest. */
+  /** A file outranks KV, because whoever can write the gateway's files can do everything else too. */
   #name(key: string, certificate: Certificate): void {
     const slash = key.indexOf("/");
     const name = key.slice(slash + 1);

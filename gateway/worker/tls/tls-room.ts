@@ -1,6 +1,7 @@
 /**
- * What a worker's listeners for HTTPS give their clients: the certificates of the current version for the names that clients
- * ask for, and the client certificates that a host's document asks for. A connection keeps what it began with.
+ * What a worker's HTTPS listeners give their clients: the current version's certificates for the names that clients
+ * ask for, and requests for client certificates where a host's document wants them. A connection keeps what it began
+ * with.
  */
 import { TlsEndpoint } from "../../engine/listening/tls-endpoint.ts";
 import type { AskedTls, ClientAuthorities, ListenerTls, TlsChoice } from "../../engine/tls.ts";
@@ -16,23 +17,26 @@ import {
 import { type CertificateGroup, CertificateIndex, groupOf } from "./certificate-index.ts";
 
 export interface TlsRoomOptions {
-  /** What the document of a host asks of its clients; `null`: nothing. */
+  /** What a host's document asks of its clients; `null`: nothing. */
   readonly ruleOf: (host: string, exposes: Exposure) => ClientCertificateRule | null;
-  /** Whether HTTP/2 is offered. */
+  /** Whether the listener offers HTTP/2. */
   readonly http2: boolean;
   readonly onError: (error: unknown) => void;
 }
 
 type RuleOf = (host: string) => ClientCertificateRule | null;
 
-/** Names that are served, each with an endpoint of some kilobytes; beyond, all are made anew as they are asked for. */
+/**
+ * How many names have an endpoint, which takes some kilobytes. Beyond that, all endpoints are dropped, and made again
+ * when asked for.
+ */
 const maxEndpoints = 5_000;
 
 export class TlsRoom {
   readonly #options: TlsRoomOptions;
   #index = new CertificateIndex(new Map());
   #tickets: TicketKeyList = [];
-  /** Counts what was applied. */
+  /** How many versions were applied. */
   #version = 0;
   readonly #endpoints = new Map<string, TlsEndpoint>();
   #certificates: Tables["certificate"] | null = null;
@@ -41,18 +45,18 @@ export class TlsRoom {
     this.#options = options;
   }
 
-  /** Another version: the next handshake is made with it. */
+  /** Applies another version, which the next handshake uses. */
   apply({ certificate, ticketKeys }: Pick<Tables, "certificate" | "ticketKeys">): void {
     this.#version += 1;
     this.#tickets = ticketKeys.get("current") ?? [];
     if (certificate === this.#certificates) return;
     this.#certificates = certificate;
     this.#index = new CertificateIndex(certificate);
-    // Of what is asked for again its endpoint is made again: few, and only when certificates change.
+    // Endpoints are made again when asked for. There are few, and certificates change rarely.
     this.#endpoints.clear();
   }
 
-  /** What upstreams name: always that of the current version. */
+  /** The materials that upstreams name, always from the current version. */
   get peerMaterials(): PeerMaterials {
     return {
       authorities: (name) => this.#index.named(name)?.chain ?? null,
@@ -63,7 +67,7 @@ export class TlsRoom {
     };
   }
 
-  /** `exposes`: of the listener, a part of which site a host is. */
+  /** `exposes`: what the listener exposes, on which a host's site depends. */
   listener(terms: ListenerTlsTerms, exposes: Exposure): ListenerTls {
     const ruleOf = (host: string) => this.#options.ruleOf(host, exposes);
     return { choose: (asked) => this.#choose(asked, terms, ruleOf) };
@@ -74,7 +78,7 @@ export class TlsRoom {
     if (group === null) return null;
     const rule = name === null ? null : ruleOf(name);
     const clients = rule === null ? null : this.#authorities(rule);
-    // Nobody is let in unasked because an authority is not there.
+    // When the authority is missing, clients are turned away rather than let in without a certificate.
     if (rule !== null && clients === null) return null;
     const ruleId = clientRuleId(rule);
     const endpoint = this.#endpoint(group, terms, clients, ruleId);
@@ -82,7 +86,7 @@ export class TlsRoom {
     return { endpoint, clientRule: ruleId, covers: this.#coverage(name, group, ruleId, ruleOf) };
   }
 
-  /** Requests of one connection mostly name one host: it is looked up once for each version. */
+  /** Most requests on one connection name the same host, which is looked up once for each version. */
   #coverage(
     name: string | null,
     group: CertificateGroup,
