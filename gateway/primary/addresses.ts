@@ -22,7 +22,7 @@ export class StartError extends Error {
 
 export interface BoundListener extends ListenerSettings {
   readonly socket: ListeningSocket;
-  /** By a supervisor, so that it outlives this gateway. */
+  /** A supervisor holds it, so it outlives this gateway. */
   readonly isHeld: boolean;
 }
 
@@ -33,8 +33,8 @@ interface Place {
 }
 
 /**
- * Throws a `StartError` for two settings that want one port of one address: sockets that do not listen yet may share
- * it, so that the system would blame another process, and later.
+ * Throws a `StartError` for two settings that want the same port of the same address. Sockets that do not
+ * listen yet may share it, so the system would complain later, and blame another process.
  */
 export async function refuseSharedAddresses(places: readonly Place[]): Promise<void> {
   const before: { readonly flag: string; readonly host: string; readonly port: number }[] = [];
@@ -53,7 +53,7 @@ export async function refuseSharedAddresses(places: readonly Place[]): Promise<v
   }
 }
 
-/** Of IP addresses: the one that stands for all of them takes what the others want. */
+/** Whether two IP addresses collide: the one that stands for all of them collides with every other. */
 function overlap(one: string, other: string): boolean {
   if (one === other || one === "::" || other === "::") return true;
   return isIP(one) === isIP(other) && (one === "0.0.0.0" || other === "0.0.0.0");
@@ -149,8 +149,8 @@ export interface AdminPlace {
 }
 
 /**
- * Where the admin API is to listen. Throws a `StartError` when other machines would reach it and nobody
- * said what they must show.
+ * Where the admin API is to listen. Throws a `StartError` when other machines would reach it and no setting
+ * says what they must show.
  */
 export async function adminPlace(wanted: Address, access: AdminAccess): Promise<AdminPlace> {
   const { address: host } = await lookup(wanted.host).catch((error: unknown) => {

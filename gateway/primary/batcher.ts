@@ -6,7 +6,7 @@ export interface BatcherOptions {
   readonly clock: Pick<Clock, "after">;
   /** From the first change of a batch to its end; later ones do not prolong it. Default 5. */
   readonly delayMs?: number;
-  /** Given all changes of a batch, in the order of their arrival; never an empty list. */
+  /** Called with all changes of a batch, in the order of their arrival; never with an empty list. */
   readonly flush: (changes: readonly Served[]) => void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Whether what was written to Consul has reached the workers of this gateway: it is seen there, decided on, and
- * acknowledged by each. Writes nothing itself.
+ * Tells when a write to Consul has reached the workers of this gateway: the gateway has seen it in Consul and
+ * decided on it, and each worker has acknowledged it. Writes nothing itself.
  */
 import { ConsulError } from "../../consul/index.ts";
 import type { Subject } from "../releases/index.ts";
@@ -47,7 +47,7 @@ export class Delivery {
       wanted = await written(subject);
     } catch (error) {
       if (!(error instanceof ConsulError)) throw error;
-      // What was written before that stands; nobody can tell what it is now.
+      // The write stands; only what Consul has now is unknown.
       return { isSeen: false, behind: [] };
     }
     const isSeen = () => {
@@ -58,7 +58,7 @@ export class Delivery {
     return this.#everywhere(untilMs);
   }
 
-  /** The same of what was decided on here and is not in Consul. */
+  /** The same for a change that was made here alone and is not in Consul. */
   everywhere(withinMs: number): Promise<Delivered> {
     return this.#everywhere(this.#options.clock.ticks() + withinMs);
   }

@@ -1,8 +1,8 @@
 /**
- * Keeps a second gateway of this machine away from a data directory: each would write its own state over the other's. The lock is
- * a name in Linux's abstract namespace, which goes with the process however it ends, so that it is never stale, needs no
- * place on the disk and works on one that is full. Where another machine or container shares the directory, only its file tells
- * (`snapshot-file.ts`).
+ * Keeps a second gateway of this machine away from a data directory: each would write its own state over the
+ * other's. The lock is a name in Linux's abstract namespace, which vanishes with the process however that ends.
+ * So it is never stale, needs no room on the disk and works on a full one. Where another machine or container
+ * shares the directory, only its file tells (`snapshot-file.ts`).
  */
 import { stat } from "node:fs/promises";
 import { createServer, type Server } from "node:net";

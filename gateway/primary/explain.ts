@@ -18,7 +18,7 @@ export interface AskedRequest extends Pick<ImaginedRequest, "method" | "headers"
 }
 
 export interface ShownExplanation extends Explanation {
-  /** Of the documents that take part, those that hold on this gateway alone. */
+  /** Those documents that take part and hold on this gateway alone. */
   readonly local: readonly string[];
   readonly worker: number;
   readonly listener: string;
@@ -41,7 +41,7 @@ export interface ExplainerOptions {
   readonly listeners: readonly Pick<ListenerTerms, "name" | "protocol">[];
 }
 
-/** A script that it asks may have to be loaded first, on a busy machine. */
+/** Long enough for a script that has to be loaded first, on a busy machine. */
 const deadlineMs = 4_000;
 
 export class Explainer {
@@ -84,7 +84,7 @@ export class Explainer {
     if (read === null)
       throw new ExplainError(`${JSON.stringify(url)} is not http://HOST/PATH or https://HOST/PATH`);
     const [, scheme = "", authority = "", rest = ""] = read;
-    // To the letter, as a client would send it: `new URL` would bring the path into another form.
+    // Taken literally, as a client would send it: `new URL` would change the form of the path.
     const target = rest.startsWith("/") ? rest : `/${rest}`;
     if (/[^\x21-\x7e\x80-\xff]/.test(authority + target))
       throw new ExplainError(`${JSON.stringify(url)} has a character that no request may have`);

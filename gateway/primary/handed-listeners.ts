@@ -1,6 +1,6 @@
 /**
- * Listeners whose sockets workers are handed while they run: those that Consul has, and those for datagrams. One
- * that cannot be opened is told of by its key, tried again, and harms no other.
+ * Listeners whose sockets workers are handed while they run: those that Consul has, and those for datagrams.
+ * When one cannot be opened, a warning names its key, it is tried again, and the others are not affected.
  */
 import type { ListenerDocument, ListenerTerms, Tables, ToWorker } from "../model/index.ts";
 import { kinds } from "../model/index.ts";
@@ -28,7 +28,7 @@ export interface HandedListenersOptions {
   /** Which ports Consul's may have. */
   readonly ports: readonly PortRange[];
   readonly workers: number;
-  /** What runs on one that is closed may take so long. */
+  /** How long connections may go on after their listener is closed. */
   readonly drainTimeoutMs: number;
   /** Of all keys in Consul, with a slash at the end. */
   readonly prefix: string;
@@ -95,7 +95,9 @@ export class HandedListeners {
     if (!isSame(before, this.#problems)) this.#options.onFindings();
   }
 
-  /** A worker cannot accept on it: it is closed, and tried again later. False: this one is not of Consul's. */
+  /**
+   * A worker cannot accept on it: it is closed, and tried again later. False: this listener is not from Consul.
+   */
   failed(id: number, reason: string): boolean {
     if (id < this.#options.inherited.length) return false;
     const handed = [...this.#fromConsul.values()].find((one) => one.id === id);
@@ -135,7 +137,7 @@ export class HandedListeners {
     return Array.from(this.#problems, ([name, warning]) => ({ key: this.#keyOf(name), warning }));
   }
 
-  /** Lets go of every socket; workers are told by whoever stops them. */
+  /** Closes every socket. Whoever stops the workers tells them. */
   close(): void {
     this.#isClosed = true;
     this.#cancelRetry?.();
@@ -182,7 +184,7 @@ export class HandedListeners {
     }
   }
 
-  /** Why the settings leave it no place; `null`: they do not. */
+  /** Why the settings do not allow it; `null`: they do. */
   #forbids({ address, protocol }: ListenerDocument): string | null {
     const { ports, inherited, datagrams } = this.#options;
     const { port } = address;

@@ -17,7 +17,7 @@ import type { Workers } from "./workers.ts";
 /** Since the gateway started, over all workers. */
 export interface HostRequests {
   readonly total: number;
-  /** Classes in which there are none are left out; `none`: the client had gone. */
+  /** Classes without requests are left out; `none`: the client had gone. */
   readonly byStatus: Readonly<Record<string, number>>;
   /** `none`: they were answered without one. */
   readonly byUpstream: Readonly<Record<string, number>>;

@@ -1,10 +1,12 @@
-/** Which peers there are to be set something by hand: those of upstream documents and of services in use. */
+/**
+ * The peers for which operators may set something by hand: those of upstream documents and of services in use.
+ */
 import { peerKey } from "../engine/peer.ts";
 import { ownDatacenter, type PeerSetting, SiteNames, type Tables } from "../model/index.ts";
 import { upstreamLevels } from "./upstream-levels.ts";
 
 export interface NamedPeers {
-  /** What `peers/` has them under: the document's name, or the site of the service. */
+  /** The name of their key below `peers/`: the document's name, or the site of the service. */
   readonly name: string;
   readonly addresses: ReadonlySet<string>;
 }
@@ -45,7 +47,7 @@ export class KnownPeers {
     return { name: query.site, addresses: new Set(addresses) };
   }
 
-  /** What is set by hand of a peer; `null`: nothing is. */
+  /** What is set by hand for a peer; `null`: nothing is. */
   setting(name: string, address: string): PeerSetting | null {
     return this.#tables().peer.get(name)?.[address] ?? null;
   }

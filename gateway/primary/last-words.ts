@@ -21,7 +21,7 @@ const schema = z.object({
   }),
 });
 const line = z.union([schema, z.object({ inside: schema.nullable() })]);
-/** What V8 and the system end a process by when it cannot go on: an abort, a trap, no memory. */
+/** The signals by which V8 and the system end a process that cannot go on: an abort, a trap, no memory. */
 const crashes: readonly unknown[] = [
   "SIGABRT",
   "SIGTRAP",
@@ -38,8 +38,8 @@ export interface Hearing {
 }
 
 /**
- * Calls back for a worker that says which script it cannot get out of, and for one that crashes in a
- * script or is killed for it; what is none of ours is told to `onTrouble`.
+ * Calls back for a worker that says which script it cannot get out of, and for one that crashes in a script or
+ * is killed for it. Everything else that it reads goes to `onTrouble`.
  */
 export function hearLastWords(
   child: ChildProcess,
@@ -66,7 +66,7 @@ export function hearLastWords(
       onWords(read.data);
     }
   });
-  // Not `exit`: what it wrote may come after that.
+  // Not `exit`: what it wrote may arrive later than that.
   child.once("close", (_code: number | null, signal: NodeJS.Signals | null) => {
     if (inside === null) return;
     // One that was killed by us did not crash.

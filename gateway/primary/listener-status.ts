@@ -7,7 +7,7 @@ export interface ListenerStatus {
   readonly protocol: ListenerTerms["protocol"];
   /** With the port that it has. */
   readonly address: string;
-  /** Where all that comes goes; `null`: what is asked for decides. */
+  /** Where everything goes; `null`: the name that a client asks for decides. */
   readonly upstream: string | null;
   /** The setting or the key in Consul that asks for it. */
   readonly from: string;

@@ -1,6 +1,6 @@
 /**
  * Handles of bound sockets that can be sent to a process beside a message. Node sends sockets that listen here
- * or are connected; these are neither, so they are sent as what they are, handles.
+ * or are connected. These do neither, so they are sent as handles.
  */
 import type { SendHandle } from "node:child_process";
 import { Socket } from "node:net";
@@ -17,7 +17,7 @@ export class ListeningHandles {
   handleOf(socket: ListeningSocket): SendHandle {
     let carrier = this.#carriers.get(socket);
     if (carrier === undefined) {
-      // Neither read nor written here, so that it is nothing but its handle.
+      // Never read or written here; only its handle matters.
       const options = { fd: socket.fd(), readable: false, writable: false };
       // The types of Node leave out what its page names.
       carrier = new Socket(options) as Carrier;

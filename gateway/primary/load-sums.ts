@@ -1,4 +1,7 @@
-/** How many requests each worker has where, and what that is for each of the others. */
+/**
+ * How many requests each worker has at each server and upstream, and for each worker what the others have
+ * together.
+ */
 import type { Load } from "../model/index.ts";
 
 interface Worker {
@@ -11,10 +14,10 @@ interface Worker {
 export class LoadSums {
   readonly #workers = new Map<number, Worker>();
   readonly #sums = new Map<string, number>();
-  /** Whose sum is another than when all were told. */
+  /** Those whose sum has changed since all workers were told. */
   readonly #changed = new Set<string>();
 
-  /** It knows of nothing, and has nothing. */
+  /** A new worker knows of no requests and has none. */
   add(worker: number, tell: (loads: readonly Load[]) => void): void {
     this.#workers.set(worker, { tell, own: new Map(), told: new Map() });
     for (const of of this.#sums.keys()) this.#changed.add(of);

@@ -1,6 +1,6 @@
 /**
- * Documents that an operator gave to this gateway alone, until it ends: they stand before what Consul has of the same name.
- * What Consul has goes on to be followed beneath them, and is what the data directory keeps.
+ * Documents that an operator gave to this gateway alone, until it ends: they go before what Consul has under
+ * the same name. The gateway goes on to follow what Consul has, and the data directory keeps that.
  */
 import { DocumentError } from "../documents/index.ts";
 import {
@@ -39,7 +39,7 @@ export interface LocalChangesOptions {
   /** The last good text that Consul had. */
   readonly live: (subject: Subject) => Pick<Source, "text" | "version"> | null;
   readonly pass: (changes: readonly Served[]) => void;
-  /** A document without the servers that can be no peers. */
+  /** Gives a document without the servers that cannot be peers. */
   readonly guard: (change: DocumentChange) => DocumentChange;
   readonly clock: Pick<Clock, "now">;
 }
@@ -88,7 +88,7 @@ export class LocalChanges {
     return this.#held.get(subject) ?? null;
   }
 
-  /** What holds here: the local change, else what Consul had when it was asked last. Needs no Consul. */
+  /** What holds here: the local change, else what Consul last had. Does not ask Consul. */
   holding(subject: Subject): Pick<Source, "text" | "version"> | null {
     return this.find(subject) ?? this.#options.live(subject);
   }
@@ -99,7 +99,7 @@ export class LocalChanges {
     }));
   }
 
-  /** What is to be served of what comes from Consul: all but what has a local change. */
+  /** The changes from Consul that are to be served: those without a local change. */
   over(changes: readonly Served[]): readonly Served[] {
     if (this.#held.size === 0) return changes;
     return changes.filter((change) => {

@@ -34,7 +34,8 @@ export function openTcp({ host, port }: Address): OpenSockets {
  */
 export function openUdp({ host, port }: Address, workers: number): OpenSockets {
   const type = isIP(host) === 6 ? "udp6" : "udp4";
-  // Without the option that lets several share the address: somebody else may have it.
+  // First without the option that lets several sockets share the address, to find out whether somebody else has
+  // it.
   const probe = createSocket({ type });
   let given: number;
   try {
@@ -63,7 +64,7 @@ export function openUdp({ host, port }: Address, workers: number): OpenSockets {
 
 /** Gives the port. */
 function bind(socket: DatagramSocket, address: string, port: number): number {
-  // What is wrong is thrown; an event beside that would end the process.
+  // Errors are thrown; an `error` event besides would end the process.
   socket.on("error", () => {});
   return socket.bindSync({ address, port }).port;
 }

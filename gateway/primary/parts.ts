@@ -19,9 +19,9 @@ export interface Sources {
   /** Lets go of what is held although Consul no longer has it; returns how many entries. */
   release(): number;
   status(): SourcesStatus;
-  /** What tags of services and settings ask for and do not get. */
+  /** What tags of services and settings ask for without effect. */
   warnings(): Iterable<{ readonly key: string; readonly warning: string }>;
-  /** What they want to know again in the next process beside the state that is served: JSON. */
+  /** What the sources want to know again in the next process, beside the served state: JSON. */
   memory(): unknown;
 }
 
@@ -35,7 +35,7 @@ export interface PrimaryParts {
     readonly emit: (changes: readonly Observed[]) => void;
     /** The state that is served already, out of a snapshot. */
     readonly previous: Tables | null;
-    /** What the sources of the process before wanted to know again. */
+    /** What the sources of the previous process wanted to know again. */
     readonly memory: unknown;
     /** That has changed. */
     readonly onMemory: () => void;

@@ -1,6 +1,6 @@
 /**
- * Leaves out of what Consul has the servers that are no peers, since the gateway's own admin API or Consul's is
- * there, and keeps for each key what was left out.
+ * Removes from Consul's entries the servers that cannot be peers, because the gateway's own admin API or
+ * Consul's API is there. Remembers for each key what it removed.
  */
 
 import type { Instance, Level, Observed } from "../model/index.ts";

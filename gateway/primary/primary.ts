@@ -51,7 +51,7 @@ const examinationGraceMs = 1_000;
 const announceMs = 100;
 /** A Consul that hangs must not hold up the end. */
 const goodbyeMs = 1000;
-/** After the requests that run: for what workers, Consul and the data directory take then. */
+/** The time after the last running request: for workers, Consul and the data directory. */
 const lastStepsMs = 3000;
 
 const noConsul = (url: string) =>
@@ -184,7 +184,7 @@ export class Primary {
     return { admin: address };
   }
 
-  /** What takes longer than this to stop is held up by something that may never let go. */
+  /** A part that takes longer than this to stop waits for something that may never come. */
   get longestStopMs(): number {
     return this.#settings.drainTimeoutMs + lastStepsMs;
   }
@@ -206,7 +206,7 @@ export class Primary {
     if (running === null) return;
     this.#succession?.stop();
     closeListeners(running.listeners);
-    // First, so that nobody counts on this gateway while what runs is finished.
+    // First, so that nobody counts on this gateway while it finishes what runs.
     const left = this.#within(goodbyeMs, this.#membership?.stop());
     running.handed.close();
     await running.workers.drain(this.#settings.drainTimeoutMs);
@@ -232,7 +232,7 @@ export class Primary {
     this.#running = null;
   }
 
-  /** Resolves when something that Consul has a part in is done, or when it takes too long. */
+  /** Resolves when something that involves Consul is done, or when it takes too long. */
   async #within(ms: number, task: Promise<unknown> | undefined): Promise<void> {
     const late = Promise.withResolvers<void>();
     const cancel = this.#clock.after(ms, late.resolve);
@@ -274,7 +274,7 @@ export class Primary {
     });
   }
 
-  /** Workers of a gateway before this one end once every worker of this one listens. */
+  /** Workers of a previous gateway end once every worker of this one listens. */
   #announceWhenServing(succession: Succession): void {
     this.#succession = succession;
     if (this.#isStopping) return;
@@ -343,14 +343,14 @@ export class Primary {
     running.unknownFolders.start();
   }
 
-  /** Resolves when the scripts of some host may not keep all others waiting any more. */
+  /** Resolves when scripts that are not examined yet may no longer keep all other hosts waiting. */
   #examinationGrace(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#clock.after(examinationGraceMs, resolve);
     return promise;
   }
 
-  /** Hosts of which it is not known yet what serves them answer 503, if nothing served them before. */
+  /** Hosts whose script is not examined yet answer 503, if nothing served them before. */
   #openWithout({ releases, replication }: Running): void {
     const hosts = replication.isOpen ? 0 : releases.openWithout();
     if (hosts === 0) return;

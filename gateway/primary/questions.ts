@@ -27,7 +27,7 @@ export interface Unanswered {
   readonly why: NoAnswer;
 }
 
-/** What came of one question; each worker that was asked is in one of the two. */
+/** The result of one question; each worker that was asked is in one of the two. */
 export interface Replies<N extends QuestionName> {
   readonly replies: readonly Reply<N>[];
   readonly unanswered: readonly Unanswered[];
@@ -76,7 +76,7 @@ export class Questions {
     return { replies: replies.sort(byWorker), unanswered: unanswered.sort(byWorker) };
   }
 
-  /** An answer has come; one that nobody waits for any more makes room and no more. */
+  /** An answer has come. One that nobody waits for any more only makes room. */
   take(
     worker: number,
     message: Extract<ToPrimary, { readonly type: "answer" | "noAnswer" }>,

@@ -3,13 +3,13 @@
 const quickDeathMs = 1000;
 const firstBackoffMs = 100;
 const maxBackoffMs = 5000;
-/** So many quick deaths of one place, with nobody listening yet, are not going to get better. */
+/** After so many quick deaths in one place, with nobody listening yet, another try will not help. */
 const maxDeathsAtStart = 5;
 
 export interface Refill {
   /** 0: at once. */
   readonly delayMs: number;
-  /** A gateway that has not served yet had better give up. */
+  /** A gateway that has not served yet should give up. */
   readonly isHopeless: boolean;
 }
 

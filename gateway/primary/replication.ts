@@ -30,7 +30,7 @@ interface Replica {
   version: number | null;
   /** Asked for a snapshot before there was one to give. */
   isWaiting: boolean;
-  /** Was given a snapshot, so that deltas continue it. */
+  /** It has a snapshot, which deltas continue. */
   isFollowing: boolean;
   /** What was sent and is not acknowledged, oldest first. */
   readonly unacknowledged: { readonly version: number; readonly atMs: number }[];
@@ -38,7 +38,7 @@ interface Replica {
 }
 
 const counterIntervalMs = 1000;
-/** A worker that asks again this soon after a snapshot is answered by the one that is on its way. */
+/** When a worker asks again this soon after a snapshot, the one that is on its way answers it. */
 const snapshotGraceMs = 1000;
 
 export class Replication {
@@ -149,7 +149,7 @@ export class Replication {
     replica.send({ type: "snapshot", snapshot });
   }
 
-  /** The counter itself, so that a worker that lost a message finds out. */
+  /** Sends the counter itself, so that a worker that lost a message finds out. */
   #scheduleCounter(): void {
     this.#cancelCounter = this.#clock.after(counterIntervalMs, () => {
       const { boot, version } = this.#source;

@@ -1,4 +1,6 @@
-/** The entries that workers make upstreams of, in parts that a worker can be asked about at a time. */
+/**
+ * The entries from which workers make upstreams, in parts that are small enough for one question to a worker.
+ */
 import type { RoutedUpstream, SiteNames, Tables, UpstreamKeys } from "../model/index.ts";
 
 export interface RoutedEntry {

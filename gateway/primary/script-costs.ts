@@ -1,12 +1,12 @@
 /**
- * What calls of scripts usually take, as workers report it, for the workers in which nobody called them yet: those take a
- * script of which nothing is known for a newcomer, which waits when newcomers stalled.
+ * How long calls of scripts usually take, as workers report it. Workers that have not called a script yet need
+ * this: they take an unknown script for a newcomer, which has to wait when newcomers stalled.
  */
 import type { ScriptCost, ScriptReport } from "../model/index.ts";
 
 /** Versions that are remembered; beyond, the one that was told longest ago goes. */
 const most = 10_000;
-/** What changes less than by this factor is not told again, nor are differences between quick calls. */
+/** Workers are not told again of a change below this factor, nor of differences between quick calls. */
 const noticed = 2;
 const leastMs = 0.1;
 

@@ -1,6 +1,7 @@
 /**
- * What Slardar's own tools read of `/status` and `/upstreams`, under its keys and in its words, beside what Sluice shows. It is of
- * upstream documents alone, as Slardar has no others, and of what the primary knows: no worker is asked.
+ * What Slardar's own tools read of `/status` and `/upstreams`, under its keys and in its words, beside what
+ * Sluice shows. It covers upstream documents alone, since Slardar has no others, and only what the primary
+ * knows: it asks no worker.
  */
 import { peerKey } from "../engine/peer.ts";
 import {
@@ -133,7 +134,7 @@ function levelsAt(
       return { server: weighed, address, isKept, status, msg: why.join("; ") } as const;
     }),
   );
-  // As in Slardar: the last one is never taken out, so none of them is then.
+  // As in Slardar, where the last one is never taken out: when all are out, none is `err`.
   const isLastResort =
     isProtected && shown.every((level) => level.every(({ status }) => status === "err"));
   return shown.map((servers) =>

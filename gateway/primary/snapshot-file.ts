@@ -1,10 +1,10 @@
 /**
- * The last known good state on disk. Writes whole files only, and reads back only what it can prove to
- * be whole; a file that it cannot is reported. One of a later format is a newer Sluice's and never touched: this
+ * The last known good state on disk. Writes whole files only, and reads back only a file that it can prove to
+ * be whole; it reports any other. A file of a later format belongs to a newer Sluice and is never touched: this
  * one then keeps its own beside it.
  *
- * The file: one line of JSON (format, checksum, length, version and time), then as JSON the changes, and what the
- * sources want to know again.
+ * The file: one line of JSON (format, checksum, length, version and time), then as JSON the changes, and what
+ * the sources want to know again.
  */
 import { createHash } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
@@ -55,7 +55,7 @@ const fileName = "last-known-good.snapshot";
 const currentFormat = 2;
 /** Has the changes alone. */
 const formatWithoutMemory = 1;
-/** Many changes in a large state must not have it written all the time. */
+/** With a large state, many changes must not make it write all the time. */
 const writeShare = 20;
 /** The first line of any format is far shorter. */
 const maxHeadBytes = 4_096;
@@ -163,7 +163,10 @@ export class SnapshotFile {
     };
   }
 
-  /** When the file is a newer Sluice's, another is used. That one may have come while this one runs. */
+  /**
+   * When the file belongs to a newer Sluice, another one is used. A newer Sluice may have written it while this
+   * one runs.
+   */
   async #makeWay(): Promise<void> {
     if (this.#leftAlone !== null) return;
     const format = formatIn(await firstLine(this.path));
@@ -283,7 +286,7 @@ async function writeDurably(directory: string, path: string, content: Buffer): P
   await makeDirectory(directory);
   const temporary = `${path}.${process.pid}.new`;
   try {
-    // Settings may hold what is nobody else's business.
+    // Settings may hold what other users must not read.
     const file = await open(temporary, "w", 0o600);
     try {
       await file.writeFile(content);
@@ -312,7 +315,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // Not JSON is one of the ways not to match a schema; the caller names it.
+    // Text that is not JSON matches no schema; the caller names the fault.
     return undefined;
   }
 }

@@ -1,10 +1,10 @@
-/** Kills workers that have said nothing for too long: one that stands still serves nobody. */
+/** Kills workers that have said nothing for too long, because a worker that stands still serves nobody. */
 import type { Log } from "../observability/logger.ts";
 import type { Clock } from "./clock.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
 const checkIntervalMs = 1000;
-/** Longer between two checks, and it was the primary that stood still. */
+/** When more time than this passes between two checks, the primary itself stood still. */
 const ownStallMs = 2500;
 /** A process that has just been forked loads its modules before it can speak. */
 export const startTimeoutMs = 30_000;
@@ -49,7 +49,7 @@ export class StallWatch {
     const sinceLastMs = clock.ticks() - this.#lastCheckMs;
     this.#lastCheckMs = clock.ticks();
     for (const process of processes()) {
-      // While the primary stood still reports piled up unread; and without a state there is nothing to do.
+      // While the primary stood still, reports piled up unread. Without a state there is nothing to say.
       if (sinceLastMs > ownStallMs || !isOpen()) process.excuseSilence();
       const allowedMs = process.state === "starting" ? startTimeoutMs : stallMs;
       if (process.state === "draining" || process.silentMs <= allowedMs) continue;

@@ -65,7 +65,7 @@ export class StickyKey {
     } catch (error) {
       if (this.#isStopped) return;
       if (!this.#hasWarned) {
-        // Until then its workers agree with each other.
+        // Until then the workers of this gateway agree with each other.
         this.#serve(newKey());
         log.warn(
           { key, reason: error instanceof Error ? error.message : String(error) },
@@ -83,7 +83,7 @@ export class StickyKey {
     const known = await kv.get(key);
     if (known !== null) return checked(known.text);
     await kv.put(key, newKey(), { cas: 0 });
-    // Whoever was first.
+    // The key of the gateway that was first.
     const agreed = await kv.get(key);
     if (agreed === null) throw new Error("Consul has not kept it");
     return checked(agreed.text);
@@ -94,7 +94,7 @@ export class StickyKey {
   }
 }
 
-/** Throws for what is no key: cookies made with an empty one would name servers in clear. */
+/** Throws for anything that is no key: an empty one would make the names of servers in cookies guessable. */
 function checked(text: string): string {
   if (/^[\x21-\x7e]{16,1024}$/.test(text)) return text;
   throw new Error("its value is not 16 to 1024 printable characters");

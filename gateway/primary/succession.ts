@@ -1,6 +1,7 @@
 /**
- * Where a gateway that serves tells the workers of one before it that they are no longer needed: a socket in Linux's abstract
- * namespace, named by what both accept from. It is there as long as the gateway is, and no file is left of it.
+ * How a gateway that serves tells the workers of a previous one that they are no longer needed: a socket in
+ * Linux's abstract namespace, named after the sockets that both accept from. It exists as long as the gateway
+ * does, and leaves no file.
  */
 import { createServer, type Server } from "node:net";
 import type { Log } from "../observability/logger.ts";
@@ -22,7 +23,7 @@ export class Succession {
     this.#log = log;
   }
 
-  /** This gateway serves from now on: whoever asks for it is answered by being connected. */
+  /** This gateway serves from now on: a connection to the socket is the answer. */
   announce(): void {
     if (this.#server !== null) return;
     const server = createServer((socket) => socket.destroy());

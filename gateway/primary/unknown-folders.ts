@@ -1,6 +1,6 @@
 /**
- * Folders and keys below the prefix that mean nothing to any gateway, such as `hostss/`: what an operator
- * writes there would have no effect, and no watch would tell. Looks now and then; reads no values.
+ * Finds folders and keys below the prefix that no gateway reads, such as `hostss/`: what an operator writes
+ * there has no effect, and no watch shows it. Looks now and then; reads no values.
  */
 import { documentKinds, kinds } from "../model/index.ts";
 import type { Clock } from "./clock.ts";
@@ -63,7 +63,7 @@ export class UnknownFolders {
         onChange();
       }
     } catch {
-      // The watches tell what is wrong with Consul; what was found before stands.
+      // The watches report what is wrong with Consul; the earlier findings stand.
     }
     if (!this.#isStopped) this.#cancel = clock.after(intervalMs, () => void this.#look());
   }

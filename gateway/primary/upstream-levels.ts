@@ -8,7 +8,7 @@ import {
   type UpstreamDocument,
 } from "../model/index.ts";
 
-/** Of a service that nobody has asked for yet nothing is known: it has an empty level. */
+/** A service that nobody has asked for yet is unknown: it has an empty level. */
 export function upstreamLevels(
   document: UpstreamDocument,
   { service }: Pick<Tables, "service">,

@@ -1,6 +1,6 @@
 /**
- * What `GET /upstreams` shows: each upstream's peers with their state in each worker. The workers know it;
- * here their answers are put beside each other.
+ * What `GET /upstreams` shows: each upstream's peers with their state in each worker. The workers know it; this
+ * puts their answers side by side.
  */
 import {
   type BoundsStatus,
@@ -56,7 +56,10 @@ export class UpstreamView {
     this.#options = options;
   }
 
-  /** All of them, or what has this name: a document's, or a service's in any spelling. `null`: nothing has. */
+  /**
+   * All upstreams, or the one of this name: a document's, or a service's in any spelling. `null`: there is
+   * none.
+   */
   async show(name: string | null): Promise<UpstreamsAnswer | null> {
     const { workers } = this.#options;
     const tables = this.#options.tables();

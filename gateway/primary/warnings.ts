@@ -1,6 +1,6 @@
 /**
- * What was accepted and yet does not do what its writer may think: fields without effect, and names of
- * upstreams that nothing has. Looks at what is served; refuses nothing.
+ * Warns about entries that were accepted and may not do what their writer expects: fields without effect, and
+ * names of upstreams that nothing has. Looks at what is served; refuses nothing.
  */
 
 import type { Served, Tables } from "../model/index.ts";
@@ -21,7 +21,7 @@ export interface WarningsOptions {
   readonly prefix: string;
   /** Those that are not about documents; they hold as long as the gateway runs. */
   readonly settings: readonly Finding[];
-  /** What was left out before it came to be served. */
+  /** What was removed from entries before they were served. */
   readonly leftOut: () => readonly Finding[];
   readonly clock: Pick<Clock, "now" | "after">;
   readonly log: Log;
@@ -78,7 +78,7 @@ export class Warnings {
   }
 
   list(): readonly Warning[] {
-    // What waits to be looked at is looked at for whoever asks.
+    // When somebody asks, changes that still wait to be looked at are looked at first.
     if (this.#cancel !== null) this.update();
     return [...this.#known.values()];
   }

@@ -1,6 +1,7 @@
 /**
- * What is served and yet does not do what its writer may think: fields without effect, names that nothing has, documents,
- * modules and settings that nobody uses. Looks at one state; remembers nothing of it but what texts say.
+ * Finds served entries that may not do what their writer expects: fields without effect, names that nothing
+ * has, and documents, modules and settings that nobody uses. Looks at one state; remembers only what it read
+ * from texts.
  */
 import {
   destinationsOf,
@@ -140,7 +141,7 @@ function* ofUpstream(
   }
 }
 
-/** What is set by hand for peers that there are none of. */
+/** What is set by hand for peers that do not exist. */
 function* ofPeers(
   name: string,
   addresses: readonly string[],
@@ -154,7 +155,7 @@ function* ofPeers(
     return;
   }
   const instances = query === null ? undefined : tables.service.get(query.key);
-  // Of a service that nobody has asked for yet nothing is known.
+  // A service that nobody has asked for yet is unknown.
   if (query !== null && instances === undefined) return;
   const known = new Set(
     document === undefined

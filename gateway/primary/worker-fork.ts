@@ -4,8 +4,8 @@ import { descriptorsPerListener } from "../model/index.ts";
 import type { BoundListener } from "./addresses.ts";
 
 /**
- * For V8. There is a worker for each core, so threads that collect garbage beside it only take turns with it;
- * and what a request leaves behind dies at once, so a small young generation will do: less memory, a fifth less
+ * For V8. There is a worker for each core, so threads that collect garbage would only take turns with it. What
+ * a request leaves behind dies at once, so a small young generation will do: less memory, a fifth less
  * processor time for answers of 16 kB, and half of their p99 (docs/performance.md).
  */
 const collectorFlags: readonly string[] = ["--single-threaded-gc", "--max-semi-space-size=4"];
@@ -22,7 +22,8 @@ export function forkWorker(entry: string, listeners: readonly BoundListener[]): 
   const listening = listeners.flatMap(({ socket }) =>
     new Array<number>(descriptorsPerListener).fill(socket.fd()),
   );
-  // Scripts of operators run in workers; Consul's token has no business there, nor has what opens sealed keys.
+  // Scripts of operators run in workers, so neither Consul's token nor the key that opens sealed keys may be
+  // there.
   const {
     CONSUL_HTTP_TOKEN: _token,
     CONSUL_HTTP_AUTH: _auth,

@@ -84,7 +84,7 @@ export class WorkerProcess {
     return this.#nowMs() - this.#heardMs;
   }
 
-  /** Its silence so far was not its own fault. */
+  /** Its silence until now does not count against it. */
   excuseSilence(): void {
     this.#heardMs = this.#nowMs();
   }
@@ -113,7 +113,7 @@ export class WorkerProcess {
     this.#child.kill("SIGKILL");
   }
 
-  /** The same for a reason that the script which it is in, if any, is to blame for. */
+  /** The same, for a reason that is the fault of the script that it is in, if any. */
   killFor(reason: string): void {
     this.#hearing.blame(reason);
     this.kill();

@@ -40,7 +40,7 @@ export interface WorkersOptions {
   readonly count: number;
   /** Where they accept. */
   readonly listeners: readonly BoundListener[];
-  /** Those that they are handed while they run. */
+  /** Listeners whose sockets they are handed while they run. */
   readonly handed: Pick<HandedListeners, "forWorker" | "find" | "failed">;
   readonly settings: Omit<WorkerSettings, "idPrefix" | "listeners" | "ownAddresses" | "hasOthers">;
   /** Where no peer may be; asked when a worker is forked. */
@@ -372,7 +372,7 @@ export class Workers {
         const { id, pid: workerPid } = process;
         log.error({ worker: id, workerPid, reason }, `worker ${id}: ${reason}`);
         onFatal(reason, this.#hasServed);
-        // It would only sit there; another try may go better. At a start the whole gateway ends instead.
+        // It could do nothing; another try may succeed. At a start the whole gateway ends instead.
         if (this.#hasServed) process.kill();
         break;
       }
@@ -396,7 +396,7 @@ export class Workers {
     );
   }
 
-  /** Again and again: what all of them have, for each. */
+  /** Repeated: tells each worker what all others have. */
   #tellLoads(): void {
     this.#loads.peers.tellAll();
     this.#loads.upstreams.tellAll();
@@ -452,7 +452,7 @@ export class Workers {
     }
     for (const old of [...this.#processes.values()]) {
       if (this.#isStopping) return false;
-      // Those that ended meanwhile were replaced already.
+      // Workers that ended meanwhile were replaced already.
       if (!this.#processes.has(old.id)) continue;
       const fresh = this.#fork(old.slot);
       const cancel = clock.after(startTimeoutMs, () => fresh.kill());

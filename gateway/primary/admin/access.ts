@@ -12,7 +12,7 @@ export interface AdminTls {
 }
 
 export interface AdminAccess {
-  /** `null`: a client's certificate stands for it, and must be asked for. */
+  /** `null`: a client's certificate takes its place, so the server must ask for one. */
   readonly token: string | null;
   /** An operator named the token; otherwise the gateway has made it. */
   readonly isGiven: boolean;
@@ -21,7 +21,7 @@ export interface AdminAccess {
   readonly hosts: readonly string[];
   /** Whoever reaches the API may read `/metrics`. */
   readonly openMetrics: boolean;
-  /** Whoever reaches the API may write; only where other machines do not. */
+  /** Whoever reaches the API may write. Only where other machines do not reach it. */
   readonly openWrites: boolean;
 }
 

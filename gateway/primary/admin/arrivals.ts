@@ -1,4 +1,7 @@
-/** The answer to a write of a document: once every worker of this gateway has it, or which have not after a while. */
+/**
+ * The answer to a write of a document, given once every worker of this gateway has it; after a while it names
+ * those that do not.
+ */
 import type { FastifyReply } from "fastify";
 import * as z from "zod";
 import { checkDocument } from "../../documents/index.ts";
@@ -50,7 +53,7 @@ export class Arrivals {
   }
 
   /**
-   * Of what was written to Consul for all gateways: this one is meant, too, so that a local change ends.
+   * After a write to Consul for all gateways. It means this one, too, so a local change ends.
    * @param more what the answer says beside.
    */
   async of(subject: Subject, reply: FastifyReply, { wait }: WaitQuery, more: object = {}) {
@@ -58,7 +61,7 @@ export class Arrivals {
     return say(reply, await this.#delivery.arrived(subject, wait * 1000), more);
   }
 
-  /** Of what holds here alone. */
+  /** After a change that holds here alone. */
   async here(reply: FastifyReply, { wait }: WaitQuery, more: object = {}) {
     return say(reply, await this.#delivery.everywhere(wait * 1000), more);
   }

@@ -15,7 +15,7 @@ export interface Failure {
   readonly current?: { readonly version: string; readonly source: string } | null;
 }
 
-/** What is there already, or by now, and why that is not what the writer expected. */
+/** What is there now, and why that is not what the writer expected. */
 class ConflictWith extends Error {
   override readonly name = "WriteConflict";
   readonly current: NonNullable<Failure["current"]> | null;
@@ -26,7 +26,7 @@ class ConflictWith extends Error {
   }
 }
 
-/** Does `work`; a conflict comes with what is there instead. */
+/** Runs `work`; adds what is there to a conflict. */
 export async function withConflict<T>(
   operations: Operations,
   subject: Subject,

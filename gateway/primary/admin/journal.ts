@@ -7,7 +7,7 @@ import type { Log } from "../../observability/logger.ts";
 import type { Subject } from "../../releases/index.ts";
 import { formatAddress } from "../../settings-values.ts";
 
-/** What a caller says of itself, for the history of scripts; nobody has checked it. */
+/** The name that a caller gives itself, for the history of scripts; nobody has checked it. */
 export const whoHeader = "sluice-by";
 
 const longestName = 200;
@@ -82,7 +82,7 @@ export function summaryOf(subject: Subject, text: string): object {
     const shown = servers.slice(0, mostServers);
     return { version, servers: more > 0 ? [...shown, `and ${more} more`] : shown };
   } catch (error) {
-    // What was there before need not have been a document.
+    // What was there before need not be a document.
     if (error instanceof DocumentError) return { version };
     throw error;
   }

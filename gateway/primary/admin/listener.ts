@@ -5,7 +5,7 @@ import { limitConnections } from "../../connection-limit.ts";
 import type { AdminTls } from "./access.ts";
 
 export interface AdminLimits {
-  /** Connections at once; a further one takes the place of one that is silent. */
+  /** Connections at once; a further one replaces the one that has been silent for longest. */
   readonly maxConnections: number;
   readonly handshakeTimeoutMs: number;
   /** From the start of a connection, or of its next request, to the end of the head. */

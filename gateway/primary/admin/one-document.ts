@@ -205,7 +205,7 @@ async function found(operations: Operations, subject: Subject) {
   }
 }
 
-/** An object in JSON; `null` for anything else, which whoever checks it refuses with its place. */
+/** An object in JSON; `null` for anything else, which the document's check then refuses with its place. */
 function parsed(text: string): Readonly<Record<string, unknown>> | null {
   try {
     const value: unknown = JSON.parse(text);

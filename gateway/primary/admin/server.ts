@@ -1,5 +1,5 @@
 /**
- * The admin HTTP API: what the gateway says of itself, and the few things an operator may tell it.
+ * The admin HTTP API: what the gateway says about itself, and what an operator may tell it.
  * Shows what it is given; knows nothing of workers or Consul.
  */
 import fastify, { type FastifyInstance } from "fastify";
@@ -53,7 +53,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   const { access, isExposed, log, ticks, limits = defaultAdminLimits } = options;
   const server = fastify({
     logger: false,
-    // An admin connection that does nothing holds up no shutdown.
+    // Idle admin connections must not delay a shutdown.
     forceCloseConnections: true,
     serverFactory: (handler) => createAdminListener(access.tls, limits, handler),
     bodyLimit: 64 * 1024,
@@ -70,7 +70,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   server.addHook("onRequest", async (request, reply) => {
     const refusal = guard(request.raw);
     if (refusal === null) return;
-    // What is refused may have a body, which nobody will read.
+    // A refused request may have a body, which nobody will read.
     reply.code(refusal.status).header("connection", "close");
     if (refusal.status === 401) reply.header("www-authenticate", 'Bearer realm="sluice"');
     await reply.send(refusal);
@@ -95,7 +95,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   return server;
 }
 
-/** What it answers, by method and path. */
+/** Its routes, by method and path. */
 export function addRoutes(server: FastifyInstance, options: AdminOptions, journal: Journal): void {
   const { status, notReady, release, operations, delivery, local, peers, knownPeers } = options;
   const { views, explainer, fleet, metrics } = options;

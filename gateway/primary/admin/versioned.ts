@@ -80,7 +80,9 @@ async function act(
 ): Promise<unknown> {
   const name = subject.slice(subject.indexOf("/") + 1);
   const by = callerOf(request);
-  /** Of documents it is told when the workers have them; of scripts their agreement tells. */
+  /**
+   * A write of a document is answered when the workers have it; for scripts, the agreement tells when they do.
+   */
   const written = (before: StoredSource | null, after: object | null, more: object) => {
     journal.detail(request.raw, { before: before && summaryOf(subject, before.text), after });
     const isScript = /^(?:scripts|modules)\//.test(subject);

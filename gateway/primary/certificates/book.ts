@@ -27,7 +27,7 @@ export interface BookOptions {
   /** `null`: sealed keys cannot be opened. */
   readonly sealingKey: Buffer | null;
   readonly serve: (changes: readonly Served[]) => void;
-  /** What is refused, or about to expire, is not what it was. */
+  /** Called when other certificates are refused or about to expire than before. */
   readonly onChange: () => void;
   readonly clock: Clock;
   readonly log: Log;
@@ -46,7 +46,7 @@ interface Entry {
 const dayMs = 86_400_000;
 /** From then on its expiry is a warning. */
 const warnedMs = 21 * dayMs;
-/** How often those are looked at again that time decides about. */
+/** How often it checks again those certificates that time may have made good or bad. */
 const lookMs = 60_000;
 
 export class CertificateBook {
@@ -69,7 +69,7 @@ export class CertificateBook {
     this.#cancel = null;
   }
 
-  /** Takes what KV has; returns what is none of its business. */
+  /** Takes the changes of certificates in KV; returns all other changes. */
   pass(changes: readonly Observed[]): readonly Observed[] {
     if (!changes.some(({ kind }) => kind === "certificate")) return changes;
     const served: Served[] = [];
@@ -174,7 +174,7 @@ export class CertificateBook {
     return { key, error, since: new Date(this.#options.clock.now()).toISOString() };
   }
 
-  /** Time makes some valid that were refused, and others nearly expired. */
+  /** With time, refused ones become valid, and others come close to their expiry. */
   #lookAgain(): void {
     const served: Served[] = [];
     for (const [id, { problem, name, place, written }] of [...this.#entries]) {

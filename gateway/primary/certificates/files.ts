@@ -1,6 +1,6 @@
 /**
- * Certificates from files and directories, read again when they change. A pair that is not whole yet is passed over, and what
- * was read of it before stays: whoever replaces two files does so one after the other.
+ * Certificates from files and directories, read again when they change. A pair with one half missing is passed
+ * over, and what was read before stays, because whoever replaces two files does so one after the other.
  */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
@@ -99,7 +99,7 @@ export class CertificateFiles {
       if (outcome === "same" && before !== undefined) known.set(place.chain, before);
       else if (typeof outcome === "object" && "found" in outcome) known.set(place.chain, outcome);
       else {
-        // Half of it is there: the last whole one goes on.
+        // Half of it is there: the gateway goes on with the last whole one.
         if (before !== undefined) known.set(place.chain, before);
         if (typeof outcome === "object") problems.push(outcome);
       }
@@ -120,7 +120,7 @@ async function placesIn(path: string, problems: FileProblem[]): Promise<readonly
       if (places.length >= maxCertificates) break;
       const inside = join(path, entry);
       if (chainEndings.has(extname(entry))) places.push(placeOf(inside));
-      // A link that leads nowhere is one that is just being made.
+      // A link that leads nowhere is probably being made at this moment.
       else if ((await look(inside).catch(() => null))?.isDirectory) places.push(folderOf(inside));
     }
     return places;
@@ -177,7 +177,7 @@ async function look(path: string): Promise<{ readonly isDirectory: boolean }> {
   return { isDirectory: (await stat(path)).isDirectory() };
 }
 
-/** Another text for a file that is another one, or has been written to. */
+/** Another text when the file was replaced or written to. */
 async function stampOf(path: string): Promise<string> {
   try {
     const { ino, size, mtimeMs, ctimeMs } = await stat(path);

@@ -4,7 +4,7 @@ import { createSecureContext } from "node:tls";
 import type { Certificate, CertificateFacts } from "../../model/index.ts";
 import { unseal } from "../../sealing.ts";
 
-/** It can be used as it is, or why not; with `from`, when it can. */
+/** The certificate, or why it cannot be used; with `from`, the time from which it can. */
 export type Inspection =
   | { readonly certificate: Certificate }
   | { readonly problem: string; readonly from?: number };
@@ -112,7 +112,7 @@ function factsOf(certificate: X509Certificate): CertificateFacts {
   };
 }
 
-/** Those of hosts among the alternative names; the common name alone says nothing any more (RFC 9525 section 2). */
+/** The hosts among the alternative names. The common name alone no longer counts (RFC 9525 section 2). */
 function namesOf({ subjectAltName }: X509Certificate): readonly string[] {
   const names = new Set<string>();
   for (const [, name = ""] of (subjectAltName ?? "").matchAll(

@@ -1,6 +1,7 @@
 /**
- * The keys of session tickets: all workers have the same, so that any of them resumes what another one began. Gateways that
- * share the key for sealed certificates derive them from it, and resume each other's clients.
+ * The keys of session tickets. All workers have the same, so any of them resumes a session that another one
+ * began. Gateways that share the key for sealed certificates derive them from it, and resume each other's
+ * clients.
  */
 import { hkdfSync, randomBytes } from "node:crypto";
 import type { TicketKeyList } from "../../model/index.ts";

@@ -40,7 +40,7 @@ export interface FleetAnswer {
   readonly gateways: readonly ShownGateway[];
   /** The names of those that are behind. */
   readonly behind: readonly string[];
-  /** What is there and no gateway's, each in one line. */
+  /** What is there and belongs to no gateway, each in one line. */
   readonly faults: readonly string[];
 }
 
@@ -61,11 +61,11 @@ export interface ShownGateway {
   readonly self: boolean;
   /** How many of its versions are those that Consul has; `null`: it does not say. */
   readonly current: number | null;
-  /** The first of what it has not as Consul has it; `null`: it does not say. */
+  /** The first subjects that it does not have as Consul has them; `null`: it does not say. */
   readonly behind: readonly Difference[] | null;
   /** All of them. */
   readonly behindCount: number | null;
-  /** Texts in Consul that it does not let through. */
+  /** Texts in Consul that it refuses. */
   readonly refused: readonly string[];
   /** Documents that hold there alone, in the place of what Consul has. */
   readonly local: readonly string[];
@@ -80,7 +80,7 @@ export interface Difference {
 }
 
 const mostShown = 50;
-/** For so long an answer is good enough for whoever asks next: many may watch. */
+/** How long an answer serves whoever asks next, because many may watch. */
 const freshMs = 1_000;
 
 export class Fleet {
@@ -202,7 +202,7 @@ function compare(
   const { versions, refused, local } = applied;
   const shown = [...refused];
   if (versions === null) {
-    // It has too many to say more than whether all are as Consul has them.
+    // It has too many entries to list: it says only whether all are as Consul has them.
     const isCurrent = applied.digest === digest;
     return {
       current: isCurrent ? wanted.size : null,

@@ -1,5 +1,5 @@
 /**
- * What this gateway says of itself in Consul for as long as it runs: its key in KV with the versions that it has applied, and
+ * What this gateway says about itself in Consul while it runs: its key in KV with the versions that it has applied, and
  * a service whose check passes while every worker answers. Looks once a second.
  */
 import { hostname } from "node:os";
@@ -45,7 +45,7 @@ export interface MembershipOptions {
  */
 const tags = ["sluice.enable=false"];
 const intervalMs = 1_000;
-/** What a gateway writes of its versions in a second. */
+/** How much a gateway writes about its versions in a second. */
 const bytesPerSecond = 50_000;
 
 export class Membership {
@@ -79,7 +79,7 @@ export class Membership {
     this.#working = this.#look();
   }
 
-  /** Takes both away; resolves also when Consul does not answer. */
+  /** Removes both; resolves also when Consul does not answer. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancel?.();
@@ -101,7 +101,7 @@ export class Membership {
     });
   }
 
-  /** Not a mere timer: what no worker would answer does not pass. */
+  /** More than a timer: the check passes only while workers answer. */
   async #health(): Promise<Health> {
     const { ask, notReady, workers } = this.#options;
     const { unanswered } = await ask();
@@ -133,7 +133,7 @@ export class Membership {
 
   #text(versions: Versions | null): string {
     const { name, admin, isTls, refused, local } = this.#options;
-    // An address that stands for all of them is none that others could ask.
+    // Others cannot ask an address that stands for all of this machine's.
     const host = isAny(admin.host) ? hostname() : admin.host;
     return formatGateway({
       ...{ name, admin: formatAddress({ host, port: admin.port }), isTls },

@@ -1,6 +1,6 @@
 /**
  * The active checks of all upstreams whose documents ask for them: when each server is checked, how many at once, and
- * what so many results in a row mean. What a check is and says is probe's.
+ * what so many results in a row mean. `probe.ts` makes each check and says how it ended.
  */
 import type { HealthCheck, UpstreamDocument } from "../../model/index.ts";
 import { formatAddress } from "../../settings-values.ts";
@@ -132,7 +132,7 @@ export class ActiveChecks {
           ...{ isWell: true, against: 0, cancel: () => {}, isOver: false },
         };
         next.set(address, fresh);
-        // Thousands that came together would be checked together ever after.
+        // Servers that came together by the thousand would otherwise be checked together for ever.
         const withinMs = firstWithinMs + firstWithinMsEach * this.#servers;
         this.#servers += 1;
         this.#plan(fresh, Math.min(withinMs, check.intervalMs) * this.#options.random());

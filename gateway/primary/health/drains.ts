@@ -1,4 +1,4 @@
-/** From what operators set by hand to what is said of peers' health: a peer that is drained is claimed to be out. */
+/** Turns what operators set by hand into claims about peers' health: it claims that a drained peer is out. */
 import type { PeerSettings, Served, SiteNames } from "../../model/index.ts";
 import type { PeerHealthBook } from "./peer-health.ts";
 
@@ -38,7 +38,7 @@ export class Drains {
     else this.#drained.set(name, drained);
   }
 
-  /** A service of another datacenter has its key for a name. */
+  /** The upstream of a service in another datacenter goes by the service's key. */
   #upstreamsOf(name: string): readonly string[] {
     const service = this.#options.names().find(name);
     const isService = service !== null && service.tag === null && service.site === name;

@@ -1,6 +1,6 @@
 /**
- * The health of every address that is not simply well: takes claims from all who may have one, and serves and logs what
- * comes of them. It makes no check and picks no peer.
+ * The health of every address that is not simply well: takes claims from all who may make one, and serves and
+ * logs the result. It makes no check and picks no peer.
  */
 import {
   type HealthReason,
@@ -120,7 +120,7 @@ export class PeerHealthBook {
     this.#set(address, claimant, reason);
   }
 
-  /** What a worker has met: others may have met it, too, and have said so already. */
+  /** Takes what a worker found. Other workers may have found and reported the same. */
   take({ address, upstream, code, message, forMs, maxForMs }: PeerFinding): void {
     const claimant: Claimant = { source: "passive", upstream };
     if (code === "recovered") {
@@ -143,7 +143,7 @@ export class PeerHealthBook {
       ejections.count += 1;
     }
     const lengthMs = Math.min(forMs * ejections.count, Math.max(forMs, maxForMs));
-    // Whoever heard of it later does not shorten it, and what all say at once lengthens nothing.
+    // A later report does not shorten the ejection, and simultaneous reports of the same do not lengthen it.
     const untilMs = Math.max(before?.untilMs ?? 0, clock.now() + lengthMs);
     if (isOut && before.untilMs !== null && untilMs - before.untilMs < lengthMs / 10) return;
     ejections.lastMs = lengthMs;
@@ -157,7 +157,7 @@ export class PeerHealthBook {
     );
   }
 
-  /** Forgets what is known of addresses that nobody names any more, but for what operators said. */
+  /** Forgets addresses that nobody names any more, except what operators said about them. */
   keep(isNamed: (address: string, upstream: string | null) => boolean): void {
     for (const [address, { reasons }] of this.#known)
       for (const { source, upstream } of [...reasons.values()])

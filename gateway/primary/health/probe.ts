@@ -1,4 +1,7 @@
-/** One check of one server: opens a connection, says what the type of the check says, and hears what comes. */
+/**
+ * One check of one server: opens a connection, sends what the type of the check asks for, and judges the
+ * answer.
+ */
 import { connect } from "node:net";
 import type { HealthCheck } from "../../model/index.ts";
 import { probeGrpc } from "./grpc-probe.ts";
@@ -10,7 +13,10 @@ export interface ProbeTarget {
   readonly port: number;
 }
 
-/** Checks one server; `done` is called once, unless what is returned, which gives up, was called before. */
+/**
+ * Checks one server. Returns a function that gives up. Calls `done` once, unless that function was called
+ * before.
+ */
 export type Probe = (
   target: ProbeTarget,
   check: HealthCheck,

@@ -1,6 +1,6 @@
 /**
- * `GET /metrics`: takes what workers count, asks them for the rest when somebody scrapes, and puts it together.
- * Scrapes that come at once share one answer.
+ * `GET /metrics`: takes what workers report, asks them for the rest when somebody scrapes, and sums it.
+ * Simultaneous scrapes share one answer.
  */
 
 import {

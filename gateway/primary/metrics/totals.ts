@@ -1,6 +1,6 @@
 /**
- * What all workers that there were have counted together. Workers send increments, so these only grow, whatever
- * becomes of a worker; what one counted in its last second is lost when it is killed.
+ * The sums of what all workers have counted, those that are gone included. Workers send increments, so the sums
+ * only grow. When a worker is killed, what it counted in its last second is lost.
  */
 import {
   type DelayCounts,
@@ -43,7 +43,10 @@ export class Totals {
   readonly #peerFailures = new Map<string, { upstream: string; code: string; count: number }>();
   readonly #streams = new Map<string, StreamTotals>();
   readonly #processes = new Map<string, ProcessTotals>();
-  /** Looked for what is gone since the last counts came: not for every pair that has no room. */
+  /**
+   * Whether it has looked for gone entries since the last counts came: it does not look again for every pair
+   * that has no room.
+   */
   #hasMadeRoom = false;
   readonly failures = new Map<string, number>();
   readonly refused = new Map<string, number>();
@@ -119,7 +122,7 @@ export class Totals {
     return this.#routeOf(otherLabel, otherLabel);
   }
 
-  /** What is gone goes on as a part of `other`, so that a sum over all hosts does not go back. */
+  /** The counts of what is gone become a part of `other`, so that a sum over all hosts does not go back. */
   #makeRoom(): void {
     this.#hasMadeRoom = true;
     const isHost = this.#hostTest();
