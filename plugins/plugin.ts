@@ -1,7 +1,7 @@
 /**
- * The contract of plugins: optional phases that operators switch on for a host or a path. A plugin sees an exchange, its
- * options and its tools; it knows no other room. `index.ts` has those that workers run, `schemas.ts` what the primary
- * checks their options with, so that workers need not load the library of the schemas.
+ * The contract of plugins: optional phases that operators switch on for a host or a path. A plugin sees an
+ * exchange, its options and its tools; it knows no other room. `index.ts` has what workers run. `schemas.ts`
+ * has what the primary checks options with, so that workers need not load the library for schemas.
  */
 import type { Exchange } from "../gateway/engine/engine.ts";
 import type { Slots } from "./slots.ts";
@@ -49,11 +49,11 @@ export interface PluginTools {
   clientOf(address: string): string;
   /** A limit that all workers of this gateway keep to together. */
   limit(rate: Rate): Limit;
-  /** For work that costs memory as long as it runs. All uses of plugins in this worker share them. */
+  /** Slots for work that costs memory while it runs. All uses of plugins in this worker share them. */
   readonly slots: Slots;
 }
 
-/** A token bucket for each key: it fills at a steady rate up to its burst, and each request takes a token. */
+/** A token bucket for each key: it fills at a steady rate up to its burst, and each request takes one token. */
 export interface Rate {
   /** Tokens a second, above 0. */
   readonly perSecond: number;
@@ -61,7 +61,7 @@ export interface Rate {
   readonly burst: number;
 }
 
-/** The answer of a `Limit`: a token was there, or how long it takes until there is one. */
+/** The answer of a `Limit`: there was a token, or the time until there is one. */
 export interface Limit {
   /**
    * Takes a token for `key`. 0: there was one. Above 0: milliseconds until there is one. -1: this worker does not know;

@@ -1,4 +1,7 @@
-/** How much of what costs memory as long as it runs the plugins of one worker may do at once, all uses of them together. */
+/**
+ * How many pieces of work that cost memory while they run the plugins of one worker may do at once, all uses
+ * together.
+ */
 export class Slots {
   #left: number;
 

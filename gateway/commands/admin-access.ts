@@ -1,4 +1,4 @@
-/** What `sluice start` asks of whoever uses its admin API: a token, certificates, or both. */
+/** What clients of the admin API must show to `sluice start`: a token, certificates, or both. */
 
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";

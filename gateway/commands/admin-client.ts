@@ -1,7 +1,7 @@
 /**
- * Asks gateways' admin APIs for a command, and decides who is shown the token: the address that the operator
- * named, and of the addresses that only Consul names those that the operator listed. Whoever can
- * write a key in Consul must not be given the token.
+ * Asks gateways' admin APIs for a command, and decides which addresses get the token: the one that the operator
+ * named, and of those that only Consul names the ones that the operator listed. Whoever can write a key in
+ * Consul must not get the token.
  */
 import { once } from "node:events";
 import http from "node:http";
@@ -15,7 +15,7 @@ import { readPem } from "./admin-access.ts";
 import { CommandError } from "./command-error.ts";
 
 const timeoutMs = 5000;
-/** A status of 100,000 services stays below; who answers may be anybody. */
+/** A status of 100,000 services stays below this. The bound is needed because anybody may answer. */
 const maxAnswerBytes = 64 * 1024 ** 2;
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -121,14 +121,14 @@ export class AdminClient {
     return this.#given ?? (await findToken(this.#places));
   }
 
-  /** What a gateway has made is for this machine alone. */
+  /** A token that a gateway made is for this machine alone. */
   get #places(): readonly string[] {
     const { host, port } = reachable(this.#settings.admin);
     if (host !== "localhost" && !isLoopback(host)) return [];
     return tokenPlaces(port, this.#settings.dataDir, this.#env);
   }
 
-  /** With what was sent: nothing, what the operator gave, or what was found. */
+  /** The token that was sent: none, the operator's, or one that was found. */
   #unauthorized(url: string, sent: string | null): Unauthorized {
     const give = "give it with --admin-token-file or SLUICE_ADMIN_TOKEN";
     const refused = `${url} answers 401: `;
@@ -169,7 +169,7 @@ export class AdminClient {
     explain: (url: string, sent: string | null) => Unauthorized,
   ): Promise<AdminAnswer> {
     const question = { method: "GET", path, isTls } as const;
-    // On loopback reads are open; a token that nobody asks for stays here.
+    // On loopback reads are open, so no token is sent.
     const open = await ask(admin, { ...question, token: null }, this.#tls);
     const token = open.status === 401 ? await findOwn() : null;
     const answer = token === null ? open : await ask(admin, { ...question, token }, this.#tls);
@@ -225,13 +225,13 @@ async function readBounded(response: http.IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** What a refusal says, or the begin of whatever something else than a gateway answered. */
+/** The message of a refusal, or the beginning of the answer where no gateway answered. */
 export function messageIn(body: string): string {
   try {
     const read: unknown = JSON.parse(body);
     if (typeof read === "object" && read !== null && "message" in read) return String(read.message);
   } catch {
-    // What answers is no gateway; its words are shown as they are.
+    // No gateway answered; the text is shown as it is.
   }
   return body.slice(0, 200);
 }

@@ -5,7 +5,7 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-/** What was asked for is not to be had, whatever there is to ask. */
+/** The command was called wrongly, so nothing was tried. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }

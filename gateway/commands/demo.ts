@@ -13,7 +13,7 @@ export async function demo(
     internal: readFlag("--internal", address(), flags.internal),
     admin: readFlag("--admin", address(), flags.admin),
     agent: readFlag("--agent", address(), flags.agent),
-    // What the parts log is theirs; the demo itself speaks to a person.
+    // The parts write logs; the demo itself speaks to a person.
     log: createLogger({ name: "sluice-demo", level: "error" }),
     print,
   });

@@ -1,6 +1,6 @@
 /**
- * What the commands work with that change what is in Consul: sources, documents and their histories. Found as
- * `sluice start` would find it, so that a text is held to what the gateways hold it to.
+ * What commands need that change scripts, modules and documents in Consul. They find settings as `sluice start`
+ * does, so that a text is held to the same limits as in the gateways.
  */
 import { readFile } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
@@ -27,16 +27,16 @@ const datacenterTimeoutMs = 3_000;
 export type Flags = Readonly<Record<string, unknown>>;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where a subcommand speaks, and where what it has to warn of goes when a program reads the rest. */
+/** Where a subcommand prints, and where its warnings go when a program reads the rest. */
 export interface DeskOutput extends Output {
   readonly complain: (line: string) => void;
 }
 
 /** What a subcommand works with. With `--json` its lines for people are left out. */
 export interface Desk extends Output {
-  /** What came of it, for a program: without `--json` nothing is said. Once for each command. */
+  /** Prints the result for a program, once for each command. Prints nothing without `--json`. */
   readonly answer: (value: object) => void;
-  /** What is beside the point, and has to be said all the same. */
+  /** Prints a warning beside the result. */
   readonly warn: (message: string) => void;
   readonly operations: Operations;
   readonly records: Records;
@@ -130,7 +130,7 @@ function explain({ message, fault }: SourceRefused, { print, answer }: Voices): 
   print(`  actual    ${fault.test.actual}`);
 }
 
-/** `null` when Consul does not answer: what needs it says so itself. */
+/** `null` when Consul does not answer: whatever needs it says so. */
 async function askOwnDatacenter(consul: ConsulClient): Promise<string | null> {
   try {
     return await readOwnDatacenter(consul, AbortSignal.timeout(datacenterTimeoutMs));

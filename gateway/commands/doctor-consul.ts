@@ -7,13 +7,13 @@ import { type ConsulClient, ConsulError, describeConsulError } from "../../consu
 import { type Finding, ok, problem, warning } from "./doctor-finding.ts";
 
 const withinMs = 5_000;
-/** Schedules and shares of scripts go by the clock, and so does a certificate's time. */
+/** Schedules and rollouts of scripts, and the validity of certificates, depend on the clock. */
 const mostSkewSeconds = 5;
-/** No key has it, so that a write on this condition never happens; Consul looks at the token before that. */
+/** No key has this index, so a write on this condition never happens. Consul checks the token first. */
 const impossibleIndex = Number.MAX_SAFE_INTEGER;
 const deadline: { readonly token?: string; readonly timeout: number } = { timeout: withinMs };
 
-/** Of the keys of a gateway, those that it writes (deploy/consul/gateway.hcl). */
+/** The folders of keys that a gateway writes (deploy/consul/gateway.hcl). */
 const writtenFolders = ["live/", "history/", "versions/", "gateways/", "keys/"];
 
 /** Whether Consul answers; without a leader it answers and knows nothing. */
@@ -43,7 +43,7 @@ function adviceFor(error: unknown): string {
   return "name Consul's HTTP API with --consul or CONSUL_HTTP_ADDR, without a path";
 }
 
-/** Asks for each right that a gateway needs; nothing is left behind. */
+/** Tries each right that a gateway needs, and leaves nothing behind. */
 export async function checkToken(
   consul: ConsulClient,
   prefix: string,
@@ -96,7 +96,7 @@ async function right(name: string, ask: () => Promise<unknown>): Promise<Right> 
   }
 }
 
-/** Consul leaves out what a token may not see, instead of refusing to answer. */
+/** Consul does not refuse to answer; it leaves out what a token may not see. */
 const hidden = Symbol("hidden");
 
 function isDenied(error: unknown): boolean {

@@ -21,7 +21,7 @@ const instances = z.array(
 interface Look {
   readonly name: string;
   readonly passing: number;
-  /** Why the first instance that does not pass does not. */
+  /** The first instance that does not pass, and why. */
   readonly why: string;
 }
 

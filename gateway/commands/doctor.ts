@@ -18,7 +18,7 @@ import { table } from "./table.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Gives 1 when there is a problem; warnings are none. */
+/** Gives 1 when there is a problem; warnings do not count. */
 export async function runDoctor(
   flags: Readonly<Record<string, unknown>>,
   env: Environment,
@@ -44,7 +44,7 @@ async function examine(
   try {
     const reach = await checkReach(consul);
     const findings: Finding[] = [reach];
-    // Without Consul nothing can be said of what is in it.
+    // Without Consul there is nothing to say about its content.
     if (reach.level === "ok") {
       const { prefix } = settings;
       const exposes = settings.expose;
@@ -66,7 +66,7 @@ async function examine(
   }
 }
 
-/** What Consul refuses to show is a finding, not the end of the examination. */
+/** A refusal by Consul is a finding, not the end of the examination. */
 async function looked(
   check: string,
   look: () => Promise<readonly Finding[]>,

@@ -1,6 +1,6 @@
 /**
- * Waits until a version is in service in every worker of every gateway that is registered in Consul, and
- * says which has it not. Asks the gateways' admin APIs; changes nothing.
+ * Waits until a version is in service in every worker of every gateway that is registered in Consul, and says
+ * which ones do not have it. Asks the gateways' admin APIs; changes nothing.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
@@ -27,9 +27,9 @@ export interface Whereabouts {
 }
 
 const pollMs = 100;
-/** A gateway that cannot even be asked for this long is not waited for any longer. */
+/** When a gateway has not answered for this long, the command no longer waits for it. */
 const unreachableMs = 3_000;
-/** As much of a status as is looked at here; the rest may be another version's. */
+/** The part of a status that is read here; a gateway of another version may have other parts. */
 const outline = z.looseObject({
   version: z.number(),
   workers: z.array(z.looseObject({})),
@@ -45,7 +45,7 @@ export async function statusOf(client: AdminClient, { admin, isTls }: Gateway): 
   if (!outline.safeParse(shown).success) {
     throw new CommandError(`what answers at ${admin} is no gateway`);
   }
-  // It may be another version than this one; its details are taken as they come.
+  // It may be of another version than this one, so its details are not checked.
   return shown as Status;
 }
 

@@ -1,4 +1,6 @@
-/** `sluice explain`: asks a running gateway what would become of a request, and sets its answer for people. */
+/**
+ * `sluice explain`: asks a running gateway what would become of a request, and formats the answer for people.
+ */
 import type {
   BoundsStatus,
   ExplainedOutcome,
@@ -99,7 +101,7 @@ const sideWords = {
   hash: "its hash falls there",
 } as const;
 
-/** What a request would not notice has no line. */
+/** Nothing that a request would not notice has a line. */
 function describeBounds({ requests, breaker, retries }: BoundsStatus): string[] {
   const lines: string[] = [];
   if (requests !== null) {

@@ -68,7 +68,7 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
   };
 }
 
-/** `null` when something of Consul's answers, be it a refusal; else why not. */
+/** `null` when Consul answers, even with a refusal; else why it does not. */
 async function reach(consul: ConsulClient): Promise<string | null> {
   try {
     await consul.read({ path: "/status/leader", withinMs: reachTimeoutMs });

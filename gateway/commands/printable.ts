@@ -3,11 +3,11 @@
  * the operator write: none of them may move the cursor, colour what follows, or look like a line of its own.
  */
 
-/** Where a command says what it has to say. */
+/** Where a command prints. */
 export interface Output {
   /** One line. */
   readonly print: (line: string) => void;
-  /** A text with lines of its own, which a program may want to the letter. */
+  /** A text with several lines, which a program may need unchanged. */
   readonly printText: (text: string) => void;
 }
 

@@ -16,9 +16,9 @@ const defaultPort = 8500;
 export function addRegistratorFlags(command: Command, env: Environment): void {
   for (const { flags, description, env: variable, default: fallback } of registratorFlags) {
     const known = fallback === undefined || fallback === false ? "" : `default ${fallback}; `;
-    // The library takes any value of a variable for a yes where the flag has none.
+    // For a flag without a value, the library takes any value of its variable for yes.
     const value = env[variable] || fallback;
-    // The library would name the default a second time; a default of its own help is left out.
+    // The library would print the default a second time, so it is left out of its help.
     const option = new Option(flags, `${description} (${known}${variable})`);
     if (value !== undefined)
       command.setOptionValueWithSource(option.attributeName(), value, "default");

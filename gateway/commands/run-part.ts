@@ -2,7 +2,10 @@
 import { runService } from "../ending.ts";
 import type { Log } from "../observability/logger.ts";
 
-/** To take leave of Consul or to write the state; a disk or a Consul that hangs may never let go. */
+/**
+ * The time for deregistering from Consul or writing the state, because a disk or a Consul that hangs may never
+ * finish.
+ */
 const stopWithinMs = 8_000;
 
 /** Resolves to the exit status. Rejects with what `start` throws. */

@@ -148,7 +148,7 @@ function announce(desk: Desk, subject: Subject, pushed: Pushed): Promise<number>
   return waitFor(desk, subject, version, { name: nameOf(subject), version, isNew, tests });
 }
 
-/** `done`: what came of it so far. */
+/** `done`: the result so far. */
 async function waitFor(
   desk: Desk,
   subject: Subject,

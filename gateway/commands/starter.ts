@@ -1,7 +1,7 @@
 /**
- * A command that runs on ends with whatever started it for the user: `tools/sluice.mjs`, and npm with its shell.
- * npm passes a signal on to the shell that it runs a command in, the shell dies of it and says nothing to the
- * command; and nobody can pass on a SIGKILL.
+ * A long-running command ends with the processes that started it for the user: `tools/sluice.mjs`, and npm with
+ * its shell. npm passes a signal on to the shell in which the command runs. The shell dies of it and does not
+ * tell the command; and nobody can pass on a SIGKILL.
  */
 import { readFileSync } from "node:fs";
 
@@ -28,7 +28,7 @@ export function endWithStarter(launcher: number, env: NodeJS.ProcessEnv): void {
   timer.unref();
 }
 
-/** Processes that are there for this one alone, from its parent up. */
+/** Processes that exist only to run this one, from its parent up. */
 function startersOf(launcher: number, isUnderNpm: boolean): readonly number[] {
   const starters: number[] = [];
   let parent: number | null = process.ppid;
@@ -42,7 +42,7 @@ function startersOf(launcher: number, isUnderNpm: boolean): readonly number[] {
   return above !== null && isNpm(above) ? [...starters, parent, above] : starters;
 }
 
-/** An orphan gets another parent, at once and also when nobody has taken notice of the death. */
+/** An orphan gets another parent at once, even before anybody has noticed the death. */
 function isThere(starters: readonly number[]): boolean {
   return starters.every(
     (starter, at) => (at === 0 ? process.ppid : parentOf(starters[at - 1] ?? 0)) === starter,

@@ -1,4 +1,4 @@
-/** `sluice status`: asks a running gateway's admin API and sets its answer for people. */
+/** `sluice status`: asks a running gateway's admin API and formats the answer for people. */
 
 import type { TenantNames } from "../model/index.ts";
 import type { FleetAnswer, ShownGateway, Status } from "../primary/index.ts";
@@ -36,7 +36,7 @@ async function fleetOf(client: AdminClient): Promise<string> {
   return body;
 }
 
-/** One line for each gateway, and under it what it has not as Consul has it. */
+/** One line for each gateway, and under it the entries where it differs from Consul. */
 export function describeFleet(fleet: FleetAnswer): string[] {
   const { service, wanted, gateways, faults } = fleet;
   const rows = gateways.map((gateway) => [
@@ -72,7 +72,7 @@ function laggingLines(gateway: ShownGateway | undefined): string[] {
     );
   const left = (behindCount ?? 0) - lines.length;
   if (left > 0) lines.push(`  behind: ${left} more`);
-  // A gateway of an older version says nothing of it.
+  // A gateway of an older version does not have it.
   const alone = (gateway.local ?? []).slice(0, mostLines).map((key) => `  there alone: ${key}`);
   return [...lines, ...refused.slice(0, mostLines).map((key) => `  refused: ${key}`), ...alone];
 }

@@ -1,4 +1,6 @@
-/** `sluice upstream` and `sluice host`: ask a running gateway what its workers know, and set it for people. */
+/**
+ * `sluice upstream` and `sluice host`: ask a running gateway what its workers know, and format it for people.
+ */
 import * as z from "zod";
 import type { Destination, RouteRule } from "../model/index.ts";
 import type { HostsAnswer, ShownHost, ShownUpstream, UpstreamsAnswer } from "../primary/index.ts";
@@ -39,7 +41,7 @@ const lines: Readonly<Record<What, (answer: unknown) => readonly string[]>> = {
   hosts: (answer) => hostLines(answer as HostsAnswer),
 };
 
-/** One block for each upstream: its peers, and under a peer that is not the same everywhere each worker. */
+/** One block for each upstream: its peers, and under a peer whose state differs between workers each worker. */
 export function upstreamLines({ upstreams, unanswered }: UpstreamsAnswer): readonly string[] {
   const blocks = upstreams.map((upstream) => [
     upstream.name === upstream.key

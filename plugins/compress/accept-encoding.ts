@@ -1,6 +1,6 @@
 /** Which content coding a client wants: RFC 9110 section 12.5.3. */
 
-/** More of the field than this is not looked at: no client needs it. */
+/** The longest part of the field that is read: no client needs more. */
 const maxLength = 512;
 
 /**
@@ -20,7 +20,7 @@ export function chooseCoding<Coding extends string>(
   }
   const rest = weights.get("*") ?? 0;
   let best: Coding | null = null;
-  // An answer as it is, is acceptable unless the client says otherwise, but is not what it asks for.
+  // An unencoded answer is acceptable unless the client says otherwise, but it is not what the client asks for.
   let bestWeight = 0;
   for (const coding of codings) {
     const weight = weights.get(coding) ?? rest;

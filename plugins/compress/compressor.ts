@@ -1,6 +1,6 @@
 /**
- * A streaming compressor of `node:zlib` as a tap of an answer's body. What it compresses with runs in the thread pool, so
- * its pieces come later than those that it was given.
+ * A streaming compressor of `node:zlib` as a tap of an answer's body. It compresses in the thread pool, so its
+ * output comes later than its input.
  */
 import {
   type BrotliCompress,
@@ -18,7 +18,7 @@ export type Coding = "zstd" | "br" | "gzip";
 
 type Stream = BrotliCompress | Gzip | ZstdCompress;
 
-/** How hard each one tries: fast enough for answers that are made for each request. */
+/** The level of each coding: fast enough for answers that are made for each request. */
 const brotliQuality = 4;
 const gzipLevel = 5;
 const zstdLevel = 3;
@@ -31,7 +31,7 @@ export class Compressor implements BodyTap {
   readonly #isStreaming: boolean;
   readonly #slots: Slots;
   #stream: Stream | null = null;
-  /** Whether what was written is to be flushed, when the flush that runs is through. */
+  /** Whether another flush is due after the one that runs. */
   #wantsFlush = false;
   #isFlushing = false;
 
@@ -84,7 +84,7 @@ export class Compressor implements BodyTap {
     this.#settle();
   }
 
-  /** One at a time: many small pieces at once need no flush each. */
+  /** One flush at a time, because many small pieces at once do not each need one. */
   #flush(stream: Stream): void {
     if (this.#isFlushing) {
       this.#wantsFlush = true;

@@ -5,7 +5,7 @@ import { chooseCoding } from "./accept-encoding.ts";
 import { Compressor } from "./compressor.ts";
 import type { CompressOptions } from "./schema.ts";
 
-/** A media type is read up to here. */
+/** The longest media type that is read. */
 const maxTypeLength = 128;
 
 export const compress: Plugin<CompressOptions> = {
@@ -18,7 +18,7 @@ export const compress: Plugin<CompressOptions> = {
         if (!isCompressible(exchange) || !isWanted(exchange.responseHeader("content-type"))) return;
         const length = exchange.responseHeader("content-length");
         if (length !== undefined && Number(length) < minBytes) return;
-        // Caches have to know that others get something else, whatever this client gets.
+        // Caches have to know that other clients get another answer, whatever this client gets.
         addVary(exchange);
         const coding = chooseCoding(exchange.header("accept-encoding"), codings);
         // A compressor may be kept for as long as its client reads: without a slot the answer goes out as it is.
@@ -35,9 +35,9 @@ export const compress: Plugin<CompressOptions> = {
 /** Whether the answer is a whole representation that nobody encoded yet (RFC 9110 section 8.4, RFC 9111 section 5.2.2.6). */
 function isCompressible(exchange: Exchange<unknown>): boolean {
   const { status } = exchange;
-  // Whatever a phase in between made of the answer's Content-Encoding.
+  // A phase in between may have changed the answer's Content-Encoding.
   if (exchange.isAnswerTapped) return false;
-  // Behind 101 comes another protocol (section 15.2.2).
+  // After 101 comes another protocol (section 15.2.2).
   if (status === 101 || status === 204 || status === 205 || status === 206 || status === 304)
     return false;
   if (exchange.responseHeader("content-encoding") !== undefined) return false;
@@ -68,7 +68,7 @@ function addVary(exchange: Exchange<unknown>): void {
   exchange.addResponseHeader("Vary", "Accept-Encoding");
 }
 
-/** The bytes are others now (RFC 9110 section 8.8.1). */
+/** The bytes have changed (RFC 9110 section 8.8.1). */
 function weakenTag(exchange: Exchange<unknown>): void {
   const tag = exchange.responseHeader("etag");
   if (tag?.startsWith('"')) exchange.setResponseHeader("ETag", `W/${tag}`);

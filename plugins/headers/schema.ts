@@ -2,7 +2,7 @@ import * as z from "zod";
 import { requestOwned, responseOwned } from "../../gateway/engine/message/fields.ts";
 import { isFieldValue, isToken } from "../../gateway/engine/message/grammar.ts";
 
-/** No name twice, however it is written: which of the two would count? */
+/** No name twice, in any case: it would be unclear which of the two counts. */
 const isUnambiguous = (fields: Readonly<Record<string, string>>) => {
   const names = Object.keys(fields).map((name) => name.toLowerCase());
   return new Set(names).size === names.length;

@@ -1,4 +1,7 @@
-/** Lets in clients of some addresses alone. Behind a trusted proxy the address is the one that it names. */
+/**
+ * Lets in only clients with certain addresses. Behind a trusted proxy, the client's address is the one that the
+ * proxy names.
+ */
 import type { Plugin } from "../plugin.ts";
 import type { IpAllowOptions } from "./schema.ts";
 

@@ -1,4 +1,7 @@
-/** Keeps out clients of some addresses. Behind a trusted proxy the address is the one that it names. */
+/**
+ * Keeps out clients with certain addresses. Behind a trusted proxy, the client's address is the one that the
+ * proxy names.
+ */
 import type { Plugin } from "../plugin.ts";
 import type { IpDenyOptions } from "./schema.ts";
 

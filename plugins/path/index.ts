@@ -1,4 +1,4 @@
-/** Changes the path that goes to the peer. The rule that was found for the path as it came stays. */
+/** Changes the path that goes to the peer. The rule that was chosen for the original path stays. */
 import { comparablePath, hasPrefix, normalisePrefix } from "../../gateway/engine/message/path.ts";
 import type { Plugin } from "../plugin.ts";
 import type { PathOptions } from "./schema.ts";

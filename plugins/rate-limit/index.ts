@@ -1,6 +1,6 @@
 /**
- * Limits the rate of requests by client, host or header. All workers of a gateway count together: who counts, and how
- * exactly, is the `Limit` among the tools.
+ * Limits the rate of requests by client, host or header. All workers of a gateway count together, through the
+ * `Limit` among the tools.
  */
 import { hash } from "node:crypto";
 import type { Exchange } from "../../gateway/engine/engine.ts";
@@ -19,7 +19,7 @@ export const rateLimit: Plugin<RateLimitOptions> = {
     const limit = tools.limit({ perSecond, burst });
     const keyOf = keyFor(by, tools);
     return {
-      // To look whether there is a token would take one.
+      // Looking for a token would take one.
       rehearse: (exchange, say) => {
         say(
           `takes a token of ${JSON.stringify(keyOf(exchange))}: ${perSecond} a second, up to ${burst}`,

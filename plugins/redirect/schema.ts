@@ -17,7 +17,7 @@ export const redirectSchema = z.strictObject({
 
 export type RedirectOptions = z.output<typeof redirectSchema>;
 
-/** So that no client can say which host it is sent to. */
+/** Otherwise a client could choose the host that it is sent to. */
 function isRedirectTarget(to: string): boolean {
   const [start = ""] = to.split("$path", 1);
   if (!/^https?:\/\/[^/?#@\\$]+([/?#]|$)/.test(start) || !URL.canParse(start)) return false;
