@@ -1,6 +1,6 @@
 /**
- * The document `live/<host>`: which versions of a script the gateways have agreed on. They write it, but so
- * may anybody with a token for the prefix: every number and text in it has a bound.
+ * The document `live/<host>`: which versions of a script the gateways have agreed on. The gateways write it, but so
+ * can anybody with a token for the prefix, so every number and text in it has a bound.
  */
 import * as z from "zod";
 import { type Agreement, maxRolloutSteps, maxStepMs } from "../model/index.ts";
@@ -46,16 +46,16 @@ const agreementSchema = z
   );
 
 /**
- * Reads the text of `live/<host>`; `key` is the whole key, with its ModifyIndex. The source that was
- * decided for is older than the decision; where it seems not to be, another Consul counted (the keys
- * were imported from there), and its `index` is read as 0. Throws a `DocumentError`.
+ * Reads the text of `live/<host>`; `key` is the whole key, and `modifyIndex` is its ModifyIndex. The source that the
+ * gateways decided for must be older than the decision. If it seems newer, another Consul counted the indexes (the
+ * keys were imported from there), and `index` is read as 0. Throws a `DocumentError`.
  */
 export function parseAgreement(key: string, text: string, modifyIndex: number): Agreement {
   const agreement = checkDocument(key, parseJson(key, text), agreementSchema);
   return agreement.index < modifyIndex ? agreement : { ...agreement, index: 0 };
 }
 
-/** The text of a agreement document; times are ISO 8601, for people. */
+/** The text of an agreement document. Times are in ISO 8601, for people. */
 export function formatAgreement(agreement: Agreement): string {
   const { liveSince, next, takenBack } = agreement;
   const iso = (ms: number) => new Date(ms).toISOString();

@@ -1,25 +1,25 @@
 /**
- * A bell, `history/bells/<name>`: whose agreements its one writer changed last. It is written in the transaction of the
- * change, so that gateways which watch the folder `live/` read the hosts that it names, and not the whole folder. A bell is a
- * hint: whatever it says, what holds is in `live/`.
+ * A bell, `history/bells/<name>`, names the hosts whose agreements its one writer changed last. The writer changes
+ * the bell in the same transaction as the agreement, so gateways that watch it read the hosts that it names, and not
+ * the whole folder `live/`. A bell is only a hint: what applies is in `live/`.
  */
 import * as z from "zod";
 import { checkDocument, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { parseHostName } from "./entry-name.ts";
 
-/** Below the prefix. It is kept beside the histories: who may write those may ring. */
+/** Below the prefix, beside the histories: whoever may write histories may ring. */
 export const bellFolder = "history/bells/";
 
-/** Hosts that a bell remembers. */
+/** How many hosts a bell remembers. */
 const maxHosts = 32;
 
 export interface Bell {
-  /** Changes since the bell is there; each has its number, and the last one has this. */
+  /** How many changes there were since the bell was made. Changes are numbered, and this is the last number. */
   readonly count: number;
-  /** Of the last changes, the latest first. */
+  /** The hosts of the last changes, the latest first. */
   readonly hosts: readonly string[];
-  /** Milliseconds since the epoch: when it rang last. */
+  /** When it last rang, in milliseconds since the epoch. */
   readonly at: number;
 }
 
@@ -32,7 +32,10 @@ const bellSchema = z.strictObject({
   at: z.iso.datetime().transform((text) => Date.parse(text)),
 });
 
-/** `null` where there is none, or none that can be read: it is a hint, and the next change rings it anew. */
+/**
+ * Returns `null` when there is no bell, or none that can be read: it is only a hint, and the next change writes it
+ * anew.
+ */
 export function readBell(key: string, text: string | null): Bell | null {
   if (text === null) return null;
   try {
@@ -47,7 +50,7 @@ export function formatBell({ at, ...bell }: Bell): string {
   return JSON.stringify({ ...bell, at: new Date(at).toISOString() });
 }
 
-/** The bell after one more change. `null`: there was none yet. */
+/** The bell after one more change. `null` when there was none before. */
 export function ringBell(bell: Bell | null, host: string, at: number): Bell {
   const hosts = [host, ...(bell?.hosts ?? [])].slice(0, maxHosts);
   return { count: (bell?.count ?? 0) + 1, hosts, at };

@@ -1,4 +1,4 @@
-/** The fields of an upstream document that bound what is sent to it: limits, queue, retries, circuit breaker. */
+/** The fields in an upstream document that bound what is sent to it: limits, queue, retries, circuit breaker. */
 import * as z from "zod";
 import { answerOwned } from "../engine/message/answers.ts";
 import { isFieldValue, isToken } from "../engine/message/grammar.ts";
@@ -13,7 +13,7 @@ const seconds = z.number().min(0.1).max(86_400);
 const count = z.int().min(1).max(1_000_000);
 const percent = z.number().min(0).max(100);
 
-/** Of a server, and of a document for the instances of its service. */
+/** For a server, or in a document for all instances of its service. */
 export const maxConnsField = count
   .optional()
   .describe("Requests at once on one server, from this gateway. Left out: no limit.");
@@ -103,7 +103,7 @@ export interface Bounds {
   readonly gate?: GateOptions;
 }
 
-/** `limitsServers`: one of the servers, or the document for its instances, has `max_conns`. */
+/** `limitsServers`: whether `max_conns` is set on a server, or in the document for its instances. */
 export function readBounds(document: Written, limitsServers: boolean, problems: string[]): Bounds {
   const { max_requests: maxRequests, queue, queue_timeout: timeout, breaker } = document;
   if (queue !== undefined && maxRequests === undefined && !limitsServers)
@@ -142,7 +142,7 @@ function readBreaker(written: NonNullable<Written["breaker"]>): BreakerOptions {
   };
 }
 
-/** In lower case, so that a field of the document takes the place of the gateway's own. */
+/** Names in lower case, so that a field from the document replaces the gateway's own. */
 function readAnswer({ status, headers, body }: z.infer<typeof answer>): BreakerAnswer {
   const fields = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]);
   return { status, headers: Object.fromEntries(fields), body };

@@ -1,6 +1,6 @@
 /**
- * A document `certificates/<name>`: a certificate with its key, which may be sealed, or the authorities of clients or peers.
- * Says of keys whether they are there and nothing more: no message ever repeats one.
+ * A document `certificates/<name>`: a certificate with its key, which may be sealed, or authorities for clients or
+ * peers. Messages say only whether there is a key; none ever repeats one.
  */
 import * as z from "zod";
 import type { Certificate } from "../model/index.ts";

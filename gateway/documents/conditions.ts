@@ -1,4 +1,7 @@
-/** What a route or a share asks of a request: method, headers, cookies, query, client. Reads it into plain data. */
+/**
+ * The conditions that a route or a share sets for a request: method, headers, cookies, query, client. Reads them into
+ * plain data.
+ */
 import * as z from "zod";
 import { isAddressBlock } from "../engine/message/address-blocks.ts";
 import { isToken } from "../engine/message/grammar.ts";
@@ -9,7 +12,7 @@ export const fieldName = z
   .max(256)
   .refine(isToken, { error: "is not a name that a field can have" });
 
-/** What no header, cookie or query has could never match. */
+/** A text that no header, cookie or query can contain would never match. */
 const text = z
   .string()
   .max(4_096)
@@ -83,7 +86,7 @@ export const conditionFields = {
     .describe("The client's address is this one, or in one of these blocks."),
 };
 
-/** Conditions alone, at least one. */
+/** Conditions alone; at least one. */
 export const conditionsSchema = z
   .strictObject(conditionFields)
   .refine((given) => Object.values(given).some((one) => one !== undefined), {
@@ -106,7 +109,7 @@ export function readConditions(written: Written): Conditions {
   };
 }
 
-/** How many tests a request has to go through for them at most. */
+/** How many tests these conditions cost a request at most. */
 export function costOf({ methods, values = [], clients }: Conditions): number {
   const ofValues = values.reduce(
     (sum, { test }) => sum + ("is" in test ? Math.ceil(test.is.length / 10) : 1),
@@ -136,7 +139,7 @@ function readTest(test: Exclude<z.output<typeof valueTest>, { not: unknown }>): 
   return { contains: latin1(test.contains) };
 }
 
-/** As the bytes of a request are read: each a character. */
+/** Turns a text into latin1, as a request's bytes are read: one character for each byte. */
 function latin1(value: string): string {
   return Buffer.from(value).toString("latin1");
 }

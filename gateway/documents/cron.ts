@@ -1,11 +1,11 @@
-/** Whether a cron expression or a time zone that an operator wrote can be used, in one line when not. */
+/** Whether a cron expression or a time zone from an operator can be used; if not, says why in one line. */
 import { validateDetailed } from "node-cron";
 
-/** The library writes out every number of a range before it looks at how many they are. */
+/** The library expands every range before it checks how many numbers there are. */
 const maxLength = 256;
 const longNumber = /\d{3}/;
 
-/** What is wrong with an expression; `null`: nothing. */
+/** What is wrong with an expression; `null` when nothing is. */
 export function cronFault(text: string): string | null {
   if (text.length > maxLength) return `is above ${maxLength} characters`;
   if (longNumber.test(text)) return "no field has numbers of three digits";

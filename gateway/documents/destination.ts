@@ -1,4 +1,7 @@
-/** Where requests go: an upstream, or a split of them, what they stay with there, and which `Host` it is sent. */
+/**
+ * Reads where requests go: an upstream or a split among several, what requests stay with there, and which `Host` the
+ * upstream gets.
+ */
 import * as z from "zod";
 import { pluginUse, pluginUseSchema } from "../../plugins/schemas.ts";
 import {
@@ -22,7 +25,7 @@ export const upstreamName = z
   })
   .describe("The name of an upstream document or, when there is none, a Consul service.");
 
-/** Consul's own limits for what an instance registers: a key of 128 characters, a value of 512. */
+/** Consul's own limits for an instance's metadata: keys of 128 characters, values of 512. */
 const metaValue = z.string().max(512);
 const tag = z
   .string()
@@ -30,7 +33,7 @@ const tag = z
   .max(512)
   .describe("Instances of the service with this tag; case does not matter.");
 
-/** Tests that one request may have to go through until its side is known. */
+/** How many tests one request may need until its side is known. */
 const mostForced = 200;
 
 const shareWeight = z.int().min(0).max(1000);
@@ -103,7 +106,7 @@ export const stickySchema = z
   })
   .describe("What requests of one client stay with.");
 
-/** What goes with every way to write a destination as an object. */
+/** The fields that go with every way to write a destination as an object. */
 const common = {
   plugins: z
     .array(pluginUseSchema)
@@ -114,7 +117,7 @@ const common = {
   host: sentHostSchema.optional(),
 };
 
-/** The fields of a destination that is an object. */
+/** The fields of a destination that is written as an object. */
 export const destinationFields = {
   upstream: upstreamName.optional(),
   service: upstreamName
@@ -132,13 +135,13 @@ export const destinationSchema = z.union([upstreamName, destinationObject], {
 
 type Written = z.output<typeof destinationObject>;
 
-/** What is found while the destinations of one document are read. */
+/** Gathers what is found while one document's destinations are read. */
 export interface Reading {
   readonly problems: string[];
   cronTimesLeft: number;
 }
 
-/** `field` is what problems begin with. */
+/** `field`: the name that problems begin with. */
 export function readDestination(
   field: string,
   written: Written | string,
@@ -225,7 +228,7 @@ function readSide(
   };
 }
 
-/** `v2`, `version=2`. */
+/** The name of a subset: `v2`, or `version=2`. */
 function nameOf({ tag, meta = {} }: Subset): string {
   const pairs = Object.entries(meta).map(([key, value]) => `${key}=${value}`);
   return [...(tag === undefined ? [] : [tag]), ...pairs].join(",");

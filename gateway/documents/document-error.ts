@@ -1,15 +1,15 @@
 /** The one error for a value or a key in KV that cannot be used. */
 
 export type DocumentErrorCode =
-  /** The key's own name is no host, upstream, module or setting. */
+  /** The name in the key is not a valid host, upstream, module or setting. */
   | "bad_key"
-  /** Above `maxDocumentBytes`. */
+  /** Larger than `maxDocumentBytes`. */
   | "too_large"
   /** Not JSON, or not UTF-8. */
   | "bad_json"
   /** JSON, but not what the schema asks for. */
   | "bad_document"
-  /** It names what is another tenant's. */
+  /** It names something that belongs to another tenant. */
   | "foreign";
 
 /** `message` is one line that starts with the key and says which field is wrong, and how. */

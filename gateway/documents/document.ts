@@ -1,6 +1,6 @@
 /**
- * From the text of a value in KV to a checked document: size, JSON, schema, and one clear line when
- * something is wrong. Knows nothing of what a document means.
+ * Turns the text of a value in KV into a checked document: size, JSON, schema, and one clear line when something is
+ * wrong. It does not know what documents mean.
  */
 import type * as z from "zod";
 import { DocumentError } from "./document-error.ts";
@@ -9,7 +9,7 @@ import { findJsonFault } from "./json-fault.ts";
 /** Consul's own limit for a value (KV Store API page, "Create/Update Key"). */
 export const maxDocumentBytes = 512 * 1024;
 
-/** The JSON in `text`. Throws a `DocumentError` when it is too large or not JSON. */
+/** Parses the JSON in `text`. Throws a `DocumentError` when it is too large or not JSON. */
 export function parseJson(key: string, text: string): unknown {
   const bytes = Buffer.byteLength(text);
   if (bytes > maxDocumentBytes)
@@ -24,12 +24,14 @@ export function parseJson(key: string, text: string): unknown {
   }
 }
 
-/** Faults of one document that are told; of a generated one with a thousand the first are enough. */
+/**
+ * How many faults in one document are listed; for a generated document with a thousand, the first ones are enough.
+ */
 const maxProblems = 10;
-/** Characters of one of them: names in it may be as long as the document. */
+/** How many characters of each fault are shown, since names in it may be as long as the document. */
 const maxProblemLength = 400;
 
-/** What is wrong with a document, in one line. */
+/** Says in one line what is wrong with a document. */
 export function listProblems(problems: readonly string[]): string {
   return tell(problems, problems.length);
 }
@@ -49,7 +51,7 @@ export function checkDocument<Schema extends z.ZodType>(
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const { issues } = result.error;
-  // Each takes its time, and of a document that is all wrong there are a hundred thousand.
+  // Describing each fault takes time, and a completely wrong document can have a hundred thousand.
   const described = issues.slice(0, maxProblems + 1);
   const problems = described.flatMap((issue) => describeIssue(issue, value, []));
   const count = problems.length + issues.length - described.length;
@@ -63,7 +65,7 @@ function cut(problem: string): string {
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 
-/** One text, or those of each fault within: of a union, of the branch that comes nearest. */
+/** Returns one text, or one for each inner fault. For a union, these are the faults in the branch that fits best. */
 function describeIssue(issue: Issue, root: unknown, above: Path): string[] {
   const path = [...above, ...issue.path];
   if (issue.code === "invalid_union") {
@@ -78,7 +80,7 @@ function describeIssue(issue: Issue, root: unknown, above: Path): string[] {
   return [where === "" ? problem : `${where}: ${problem}`];
 }
 
-/** Whether the value is not even of the kind that a branch of a union is about. */
+/** Whether the value does not even have the type that a branch of a union wants. */
 function isOfOtherType({ code, path }: Issue): boolean {
   return path.length === 0 && (code === "invalid_type" || code === "invalid_value");
 }
@@ -137,13 +139,13 @@ function nameType(expected: string): string {
   return names[expected] ?? expected;
 }
 
-/** A value as JSON on one line, cut when long. */
+/** A value as JSON on one line, cut when it is long. */
 function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
-/** `servers[1].port`; a name that is no identifier is quoted: `paths["/api"].upstream`. */
+/** `servers[1].port`. A name that is not an identifier is quoted: `paths["/api"].upstream`. */
 function spellPath(path: Path): string {
   let text = "";
   for (const part of path) {

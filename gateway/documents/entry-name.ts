@@ -1,14 +1,14 @@
 /**
- * The part of a key that follows `hosts/`, `upstreams/`, ...: which names are allowed, and their one
- * spelling. A host has exactly one, lower case without trailing dot.
+ * The part of a key that follows `hosts/`, `upstreams/` and so on: which names are allowed, and their one spelling. A
+ * host's one spelling is in lower case and has no trailing dot.
  */
 import { inAscii, isHost, maxNameLength, normaliseHost } from "../engine/message/authority.ts";
 import { type DocumentKind, kinds, type SiteNames } from "../model/index.ts";
 import { DocumentError } from "./document-error.ts";
 
-/** Of what may be a host, the part that DNS has: letters, digits, `-` inside a label, and `_`. */
+/** The hosts that DNS can have: letters, digits, `-` inside a label, and `_`. */
 const hostLabels = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/;
-/** Slardar's alphabet for an upstream (`[-_a-zA-Z0-9.]`). */
+/** Slardar's alphabet for upstreams (`[-_a-zA-Z0-9.]`). */
 const upstreamName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
 const modulePath = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
 const settingName = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
@@ -16,7 +16,7 @@ const settingName = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
 /** The one spelling of a host or of `*.domain`, in ASCII; `null` when `name` is neither. */
 export function parseHostName(name: string): string | null {
   const host = inAscii(name).toLowerCase();
-  // A wildcard stands for one character at least.
+  // A wildcard stands for at least one character.
   if (host.length > maxNameLength) return null;
   const labels = host.startsWith("*.") ? host.slice(2) : host;
   if (!isHost(labels)) return null;
@@ -30,8 +30,9 @@ export function isUpstreamName(name: string): boolean {
 }
 
 /**
- * The name of the entry that `key` (with its prefix) carries; `name` is what follows the folder. Of a host it
- * is the name of its site. Throws a `DocumentError` with code `bad_key`: a folder, an empty name, no valid host...
+ * The name of the entry at `key`, which has its prefix; `name` is what follows the folder. For a host, it is the name
+ * of the host's site. Throws a `DocumentError` with code `bad_key` for a folder, an empty name, an invalid host, and
+ * the like.
  */
 export function parseEntryName(
   kind: DocumentKind,

@@ -1,4 +1,7 @@
-/** By which part of a request it stays with something: `hash_by` of an upstream, `sticky.hash` of a host. */
+/**
+ * The part of a request that keeps it with a peer or a side: `hash_by` in an upstream document, `sticky.hash` in a
+ * host document.
+ */
 import * as z from "zod";
 import type { HashBy } from "../model/index.ts";
 import { fieldName } from "./conditions.ts";

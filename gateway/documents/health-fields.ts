@@ -1,4 +1,6 @@
-/** The fields of an upstream document that are about health: active checks, outliers and slow starts, in Slardar's words too. */
+/**
+ * The fields in an upstream document about health: active checks, outliers and slow starts, in Slardar's words too.
+ */
 import * as z from "zod";
 import { isHost } from "../engine/message/authority.ts";
 import {
@@ -64,7 +66,7 @@ const check = z.strictObject({
     .describe("Of http: a text that the first 64 KiB of the body must have in it."),
 });
 
-/** The method is bounded since a check must change nothing. */
+/** Only methods that change nothing are allowed for checks. */
 const checkQuery = z
   .string()
   .max(8_192)
@@ -110,7 +112,7 @@ const outliers = z.strictObject({
 
 export const slowStart = z.number().min(0).max(86_400);
 
-/** Beside the others in the schema of an upstream document. */
+/** These fields stand beside the others in the schema for upstream documents. */
 export const healthFields = {
   check: check.optional().describe("How each server is checked. Left out: none is."),
   outliers: outliers
@@ -142,7 +144,7 @@ type Written = z.output<z.ZodObject<typeof healthFields>> & {
 
 const slardarFields = ["typ", "http_opts", "sensibility", "checkup_timer_interval"] as const;
 
-/** What the document says of checks; `name`: of the upstream. */
+/** Reads what the document says about checks. `name`: the upstream's name. */
 export function readCheck(
   document: Written,
   name: string,
@@ -208,7 +210,7 @@ function httpCheck(own: z.output<typeof check>, name: string): HttpCheck {
   return { request: `${head.join("\r\n")}\r\n\r\n`, statuses: statuses.map(rangeOf), body };
 }
 
-/** Whatever is not named as bad is good there. */
+/** In Slardar, a status counts as good unless it is named as bad. */
 function slardarCheck(document: Written, type: CheckType): HealthCheck {
   const { http_opts: options, sensibility: fall = 1, timeout = 5 } = document;
   const bad = new Set(

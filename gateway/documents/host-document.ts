@@ -21,7 +21,7 @@ import { mostCronTimes } from "./ramp.ts";
 import { readTest, testsSchema } from "./route-tests.ts";
 import { readRoutes, routesSchema } from "./routes.ts";
 
-/** Where the host's script runs among the plugins. */
+/** Marks the place of the host's script among the plugins. */
 const scriptPlace = "script";
 
 const hostPlugins = z
@@ -48,7 +48,7 @@ const trailerName = z
   })
   .describe("A field's name.");
 
-/** What the JSON of a host document looks like; the published JSON Schema is made from it. */
+/** The JSON of a host document; the published JSON Schema is made from it. */
 export const hostSchema = z
   .strictObject({
     enable: z.boolean().default(true).describe("False: as if the document were not there."),
@@ -101,10 +101,7 @@ export const hostSchema = z
   })
   .describe("Which requests of a host go to which upstream.");
 
-/**
- * Reads the text of `hosts/<host>`; `key` is the whole key and is named in errors. Throws a
- * `DocumentError`.
- */
+/** Reads the text of `hosts/<host>`; `key` is the whole key and is named in errors. Throws a `DocumentError`. */
 export function parseHostDocument(key: string, text: string): HostDocument {
   const document = checkDocument(key, parseJson(key, text), hostSchema);
   const reading: Reading = { problems: [], cronTimesLeft: mostCronTimes };
@@ -142,7 +139,7 @@ export function parseHostDocument(key: string, text: string): HostDocument {
   };
 }
 
-/** Longest prefix first. */
+/** Returns the longest prefix first. */
 function readPaths(
   written: z.output<typeof hostSchema>["paths"] = {},
   passesEncodedSlashes: boolean,
@@ -163,7 +160,7 @@ function readPaths(
   );
 }
 
-/** As long as browsers' list of such hosts asks for at least (hstspreload.org, "Deployment recommendations"). */
+/** The least that browsers' preload lists ask for (hstspreload.org, "Deployment recommendations"). */
 const halfYearSeconds = 15_768_000;
 
 function hstsRule(hsts: NonNullable<z.output<typeof hostSchema>["hsts"]>): HstsRule {
@@ -173,7 +170,7 @@ function hstsRule(hsts: NonNullable<z.output<typeof hostSchema>["hsts"]>): HstsR
   return { maxAgeSeconds, includeSubdomains, preload };
 }
 
-/** Whether a header has a part in where any request goes. */
+/** Whether a header helps to decide where some request goes. */
 function looksAtHeaders(routes: readonly RouteRule[], paths: readonly PathRule[]): boolean {
   const isOfHeader = (values: RouteRule["conditions"]["values"] = []) =>
     values.some(({ in: place }) => place !== "query");

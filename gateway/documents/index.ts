@@ -1,6 +1,6 @@
 /**
- * The door of the documents room: reads and checks what operators put into KV. The primary's side
- * alone uses it; a worker knows documents as the data that they become (`model/`).
+ * The door of the documents room, which reads and checks what operators put into KV. Only the primary's side uses it;
+ * workers know documents as the data that they become (`model/`).
  */
 
 export { pluginUse, pluginUseSchema } from "../../plugins/schemas.ts";

@@ -1,10 +1,10 @@
 /**
- * Finds where a text stops being JSON. Only for texts that `JSON.parse` refused: V8's own messages
- * give a position for some faults and none for others, and quote the text.
+ * Finds where a text stops being JSON. It is only for texts that `JSON.parse` refused: V8's own messages give a
+ * position for some faults and none for others, and quote the text.
  */
 
 export interface JsonFault {
-  /** Both count from 1; columns in UTF-16 units, as editors do. */
+  /** Both count from 1. Columns count UTF-16 units, as editors do. */
   readonly line: number;
   readonly column: number;
   readonly problem: string;
@@ -14,7 +14,7 @@ const scalar =
   /"(?:[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 const space = /[ \t\n\r]*/y;
 
-/** What may come next; RFC 8259 section 2 as a machine with a stack of open brackets. */
+/** What may come next: RFC 8259 section 2 as a machine with a stack of open brackets. */
 type Expected = "value" | "value or ]" | "name or }" | "name" | ":" | ", or ]" | ", or }" | "end";
 
 const wording: Record<Expected, string> = {
@@ -28,7 +28,7 @@ const wording: Record<Expected, string> = {
   end: "the end",
 };
 
-/** The first fault of `text`; `null` when it is JSON after all. */
+/** The first fault in `text`; `null` when it is valid JSON after all. */
 export function findJsonFault(text: string): JsonFault | null {
   const open: string[] = [];
   let expected: Expected = "value";

@@ -1,4 +1,4 @@
-/** The JSON Schemas of the documents in KV, for editors and for the admin API. */
+/** The JSON Schemas for the documents in KV, for editors and for the admin API. */
 import * as z from "zod";
 import { certificateSchema } from "./certificate-document.ts";
 import { hostSchema } from "./host-document.ts";
@@ -7,12 +7,12 @@ import { peersSchema } from "./peer-settings.ts";
 import { settingSchema } from "./setting.ts";
 import { upstreamSchema } from "./upstream-document.ts";
 
-/** JSON Schema (draft 2020-12) of what an operator may write, by kind of document. */
+/** JSON Schemas (draft 2020-12) for what an operator may write, by kind of document. */
 export function documentSchemas(): Record<
   "upstream" | "host" | "setting" | "peers" | "certificate" | "listener",
   object
 > {
-  // `input`: the document as written, where fields with a default may be left out.
+  // `input` describes the document as written, where fields with a default may be left out.
   return {
     upstream: z.toJSONSchema(upstreamSchema, { io: "input" }),
     host: z.toJSONSchema(hostSchema, { io: "input" }),

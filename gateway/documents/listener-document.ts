@@ -19,7 +19,10 @@ interface Place {
   readonly port: number;
 }
 
-/** Every machine reads it, so that a name, which may mean another address on each, says nothing. */
+/**
+ * Reads an address. Names are refused, because all machines read the document and a name may mean another address on
+ * each.
+ */
 function readPlace(text: string): Place | null {
   const [, six, four, digits] = place.exec(text) ?? [];
   const port = Number(digits);
@@ -68,7 +71,7 @@ const upstream = z
   .refine(isUpstreamName, { error: "is not the name of an upstream or a service" })
   .describe("An upstream document or a service.");
 
-/** What the JSON of a listener document looks like; the published JSON Schema is made from it. */
+/** The JSON of a listener document; the published JSON Schema is made from it. */
 export const listenerSchema = z
   .discriminatedUnion("protocol", [
     z.strictObject({ ...connections, protocol: z.literal("tcp"), upstream }),
@@ -91,7 +94,7 @@ export function parseListenerDocument(key: string, text: string): ListenerDocume
   const usual = protocol === "udp" ? defaultDatagramTerms : defaultStreamTerms;
   const isTcp = document.protocol !== "udp";
   return {
-    // Checked by the schema.
+    // The schema has checked it.
     address: readPlace(document.address) ?? { host: "0.0.0.0", port: 0 },
     protocol,
     exposes: document.protocol === "tls-passthrough" ? document.expose : "documents",

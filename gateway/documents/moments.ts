@@ -1,29 +1,29 @@
 /**
- * The minutes that a cron expression names in a time zone, found by month, day, hour and minute instead of
- * by walking: the next one of `29 2` is as cheap as the next one of `* *`. node-cron reads the expression, and
- * the meaning is the library's own: a minute is named when its local time matches every field.
+ * Finds the minutes that a cron expression names in a time zone. It searches by month, day, hour and minute instead
+ * of walking through the minutes, so the next minute for `29 2` costs as little as the next for `* *`. node-cron
+ * reads the expression and defines its meaning: a minute is named when its local time matches every field.
  */
 import { type ParsedFields, parse } from "node-cron";
 
 const minuteMs = 60_000;
 const dayMinutes = 1_440;
 /**
- * How far is looked, in months. Calendars repeat after 28 years, or 40 where a century without a leap day lies
- * between.
+ * How many months the search looks ahead. Calendars repeat after 28 years, or after 40 when a century without a leap
+ * day lies between.
  */
 const horizonMonths = 41 * 12;
 
-/** What is named on a day: the minutes of each of its 24 hours, in order. */
+/** The named minutes on one day, by hour, in order. */
 type Times = readonly (readonly number[])[];
 
 /** A set of minutes by calendar, whatever the time zone. */
 export interface Calendar {
-  /** The days of a month that have any, in order; months count from 1. */
+  /** The days in a month that have named minutes, in order; months count from 1. */
   daysIn(year: number, month: number): readonly number[];
   timesOn(year: number, month: number, day: number): Times;
 }
 
-/** Throws for what `validateDetailed` finds. */
+/** Throws for an expression that `validateDetailed` rejects. */
 export function calendarOf(expression: string): CronCalendar {
   return new CronCalendar(parse(expression));
 }
@@ -62,11 +62,11 @@ export class CronCalendar implements Calendar {
   }
 }
 
-/** The minutes of `all` that `except` does not have. */
+/** The minutes that `all` has and `except` does not. */
 export class Difference implements Calendar {
   readonly #all: CronCalendar;
   readonly #except: CronCalendar;
-  /** Of a day that both have. */
+  /** The minutes left on a day that both have. */
   readonly #rest: Times;
   readonly #hasRest: boolean;
 
@@ -91,7 +91,10 @@ export class Difference implements Calendar {
   }
 }
 
-/** Whether any day has such minutes, now or in a hundred years: these years have every calendar there is. */
+/**
+ * Whether any day has such minutes, now or within a hundred years. The years that it tries contain every possible
+ * calendar.
+ */
 export function occurs(calendar: Calendar): boolean {
   for (let year = 2000; year < 2028; year += 1) {
     for (let month = 1; month <= 12; month += 1) {
@@ -101,12 +104,12 @@ export function occurs(calendar: Calendar): boolean {
   return false;
 }
 
-/** The first minute after `minute` (both counted from the epoch); `null`: none in the next 41 years. */
+/** The first minute after `minute`, both counted from the epoch; `null` when there is none in the next 41 years. */
 export function nextMinute(calendar: Calendar, timezone: string, minute: number): number | null {
   return nearest(calendar, timezone, minute + 1, 1);
 }
 
-/** The last minute that is not after `minute`; `null`: none in the last 41 years. */
+/** The last minute that is not after `minute`; `null` when there was none in the last 41 years. */
 export function lastMinute(calendar: Calendar, timezone: string, minute: number): number | null {
   return nearest(calendar, timezone, minute, -1);
 }
@@ -119,7 +122,7 @@ function nearest(
 ): number | null {
   const isBetter = (a: number, b: number) => (direction === 1 ? a < b : a > b);
   const at = Temporal.Instant.fromEpochMilliseconds(limit * minuteMs).toZonedDateTimeISO(timezone);
-  // Clocks that are set back over midnight bring a day back after the next has begun.
+  // Clocks that are set back over midnight bring back a day after the next one has begun.
   const first = at.toPlainDate().subtract({ days: direction });
   let { year, month } = first;
   let best: number | null = null;
@@ -134,7 +137,7 @@ function nearest(
       const found = nearestOn(calendar.timesOn(year, month, day), spans, limit, direction);
       if (found === null || (best !== null && isBetter(best, found))) continue;
       best = found;
-      // The day after may belong to the next month.
+      // The following day may belong to the next month.
       monthsLeft = months + 1;
     }
     month += direction;
@@ -146,11 +149,11 @@ function nearest(
   return best;
 }
 
-/** A run of minutes of one local day in which the clocks are not set; `to` does not belong to it. */
+/** A run of minutes in one local day during which the clocks are not changed; `to` is not part of it. */
 interface Span {
   readonly from: number;
   readonly to: number;
-  /** What the minute `from` is called, in minutes of its day. */
+  /** The local time of the minute `from`, in minutes since midnight. */
   readonly localFrom: number;
 }
 
@@ -168,7 +171,8 @@ function spansOf(date: Temporal.PlainDate, timezone: string): readonly Span[] {
     const from = Math.ceil(at.epochMilliseconds / minuteMs);
     const to =
       next === null ? endMinute : Math.min(endMinute, Math.ceil(next.epochMilliseconds / minuteMs));
-    // Offsets of today are whole minutes. Where they were not, no minute begins at a full one.
+    // Today's offsets are whole minutes. Where they were not, local minutes do not begin at full minutes of the
+    // epoch.
     const offset = at.offsetNanoseconds / (minuteMs * 1_000_000);
     if (Number.isInteger(offset)) {
       const localFrom = from + offset - dayFrom;
@@ -199,7 +203,7 @@ function nearestOn(
   return null;
 }
 
-/** The first or the last time from `begin` on and before `end`, in minutes of the day. */
+/** The first or the last time between `begin`, inclusive, and `end`, exclusive, in minutes of the day. */
 function nearestTime(times: Times, begin: number, end: number, direction: 1 | -1): number | null {
   const firstHour = Math.floor(begin / 60);
   const lastHour = Math.floor((end - 1) / 60);
@@ -214,7 +218,7 @@ function nearestTime(times: Times, begin: number, end: number, direction: 1 | -1
   return null;
 }
 
-/** The day that a field names in a month: a number, `L`, `L-3`, `15W` or `LW`; 0: none. */
+/** The day in a month that a field names (a number, `L`, `L-3`, `15W` or `LW`); 0 for none. */
 function dayOf(field: number | string, last: number, firstWeekday: number): number {
   if (typeof field === "number") return field;
   const [, before] = /^L(?:-(\d{1,2}))?$/.exec(field) ?? [];

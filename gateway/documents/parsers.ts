@@ -1,4 +1,4 @@
-/** How the values of each kind are read that operators and gateways write into KV. */
+/** The parser for each kind of value that operators and gateways write into KV. */
 import { type DocumentKind, type Entries, type Source, versionOf } from "../model/index.ts";
 import { parseAgreement } from "./agreement.ts";
 import { parseCertificate } from "./certificate-document.ts";
@@ -10,7 +10,7 @@ import { parsePeerSettings } from "./peer-settings.ts";
 import { parseSetting } from "./setting.ts";
 import { parseUpstreamDocument } from "./upstream-document.ts";
 
-/** Reads the text of the whole key `key`, which has this ModifyIndex. Throws a `DocumentError`. */
+/** Reads the text at the whole key `key`, which has this ModifyIndex. Throws a `DocumentError`. */
 export type Parser<Value> = (key: string, text: string, modifyIndex: number) => Value;
 
 export const parsers: { readonly [K in DocumentKind]: Parser<Entries[K]> } = {
@@ -25,9 +25,9 @@ export const parsers: { readonly [K in DocumentKind]: Parser<Entries[K]> } = {
   certificate: parseCertificate,
 };
 
-/** A text with its version. Throws a `DocumentError` when it is too large. */
+/** Returns a text with its version. Throws a `DocumentError` when it is too large. */
 export function parseSource(key: string, text: string, modifyIndex: number): Source {
-  // Consul's own limit. What the text says is for the sandbox to find out.
+  // Consul's own limit. The sandbox finds out what the text says.
   if (Buffer.byteLength(text) > maxDocumentBytes)
     throw new DocumentError("too_large", key, `is above ${maxDocumentBytes} bytes`);
   return { text, version: versionOf(text), modifyIndex };

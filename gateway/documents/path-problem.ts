@@ -1,7 +1,7 @@
 /** Which paths a document may name. */
 import { hasBadEscape, hasEncodedSlash, normalisePath } from "../engine/message/path.ts";
 
-/** What keeps `path` from being a prefix that a request's path can start with. */
+/** Says why no request's path can start with the prefix `path`; `null` when some can. */
 export function findPathProblem(path: string, passesEncodedSlashes: boolean): string | null {
   if (!path.startsWith("/")) return "does not start with /";
   if (/[?#]/.test(path)) return "has a ? or #; a prefix is a path alone";

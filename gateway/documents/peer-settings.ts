@@ -1,4 +1,4 @@
-/** `peers/<name>`: what operators set by hand for single peers of an upstream or a service. */
+/** `peers/<name>`: what operators set by hand for single peers in an upstream or a service. */
 import { isIPv6 } from "node:net";
 import * as z from "zod";
 import { peerKey } from "../engine/peer.ts";
@@ -6,12 +6,12 @@ import type { PeerSetting, PeerSettings } from "../model/index.ts";
 import { checkDocument, parseJson } from "./document.ts";
 import { isServerHost } from "./upstream-document.ts";
 
-/** An operator's hand, not a list of everything: each is looked up when an upstream is made. */
+/** Settings by hand are for a few peers, not for all: each is looked up when an upstream is made. */
 const mostPeers = 1_000;
 
 export const peerWeight = z.int().min(1).max(1000);
 
-/** The one spelling of `host:port`; `null` when it is no address. */
+/** The one spelling of `host:port`; `null` when the text is not an address. */
 export function parsePeerAddress(text: string): string | null {
   const [, inBrackets, name, digits] =
     /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):([1-9]\d{0,4})$/.exec(text) ?? [];
@@ -51,7 +51,7 @@ export function parsePeerSettings(key: string, text: string): PeerSettings {
   );
 }
 
-/** The text that is read as these settings. */
+/** The text from which these settings would be read. */
 export function formatPeerSettings(settings: PeerSettings): string {
   const written = Object.entries(settings).map(([address, { isDrained, weight, by, since }]) => [
     address,

@@ -1,4 +1,7 @@
-/** How a share grows by time, as a document has it: in a straight line, in equal steps, or at each time of a cron expression. */
+/**
+ * Reads how a share grows with time: in a straight line, in equal steps, or at each time that a cron expression
+ * names.
+ */
 import * as z from "zod";
 import type { Ramp } from "../model/index.ts";
 import { cronFault, isTimeZone } from "./cron.ts";
@@ -6,8 +9,8 @@ import { calendarOf, nextMinute } from "./moments.ts";
 
 const minuteMs = 60_000;
 /**
- * Cron times of all ramps of a document: each is worked out when the document is read, at up to a millisecond, so that
- * nobody has to reckon with calendars later.
+ * How many cron times all ramps in a document may have together. Each is computed when the document is read, at up to
+ * a millisecond, so that nothing has to compute calendars later.
  */
 export const mostCronTimes = 200;
 
@@ -59,7 +62,10 @@ export const rampSchema = z.union(
 
 type Written = z.output<typeof rampSchema>;
 
-/** @param to the share that it ends with. @param cronTimesLeft how many cron times the document may still have. */
+/**
+ * @param to the share that the ramp ends with.
+ * @param cronTimesLeft how many cron times the document may still have.
+ */
 export function readRamp(
   written: Written,
   to: number,
@@ -92,7 +98,7 @@ function readCronRamp(
   }
   const calendar = calendarOf(every);
   const atMs: number[] = [];
-  // The minute of the start itself counts.
+  // The minute of the start itself counts too.
   let minute = Math.ceil(startMs / minuteMs) - 1;
   while (atMs.length < count) {
     const next = nextMinute(calendar, timezone, minute);

@@ -1,4 +1,7 @@
-/** The routes of a host document: requests by path, method, headers, cookies, query and client, in an explicit order. */
+/**
+ * The routes in a host document: match requests by path, method, headers, cookies, query and client, in an explicit
+ * order.
+ */
 import * as z from "zod";
 import { normalisePrefix } from "../engine/message/path.ts";
 import type { PathTest, RouteRule } from "../model/index.ts";
@@ -7,12 +10,14 @@ import { destinationFields, type Reading, readDestination, upstreamName } from "
 import { findPathProblem } from "./path-problem.ts";
 
 /**
- * So many tests one request may have to go through until its route is known, up to a millisecond of a worker with a head that was made for it. Routes
- * that no path leads to together do not add up.
+ * How many tests a request may need until its route is known. With a head that is made to be expensive, that takes a
+ * worker up to a millisecond. Routes that no single path leads to do not add up.
  */
 const mostTests = 1_000;
 
-/** Different headers: each is looked for once in a request's head, which may be long. */
+/**
+ * How many different headers the routes may test. Each is searched for once in a request's head, which may be long.
+ */
 const mostHeaders = 50;
 
 const pathText = z.string().max(1_024);
@@ -75,7 +80,7 @@ export function readRoutes(
     };
     return { rule, priority };
   });
-  // Sorting is stable: equal ones stay as they are written.
+  // Sorting is stable, so equal routes stay in their written order.
   const routes = read.sort((a, b) => b.priority - a.priority).map(({ rule }) => rule);
   const tests = mostTestsOf(routes);
   if (tests > mostTests)
@@ -108,14 +113,14 @@ function readPath(
   return typeof written === "string" ? { prefix } : { prefix, exact: true };
 }
 
-/** The costs of all routes that one path may lead to, for the path that leads to most. */
+/** The costs of all routes that one path may lead to, for the path that leads to the most expensive ones. */
 function mostTestsOf(routes: readonly RouteRule[]): number {
   const byPrefix = new Map<string, number>();
   for (const { paths, conditions } of routes)
     for (const prefix of prefixesOf(paths))
       byPrefix.set(prefix, (byPrefix.get(prefix) ?? 0) + costOf(conditions));
   const sums = new Map<string, number>();
-  // Shorter ones first: each has the sum of the longest one above it.
+  // Shorter prefixes first, so that each adds to the sum of the longest one above it.
   for (const prefix of [...byPrefix.keys()].sort((a, b) => a.length - b.length)) {
     let above = prefix;
     let sum = byPrefix.get(prefix) ?? 0;

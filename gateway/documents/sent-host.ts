@@ -1,4 +1,4 @@
-/** Which `Host` an upstream is sent, in host documents and upstream documents alike. */
+/** Which `Host` an upstream gets, in host documents and in upstream documents. */
 import * as z from "zod";
 import { isAuthority } from "../engine/message/authority.ts";
 import type { SentHost } from "../model/index.ts";
@@ -13,7 +13,7 @@ export const sentHostSchema = z
     'Which Host the upstream is sent: "keep" the client\'s, "peer" the server\'s address, or this one. Default: keep.',
   );
 
-/** `null`: the client's. */
+/** Returns `null` for the client's own. */
 export function readSentHost(written: string | undefined): SentHost | null {
   if (written === undefined || written === "keep") return null;
   return written === "peer" ? written : { name: written };

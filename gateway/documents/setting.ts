@@ -4,7 +4,7 @@ import type { Json } from "../model/index.ts";
 import { parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 
-/** Nesting that is refused above: what walks or copies a value does so by recursion. */
+/** Deeper nesting is refused, because code that walks or copies a value does so by recursion. */
 const maxDepth = 64;
 
 /** Any JSON; the published JSON Schema is made from it. */
@@ -14,12 +14,12 @@ export const settingSchema = z.json().describe("Any JSON that scripts read as se
 export function parseSetting(key: string, text: string): Json {
   const value = parseJson(key, text);
   checkDepth(key, value);
-  // `JSON.parse` makes nothing else, and a second walk over half a megabyte would find nothing.
+  // `JSON.parse` returns nothing but JSON, so a second walk over half a megabyte would find nothing.
   return value as Json;
 }
 
 function checkDepth(key: string, root: unknown): void {
-  // Level by level, without recursion, and lists and objects only.
+  // Goes level by level, without recursion, and looks only at lists and objects.
   let level = [root].filter(isNested);
   for (let depth = 1; level.length > 0; depth += 1) {
     if (depth > maxDepth)

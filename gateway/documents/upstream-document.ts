@@ -23,14 +23,14 @@ import { readSentHost, sentHostSchema } from "./sent-host.ts";
 
 const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/;
 
-/** What has only digits and dots must be an IPv4 address: `10.0.0.256` is no name. */
+/** A text with only digits and dots must be an IPv4 address: `10.0.0.256` is not a name. */
 export function isServerHost(host: string): boolean {
   if (isIP(host) !== 0) return true;
   return isHost(host) && hostName.test(host) && !/^[\d.]+$/.test(host);
 }
 
 const withoutEffect = "Accepted as Slardar does; has no effect here, and gives a warning.";
-/** Statuses after which another server may be asked, as nginx's `proxy_next_upstream` names them. */
+/** Statuses after which another server may be asked, named as in nginx's `proxy_next_upstream`. */
 const retriedStatuses = [
   "http_500",
   "http_502",
@@ -42,7 +42,7 @@ const retriedStatuses = [
 ] as const;
 const seconds = z.number().min(0).max(86_400);
 const maxFails = z.int().min(0).max(1_000_000);
-/** Slardar reads `try` and ports by Lua's rules, where a number may stand in quotes. */
+/** Slardar reads `try` and ports by Lua's rules, by which a number may stand in quotes. */
 const quotedDigits = z.string().regex(/^\d{1,5}$/, { error: "is not a number" });
 const tries = z.union([z.int().min(1).max(100), quotedDigits], { error: "is not a whole number" });
 
@@ -119,7 +119,7 @@ const tlsSchema = z
   )
   .describe("How the servers are reached over TLS. Default: in clear.");
 
-/** What the JSON of an upstream document looks like; the published JSON Schema is made from it. */
+/** The JSON of an upstream document; the published JSON Schema is made from it. */
 export const upstreamSchema = z
   .strictObject({
     ...healthFields,
@@ -206,10 +206,7 @@ export const upstreamSchema = z
   })
   .describe("An upstream: fixed servers in Slardar's format, or a Consul service.");
 
-/**
- * Reads the text of `upstreams/<name>`; `key` is the whole key and is named in errors. Throws a
- * `DocumentError`.
- */
+/** Reads the text of `upstreams/<name>`; `key` is the whole key and is named in errors. Throws a `DocumentError`. */
 export function parseUpstreamDocument(key: string, text: string): UpstreamDocument {
   const raw = parseJson(key, text);
   const document = checkDocument(key, raw, upstreamSchema);
@@ -264,7 +261,7 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
 
 type Written = z.output<typeof upstreamSchema>;
 
-/** HTTP/2 over TLS is asked for by its protocol alone, too. */
+/** The protocol `h2` alone also asks for TLS. */
 function readTls({ tls, protocol }: Written, problems: string[]): PeerTls | null {
   if (tls === undefined || tls === false) {
     if (tls === false && protocol === "h2") problems.push("tls: the protocol h2 is over TLS");
@@ -282,7 +279,7 @@ function readTls({ tls, protocol }: Written, problems: string[]): PeerTls | null
   };
 }
 
-/** Slardar's modes are policies here. */
+/** Reads the policy. Slardar's modes are policies here. */
 function readChoice(
   { mode, policy, hash_by: by }: Written,
   problems: string[],
@@ -319,7 +316,7 @@ function readTimeouts(document: Written): UpstreamTimeouts {
 const aboutFailures = "has no counterpart: max_fails, fail_timeout and outliers take servers out";
 const aboutPools = "is --max-idle-per-peer and --peer-idle-timeout here, for all upstreams alike";
 
-/** Why nothing comes of a field, whatever its value. */
+/** Why each of these fields has no effect, whatever its value. */
 const ignoredFields = {
   heartbeat: "is a function in Lua: check, or typ, says how servers are checked",
   ups_max_fails: aboutFailures,
@@ -332,7 +329,7 @@ const ignoredFields = {
 
 const timeoutFields = ["timeout", "connect_timeout", "send_timeout", "read_timeout"] as const;
 
-/** `raw`: as it was written, without the defaults. */
+/** `raw`: the document as written, without defaults. */
 function findIgnored(document: Written, raw: unknown): readonly IgnoredField[] {
   const has = (field: string) =>
     typeof raw === "object" && raw !== null && Object.hasOwn(raw, field);
@@ -369,7 +366,10 @@ function readLevels(document: Written, problems: string[]): readonly Level[] {
   return levels;
 }
 
-/** One level, and behind it one of its backup servers if it has any. `slow`, `most`: of servers that do not say. */
+/**
+ * Returns one level, followed by a level with its backup servers if it has any. `slow` and `most` apply to servers
+ * that do not set their own.
+ */
 function readServers(
   field: string,
   list: readonly z.output<typeof server>[],
@@ -399,12 +399,12 @@ function readServers(
     .map((some) => ({ servers: some.map(({ server }) => server) }));
 }
 
-/** What follows the folder in a key. */
+/** The part of a key after its folder. */
 function nameIn(key: string): string {
   return key.slice(key.lastIndexOf("/") + 1);
 }
 
-/** A number that may have stood in quotes; its range is checked here because the schema cannot. */
+/** Reads a number that may stand in quotes. It checks the range, because the schema cannot. */
 function readNumber(
   field: string,
   value: number | string,

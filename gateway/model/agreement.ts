@@ -1,20 +1,20 @@
-/** How far the versions of a host's script have come, as data: the document `live/<host>`, and a trial. */
+/** How far the versions of a host's script have come, as data: the document `live/<host>`, and trials. */
 import type { OutOfService, Source } from "./entries.ts";
 
-/** Of a rollout, so that no moment in it is beyond what a date can say. */
+/** Bounds a rollout, so that none of its moments is beyond what a date can express. */
 export const maxRolloutSteps = 50;
 /** How long a step may last: a year. */
 export const maxStepMs = 366 * 86_400_000;
 
-/** A version that gets a share of the requests, which widens. */
+/** A version that gets a share of the requests, which grows. */
 export interface NextVersion {
   readonly version: string;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
-  /** Of the requests, at the start. */
+  /** The share of the requests at the start, in per cent. */
   readonly percent: number;
   readonly stepsMs: readonly number[];
-  /** The header whose value decides; `null`: the client's address. */
+  /** The header whose value decides which requests it gets; `null`: the client's address decides. */
   readonly by: string | null;
 }
 
@@ -24,37 +24,37 @@ export interface TakenBack {
   /** Milliseconds since the epoch. */
   readonly at: number;
   readonly reason: string;
-  /** It stalled a worker: no gateway runs it again, also where nothing can take its place. */
+  /** Set when it stalled a worker: no gateway runs it again, even when nothing can replace it. */
   readonly stalled?: Omit<OutOfService, "reason">;
 }
 
 /** What all gateways have agreed on for one host. Versions are the SHA-256 of a source. */
 export interface Agreement {
-  /** Grows with every change of the document, so that an older reading of it is known as such. */
+  /** Grows with every change of the document, so that an older reading is recognised. */
   readonly revision: number;
-  /** The ModifyIndex of `scripts/<host>` that this was decided for. */
+  /** The ModifyIndex of `scripts/<host>` for which this was decided. */
   readonly index: number;
-  /** What gets the requests; `null`: no script. */
+  /** The version that gets the requests; `null`: no script. */
   readonly live: string | null;
-  /** When it came to all requests, in milliseconds since the epoch. Not known of what earlier gateways wrote. */
+  /** When it began to get all requests, in milliseconds since the epoch. Missing in what earlier gateways wrote. */
   readonly liveSince?: number;
-  /** What was live before it, to be taken back to; `null` when there is none. */
+  /** The version that was live before, to which the host can be taken back; `null` when there is none. */
   readonly before: string | null;
   readonly next: NextVersion | null;
-  /** Not tried again. The latest first. */
+  /** Versions that are not tried again, the latest first. */
   readonly takenBack: readonly TakenBack[];
 }
 
-/** A version on its way, as workers need it. */
+/** A version on trial, as workers need it. */
 export interface Trial {
   readonly source: Source;
-  /** Of 10,000 requests. */
+  /** How many of 10,000 requests it gets. */
   readonly share: number;
-  /** The header whose value decides, in lower case; `null`: the client's address. */
+  /** The header whose value decides which requests it gets, in lower case; `null`: the client's address decides. */
   readonly by: string | null;
 }
 
-/** Versions whose schedule keeps them out of service, so that a gateway without Consul can open them. */
+/** Versions that their schedule keeps out of service now, so that a gateway without Consul can open them in time. */
 export interface Closed {
   readonly script: Source | null;
   readonly trial: Trial | null;

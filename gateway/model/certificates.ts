@@ -1,19 +1,19 @@
-/** Certificates as data: what somebody wrote, checked or not, and what workers are given. */
+/** Certificates as data: what operators wrote, checked or not, and what workers get. */
 
-/** A certificate with its chain and its key, or authorities alone. Text is PEM. */
+/** A certificate with its chain and its key, or authorities alone. Texts are PEM. */
 export interface Certificate {
-  /** The certificate first, then whoever signed it; of authorities, all of them. */
+  /** The certificate first, then its issuers in order; for authorities, all of them. */
   readonly chain: string;
-  /** `null`: these are authorities. */
+  /** `null` when these are authorities. */
   readonly key: string | null;
-  /** In its place, as it is in KV, until the primary has opened it. */
+  /** The sealed key, as it is in KV, until the primary has opened it. */
   readonly sealedKey: string | null;
-  /** Filled in when it was checked: a worker gets no other. */
+  /** Filled in once the certificate was checked; workers get no others. */
   readonly facts: CertificateFacts | null;
 }
 
 export interface CertificateFacts {
-  /** Of hosts, in lower case, also `*.domain`. */
+  /** Names of hosts, in lower case, also `*.domain`. */
   readonly names: readonly string[];
   readonly keyType: "rsa" | "ec" | "other";
   /** SHA-256 of the certificate, hexadecimal. */
@@ -24,5 +24,5 @@ export interface CertificateFacts {
   readonly issuer: string;
 }
 
-/** Keys of session tickets, 48 bytes each in base64, the one that seals new ones first. */
+/** Session ticket keys, 48 bytes each in base64. The first one seals new tickets. */
 export type TicketKeyList = readonly string[];

@@ -1,6 +1,6 @@
 /**
- * What changes: what was observed in Consul, and what is served because of it. A delta leads from one version of
- * what is served to the next, a snapshot has all of one version.
+ * What changes: what was observed in Consul, and what is therefore served. A delta leads from one version of what is
+ * served to the next; a snapshot contains one whole version.
  */
 
 import type { Source } from "./entries.ts";
@@ -14,38 +14,38 @@ import {
   servedKinds,
 } from "./kinds.ts";
 
-/** An entry of a kind in `K`; `null`: it is gone. */
+/** An entry of a kind in `K`; `null` when it is gone. */
 type EntryOf<K extends Kind> = {
   [Each in K]: { readonly kind: Each; readonly key: string; readonly value: Entries[Each] | null };
 }[K];
 
-/** What Consul has now, as the sources read it. Nobody has decided yet whether it is served. */
+/** What Consul has now, as the sources read it. Whether it will be served is not decided yet. */
 export type Observed = Straight | Candidate;
 
-/** What Consul has now of the kinds that releases/ decides on. */
+/** What Consul has now, for the kinds that releases/ decides on. */
 export type Candidate = EntryOf<Exclude<ReleasedKind, VersionedKind>> | DocumentCandidate;
 
-/** A document that has versions, with the text that it was read from; there is none when it is gone. */
+/** A document that has versions, with the text that it was read from, or without one when it is gone. */
 export type DocumentCandidate = {
   [Each in VersionedKind]: EntryOf<Each> & { readonly source?: Source };
 }[VersionedKind];
 
 const versionedKinds = ["host", "upstream", "peer"] as const satisfies readonly ReleasedKind[];
 
-/** The documents that have versions. */
+/** The kinds of documents that have versions. */
 export type VersionedKind = (typeof versionedKinds)[number];
 
 export function isVersioned(kind: Kind): kind is VersionedKind {
   return versionedKinds.some((one) => one === kind);
 }
 
-/** What Consul has now of the kinds that nobody decides on. */
+/** What Consul has now, for the kinds that are served without a decision. */
 export type Straight = EntryOf<StraightKind>;
 
-/** What is to be served from now on. */
+/** What is served from now on. */
 export type Served = EntryOf<ServedKind>;
 
-/** What was observed, by the way that it goes from here. */
+/** Sorts what was observed by the way that it takes from here. */
 export function byWay(observed: readonly Observed[]): {
   readonly straight: readonly Straight[];
   readonly candidates: readonly Candidate[];
@@ -65,7 +65,7 @@ function isStraight(change: Observed): change is Straight {
 
 /** The step from one version to the next. */
 export interface Delta {
-  /** Identifies the primary process that counts; versions of another boot do not compare. */
+  /** Identifies the primary process that counts. Versions from different boots cannot be compared. */
   readonly boot: string;
   readonly from: number;
   readonly to: number;
@@ -79,7 +79,7 @@ export interface Snapshot {
   readonly changes: readonly Served[];
 }
 
-/** The whole state as one table for each kind. */
+/** The whole state, with one table for each kind. */
 export type Tables = { readonly [K in ServedKind]: ReadonlyMap<string, Entries[K]> };
 
 export type MutableTables = { readonly [K in ServedKind]: Map<string, Entries[K]> };
@@ -89,23 +89,24 @@ export function emptyTables(): MutableTables {
   return tablesOf(() => new Map());
 }
 
-/** Tables of their own with the same entries. */
+/** Returns separate tables with the same entries. */
 export function copyTables(tables: Tables): MutableTables {
   return tablesOf((kind) => new Map<string, unknown>(tables[kind]));
 }
 
-/** Takes a change into `tables`. */
+/** Applies a change to `tables`. */
 export function applyChange(tables: MutableTables, { kind, key, value }: Served): void {
-  // A change's value is of its kind by the type of `Served`; a table chosen at run time cannot say so.
+  // The type of `Served` guarantees that a change's value fits its kind; TypeScript cannot follow that for a table
+  // chosen at run time.
   const table = tables[kind] as Map<string, unknown>;
   if (value === null) table.delete(key);
   else table.set(key, value);
 }
 
-/** Every entry of these kinds as a change. */
+/** Returns every entry of these kinds as a change. */
 export function changesOf(tables: Tables, kinds: readonly ServedKind[]): readonly Served[] {
   const of = (kind: ServedKind) =>
-    // As in `applyChange`, the other way round.
+    // The same type gap as in `applyChange`, in the other direction.
     Array.from(
       tables[kind] as ReadonlyMap<string, unknown>,
       ([key, value]) => ({ kind, key, value }) as Served,

@@ -1,22 +1,22 @@
 /**
- * What a worker counted since it last told the primary, which adds it up: increments, so that nothing that
- * was counted is lost or counted twice when a worker is replaced.
+ * What a worker counted since it last told the primary, which adds up the numbers. Workers report increments, so that
+ * no count is lost or counted twice when a worker is replaced.
  */
 
-/** Upper bounds of the histogram of durations, in seconds; beyond the last is one more bucket. */
+/** Upper bounds of the histogram of durations, in seconds. One more bucket holds what is above the last. */
 export const durationBounds: readonly number[] = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
 
-/** The same for how late the event loop is. */
+/** The same for how late the event loop is, in seconds. */
 export const delayBounds: readonly number[] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 
-/** By the first digit of the status; `none`: the client had gone before there was one. */
+/** By the first digit of the status. `none`: the client had gone before there was one. */
 export const statusClasses = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"] as const;
 
-/** The label of hosts that no document, script or exposed service has, and of what is beyond a limit. */
+/** The label for hosts that no document, script or exposed service has, and for what exceeds a limit. */
 export const otherLabel = "other";
-/** The label of the upstream of requests that found none. */
+/** The upstream label for requests that found none. */
 export const noUpstream = "none";
 
 /** The requests for one host that went to one upstream. */
@@ -25,11 +25,11 @@ export interface RouteCounts {
   readonly upstream: string;
   /** Parallel to `statusClasses`. */
   readonly classes: readonly number[];
-  /** Parallel to `durationBounds`, with one more; a request is in one of them. */
+  /** Parallel to `durationBounds`, with one more bucket. Each request is in exactly one. */
   readonly durations: readonly number[];
   readonly seconds: number;
   readonly tries: number;
-  /** Bytes of bodies from and to clients. */
+  /** Bytes of bodies from clients; `bytesOut` are those to clients. */
   readonly bytesIn: number;
   readonly bytesOut: number;
 }
@@ -41,9 +41,9 @@ export interface PeerFailureCounts {
   readonly count: number;
 }
 
-/** How late the event loop was, as sampled. */
+/** How late the event loop was when sampled. */
 export interface DelayCounts {
-  /** Parallel to `delayBounds`, with one more. */
+  /** Parallel to `delayBounds`, with one more bucket. */
   readonly buckets: readonly number[];
   readonly seconds: number;
 }
@@ -59,12 +59,12 @@ export interface TrafficCounts {
 export interface StreamCounts {
   readonly listener: string;
   readonly upstream: string;
-  /** From clients and to them. */
+  /** Bytes from clients; `bytesOut` are those to clients. */
   readonly bytesIn: number;
   readonly bytesOut: number;
-  /** Connections and sessions that are over. */
+  /** Connections and sessions that have ended. */
   readonly ended: number;
-  /** Of these, how many ended with an error, by its code. */
+  /** How many of these ended with an error, by error code. */
   readonly failures: Readonly<Record<string, number>>;
 }
 

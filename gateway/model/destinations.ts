@@ -1,69 +1,69 @@
-/** Where the requests of a host go and on what terms, as plain data: paths, routes, shares. */
+/** Where the requests for a host go and on what terms, as plain data: paths, routes, shares. */
 import type { HashBy, HostDocument, PluginUse } from "./documents.ts";
 
-/** What a value has to be. */
+/** What a value must be. */
 export type TextTest =
   | { readonly is: readonly string[] }
   | { readonly prefix: string }
   | { readonly suffix: string }
   | { readonly contains: string }
-  /** Whether there is one at all. */
+  /** Whether there must be a value at all. */
   | { readonly present: boolean };
 
-/** A test of one header, cookie or query parameter. Texts are latin1, as the request has its bytes. */
+/** A test for one header, cookie or query parameter. Texts are latin1, one character for each byte in the request. */
 export interface ValueCondition {
   readonly in: "header" | "cookie" | "query";
-  /** Of a header in lower case. */
+  /** In lower case for a header. */
   readonly name: string;
   readonly test: TextTest;
-  /** The test must fail. */
+  /** Set when the test must fail. */
   readonly negated?: true;
 }
 
-/** What a request must have, all of it. Left out: anything will do. */
+/** What a request must have. All of it must be met; what is left out does not matter. */
 export interface Conditions {
   readonly methods?: readonly string[];
   readonly values?: readonly ValueCondition[];
-  /** Addresses or CIDR blocks of clients. */
+  /** Addresses or CIDR blocks that clients must be in. */
   readonly clients?: readonly string[];
 }
 
 export interface PathTest {
-  /** As `PathRule.prefix`. */
+  /** Like `PathRule.prefix`. */
   readonly prefix: string;
-  /** That path alone. */
+  /** Set when only that path itself matches. */
   readonly exact?: true;
 }
 
-/** Which instances of a service: those with the tag, and with each of these metadata. */
+/** A subset of a service's instances: those with the tag and with all of these metadata. */
 export interface Subset {
   readonly tag?: string;
   readonly meta?: Readonly<Record<string, string>>;
 }
 
-/** A share that grows from `from` to what is written. Times are milliseconds of the epoch. */
+/** A share that grows from `from` to its written weight. Times are milliseconds since the epoch. */
 export type Ramp =
-  /** In a straight line or, with `steps`, in so many equal jumps, the last one at the end. */
+  /** It grows in a straight line or, with `steps`, in so many equal jumps, the last one at the end. */
   | {
       readonly from: number;
       readonly startMs: number;
       readonly endMs: number;
       readonly steps?: number;
     }
-  /** By so much at each of these times, which are in order. */
+  /** It grows by so much at each of these times, which are in order. */
   | { readonly from: number; readonly by: number; readonly atMs: readonly number[] };
 
-/** A share of the requests of a destination. */
+/** One upstream's share of a destination's requests. */
 export interface Share {
   /** The name of an upstream document or, when there is none, a Consul service in a DNS form. */
   readonly upstream: string;
-  /** 0 to 1000; shares are in proportion. */
+  /** From 0 to 1000, in proportion to the other shares. */
   readonly weight: number;
-  /** Of the upstream's service; left out: all of it. */
+  /** The subset of the upstream's service; left out: all of it. */
   readonly subset?: Subset;
-  /** What a request, a test and `explain` call it; left out: as the upstream. */
+  /** The name for the side in requests, tests and `explain`; left out: the upstream's name. */
   readonly name?: string;
-  /** Requests that meet one of these belong to this share, however small it is. */
+  /** Requests that meet one of these go to this share, however small it is. */
   readonly forced?: readonly Conditions[];
   readonly ramp?: Ramp;
 }
@@ -74,27 +74,27 @@ export interface StickyCookie {
   readonly path: string;
   readonly httpOnly: boolean;
   readonly sameSite: "strict" | "lax" | "none";
-  /** Left out: as the request came, by HTTPS or not. */
+  /** Left out: `Secure` when the request came by HTTPS. */
   readonly secure?: boolean;
-  /** Left out: until the browser ends. */
+  /** Left out: the cookie lives until the browser ends. */
   readonly maxAgeS?: number;
 }
 
-/** What a client's requests stay with. */
+/** What one client's requests stay with. */
 export interface Sticky {
-  /** What tells that it is the same client. */
+  /** What identifies the client. */
   readonly by: { readonly cookie: StickyCookie } | { readonly hash: HashBy };
-  /** `side`: its share of the split; `server`: also the server that it was given there. */
+  /** `side`: they stay with a share of the split. `server`: they also stay with a server there. */
   readonly to: "side" | "server";
 }
 
-/** Which `Host` the upstream is sent; left out elsewhere: the client's. */
+/** Which `Host` the upstream gets. Where it is left out: the client's. */
 export type SentHost = "peer" | { readonly name: string };
 
 export interface Destination {
   /** At least one. */
   readonly shares: readonly Share[];
-  /** Run after those of the host, in this order; not there: none. */
+  /** Run after the host's own plugins, in this order. Left out: none. */
   readonly plugins?: readonly PluginUse[];
   readonly sticky?: Sticky;
   readonly sentHost?: SentHost;
@@ -105,25 +105,25 @@ export interface PathRule extends Destination {
   readonly prefix: string;
 }
 
-/** Requests that match it go where it says, before any path is looked at. */
+/** Requests that match go where this rule says, before any path rule is looked at. */
 export interface RouteRule extends Destination {
   readonly name: string;
-  /** One of them has to match; empty: any path does. */
+  /** One of them has to match; when empty, any path does. */
   readonly paths: readonly PathTest[];
   readonly conditions: Conditions;
 }
 
-/** Under which the kind `key` has what the cookies of `Sticky` are made with. */
+/** The key of the entry of kind `key` with which the cookies for `Sticky` are made. */
 export const stickyKeyName = "sticky";
 
-/** Whether such a key is needed. */
+/** Whether the document needs that key. */
 export function needsStickyKey(document: Pick<HostDocument, "routes" | "paths">): boolean {
   for (const [, { sticky }] of destinationsOf(document))
     if (sticky !== undefined && "cookie" in sticky.by) return true;
   return false;
 }
 
-/** All that a document sends requests to, each with its field. */
+/** All destinations in a document, each with its field's name. */
 export function* destinationsOf({
   routes = [],
   paths,

@@ -7,42 +7,42 @@ import type { HealthCheck } from "./health-check.ts";
 export interface Server {
   readonly host: string;
   readonly port: number;
-  /** 1 to 1000. Default 1. */
+  /** From 1 to 1000. Default 1. */
   readonly weight: number;
-  /** Failures within `failTimeoutMs` that take the server out; 0 never does. Default 1, as nginx. */
+  /** So many failures within `failTimeoutMs` take the server out; 0 never does. Default 1, as in nginx. */
   readonly maxFails: number;
-  /** Also how long it stays out. In the document in seconds (`fail_timeout`). Default 10 s. */
+  /** Also how long the server stays out. In the document in seconds (`fail_timeout`). Default 10 s. */
   readonly failTimeoutMs: number;
-  /** Never picked. */
+  /** Set when the server is never picked. */
   readonly down?: true;
-  /** How long its share grows when it is new or well again. In the document in seconds (`slow_start`). Default 0. */
+  /** How long its share grows after it is new or well again. In the document in seconds (`slow_start`). Default 0. */
   readonly slowStartMs?: number;
-  /** Requests at once. Left out: no limit. */
+  /** Most requests at once. Left out: no limit. */
   readonly maxConns?: number;
-  /** Where it is; left out: nobody said. */
+  /** The server's zone; left out: unknown. */
   readonly zone?: string;
 }
 
-/** How many requests may be sent once more. */
+/** How many requests may be sent again. */
 export interface RetryBudgetOptions {
-  /** Of all requests of the last seconds, 0 to 1. */
+  /** The share of all recent requests, from 0 to 1. */
   readonly share: number;
-  /** As many always may. */
+  /** So many requests per second always may. */
   readonly minPerSecond: number;
 }
 
-/** When an upstream is left alone for a while. */
+/** When an upstream gets no requests for a while. */
 export interface BreakerOptions {
-  /** The part of the requests that has to fail, above 0 to 1. */
+  /** The part of the requests that has to fail, above 0 and up to 1. */
   readonly errorRate: number;
-  /** Requests in an interval below which nothing is said of a rate. */
+  /** With fewer requests in an interval, the rate is ignored. */
   readonly minRequests: number;
   readonly intervalMs: number;
-  /** How long nobody is let through. */
+  /** How long it lets no request through. */
   readonly openMs: number;
-  /** Requests that are let through then, and have to go well. */
+  /** How many requests it then lets through, all of which have to go well. */
   readonly probes: number;
-  /** What clients are told meanwhile. Left out: the gateway's own 503. */
+  /** The answer for clients in the meantime. Left out: the gateway's own 503. */
   readonly answer?: BreakerAnswer;
 }
 
@@ -52,40 +52,40 @@ export interface BreakerAnswer {
   readonly body: string;
 }
 
-/** What stands in front of an upstream. */
+/** The bounds in front of an upstream. */
 export interface GateOptions {
-  /** Requests at once; 0: no limit. */
+  /** Most requests at once; 0: no limit. */
   readonly maxRequests: number;
-  /** Requests that may wait for one of them to end. */
+  /** How many requests may wait for another one to end. */
   readonly queue: number;
   readonly queueTimeoutMs: number;
   readonly breaker: BreakerOptions | null;
 }
 
-/** Which servers are near to a gateway: those in its zone come first. */
+/** The zone of a gateway: servers in it come first. */
 export interface NearZone {
   readonly name: string;
-  /** The part of them, 0 to 1, that must be available; with fewer all servers are picked. */
+  /** The part of the near servers, from 0 to 1, that must be available. With fewer, all servers are picked from. */
   readonly minAvailable: number;
 }
 
-/** Who is taken out because it does worse than the others of its upstream. */
+/** When a server is taken out because it does worse than the others in its upstream. */
 export interface OutlierOptions {
-  /** Errors in a row that take a server out; 0: none do. */
+  /** So many errors in a row take a server out; 0: never. */
   readonly consecutiveFailures: number;
-  /** By how much its success rate may be below that of the others, 0 to 1; 1: by any. */
+  /** By how much its success rate may be below the others', from 0 to 1; 1: by any amount. */
   readonly successRateDrop: number;
-  /** Requests in an interval below which nothing is said of a rate. */
+  /** With fewer requests in an interval, the rate is ignored. */
   readonly minRequests: number;
   readonly intervalMs: number;
-  /** The first time; the second in a row takes twice as long, and so on. */
+  /** How long it is out the first time. The second time in a row takes twice as long, and so on. */
   readonly ejectionMs: number;
   readonly maxEjectionMs: number;
-  /** The part of the servers that may be out because of this, 0 to 1; one always may. */
+  /** The part of the servers that may be out for this reason, from 0 to 1. One always may. */
   readonly maxEjected: number;
 }
 
-/** A level of servers; a later level is used when no server of the earlier ones is available. */
+/** A level of servers. A later level is used when no server in an earlier one is available. */
 export interface Level {
   readonly servers: readonly Server[];
 }
@@ -94,11 +94,11 @@ export interface Level {
 export const policyNames = ["wrr", "least_conn", "p2c", "ewma", "hash", "random"] as const;
 export type PolicyName = (typeof policyNames)[number];
 
-/** What servers of an upstream may speak; `h2c` is HTTP/2 in clear with prior knowledge. */
+/** What an upstream's servers may speak; `h2c` is HTTP/2 in clear with prior knowledge. */
 export const upstreamProtocols = ["http1", "h2c", "h2"] as const;
 export type UpstreamProtocol = (typeof upstreamProtocols)[number];
 
-/** What a request stays with at its peer. */
+/** What keeps a request with one peer. */
 export type HashBy =
   | "uri"
   | "path"
@@ -107,7 +107,7 @@ export type HashBy =
   /** In lower case. */
   | { readonly header: string }
   | { readonly cookie: string }
-  /** From 1 on. */
+  /** Counted from 1. */
   | { readonly pathSegment: number };
 
 export interface UpstreamDocument {
@@ -115,7 +115,10 @@ export interface UpstreamDocument {
   readonly levels: readonly Level[];
   /** A Consul service in one of the DNS forms; `null` when servers are given. */
   readonly service: string | null;
-  /** Datacenters whose instances are used, in this order, while `service` has none that can be. Left out: none. */
+  /**
+   * Datacenters whose instances replace those of `service`, in this order, while none of those can be used. Left out:
+   * none.
+   */
   readonly failover?: readonly string[];
   /** Health defaults for the instances of `service`. */
   readonly maxFails: number;
@@ -124,43 +127,43 @@ export interface UpstreamDocument {
   readonly tries: number | null;
   /** Default `wrr`. */
   readonly policy?: PolicyName;
-  /** With the policy `hash`. */
+  /** Only with the policy `hash`. */
   readonly hashBy?: HashBy;
-  /** Left out: the engine's. In the document in seconds. */
+  /** Left out: the engine's own. In the document in seconds. */
   readonly timeouts?: UpstreamTimeouts;
   /** What its servers speak. Left out: HTTP/1.1. */
   readonly protocol?: UpstreamProtocol;
   /** Left out: its servers are reached in clear. */
   readonly tls?: PeerTls;
-  /** Which `Host` its servers are sent. Left out: the request's. */
+  /** Which `Host` its servers get. Left out: the request's. */
   readonly sentHost?: SentHost;
-  /** After what, besides errors and timeouts, another server is asked. Left out: after nothing else. */
+  /** After which answers another server is asked, besides errors and timeouts. Left out: after none. */
   readonly retries?: UpstreamRetries;
-  /** Left out: its servers are not checked. Services have Consul's checks. */
+  /** Left out: the servers are not checked. Services have Consul's checks. */
   readonly check?: HealthCheck;
-  /** False: when no server is well, requests are refused. Default true: then all are tried. */
+  /** Default true: all servers are tried when none is well. False: then requests are refused. */
   readonly isProtected?: false;
-  /** Left out: nobody is compared with the others. */
+  /** Left out: outliers are not looked for. */
   readonly outliers?: OutlierOptions;
-  /** Of the instances of `service`, as of a server. */
+  /** For the instances of `service`, as for a server. */
   readonly slowStartMs?: number;
   readonly maxConns?: number;
-  /** `null`: as many as `tries` says. Left out: a fifth of the requests. */
+  /** `null`: only `tries` bounds them. Left out: a fifth of the requests. */
   readonly retryBudget?: RetryBudgetOptions | null;
-  /** Left out: everybody is let through at once. */
+  /** Left out: nothing bounds the upstream. */
   readonly gate?: GateOptions;
-  /** What the document has and nothing comes of. */
+  /** Fields in the document that have no effect. */
   readonly ignored?: readonly IgnoredField[];
 }
 
 export interface UpstreamRetries {
   /** Whether a request whose method is not idempotent may be repeated. */
   readonly nonIdempotent: boolean;
-  /** Statuses of answers that are dropped then. */
+  /** Answers with these statuses are dropped then. */
   readonly statuses: readonly number[];
 }
 
-/** Milliseconds; what is left out is as the engine has it. */
+/** In milliseconds. What is left out is as in the engine. */
 export interface UpstreamTimeouts {
   readonly connectTimeoutMs?: number;
   readonly sendTimeoutMs?: number;
@@ -168,35 +171,35 @@ export interface UpstreamTimeouts {
   readonly tryTimeoutMs?: number;
 }
 
-/** A field that was accepted and has no effect. */
+/** A field that was accepted but has no effect. */
 export interface IgnoredField {
-  /** As an operator would look for it: `cluster[0].try`. */
+  /** The field as an operator would look for it: `cluster[0].try`. */
   readonly field: string;
-  /** Why, as the end of a sentence that begins with the field. */
+  /** The reason, as the end of a sentence that begins with the field. */
   readonly why: string;
 }
 
-/** A plugin with its options, which were checked and have their defaults. */
+/** A plugin with its options, which are checked and have their defaults. */
 export interface PluginUse {
   readonly name: string;
   /** JSON. */
   readonly options: unknown;
 }
 
-/** Which certificate a host asks its clients for. */
+/** The certificate that a host asks its clients for. */
 export interface ClientCertificateRule {
-  /** Whether it turns away clients without one. */
+  /** Whether the host turns away clients without one. */
   readonly required: boolean;
-  /** The name of the authorities, as in `certificates/<name>` or a file's. */
+  /** The name of the authorities: in `certificates/<name>`, or a file's name. */
   readonly authorities: string;
 }
 
-/** The same text for hosts that ask their clients for the same; empty: for none. */
+/** Equal for hosts that ask their clients for the same; empty when `rule` is `null`. */
 export function clientRuleId(rule: ClientCertificateRule | null): string {
   return rule === null ? "" : `${rule.required ? "required" : "optional"} ${rule.authorities}`;
 }
 
-/** What browsers keep of a host (RFC 6797). */
+/** What browsers remember about a host (RFC 6797). */
 export interface HstsRule {
   readonly maxAgeSeconds: number;
   readonly includeSubdomains: boolean;
@@ -204,52 +207,52 @@ export interface HstsRule {
 }
 
 export interface HostDocument {
-  /** Left out: clients are asked for none. */
+  /** Left out: clients are not asked for a certificate. */
   readonly clientCertificate?: ClientCertificateRule;
-  /** Whether requests in clear are sent to the same place over TLS. */
+  /** Whether requests in clear are redirected to the same place over TLS. */
   readonly redirectsToHttps?: true;
-  /** Left out: answers say nothing of it. */
+  /** Left out: answers do not mention it. */
   readonly hsts?: HstsRule;
-  /** What becomes of paths with `%2F`, `%5C` or a backslash. Default: refused where a path decides. */
+  /** What happens to paths with `%2F`, `%5C` or a backslash. Default: they are refused where a path decides. */
   readonly encodedSlashes?: "refuse" | "pass";
   /** False: the host answers 404 as if the document were not there. Default true. */
   readonly enable: boolean;
-  /** Longest prefix first. Empty where there are routes only. */
+  /** Longest prefix first. Empty when there are only routes. */
   readonly paths: readonly PathRule[];
-  /** Asked before the paths, in this order; the first that matches decides. Not there: none. */
+  /** Asked before the paths, in this order; the first that matches decides. Left out: none. */
   readonly routes?: readonly RouteRule[];
-  /** Run before the host's script, in this order; not there: none. */
+  /** Run before the host's script, in this order. Left out: none. */
   readonly pluginsBefore?: readonly PluginUse[];
-  /** Run behind the host's script, in this order; not there: none. */
+  /** Run after the host's script, in this order. Left out: none. */
   readonly plugins?: readonly PluginUse[];
-  /** Names, in lower case, of trailer fields of requests that are passed on; not there: none. */
+  /** Names, in lower case, of trailer fields in requests that are passed on. Left out: none. */
   readonly trailers?: readonly string[];
-  /** What it says of itself. Read before it goes live; what is served has none. */
+  /** The document's own tests. They run before it goes live; the served document has none. */
   readonly tests?: readonly RouteTest[];
-  /** After what, besides errors and timeouts, another server is asked. Left out: after nothing else. */
+  /** After which answers another server is asked, besides errors and timeouts. Left out: after none. */
   readonly retries?: UpstreamRetries;
-  /** What the document has and nothing comes of. */
+  /** Fields in the document that have no effect. */
   readonly ignored?: readonly IgnoredField[];
 }
 
-/** A request, and what the document alone must make of it. */
+/** A request, and what the document alone must decide for it. */
 export interface RouteTest {
-  /** As it is told when it fails. */
+  /** The name that is shown when the test fails. */
   readonly name: string;
   readonly method: string;
-  /** Path and query, as a client would write them. */
+  /** The path and query, as a client would write them. */
   readonly target: string;
-  /** By their names in lower case. */
+  /** Keyed by names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly clientAddress: string;
   readonly expect: RouteOutcome;
 }
 
-/** What becomes of a request by a host document alone. */
+/** What a host document alone decides for a request. */
 export type RouteOutcome =
-  /** All such requests go to this one. */
+  /** All such requests go to this side. */
   | { readonly upstream: string }
-  /** The sides that share them, with their shares. */
+  /** The sides that share such requests, with their weights. */
   | { readonly split: Readonly<Record<string, number>> }
-  /** They are refused. In what a test expects, the code may be left out. */
+  /** Such requests are refused. What a test expects may leave out the code. */
   | { readonly status: number; readonly code?: string };

@@ -1,14 +1,14 @@
-/** What would become of a request, as plain data: what is asked, and what a worker says. */
+/** What would become of a request, as plain data: the question, and a worker's answer. */
 
 import type { PolicyName } from "./documents.ts";
 import type { BoundsStatus, PeerStatus } from "./upstream-status.ts";
 
 export interface Explanation {
-  /** The version of the state that it is about. */
+  /** The version of the state that the explanation is about. */
   readonly version: number;
-  /** As everything decides by it, before any phase. */
+  /** The request in the form by which everything decides, before any phase. */
   readonly request: ExplainedRequest;
-  /** The sites that it meets: that of its host, then those of the hosts that phases give it. */
+  /** The sites that the request meets: its host's, then those of the hosts that phases give it. */
   readonly sites: readonly ExplainedSite[];
   readonly outcome: ExplainedOutcome;
 }
@@ -23,7 +23,7 @@ export interface ExplainedRequest {
 
 export interface ExplainedSite {
   readonly host: string;
-  /** The key of the host document that holds, without the prefix: `hosts/*.example.com`; `null`: none does. */
+  /** The key of the host document that applies, without the prefix: `hosts/*.example.com`; `null`: none. */
   readonly document: string | null;
   /** The service that the host names, with its tag. */
   readonly service: string | null;
@@ -32,14 +32,14 @@ export interface ExplainedSite {
 
 export interface ExplainedPhase {
   readonly name: string;
-  /** What it says of itself. */
+  /** What the phase says about itself. */
   readonly says: readonly string[];
-  /** What it changes, each as `path: /old -> /new`. */
+  /** What the phase changes, each as `path: /old -> /new`. */
   readonly changes: readonly string[];
 }
 
 export type ExplainedOutcome =
-  /** The gateway answers by itself. `code` and `message` of an error. */
+  /** The gateway itself answers. `code` and `message` belong to an error. */
   | {
       readonly kind: "answer";
       readonly status: number;
@@ -47,7 +47,7 @@ export type ExplainedOutcome =
       readonly message: string | null;
       readonly headers: Readonly<Record<string, string | readonly string[]>>;
     }
-  /** It would be held: by a phase, or until the service is watched. */
+  /** The request would be held: by a phase, or until the service is watched. */
   | { readonly kind: "held"; readonly by: string }
   | ({ readonly kind: "forward" } & ExplainedRoute);
 
@@ -56,44 +56,44 @@ export interface ExplainedRoute {
   readonly by: string;
   /** The path of the document's rule, or its route: `routes[0] (beta)`; `null`: no rule decides. */
   readonly rule: string | null;
-  /** Routes of the document that are asked before that rule, the first 50, and why each does not decide. */
+  /** The first 50 routes that were asked before that rule, and why each did not match. */
   readonly passedOver: readonly { readonly route: string; readonly why: string }[];
-  /** The side of the split that the request belongs to by itself; `null`: the shares decide. */
+  /** The side of the split that the request itself determines; `null`: the shares decide. */
   readonly side: { readonly name: string; readonly by: "forced" | "cookie" | "hash" } | null;
-  /** What its client stays with; `null`: with nothing. */
+  /** What the client stays with; `null`: nothing. */
   readonly sticky: ExplainedSticky | null;
-  /** The upstreams that may get it, with their shares. */
+  /** The upstreams that may get the request, with their shares. */
   readonly shares: readonly ExplainedShare[];
 }
 
 export interface ExplainedSticky {
-  /** `hash`, or the cookie. */
+  /** `hash`, or the cookie's name. */
   readonly by: string;
   readonly to: "side" | "server";
-  /** What the request says of it. */
+  /** What the request itself says about it. */
   readonly says: string;
 }
 
 export interface ExplainedShare {
-  /** As the document, script or host names it; of a split with tags or metadata the side. */
+  /** The name in the document, script or host; in a split by tags or metadata, the side's name. */
   readonly upstream: string;
-  /** Of the requests, in per cent. */
+  /** Part of the requests, in per cent. */
   readonly percent: number;
-  /** How a peer is picked; `null`: it cannot be used. */
+  /** How a peer is picked; `null` when the upstream cannot be used. */
   readonly policy: PolicyName | null;
-  /** Why it cannot be used; `null`: it can. */
+  /** Why it cannot be used; `null` when it can. */
   readonly why: string | null;
   readonly limits: ExplainedLimits | null;
-  /** `null` as `limits`. */
+  /** `null` like `limits`. */
   readonly bounds: BoundsStatus | null;
   readonly peers: readonly PeerStatus[];
-  /** The address of the peer that the next request gets; `null`: none. */
+  /** The address of the peer that the next request would get; `null`: none. */
   readonly next: string | null;
-  /** The `Host` that this peer is sent; `null`: that of the request. */
+  /** The `Host` that this peer would get; `null`: the request's. */
   readonly host: string | null;
 }
 
-/** What holds for a try, and who says so. */
+/** The limits for a try, and where each comes from. */
 export type ExplainedLimits = {
   readonly [K in
     | "maxTries"

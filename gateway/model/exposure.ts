@@ -1,22 +1,25 @@
 /**
- * What a listener exposes of the services in Consul, and what a service says of itself by its tags. Names
- * alone are the matter here: a document or a script may send requests to any service.
+ * Which of Consul's services a listener exposes by their names, and what a service says about that in its tags. It
+ * concerns only requests by a service's name: a document or a script may send requests to any service.
  */
 
 /**
- * `documents`: hosts that a document or a script answers. `tagged`: also services with a tag that asks for it,
- * by their names. `all`: every service by its name.
+ * `documents`: only hosts that a document or a script answers. `tagged`: also services by name, if a tag asks for it.
+ * `all`: every service by name.
  */
 export type Exposure = (typeof exposures)[number];
 export const exposures = ["documents", "tagged", "all"] as const;
 
-/** The least that a listener must expose for a service to be reached by its name; `never`: on none. */
+/**
+ * The least that a listener must expose so that a service can be reached by its name; `never`: no listener reaches
+ * it.
+ */
 export type Reach = "tagged" | "all" | "never";
 
-/** Consul's own: its API and its servers are nobody's business but the operator's. */
+/** Consul's own service: its API and its servers are only the operator's business. */
 const consulService = "consul";
 /**
- * What asks to be exposed: Sluice's own tags, any of fabio's (fabio documentation, "Quickstart", `urlprefix-`), and
+ * The tags that ask for exposure: Sluice's own, any of fabio's (fabio documentation, "Quickstart", `urlprefix-`), and
  * Traefik's (Traefik documentation, "Consul Catalog", `traefik.enable`).
  */
 const asking = /^(sluice|sluice\.enable=true|urlprefix-.*|traefik\.enable=true)$/i;

@@ -1,6 +1,6 @@
 /**
- * The door of the model room: the state as plain data, and the messages about it. Light on
- * purpose: every worker loads it.
+ * The door of the model room: the state as plain data, and the messages about it. It is light on purpose, because
+ * every worker loads it.
  */
 
 export type { ImaginedRequest } from "../engine/rehearsal.ts";

@@ -1,6 +1,6 @@
 /**
- * The table of kinds: everything that tells one kind of entry from another, but for its parser
- * (`documents/parsers.ts`). Whoever handles all kinds reads this table, so that a new kind is one entry here.
+ * The table of kinds: everything that distinguishes one kind of entry from another, except its parser
+ * (`documents/parsers.ts`). Code that handles all kinds reads this table, so a new kind is one entry here.
  */
 
 import type { Agreement, Closed, Trial } from "./agreement.ts";
@@ -13,20 +13,23 @@ import type { PeerSettings } from "./peer-settings.ts";
 import type { TagRoute } from "./tag-route.ts";
 
 export interface KindEntry {
-  /** Under the prefix in KV, its keys being entries of this kind; `null`: the catalog, or nothing, has them. */
+  /**
+   * The folder below the prefix in KV whose keys are entries of this kind; `null` when the catalog has them, or
+   * Consul does not.
+   */
   readonly folder: `${string}/` | null;
-  /** What a key names, which says how it is spelt. */
+  /** What a key names, which decides how it is spelt. */
   readonly names: KeyName;
   /**
-   * `straight`: served as it was observed. `released`: passes through releases/, which may hold it back. `made`:
-   * not in Consul; releases/ or the primary makes it of what it knows.
+   * `straight`: served as observed. `released`: passes through releases/, which may hold it back. `made`: not in
+   * Consul; releases/ or the primary makes it from what it knows.
    */
   readonly way: "straight" | "released" | "made";
-  /** Where it ends: in releases/, in the primary's state, or in that of every worker. */
+  /** How far it goes: to releases/, to the primary's state, or to every worker's. */
   readonly reach: "releases" | "primary" | "workers";
-  /** Whether the last known good state on disk has it. */
+  /** Whether the last known good state on disk contains it. */
   readonly saved: boolean;
-  /** What is made of it in a worker. */
+  /** What a worker makes from it. */
   readonly appliedTo: readonly ("sites" | "scripts" | "peers" | "tls")[];
 }
 
@@ -44,23 +47,26 @@ export type KeyName =
 
 declare const typeOfValues: unique symbol;
 
-/** An entry of the table whose values have the type `V`. */
+/** An entry in the table whose values have the type `V`. */
 function kind<V>() {
   return <const E extends KindEntry>(entry: E): E & { readonly [typeOfValues]?: V } => entry;
 }
 
 /**
- * In the order in which a snapshot has them: whoever applies them one by one has modules and settings before the
- * scripts that read them.
+ * In the order of entries in a snapshot. Modules and settings come before the scripts that read them, for code that
+ * applies entries one by one.
  */
 export const kinds = {
-  /** By `kv/<name>` or `file/<name>` once it is served. The primary checks each, and what it refuses reaches nobody. */
+  /**
+   * By `kv/<name>` or `file/<name>` once it is served. The primary checks each certificate, and serves only those
+   * that pass.
+   */
   certificate: kind<Certificate>()({
     folder: "certificates/",
     names: "certificate",
     way: "straight",
     reach: "workers",
-    // No private key is ever written to a disk.
+    // No private key is ever written to disk.
     saved: false,
     appliedTo: ["tls"],
   }),
@@ -140,7 +146,7 @@ export const kinds = {
     saved: true,
     appliedTo: ["sites"],
   }),
-  /** By host and path: what services say by their tags. */
+  /** By host and path: the routes in services' tags. */
   route: kind<TagRoute>()({
     folder: null,
     names: "route",
@@ -150,8 +156,8 @@ export const kinds = {
     appliedTo: ["sites"],
   }),
   /**
-   * What cookies name servers by (`sticky`): one text that all gateways share. The primary reads it from `keys/`, or puts it
-   * there, once a document needs it. A secret, so it is in no file.
+   * The key for the names of servers in cookies (`sticky`): one text that all gateways share. The primary reads it
+   * from `keys/`, or writes it there once a document needs it. It is a secret, so it is in no file.
    */
   key: kind<string>()({
     folder: null,
@@ -161,7 +167,7 @@ export const kinds = {
     saved: false,
     appliedTo: ["sites"],
   }),
-  /** What operators set by hand for single peers of the upstream or the service of this name. */
+  /** What operators set by hand for single peers in the upstream or the service with this name. */
   peer: kind<PeerSettings>()({
     folder: "peers/",
     names: "upstream",
@@ -170,14 +176,17 @@ export const kinds = {
     saved: true,
     appliedTo: ["sites"],
   }),
-  /** Of others than the own one, those whose services were asked for have their catalog here. */
+  /**
+   * The datacenters that Consul knows. Another datacenter than the own one gets its catalog here once its services
+   * were asked for.
+   */
   datacenter: kind<Datacenter>()({
     folder: null,
     names: "datacenter",
     way: "straight",
     reach: "workers",
     saved: true,
-    // It has a part in which site a host is.
+    // The own datacenter helps to decide which site a host is.
     appliedTo: ["sites"],
   }),
   /** By `serviceKey`: the tags of a service that Consul has. */
@@ -189,7 +198,7 @@ export const kinds = {
     saved: true,
     appliedTo: ["sites"],
   }),
-  /** By `serviceKey`. Only services in use have an entry; an empty list means no healthy instance. */
+  /** By `serviceKey`. Only services in use have an entry; an empty list means that there is no healthy instance. */
   service: kind<readonly Instance[]>()({
     folder: null,
     names: "service",
@@ -207,7 +216,7 @@ export const kinds = {
     saved: true,
     appliedTo: [],
   }),
-  /** By address. Not saved: what was wrong with a peer before a restart is found out again. */
+  /** By address. Not saved: after a restart, the gateway finds out again what is wrong with a peer. */
   health: kind<PeerHealth>()({
     folder: null,
     names: "peer",
@@ -220,17 +229,17 @@ export const kinds = {
 
 type Table = typeof kinds;
 
-/** Those kinds whose entry has what `Has` has. */
+/** The kinds whose entry has what `Has` has. */
 type KindsWith<Has> = { [K in keyof Table]: Table[K] extends Has ? K : never }[keyof Table];
 
 export type Kind = keyof Table;
-/** What Consul has, in KV or in its catalog. */
+/** The kinds that Consul has, in KV or in its catalog. */
 export type ObservedKind = KindsWith<{ readonly way: "straight" | "released" }>;
 export type StraightKind = KindsWith<{ readonly way: "straight" }>;
 export type ReleasedKind = KindsWith<{ readonly way: "released" }>;
-/** What the state has. */
+/** The kinds in the state that is served. */
 export type ServedKind = KindsWith<{ readonly reach: "primary" | "workers" }>;
-/** What operators and gateways write into KV. */
+/** The kinds that operators and gateways write into KV. */
 export type DocumentKind = KindsWith<{ readonly folder: string }>;
 
 /** The type of the values of each kind. */
@@ -238,7 +247,7 @@ export type Entries = {
   readonly [K in Kind]: Table[K] extends { readonly [typeOfValues]?: infer V } ? V : never;
 };
 
-/** Whether something in a worker is made of the entries of this kind. */
+/** Whether a worker makes this from the entries of this kind. */
 export function isAppliedTo(what: KindEntry["appliedTo"][number], kind: Kind): boolean {
   const entry: KindEntry = kinds[kind];
   return entry.appliedTo.includes(what);
@@ -246,7 +255,7 @@ export function isAppliedTo(what: KindEntry["appliedTo"][number], kind: Kind): b
 
 /** The kinds whose entry passes `test`, in the table's order. */
 function kindsWhere<K extends Kind>(test: (entry: KindEntry) => boolean): readonly K[] {
-  // `test` says of values what the name of the list says of types.
+  // `test` checks at run time what the type argument says to the compiler.
   return (Object.keys(kinds) as Kind[]).filter((kind) => test(kinds[kind])) as K[];
 }
 

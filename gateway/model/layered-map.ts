@@ -1,12 +1,15 @@
 /**
- * A map of which each version is a value of its own and shares with the version before what did not change: a change of
- * one entry among 10,000 costs what a change among a few hundred does.
+ * A map whose versions are values of their own, each sharing with the one before what did not change. Changing one
+ * entry among 10,000 costs as much as changing one among a few hundred.
  */
 
-/** Entries of the upper layer; beyond them both become one, which costs what all entries cost. */
+/**
+ * How many entries the upper layer may have. Beyond that, both layers are merged, which costs as much as copying all
+ * entries.
+ */
 const mostAbove = 256;
 
-/** An entry that the lower layer has and this version does not. */
+/** Marks an entry that the lower layer has and this version does not. */
 const gone = Symbol("gone");
 
 export class LayeredMap<V> implements ReadonlyMap<string, V> {
@@ -37,7 +40,7 @@ export class LayeredMap<V> implements ReadonlyMap<string, V> {
     return value === undefined ? this.#below.has(key) : value !== gone;
   }
 
-  /** The next version; a value of `null` is an entry that is gone. */
+  /** Returns the next version. A value of `null` removes the entry. */
   with(changes: Iterable<readonly [key: string, value: V | null]>): LayeredMap<V> {
     const above = new Map(this.#above);
     let { size } = this;

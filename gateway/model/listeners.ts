@@ -1,5 +1,5 @@
 /**
- * The listeners of a gateway as plain data: what each speaks and what it is for. The primary binds their addresses,
+ * A gateway's listeners as plain data: what each speaks and what it is for. The primary binds their addresses, and
  * every worker accepts on all of them.
  */
 import type { TlsProfile } from "../engine/tls.ts";
@@ -9,40 +9,42 @@ import type { Exposure } from "./exposure.ts";
 export const listenerProtocols = ["http", "https", "tcp", "tls-passthrough", "udp"] as const;
 export type ListenerProtocol = (typeof listenerProtocols)[number];
 
-/** Those whose requests the HTTP engine serves; the others carry bytes. */
+/** Whether the HTTP engine serves its requests; the other protocols carry bytes. */
 export function isHttp(protocol: ListenerProtocol): boolean {
   return protocol === "http" || protocol === "https";
 }
 
-/** What workers are told of a listener; its number is its place in their list. */
+/** What workers are told about a listener. Its number is its place in their list. */
 export interface ListenerTerms {
-  /** No two have the same: `http`, `internal`, `tcp-5432`. */
+  /** Unique: `http`, `internal`, `tcp-5432`. */
   readonly name: string;
   readonly protocol: ListenerProtocol;
-  /** Which services are reached by their names; means nothing with `upstream`. */
+  /** Which services are reached by their names; without effect when there is an `upstream`. */
   readonly exposes: Exposure;
-  /** Where all connections go: an upstream document or a service, by its name. `null`: what is asked for decides. */
+  /** The upstream document or service that all connections go to; `null`: what the client asks for decides. */
   readonly upstream: string | null;
-  /** How it speaks TLS; `null`: it does not. */
+  /** How it speaks TLS; `null`: not at all. */
   readonly tls: ListenerTlsTerms | null;
-  /** Addresses and blocks of senders whose connections begin with the PROXY protocol. Nobody else's do. */
+  /**
+   * Addresses and blocks of senders whose connections begin with the PROXY protocol. Connections from others do not.
+   */
   readonly proxyProtocol: readonly string[];
   readonly limits: ListenerLimits;
-  /** Of a listener that carries bytes; another has no use for it. */
+  /** Only for a listener that carries bytes. */
   readonly stream: StreamTerms;
 }
 
 /** How bytes are carried. */
 export interface StreamTerms {
-  /** No byte either way for this long ends the connection, or the session of datagrams. */
+  /** A connection, or a session of datagrams, ends when no byte moves either way for so long. */
   readonly idleTimeoutMs: number;
-  /** A connection is cut after this; 0: never. */
+  /** A connection is cut after so long; 0: never. */
   readonly maxDurationMs: number;
-  /** With which version of the PROXY protocol peers are told whose connection it is; `null`: with none. */
+  /** The version of the PROXY protocol that tells peers whose connection it is; `null`: peers are not told. */
   readonly sendProxyProtocol: "v1" | "v2" | null;
 }
 
-/** As nginx has it for connections, and as a home router has it for datagrams. */
+/** As nginx has it for connections, and home routers for datagrams. */
 export const defaultStreamTerms: StreamTerms = {
   idleTimeoutMs: 600_000,
   maxDurationMs: 0,
@@ -52,22 +54,22 @@ export const defaultDatagramTerms: StreamTerms = { ...defaultStreamTerms, idleTi
 
 export interface ListenerTlsTerms {
   readonly profile: TlsProfile;
-  /** The name of a certificate for clients that ask for no name, or one that no certificate is for; `null`: none. */
+  /** The name of the certificate for clients that ask for no name, or for one without a certificate; `null`: none. */
   readonly defaultCertificate: string | null;
 }
 
-/** A listener that Consul has, and that every gateway opens. Its name is that of its key. */
+/** A listener that Consul has and every gateway opens. Its key gives its name. */
 export interface ListenerDocument extends Omit<ListenerTerms, "name" | "tls"> {
   readonly address: { readonly host: string; readonly port: number };
 }
 
-/** Each for one worker; 0: no limit. */
+/** Each applies to one worker; 0: no limit. */
 export interface ListenerLimits {
-  /** Connections at once; of UDP, sessions. */
+  /** Connections at once; for UDP, sessions. */
   readonly maxConnections: number;
-  /** The same from one client address. */
+  /** Connections at once from one client address. */
   readonly maxConnectionsPerAddress: number;
-  /** Of a listener that carries bytes: the same to one upstream. */
+  /** For a listener that carries bytes: connections at once to one upstream. */
   readonly maxConnectionsPerUpstream: number;
 }
 

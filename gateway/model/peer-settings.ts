@@ -1,15 +1,15 @@
-/** What operators set by hand for single peers of an upstream, as plain data: `peers/<name>` in KV. */
+/** What operators set by hand for single peers in an upstream, as plain data: `peers/<name>` in KV. */
 
 export interface PeerSetting {
-  /** It gets no new request; those that it has are finished. */
+  /** Whether it gets no new requests. It finishes those that it has. */
   readonly isDrained: boolean;
-  /** In the place of what its document or Consul says, 1 to 1000; `null`: as these say. */
+  /** Replaces the weight in its document or in Consul, from 1 to 1000; `null`: that weight applies. */
   readonly weight: number | null;
-  /** Who set it last, as they call themselves; empty: nobody said. */
+  /** The name that the last person to set it gave; empty: none. */
   readonly by: string;
-  /** When, ISO 8601; empty: nobody said. */
+  /** When it was set, in ISO 8601; empty: unknown. */
   readonly since: string;
 }
 
-/** By address: `host:port`, an IPv6 address in brackets. */
+/** By address: `host:port`, with an IPv6 address in brackets. */
 export type PeerSettings = Readonly<Record<string, PeerSetting>>;

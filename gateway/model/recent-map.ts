@@ -1,11 +1,11 @@
-/** A map that keeps what was asked for lately, for keys that strangers choose. */
+/** A bounded map that keeps the entries that were used lately, for keys that strangers choose. */
 
 export class RecentMap<V> {
   readonly #half: number;
   #young = new Map<string, V>();
   #old: ReadonlyMap<string, V> = new Map();
 
-  /** @param most entries that are kept. */
+  /** @param most how many entries are kept. */
   constructor(most: number) {
     this.#half = most / 2;
   }
@@ -18,7 +18,7 @@ export class RecentMap<V> {
     return old;
   }
 
-  /** What is a part of a request's head should be `detached` before. */
+  /** A key that is cut from a request's head should be `detached` first. */
   set(key: string, value: V): void {
     if (this.#young.size >= this.#half) {
       this.#old = this.#young;
@@ -28,7 +28,10 @@ export class RecentMap<V> {
   }
 }
 
-/** The same text by itself. A part of a longer one, as of a request's head, keeps all of it in memory. ASCII only. */
+/**
+ * Returns a copy that does not share memory: a part of a longer text, such as a request's head, keeps the whole text
+ * in memory. For ASCII only.
+ */
 export function detached(text: string): string {
   return Buffer.from(text, "latin1").toString("latin1");
 }

@@ -1,13 +1,13 @@
-/** The names by which a service is asked for: the forms that Consul's own DNS uses. */
+/** The names by which a service can be asked for: the forms that Consul's own DNS uses. */
 import type { ServiceQuery } from "./entries.ts";
 
 const domain = "consul";
 const label = /^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$/;
 
 /**
- * Reads `thumb`, `[tag.]thumb.service[.datacenter].consul` or `_thumb._tag.service[.datacenter].consul`
- * (Consul documentation, "DNS interface", standard and RFC 2782 lookup). Expects lower case without
- * port and trailing dot. `null` when the name is none of these.
+ * Reads `thumb`, `[tag.]thumb.service[.datacenter].consul` or `_thumb._tag.service[.datacenter].consul` (Consul
+ * documentation, "DNS interface", standard and RFC 2782 lookup). Expects lower case, without port and trailing dot.
+ * Returns `null` when the name has none of these forms.
  */
 export function parseServiceName(host: string): ServiceQuery | null {
   const labels = host.split(".");
@@ -25,7 +25,7 @@ export function parseServiceName(host: string): ServiceQuery | null {
     const name = first.slice(1);
     const tag = second.slice(1);
     if (!label.test(name) || !label.test(tag)) return null;
-    // RFC 2782 lookups name a protocol where there is no tag; Consul reads `_tcp` as no tag at all.
+    // RFC 2782 lookups have a protocol in the tag's place; Consul reads `_tcp` as no tag.
     return { name, tag: tag === "tcp" ? null : tag, datacenter };
   }
   const name = labels.pop();

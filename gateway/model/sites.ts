@@ -1,6 +1,7 @@
 /**
- * Which site a host is. Every spelling of a Consul service is one site, so that rules under one of them hold
- * for all; any other host is its own. The only place that knows it: routing, scripts, keys in KV and commands ask here.
+ * Which site a host is. Every spelling of a Consul service is the same site, so rules under one spelling apply to
+ * all; any other host is a site of its own. This is the only place that knows it: routing, scripts, keys in KV and
+ * commands ask here.
  */
 import { maxNameLength } from "../engine/message/authority.ts";
 import type { Tables } from "./change.ts";
@@ -10,19 +11,19 @@ import { parseServiceName } from "./service-name.ts";
 
 /** A host that names a service. */
 export interface ServiceSite extends ServiceQuery {
-  /** What rules are kept under: `shop`, or `shop.service.dc2.consul` for another datacenter's. */
+  /** The name for its rules: `shop`, or `shop.service.dc2.consul` for another datacenter's service. */
   readonly site: string;
-  /** What `*.` wildcards are compared with: `[tag.]shop.service[.dc2].consul`. */
+  /** The name that `*.` wildcards are compared with: `[tag.]shop.service[.dc2].consul`. */
   readonly full: string;
-  /** The `serviceKey`. */
+  /** Its `serviceKey`. */
   readonly key: string;
 }
 
-/** Parsed names that are kept. Strangers can ask for any name. */
+/** How many parsed names are kept. The bound matters because strangers can ask for any name. */
 const maxKnown = 4_096;
 
 export class SiteNames {
-  /** The datacenter of the Consul that is asked; `null`: not known, so that no name is in it. */
+  /** The datacenter of the Consul that the gateway asks; `null`: unknown, so no name is in it. */
   readonly ownDatacenter: string | null;
   readonly #known = new RecentMap<ServiceSite | null>(maxKnown);
 
@@ -31,8 +32,8 @@ export class SiteNames {
   }
 
   /**
-   * The service that a host in lower case names; `null` for any other host, which is its own site. Costs an
-   * ordinary host a look at its end; a service's name one look-up, and a few strings the first time.
+   * The service that a host, in lower case, names; `null` for any other host, which is its own site. For an ordinary
+   * host this costs a look at its end; for a service's name one look-up, and a few strings the first time.
    */
   find(host: string): ServiceSite | null {
     if (!host.endsWith(".consul") && host.includes(".")) return null;
@@ -46,8 +47,8 @@ export class SiteNames {
   }
 
   /**
-   * The name of the site that a key in KV is about: a host's, or `*.domain` with the own datacenter left out as
-   * in `full`. A tag is dropped; `find` tells that there was one.
+   * The name of the site that a key in KV is about: a host's site, or a `*.domain` that leaves out the own
+   * datacenter, as `full` does. A tag is dropped; `find` shows whether there was one.
    */
   nameOf(host: string): string {
     if (!host.startsWith("*.")) return this.find(host)?.site ?? host;
@@ -73,8 +74,8 @@ export class SiteNames {
 }
 
 /**
- * The keys of a service in these datacenters, each once and without its own: what takes its place where it has no
- * instance that can be used.
+ * The keys of a service in these datacenters, each once and without the service's own key. These replace the service
+ * while it has no instance that can be used.
  */
 export function failoverKeys(
   service: ServiceSite,
@@ -88,7 +89,7 @@ export function failoverKeys(
   return [...new Set(keys)].filter((one) => one !== key);
 }
 
-/** The one of the Consul that is asked; `null` as long as it is not known. */
+/** The datacenter of the Consul that the gateway asks; `null` while it is unknown. */
 export function ownDatacenter({ datacenter }: Pick<Tables, "datacenter">): string | null {
   for (const [name, { own }] of datacenter) if (own) return name;
   return null;
@@ -96,7 +97,7 @@ export function ownDatacenter({ datacenter }: Pick<Tables, "datacenter">): strin
 
 function readSite(host: string, ownDatacenter: string | null): ServiceSite | null {
   const read = parseServiceName(host);
-  // A wildcard names many; its star is no tag.
+  // A wildcard stands for many names, so its star is not a tag.
   if (read === null || read.tag === "*") return null;
   const query = read.datacenter === ownDatacenter ? { ...read, datacenter: null } : read;
   const { name, tag, datacenter } = query;

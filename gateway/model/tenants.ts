@@ -1,29 +1,30 @@
 /**
- * Who may use what: which tenant a host, module, setting or upstream belongs to, and whether another one may use it.
- * Made from the operator's policy; without a policy nobody asks. Knows names only, not what is behind them.
+ * Who may use what: which tenant a host, module, setting or upstream belongs to, and whether another tenant may use
+ * it. Built from the operator's policy; without a policy nothing asks. It knows only names, and not what they stand
+ * for.
  */
 import { parseServiceName } from "./service-name.ts";
 import { WildcardIndex } from "./wildcard-index.ts";
 
-/** What is named: whole, or by how it begins with a `*` behind that. Of hosts also `*.domain`. */
+/** Whole names, or beginnings of names followed by `*`. For hosts also `*.domain`. */
 export interface TenantNames {
   readonly hosts: readonly string[];
   readonly modules: readonly string[];
   readonly settings: readonly string[];
-  /** Upstream documents and services. */
+  /** Names of upstream documents and services. */
   readonly upstreams: readonly string[];
 }
 
 export type TenantKind = keyof TenantNames;
 
-/** Plain data: it goes to other processes. */
+/** Plain data, because it goes to other processes. */
 export interface TenantPolicy {
   readonly tenants: Readonly<Record<string, TenantNames>>;
-  /** What every tenant may use, whosever it is. */
+  /** What every tenant may use, whoever it belongs to. */
   readonly shared: TenantNames;
 }
 
-/** Has whatever no tenant of the policy has. */
+/** The tenant that has everything that no tenant in the policy has. */
 export const defaultTenant = "default";
 
 const oneOf: Readonly<Record<TenantKind, string>> = {
@@ -61,22 +62,22 @@ export class Tenants {
   }
 
   /**
-   * The tenant that has this name. A host is in lower case, without port; a service has one tenant, however it is
-   * spelt and wherever it is.
+   * The tenant to which this name belongs. A host is in lower case, without port. A service belongs to one tenant,
+   * however it is spelt and whatever its datacenter.
    */
   ownerOf(kind: TenantKind, name: string): string {
     return this.#find(this.#owners, kind, name) ?? defaultTenant;
   }
 
-  /** The tenant of the source with this key: `scripts/<host>`, `modules/<name>`. */
+  /** The tenant to which the source with this key belongs: `scripts/<host>`, `modules/<name>`. */
   ofSource(key: string): string {
-    // A module is examined as the script of a host that has its key for a name.
+    // A module is examined as the script of a host whose name is the module's key.
     const module = /^(?:scripts\/)?modules\/(.+)$/s.exec(key)?.[1];
     if (module !== undefined) return this.ownerOf("modules", module);
     return this.ownerOf("hosts", key.slice(key.indexOf("/") + 1));
   }
 
-  /** `null` when `tenant` may use it; else why it may not. */
+  /** `null` when `tenant` may use it; otherwise why it may not. */
   refusal(tenant: string, kind: TenantKind, name: string): string | null {
     const owner = this.ownerOf(kind, name);
     const isRefused = owner !== tenant && this.#find(this.#shared, kind, name) === undefined;
@@ -85,7 +86,7 @@ export class Tenants {
       : this.#refusalAsWritten(tenant, kind, name);
   }
 
-  /** What a tenant's scripts see of all settings. */
+  /** The part of all settings that a tenant's scripts see. */
   settingsOf<T>(tenant: string, settings: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
     const isSeen = ([name]: readonly [string, T]) =>
       this.refusal(tenant, "settings", name) === null;
@@ -93,8 +94,8 @@ export class Tenants {
   }
 
   /**
-   * An upstream document may be named by any spelling of a service: then what the text itself would be another
-   * tenant's is not used for the service.
+   * An upstream document's name may be any spelling of a service. When the name as written belongs to another tenant,
+   * it is refused even if the service itself does not.
    */
   #refusalAsWritten(tenant: string, kind: TenantKind, name: string): string | null {
     if (kind !== "upstreams") return null;
@@ -129,17 +130,17 @@ export class Tenants {
   }
 }
 
-/** What one tenant's scripts are held to. */
+/** What binds one tenant's scripts. */
 export interface Border {
   readonly tenants: Tenants;
   readonly tenant: string;
 }
 
-/** Values by names: whole names, beginnings of names (the longest holds), and `*.domain`. */
+/** Values by names: whole names, beginnings of names (the longest counts), and `*.domain`. */
 class Names<T> {
   readonly #whole = new Map<string, T>();
   readonly #beginnings = new Map<string, T>();
-  /** The lengths that beginnings have, the longest first. */
+  /** The lengths of the beginnings, the longest first. */
   readonly #lengths: readonly number[];
   readonly #wildcards = new WildcardIndex<T>();
 
@@ -169,7 +170,7 @@ class Names<T> {
   }
 }
 
-/** The service that a name spells, in whichever datacenter; `null` for any other name, and for a wildcard. */
+/** The service that a name spells, in any datacenter; `null` for any other name, and for a wildcard. */
 function serviceOf(name: string): string | null {
   if (name.startsWith("*.") || (!name.endsWith(".consul") && name.includes("."))) return null;
   return parseServiceName(name)?.name ?? null;

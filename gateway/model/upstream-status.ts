@@ -11,58 +11,61 @@ export interface PeerStatus {
   readonly effectiveWeight: number;
   readonly fails: number;
   readonly inFlight: number;
-  /** The same of the other workers, where somebody decides by that, as this one heard last. */
+  /** The requests of the other workers, where something depends on them, as this worker last heard. */
   readonly elsewhere: number;
-  /** Tries that it answered, of all upstreams that name the address. */
+  /** Tries that it answered, for all upstreams that have the address. */
   readonly answers: number;
-  /** Tries that it failed, and answers with a status from 500 on. */
+  /** Tries that it failed, and answers with a status of 500 or above. */
   readonly errors: number;
-  /** Of its last answers, from the pick to their end; a moving average. */
+  /** A moving average over its last answers, from the pick to the answer's end. */
   readonly latencyMs: number;
   /** `err`: it is not picked. */
   readonly state: HealthState;
-  /** Why it is in that state, in a few clauses. */
+  /** Why it has that state, in a few clauses. */
   readonly reason: string;
-  /** When the primary last heard of a change, ISO 8601; `null`: it knows of none, or the change is this worker's own. */
+  /**
+   * When the primary last heard of a change, in ISO 8601; `null`: it knows of none, or the change is this worker's
+   * own.
+   */
   readonly since: string | null;
-  /** After so many milliseconds it may get a probing request; `null` when it may be picked, or nobody can tell. */
+  /** Milliseconds until it may get a probing request; `null` when it may be picked, or the time is unknown. */
   readonly downForMs: number | null;
 }
 
-/** What bounds an upstream, in one worker. */
+/** The bounds of an upstream, in one worker. */
 export interface BoundsStatus {
-  /** `null`: its document bounds no requests. */
+  /** `null` when its document does not bound requests. */
   readonly requests: {
     readonly inFlight: number;
-    /** Of the other workers, as they said last. */
+    /** The other workers' requests, as they last reported. */
     readonly elsewhere: number;
     /** `null`: no limit for the whole upstream. */
     readonly most: number | null;
     readonly waiting: number;
     readonly queue: number;
   } | null;
-  /** `null`: it has none. */
+  /** `null` when it has none. */
   readonly breaker: {
     readonly state: "closed" | "open" | "half_open";
-    /** 0 when it is not open. */
+    /** Milliseconds that it stays open; 0 when it is not open. */
     readonly opensForMs: number;
   } | null;
-  /** Of the last seconds; `null`: only `try` bounds them. */
+  /** In the last seconds; `null`: only `try` bounds retries. */
   readonly retries: { readonly taken: number; readonly most: number } | null;
 }
 
 export interface UpstreamStatus {
-  /** As the operator knows it. */
+  /** The name that the operator knows. */
   readonly name: string;
   readonly limits: TargetOptions | null;
   readonly bounds: BoundsStatus;
   readonly peers: readonly PeerStatus[];
 }
 
-/** A peer, by its address, or an upstream, by its name, and how many requests are on it. */
+/** How many requests are on a peer, given by its address, or on an upstream, given by its name. */
 export type Load = [of: string, requests: number];
 
-/** By what they are of. */
+/** Loads by what they are on. */
 export interface Loads {
   readonly peers: readonly Load[];
   readonly upstreams: readonly Load[];
@@ -74,17 +77,17 @@ export interface UpstreamKeys {
   readonly services: readonly string[];
 }
 
-/** An upstream with the entry that it was made of; a service has one more for each tag that was asked for. */
+/** An upstream with the entry that it was made from. A service has a further one for each tag that was asked for. */
 export interface RoutedUpstream extends UpstreamStatus {
   readonly kind: "upstream" | "service";
   readonly key: string;
 }
 
-/** The upstream of an entry in a few numbers. */
+/** The upstream of an entry, in a few numbers. */
 export interface UpstreamLoad {
   readonly name: string;
   readonly peers: number;
-  /** Those that are out, or that their document says are down. */
+  /** Servers that are out, or that their document marks as down. */
   readonly down: number;
   readonly inFlight: number;
 }

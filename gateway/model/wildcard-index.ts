@@ -1,6 +1,6 @@
 /**
- * What is kept by `*.domain`: which of them cover a host. One pass over the host meets all of its suffixes without
- * making a string of any.
+ * Values kept by `*.domain`: finds those that cover a host. One pass over the host meets all its suffixes without
+ * making a string for any of them.
  */
 import { maxNameLength } from "../engine/message/authority.ts";
 
@@ -13,15 +13,15 @@ interface Wildcard<T> {
 }
 
 export class WildcardIndex<T> {
-  /** By the hash of the suffix, read from its end. */
+  /** By the hash of the suffix, computed from its end. */
   readonly #wildcards: Map<number, readonly Wildcard<T>[]>;
 
-  /** @param from what it begins with; stays as it is. */
+  /** @param from what it begins with; it is not changed. */
   constructor(from: WildcardIndex<T> | null = null) {
     this.#wildcards = from === null ? new Map() : new Map(from.#wildcards);
   }
 
-  /** `key`: `*.domain`. `null`: there is none any more. */
+  /** `key`: `*.domain`. A `null` value removes it. */
   set(key: string, value: T | null): void {
     const suffix = key.slice(1);
     const hash = hashFromEnd(suffix);
@@ -40,7 +40,7 @@ export class WildcardIndex<T> {
     let longest: T | null = null;
     let hash = 0;
     const end = Math.max(0, host.length - below);
-    // A wildcard stands for at least one character, so the first one is never part of a suffix.
+    // A wildcard stands for at least one character, so the host's first character is never part of a suffix.
     for (let at = host.length - 1; at > end; at -= 1) {
       const code = host.charCodeAt(at);
       hash = step(hash, code);
@@ -57,7 +57,7 @@ export class WildcardIndex<T> {
   }
 }
 
-/** The hash of a suffix, as one pass from the end of a host comes by it. */
+/** The hash of a suffix, as a pass from the end of a host computes it. */
 export function hashFromEnd(text: string): number {
   let hash = 0;
   for (let at = text.length - 1; at >= 0; at -= 1) hash = step(hash, text.charCodeAt(at));
