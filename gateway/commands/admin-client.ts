@@ -169,7 +169,7 @@ export class AdminClient {
     explain: (url: string, sent: string | null) => Unauthorized,
   ): Promise<AdminAnswer> {
     const question = { method: "GET", path, isTls } as const;
-    // On loopback reads are open, so no token is sent.
+    // First without the token: on loopback reads are open.
     const open = await ask(admin, { ...question, token: null }, this.#tls);
     const token = open.status === 401 ? await findOwn() : null;
     const answer = token === null ? open : await ask(admin, { ...question, token }, this.#tls);

@@ -13,7 +13,7 @@ export const redirect: Plugin<RedirectOptions> = {
     return {
       onRequest: (exchange) => {
         const { path, query } = exchange;
-        // The asterisk of OPTIONS becomes an empty path.
+        // The asterisk of OPTIONS becomes `/`.
         const asked = path.startsWith("/") ? path : "/";
         const place = to.replace(pathMark, () => asked);
         const location = hasQuery || query === "" ? place : `${place}?${query}`;

@@ -1,6 +1,7 @@
 /**
- * What one examination may take in all: loading and every case. Counted in processor time of the process that
- * examines one source at a time, so that a busy machine refuses nobody; the clock on the wall is a guard.
+ * The time that one examination may take in all, for loading and every case. It is counted in processor time of
+ * the process, which examines one source at a time, so that no source is refused because the machine is busy.
+ * The clock on the wall is only a guard.
  */
 
 /** Time on the wall may be this many times as long. */
@@ -9,7 +10,7 @@ const lookMs = 20;
 
 export class OverBudget extends Error {
   override readonly name = "OverBudget";
-  /** What was running could not be asked to stop, and may still run. */
+  /** The running step could not be stopped, and may still run. */
   readonly isStuck: boolean;
 
   constructor(budgetMs: number, at: string, isStuck: boolean) {
@@ -25,7 +26,7 @@ export class Budget {
   readonly #beganMs = performance.now();
   #at = "";
 
-  /** @param longestStepMs how long a step takes at most that ends by itself. */
+  /** @param longestStepMs the longest time that a step takes which ends by itself. */
   constructor(budgetMs: number, longestStepMs: number) {
     this.#budgetMs = budgetMs;
     this.#stuckMs = budgetMs + 2 * longestStepMs;

@@ -1,6 +1,6 @@
 /**
- * Runs the cases of a script's `tests` in the isolate that it was loaded into and compares what became
- * of each request with what the case expects. Takes no part in traffic.
+ * Runs the cases of a script's `tests` in the isolate that it was loaded into, and compares the outcome of each
+ * request with what the case expects. Has no part in traffic.
  */
 
 import type { Answer } from "../../engine/engine.ts";
@@ -27,7 +27,7 @@ export interface CaseRunOptions {
   readonly settings: ReadonlyMap<string, Json>;
   /** What the script is held to; `null` where there is one tenant. */
   readonly border: Border | null;
-  /** Told of each case before it runs; what it throws ends the run. Cases count from 1. */
+  /** Called before each case runs; when it throws, the run ends. Cases count from 1. */
   readonly onCase: (name: string, number: number) => void;
   /** Of one call: the limit that the script will run with. */
   readonly timeoutMs: number;
@@ -98,7 +98,7 @@ async function run(one: Case, options: CaseRunOptions): Promise<Actual | ScriptF
       await callWithin(entry.replaceSettings, [all], timeoutMs);
     }
     const isWanted = matchesExchange(match, { method: one.request.method, path: target.path });
-    // As a gateway does where no host document says otherwise.
+    // As a gateway does it unless a host document says otherwise.
     if (target.hasEncodedSlash && decidesByPath(match)) target.answer(encodedSlashAnswer);
     else if (isWanted) {
       const text = await callWithin(entry.onRequest, [asText()], timeoutMs);
@@ -198,7 +198,7 @@ function hasHeaders(expected: ExpectedHeaders, actual: Readonly<Record<string, s
   return Object.entries(expected).every(([name, value]) => (actual[name] ?? null) === value);
 }
 
-/** What became of the request, in the words of `expect`, and only as much as the case looked at. */
+/** The outcome of the request, in the words of `expect`, and only the parts that the case looks at. */
 function shown(one: Case, { outcome, responseHeaders }: Actual): unknown {
   const asked: Readonly<Record<string, unknown>> = { ...one.expect };
   const pick = (names: Iterable<string>, from: Readonly<Record<string, string>>) =>

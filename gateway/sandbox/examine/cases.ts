@@ -12,7 +12,7 @@ import type { Syntax } from "../run/source-reader.ts";
 
 type Text = Readonly<Record<string, string>>;
 
-/** What must have become of a request. A field that is left out is not looked at. */
+/** The expected outcome of a request. A field that is left out is not compared. */
 export type Outcome =
   /** It goes on; `null` stands for a header that is not there. */
   | ({

@@ -16,7 +16,7 @@ import { CaseError, parseCases, placeOfCase } from "./cases.ts";
 import { replayAll } from "./replay.ts";
 import { SyntaxReader } from "./syntax.ts";
 
-/** Whatever a script's top level does, it is over after this many times its time limit. */
+/** A script's top level is ended after this many times its time limit, whatever it does. */
 const deadlineFactor = 10;
 /** For everything in the examination of a source, in processor time; more where a call may take longer. */
 const leastBudgetMs = 2_000;
@@ -31,12 +31,12 @@ export function createExaminerTools(): ExaminerTools {
   return { baseSnapshot: createBaseSnapshot(), reader: new SyntaxReader() };
 }
 
-/** What became of an examination. */
+/** The outcome of an examination. */
 export interface Examined {
   readonly examination: Examination;
-  /** It took more than it was given, and was given up. */
+  /** It exceeded its budget and was given up. */
   readonly isOver: boolean;
-  /** Something of it may still be running, on a thread that nothing gives back. */
+  /** A part of it may still be running, on a thread that nothing frees. */
   readonly isStuck: boolean;
 }
 
@@ -70,7 +70,7 @@ export async function examineWithin(
     readonly tables: ScriptTables;
     readonly limits: SandboxLimits;
     readonly tools: ExaminerTools;
-    /** It is called with these instead of its tests. */
+    /** Requests with which the script is called instead of its tests. */
     readonly requests?: readonly FailedRequest[];
     /** Who may use what. Default, or `null`: everybody everything. */
     readonly tenants?: TenantPolicy | null;
@@ -174,7 +174,7 @@ function readCases({ tests, syntax }: Loaded, host: string, { key, text }: Part)
   }
 }
 
-/** Something runs that V8 does not interrupt. */
+/** V8 does not interrupt what is running. */
 class TooLong extends ScriptError {}
 
 /** @throws TooLong */

@@ -1,6 +1,6 @@
 /**
- * One request for a script that is examined: the call, judged by processor time, and a request that it may change.
- * Nothing of it reaches a client or an origin.
+ * One request for a script under examination: the call, judged by processor time, and a request that the script
+ * may change. Nothing of it reaches a client or an origin.
  */
 import type ivm from "isolated-vm";
 import type { Answer } from "../../engine/engine.ts";
@@ -9,12 +9,12 @@ import { wallFactor } from "../limits.ts";
 import { type ColumnOf, faultAt, isTimeout, ScriptError } from "../run/faults.ts";
 import { type RequestTarget, readOutput } from "../run/output.ts";
 
-/** What had the processor for this part of its limit ran out of time by itself. */
+/** A call that had the processor for this part of its limit ran out of time through its own fault. */
 const ownPart = 0.75;
 
 /**
- * A timer counts what else a busy machine does, too: a call that hardly had the processor is tried again with
- * a longer one. This process examines one source at a time, so its processor time is the script's.
+ * A timer also counts the other work of a busy machine: a call that hardly had the processor is tried again
+ * with a longer timer. This process examines one source at a time, so its processor time is the script's.
  */
 export async function callWithin(
   entry: ivm.Reference<unknown>,
@@ -41,7 +41,7 @@ export function readResult(key: string, text: string, columnOf: ColumnOf): strin
   return rest;
 }
 
-/** As much of a request as a script may change, which checks what it is given as an exchange does. */
+/** The part of a request that a script may change. It checks new values as an exchange does. */
 export class ExaminedRequest implements RequestTarget {
   answered: Answer | null = null;
   /** By names in lower case. */

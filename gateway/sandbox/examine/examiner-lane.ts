@@ -1,7 +1,7 @@
 /**
- * One process that examines scripts, one at a time, and can be killed: V8 does not interrupt everything that
- * a hostile top level may do, and some of it ends the process that does it. The process is started when there is
- * something to examine and ended when there has been nothing for a while.
+ * One process that examines scripts, one at a time, and can be killed: V8 does not interrupt everything that a
+ * hostile top level may do, and some of that ends the process. The lane starts the process when there is
+ * something to examine and ends it when there has been nothing for a while.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -29,7 +29,7 @@ export class ExaminerLane {
     child.process.ref();
     child.process.channel?.ref();
     const answer = (await child.started) ? await ask(child.process, message, waitMs) : "ended";
-    // A process that has nothing to do keeps no other alive.
+    // An idle examining process keeps no other process alive.
     child.process.unref();
     child.process.channel?.unref();
     if (typeof answer === "string" || answer.isStuck) this.#end(child.process);
@@ -38,7 +38,7 @@ export class ExaminerLane {
     return answer;
   }
 
-  /** Ends the process. What is examined now has no answer. */
+  /** Ends the process. The examination that is under way gets no answer. */
   close(): void {
     clearTimeout(this.#idle);
     if (this.#child !== null) this.#end(this.#child.process);
@@ -98,7 +98,7 @@ async function first(child: ChildProcess, waitMs: number): Promise<FromExaminer 
   return answer;
 }
 
-/** Scripts of operators run there; Consul's token has no business with them. */
+/** Scripts of operators run there, so Consul's token must not be there. */
 function withoutConsulToken(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return { ...environment, CONSUL_HTTP_TOKEN: undefined, CONSUL_HTTP_AUTH: undefined };
 }

@@ -1,7 +1,7 @@
 /**
- * Examines scripts in two processes. Every source begins in the quick lane with a small part of its budget; what
- * needs more goes on in the other lane, with all of it. So a source that is slow, or that has to be ended with its
- * process, makes nobody wait but others like it. Keys take turns in both.
+ * Examines scripts in two processes. Every source begins in the quick lane with a small part of its budget; a
+ * source that needs more goes on in the other lane, with all of it. So a slow source, or one that has to be
+ * ended with its process, delays only others like it. Keys take turns in both lanes.
  */
 import { availableParallelism } from "node:os";
 import type { FailedRequest, TenantPolicy } from "../../model/index.ts";
@@ -20,9 +20,12 @@ import { modulesFor } from "./module-graph.ts";
 
 /** Of processor time, for a first try: a good script takes about ten. */
 const quickMs = 100;
-/** The wall's part of a first try, beyond which the process is ended: its thread may be in the parser. */
+/**
+ * The limit of a first try on the clock. Beyond it the process is ended, because its thread may be in the
+ * parser.
+ */
 const quickWaitMs = 2_000;
-/** For a process to answer after all that it examines was to be over. */
+/** How much longer a process may take to answer when its examination should be over. */
 const graceMs = 10_000;
 const maxSlow = 1_000;
 
@@ -161,7 +164,7 @@ export class Examiner {
     const message = { ...job.message, budgetMs: all };
     const beganMs = performance.now();
     let answer = await lane.examine(message, waitMs);
-    // The process may have been ended for reasons of its own: a script must do it twice.
+    // The process may have ended for another reason, so a script is at fault only the second time.
     if (answer === "ended" && !this.#isClosed) answer = await lane.examine(message, waitMs);
     if (performance.now() - beganMs < quickMs) this.#slowHosts.delete(host);
     job.resolve(typeof answer === "string" ? refused(host, ended) : answer.examination);
@@ -204,7 +207,7 @@ export class FairQueue<T> {
     return null;
   }
 
-  /** Everything that waits, which waits no more. */
+  /** Removes and returns everything that waits. */
   clear(): readonly T[] {
     const all = [...this.#keys.values()].flat();
     this.#keys.clear();

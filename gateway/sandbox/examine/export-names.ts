@@ -1,4 +1,4 @@
-/** What a script's exports may be called, and what is said of any other. Reads no source. */
+/** The names that a script's exports may have, and the message for any other. Reads no source. */
 import type { Found, Syntax } from "../run/source-reader.ts";
 
 const meanings: ReadonlySet<string> = new Set([

@@ -1,7 +1,7 @@
 /**
- * Where a source needs checks, because syntax alone may make something long or go through it in one go: additions,
- * templates, spread, `for...in`, the length of arrays. Reads a parsed source and changes nothing. What checks do is
- * in `inside/growth.js`.
+ * Finds where a source needs checks, because syntax alone may make something long or run through it in one
+ * step: additions, templates, spread, `for...in`, the length of arrays. Reads a parsed source and changes
+ * nothing. What checks do is in `inside/growth.js`.
  */
 import type {
   AnyNode,
@@ -13,9 +13,9 @@ import type {
 import { type Check, type CheckKind, checkPrefix, writeChecks } from "../run/growth-checks.ts";
 import type { Found } from "../run/source-reader.ts";
 
-/** More than any source has that somebody writes; each is kept beside it. */
+/** More than any handwritten source has. Each is kept beside the source. */
 const maxChecks = 20_000;
-/** What adds no more than this takes so many additions to become long that the clock ends them. */
+/** Additions of no more than this have to be so many to make something long that the time limit ends them. */
 const shortAddition = 4;
 /** V8 looks at the clock where a function begins: so many operators may stand between two calls. */
 const operatorsPerPause = 4;
@@ -27,7 +27,7 @@ const plainString = /^["'][\w-]*["']$/;
 export interface Growth {
   /** As `writeChecks` writes them. */
   readonly checks: string;
-  /** What no check can be put around; `null`: there is none. */
+  /** The first construct that no check can be put around; `null`: there is none. */
   readonly problem: Found | null;
 }
 
@@ -66,7 +66,7 @@ class Finder {
       const message = `it has more than ${maxChecks} additions, templates and the like`;
       return { checks: "", problem: { index: 0, message } };
     }
-    // Of what begins at one place the longer comes first. What ends there comes before all of that.
+    // Of checks that begin at the same place the longer comes first. Those that end there come before them.
     const opening = this.#opening.sort((a, b) => a.index - b.index || b.end - a.end);
     const closing = this.#closing.sort((a, b) => a - b);
     const checks: Check[] = [];
@@ -230,7 +230,7 @@ class Finder {
   }
 }
 
-/** Texts of different lengths are not even compared. */
+/** V8 does not even compare texts of different lengths. */
 function isQuick({ operator, left, right }: BinaryExpression): boolean {
   const isStrict = operator === "===" || operator === "!==";
   return isStrict && (left.type === "Literal" || right.type === "Literal");

@@ -20,7 +20,7 @@ const phases: ReadonlyMap<number, string> = new Map([
   [6, "defer"],
 ]);
 
-/** Sources are never changed, so that what was read of one holds for as long as there is one. */
+/** Sources never change, so what was read from one holds as long as the source exists. */
 const known = new WeakMap<Source, Imports>();
 
 /** Takes about a millisecond for 100 KB, once for each source. */

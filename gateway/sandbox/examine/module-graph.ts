@@ -1,6 +1,6 @@
 /**
- * Modules and who imports them, kept as they change: what a change concerns is found from the module that
- * changed, whatever else there is. Knows the texts only, not whether they are any good.
+ * Modules and their importers, kept up to date, so that finding the sources that a changed module affects does
+ * not depend on how many others there are. Knows the texts only, not whether they are good.
  */
 import type { Source } from "../../model/index.ts";
 import { maxClosure } from "../run/module-names.ts";

@@ -1,6 +1,6 @@
 /**
- * Calls a version with requests that failed, in the isolate that it was loaded into, and says what became of
- * each. For the process that examines sources; nothing of it reaches a client or an origin.
+ * Calls a version with requests that failed, in the isolate that it was loaded into, and gives the outcome of
+ * each. Runs in the process that examines sources; nothing of it reaches a client or an origin.
  */
 import type { Border, FailedRequest } from "../../model/index.ts";
 import type { Loaded } from "../run/loading.ts";
@@ -10,7 +10,7 @@ import { readRequestText } from "../run/request-text.ts";
 import type { ReplayOutcome } from "../sandbox.ts";
 import { callWithin, ExaminedRequest, readResult } from "./examined-request.ts";
 
-/** So many requests are tried. */
+/** How many requests are tried. */
 export const maxReplayed = 4;
 
 export interface ReplayOptions {
@@ -18,7 +18,7 @@ export interface ReplayOptions {
   readonly key: string;
   /** What the script is held to; `null` where there is one tenant. */
   readonly border: Border | null;
-  /** Told before each request, which count from 1; what it throws ends the replay. */
+  /** Called before each request, which count from 1; when it throws, the replay ends. */
   readonly onRequest: (number: number) => void;
   /** Of one call: the limit that the script will run with. */
   readonly timeoutMs: number;

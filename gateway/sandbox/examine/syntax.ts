@@ -11,14 +11,14 @@ import { strangeExport } from "./export-names.ts";
 import { growthOf } from "./growth.ts";
 import { importsIn } from "./imports.ts";
 
-/** What is remembered of sources takes about as much memory as their texts. */
+/** The findings that are remembered take about as much memory as the sources' texts. */
 const maxKnownChars = 16_777_216;
 
 /** Of processor time. The longest source that somebody writes takes a third of it. */
 const maxParseMs = 1_000;
 const tokensPerLook = 1_024;
 
-/** By these, or by all globals in one, a script can end a request. */
+/** With these, or with the object of all globals, a script can end a request. */
 const verdicts: ReadonlySet<string> = new Set(["deny", "respond", "redirect", "globalThis"]);
 
 /** Reads sources, and remembers what it found in the last ones: many scripts share a large module. */
@@ -116,7 +116,7 @@ function casesOf(program: Program): readonly (readonly [number, number])[] {
       if (id.type !== "Identifier" || id.name !== "tests") continue;
       if (init?.type !== "ArrayExpression") return [];
       const { elements } = init;
-      // Behind a spread nobody knows which is which.
+      // After a spread the positions of cases are unknown.
       const end = elements.findIndex((one) => one === null || one.type === "SpreadElement");
       const known = end === -1 ? elements : elements.slice(0, end);
       return known

@@ -1,6 +1,7 @@
 /**
- * What examinations found, by all that they depend on: a source that was examined with these modules and settings
- * need not be examined again. What does not read settings does not depend on them.
+ * The results of examinations, by everything that they depend on, so that a source that was examined with the
+ * same modules and settings is not examined again. A source that does not read settings does not depend on
+ * them.
  */
 import { createHash } from "node:crypto";
 import type { Json, Source } from "../../model/index.ts";
@@ -15,7 +16,7 @@ export class Verdicts {
   /** Settings are replaced and never changed. */
   readonly #digests = new WeakMap<ReadonlyMap<string, Json>, string>();
 
-  /** `examine`, but for what it has examined already. */
+  /** `examine`, except for what was examined already. */
   remember(examine: ExamineScript): ExamineScript {
     return async (host, tables, isWanted) => {
       const key = this.#keyOf(host, tables);
@@ -45,7 +46,7 @@ export class Verdicts {
     const modules = source === undefined ? null : modulesFor(source, tables.module);
     if (source === undefined || modules === null) return null;
     const hash = createHash("sha256").update(`${host}\n${source.version}\n`);
-    // Those that are not there are told by their lack.
+    // Missing modules are part of the key, too.
     for (const [name, { version }] of [...modules].sort(([a], [b]) => (a < b ? -1 : 1))) {
       hash.update(`${name}\n${version}\n`);
     }

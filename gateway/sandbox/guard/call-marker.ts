@@ -1,7 +1,7 @@
 /**
  * What this thread is doing, for the threads that watch it: which isolate it is inside of (negative
  * when the watchdog need not look) and how often it went into one. Written around every call, so it
- * is two stores and nothing else. What the watching threads ask each other about it is here too.
+ * is two stores and nothing else. It also has the questions that the watching threads ask each other.
  */
 
 const numberCell = 0;
@@ -16,7 +16,7 @@ export const questions = {
   answersCell: 2,
   nobody: 0,
   somebody: 1,
-  /** Somebody who is about to begin: a thread takes a while to start, on a busy machine a long one. */
+  /** A thread that is about to start answering: on a busy machine a start takes long. */
   soon: 2,
   /** A counter of questions, and the last one that is answered. */
   askedCell: 3,
@@ -50,7 +50,9 @@ export class CallMarker {
     return Atomics.load(this.cells, questions.answersCell) === questions.somebody;
   }
 
-  /** Who answered is gone, or was not there yet, and somebody is about to be who says whether he can. */
+  /**
+   * The thread that answered is gone or was not there yet; another one is starting and will say whether it can.
+   */
   awaitAnswers(): void {
     Atomics.store(this.cells, questions.answersCell, questions.soon);
   }

@@ -1,6 +1,6 @@
 /**
- * Time that calls took which failed late is a debt, and one part in two hundred of the worker's time pays off the
- * debts of all scripts together, in equal parts: who owes most is the last to have paid. Knows nothing of calls.
+ * The time of calls that failed late is a debt. One part in two hundred of the worker's time pays off the debts
+ * of all scripts, in equal parts, so the script that owes most has paid last. Knows nothing of calls.
  */
 
 /** Of a worker's time. */
@@ -56,7 +56,7 @@ export class Debts {
     }
   }
 
-  /** Lets those go that have paid. Each debt is looked at as often as another one ends. */
+  /** Removes the debts that are paid. Each debt is looked at as often as another one ends. */
   #release(): void {
     this.#leastDueMs = Number.POSITIVE_INFINITY;
     for (const debt of this.#debtors) {

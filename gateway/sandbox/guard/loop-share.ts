@@ -1,10 +1,10 @@
 /**
- * How much of a worker's time scripts may take whose calls are heavy, when others want it too: half. Beyond it
- * those that took most lately wait first. Scripts whose calls are quick are not counted here.
+ * Gives scripts with heavy calls half of a worker's time when other requests want it too. Beyond that half,
+ * those that took most lately wait first. Scripts with quick calls are not counted here.
  */
 
 const share = 1 / 2;
-/** How fast it is forgotten what a script took: half of it after so long. */
+/** After this time half of what a script took is forgotten. */
 const halfLifeMs = 1_000;
 
 /** Of a fair part. */
@@ -20,11 +20,11 @@ export class Use {
 
 export class LoopShare {
   readonly #burstMs: number;
-  /** What heavy calls may take now; less than nothing when they took too much. */
+  /** The time that heavy calls may take now; negative when they took too much. */
   #balanceMs: number;
   #atMs = 0;
   readonly #all = new Use();
-  /** When one ran last that had taken next to nothing while all together had taken far too much. */
+  /** When a script last ran that had taken next to nothing while all together had taken far too much. */
   #littleMs = Number.NEGATIVE_INFINITY;
   #period = 0;
   /** How many scripts were heavy in this period, and in the one before. */
@@ -66,7 +66,7 @@ export class LoopShare {
     this.#users += 1;
   }
 
-  /** Whether a call may begin now; it is taken for begun. */
+  /** Whether a call may begin now; if so, it counts as begun. */
   mayRun(use: Use, nowMs: number): boolean {
     this.#advance(nowMs);
     if (this.#balanceMs >= 0) return true;
@@ -76,7 +76,8 @@ export class LoopShare {
     fade(this.#all, nowMs);
     const fairMs = this.#all.ms / users;
     if (this.#balanceMs >= -this.#burstMs) return use.ms < fairMs;
-    // Far beyond it those that have taken next to nothing go on, one after the other: it was not they.
+    // Far beyond the half, scripts that have taken next to nothing still run, one after the other, because they
+    // did not cause it.
     if (use.ms >= littlePart * fairMs || nowMs - this.#littleMs < this.#burstMs) return false;
     this.#littleMs = nowMs;
     return true;

@@ -1,6 +1,6 @@
 /**
- * How much of a call this thread really ran. The clock on the wall also goes on while a busy machine runs
- * something else; this tells the one from the other afterwards.
+ * How much of a call's time this thread really ran. The clock also goes on while a busy machine runs something
+ * else; this tells the two apart afterwards.
  */
 
 /** Reading it takes a third of a microsecond, so a call that begins sooner shares the mark before. */

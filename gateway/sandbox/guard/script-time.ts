@@ -1,13 +1,14 @@
 /**
- * What the calls of scripts take of their worker's time, and who is not called for a while because of it. A
- * script rests for its own debts; it waits when heavy calls took their share; new ones wait for each other.
+ * How much of a worker's time the calls of scripts take, and which scripts are not called for a while because
+ * of it. A script rests for its own debts, waits when heavy calls took their share, and a new one waits when
+ * other new ones stalled.
  */
 
 import { loadTimeoutFactor } from "../limits.ts";
 import { Debt, Debts } from "./debts.ts";
 import { LoopShare, Use } from "./loop-share.ts";
 
-/** A call that fails sooner, as part of its limit, costs its worker nothing to speak of. */
+/** A call that fails before this part of its limit costs its worker next to nothing. */
 const cheapPart = 0.1;
 /**
  * In calls at their limit: an odd one denies no other request. On a busy machine it is ended late, and making
@@ -32,7 +33,7 @@ const burst = 0.5;
 const quickMs = 0.25;
 /** The average is over about as many calls. */
 const memory = 64;
-/** What few calls take says little of the others. */
+/** A few calls say little about the others. */
 const measuredToTell = 16;
 /** Of a quick script one call in so many is measured, on average: reading the clock costs a part of it. */
 const measureEvery = 8;
@@ -43,7 +44,7 @@ export type Wait = "debts" | "newcomers" | "share";
 /** What something took that has just ended. */
 export interface Took {
   readonly endedMs: number;
-  /** While others could not run, whatever the machine did. */
+  /** Time in which others could not run, whatever the machine did. */
   readonly wallMs: number;
   /** Of the processor. */
   readonly ranMs: number;
@@ -157,7 +158,7 @@ export class ScriptTime {
       this.#unmeasured += 1;
       return false;
     }
-    // A script that counts its calls must not know which one is looked at.
+    // A script that counts its calls must not know which one is measured.
     this.#skip = Math.floor(Math.random() * (2 * measureEvery - 1));
     return true;
   }
@@ -174,7 +175,7 @@ export class ScriptTime {
     // V8 did not look at its limit.
     if (took.ranMs > stallFactor * this.#worker.limitMs) this.#owe(took.endedMs, allMs);
     this.#count(took, allMs);
-    // V8 compiles what it calls for the first time, which says little of the calls that follow.
+    // V8 compiles what it calls for the first time, so the first call says little about those that follow.
     if (isFirst) this.#usualMs = Math.min(this.#usualMs, quickMs / 2);
   }
 
@@ -217,7 +218,7 @@ export class ScriptTime {
     this.#totalMs += allMs + this.#unmeasured * this.#usualMs;
     this.#unmeasured = 0;
     if (this.#measured < memory) this.#measured += 1;
-    // A stall is a debt, and says little of what calls usually take.
+    // A stall is a debt, and says little about the usual time of calls.
     const countedMs = Math.min(allMs, this.#worker.limitMs);
     this.#usualMs += (countedMs - this.#usualMs) / this.#measured;
     if (!this.isHeavy) return;

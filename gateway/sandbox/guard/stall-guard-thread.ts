@@ -1,7 +1,8 @@
 /**
- * The thread of `stall-guard.ts`. It can do only one thing to the thread that it watches: end it. What
- * that is in for long it says early, because a crash of V8 takes both. It also tells the watchdog
- * how much processor time the main thread has had, which only another thread can read while a script runs.
+ * The thread of `stall-guard.ts`. It can do only one thing to the thread that it watches: end it. When that
+ * thread stays in one call for long, it names the script early, because a crash of V8 ends both threads. It
+ * also tells the watchdog how much processor time the main thread has had, which only another thread can read
+ * while a script runs.
  */
 import { openSync, readSync, writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
@@ -16,9 +17,9 @@ const { inside, stallMs, lastWordsDescriptor } = workerData as StallGuardOptions
 const { answersCell, nobody, somebody, askedCell, answeredCell, ranCell, unitsPerMs } = questions;
 const nsPerUnit = 1_000_000 / unitsPerMs;
 const looks = 40;
-/** What had the processor for this part of the time did not only wait for it. */
+/** A thread that had the processor for this part of the time did not merely wait for it. */
 const ownPart = 0.75;
-/** Rather a call too many than a crash that nobody knows the reason of. */
+/** It is better to name a call too many than to have a crash without a known reason. */
 const looksUntilSaid = 2;
 /** What is known of each isolate that there is, as JSON. */
 const scripts = new Map<number, SharedArrayBuffer>();

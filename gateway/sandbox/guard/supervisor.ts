@@ -15,7 +15,7 @@ import { Watchdog } from "./watchdog.ts";
 export interface SupervisorOptions extends StallGuardOptions {
   /** For a call. */
   readonly limitMs: number;
-  /** Told why nothing is guarded against stalls for the moment. */
+  /** Called with the reason why nothing guards against stalls for the moment. */
   readonly onGuardLost: (message: string) => void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What every isolate begins with, as a snapshot of V8's heap in which the code of `inside/` has run
- * already: running it in each isolate takes longer than everything else that it takes to make one.
+ * What every isolate begins with: a snapshot of V8's heap in which the code of `inside/` has run already.
+ * Running it in each isolate would take longer than everything else in making one.
  */
 import { readFileSync } from "node:fs";
 import ivm from "isolated-vm";

@@ -1,6 +1,6 @@
 /**
  * What a script declares about its own life, as data: `onError`, `rollout`, `schedule`, `takeBack`. Checks the
- * shapes only; what a cron expression means is the primary's to know.
+ * shapes only; the primary interprets cron expressions.
  */
 import { maxRolloutSteps, maxStepMs } from "../../model/index.ts";
 
@@ -46,7 +46,7 @@ export interface TakeBackRule extends Threshold {
 }
 
 export interface Declared {
-  /** What becomes of a request whose script failed: answered with 500, or sent on as it came. */
+  /** What happens to a request whose script failed: it is answered with 500, or sent on as it came. */
   readonly onError: "deny" | "skip";
   readonly rollout: Rollout | null;
   readonly schedule: Schedule | null;

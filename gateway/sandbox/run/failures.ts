@@ -1,6 +1,7 @@
 /**
- * Whose calls of one version fail in this worker, and a few of the requests, so that the primary can tell a broken
- * version from a client that breaks it. Bounded in all that it keeps; a call that does not fail costs a comparison.
+ * Which clients' calls of one version fail in this worker, and a few of the failed requests, so that the
+ * primary can tell a broken version from a client that breaks it. Bounded in all that it keeps; a call that
+ * does not fail costs a comparison.
  */
 import { networkOf } from "../../engine/message/address-blocks.ts";
 import type { FailedRequest, FailureEvidence, ScriptReport } from "../../model/index.ts";
@@ -63,7 +64,7 @@ export class Failures {
     this.#samples = first === undefined ? [sample] : [first, sample];
   }
 
-  /** Some of those that called lately, whatever came of it. */
+  /** Some of the clients that called lately, whatever the outcome. */
   callers(): readonly string[] {
     return [...this.#callersBefore.union(this.#callers)];
   }

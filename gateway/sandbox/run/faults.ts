@@ -1,6 +1,6 @@
 /**
- * What went wrong in a script, said so that an operator finds the place and a hostile text harms
- * nothing: bounded, one line, controls escaped.
+ * What went wrong in a script, in a form that shows an operator the place and in which a hostile text does no
+ * harm: bounded, one line, controls escaped.
  */
 import type { ScriptFault } from "../sandbox.ts";
 
@@ -22,7 +22,7 @@ export class ScriptError extends Error {
   }
 }
 
-/** What cut a call short: its time or its memory was over, or its isolate had ended before it began. */
+/** A call was cut short: its time or its memory ran out, or its isolate had ended before it began. */
 export type Cut = "time" | "memory" | "gone";
 
 export class CutError extends ScriptError {

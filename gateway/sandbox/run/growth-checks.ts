@@ -59,7 +59,7 @@ export function writeChecks(checks: readonly Check[]): string {
 
 function* readChecks(written: string): Generator<{ index: number; text: string }, void, void> {
   const [first, ...items] = written.split(" ");
-  // Of another Sluice's: the source is examined anew and gets its own.
+  // Checks that another Sluice wrote: the source is examined anew and gets its own.
   if (first !== format) return;
   let index = 0;
   for (const item of items) {

@@ -16,7 +16,7 @@ import type { ScriptIsolate, Settings } from "./script-isolate.ts";
 import { type RuntimeHousing, ScriptRuntime } from "./script-runtime.ts";
 import type { WaitingLine } from "./waiting-line.ts";
 
-/** What a script needs from the sandbox that it belongs to. */
+/** What a script needs from its sandbox. */
 export interface ScriptHousing extends RuntimeHousing {
   readonly journal: Journal;
   /** `null`: no request waits. */
@@ -107,7 +107,7 @@ export class HostedScript implements RehearsedScript {
     if (this.#match !== null && !matchesExchange(this.#match, exchange)) return false;
     if (!line.hasWaiters(this.runtime)) {
       const wait = this.runtime.admit(false);
-      // Its own debts are no reason to wait for.
+      // A script does not wait for its own debts.
       if (wait === null || wait === "debts") return false;
     }
     return line.enter(exchange, this.runtime);
@@ -147,7 +147,7 @@ export class HostedScript implements RehearsedScript {
       if (text !== "") {
         const changes = this.#read(text);
         applyToRequest(changes, exchange, steering, this.#border);
-        // An answer's body is behind its changes, and nobody asks for another host any more.
+        // The body of an answer comes after its changes, and the host can no longer change.
         if (exchange.status === 0 && exchange.host !== host)
           steering.authority = exchange.authority;
       }

@@ -32,7 +32,7 @@ export interface SandboxOptions {
   readonly log: ScriptLog;
   /** Which script may use what. Default, or `null`: each may use all. */
   readonly tenants?: TenantPolicy | null;
-  /** What scripts log below this level is dropped. Default `trace`: nothing. */
+  /** Log lines of scripts below this level are dropped. Default `trace`: none are. */
   readonly logLevel?: string;
   /** Monotonic milliseconds. Default `performance.now`. */
   readonly now?: () => number;
@@ -43,7 +43,10 @@ export interface SandboxOptions {
    * Default 2000.
    */
   readonly stallMs?: number;
-  /** An isolate is put away that nobody used for so many milliseconds, or half as many more. Default 600,000. */
+  /**
+   * An isolate is put away when nobody used it for so many milliseconds, or up to half as many more. Default
+   * 600,000.
+   */
   readonly idleMs?: number;
   /** A file descriptor that takes lines of JSON, `InsideWords` and `LastWords`. Default: none. */
   readonly lastWordsDescriptor?: number;
@@ -216,7 +219,7 @@ export class IsolateSandbox implements Sandbox {
     this.#open.delete(least);
   }
 
-  /** A host that is asked in the morning only gives its megabytes back for the rest of the day. */
+  /** A host with requests in the morning only gives its megabytes back for the rest of the day. */
   #putAwayIdle(): void {
     const [twiceAgo, onceAgo] = this.#ticksSeen;
     for (const runtime of this.#open) {

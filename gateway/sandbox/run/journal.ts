@@ -12,7 +12,10 @@ const windowMs = 1_000;
 const maxRecords = 100;
 const maxCharacters = 32_768;
 const maxFailures = 5;
-/** For all hosts together in a window; beyond it each has the little that says that it has something to say. */
+/**
+ * For all hosts together in a window. Beyond it each host still has a few lines, so that it does not fall
+ * silent.
+ */
 const maxInAll = { records: 1_000, characters: 10 * maxCharacters, failures: 10 * maxFailures };
 const little = { records: 5, characters: 1_024, failures: 1 };
 

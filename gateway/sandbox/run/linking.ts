@@ -31,7 +31,7 @@ export function resolveImport(
     const message = `import "${specifier}": only "modules/<name>" can be imported`;
     throw importError(importer, specifier, message);
   }
-  // Before it is looked for: nobody learns which modules others have.
+  // Checked before the look-up, so that nobody learns which modules other tenants have.
   const refusal = tenants?.refusal(tenants.ofSource(importer.key), "modules", name) ?? null;
   if (refusal !== null) throw importError(importer, specifier, `import "${specifier}": ${refusal}`);
   const source = modules.get(name);
@@ -88,7 +88,7 @@ export function refuseImports(part: Part, specifiers: readonly string[], read: I
 
 export const tooManyModules = `it needs more than ${maxClosure} modules, those of its modules counted in`;
 
-/** @throws ScriptError when what a script is made of is more than it may be. */
+/** @throws ScriptError when a script needs more modules than it may. */
 export function refuseMany(start: Part, parts: ReadonlyMap<string, Part>): void {
   if (parts.size <= maxClosure + 1) return;
   throw new ScriptError({ key: start.key, line: 0, column: 0, message: tooManyModules });

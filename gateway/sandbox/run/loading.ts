@@ -1,6 +1,6 @@
 /**
- * The way of a script into an isolate: compile it and its modules, link, evaluate, hand its exports to
- * the code inside. Written once as steps, which a worker runs at once and a check on other threads.
+ * Brings a script into an isolate: compiles it and its modules, links, evaluates, and hands its exports to the
+ * code inside. Written once as steps, which a worker runs synchronously and a check on other threads.
  */
 import type ivm from "isolated-vm";
 import type { Source, Tenants } from "../../model/index.ts";
@@ -73,7 +73,7 @@ export interface LoadOptions {
    * brought out. Workers are given only what was examined. Default: this is none.
    */
   readonly reader?: SourceReader;
-  /** Told of each module that the script turns out to need, also when it is not there. */
+  /** Called for each module that the script needs, also when it is missing. */
   readonly onImport?: (name: string) => void;
 }
 

@@ -1,10 +1,10 @@
 /**
- * What a call brings out of an isolate: lines of a letter and a value. Read here, checked again
- * although the code inside checks it, and put into effect on the exchange.
+ * What a call brings out of an isolate: lines of a letter and a value. They are read here, checked again
+ * although the code inside checks them, and applied to the exchange.
  *
- * `L` log, `E` error, `T` its stack; `P` path, `Q` query, `H` host, `U` upstream, `K` hash key; `S` set
- * a header, `D` delete one, `N` add a line of it (to an answer); `V` status of a verdict, `A` a header of its answer, `B` its body, up to
- * the end.
+ * `L` log, `E` error, `T` its stack; `P` path, `Q` query, `H` host, `U` upstream, `K` hash key; `S` set a
+ * header, `D` delete one, `N` add a line of it (to an answer); `V` status of a verdict, `A` a header of its
+ * answer, `B` its body, up to the end.
  */
 
 import type { Answer, Exchange } from "../../engine/engine.ts";
@@ -131,7 +131,7 @@ export function applyToRequest(
   }
 }
 
-/** Another host must be the tenant's; the one that was asked for it may keep, whatever its port. */
+/** Another host must belong to the tenant; the host that the client asked for may stay, whatever its port. */
 function setHost(exchange: RequestTarget, authority: string, border: Border | null): void {
   if (border !== null && isAuthority(authority)) {
     const host = normaliseHost(authority);

@@ -30,7 +30,9 @@ export interface ScriptIsolateOptions {
   readonly callTimeoutMs: number;
   readonly supervisor: Supervisor;
   readonly onImport: (name: string) => void;
-  /** Loading may take the limit of the processor, but on the wall much more: the machine is known to be busy. */
+  /**
+   * Loading may take its limit in processor time, and much more on the clock: the machine is known to be busy.
+   */
   readonly isPatient: boolean;
 }
 

@@ -10,7 +10,7 @@ import { CutError, faultAt, ScriptError, sameColumn } from "./faults.ts";
 import type { Arguments, ScriptIsolate, Settings } from "./script-isolate.ts";
 import type { Awaited } from "./waiting-line.ts";
 
-/** What a script needs from the sandbox that it belongs to. */
+/** What a script needs from its sandbox. */
 export interface RuntimeHousing {
   /** Monotonic milliseconds. */
   readonly now: () => number;
@@ -32,7 +32,7 @@ export interface RuntimeHousing {
 
 /** A script that did not load is tried again after this time: memory may have been short. */
 const retryLoadMs = 5_000;
-/** What had the processor for this part of its limit ran out of time by itself. */
+/** A call that had the processor for this part of its limit ran out of time through its own fault. */
 const ownPart = 0.75;
 /** How long a script that ran out of time is given a limit that costs more and spares its isolate. */
 const suspectForMs = 60_000;
@@ -187,7 +187,7 @@ export class ScriptRuntime implements Awaited {
     const isolate = this.#opened();
     processorTime.mark(this.#startedMs);
     try {
-      // Not by a timer, which would count what else the machine does.
+      // Not by a timer, which would also count the machine's other work.
       return isolate[name](values, settings, false);
     } catch (error) {
       if (error instanceof CutError && error.cut === "time") this.#suspect();
@@ -211,7 +211,7 @@ export class ScriptRuntime implements Awaited {
   /** The call failed, or what it brought did. Returns whether that counts as an error of this version. */
   failed(error: unknown): boolean {
     this.#closeEnded();
-    // What others took says nothing against this version.
+    // Time that other scripts took does not count against this version.
     if (error instanceof WaitError) return error.wait === "debts";
     // Otherwise nothing ran.
     if (error !== this.#loadError) this.#time.failed(this.#tookSince(this.#startedMs));

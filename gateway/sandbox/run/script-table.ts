@@ -110,7 +110,10 @@ export class ScriptTable {
     return isSame ? before : new HostedScripts(host, script, trial, this.#onLight);
   }
 
-  /** What runs this source already, with the same modules: it keeps its isolate and its counters. */
+  /**
+   * The script that runs this source with the same modules already, so that it keeps its isolate and its
+   * counters.
+   */
   #same(host: string, source: Source): HostedScript | null {
     const hosted = this.#hosts.get(host);
     for (const before of [hosted?.script, hosted?.trial?.script]) {

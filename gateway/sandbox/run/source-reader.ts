@@ -18,7 +18,10 @@ export interface Found {
 
 /** What was found in a source. Its text is not kept. */
 export interface Syntax {
-  /** What it may not say; `null` when there is nothing. Also what the parser does not know, though V8 may. */
+  /**
+   * What it has that a script may not have; `null`: nothing. Also syntax that the parser does not know, though
+   * V8 may.
+   */
   readonly problem: Found | null;
   /** The names that it exports, with their places; those of `wholes` are not among them. */
   readonly exports: ReadonlyMap<string, number>;

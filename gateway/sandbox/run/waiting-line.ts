@@ -28,7 +28,7 @@ interface Waiter {
   readonly untilMs: number;
 }
 
-/** Then the script is called if it may be, and else fails. */
+/** When this time is over, the script is called if it may be, else the call fails. */
 const patienceMs = 2_000;
 /** Of all scripts, and of one: each waiter keeps its request in memory. */
 const capacity = 1_000;
@@ -41,7 +41,7 @@ export class WaitingLine {
   /** Of each script, in the order of their turns. */
   readonly #queues = new Map<Awaited, Waiter[]>();
   #size = 0;
-  /** The one that goes on now, whether its turn has come or its time is up. */
+  /** The one that goes on now, because its turn has come or its time is up. */
   #leaving: Exchange<unknown> | null = null;
   #next: NodeJS.Immediate | null = null;
   #later: NodeJS.Timeout | null = null;
@@ -87,7 +87,7 @@ export class WaitingLine {
 
   #schedule(isSoon: boolean): void {
     if (this.#next !== null || this.#later !== null) return;
-    // Behind what has arrived meanwhile.
+    // After what has arrived meanwhile.
     if (isSoon) this.#next = setImmediate(() => this.#turn());
     else this.#later = setTimeout(() => this.#turn(), pauseMs);
   }
