@@ -49,26 +49,26 @@ const breaker = z.strictObject({
     .default(20)
     .describe("Tries in an interval, in one worker, before which it never opens. Default 20."),
   interval: seconds.default(10).describe("Seconds. Default 10."),
-  open: seconds.default(5).describe("Seconds in which nobody is let through. Default 5."),
+  open: seconds.default(5).describe("Seconds in which no request is let through. Default 5."),
   probes: z
     .int()
     .min(1)
     .max(1_000)
     .default(3)
-    .describe("Requests that are let through then, and have to go well. Default 3."),
+    .describe("Requests that it then lets through, all of which must go well. Default 3."),
   answer: answer
     .optional()
-    .describe("What clients are told meanwhile. Default: 503 breaker_open with Retry-After."),
+    .describe("The answer meanwhile. Default: 503 breaker_open with Retry-After."),
 });
 
 const retryBudget = z.strictObject({
-  percent: percent.default(20).describe("Of all requests of the last seconds. Default 20."),
+  percent: percent.default(20).describe("Per cent of all recent requests. Default 20."),
   min_per_second: z
     .number()
     .min(0)
     .max(1_000_000)
     .default(10)
-    .describe("As many always may, in each worker. Default 10."),
+    .describe("So many per second always may, in each worker. Default 10."),
 });
 
 export const boundFields = {
@@ -82,9 +82,9 @@ export const boundFields = {
     .max(100_000)
     .optional()
     .describe(
-      "Requests that may wait in each worker while max_requests or max_conns are reached. Default 0.",
+      "Requests that may wait, in each worker, while max_requests or max_conns is reached. Default 0.",
     ),
-  queue_timeout: seconds.optional().describe("Seconds that they wait at most. Default 10."),
+  queue_timeout: seconds.optional().describe("Seconds that they may wait. Default 10."),
   breaker: breaker.optional().describe("The circuit breaker. Left out: there is none."),
   retry_budget: z
     .union([z.literal(false), retryBudget], {
@@ -92,7 +92,7 @@ export const boundFields = {
     })
     .optional()
     .describe(
-      "How many requests may be sent to a server after they were sent to another. Default 20 per cent and 10 a second; false: only try bounds them.",
+      "How many requests may be sent to a further server. Default 20 per cent and 10 a second; false: only try bounds them.",
     ),
 } as const;
 

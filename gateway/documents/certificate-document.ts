@@ -17,8 +17,8 @@ export const certificateSchema = z
   .union(
     [
       z.strictObject({
-        chain: certificates.describe("The certificate, then those of whoever signed it."),
-        key: pem("a private key").describe("Its private key; anybody who reads KV has it."),
+        chain: certificates.describe("The certificate, then those of its issuers."),
+        key: pem("a private key").describe("Its private key. Anybody who can read KV can read it."),
       }),
       z.strictObject({
         chain: certificates,
@@ -28,7 +28,9 @@ export const certificateSchema = z
           .describe("Its private key, sealed by `sluice certificate`."),
       }),
       z.strictObject({
-        authorities: certificates.describe("Of clients or peers, for documents that name them."),
+        authorities: certificates.describe(
+          "Authorities for clients or peers, for documents that name them.",
+        ),
       }),
     ],
     { error: "needs chain and key, chain and sealed_key, or authorities, each as PEM" },

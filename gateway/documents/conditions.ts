@@ -48,13 +48,13 @@ const valueTest = z
     },
   )
   .describe(
-    "A text, a list of which one must be it, true for any value, false for none, or a part of it.",
+    "A text, a list of texts of which one must match, true for any value, false for none, or a test of a part.",
   );
 
 const method = z
   .string()
   .regex(/^[!#$%&'*+.^_`|~0-9A-Z-]{1,32}$/, { error: "is not a method in upper case" })
-  .describe("As requests have it: in upper case.");
+  .describe("In upper case, as in requests.");
 
 const block = z.string().refine(isAddressBlock, {
   error: (issue) => `${JSON.stringify(issue.input)} is not an address or a CIDR block`,
@@ -69,21 +69,21 @@ export const conditionFields = {
   headers: z
     .record(fieldName, valueTest)
     .optional()
-    .describe("By field name: what its first value has to be."),
+    .describe("By field name: what its first value must be."),
   cookies: z
     .record(fieldName, valueTest)
     .optional()
-    .describe("By cookie name: what its first value has to be."),
+    .describe("By cookie name: what its first value must be."),
   query: z
     .record(nonEmpty.max(256), valueTest)
     .optional()
-    .describe("By parameter: what its first value, decoded, has to be."),
+    .describe("By parameter: what its first value must be, decoded."),
   client_address: z
     .union([block, z.array(block).min(1).max(1_000)], {
       error: "is not an address, a CIDR block or a list of them",
     })
     .optional()
-    .describe("The client's address is this one, or in one of these blocks."),
+    .describe("The client's address must be this one, or in one of these blocks."),
 };
 
 /** Conditions alone; at least one. */

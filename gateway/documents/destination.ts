@@ -45,20 +45,20 @@ const side = z.strictObject({
     .record(z.string().min(1).max(128), metaValue)
     .refine((meta) => Object.keys(meta).length > 0, { error: "is empty" })
     .optional()
-    .describe("Instances of the service that are registered with each of these metadata."),
+    .describe("Instances of the service that were registered with all of these metadata."),
   name: z
     .string()
     .regex(/^[A-Za-z0-9_][\w.=-]{0,127}$/, { error: "is not a name: letters, digits, ._=- only" })
     .optional()
-    .describe("What tests and explain call it. Default: the tag, the metadata or the upstream."),
+    .describe("Its name in tests and explain. Default: the tag, the metadata or the upstream."),
   share: shareWeight.describe("Its share of the requests, in proportion to the others."),
-  ramp: rampSchema.optional().describe("How the share grows by time."),
+  ramp: rampSchema.optional().describe("How the share grows with time."),
   force: z
     .union([conditionsSchema, z.array(conditionsSchema).min(1).max(20)], {
       error: "is not an object with conditions, or a list of them",
     })
     .optional()
-    .describe("Requests that meet this (of a list: one of them) go here, whatever the share."),
+    .describe("Requests that meet this, or one of a list, go here, whatever the share."),
 });
 
 const split = z
@@ -71,7 +71,7 @@ const split = z
     ],
     { error: "is not an object of upstreams and shares, or a list of sides" },
   )
-  .describe("What shares the requests.");
+  .describe("The sides that share the requests.");
 
 const cookie = z.strictObject({
   name: z
@@ -97,12 +97,12 @@ export const stickySchema = z
     cookie: z
       .union([cookie.shape.name, cookie], { error: "is not a name, or an object with a name" })
       .optional()
-      .describe("A cookie that the gateway sets, and which names no server in clear."),
-    hash: hashBySchema.optional().describe("A part of the request, as hash_by of an upstream."),
+      .describe("A cookie that the gateway sets. It names no server in clear."),
+    hash: hashBySchema.optional().describe("A part of the request, as in an upstream's hash_by."),
     to: z
       .enum(["side", "server"])
       .default("server")
-      .describe("What it stays with: its side of the split, or also its server there."),
+      .describe("What it stays with: a side of the split, or also a server there."),
   })
   .describe("What requests of one client stay with.");
 
@@ -112,7 +112,7 @@ const common = {
     .array(pluginUseSchema)
     .max(50)
     .optional()
-    .describe("Plugins of this path or route, in order; they run after those of the host."),
+    .describe("Plugins for this path or route, in order. They run after the host's."),
   sticky: stickySchema.optional(),
   host: sentHostSchema.optional(),
 };
@@ -122,7 +122,7 @@ export const destinationFields = {
   upstream: upstreamName.optional(),
   service: upstreamName
     .optional()
-    .describe("Whose instances the tags and metadata of the split's sides narrow."),
+    .describe("The upstream whose instances the sides' tags and metadata narrow."),
   split: split.optional(),
   ...common,
 };

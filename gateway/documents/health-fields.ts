@@ -35,35 +35,35 @@ const check = z.strictObject({
   timeout: seconds.default(1).describe("Seconds for a whole check. Default 1."),
   rise: inARow.default(2).describe("Good checks in a row that bring a server back. Default 2."),
   fall: inARow.default(3).describe("Failed checks in a row that take it out. Default 3."),
-  method: z.enum(["GET", "HEAD", "OPTIONS"]).optional().describe("Of http. Default GET."),
+  method: z.enum(["GET", "HEAD", "OPTIONS"]).optional().describe("For http. Default GET."),
   path: z
     .string()
     .regex(/^\/[\x21-\x7e]{0,2047}$/, { error: "is not a path" })
     .optional()
-    .describe("Of http, with its query. Default /."),
+    .describe("For http: the path with its query. Default /."),
   host: z
     .string()
     .max(260)
     .refine((host) => isHost(host.replace(/:\d{1,5}$/, "")), { error: "is not a host" })
     .optional()
-    .describe("Of http. Default: the name of the upstream."),
+    .describe("For http. Default: the upstream's name."),
   statuses: z
     .array(statusRange)
     .min(1)
     .max(50)
     .optional()
-    .describe("Of http: statuses of good answers, such as 204, 2xx or 200-399. Default 200-399."),
+    .describe("For http: statuses of good answers, such as 204, 2xx or 200-399. Default 200-399."),
   service: z
     .string()
     .regex(/^[A-Za-z0-9_./-]{1,127}$/, { error: "is not a service's name" })
     .optional()
-    .describe("Of grpc: the service that is asked about. Default: the server as a whole."),
+    .describe("For grpc: the service to ask about. Default: the server as a whole."),
   body: z
     .string()
     .min(1)
     .max(1_000)
     .optional()
-    .describe("Of http: a text that the first 64 KiB of the body must have in it."),
+    .describe("For http: a text that the first 64 KiB of the body must contain."),
 });
 
 /** Only methods that change nothing are allowed for checks. */
@@ -75,7 +75,9 @@ const checkQuery = z
   });
 
 const httpOptions = z.strictObject({
-  query: checkQuery.optional().describe("The request, to its empty line. Default: none is sent."),
+  query: checkQuery
+    .optional()
+    .describe("The request, up to its empty line. Default: none is sent."),
   statuses: z
     .record(z.string().regex(/^[1-5]\d\d$/, { error: "is not a status" }), z.boolean())
     .optional()
@@ -89,48 +91,56 @@ const outliers = z.strictObject({
     .max(1_000_000)
     .default(5)
     .describe(
-      "Errors in a row, statuses from 500 on included, that take a server out. 0: none do.",
+      "So many errors in a row take a server out; a status of 500 or above is one. 0: never.",
     ),
   success_rate_drop: percent
     .default(20)
-    .describe("By how many per cent its success rate may be below the others'. 100: by any."),
+    .describe(
+      "By how many per cent its success rate may be below the others'. 100: by any amount.",
+    ),
   min_requests: z
     .int()
     .min(1)
     .max(1_000_000)
     .default(20)
-    .describe("Of a server in an interval and a worker, below which its rate says nothing."),
+    .describe("With fewer requests in an interval, in one worker, a server's rate is ignored."),
   interval: seconds.default(1).describe("Seconds over which success rates are counted."),
   ejection_time: seconds
     .default(10)
-    .describe("Seconds that it is out; the second time in a row twice as many, and so on."),
-  max_ejection_time: seconds.default(300).describe("Seconds that it is out at most."),
+    .describe("Seconds that it is out. The second time in a row takes twice as long, and so on."),
+  max_ejection_time: seconds.default(300).describe("Most seconds that it is out."),
   max_ejected: percent
     .default(50)
-    .describe("Per cent of the servers that may be out for this. One always may, never the last."),
+    .describe(
+      "Per cent of the servers that may be out for this. One always may, but never the last.",
+    ),
 });
 
 export const slowStart = z.number().min(0).max(86_400);
 
 /** These fields stand beside the others in the schema for upstream documents. */
 export const healthFields = {
-  check: check.optional().describe("How each server is checked. Left out: none is."),
+  check: check
+    .optional()
+    .describe("How each server is checked. Left out: servers are not checked."),
   outliers: outliers
     .optional()
-    .describe("Who is taken out because it does worse than the others. Left out: nobody is."),
+    .describe("When a server is taken out because it does worse than the others. Left out: never."),
   slow_start: slowStart
     .optional()
-    .describe("Seconds in which the share of a server grows that is new or well again. Default 0."),
+    .describe("Seconds in which a server's share grows after it is new or well again. Default 0."),
   protected: z
     .boolean()
     .optional()
-    .describe("false: when no server is well, requests are refused. Default true: all are tried."),
+    .describe(
+      "Default true: all servers are tried when none is well. false: requests are refused.",
+    ),
   enable: z.boolean().optional().describe("Slardar's: whether servers are checked."),
   typ: z
     .string()
     .optional()
-    .describe("Slardar's word for the type of check; timeout is that of a check, too."),
-  http_opts: httpOptions.optional().describe("Slardar's: of the type http."),
+    .describe("Slardar's word for the type of check. With it, timeout also applies to checks."),
+  http_opts: httpOptions.optional().describe("Slardar's: for the type http."),
   sensibility: inARow.optional().describe("Slardar's word for fall. Default 1."),
   checkup_timer_interval: seconds
     .optional()

@@ -51,7 +51,10 @@ const trailerName = z
 /** The JSON of a host document; the published JSON Schema is made from it. */
 export const hostSchema = z
   .strictObject({
-    enable: z.boolean().default(true).describe("False: as if the document were not there."),
+    enable: z
+      .boolean()
+      .default(true)
+      .describe("False: the host answers as if the document were not there."),
     encoded_slashes: z
       .enum(["refuse", "pass"])
       .optional()
@@ -73,11 +76,11 @@ export const hostSchema = z
           .describe("The authorities: certificates/<name> in KV, or a file <name>.ca.pem."),
       })
       .optional()
-      .describe("Certificates of clients. Default: nobody is asked for one."),
+      .describe("Client certificates. Default: clients are not asked for one."),
     redirect: z
       .literal("https")
       .optional()
-      .describe("Requests in clear are sent to the same place over TLS, with 308."),
+      .describe("Requests in clear are redirected to the same place over TLS, with 308."),
     hsts: z
       .union(
         [
@@ -96,7 +99,7 @@ export const hostSchema = z
       .array(trailerName)
       .max(100)
       .optional()
-      .describe("Trailer fields of requests that are passed on, in lower case. Default: none."),
+      .describe("Trailer fields in requests that are passed on, in lower case. Default: none."),
     tests: testsSchema,
   })
   .describe("Which requests of a host go to which upstream.");

@@ -52,7 +52,7 @@ const common = {
     .describe("Connections at once in each worker; 0, the default: no limit."),
   idle_timeout: seconds
     .optional()
-    .describe("Seconds without a byte after which it ends. Default 600; of udp 60."),
+    .describe("Seconds without a byte after which it ends. Default 600; for udp 60."),
 };
 const connections = {
   ...common,
@@ -60,7 +60,7 @@ const connections = {
   send_proxy_protocol: z
     .enum(["v1", "v2"])
     .optional()
-    .describe("Peers are told in this version of the PROXY protocol whose connection it is."),
+    .describe("The version of the PROXY protocol that tells peers whose connection it is."),
   proxy_protocol: z
     .array(z.string().refine(isAddressBlock, { error: "is neither an address nor a block" }))
     .default([])

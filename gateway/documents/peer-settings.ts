@@ -22,8 +22,8 @@ export function parsePeerAddress(text: string): string | null {
 }
 
 const setting = z.strictObject({
-  drained: z.boolean().optional().describe("True: it gets no new request."),
-  weight: peerWeight.optional().describe("In the place of its weight."),
+  drained: z.boolean().optional().describe("True: it gets no new requests."),
+  weight: peerWeight.optional().describe("Replaces its weight."),
   by: z.string().max(200).optional().describe("Who set it."),
   since: z.iso.datetime().optional().describe("When it was set."),
 });
@@ -38,7 +38,7 @@ export const peersSchema = z
   .refine((peers) => Object.keys(peers).length <= mostPeers, {
     error: `has more than ${mostPeers} peers`,
   })
-  .describe("What is set by hand for single peers of an upstream or a service, by ADDRESS:PORT.");
+  .describe("What operators set by hand for single peers, by ADDRESS:PORT.");
 
 /** Reads `peers/<name>`. Throws a `DocumentError`. */
 export function parsePeerSettings(key: string, text: string): PeerSettings {

@@ -41,13 +41,15 @@ export const rampSchema = z.union(
         .min(1)
         .max(1000)
         .optional()
-        .describe("In so many equal jumps, the last one at the end. Default: in a straight line."),
+        .describe(
+          "It grows in so many equal jumps, the last at the end. Default: in a straight line.",
+        ),
     }),
     z.strictObject({
       from,
       start: moment,
-      every: cron.describe("A cron expression: when it grows, from start on."),
-      by: z.int().min(1).max(1000).describe("By how much each time."),
+      every: cron.describe("A cron expression for the times when it grows, from start on."),
+      by: z.int().min(1).max(1000).describe("By how much it grows each time."),
       timezone: z
         .string()
         .max(64)

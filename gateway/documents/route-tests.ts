@@ -20,10 +20,10 @@ const sideName = z
   .string()
   .min(1)
   .max(1_100)
-  .describe("An upstream or, of a split with tags or metadata, a side.");
+  .describe("An upstream or, in a split with tags or metadata, a side.");
 
 const test = z.strictObject({
-  name: z.string().min(1).max(200).optional().describe("What it is called when it fails."),
+  name: z.string().min(1).max(200).optional().describe("The name that is shown when it fails."),
   request: z.union(
     [
       requestLine,
@@ -49,11 +49,11 @@ const test = z.strictObject({
   ),
   expect: z.union(
     [
-      z.strictObject({ upstream: sideName }).describe("All such requests go there."),
+      z.strictObject({ upstream: sideName }).describe("All such requests go to this one."),
       z.strictObject({ split: z.record(sideName, z.int().min(1).max(1000)) }),
       z.strictObject({
-        status: z.int().min(400).max(599).describe("They are refused with this status."),
-        code: z.string().max(64).optional().describe('And this error: "no_route".'),
+        status: z.int().min(400).max(599).describe("Such requests are refused with this status."),
+        code: z.string().max(64).optional().describe('The code of the refusal: "no_route".'),
       }),
     ],
     { error: 'is not {"upstream": ...}, {"split": {...}} or {"status": ...}' },

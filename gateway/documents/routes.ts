@@ -33,13 +33,13 @@ const match = z
         error: 'is not a path, {"exact": PATH} or a list of them',
       })
       .optional()
-      .describe("A prefix of whole segments, one exact path, or a list of which one has to match."),
+      .describe("A prefix of whole segments, one exact path, or a list of which one must match."),
     ...conditionFields,
   })
-  .describe("What a request must have, all of it. Empty: every request.");
+  .describe("What a request must have; all of it must match. Empty: every request matches.");
 
 const route = z.strictObject({
-  name: z.string().min(1).max(200).optional().describe("What explain calls it."),
+  name: z.string().min(1).max(200).optional().describe("Its name in explain."),
   match,
   priority: z
     .int()
@@ -47,7 +47,7 @@ const route = z.strictObject({
     .max(1_000_000)
     .default(0)
     .describe("Higher ones are asked first; equal ones in the order of the list. Default 0."),
-  to: upstreamName.optional().describe("The upstream, when nothing else is to be said of it."),
+  to: upstreamName.optional().describe("The upstream, when the route says nothing else about it."),
   ...destinationFields,
 });
 

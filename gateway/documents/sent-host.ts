@@ -10,7 +10,7 @@ export const sentHostSchema = z
     error: (issue) => `${JSON.stringify(issue.input)} is not "keep", "peer" or a host`,
   })
   .describe(
-    'Which Host the upstream is sent: "keep" the client\'s, "peer" the server\'s address, or this one. Default: keep.',
+    'Which Host the upstream gets: "keep" the client\'s, "peer" the server\'s address, or this one. Default: keep.',
   );
 
 /** Returns `null` for the client's own. */

@@ -66,10 +66,15 @@ const server = z.strictObject({
     .boolean()
     .optional()
     .describe("True: picked when no other server of its level is available."),
-  zone: z.string().min(1).max(200).optional().describe("Where it is: --zone picks its own first."),
+  zone: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe("Its zone: gateways pick servers in their own --zone first."),
   slow_start: slowStart
     .optional()
-    .describe("Seconds in which its share grows when it is new or well again."),
+    .describe("Seconds in which its share grows after it is new or well again."),
   max_conns: maxConnsField,
 });
 
@@ -102,7 +107,7 @@ const tlsSchema = z
           .max(253)
           .refine((name) => isServerHost(name) && isIP(name) === 0, { error: "is not a name" })
           .optional()
-          .describe("Sent as SNI, and what the certificate must be for. Default: server.host."),
+          .describe("Sent as SNI; the certificate must be for this name. Default: server.host."),
         ca: certificateName
           .optional()
           .describe("The authorities: certificates/<name> or a file. Default: public ones."),
@@ -112,7 +117,7 @@ const tlsSchema = z
         insecure: z
           .boolean()
           .default(false)
-          .describe("True: anybody's certificate will do, for any name."),
+          .describe("True: any certificate is accepted, for any name."),
       }),
     ],
     { error: "is not true or an object with server_name, ca, client_certificate, insecure" },
@@ -149,7 +154,7 @@ export const upstreamSchema = z
       .max(10)
       .optional()
       .describe(
-        "With service: datacenters whose instances are used, in this order, while it has none that can be.",
+        "With service: datacenters whose instances replace its own, in this order, while none of those can be used.",
       ),
     max_fails: maxFails.default(1).describe("With service: max_fails of each instance."),
     fail_timeout: seconds.default(10).describe("With service: fail_timeout of each instance."),
@@ -173,7 +178,7 @@ export const upstreamSchema = z
       .array(z.enum(["error", "timeout", ...retriedStatuses, "non_idempotent"]))
       .optional()
       .describe(
-        "When another server is asked, in nginx's words. error and timeout always are; http_503 and the like drop an answer with that status; non_idempotent repeats POST and PATCH too.",
+        "When another server is asked, in nginx's words. error and timeout are always on; http_503 and the like drop an answer with that status; non_idempotent repeats POST and PATCH too.",
       ),
     protocol: z
       .enum(upstreamProtocols)
@@ -186,10 +191,10 @@ export const upstreamSchema = z
     policy: z
       .enum(policyNames)
       .optional()
-      .describe("How a server is picked. Default wrr: by turns, by weight."),
+      .describe("How a server is picked. Default wrr: in turn, by weight."),
     hash_by: hashBySchema
       .optional()
-      .describe("With the policy hash: what a request stays with at its server. Default uri."),
+      .describe("With the policy hash: the part of a request that picks its server. Default uri."),
     mode: z
       .enum(["hash", "url_hash", "ip_hash"])
       .optional()
