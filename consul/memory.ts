@@ -1,6 +1,7 @@
 /**
- * What the sources know beside what is served: which entries were shown as which, and what is held. Without it, a gateway
- * that starts again after Consul has lost its data would take the little that is back for all that there is.
+ * What the sources know besides what is served: which entries Consul showed, with which identity, and which are
+ * held. Without it, a gateway that restarts after Consul has lost its data would take the few entries that are
+ * back for everything.
  */
 import { z } from "zod";
 import type { LedgerMemory } from "./watching/ledger.ts";

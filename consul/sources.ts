@@ -63,17 +63,17 @@ export interface ConsulSourcesOptions {
   readonly clock?: Clock;
   /** 0 to 1, for jitter. Default `Math.random`. */
   readonly random?: () => number;
-  /** The last known good state, from which the first answers are a step and not a beginning. */
+  /** The last known good state, from which the first answers continue. */
   readonly previous?: Tables | null;
-  /** What `memory` gave to whoever kept that state. Anything else is taken as nothing. */
+  /** What `memory` gave together with that state. Anything else counts as nothing. */
   readonly memory?: unknown;
-  /** What one update may take away of a service before it is asked about again. */
+  /** How much one update may take away from a service before Consul is asked again. */
   readonly guard?: GuardLimits;
   /** How catalogs and instances are read; keys are read from the leader. Default `stale`. */
   readonly reads?: ReadMode;
   /** After what time without a request a service leaves the watch; 0: never. Default an hour. */
   readonly forgetServicesMs?: number;
-  /** `memory` has changed, maybe without any change that is emitted. */
+  /** Called when `memory` has changed, even when no change is emitted. */
   readonly onMemory?: () => void;
 }
 
@@ -95,7 +95,7 @@ export interface ConsulSourcesStatus {
   readonly held: readonly HeldEntry[];
   /** Registrations of services in use that no request can be sent to. */
   readonly unusable: readonly UnusableInstance[];
-  /** Why it may be that Consul shows nothing at all; `null`: it shows something, or something is kept. */
+  /** Why Consul may show nothing at all; `null`: it shows something, or something is kept. */
   readonly blind: string | null;
   readonly servicesInUse: number;
   /** Services in use that would have a watch of their own if one were free. */
@@ -259,7 +259,7 @@ export class ConsulSources {
     return { folders: Object.fromEntries(folders), services: this.#services.memory() };
   }
 
-  /** Tags and settings that do not do what their writer may think. */
+  /** Warnings about tags and settings that may not do what their writer expects. */
   *warnings(): Generator<TagWarning> {
     yield* this.#tagRoutes.warnings();
     const { consul } = this.#options;
@@ -297,7 +297,7 @@ export class ConsulSources {
     };
   }
 
-  /** A token that may read nothing gets answers like anybody's, with nothing in them. */
+  /** A token that may read nothing gets ordinary answers, with nothing in them. */
   #blind(): string | null {
     const isEmpty = Object.values(this.#folders).every(({ values }) => values.size === 0);
     if (this.#unanswered.size > 0 || !this.#catalogs.own.isHidden || !isEmpty) return null;

@@ -37,9 +37,11 @@ export interface Query {
   readonly signal?: AbortSignal;
   /** Asks on a connection of its own, closed afterwards. Default false. */
   readonly isNewConnection?: boolean;
-  /** It is one of a watch: it may wait for long, and comes again. Default false. */
+  /** The read belongs to a watch: it may wait for long, and comes again. Default false. */
   readonly isWatch?: boolean;
-  /** The whole answer must be there by then. Default: never; a blocking query has a deadline of its caller's. */
+  /**
+   * The whole answer must be there by then. Default: no deadline; the caller of a blocking query sets its own.
+   */
   readonly withinMs?: number;
 }
 
@@ -54,7 +56,7 @@ export interface QueryAnswer {
   readonly bytes: number;
 }
 
-/** A server that has heard nothing from the leader for longer shows what was. */
+/** A server that has heard nothing from the leader for longer shows old data. */
 const maxLastContactMs = 10_000;
 
 /** Bodies are refused above this: 10,000 documents of a usual size are some 10 MB. */
@@ -109,7 +111,7 @@ export class ConsulClient {
     this.#transport._ext("onRequest", ({ req }, next) => {
       if (this.#scope !== null) {
         const { namespace = "default", partition } = this.#scope;
-        // Also where a partition alone is named: old versions know no partition, and leave it out without a word.
+        // Also where a partition alone is named: old versions know no partitions, and ignore one silently.
         req.headers["x-consul-namespace"] = namespace;
         if (partition !== undefined) req.headers["x-consul-partition"] = partition;
       }
@@ -118,8 +120,8 @@ export class ConsulClient {
   }
 
   /**
-   * From now on connections of watches come from addresses of their own, if Consul answers there. Resolves when that is
-   * known; to try again changes nothing.
+   * From now on connections of watches come from addresses of their own, if Consul answers there. Resolves when
+   * that is known. Calling it again changes nothing.
    */
   async spread(withinMs: number): Promise<void> {
     if (this.#lanes === null || this.#isSpread) return;
@@ -129,7 +131,10 @@ export class ConsulClient {
     });
   }
 
-  /** What was named and Consul does not have, as it has said; `null`: nothing, as far as is known. */
+  /**
+   * The namespace or partition that was named and that Consul says it does not have; `null`: none, as far as is
+   * known.
+   */
   get unknownScope(): Scope | null {
     return this.#scope === null ? this.#namedScope : null;
   }
@@ -197,7 +202,7 @@ export class ConsulClient {
     return new ConsulError("timeout", text, 0, cause);
   }
 
-  /** Closes the connections on which no query is under way, as they may be dead. */
+  /** Closes the connections on which no query is under way, because they may be dead. */
   dropIdle(): void {
     for (const { freeSockets } of [this.#agent, ...(this.#lanes?.agents() ?? [])])
       for (const sockets of Object.values(freeSockets))
@@ -244,7 +249,7 @@ function asTransport(api: Consul): Transport {
   return transport;
 }
 
-/** Ends with whichever of both is first. */
+/** Aborts with the first of the two. */
 function signalOf(
   given: AbortSignal | undefined,
   deadline: AbortSignal | null,
@@ -253,7 +258,9 @@ function signalOf(
   return given === undefined ? deadline : AbortSignal.any([given, deadline]);
 }
 
-/** Ended by a deadline, this read's or its caller's, and not because nobody wants the answer any more. */
+/**
+ * Whether a deadline ended it, this read's or its caller's, and not a caller who no longer wants the answer.
+ */
 function isLate(signal: AbortSignal | undefined): boolean {
   const reason: unknown = signal?.aborted ? signal.reason : null;
   return reason instanceof DOMException && reason.name === "TimeoutError";
@@ -273,10 +280,10 @@ function requestOf(query: Query, context: EventEmitter, agent: http.Agent | null
 
 /** Errors of new connections on which no answer began. */
 const unanswered = new WeakSet<Error>();
-/** Consul closes a connection too many at once; one that breaks later has another reason. */
+/** Consul closes a connection beyond its limit at once; a connection that breaks later has another reason. */
 const refusalMs = 500;
 
-/** As Consul refuses a connection too many: with a 429 or, in older versions, without a word. */
+/** Whether Consul refuses a connection beyond its limit: with a 429 or, in older versions, by closing it. */
 function isRefusal(error: unknown, afterMs: number): boolean {
   if (!(error instanceof ConsulError)) return false;
   const { cause, status, message } = error;
@@ -292,8 +299,8 @@ const takeAnyStatus: Middleware = (request, next) => {
 };
 
 /**
- * The client waits for the end of an answer only, so that one which breaks off would never settle its
- * promise; and it keeps whatever comes. Both end the request here.
+ * The client waits only for the end of an answer, so its promise would never settle for one that breaks off;
+ * and it keeps whatever comes, however long. Here both end the request.
  */
 const guardAnswer: Middleware = (exchange, next) => {
   const { transport } = exchange;
@@ -374,7 +381,7 @@ function describeType(contentType: string | undefined): string {
   return contentType === undefined ? "without a type" : `with ${oneLine(contentType)}`;
 }
 
-/** `null` for what is no index, also when it is above what a number holds exactly. */
+/** `null` for anything that is no index, or that a number cannot hold exactly. */
 function readIndex(header: string | string[] | undefined): number | null {
   if (typeof header !== "string" || !/^\d{1,16}$/.test(header)) return null;
   const index = Number(header);

@@ -37,7 +37,7 @@ export interface ConsulAddress {
   readonly token: string | null;
   /** Of Consul Enterprise, in which everything is read and written; `null`: none was named. */
   readonly scope: Scope | null;
-  /** Where the token is from and may change; `null`: it never does. */
+  /** The file that the token comes from and that may change; `null`: the token never changes. */
   readonly tokenFile: string | null;
   readonly tls: {
     readonly ca?: Buffer;
@@ -48,7 +48,7 @@ export interface ConsulAddress {
   };
 }
 
-/** What is named; left out: Consul's default. */
+/** The given names; left out: Consul's default. */
 export interface Scope {
   readonly namespace?: string;
   readonly partition?: string;

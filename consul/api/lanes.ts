@@ -1,6 +1,7 @@
 /**
- * Connections for queries that wait, from several addresses of loopback: Consul serves each address so many, and to an agent
- * on this machine every address of 127.0.0.0/8 is a client of its own. So a gateway takes none from others on 127.0.0.1.
+ * Connections for queries that wait, from several addresses of loopback: Consul serves each address a limited
+ * number, and to an agent on this machine every address of 127.0.0.0/8 is a client of its own. So a gateway
+ * takes no connection away from others on 127.0.0.1.
  */
 import type { Agent } from "node:http";
 
@@ -58,6 +59,6 @@ function loopbackAddress(random: () => number): string {
 
 /** Whether connections to `host` may come from any address of 127.0.0.0/8. */
 export function isOnLoopback(host: string, platform: NodeJS.Platform): boolean {
-  // Elsewhere only 127.0.0.1 is an address of the machine.
+  // On other systems only 127.0.0.1 is an address of the machine.
   return platform === "linux" && (host === "localhost" || /^127\.\d+\.\d+\.\d+$/.test(host));
 }

@@ -1,6 +1,6 @@
 /**
  * A key that is in Consul KV for as long as this process lives: bound to a session with a time to live,
- * which deletes it when it is not renewed. Says who is there; elects nobody.
+ * which deletes it when it is not renewed. Shows who is there; elects nobody.
  *
  * Source: Consul's API pages "Session" and "KV Store" (`acquire`).
  */
@@ -57,7 +57,7 @@ export class Presence {
     this.#cancel?.();
     await this.#working;
     if (this.#session === null) return;
-    // What cannot be said now Consul finds out by itself when the session ends.
+    // When Consul cannot be told now, the session ends by itself and removes the key.
     await this.#options.consul.api.session
       .destroy({ id: this.#session, ...deadline })
       .catch(() => undefined);

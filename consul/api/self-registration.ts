@@ -1,6 +1,6 @@
 /**
- * A service of this process's own in Consul's catalog, on the agent that is asked, with a check that Consul takes for
- * critical when nothing is reported for a while. Says what it is told; finds out nothing by itself.
+ * A service of this process's own in Consul's catalog, on the agent that is asked, with a check that becomes
+ * critical when nothing is reported for a while. Reports what it is given; finds out nothing by itself.
  *
  * Source: Consul's API pages "Service" and "Check" of the agent.
  */
@@ -38,7 +38,7 @@ export interface SelfRegistrationOptions {
 
 /** The client's own types do not know its `timeout`, though every call takes it. */
 const deadline: { readonly token?: string; readonly timeout: number } = { timeout: 5_000 };
-/** After a failure; a token that may not register never will. */
+/** The wait after a failure; a token without the right will always fail. */
 const retryMs = 5_000;
 /** Consul takes a minute and up, and looks every 30 seconds. */
 const removedAfter = "1m";
@@ -64,7 +64,7 @@ export class SelfRegistration {
     const { ttlSeconds = 15 } = this.#options;
     const isNew = health.status !== this.#reported?.status || health.note !== this.#reported?.note;
     const ageMs = this.#clock.now() - this.#reportedMs;
-    // A clock that was set back says nothing of how long ago it was.
+    // When the clock was set back, nobody knows how long ago it was.
     if (this.#isRegistered && !isNew && ageMs >= 0 && ageMs < (ttlSeconds * 1_000) / 3) return;
     const sinceFailureMs = this.#clock.now() - this.#failedMs;
     if (this.#error !== null && sinceFailureMs >= 0 && sinceFailureMs < retryMs) return;
@@ -96,7 +96,7 @@ export class SelfRegistration {
     if (!this.#isRegistered) return;
     this.#isRegistered = false;
     const { consul, service } = this.#options;
-    // What cannot be said now Consul finds out by itself when no report comes.
+    // When Consul cannot be told now, the check becomes critical because no report comes.
     await consul.api.agent.service
       .deregister({ id: service.id, ...deadline })
       .catch(() => undefined);

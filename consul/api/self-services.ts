@@ -1,6 +1,7 @@
 /**
- * The registrations of one service with what their checks say, for who wants to know of each, and not to which a
- * request may go. Anybody may register anything: each entry is parsed by itself, and one that is broken hides no other.
+ * The registrations of one service with the state of their checks, for callers that want every registration and
+ * not only those that can serve. Anybody may register anything, so each entry is parsed by itself, and a broken
+ * one hides no other.
  *
  * Source: Consul's API page "Health", "List Service Instances for Service".
  */
@@ -58,9 +59,9 @@ export async function readServiceEntries(
 
 function entryOf({ Node, Service, Checks }: z.infer<typeof entry>): ServiceEntry {
   const severityOf = (status: string) =>
-    // Maintenance, and whatever else there may be, serves nobody.
+    // Maintenance, or any other status, means that it serves nobody.
     status === "passing" ? 0 : status === "warning" ? 1 : 2;
-  // Of checks that say the same, the service's own before its node's.
+  // Of checks with the same status, the service's own comes before its node's.
   const own = Checks.toSorted((a, b) => Number(b.ServiceID !== "") - Number(a.ServiceID !== ""));
   const [worst] = own.toSorted((a, b) => severityOf(b.Status) - severityOf(a.Status));
   return {

@@ -1,6 +1,6 @@
 /**
- * The ACL token as it is now: whoever renews the tokens of a machine writes the file anew, and no process is started
- * again for it.
+ * The current ACL token: whoever renews the tokens of a machine writes the file anew, without restarting a
+ * process.
  */
 import { statSync } from "node:fs";
 import { type ConsulAddress, ConsulOptionsError, readTokenFile } from "./environment.ts";
@@ -13,7 +13,7 @@ export class Token {
   readonly #now: () => number;
   #text: string | null;
   #lookedAt = Number.NEGATIVE_INFINITY;
-  /** Of the file that was read last, or could not be. */
+  /** The state of the file at the last reading, whether or not that succeeded. */
   #seen = "";
 
   constructor({ token, tokenFile }: Pick<ConsulAddress, "token" | "tokenFile">, now = Date.now) {

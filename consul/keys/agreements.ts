@@ -1,7 +1,7 @@
 /**
- * The folder `live/` as its watch reads it: woken by any change in it, which costs one name, and then by the bells that
- * gateways ring (`gateway/documents/bell.ts`) reads the hosts that changed. Where no bell accounts for a change it
- * reads the folder, and so it does now and then, whatever the bells say.
+ * The folder `live/` as its watch reads it: any change in it wakes the watch, which costs one name. The bells
+ * that gateways ring (`gateway/documents/bell.ts`) then say which hosts changed, and only these are read. Where
+ * no bell accounts for a change, the whole folder is read, and so it is now and then, whatever the bells say.
  */
 import { bellFolder, hostsSince, readBell } from "../../gateway/documents/index.ts";
 import { kinds } from "../../gateway/model/index.ts";
@@ -10,7 +10,9 @@ import type { Clock } from "../watching/clock.ts";
 import type { Answer, WatchQuery } from "../watching/watch.ts";
 import { decodeItems, type KvItem, readKeys } from "./kv.ts";
 
-/** A change that came at the same moment as another one, by somebody who rings no bell, is found then. */
+/**
+ * The whole reading finds a change that came at the same moment as another one, by a writer who rings no bell.
+ */
 const wholeEveryMs = 300_000;
 /** Beyond, the folder is as cheap. */
 const maxHosts = 64;
@@ -21,7 +23,7 @@ interface Heard {
   /** `null`: it could not be read. */
   readonly count: number | null;
   readonly modifyIndex: number;
-  /** Another one: the bell was taken away meanwhile, and counts anew. */
+  /** When it changes, the bell was removed meanwhile and counts anew. */
   readonly createIndex: number | null;
 }
 
@@ -89,7 +91,7 @@ export class Agreements {
     return { ...answer(told + more), ...(isNews ? { isNews: true as const } : {}) };
   }
 
-  /** What the bells say that they did not say the last time. */
+  /** What is new in the bells since the last time. */
   async #listen(signal: AbortSignal): Promise<News> {
     const bells = await readKeys(this.#consul, this.#bells, { index: null, waitMs: 0, signal });
     const heard = new Map<string, Heard>();

@@ -1,6 +1,6 @@
 /**
- * One folder of keys (`hosts/`, `scripts/`, ...): from the answers of its watch to changes of the
- * desired state. Parses only what changed; keeps the last good value of what is broken.
+ * One folder of keys (`hosts/`, `scripts/`, ...): turns the answers of its watch into changes of the desired
+ * state. Parses only what changed; keeps the last good value of a broken key.
  */
 import {
   DocumentError,
@@ -52,7 +52,7 @@ export interface FolderOptions<K extends DocumentKind> {
   readonly foreignIn?: FindForeign | undefined;
   /** The last known good values. */
   readonly previous?: ReadonlyMap<string, Entries[K]> | undefined;
-  /** What was known of them beside. */
+  /** What the previous process knew about them besides. */
   readonly memory?: LedgerMemory | null | undefined;
 }
 
@@ -116,7 +116,7 @@ export class Folder<K extends DocumentKind> {
     return this.#ledger.held().filter(({ name }) => this.#values.has(name));
   }
 
-  /** Ends the holds; returns what is removed by that. */
+  /** Ends the holds; returns the changes that remove the held entries. */
   release(): Observed[] {
     const changes: Observed[] = [];
     for (const name of this.#ledger.release()) this.#remove(name, changes);

@@ -13,9 +13,9 @@ export interface Claim {
   /** Starts with `/`. */
   readonly path: string;
   readonly isExact: boolean;
-  /** Left out by most: the longest path comes first. */
+  /** Most tags leave it out: the longest path comes first. */
   readonly priority: number | null;
-  /** Of each instance, above 0 up to 1; `null`: what those with a weight leave over. */
+  /** The weight of each instance, above 0 up to 1; `null`: a share of what the others leave over. */
   readonly weight: number | null;
   readonly sentHost: TagRoute["sentHost"];
   readonly plugins: readonly PluginUse[];
@@ -23,7 +23,7 @@ export interface Claim {
   readonly isForTagged: boolean;
 }
 
-/** What is to be said about a tag. */
+/** A warning about a tag. */
 export interface Note {
   readonly tag: string;
   readonly text: string;
@@ -40,10 +40,10 @@ export const nothing: Reading = { claims: [], notes: [] };
 export const maxTagLength = 4_096;
 /** Claims of one service; those beyond are left out. */
 export const maxClaims = 200;
-/** What is said about one service; there is no use in more. */
+/** The most warnings about one service. */
 export const maxNotes = 50;
 
-/** As a message has it: without what could be taken for something else, and not for ever. */
+/** A text as messages show it: bounded, and without characters that could mislead. */
 export function shown(text: string): string {
   const json = JSON.stringify(text.length > 120 ? `${text.slice(0, 117)}...` : text);
   return json.replace(

@@ -25,7 +25,7 @@ export function isFabioTag(tag: string): boolean {
   return tag.startsWith(prefix);
 }
 
-/** What has made no route, and why. */
+/** A tag that makes no route, and why. */
 class NoRoute {
   readonly why: string;
   constructor(why: string) {
@@ -33,7 +33,7 @@ class NoRoute {
   }
 }
 
-/** What the options of a tag come to. */
+/** The result of reading a tag's options. */
 interface Options {
   weight: number | null;
   strip: string | null;
@@ -86,7 +86,7 @@ function readPlace(place: string, { idle }: Options): NoRoute | null {
   return problem === null ? null : new NoRoute(`the path ${shown(place.slice(slash))} ${problem}`);
 }
 
-/** Behind what lets clients in, and before a redirect, whose `$path` is what is left. */
+/** After the plugins that let clients in, and before a redirect, whose `$path` is what is left of the path. */
 function readRewrite({ strip, prepend, plugins }: Options): NoRoute | null {
   if (strip === null && prepend === null) return null;
   const read = pluginUseSchema.safeParse({

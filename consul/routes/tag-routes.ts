@@ -15,7 +15,7 @@ import { type Claim, maxClaims, maxNotes, maxTagLength, type Note, shown } from 
 import { isFabioTag, readFabioTag } from "./fabio.ts";
 import { isTraefikTag, readTraefikTags } from "./traefik.ts";
 
-/** What is told of the tags of one service. */
+/** A warning about the tags of one service. */
 export interface TagWarning {
   /** `services/<name>`. */
   readonly key: string;
@@ -56,12 +56,12 @@ export class TagRoutes {
   readonly #shares = new Map<string, Map<string, readonly Claim[]>>();
   /** As they were emitted. */
   readonly #routes = new Map<string, TagRoute>();
-  /** By route: what its services say that cannot hold for all of them. */
+  /** By route: warnings about options that cannot hold for all of its services. */
   readonly #contradictions = new Map<string, readonly TagWarning[]>();
   readonly #instances = new Map<string, readonly Instance[]>();
   /** Goes up when other services than before are named. */
   namings = 0;
-  /** What the catalog of the last known good state has made other than its routes are. */
+  /** Routes that the catalog of the last known good state makes different from the saved ones. */
   #overdue: readonly Observed[];
 
   constructor({ foreign = () => null, previous }: TagRoutesOptions = {}) {
@@ -75,7 +75,7 @@ export class TagRoutes {
     this.#overdue = this.#update(ids);
   }
 
-  /** What has to be emitted before any change is. Empty the second time. */
+  /** What has to be emitted first. Empty the second time. */
   begin(): readonly Observed[] {
     const overdue = this.#overdue;
     this.#overdue = [];
@@ -198,7 +198,7 @@ export class TagRoutes {
   #weigh(shares: readonly Share[]): readonly number[] {
     if (shares.length === 1) return [1];
     const counts = shares.map((share) => this.#countOf(share));
-    // While none is known to serve, none is left out.
+    // While no service is known to serve, none is left out.
     const used = counts.every((count) => count === 0) ? counts.map(() => 1) : counts;
     let fixed = 0;
     let open = 0;

@@ -4,7 +4,7 @@
  */
 import { pathProblem, readHost, shown } from "./claim.ts";
 
-/** One way to match a rule. `null`: it says nothing of it. */
+/** One way to match a rule. `null`: the rule does not restrict it. */
 export interface Alternative {
   readonly host: string | null;
   readonly path: string | null;
@@ -147,7 +147,7 @@ function bounded(all: readonly Alternative[]): readonly Alternative[] {
   return all;
 }
 
-/** What matches both; `null`: nothing does. */
+/** The ways that match both; `null`: there is none. */
 function joined(one: Alternative, other: Alternative): Alternative | null {
   if (one.host !== null && other.host !== null && one.host !== other.host) return null;
   const paths = joinedPath(one, other);

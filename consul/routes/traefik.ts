@@ -1,6 +1,7 @@
 /**
- * Traefik's tags of one service: `traefik.http.routers.<name>.rule=...` and what goes with it (Traefik documentation,
- * "Consul Catalog"). What guards a service and cannot be done makes no route, so that moving over opens nothing.
+ * Traefik's tags of one service: `traefik.http.routers.<name>.rule=...` and what goes with it (Traefik
+ * documentation, "Consul Catalog"). A router with a guard that Sluice does not have makes no route, so that
+ * moving over opens nothing.
  */
 import { isAddressBlock } from "../../gateway/documents/index.ts";
 import type { PluginUse } from "../../gateway/model/index.ts";
@@ -136,7 +137,7 @@ function readRouter(options: Options, middlewares: Named, services: Named): Read
   return { claims, notes };
 }
 
-/** What says that the router's service is asked otherwise than over HTTP. */
+/** The option that gives the router's service another scheme than http; `null`: there is none. */
 function schemeOf(service: Option | undefined, services: Named): Option | null {
   for (const [name, options] of services) {
     if (service !== undefined && service.value.toLowerCase() !== name) continue;
@@ -168,7 +169,7 @@ interface Passed {
   readonly notes: readonly Note[];
 }
 
-/** What the middlewares of a router come to, or why it must not be routed without them. */
+/** The plugins that stand for a router's middlewares, or why the router must not work without them. */
 function readMiddlewares(
   named: Option | undefined,
   middlewares: Named,

@@ -10,14 +10,14 @@ export interface AllowanceOptions {
   readonly most: number;
 }
 
-/** Of the queries that were served when one was refused, what is kept: the rest is room for others. */
+/** The part of the queries that is kept when Consul refuses one: the rest makes room for others. */
 const kept = 0.8;
-/** A query that is taken back counts in Consul until its wait is over: before that, no room shows. */
+/** A cancelled query counts in Consul until its wait is over: before that, no room shows. */
 const restMs = 40_000;
-/** Without a refusal for so long there may be room again. */
+/** After so long without a refusal there may be room again. */
 const growMs = 5 * 60_000;
 const growBy = 1.25;
-/** What is always taken. */
+/** The fewest queries, which are always made. */
 const least = 8;
 
 export class Allowance {
@@ -36,7 +36,9 @@ export class Allowance {
     return this.#watches;
   }
 
-  /** Consul has refused a connection, with so many queries under way. True when room has been made for others. */
+  /**
+   * Consul has refused a connection while so many queries were under way. True when this made room for others.
+   */
   refused(underWay: number): boolean {
     const { clock, most } = this.#options;
     const now = clock.now();
@@ -48,7 +50,7 @@ export class Allowance {
     return makesRoom;
   }
 
-  /** To be called now and then: there may be more. */
+  /** To be called now and then: raises the number again. */
   grow(): void {
     const { clock, most } = this.#options;
     const now = clock.now();

@@ -57,12 +57,12 @@ export class Catalog {
     this.#ledger = new Ledger(clock, this.#values.keys());
   }
 
-  /** Whether it is known at all which services there are. */
+  /** Whether the gateway knows which services there are. */
   get known(): boolean {
     return this.#answers > 0 || this.#values.size > 0;
   }
 
-  /** It was read, and has not even the service `consul`, which ACLs alone can hide. */
+  /** It was read and lacks even the service `consul`, which only ACLs can hide. */
   get isHidden(): boolean {
     return this.#answers > 0 && this.#values.size === 0;
   }

@@ -1,6 +1,7 @@
 /**
- * The catalogs: the own datacenter's, and that of each other one from the first request for a service there on.
- * So a name is looked for in what is known already, and a stranger who asks for many costs Consul nothing.
+ * The catalogs of the own datacenter, and of each other one from the first request for a service there on. With
+ * them the gateway looks up names without asking Consul, so a stranger who asks for many names costs Consul
+ * nothing.
  */
 import type { Datacenter, Observed } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";

@@ -27,8 +27,8 @@ export class Datacenters {
   readonly #options: DatacentersOptions;
   readonly #stopping = new AbortController();
   /**
-   * What was emitted. One that Consul lists no more stays: its servers may be out of reach for all Consul knows,
-   * and the names of datacenters are few.
+   * The datacenters that were emitted. One that Consul no longer lists stays, because its servers may only be
+   * out of reach, and there are few datacenters.
    */
   readonly #known: Map<string, Datacenter>;
   #learning: Promise<void> | null = null;
@@ -49,7 +49,7 @@ export class Datacenters {
     await this.#learning;
   }
 
-  /** Another than the own one that Consul knows. */
+  /** Whether Consul knows it and it is not the own one. */
   isOther(name: string): boolean {
     return this.#known.get(name)?.own === false;
   }
@@ -74,7 +74,7 @@ export class Datacenters {
       );
     const changes = own === null ? [] : this.#set(own, { own: true, catalog: true });
     for (const [name, known] of this.#known) {
-      // Of a time when another Consul was asked.
+      // An answer from a time when another Consul was asked.
       if (known.own && name !== own)
         changes.push(...this.#set(name, { own: false, catalog: false }));
     }
@@ -95,7 +95,7 @@ export class Datacenters {
       }
       if (changes.length > 0) emit(changes);
     } catch (error) {
-      // What is known stays; a Consul that does not answer is reported by its watches.
+      // What is known stays; the watches report a Consul that does not answer.
       log.debug({}, `the datacenters cannot be read: ${describeConsulError(error)}`);
     }
     if (this.#stopping.signal.aborted) return;

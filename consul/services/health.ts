@@ -12,7 +12,7 @@ export interface Registration {
   /** The index at which it was made; `null` when Consul does not say. */
   readonly createIndex: number | null;
   readonly instance: Instance | null;
-  /** Why it can never serve as it is registered; `null`: it can, checks allowing. */
+  /** Why it can never serve as it is registered; `null`: it can, while its checks pass. */
   readonly fault: string | null;
 }
 

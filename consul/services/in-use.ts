@@ -34,14 +34,16 @@ export interface ServicesInUseOptions {
   readonly guard: GuardLimits;
   /** How blocking queries are answered. */
   readonly reads: ReadMode;
-  /** A service that no document names and nobody has asked for so long is in use no more; 0: it stays. */
+  /**
+   * A service that no document names is no longer in use when nobody has asked for it for so long; 0: it stays.
+   */
   readonly forgetMs: number;
   /** Consul answers, as far as is known: while it does not, nothing is forgotten. */
   readonly isAnswering: () => boolean;
-  /** Some instance is held, of which `emit` may not tell. */
+  /** Some instance is held, which `emit` may not show. */
   readonly onHeld: () => void;
   readonly previous?: ReadonlyMap<string, readonly Instance[]> | undefined;
-  /** What was known of them beside, by key. */
+  /** What the previous process knew about them besides, by key. */
   readonly memory?: Readonly<Record<string, LedgerMemory>> | undefined;
 }
 
@@ -65,13 +67,13 @@ export interface UnusableInstance {
 /** A service that no document names stays in use this long after it left the catalog. */
 export const lingerMs = 10 * 60_000;
 const sweepMs = 1_000;
-/** Beyond so many queries for services, each waits so many times longer. */
+/** With more queries for services than this, each waits longer, by the factor below. */
 const manyWatches = 500;
 const manyTimesLonger = 4;
 const maxPending = 1_000;
 /** Of the blocking queries, this share stays with services of their own however many nodes there are. */
 const ownShare = 0.1;
-/** Services that would all have a watch of their own again have had none beyond for this long. */
+/** Bells end when all services have had room for a watch of their own for this long. */
 const bellsIdleMs = 60_000;
 /** What a consistent read may take. */
 const confirmationMs = 5_000;
@@ -90,9 +92,9 @@ export class ServicesInUse {
   #bells: Bells | null = null;
   #bellsIdleSince: number | null = null;
   readonly #closing = new Set<Promise<void>>();
-  /** Services that are asked about before much is taken away. */
+  /** Services for which a consistent read is under way before much is taken away. */
   readonly #confirming = new Set<string>();
-  /** Services that keep instances until that. */
+  /** Services that keep instances until that read. */
   readonly #guarded = new Set<string>();
   readonly #stopping = new AbortController();
 
@@ -114,7 +116,7 @@ export class ServicesInUse {
     const leftOver: Observed[] = [];
     for (const [key, instances] of previous ?? []) {
       const query = splitServiceKey(key);
-      // What was in use before is in use again: its instances serve already.
+      // Services that were in use before are in use again: their instances serve already.
       if (query !== null && (instances.length > 0 || this.#isInCatalog(query)))
         this.#open(key, query).asked = true;
       else leftOver.push({ kind: "service", key, value: null });
@@ -286,7 +288,7 @@ export class ServicesInUse {
       consul,
       clock,
       random,
-      // Each end of a wait costs an answer: with thousands of them, hundreds a second.
+      // Each wait that ends costs an answer: with thousands of queries, hundreds of answers a second.
       waitMs: () => (this.#slots.watched < manyWatches ? waitMs : manyTimesLonger * waitMs),
       guard,
       reads,
@@ -323,7 +325,7 @@ export class ServicesInUse {
     this.#bells.start();
   }
 
-  /** As many watches for services as nodes leave, and no bells where they are not needed. */
+  /** Gives services the watches that nodes leave over, and stops the bells where they are not needed. */
   #shareWatches(now: number): void {
     this.#allowance.grow();
     const { watches: maxWatches } = this.#allowance;
@@ -341,7 +343,7 @@ export class ServicesInUse {
     } else this.#slots.fit(Math.max(1, maxWatches - this.#bells.watchCount));
   }
 
-  /** Consul takes no more connections: this service is read in turn, and others make room. */
+  /** Consul takes no more connections: this service is polled, and some watches make room. */
   #onRefused(service: Service): void {
     if (this.#inUse.get(service.key) !== service || !service.isWatched) return;
     const { watched } = this.#slots;
@@ -406,7 +408,7 @@ export class ServicesInUse {
     });
   }
 
-  /** What happens with time alone: holds that settle, services that nobody has any more. */
+  /** What time alone brings about: holds end, and unused services are dropped. */
   #sweep(): void {
     const now = this.#options.clock.now();
     for (const service of this.#inUse.values()) {
@@ -426,7 +428,7 @@ export class ServicesInUse {
     if (changes.length > 0) this.#options.emit(changes);
   }
 
-  /** Asks again about instances that went together; until that is answered they stay. */
+  /** Asks again about instances that went together; they stay until the answer comes. */
   #confirm(service: Service): void {
     if (this.#confirming.has(service.key)) return;
     this.#confirming.add(service.key);
@@ -453,7 +455,7 @@ export class ServicesInUse {
     this.#closing.add(confirming);
   }
 
-  /** Nobody has asked for it for long, and all that is known of it Consul will tell again. */
+  /** Whether nobody has asked for it for long, and Consul will show again everything that is known about it. */
   #isForgotten({ named, usedAt, error, instances }: Service, now: number): boolean {
     const { forgetMs, isAnswering } = this.#options;
     if (named || forgetMs === 0 || now - usedAt < forgetMs) return false;
@@ -468,7 +470,7 @@ export class ServicesInUse {
     return this.#options.catalogOf(datacenter)?.has(name) ?? false;
   }
 
-  /** Whether anything but an earlier request speaks for it; true as long as that is not known. */
+  /** Whether anything but an earlier request keeps it in use; true as long as that is not known. */
   #isListed(service: Service): boolean {
     if (service.named) return true;
     if (service.datacenter !== null)

@@ -23,11 +23,11 @@ import type { Registration } from "./health.ts";
  */
 export const reregistrationMs = 5 * 60_000;
 
-/** What one update may take away of a service before it is asked about again. */
+/** How much one update may take away from a service before Consul is asked again. */
 export interface GuardLimits {
-  /** Of its instances, 0 to 1: more than this is too much. */
+  /** The part of its instances, 0 to 1, above which it is too much. */
   readonly share: number;
-  /** How long what is taken away is kept until it is asked about; 0: it is never kept. */
+  /** How long the missing instances are kept before Consul is asked; 0: they are not kept. */
   readonly forMs: number;
 }
 
@@ -51,7 +51,7 @@ export class ServiceInstances {
   #faults = new Map<string, string>();
   #answers = 0;
   #wasFiltered = false;
-  /** When the held instances are dropped; `null` while there are none, or none else shows. */
+  /** When the held instances are dropped; `null` while there are none, or while no other instance shows. */
   #settleAt: number | null = null;
   #suspectAt = Number.NEGATIVE_INFINITY;
   #guarded: (Guarded & { readonly until: number }) | null = null;
@@ -127,12 +127,12 @@ export class ServiceInstances {
     return this.#ledger.held().filter(({ name }) => this.#values.has(name));
   }
 
-  /** What is kept until it is confirmed to be gone; `null`: nothing is. */
+  /** The instances that are kept until they are confirmed to be gone; `null`: none are. */
   get guarded(): Guarded | null {
     return this.#guarded;
   }
 
-  /** It is time to ask whether what is kept is gone. */
+  /** Whether it is time to ask if the kept instances are gone. */
   get wantsConfirmation(): boolean {
     return this.#guarded !== null && this.#clock.now() >= this.#guarded.until;
   }
@@ -163,8 +163,8 @@ export class ServiceInstances {
   }
 
   /**
-   * How many registrations speak for this being the Consul of before: those that are as they were, and new ones that
-   * it made later. A deployment gives every instance a new name.
+   * How many registrations show that this is the same Consul as before: unchanged ones, and new ones that it
+   * made later. A deployment gives every instance a new name.
    */
   #survivors(present: ReadonlyMap<string, Shown>): number {
     const { index } = this.#ledger;
@@ -176,13 +176,13 @@ export class ServiceInstances {
     return newer + this.#ledger.survivors(present);
   }
 
-  /** Puts back into `next` what an answer that takes too much away has left out. */
+  /** Puts back into `next` what an answer left out that takes too much away. */
   #guard(next: Map<string, Instance>, isConfirmed: boolean): void {
     const { share, forMs } = this.#limits;
     const before = this.#values.size;
     const lost = [...this.#values.values()].filter(({ id }) => !next.has(id));
     const least = before * (1 - share);
-    // One instance that ends is an ordinary end, and new ones make up for those that are gone.
+    // The end of one instance is ordinary, and new instances make up for those that are gone.
     const isTooMuch = lost.length > before * share && next.size < least && before > 1;
     if (isConfirmed || forMs === 0 || !isTooMuch) {
       this.#guarded = null;

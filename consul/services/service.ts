@@ -27,7 +27,7 @@ export interface ServiceOptions {
   readonly previous?: readonly Instance[] | undefined;
   /** What was known of them beside. */
   readonly memory?: LedgerMemory | undefined;
-  /** Its blocking query is one connection too many. */
+  /** Called when Consul refuses a connection for its blocking query. */
   readonly onRefused: (service: Service) => void;
   /** After each answer. */
   readonly onInstances: (service: Service) => void;
@@ -43,7 +43,7 @@ export class Service {
   named = false;
   /** When a request for it was heard of last. */
   usedAt: number;
-  /** Since when nothing but an earlier request speaks for it. */
+  /** Since when only an earlier request keeps it in use. */
   unlistedSince: number | null = null;
 
   readonly #options: ServiceOptions;
@@ -100,8 +100,8 @@ export class Service {
   }
 
   /**
-   * One query, at once. Rejects when it failed. Any other server than the one that told of a change may not have that
-   * change yet, but for the leader.
+   * One query, at once. Rejects when it failed. It asks the leader, because a server other than the one that
+   * reported a change may not have it yet.
    */
   async poll(signal: AbortSignal): Promise<void> {
     const { reads } = this.#options;
@@ -157,7 +157,7 @@ export class Service {
   }
 
   #take(event: WatchEvent<readonly Registration[]>, isConfirmed = false): void {
-    // Kept here as well as in the watch, because polls have no memory of their own.
+    // Kept here as well as in the watch, because polls do not remember it.
     const backwards =
       event.backwards || (this.#lastIndex !== null && event.index < this.#lastIndex);
     const afterError = event.afterError || this.#error !== null;

@@ -1,6 +1,6 @@
 /**
- * Services that were asked for and do not exist: whoever asked gets an empty list at once, and the
- * list is taken back after a while, so that made-up names leave nothing behind.
+ * Services that requests asked for and that do not exist. They get an empty list at once, which is removed
+ * after a while, so that made-up names leave nothing behind.
  */
 import type { Observed } from "../../gateway/model/index.ts";
 import type { Clock } from "../watching/clock.ts";

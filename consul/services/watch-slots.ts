@@ -1,6 +1,6 @@
 /**
- * Which services in use have a blocking query of their own, and which are polled because Consul serves
- * one address only so many. Decides nothing about which services are in use.
+ * Which services in use have a blocking query of their own, and which are polled because Consul serves one
+ * address a limited number. Decides nothing about which services are in use.
  */
 import type { Clock } from "../watching/clock.ts";
 import { Poller } from "../watching/poller.ts";
@@ -62,8 +62,8 @@ export class WatchSlots {
   }
 
   /**
-   * How many may have a watch from now on. Those that another datacenter has keep theirs before others: nothing
-   * else tells of their changes. A query that is taken back counts in Consul until its wait is over, so that
+   * How many may have a watch from now on. Services of other datacenters keep their watches before others,
+   * because nothing else reports their changes. A cancelled query counts in Consul until its wait is over, so
    * watches should not come and go.
    */
   fit(maxWatches: number): void {
@@ -101,7 +101,7 @@ export class WatchSlots {
 
   #watch(service: Service): void {
     this.#watched.add(service);
-    // Before the poll under way ends, so that to end it is no error.
+    // Done before the poll under way is ended, so that its end is no error.
     service.watch();
     if (this.#waiting.delete(service)) this.#poller.remove(service.key);
   }

@@ -1,5 +1,5 @@
 /**
- * What one watch has been shown, and the rule for what may be taken away. Names and fingerprints
+ * What one watch has seen, and the rule for what an answer may take away. Names and fingerprints
  * only; the values belong to whoever keeps the ledger.
  */
 import { type Clock, timeText } from "./clock.ts";
@@ -62,7 +62,7 @@ export class Ledger {
   readonly #held = new Map<string, Hold>();
   #index: number | null;
 
-  /** `known`: what worked before this process started; `memory`: what the ledger knew of it then. */
+  /** `known`: what worked before this process started; `memory`: what the ledger knew about it then. */
   constructor(clock: Clock, known: Iterable<string> = [], memory: LedgerMemory | null = null) {
     this.#clock = clock;
     this.#index = memory?.index ?? null;
@@ -149,7 +149,7 @@ export class Ledger {
     return false;
   }
 
-  /** Ends every hold; returns the names that are gone by it. */
+  /** Ends every hold; returns the names that this removes. */
   release(): readonly string[] {
     const names = [...this.#held.keys()];
     this.#held.clear();
@@ -157,7 +157,7 @@ export class Ledger {
   }
 }
 
-/** What of an answer decides whether it is suspect. */
+/** The facts about an answer that decide whether it is suspect. */
 export interface Suspect {
   readonly event: Pick<WatchEvent<unknown>, "backwards" | "afterError" | "filtered">;
   /** Whether this is the first answer of this process. */

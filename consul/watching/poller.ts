@@ -1,7 +1,7 @@
 /**
- * Asks for many things, each by one plain query: first those that nobody has asked for yet, then those that are
- * said to have changed, then all in turn at a bounded rate. Carries what blocking queries cannot: Consul serves
- * one address some 200 connections at once.
+ * Asks for many keys, each by one plain query: first those that were never asked for, then those that are said
+ * to have changed, then all in turn at a bounded rate. It serves what blocking queries cannot, because Consul
+ * serves one address some 200 connections at once.
  */
 import { Backoff } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
@@ -9,12 +9,12 @@ import { Rate } from "./rate.ts";
 
 /** Queries a second in turn: 1 ms of Consul's time each (measured on 1.8.7), so 5 % of a core. */
 const turnsPerSecond = 50;
-/** Keys that are said to have changed, however many do: this many a second, after a burst of twice as many. */
+/** Keys that are said to have changed are asked for at this rate a second, after a burst of twice as many. */
 const urgentPerSecond = 250;
 const maxAtOnce = 8;
 /** A key is not asked for in turn more often than this. */
 const minIntervalMs = 1_000;
-/** How often a key is asked for whose changes are told, in case that one was not. */
+/** How often a key is asked for whose changes are reported, in case a report was lost. */
 const toldIntervalMs = 5 * 60_000;
 const errorBackoff = { baseMs: 100, maxMs: 10_000 };
 
@@ -42,7 +42,7 @@ export class Poller {
   readonly #backoff: Backoff;
   readonly #told: Turns = new Map();
   readonly #untold: Turns = new Map();
-  /** Asked for by nobody yet. */
+  /** Keys that were never asked for. */
   readonly #fresh = new Set<string>();
   readonly #urgent = new Set<string>();
   /** What failed last time, and when it is asked for again. */
@@ -170,7 +170,7 @@ export class Poller {
       this.#failed.delete(key);
       this.#backoff.ease();
     } catch {
-      // Whoever polls has kept the error for its status; here it only slows polling down.
+      // The owner of the key keeps the error for its status; here it only slows polling down.
       if (!this.has(key)) return;
       const now = this.#options.clock.now();
       const backoff =

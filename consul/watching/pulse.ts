@@ -15,24 +15,24 @@ export interface PulseOptions {
   readonly ask: (isNew: boolean, signal: AbortSignal) => Promise<boolean>;
   /** Consul answers on a new connection while an old one is dead. */
   readonly onDeadConnections: () => void;
-  /** It answers again, or has a leader again: what failed meanwhile need not wait any longer. */
+  /** It answers again, or has a leader again: queries that failed meanwhile need not wait any longer. */
   readonly onBack: () => void;
   /** It begins to be silent, or answers again (`null`). */
   readonly onChange?: (silence: Silence | null) => void;
 }
 
 export interface Silence {
-  /** ISO 8601: when it was asked what it has not answered. */
+  /** ISO 8601: the time of the first unanswered question. */
   readonly since: string;
   readonly error: string;
 }
 
 const periodMs = 3_000;
-/** An answer that takes longer is waited for still, while others are asked for on new connections. */
+/** After this it still waits for the answer, and asks again on new connections. */
 const lateMs = 3_000;
-/** How often a Consul is asked that is silent or has no leader, so that its return is seen at once. */
+/** How often it asks while Consul is silent or has no leader, so that it sees the return at once. */
 const againMs = 500;
-/** What is asked on an old connection is given up after this. */
+/** A question on an old connection is given up after this. */
 const deadlineMs = 30_000;
 /** An old connection may answer this long after a new one has, when Consul itself was late. */
 const graceMs = 500;
@@ -95,7 +95,7 @@ export class Pulse {
     this.#enter({ since, error });
     const hasLeader = await this.#untilAnswered((reason) => this.#enter({ since, error: reason }));
     if (hasLeader !== null) {
-      // What was refused or cut showed that by itself, also to every other query.
+      // A refused or cut connection shows that by itself, also to every other query.
       const wasSilent = first === undefined;
       const late = wasSilent ? await Promise.race([old.outcome, this.#after(graceMs)]) : null;
       if (!this.#stopping.signal.aborted) {

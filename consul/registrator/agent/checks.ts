@@ -85,7 +85,7 @@ export function checkPayload(
   };
 }
 
-/** They differ in what Docker's HEALTHCHECK says and in nothing else. */
+/** Whether they differ only in what Docker's HEALTHCHECK says. */
 export function differInHealth(one: DesiredService | undefined, other: DesiredService): boolean {
   if (one?.check?.kind !== "health" || other.check?.kind !== "health") return false;
   const { health } = other.check;

@@ -1,4 +1,4 @@
-/** Whose a service is that the agent has: ours, or somebody else's, who is left alone. */
+/** Whether a service that the agent has is ours, or somebody else's and is left alone. */
 import type { NamedOptions } from "../options.ts";
 import { engineKey, markKey } from "../services/meta.ts";
 import type { ActualService } from "./agent.ts";

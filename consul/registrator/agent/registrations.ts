@@ -44,7 +44,7 @@ export class Registrations {
   /** By container, in the order in which they came: where two claim one ID, the earlier has it. */
   readonly #byContainer = new Map<string, readonly DesiredService[]>();
   #desired: ReadonlyMap<string, DesiredService> = new Map();
-  /** What the agent is known to have from us; `stray`: something that nobody wants. */
+  /** What the agent is known to have from us; `stray`: a service that no container wants. */
   readonly #known = new Map<string, DesiredService | "stray">();
   /** IDs that the agent has from somebody else, and who that is. */
   #foreign: Map<string, string> = new Map();
@@ -61,7 +61,7 @@ export class Registrations {
   readonly #rounds = new Pause();
   /** The first 12 characters of the IDs of containers whose services stay, though they may not run. */
   #kept: Set<string> = new Set();
-  /** Everything that runs is in `#byContainer`, so that what is not there is a stray. */
+  /** All running containers are in `#byContainer`, so any other service of ours is a stray. */
   #complete = false;
   /** `null` before the first comparison: nobody knows yet what is missing. */
   #identity: AgentIdentity | null = null;
@@ -265,7 +265,7 @@ export class Registrations {
       this.#known.delete(id);
     } else {
       const before = this.#known.get(id);
-      // A request that is cut off may have arrived: until an answer says so, nothing is known.
+      // A request that was cut off may have arrived: until an answer comes, nobody knows.
       this.#known.set(id, "stray");
       await this.#put(desired, before);
       this.#known.set(id, desired);
@@ -330,7 +330,7 @@ export class Registrations {
   }
 }
 
-/** Consul has understood what was asked and does not take it. */
+/** Consul understood the request and refuses it. */
 function isRefusal(error: unknown): boolean {
   return error instanceof Error && "statusCode" in error && error.statusCode === 400;
 }

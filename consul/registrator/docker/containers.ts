@@ -25,7 +25,7 @@ export interface ContainersOptions {
 }
 
 const parallelInspects = 8;
-/** Of containers that share a network: of one that shares with one that shares, and so on. */
+/** The longest chain of containers that share a network, each with the next. */
 const longestChain = 8;
 
 /** What is remembered of a container while Docker has it. */
@@ -51,8 +51,8 @@ export class Containers {
   }
 
   /**
-   * What happened before anybody listened, up to `engineNow` on the engine's clock: only whether a container
-   * was told to stop and has not started since. Everything else is seen by `list`.
+   * Reads what happened before anybody listened, up to `engineNow` on the engine's clock: only whether a
+   * container was told to stop and has not started since. `list` sees everything else.
    */
   recall(events: readonly DockerEvent[], engineNow: number): void {
     const now = this.#settings.now();
@@ -182,7 +182,7 @@ export class Containers {
       if (error instanceof DockerUnreachableError && !error.isLate) throw error;
       const shortId = id.slice(0, 12);
       log.error({ container: shortId }, `container ${shortId}: ${describeDockerError(error)}`);
-      // The engine does not answer about a container that hangs: whatever it was, it may still be.
+      // The engine does not answer about a container that hangs; it may still be what it was before.
       return true;
     }
     const remembered = this.#remembered.get(id);
@@ -243,7 +243,7 @@ export class Containers {
   }
 }
 
-/** `null`: it was not, or has started since. */
+/** `null`: it was not told to stop, or has started since. */
 function toldToStopAt({ signals, stopSignal }: Remembered): number | null {
   const times = [...signals].filter(([signal]) => tellsToStop(signal, stopSignal));
   return times.length === 0 ? null : Math.max(...times.map(([, at]) => at));

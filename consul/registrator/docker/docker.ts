@@ -18,10 +18,10 @@ export interface DockerEvent {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
-/** Docker could not be reached; the message names the address and what to do. */
+/** Docker could not be reached; the message names the address and what to do about it. */
 export class DockerUnreachableError extends Error {
   override readonly name = "DockerUnreachableError";
-  /** It was reached, and this question alone may have no answer. */
+  /** It was reached; perhaps only this question has no answer. */
   readonly isLate: boolean;
 
   constructor(message: string, isLate: boolean, cause: unknown) {
@@ -64,7 +64,7 @@ export class Docker {
     return Date.parse(SystemTime) / 1000;
   }
 
-  /** What tells this engine from every other, as long as its data is there; empty when it does not say. */
+  /** The ID that tells this engine from every other, as long as its data exists; empty when it does not say. */
   async id(): Promise<string> {
     return z.object({ ID: z.string().default("") }).parse(await this.#info()).ID;
   }

@@ -1,6 +1,6 @@
 /**
- * Stays connected to the engine's event stream: after every interruption it first finds out what was
- * missed. What an event means is decided in containers.ts.
+ * Stays connected to the engine's event stream: after every interruption it first finds out what it missed.
+ * `containers.ts` decides what an event means.
  */
 import type Logger from "bunyan";
 import { Backoff } from "../../watching/backoff.ts";
@@ -21,7 +21,7 @@ export interface FollowerSettings {
 
 const reconnect = { baseMs: 200, maxMs: 10_000 };
 
-/** An event stream that is open; `ended` gives the reason why it is not any more. */
+/** An open event stream; `ended` gives the reason why it ended. */
 interface Session {
   readonly ended: Promise<string>;
   abort(reason: string): void;
@@ -135,7 +135,7 @@ export class Follower {
     try {
       this.#settings.onListed(await this.#settings.containers.list());
     } catch (error) {
-      // The stream may hang on a connection that is no more: it is opened anew.
+      // The stream may hang on a dead connection, so it is opened anew.
       this.#session?.abort(describeDockerError(error));
     } finally {
       this.#listing = false;

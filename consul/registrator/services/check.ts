@@ -24,7 +24,10 @@ export type CheckTarget =
   | { readonly kind: "alive"; readonly ttl: string }
   /** The registrator passes on what Docker's own HEALTHCHECK says. */
   | { readonly kind: "health"; readonly ttl: string; readonly health: Health }
-  /** Stays critical: what was asked for is refused, and a service without a check would pass. */
+  /**
+   * Stays critical, because the check that the labels ask for is refused, and a service without a check would
+   * pass.
+   */
   | { readonly kind: "refused"; readonly reason: string };
 
 /** The check of a service that no label asks one for. */
@@ -45,7 +48,7 @@ const defaultInterval = "10s";
 /** Consul's own default for HTTP, TCP and gRPC checks. */
 const defaultTimeout = "10s";
 const duration = /^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/;
-/** What changes nothing (RFC 9110 section 9.2.1): the agent sends a check to wherever it leads. */
+/** Safe methods (RFC 9110 section 9.2.1), because the agent sends a check wherever redirects lead. */
 const methods: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 /** The labels that ask for a check; the others say how it is done. */
 const kinds = ["cmd", "script", "http", "https", "ttl", "tcp", "grpc"] as const;
@@ -77,7 +80,7 @@ export class LabelUse {
     this.#idle.set(label, sentence);
   }
 
-  /** What did nothing for any port. */
+  /** The labels that did nothing for any port. */
   problems(): readonly Problem[] {
     const idle = [...this.#idle].filter(([label]) => !this.#used.has(label));
     return idle.map(([label, sentence]) => ({ label, sentence }));

@@ -19,7 +19,7 @@ export interface Metadata {
   readonly general: Attributes;
   /** By exposed port. */
   readonly byPort: ReadonlyMap<string, Attributes>;
-  /** Labels that say nothing: `SERVICE_`, `SERVICE_80_`. */
+  /** Labels without a key: `SERVICE_`, `SERVICE_80_`. */
   readonly nameless: readonly string[];
 }
 

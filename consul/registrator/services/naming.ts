@@ -78,7 +78,7 @@ export function idOf(
   return ownId;
 }
 
-/** On one line of the log: not longer than that should be, and with what cannot be seen made visible. */
+/** A text for one line of the log: bounded, with invisible characters made visible. */
 function shown(text: string): string {
   const short = text.length > longestName ? `${text.slice(0, longestName)}...` : text;
   return JSON.stringify(short).replaceAll(/(?! )[\p{C}\p{Z}]/gu, (character) =>

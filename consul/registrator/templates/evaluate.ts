@@ -1,4 +1,4 @@
-/** Checks a template against the form of what it will be given, and evaluates it. */
+/** Checks a template against the form of its later values, and evaluates it. */
 import {
   functions,
   isList,

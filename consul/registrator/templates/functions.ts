@@ -22,7 +22,7 @@ export interface TemplateFunction {
 
 /** What a pattern is tried on, which a container may have chosen. */
 const longestMatched = 256;
-/** Go's engine never goes back; JavaScript's takes ever longer for each repetition that may. */
+/** Go's engine does not backtrack; JavaScript's takes ever longer with each repetition that may. */
 const mostRepetitions = 2;
 
 export const functions: ReadonlyMap<string, TemplateFunction> = new Map(

@@ -1,7 +1,7 @@
 /**
  * Tells which services of the own datacenter may have changed, however many there are, by few blocking queries:
  * one for each node, one for the list of nodes, and one each for the checks that are critical and that warn.
- * It reads no service: that is for whoever hears it.
+ * It reads no service; its listener does.
  */
 import type { ConsulClient } from "../../api/client.ts";
 import type { Clock } from "../../watching/clock.ts";
@@ -30,7 +30,7 @@ export interface BellsOptions {
   readonly random: () => number;
   readonly waitMs: number;
   readonly log: Log;
-  /** Blocking queries that it may keep; nodes beyond are polled. At least one node has one. */
+  /** How many blocking queries it may keep. Nodes beyond that are polled, but at least one node has a query. */
   readonly maxWatches: number;
   /** These may have changed, in whatever way. */
   readonly onRing: (services: ReadonlySet<string>) => void;
@@ -81,7 +81,7 @@ export class Bells {
     for (const watch of this.#cluster) watch.start();
   }
 
-  /** Makes every query that waits anew on another connection. */
+  /** Makes every waiting query anew on another connection. */
   renew(which: Renewed): void {
     for (const watch of this.#cluster) watch.renew(which);
     for (const { watch } of this.#followed.values()) watch?.renew(which);
@@ -175,7 +175,7 @@ export class Bells {
     const before = followed.content;
     followed.content = event.value;
     this.#heard(`node ${node}`);
-    // Of what was before its first answer nothing is known, and another Consul counts anew.
+    // Nothing is known about the time before its first answer, and another Consul counts anew.
     if (before === null || event.backwards)
       this.#ring(allServices(before ?? new Map(), event.value));
     else this.#ring(changedServices(before, event.value));
@@ -223,7 +223,7 @@ export class Bells {
     });
   }
 
-  /** Its content is known, and what changes from now on is told. */
+  /** Its content is known, and from now on it tells of changes. */
   #heard(name: string): void {
     this.#silent.delete(name);
     if (this.#silent.size === 0) this.#since ??= this.#options.clock.now();

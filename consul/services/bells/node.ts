@@ -45,7 +45,7 @@ function decodeNode(where: string, body: unknown): NodeContent {
   return content;
 }
 
-/** The services of which a registration is in one of both only, or is not the same in both. */
+/** The services with a registration that only one of the two has, or that differs between them. */
 export function changedServices(before: NodeContent, now: NodeContent): Set<string> {
   const names = new Set<string>();
   for (const [id, { service, fingerprint }] of now) {
