@@ -1,4 +1,6 @@
-/** Who is taken out for doing worse than the others, as properties over seeded runs of a whole upstream. */
+/**
+ * Which servers are taken out for doing worse than the others, as properties over seeded runs of a whole upstream.
+ */
 import { expect } from "chai";
 import { seeded } from "../../test/support/random.ts";
 import type { Peer } from "../engine/peer.ts";
@@ -46,7 +48,10 @@ describe("outliers", () => {
       previous ?? null,
     );
 
-  /** `count` requests at 1,000 a second; a host fails as often as `rates` says. Returns how many each got. */
+  /**
+   * Serves `count` requests at 1,000 a second; each host fails as often as `rates` says. Returns how many each host
+   * got.
+   */
   function serve(upstream: Upstream, count: number, rates: Readonly<Record<string, number>>) {
     const got = new Map<string, number>();
     for (let at = 0; at < count; at += 1) {

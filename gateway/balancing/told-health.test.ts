@@ -1,4 +1,4 @@
-/** What an upstream makes of what the primary says of its peers, and what it tells the primary. */
+/** What an upstream does with the primary's words about its peers, and what it tells the primary. */
 import { expect } from "chai";
 import { seeded } from "../../test/support/random.ts";
 import type { Peer } from "../engine/peer.ts";

@@ -33,7 +33,7 @@ describe("Upstream", () => {
     );
   }
 
-  /** The hosts of the picks of `count` requests that each succeed. */
+  /** The hosts picked for `count` requests, all of which succeed. */
   function serve(upstream: Upstream, count: number): string {
     let hosts = "";
     for (let i = 0; i < count; i += 1) {
@@ -45,7 +45,7 @@ describe("Upstream", () => {
     return hosts;
   }
 
-  /** One request during which the hosts in `dead` fail; the hosts tried, in order. */
+  /** Makes one request during which the hosts in `dead` fail. Returns the hosts that were tried, in order. */
   function attempt(upstream: Upstream, dead: string): string {
     const tried = new Tried();
     let hosts = "";

@@ -2,7 +2,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { expect } from "chai";
 import { documentSchemas } from "./json-schema.ts";
 
-// Formats are written for people here; whether a schema means what it says is asked of another library.
+// Here formats are only for people. Another library checks that the schemas mean what they say.
 const validator = () => new Ajv2020({ strict: true, allowUnionTypes: true });
 
 describe("the published JSON Schemas", () => {

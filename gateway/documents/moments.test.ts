@@ -8,7 +8,10 @@ const minuteMs = 60_000;
 const cases = fromEnvironment("FUZZ_SCHEDULES", 60);
 const days = 3;
 
-/** Where clocks are set at midnight, by half an hour, over a whole day, twice within weeks, or not at all. */
+/**
+ * Zones and dates where clocks are changed at midnight, by half an hour, over a whole day, twice within weeks, or not
+ * at all.
+ */
 const moments: readonly (readonly [string, string])[] = [
   ["America/New_York", "2026-03-08"],
   ["America/New_York", "2026-11-01"],

@@ -41,7 +41,7 @@ describe("the settings of peers", () => {
         .with.property("message")
         .that.matches(message)
         .and.matches(/^sluice\/peers\/web: /);
-    // No address, and nothing that anything inherits from.
+    // It is not an address, and it must not become a prototype.
     const hostile = parsePeerSettings("k", '{"__proto__":{"drained":true}}');
     expect([Object.keys(hostile), Object.getPrototypeOf(hostile)]).to.deep.equal([
       [],

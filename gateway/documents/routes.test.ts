@@ -159,7 +159,7 @@ describe("the sides of a split", () => {
         ],
       }),
     );
-    // A Friday afternoon; on the Sunday the clocks are set back.
+    // It is a Friday afternoon; on the Sunday the clocks are set back.
     const times = ["2026-10-26T08:00:00Z", "2026-10-27T08:00:00Z", "2026-10-28T08:00:00Z"];
     expect(paths[0]?.shares[1]?.ramp).to.deep.equal({
       ...{ from: 0, by: 20, atMs: times.map((time) => Date.parse(time)) },

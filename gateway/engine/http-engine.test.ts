@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { requestBytes, until, useTestBench } from "../../test/support/http.ts";
 import { ok } from "../../test/support/origin.ts";
 
-/** Nothing in this process moves meanwhile. */
+/** Blocks this process for so long. */
 function standStill(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
@@ -11,7 +11,8 @@ describe("an engine whose process stood still", () => {
   const bench = useTestBench();
 
   it("reads what came meanwhile before it calls anybody late", async () => {
-    // While it reads from sockets: after that timers come first, and only then what came meanwhile.
+    // Called while the process reads from sockets: after that, timers come first, and only then what came in the
+    // meantime.
     const origin = await bench.origin((_, connection) => {
       connection.send(ok("in time"));
       standStill(900);

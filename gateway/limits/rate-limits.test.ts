@@ -3,12 +3,12 @@ import type { TokenAsk } from "../model/index.ts";
 import { RateLimits } from "./rate-limits.ts";
 import { TokenBuckets } from "./token-buckets.ts";
 
-/** Workers whose asks one set of buckets answers, in the order in which they were sent, with a clock for all. */
+/** Several workers with one clock. One set of buckets answers their asks, in the order in which they were sent. */
 class Gateway {
   nowMs = 0;
   sent = 0;
   isDead = false;
-  /** What it was asked meanwhile, which the channel keeps. */
+  /** What the primary was asked while it did not read; the channel keeps it. */
   readonly #unread: (() => void)[] = [];
   readonly warnings: string[] = [];
   readonly #buckets: TokenBuckets;
@@ -45,7 +45,7 @@ class Gateway {
 
 type Limit = ReturnType<RateLimits["limit"]>;
 
-/** What a request for `key` is told in the end. */
+/** The final word on a request for `key`. */
 async function request(limit: Limit, key: string): Promise<number> {
   const waitMs = limit.take(key);
   if (waitMs >= 0) return waitMs;
@@ -64,7 +64,7 @@ describe("RateLimits", () => {
       refused += answers.filter((waitMs) => waitMs > 0).length;
     }
     expect(passed + refused).to.equal(3 * 800);
-    // Each worker may hold one token that it has no use for.
+    // Each worker may hold one token that it does not need.
     expect(passed).to.be.within(4 * 50 - 3, 4 * 50 + 10);
   });
 
@@ -131,7 +131,7 @@ describe("RateLimits", () => {
         expect(one.take("busy")).to.be.above(0);
       }
     }
-    // Forgotten here, though not by the primary.
+    // The worker has forgotten it, but the primary has not.
     expect(one.take("early")).to.equal(-1);
     expect(await request(one, "early")).to.be.above(0);
   });

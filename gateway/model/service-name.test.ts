@@ -14,7 +14,7 @@ describe("the name of a service", () => {
       "v2.1.thumb.service.consul": ["thumb", "v2.1", null],
       "_thumb._tcp.service.consul": ["thumb", null, null],
       "_thumb._v2.service.dc2.consul": ["thumb", "v2", "dc2"],
-      // A service named "service" rather than a datacenter of that name.
+      // This is a service named "service", and not a datacenter with that name.
       "thumb.service.service.consul": ["service", "thumb", null],
     };
     for (const [text, [name, tag, datacenter]] of Object.entries(cases))

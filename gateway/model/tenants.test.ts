@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { loadSettings } from "../settings.ts";
 import { Tenants } from "./tenants.ts";
 
-/** As an operator writes it. */
+/** Takes a policy as an operator writes it. */
 async function tenantsOf(written: object): Promise<Tenants> {
   const { tenants } = await loadSettings({ tenants: JSON.stringify(written) }, {});
   if (tenants === null) throw new Error("there are no tenants");

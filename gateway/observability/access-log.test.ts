@@ -7,7 +7,7 @@ import type { Exchange } from "../engine/engine.ts";
 import { Peer } from "../engine/peer.ts";
 import { AccessLog, findMistake } from "./access-log.ts";
 
-/** What the log reads of an exchange; the whole path is driven in the end-to-end suite. */
+/** What the log reads from an exchange; the end-to-end suite drives the whole path. */
 function exchange(parts: Partial<Exchange<unknown>>): Exchange<unknown> {
   const headers: Record<string, string> = { "user-agent": 'curl "7" \\ \xe9' };
   return {

@@ -11,7 +11,7 @@ const condition = (place: ValueCondition["in"], name: string): ValueCondition =>
   test: { present: true },
 });
 
-/** Texts of these pieces, the same in each run. */
+/** Yields texts made from these pieces, the same in each run. */
 function* texts(pieces: readonly string[], count: number): Generator<string> {
   let state = 1;
   const next = (below: number) => {

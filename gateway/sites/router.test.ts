@@ -226,7 +226,7 @@ describe("Router", () => {
       serve(batch);
       return (getHeapStatistics().total_allocated_bytes - before) / batch;
     });
-    // The first batches run before the compiler is done. The smallest object has 16 bytes.
+    // The first batches run before V8 has compiled the code. The smallest object has 16 bytes.
     expect(Math.min(...perRequest)).to.be.below(3);
   });
 });

@@ -80,19 +80,19 @@ class Scene {
     );
   }
 
-  /** The host of the peer that gets it. */
+  /** The host of the peer that gets the request. */
   to(path: string, asked: Asked = {}): string | null {
     return this.resolve(path, asked)?.pick(first, 0)?.peer.host ?? null;
   }
 
-  /** The name of the side. */
+  /** The name of the side that gets the request. */
   side(asked: Asked = {}): string | null {
     const choice = undecided();
     this.router.resolve(this.router.site(host), request(host, "/", asked), "all", choice);
     return choice.side?.name ?? null;
   }
 
-  /** How many of so many requests each side gets, in per cent. */
+  /** How many of `count` requests each side gets, in per cent. */
   shares(count: number): Readonly<Record<string, number>> {
     const counts: Record<string, number> = {};
     for (let i = 0; i < count; i += 1) {
@@ -138,7 +138,7 @@ describe("routes by what a request has", () => {
       [{}, { headers: { "x-b": "b" } }],
       [{ headers: { "x-b": "a" } }],
     ],
-    // UTF-8 in the document, octets on the wire.
+    // The document has UTF-8, the wire has octets.
     [
       { headers: { "x-b": "é" } },
       [{ headers: { "x-b": "\u00c3\u00a9" } }],

@@ -17,7 +17,7 @@ const script = (isForAll = true): HostScripts => ({
   choose: () => null,
 });
 
-/** A series of versions, each made of the one before. */
+/** A series of versions, each built from the one before. */
 class Versions {
   names = new SiteNames("dc1");
   readonly documents = new Map<string, HostDocument>();
@@ -35,7 +35,7 @@ class Versions {
     return this.table;
   }
 
-  /** The same made of nothing. */
+  /** The same version, built from nothing. */
   whole(): SiteTable {
     return SiteTable.empty(this.names).next(this.#parts(), null);
   }
@@ -59,7 +59,7 @@ describe("SiteTable", () => {
     versions = new Versions();
   });
 
-  /** What holds for a host: the upstream of its rules, and whose scripts. */
+  /** What applies to a host: the upstream of its rules, and whose scripts. */
   const held = (table: SiteTable, host: string) => {
     const { rules, scripts, phases, service } = table.find(host);
     const [first] = rules?.document.paths ?? [];

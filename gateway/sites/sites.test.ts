@@ -1,4 +1,6 @@
-/** Which names reach a service: what a listener exposes of it, and how each spelling of its name is one site. */
+/**
+ * Which names reach a service: what a listener exposes, and how every spelling of a service's name is the same site.
+ */
 import { expect } from "chai";
 import { PeerBook, type Upstream } from "../balancing/index.ts";
 import type { Exposure, Instance, Served, Server } from "../model/index.ts";
@@ -24,7 +26,7 @@ const catalog = (key: string, ...value: readonly string[]): Served => ({
   value,
 });
 
-/** In the catalog with the tags of its instances. */
+/** A service in the catalog, with the tags of its instances. */
 function service(key: string, ...instances: readonly Instance[]): readonly Served[] {
   const tags = [...new Set(instances.flatMap((one) => one.tags))];
   return [catalog(key, ...tags), { kind: "service", key, value: instances }];

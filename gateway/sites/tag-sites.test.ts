@@ -40,7 +40,7 @@ describe("routes by tags", () => {
     scene.change(service("a", instance("10.0.0.1")), service("b", instance("10.0.0.2")));
   });
 
-  /** The upstream's name as a listener that exposes so much has it. */
+  /** The name of the upstream for a listener that exposes so much. */
   const found = (
     host: string,
     path: string,
@@ -71,7 +71,7 @@ describe("routes by tags", () => {
     expect(found("h.test", "/")).to.equal(null);
     expect(found("x.w.test", "/")).to.equal(null);
     expect(found("u.test", "/")).to.equal("u.test");
-    // Of bare names those are services' that a service has.
+    // A bare name belongs to a service only when there is such a service.
     expect([found("b", "/"), found("nobody", "/")]).to.deep.equal([null, "a"]);
     expect(found("nobody.service.consul", "/")).to.equal(null);
     expect(found("b.service.consul", "/", "tagged")).to.equal(null);

@@ -14,12 +14,12 @@ describe("streams of datagrams", () => {
 
   function open(): Socket {
     const socket = createSocket("udp4");
-    // A datagram that comes to a closed port is nothing that a test looks at.
+    // Tests do not look at errors from datagrams to closed ports.
     socket.on("error", () => {});
     toStop.push(() => socket.close());
     return socket;
   }
-  /** Answers each datagram with its name and what it got. */
+  /** Answers each datagram with the origin's name and what it got. */
   function origin(name: string): number {
     const socket = open();
     const { port } = socket.bindSync({ address: "127.0.0.1", port: 0 });

@@ -10,7 +10,7 @@ const sha = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
 const echo = (socket: Socket) => void socket.pipe(socket);
 const name = (text: string) => (socket: Socket) => void socket.end(text);
 
-/** The code of the error that it ends with; `null`: with none. */
+/** The code of the error that ends the socket; `null` when it ends without one. */
 function ending(socket: Socket): Promise<string | null> {
   return new Promise((resolve) => {
     socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? ""));

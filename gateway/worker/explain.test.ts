@@ -207,7 +207,7 @@ describe("explain", () => {
       connectTimeoutMs: { value: 3_000, by: "gateway" },
     });
     nowMs += 20_000;
-    // A probing request is let through once; to explain it uses it up no more than it is sent.
+    // A server lets one probing request through. Explaining that request must not use up its turn.
     expect([next(), next()]).to.deep.equal([next(), next()]);
     expect(upstream?.describe(nowMs).peers[1]?.state).to.equal("ok");
   });

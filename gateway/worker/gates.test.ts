@@ -17,9 +17,9 @@ describe("what stands in front of an upstream", function () {
   this.timeout(30_000);
   let closers: (() => unknown)[] = [];
   let worker: WorkerGateway;
-  /** Answers that the origins owe. */
+  /** The answers that the origins still owe. */
   let owed: ServerResponse[];
-  /** What origins answer at once; 0: not before the test does. */
+  /** The status that origins answer at once; 0: the test answers. */
   let status: number;
 
   beforeEach(() => {

@@ -21,7 +21,9 @@ describe("the gateway of a worker", () => {
     return (server.address() as AddressInfo).port;
   }
 
-  /** A gateway with one upstream; each pick is followed by a failure of this code, whatever happens to it. */
+  /**
+   * A gateway with one upstream. After each pick a failure with this code is reported, whatever became of the try.
+   */
   async function scene(code: FailureCode | null, more: object = {}) {
     const servers = [
       { host: "127.0.0.1", port: await origin(200, "fine"), max_fails: 1_000 },

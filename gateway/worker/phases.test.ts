@@ -14,7 +14,7 @@ describe("the phases of a site", () => {
   const said: string[] = [];
   beforeEach(() => said.splice(0));
 
-  /** Notes each of its moments, and what it saw of the way so far. */
+  /** Notes each of its calls, and what it saw by then. */
   const noting = (name: string, onRequest: Phase["onRequest"] = () => true): Phase => ({
     name,
     onRequest(exchange, context) {
@@ -41,7 +41,7 @@ describe("the phases of a site", () => {
     return rooms;
   }
 
-  /** The end of an exchange may come after its client has the answer. */
+  /** An exchange may end after its client has the answer. */
   const ended = (count: number) =>
     until(
       "every phase has ended",

@@ -1,4 +1,4 @@
-/** A script that gives a request another host does not lead it past the rules of that host. */
+/** A script that gives a request another host does not lead the request past that host's rules. */
 import { expect } from "chai";
 import { engineKinds } from "../../test/support/engines.ts";
 import { fieldOf } from "../../test/support/http.ts";

@@ -1,4 +1,6 @@
-/** What a script may reach when hosts are grouped into tenants: its own tenant's things and what is shared. */
+/**
+ * What a script may reach when hosts are grouped into tenants: what belongs to its own tenant, and what is shared.
+ */
 import { expect } from "chai";
 import { engineKinds } from "../../test/support/engines.ts";
 import { Rooms, type RoomsOptions } from "../../test/support/rooms.ts";

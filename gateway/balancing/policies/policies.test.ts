@@ -73,7 +73,7 @@ describe("balancing policies", () => {
           while (tried.peers.length < 4) tried.peers.push(pick(upstream, tried, key));
           expect(new Set(tried.peers).size).to.equal(4);
           expect(tried.peers.includes(out)).to.equal(false);
-          // The one that is out is the last resort, and then there is none.
+          // The host that is out is the last resort; after it there is none.
           expect(pick(upstream, tried, key)).to.equal(out);
           tried.peers.push(out);
           expect(upstream.pick(tried, 0, key)).to.equal(null);
@@ -115,7 +115,7 @@ describe("balancing policies", () => {
       for (let at = 0; at < 100; at += 1) if (pick(upstream).host === "10.0.0.0") ofTheLight += 1;
     }
     expect(firsts.size).to.be.above(30);
-    // A round of each is 991 turns, of which the light one has one.
+    // A round has 991 turns, of which the light slot has one.
     expect(ofTheLight).to.be.within(1, 20);
   });
 
@@ -174,12 +174,12 @@ describe("balancing policies", () => {
   });
 
   it("wrr: takes the same turns whether it looks at each server or only at those that are not well", () => {
-    /** Makes it look at each, and excludes nobody. */
+    /** Makes the policy look at each slot, and excludes none. */
     const careful = { tries: 1, tried: () => false };
     for (let seed = 1; seed <= 20; seed += 1) {
       random = seeded(seed);
       const servers = hosts(2 + (seed % 12)).map((host) => server(host, Math.ceil(random() * 5)));
-      // Each with a book of its own, so that both begin alike and what one learns the other does not hear.
+      // Each has its own book, so that both begin alike and neither hears what the other learns.
       const make = () =>
         new Upstream(
           [{ servers }],

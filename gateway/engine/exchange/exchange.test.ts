@@ -1,4 +1,4 @@
-/** What the exchange decides by itself: tries, other answers than the origin's, deadlines that move on. */
+/** What the exchange itself decides: tries, answers other than the origin's, deadlines that are moved on. */
 import { expect } from "chai";
 import type { Exchange, PeerFailure } from "../engine.ts";
 import { Scene, type SceneOptions } from "./fixtures/scene.ts";
@@ -140,7 +140,7 @@ describe("the tries of an exchange", () => {
 });
 
 describe("a handler of an exchange", () => {
-  /** The handler does this with a whole answer, or with the head of a longer one. */
+  /** The handler acts on a whole answer, or on the head of a longer one. */
   const responding = (isWhole: boolean, options: SceneOptions): Scene => {
     const scene = new Scene(options).request("GET /");
     if (isWhole) scene.whole("origin");

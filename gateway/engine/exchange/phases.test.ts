@@ -1,11 +1,11 @@
-/** Every state of an exchange against everything that its wires can tell it then. */
+/** Tests every state of an exchange against everything that its wires can tell it then. */
 import { expect } from "chai";
 import { type EventName, eventsInStates } from "./fixtures/phase-table.ts";
 import { Scene } from "./fixtures/scene.ts";
 
 const length = ["Content-Length: 6"];
 
-/** A body of six bytes follows each PUT; where one has begun, three of them have come. */
+/** A body of six bytes follows each PUT; where a body has begun, three of them have come. */
 const states: Readonly<Record<keyof typeof eventsInStates, () => Scene>> = {
   held: () =>
     new Scene({ hooks: { onRequest: (exchange) => exchange.hold() } }).request("PUT /", length),

@@ -1,4 +1,4 @@
-/** Exchanges whose wires and taps do whatever the ports allow, in any order, come to their end in good order. */
+/** Exchanges whose wires and taps do whatever the ports allow, in any order, still end in good order. */
 import { expect } from "chai";
 import { seeded } from "../../../test/support/random.ts";
 import type { BodyTap, TapOutput } from "../tap.ts";
@@ -9,7 +9,7 @@ const steps = 40;
 
 type Random = () => number;
 
-/** Passes on what it gets, now or later, and sometimes fails or says that it has no room. */
+/** Passes on what it gets, at once or later, and sometimes fails or says that it has no room. */
 class MoodyTap implements BodyTap {
   readonly #random: Random;
   readonly #later: (() => void)[] = [];
@@ -48,7 +48,7 @@ class MoodyTap implements BodyTap {
     expect(this.#ends, "is aborted once, and not after its end").to.be.below(3);
   }
 
-  /** Does the next thing that it put off. */
+  /** Does the next thing that it has put off. */
   step(): void {
     if (this.#random() < 0.02) this.#out?.fail(500, "moody", "no");
     this.#later.shift()?.();
@@ -151,7 +151,7 @@ function walk(seed: number): Scene {
     }
     one(events)();
   }
-  // Whatever is left undone comes to its end by its deadlines.
+  // Deadlines end whatever is left undone.
   for (let n = 0; n < 500 && !scene.isOver; n += 1) {
     if (scene.isWaiting) scene.noConnection({ code: "queue_timeout", message: "late" });
     scene.exchange.resume();

@@ -1,4 +1,4 @@
-/** Bodies that go through taps, with fakes on both sides; over sockets in `test/engine/taps.test.ts`. */
+/** Bodies that go through taps, with fakes on both sides. `test/engine/taps.test.ts` tests them over sockets. */
 import { constants, createGunzip, createGzip, gunzipSync, gzipSync } from "node:zlib";
 import { expect } from "chai";
 import { until } from "../../../test/support/conditions.ts";
@@ -6,7 +6,7 @@ import { ZlibTap } from "../../../test/support/zlib-tap.ts";
 import type { BodyTap, TapOutput } from "../tap.ts";
 import { Scene, type SceneOptions } from "./fixtures/scene.ts";
 
-/** A tap that does nothing by itself: the test plays it. */
+/** A tap that does nothing by itself: the test acts for it. */
 class HandTap implements BodyTap {
   readonly heard: string[] = [];
   hasRoom = true;

@@ -8,10 +8,10 @@ import { Acceptor } from "./acceptor.ts";
 
 const entry = join(import.meta.dirname, "..", "fixtures", "accepting-process.ts");
 const clients = 40;
-/** The first that is not one of the usual three or the channel. */
+/** The first descriptor after the usual three and the channel. */
 const firstDescriptor = 4;
 
-/** Turns of the event loop that a process needs for all clients, which came while it stood still. */
+/** How many turns of the event loop a process needs to accept all clients that came while it stood still. */
 async function turnsWith(count: number): Promise<number> {
   using socket = new BoundSocket({ host: "127.0.0.1", port: 0 });
   const { port } = socket.address();

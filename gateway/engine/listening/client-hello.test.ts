@@ -4,7 +4,7 @@ import { type ConnectionOptions, connect } from "node:tls";
 import { expect } from "chai";
 import { ClientHelloReader, type HelloOutcome } from "./client-hello.ts";
 
-/** What Node's own TLS says first. */
+/** The first bytes that Node's own TLS sends. */
 async function realHello(options: ConnectionOptions): Promise<Buffer> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -30,7 +30,7 @@ function read(bytes: Buffer, size: number): HelloOutcome | null {
   return null;
 }
 
-/** The same handshake in records of so many bytes. */
+/** The same handshake in records of `size` bytes. */
 function inRecords(hello: Buffer, size: number): Buffer {
   const parts: Buffer[] = [];
   for (let at = 5; at < hello.length; at += size) {

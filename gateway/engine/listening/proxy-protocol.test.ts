@@ -3,7 +3,7 @@ import { ProxyHeaderReader, type ProxyOutcome } from "./proxy-protocol.ts";
 
 const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 
-/** In parts of so many bytes; what is left after the outcome is behind its rest. */
+/** Reads in parts of `size` bytes. What is left after the outcome is added to its rest. */
 function read(bytes: Buffer, size: number): ProxyOutcome | null {
   const reader = new ProxyHeaderReader();
   for (let at = 0; at < bytes.length; at += size) {

@@ -50,7 +50,7 @@ describe("what the gateway itself lacks", () => {
       await until("it is done", () => told.length > before);
     };
     const request = requestBytes("GET /", ["Accept: application/json"]);
-    // The client is there before the last descriptor is gone.
+    // The client connects before the last descriptor is gone.
     await ask("give");
     await ask("take");
     const answer = await client.request(request);
