@@ -163,7 +163,7 @@ function readPaths(
   );
 }
 
-/** The least that browsers' preload lists ask for (hstspreload.org, "Deployment recommendations"). */
+/** What `hsts: true` stands for. For browsers' preload lists a host has to ask for more: a year (hstspreload.org). */
 const halfYearSeconds = 15_768_000;
 
 function hstsRule(hsts: NonNullable<z.output<typeof hostSchema>["hsts"]>): HstsRule {
