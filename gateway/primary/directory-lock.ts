@@ -18,14 +18,15 @@ export class DirectoryLock {
 
   /** Throws a `StartError` when a gateway that runs has it. Where there is no directory there is nothing to share. */
   async take(): Promise<void> {
-    const place = await stat(this.#directory).catch(() => null);
+    const place = await stat(this.#directory, { bigint: true }).catch(() => null);
     if (place === null || process.platform !== "linux") return;
     const server = createServer((socket) => socket.destroy());
     server.unref();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     server.once("listening", resolve);
     server.once("error", reject);
-    server.listen(`\0sluice-data-dir-${place.dev}-${place.ino}`);
+    // A directory that is made after another one was removed may have its number, and the gateway of that one still run.
+    server.listen(`\0sluice-data-dir-${place.dev}-${place.ino}-${place.birthtimeNs}`);
     try {
       await promise;
     } catch (error) {

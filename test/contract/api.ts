@@ -46,8 +46,11 @@ export class ConsulApi {
     if (answer.status !== 200) throw new Error(`PUT ${path}: ${answer.status} ${answer.text}`);
   }
 
-  /** Reads again and again until `holds`: an agent's changes reach the catalog a moment later. */
-  async until<T>(path: string, holds: (value: T) => boolean, deadlineMs = 12_000): Promise<T> {
+  /**
+   * Reads again and again until `holds`: an agent's changes reach the catalog a moment later, or 15 s later when its
+   * first attempt to tell its servers failed.
+   */
+  async until<T>(path: string, holds: (value: T) => boolean, deadlineMs = 30_000): Promise<T> {
     const deadline = performance.now() + deadlineMs;
     for (;;) {
       const value = await this.read<T>(path);

@@ -181,7 +181,9 @@ if (why === null)
         (status) => status.snapshotFile?.error?.includes("EROFS") ?? false,
       );
       expect(snapshotFile?.loadedFrom).to.be.a("string");
-      expect(echoOf(await gateway.request({ host: "later.example" })).origin).to.equal("home");
+      await eventually("what came later is served", async () => {
+        expect(echoOf(await gateway.request({ host: "later.example" })).origin).to.equal("home");
+      });
     });
   });
 

@@ -127,9 +127,17 @@ describe("what holds up the end of", function () {
 /** Whether a thread of the process waits for the other side of a FIFO. */
 function isBlocked(pid: number): boolean {
   const threads = readdirSync(`/proc/${pid}/task`);
-  return threads.some((thread) =>
-    /fifo|partner/.test(readFileSync(`/proc/${pid}/task/${thread}/wchan`, "utf8")),
-  );
+  return threads.some((thread) => /fifo|partner/.test(waitsIn(pid, thread)));
+}
+
+/** What the kernel says a thread waits in; empty: the thread has ended. */
+function waitsIn(pid: number, thread: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/task/${thread}/wchan`, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    return "";
+  }
 }
 
 describe("whoever starts a command", function () {

@@ -49,7 +49,8 @@ class Held {
   }
 
   async greeted(): Promise<void> {
-    await until("the peer says its name", () => this.#heard.includes("\n") || !this.isOpen);
+    const hasSaid = () => this.#heard.includes("\n") || !this.isOpen;
+    await until("the peer says its name", hasSaid, { deadlineMs: 30_000 });
     this.peer = this.#heard.trim();
     this.#heard = "";
   }
@@ -147,13 +148,17 @@ if (findDocker() !== null && findRealConsul() !== null)
           if (seen.size < names.length) throw new Error([...seen].join());
         });
       }
-      const held = machines.flatMap(({ address }) =>
-        Array.from({ length: 9 }, () => new Held(address)),
-      );
+      const held: Held[] = [];
       toStop.push(() => {
         for (const one of held) one.close();
       });
-      for (const one of held) await one.greeted();
+      for (const { address } of machines)
+        for (let left = 9; left > 0; left -= 1) {
+          const one = new Held(address);
+          held.push(one);
+          // One after the other: the peers' programs let hardly any connection wait.
+          await one.greeted();
+        }
       const on = (peer: string) => held.filter((one) => one.peer === peer);
       for (const name of names) expect(on(name), name).to.not.be.empty;
 
