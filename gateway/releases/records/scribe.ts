@@ -141,6 +141,8 @@ export class Scribe {
       const { version, text } = source;
       const at = clock.now();
       try {
+        // A gateway that is late would put an earlier version in the place of the one that is in force by now.
+        if (outcome === "live" && (await records.source(subject))?.version !== version) return;
         const noting = await records.note(subject, (history) => {
           const known = before == null ? history : withEarlier(history, before.version, at);
           const next = noted(known, {
