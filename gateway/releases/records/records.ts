@@ -203,17 +203,20 @@ export class Records {
 
   /**
    * Changes the history, together with `also` when there is any. Resolves to what it was and what it is; `null` when
-   * something of `also` is not as expected.
+   * something of `also` is not as expected. With `holds`, it changes nothing where that is false: asked behind each
+   * reading of the history, so that what made it false comes behind that, too.
    */
   async note(
     subject: Subject,
     update: (history: History) => History,
     also: readonly KvWrite[] = [],
+    holds?: () => Promise<boolean>,
   ): Promise<{ readonly before: History; readonly after: History } | null> {
     const key = this.keys.history(subject);
     for (let tries = 0; tries < maxTries; tries += 1) {
       const entry = await this.kv.get(key);
       const before = this.#readHistory(key, entry?.text ?? null);
+      if (holds !== undefined && !(await holds())) return { before, after: before };
       const after = update(before);
       if (after === before && also.length === 0) return { before, after };
       const write = { key, text: formatHistory(after), cas: entry?.modifyIndex ?? 0 };

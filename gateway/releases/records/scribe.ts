@@ -8,7 +8,7 @@ import type { Log } from "../../observability/logger.ts";
 import type { Rollout } from "../../sandbox/index.ts";
 import { remove } from "../agreement/steps.ts";
 import type { HostRelease } from "../serving/host-release.ts";
-import { noted, onlyLive, withEarlier } from "./history.ts";
+import { type History, noted, onlyLive, withEarlier } from "./history.ts";
 import type { Subject } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
 import type { Records } from "./records.ts";
@@ -141,16 +141,18 @@ export class Scribe {
       const { version, text } = source;
       const at = clock.now();
       try {
-        // A gateway that is late would put an earlier version in the place of the one that is in force by now.
-        if (outcome === "live" && (await records.source(subject))?.version !== version) return;
-        const noting = await records.note(subject, (history) => {
+        const isInForce = async () => (await records.source(subject))?.version === version;
+        const update = (history: History) => {
           const known = before == null ? history : withEarlier(history, before.version, at);
           const next = noted(known, {
             ...{ version, outcome, at },
             ...(detail === undefined ? {} : { detail }),
           });
           return outcome === "live" ? onlyLive(next, version, at) : next;
-        });
+        };
+        // A gateway that is late would put an earlier version in the place of the one that is in force by now.
+        const holds = outcome === "live" ? isInForce : undefined;
+        const noting = await records.note(subject, update, [], holds);
         if (noting === null || noting.before === noting.after) return;
         await records.keep(subject, version, text);
         const isNews = !noting.before.some((one) => one.version === before?.version);
