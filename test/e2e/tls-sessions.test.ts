@@ -188,19 +188,20 @@ describe("connections over TLS", function () {
     });
     const port = gateway.portAt(1);
     await eventually("it is served", () => shakeHands({ port, ca, servername: homeHost }));
-    await gateway.statusWhen("it is idle", ({ workers }) =>
-      workers.every((one) => one.connections === 0),
-    );
-    const sockets = Array.from({ length: 3 }, () => connectTcp({ host: "127.0.0.1", port }));
-    scene.later(() => {
-      for (const socket of sockets) socket.destroy();
+    // The connection from before may still count, and then two of the three are too many.
+    await eventually("one of three is too many", async () => {
+      const sockets = Array.from({ length: 3 }, () => connectTcp({ host: "127.0.0.1", port }));
+      const close = () => sockets.forEach((socket) => void socket.destroy());
+      scene.later(close);
+      const ends = sockets.map((socket) => {
+        socket.on("error", () => {});
+        return once(socket, "close").then(() => socket);
+      });
+      const ended = await Promise.race(ends);
+      const others = sockets.filter((socket) => socket.destroyed && socket !== ended).length;
+      if (others > 0) close();
+      expect(others).to.equal(0);
     });
-    const ends = sockets.map((socket) => {
-      socket.on("error", () => {});
-      return once(socket, "close").then(() => socket);
-    });
-    const ended = await Promise.race(ends);
-    expect(sockets.filter((socket) => socket.destroyed)).to.deep.equal([ended]);
     expect((await gateway.request({ host: homeHost })).status).to.equal(200);
   });
 });
