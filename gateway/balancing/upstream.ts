@@ -1,19 +1,12 @@
 /**
- * A named group of servers: picks the next peer by its policy among the healthy ones, and learns about their health
- * from requests, in nginx's way and words. Active checks are made elsewhere.
+ * A named group of servers: picks the next peer by its policy among the healthy ones. What requests say about their
+ * health is in `learning.ts`; active checks are made elsewhere.
  */
-import {
-  isPeersFault,
-  type Peer,
-  type PeerFailure,
-  type Target,
-  type TargetOptions,
-} from "../engine/engine.ts";
+import type { Peer, PeerFailure, Target, TargetOptions } from "../engine/engine.ts";
 import type {
   Level,
   NearZone,
   OutlierOptions,
-  PeerFinding,
   PeerSettings,
   PolicyName,
   Server,
@@ -24,11 +17,11 @@ import { downStatus, slotStatus } from "./description.ts";
 import { type Attempts, Filter, isSpent } from "./filter.ts";
 import type { Gate } from "./gate.ts";
 import type { KeyOf, KeySource } from "./hash-key.ts";
+import { Learning } from "./learning.ts";
 import { SlotLevel } from "./level.ts";
 import { Outliers } from "./outliers.ts";
 import type { Member, PeerBook } from "./peer-book.ts";
 import type { PeerTokens } from "./peer-tokens.ts";
-import { observeLatency } from "./policies/ewma.ts";
 import { hashOf } from "./policies/rendezvous.ts";
 import { defaultRetryBudget, RetryBudget } from "./retry-budget.ts";
 import { Slot, Ward } from "./slot.ts";
@@ -66,16 +59,10 @@ export type WhyNone = "no_instance" | "checks_failing" | "all_ejected" | "all_dr
  */
 const mostTriesWhenOut = 32;
 
-/** The others are told again, after so long, about a peer that goes on failing. */
-const retellMs = 500;
-
 /** The policies that depend on how many requests a peer has. */
 const loadPolicies: ReadonlySet<PolicyName> = new Set(["least_conn", "p2c", "ewma"]);
 
 const untried: Attempts = { tries: 0, tried: () => false };
-
-/** How many answers the moving average of latency spans. */
-const latencyWindow = 32;
 
 /**
  * An upstream. Times are milliseconds on one monotonic clock, which the caller passes in.
@@ -114,6 +101,7 @@ export class Upstream {
   readonly #filter: Filter;
   readonly #isProtected: boolean;
   readonly #outliers: Outliers | null;
+  readonly #learning: Learning;
   /** The only server of a protected upstream, which is picked whatever it does; otherwise `null`. */
   readonly #only: Slot | null;
   /** Empty when there is only one server and it is protected. */
@@ -199,6 +187,10 @@ export class Upstream {
     this.#slotsByPeer = new Map(
       this.#only === null ? this.#slots.map((slot) => [slot.peer, slot]) : [],
     );
+    this.#learning = new Learning({
+      ...{ name: this.name, policy: this.policy, slots: this.#slots, turns, book },
+      ...{ isAlone: this.#only !== null, gate: this.gate, outliers: this.#outliers },
+    });
     for (const slots of slotsByLevel) {
       if (previous === null) turns.begin(slots, book.random);
       else turns.continue(slots, previous.#turns, previous.#slots);
@@ -309,36 +301,13 @@ export class Upstream {
   /** A try on `peer` failed. Does nothing for a peer of another upstream. */
   failed(peer: Peer, nowMs: number): void {
     const slot = this.#slotOf(peer);
-    if (slot === undefined) return;
-    const member = slot.member;
-    this.#book.noteFailure(member);
-    member.checkedMs = nowMs;
-    member.probing = false;
-    if (slot.maxFails === 0) return;
-    this.#turns.lower(slot, Math.floor(slot.weight / slot.maxFails));
-    if (member.fails < slot.maxFails && !slot.isProving) return;
-    const forMs = slot.failTimeoutMs;
-    // A server that is alone is not taken out. And the others are not told each time about one that fails and answers
-    // by turns.
-    if (this.#only !== null || nowMs - member.toldOthersMs < Math.max(1, Math.min(retellMs, forMs)))
-      return;
-    member.toldOthersMs = nowMs;
-    member.hasToldOthers = true;
-    const times = `${member.fails} failure${member.fails === 1 ? "" : "s"}`;
-    this.#tell(slot, null, "max_fails", `${times} within ${forMs / 1000} s`, forMs, forMs);
+    if (slot !== undefined) this.#learning.failed(slot, nowMs);
   }
 
   /** `peer` answered. Called for each request, so it must cost no more than a look-up. */
   succeeded(peer: Peer): void {
     const slot = this.#slotOf(peer);
-    if (slot === undefined || slot.member.fails === 0) return;
-    const { member, maxFails } = slot;
-    if (this.#only === null && !member.probing) return;
-    const wasOut = maxFails > 0 && member.fails >= maxFails;
-    this.#book.forgetFailures(member);
-    if (!wasOut || (!member.hasToldOthers && member.told === null)) return;
-    member.hasToldOthers = false;
-    this.#tell(slot, null, "recovered", "", 0, 0);
+    if (slot !== undefined && slot.member.fails > 0) this.#learning.succeeded(slot);
   }
 
   /** A try on `peer` is over. `status` is the answer's, or 0 without one. */
@@ -350,71 +319,7 @@ export class Upstream {
     nowMs: number,
   ): void {
     const slot = this.#slotOf(peer);
-    if (slot === undefined) return;
-    const { member } = slot;
-    const isFailed = failure !== null && isPeersFault(failure);
-    const isError = isFailed || (failure === null && status >= 500);
-    if (isError) member.errors += 1;
-    if (this.gate !== null)
-      this.#tellGate(this.gate, isFailed || status !== 0, isError, durationMs, nowMs);
-    if (isFailed || status !== 0) this.#learn(slot, isFailed, isError, durationMs, nowMs);
-    if (status === 0) return;
-    member.answers += 1;
-    if (this.policy === "ewma") observeLatency(member, durationMs, nowMs);
-    member.latencyMs += (durationMs - member.latencyMs) / Math.min(member.answers, latencyWindow);
-  }
-
-  #tellGate(
-    gate: Gate,
-    isKnown: boolean,
-    isError: boolean,
-    durationMs: number,
-    nowMs: number,
-  ): void {
-    if (isKnown) gate.breaker?.note(isError, nowMs - durationMs, nowMs);
-    gate.wake();
-  }
-
-  /** Notes what one try says about a server in comparison with the others. */
-  #learn(slot: Slot, isFailed: boolean, isError: boolean, durationMs: number, nowMs: number): void {
-    const outliers = this.#outliers;
-    if (slot.isProving) {
-      const isBad = outliers === null ? isFailed : isError;
-      if (!isBad && slot.proved(nowMs - durationMs)) {
-        slot.start(nowMs);
-        this.#tell(slot, this.name, "recovered", "", 0, 0);
-        this.#tell(slot, null, "recovered", "", 0, 0);
-      } else if (isBad && outliers !== null && !slot.isEjected(nowMs))
-        this.#eject(slot, "consecutive_failures", "it failed again", nowMs);
-    }
-    if (outliers === null) return;
-    const found = outliers.note(slot, isError);
-    if (found !== null) this.#eject(slot, found.code, found.message, nowMs);
-    if (!outliers.isDue(nowMs)) return;
-    for (const { slot: one, code, message } of outliers.compare(this.#slots, nowMs))
-      this.#eject(one, code, message, nowMs);
-  }
-
-  #eject(slot: Slot, code: PeerFinding["code"], message: string, nowMs: number): void {
-    const outliers = this.#outliers;
-    if (outliers === null || slot.isOut(nowMs)) return;
-    let out = 0;
-    for (const one of this.#slots) if (one.isOut(nowMs)) out += 1;
-    if (!outliers.allows(out, this.#slots.length)) return;
-    const { ejectionMs, maxEjectionMs } = outliers.options;
-    slot.eject(nowMs, ejectionMs);
-    this.#tell(slot, this.name, code, message, ejectionMs, maxEjectionMs);
-  }
-
-  #tell(
-    { peer }: Slot,
-    upstream: string | null,
-    code: PeerFinding["code"],
-    message: string,
-    forMs: number,
-    maxForMs: number,
-  ): void {
-    this.#book.tell({ address: peer.key, upstream, code, message, forMs, maxForMs });
+    if (slot !== undefined) this.#learning.ended(slot, status, failure, durationMs, nowMs);
   }
 
   #slotOf(peer: Peer): Slot | undefined {
