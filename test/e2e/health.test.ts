@@ -25,9 +25,6 @@ describe("the health of peers", function () {
   async function write(name: string, document: object): Promise<void> {
     await scene.writes.put(`upstreams/${name}`, document);
     await scene.writes.put(`hosts/${name}.example`, { paths: { "/": name } });
-    await scene.writes.put("hosts/marker.example", {
-      paths: { "/": "home", [`/${name}`]: "home" },
-    });
     scene.later(() => scene.writes.remove(`upstreams/${name}`));
     scene.later(() => scene.writes.remove(`hosts/${name}.example`));
     if ("service" in document) return;
