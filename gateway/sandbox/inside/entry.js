@@ -104,13 +104,30 @@ function answerHeaders(headers) {
   return lines;
 }
 
+/** Whether it is one of the fields that an answer has; another one would have no effect. */
+const isAnswerField = (name) => name === "status" || name === "headers" || name === "body";
+
+function answerOf(answer) {
+  if (answer === undefined || answer === null || !isPlain(answer))
+    throw new PlainTypeError('respond: takes an object like { status: 200, body: "text" }');
+  boundProperties(answer, "respond");
+  const names = ownKeys(answer);
+  for (let at = 0; at < names.length; at++) {
+    if (!isAnswerField(names[at]))
+      throw new PlainTypeError(
+        `respond: ${toJson(beginning(toText(names[at]), 100))} is no field; status, headers and body are`,
+      );
+  }
+  return answer;
+}
+
 const plainText = "Acontent-type:text/plain; charset=utf-8\n";
 
 const globals = {
   __proto__: null,
   deny: (status, body) => new Verdict("deny", status, plainText, body ?? "", 400, 599),
   respond: (answer) => {
-    const { status, headers, body } = answer ?? {};
+    const { status, headers, body } = answerOf(answer);
     return new Verdict("respond", status ?? 200, answerHeaders(headers), body, 200, 599);
   },
   redirect: (location, status = 302) => {

@@ -149,6 +149,22 @@ describe("a script", () => {
     expect(one.request().exchange.answered?.headers).to.deep.equal({ a: ["1"] });
   });
 
+  it("answers with the fields that an answer has, and refuses others by name", () => {
+    for (const [answer, message] of [
+      ["{ code: 404 }", /respond: "code" is no field; status, headers and body are/],
+      ["{ [Symbol('body')]: 'x' }", /respond: "Symbol\(body\)" is no field/],
+      ["'gone'", /respond: takes an object like/],
+      ["", /respond: takes an object like/],
+      ["[404]", /respond: takes an object like/],
+    ] as const) {
+      const one = bench(tables(`export default () => respond(${answer});`));
+      expect(one.request().exchange.answered, answer).to.equal(null);
+      expect(one.report().lastError, answer).to.match(message);
+    }
+    const one = bench(tables("export default () => respond({});"));
+    expect(one.request().exchange.answered?.status).to.equal(200);
+  });
+
   it("may have to do with answers only", () => {
     const one = bench(
       tables(`export function onResponse({ headers }) { headers.set("x-a", "b"); }`),
