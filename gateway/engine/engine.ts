@@ -238,7 +238,8 @@ export interface Handler<Context> {
   onResponse(exchange: Exchange<Context>): void;
   /**
    * A try is over. Called exactly once for each target that `onPick` gave, before the next `onPick` and before
-   * `onEnd`. `status`: the status that the peer answered, 0 when no answer came. `failure`: why there was no complete
+   * `onEnd`. `status`: the status that the peer answered, 0 when no answer came; for a gRPC
+   * call, which is answered 200 in any case, the one that stands for its `grpc-status`. `failure`: why there was no complete
    * answer; `null` when there was one, or when nobody waited for it any more. `durationMs`: time since the pick.
    */
   onTryEnd(

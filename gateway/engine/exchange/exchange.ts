@@ -5,7 +5,7 @@
  */
 import type { Answer, PeerFailure } from "../engine.ts";
 import { bodyTooLarge, errorAnswer } from "../message/answers.ts";
-import { grpcFailure, isGrpc } from "../message/grpc.ts";
+import { grpcFailure, grpcFailureTrailer, isGrpc } from "../message/grpc.ts";
 import type { RequestHead } from "../message/request-head.ts";
 import { RequestTarget } from "../message/request-target.ts";
 import { ResponseHead } from "../message/response-head.ts";
@@ -13,6 +13,7 @@ import { answerTrailer, requestTrailer } from "../message/trailer.ts";
 import type { BodyTap } from "../tap.ts";
 import type { Target } from "../target.ts";
 import { Answering, type AnsweringOwner } from "./answering.ts";
+import type { Call } from "./call.ts";
 import type { ExchangeCore } from "./core.ts";
 import { Deadlines } from "./deadlines.ts";
 import { outcomeOf } from "./failures.ts";
@@ -39,6 +40,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
   readonly #view: ExchangeView<C>;
   readonly #deadlines: Deadlines;
   readonly #forwarding: Forwarding<C>;
+  readonly #call: Call;
   readonly #request: RequestBody;
   readonly #answering: Answering;
   #phase: Phase = "over";
@@ -70,6 +72,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
       deadlines,
       this,
     );
+    this.#call = this.#forwarding.call;
     this.#request = this.#forwarding.body;
     this.#answering = new Answering(answerHead, downstream, deadlines, this);
   }
@@ -112,7 +115,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
 
   tryAgain(): boolean {
     const { mayRepeat, leavesAnother } = this.#forwarding;
-    if (this.#phase !== "responding" || !mayRepeat || !leavesAnother) return false;
+    if (this.#phase !== "responding" || !mayRepeat || !leavesAnother || this.#isLate) return false;
     this.#nextTarget = this.#core.handler.onPick(this.#view);
     if (this.#nextTarget === null) return false;
     // Phases that look at the answer later must not take it for the one that the client gets.
@@ -143,6 +146,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     counters.requests += 1;
     counters.exchanges += 1;
     this.#view.begin(body === null ? 0 : body.length);
+    this.#call.begin(head, this.#view.startedAtMs);
     this.#target.begin(head.target, head.authority);
     this.#tries.reset();
     this.#request.begin(head.hasBody, body);
@@ -214,6 +218,10 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
 
   onTick(now: number): void {
     const deadlines = this.#deadlines;
+    if (this.#call.isLate(now)) {
+      this.#onCallLate();
+      return;
+    }
     if (deadlines.client !== 0 && now >= deadlines.client) this.#onClientLate();
     if (deadlines.peer === 0 || now < deadlines.peer) return;
     if (this.#forwarding.isFlowing) this.#forwarding.onLate();
@@ -335,6 +343,11 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
       return;
     }
     if (this.#phase !== "handling") return;
+    // The handler may have changed the deadline.
+    if (this.#call.isGrpc && !this.#call.readTimeout(this.#head)) {
+      this.#giveError(400, "bad_grpc_timeout", "grpc-timeout is malformed");
+      return;
+    }
     const answer = answerAsLastRecipient(view);
     if (answer === null) this.#pick(null);
     else this.#give(answer);
@@ -342,6 +355,10 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
 
   /** Has the handler pick a peer, and tries it. `last`: how the try before failed. */
   #pick(last: PeerFailure | null): void {
+    if (this.#isLate) {
+      this.#onCallLate();
+      return;
+    }
     const { serial } = this.#view;
     let target: Target | null;
     try {
@@ -458,6 +475,27 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     this.#end();
   }
 
+  /** Whether a call's deadline has passed. */
+  get #isLate(): boolean {
+    return this.#call.deadline !== 0 && this.#call.isLate(this.#core.clock.now());
+  }
+
+  /** Ends a call whose deadline has passed. That is nobody's fault, since the client alone chose the deadline. */
+  #onCallLate(): void {
+    const code = "deadline_exceeded";
+    const message = "the call's deadline has passed";
+    if (this.#phase !== "answering") {
+      this.#forwarding.drop(null);
+      this.#giveError(504, code, message);
+    } else if (this.#answerHead.isStreamed && !this.#answering.isTapped) {
+      this.#view.errorCode = code;
+      this.#forwarding.drop(null);
+      this.#answering.end(grpcFailureTrailer(504, code, message));
+    } else {
+      this.#cut("truncated", code, null);
+    }
+  }
+
   #onClientLate(): void {
     const deadlines = this.#deadlines;
     if (deadlines.isClientTaking) {
@@ -484,6 +522,7 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     this.#request.reset();
     this.#answering.reset();
     this.#deadlines.clear();
+    this.#call.end();
     this.#core.counters.exchanges -= 1;
     view.durationMs = this.#core.clock.now() - view.startedAtMs;
     try {

@@ -7,6 +7,7 @@ import type { RequestHead } from "../message/request-head.ts";
 import type { RequestTarget } from "../message/request-target.ts";
 import type { ResponseHead } from "../message/response-head.ts";
 import type { Target } from "../target.ts";
+import { Call } from "./call.ts";
 import type { ExchangeCore } from "./core.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { idempotent, isSilence, wasNeverSent } from "./failures.ts";
@@ -42,6 +43,7 @@ export class Forwarding<C> implements UpstreamRequest {
   readonly head: RequestHead;
   readonly answerHead: ResponseHead;
   readonly body: RequestBody;
+  readonly call = new Call();
   readonly #core: ExchangeCore<C>;
   readonly #downstream: Downstream;
   readonly #target: RequestTarget;
@@ -59,7 +61,7 @@ export class Forwarding<C> implements UpstreamRequest {
   #isPaused = false;
   /** Whether a try has begun and its end has not been reported yet. */
   #isTrying = false;
-  /** Status of the current try's answer; 0 when none came. */
+  /** Status by which the current try's answer is judged; 0 when none came. */
   #status = 0;
 
   constructor(
@@ -226,6 +228,8 @@ export class Forwarding<C> implements UpstreamRequest {
     this.#stream = stream;
     this.#carries = "request";
     this.#tries.sent += 1;
+    // The call may have waited for a connection, or have been sent to another peer before.
+    if (this.call.deadline !== 0) this.call.passOn(this.head, this.#core.clock.now());
     this.body.open(stream);
   }
 
@@ -240,7 +244,10 @@ export class Forwarding<C> implements UpstreamRequest {
   }
 
   onAnswer(body: string): void {
-    this.#status = this.answerHead.status;
+    const { answerHead, call } = this;
+    this.#status = answerHead.status;
+    // A call that fails at once has its status in the head.
+    if (call.isGrpc) this.#status = call.judged(this.#status, answerHead.fields.raw);
     this.#close();
     this.#owner.onPeerAnswer(body);
   }
@@ -263,6 +270,7 @@ export class Forwarding<C> implements UpstreamRequest {
       this.#owner.onTunnelHalfClosed();
       return;
     }
+    if (this.call.isGrpc) this.#status = this.call.judged(this.#status, trailer);
     this.#close();
     this.#owner.onPeerEnd(trailer);
   }

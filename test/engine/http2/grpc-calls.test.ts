@@ -251,7 +251,6 @@ describe("HTTP/2: calls of gRPC", function () {
 
   it("are told in gRPC's own words when the gateway fails them", async () => {
     const nobody = await one("x", "/test.Nobody/One").outcome;
-    console.log(nobody.error);
     expect(nobody.error?.code).to.equal(status.UNIMPLEMENTED);
     expect(nobody.error?.details).to.equal("no_route: no such host");
     expect((await one("x", "/test.Limited/One").outcome).error?.code).to.equal(status.UNAVAILABLE);

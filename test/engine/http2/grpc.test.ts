@@ -122,6 +122,24 @@ describe("HTTP/2: exchanges as of gRPC", () => {
     expect((await client.answer(kept.stream)).trailers).to.have.length(2);
   });
 
+  it("end with their deadline, and the origin hears of it", async () => {
+    const short = call.map<Field>(([name, value]) =>
+      name === "grpc-timeout" ? [name, "1200m"] : [name, value],
+    );
+    const stream = client.request(short, { isLast: false });
+    await until("the answer began", () => client.answerOn(stream).fields !== null);
+    const [connection] = origin.connections;
+    connection?.send(chunk(message("one")));
+    const { trailers, body } = await client.answer(stream);
+    expect(body.toString()).to.equal(message("one").toString());
+    expect(trailers).to.deep.equal([
+      ["grpc-status", "4"],
+      ["grpc-message", "deadline_exceeded: the call's deadline has passed"],
+    ]);
+    await connection?.whenClosed();
+    expect((await gateway.outcome()).errorCode).to.equal("deadline_exceeded");
+  });
+
   it("are reset when the origin goes without a status", async () => {
     const { stream, connection } = await begin();
     connection.send(chunk(message("one")));
