@@ -247,22 +247,25 @@ for (const kind of consulKinds())
         texts.map((text) => desk.push(host, says(text), `${text}.js`)),
       );
       const shown = (await desk.script("show", host)).stdout;
-      const { versions } = JSON.parse(
-        await (
-          await fetch(`${desk.scene.consul.url}/v1/kv/sluice/history/scripts/${host}?raw`)
-        ).text(),
-      ) as { versions: { outcome: string }[] };
       const good = texts.filter(
         (_, at) => !pushes[at]?.stderr.includes("changed by somebody else"),
       );
       expect(good.map(says)).to.include(shown);
-      expect(versions.filter(({ outcome }) => outcome === "live")).to.have.lengthOf(1);
-      expect(versions).to.have.lengthOf(good.length);
+      await eventually("the history has one that is live", async () => {
+        const outcomes = await desk.outcomes(host);
+        expect(outcomes.filter((outcome) => outcome === "live")).to.have.lengthOf(1);
+        expect(outcomes).to.have.lengthOf(good.length);
+      });
     });
 
     it("history says who and how it ended, rollback brings back, remove takes away", async () => {
       const host = desk.newHost();
-      for (const text of ["one", "two", "three"]) await desk.push(host, says(text));
+      const replaced: string[] = [];
+      for (const text of ["one", "two", "three"]) {
+        await desk.push(host, says(text));
+        await desk.comesTo(host, "live", ...replaced);
+        replaced.push("replaced");
+      }
       const before = (await desk.script("history", host)).stdout.trim().split("\n").slice(1);
       expect(before.map((line) => /ada +(\w+)/.exec(line)?.[1])).to.deep.equal([
         "live",
@@ -285,8 +288,10 @@ for (const kind of consulKinds())
       for (const gateway of desk.gateways) {
         expect((await gateway.request({ host })).status).to.equal(404);
       }
-      const after = await desk.script("history", host);
-      expect(after.stdout.split("\n")[1]).to.contain("removed");
+      await eventually("the history says so", async () => {
+        const after = await desk.script("history", host);
+        expect(after.stdout.split("\n")[1]).to.contain("removed");
+      });
       await desk.script("rollback", host);
       await desk.answers(host, "one");
     });

@@ -50,13 +50,9 @@ for (const kind of consulKinds())
       const host = desk.newHost();
       await desk.put(host, says("good"));
       await desk.everywhere("it is live", host, says200("good"));
-      await eventually("it is remembered", async () =>
-        expect(await desk.outcomes(host)).to.deep.equal(["live"]),
-      );
+      await desk.comesTo(host, "live");
       await desk.put(host, "export default () => {");
-      await eventually("it is refused", async () =>
-        expect(await desk.outcomes(host)).to.deep.equal(["refused", "live"]),
-      );
+      await desk.comesTo(host, "refused", "live");
       const third = await desk.start();
       desk.scene.later(() => third.stop());
       // Until the source in KV is examined and refused, this host alone answers 503.
@@ -107,9 +103,7 @@ for (const kind of consulKinds())
           expect(await who(one)).to.have.lengthOf(users.length),
         );
       }
-      await eventually("the history follows", async () =>
-        expect(await desk.outcomes(host)).to.deep.equal(["live", "replaced"]),
-      );
+      await desk.comesTo(host, "live", "replaced");
       const told = desk.gateways.flatMap(({ records }) =>
         records.filter(
           ({ key: of, msg }) => of === `sluice/scripts/${host}` && /all requests/.test(msg),
@@ -153,13 +147,14 @@ for (const kind of consulKinds())
       await desk.everywhere("the first is live", `a.${domain}`, says200("one"));
       await desk.put(`*.${domain}`, failsAt("two"));
       await desk.everywhere("the second is live", `b.${domain}`, says200("two"));
+      await desk.comesTo(`*.${domain}`, "live", "replaced");
       for (let each = 0; each < 6; each += 1) {
         expect((await desk.ask(gateway, `c${each}.${domain}`, "ada", "/fail")).status).to.equal(
           500,
         );
       }
       await desk.everywhere("the first is live again", `a.${domain}`, says200("one"));
-      expect(await desk.outcomes(`*.${domain}`)).to.deep.equal(["live", "taken back", "replaced"]);
+      await desk.comesTo(`*.${domain}`, "live", "taken back", "replaced");
     });
 
     it("an agreement that was imported from another Consul stops no new version", async () => {
@@ -176,23 +171,17 @@ for (const kind of consulKinds())
       await eventually("they agree by this Consul's count", async () =>
         expect(await index()).to.be.below(1_000_000_000),
       );
-      await eventually("the history says so", async () =>
-        expect(await desk.outcomes(host)).to.deep.equal(["live", "replaced"]),
-      );
+      await desk.comesTo(host, "live", "replaced");
     });
 
     it("a script that is deleted ends at once on both, and its history says so", async () => {
       const host = desk.newHost();
       await desk.put(host, says("here"));
       await desk.everywhere("it is live", host, says200("here"));
-      await eventually("it is remembered", async () =>
-        expect(await desk.outcomes(host)).to.deep.equal(["live"]),
-      );
+      await desk.comesTo(host, "live");
       await desk.scene.writes.remove(`scripts/${host}`);
       await desk.everywhere("it is gone", host, ({ status }) => expect(status).to.equal(404));
-      await eventually("the history says so", async () =>
-        expect(await desk.outcomes(host)).to.deep.equal(["removed"]),
-      );
+      await desk.comesTo(host, "removed");
     });
 
     it("a failing script lets its requests go on when it says so", async () => {

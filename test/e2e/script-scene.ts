@@ -151,6 +151,13 @@ export class ScriptScene {
     return (await this.historyOf(host)).map(({ outcome }) => outcome);
   }
 
+  /** Until these are the outcomes of its versions, the latest first: gateways serve before Consul has their word. */
+  async comesTo(host: string, ...outcomes: readonly string[]): Promise<void> {
+    await eventually("the history says so", async () =>
+      expect(await this.outcomes(host)).to.deep.equal(outcomes),
+    );
+  }
+
   async statusOf(gateway: TestGateway, host: string): Promise<Status["scripts"][0] | undefined> {
     return (await gateway.status()).scripts.find((script) => script.host === host);
   }

@@ -167,6 +167,16 @@ describe("the history of a script", () => {
     expect(lastGood(history, "v2")).to.equal("v1");
   });
 
+  it("has a version that was replaced before Consul had the agreement on it", () => {
+    const pushed = noted([], { version: "v1", outcome: "pushed", at: 0, by: "ada" });
+    for (const before of [[], pushed]) {
+      const history = recorded(before, null, second, 1_000, "gateway g1");
+      expect(line(history)).to.deep.equal(["v2 live", "v1 replaced"]);
+      expect(lastGood(history, "v2")).to.equal("v1");
+    }
+    expect(recorded(pushed, null, second, 1_000, "gateway g1")[1]?.by).to.equal("ada");
+  });
+
   it("says what is out of service, and that it is live again", () => {
     const out = takeBack(first, stalled("v1", 7));
     const history = grow(first, out);

@@ -169,6 +169,9 @@ export function recorded(
     if (taken.some((one) => one.version === version)) continue;
     note(version, after.live === null && after.next === null ? "removed" : "replaced");
   }
+  // It served and was replaced before Consul had the agreement on it.
+  if (after.before !== null && after.before !== before?.before && after.before !== before?.live)
+    for (const outcome of ["live", "replaced"] as const) note(after.before, outcome);
   if (after.live !== null && after.live !== before?.live) {
     const isBack = taken.length > 0 && after.live === before?.before;
     note(after.live, "live", isBack ? { by, detail: `after ${taken[0]?.version}` } : {});
