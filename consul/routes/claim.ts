@@ -3,7 +3,7 @@
  * each part of one is checked here, and all of it is bounded.
  */
 import { findPathProblem, parseHostName } from "../../gateway/documents/index.ts";
-import type { PluginUse, TagRoute } from "../../gateway/model/index.ts";
+import type { PluginUse, TagRoute, Transport } from "../../gateway/model/index.ts";
 
 export interface Claim {
   /** As it is in Consul. */
@@ -18,6 +18,8 @@ export interface Claim {
   /** The weight of each instance, above 0 up to 1; `null`: a share of what the others leave over. */
   readonly weight: number | null;
   readonly sentHost: TagRoute["sentHost"];
+  /** How the service is reached; `null`: by HTTP/1.1 in clear. */
+  readonly transport: Transport | null;
   readonly plugins: readonly PluginUse[];
   /** Only instances with this tag get requests; else all of the service. */
   readonly isForTagged: boolean;
@@ -32,6 +34,18 @@ export interface Note {
 export interface Reading {
   readonly claims: readonly Claim[];
   readonly notes: readonly Note[];
+}
+
+/** As an upstream document says it: with `true`, certificates are believed by their authorities and names. */
+export function overTls({
+  isInsecure = false,
+  protocol,
+}: {
+  readonly isInsecure?: boolean;
+  readonly protocol?: "h2";
+}): Transport {
+  const tls = { serverName: null, authorities: null, certificate: null, isInsecure };
+  return { ...(protocol === undefined ? {} : { protocol }), tls };
 }
 
 export const nothing: Reading = { claims: [], notes: [] };

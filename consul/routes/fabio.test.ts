@@ -12,6 +12,8 @@ function read(tag: string): {
   return { claim: claims[0], notes: notes.map(({ text }) => text) };
 }
 
+const anyAuthority = { serverName: null, authorities: null, certificate: null };
+
 describe("fabio's tags", () => {
   for (const [tag, host, path] of [
     ["urlprefix-/css", "*", "/css"],
@@ -49,7 +51,8 @@ describe("fabio's tags", () => {
   });
 
   for (const [option, why] of [
-    ["tlsskipverify=true", /tlsskipverify= has no effect/],
+    ["tlsskipverify=true", /tlsskipverify= has no effect: proto=http is in clear/],
+    ["tlsskipverify=1", /tlsskipverify="1" has no effect/],
     ["register=name", /register= has no effect/],
     ["pxyproto=true", /pxyproto= has no effect/],
     ["weight=2", /weight="2" has no effect/],
@@ -68,11 +71,11 @@ describe("fabio's tags", () => {
 
   for (const [tag, why] of [
     ["urlprefix-", /has no \//],
-    ["urlprefix-:3306 proto=tcp", /is a port for TCP/],
+    ["urlprefix-:3306 proto=tcp", /is a port for TCP.*--tcp/],
     ["urlprefix-example.com", /has no \//],
-    ["urlprefix-/foo proto=https tlsskipverify=true", /proto=https/],
-    ["urlprefix-/foo proto=grpc", /proto=grpc/],
-    ["urlprefix-/foo proto=tcp", /proto="tcp"/],
+    ["urlprefix-/foo proto=tcp", /proto="tcp" is not routed by tags: .*--tcp/],
+    ["urlprefix-foo.example/ proto=tcp+sni", /proto="tcp\+sni" .*tls-passthrough/],
+    ["urlprefix-/foo proto=constructor", /proto="constructor" is not routed by tags$/],
     ["urlprefix-/foo auth=basic", /auth="basic"/],
     ["urlprefix-/foo allow=10.0.0.0/8", /allow=.* is not ip:ADDRESS/],
     ["urlprefix-/foo allow=ip:", /allow=.* is not ip:ADDRESS/],
@@ -100,6 +103,20 @@ describe("fabio's tags", () => {
       expect(notes.at(-1)).to.match(/^makes no route: /);
       expect(notes.at(-1)).to.match(why);
       expect(notes.join()).to.match(/^[\x20-\x7e]*$/);
+    });
+
+  for (const [options, transport] of [
+    ["proto=http", null],
+    ["proto=grpc", { protocol: "h2c" }],
+    ["proto=https", { tls: { ...anyAuthority, isInsecure: false } }],
+    ["tlsskipverify=false proto=https", { tls: { ...anyAuthority, isInsecure: false } }],
+    ["tlsskipverify=true proto=https", { tls: { ...anyAuthority, isInsecure: true } }],
+    ["proto=grpcs", { protocol: "h2", tls: { ...anyAuthority, isInsecure: false } }],
+  ] as const)
+    it(`says by ${options} how the service is reached`, () => {
+      const { claim, notes } = read(`urlprefix-/foo ${options}`);
+      expect(claim?.transport).to.deep.equal(transport);
+      expect(notes).to.deep.equal([]);
     });
 
   it("takes a port of a host for no part of it, and says so", () => {

@@ -8,11 +8,12 @@ import {
   pluginUse,
   pluginUseSchema,
 } from "../../gateway/documents/index.ts";
-import type { PluginUse } from "../../gateway/model/index.ts";
+import type { PluginUse, Transport } from "../../gateway/model/index.ts";
 import {
   type Claim,
   type Note,
   nothing,
+  overTls,
   pathProblem,
   type Reading,
   readHost,
@@ -39,6 +40,8 @@ interface Options {
   strip: string | null;
   prepend: string | null;
   sentHost: Claim["sentHost"];
+  proto: Proto;
+  isInsecure: boolean;
   readonly plugins: PluginUse[];
   /** Options without effect. */
   readonly idle: string[];
@@ -52,10 +55,13 @@ export function readFabioTag(tag: string): Reading {
     strip: null,
     prepend: null,
     sentHost: null,
+    proto: "http",
+    isInsecure: false,
     plugins: [],
     idle: [],
   };
   const found = readPlace(place, options) ?? readOptions(words, options) ?? readRewrite(options);
+  const transport = transportOf(options);
   for (const text of options.idle) notes.push({ tag, text });
   if (found instanceof NoRoute)
     return { claims: [], notes: [...notes, { tag, text: `makes no route: ${found.why}` }] };
@@ -65,7 +71,7 @@ export function readFabioTag(tag: string): Reading {
   const { weight, plugins, sentHost } = options;
   const claim: Claim = {
     ...{ tag, host, path: place.slice(slash), isExact: false, priority: null, weight, plugins },
-    sentHost,
+    ...{ sentHost, transport },
     isForTagged: true,
   };
   return { claims: [claim], notes };
@@ -76,7 +82,7 @@ function readPlace(place: string, { idle }: Options): NoRoute | null {
   if (slash === -1)
     return new NoRoute(
       place.startsWith(":")
-        ? `${shown(place)} is a port for TCP; TCP is not routed by tags`
+        ? `${shown(place)} is a port for TCP, which is not routed by tags: ${replacements.tcp}`
         : `${shown(place)} has no /; a host alone ends with one`,
     );
   const host = place.slice(0, slash);
@@ -118,9 +124,29 @@ function readOptions(words: readonly string[], options: Options): NoRoute | null
   return null;
 }
 
-type Read = (value: string, options: Options) => NoRoute | undefined;
+/** How fabio reaches a service. */
+const protos = ["http", "https", "grpc", "grpcs"] as const;
+type Proto = (typeof protos)[number];
 
-const plain = "peers are asked over HTTP without TLS where tags alone route";
+function isProto(text: string): text is Proto {
+  return protos.some((proto) => proto === text);
+}
+
+/** What to use for what is no HTTP. */
+const replacements: Readonly<Record<string, string>> = {
+  tcp: "name the port and the service with --tcp, or in listeners/",
+  "tcp+sni": "add a listener with the protocol tls-passthrough",
+};
+
+function transportOf({ proto, isInsecure, idle }: Options): Transport | null {
+  if (isInsecure && !proto.endsWith("s"))
+    idle.push(`tlsskipverify= has no effect: proto=${proto} is in clear`);
+  if (proto === "http") return null;
+  if (proto === "grpc") return { protocol: "h2c" };
+  return overTls({ isInsecure, ...(proto === "grpcs" ? { protocol: "h2" as const } : {}) });
+}
+
+type Read = (value: string, options: Options) => NoRoute | undefined;
 
 const readers: Readonly<Record<string, Read>> = {
   weight: (value, options) => {
@@ -155,14 +181,14 @@ const readers: Readonly<Record<string, Read>> = {
     options.plugins.push(pluginUse(read.data));
     return undefined;
   },
-  proto: (value) =>
-    value === "http"
-      ? undefined
-      : new NoRoute(
-          /^(https|grpcs?)$/.test(value)
-            ? `proto=${value}: ${plain}; write a host document and an upstream document`
-            : `proto=${shown(value)} is not routed by tags`,
-        ),
+  proto: (value, options) => {
+    if (isProto(value)) {
+      options.proto = value;
+      return undefined;
+    }
+    const instead = Object.hasOwn(replacements, value) ? `: ${replacements[value]}` : "";
+    return new NoRoute(`proto=${shown(value)} is not routed by tags${instead}`);
+  },
   auth: (value) =>
     new NoRoute(`auth=${shown(value)}: who may pass is not known here; write a host document`),
   host: (value, options) => {
@@ -171,8 +197,10 @@ const readers: Readonly<Record<string, Read>> = {
     else return new NoRoute(`host=${shown(value)} is not a host`);
     return undefined;
   },
-  tlsskipverify: (_value, { idle }) => {
-    idle.push(`tlsskipverify= has no effect: ${plain}`);
+  tlsskipverify: (value, options) => {
+    options.isInsecure = value === "true";
+    if (!/^(true|false)$/.test(value))
+      options.idle.push(`tlsskipverify=${shown(value)} has no effect: it is not true or false`);
     return undefined;
   },
   pxyproto: (_value, { idle }) => {

@@ -187,6 +187,7 @@ export class TagRoutes {
     const route = kept.map(({ service, claim }, at) => ({
       ...{ service, tag: claim.tag, weight: weights[at] ?? 0 },
       subset: claim.isForTagged && isComparable(claim.tag) ? claim.tag.toLowerCase() : null,
+      ...(claim.transport === null ? {} : { transport: claim.transport }),
     }));
     return { host, prefix: path, isExact, priority, shares: route, plugins, sentHost };
   }

@@ -140,13 +140,23 @@ describe("Traefik's tags", () => {
       "traefik.http.middlewares.inside.ipallowlist.ipstrategy.depth=2",
     ],
     ["traefik.http.routers.web.service=api@internal"],
-    ["traefik.http.services.web.loadbalancer.server.scheme=https"],
+    ["traefik.http.services.web.loadbalancer.server.scheme=ftp"],
+    ["traefik.http.services.web.loadbalancer.server.scheme=constructor"],
   ])
     it(`make no route where ${tags.at(-1)} would be left out`, () => {
       const { claims, notes } = readTraefikTags([...base, ...tags]);
       expect(claims).to.deep.equal([]);
       expect(notes.at(-1)?.text).to.match(/^makes no route: /);
     });
+
+  it("say by the scheme how the service is reached", () => {
+    const transportOf = (scheme: string) =>
+      readTraefikTags([...base, `traefik.http.services.web.loadbalancer.server.scheme=${scheme}`])
+        .claims[0]?.transport;
+    expect(transportOf("http")).to.equal(null);
+    expect(transportOf("h2c")).to.deep.equal({ protocol: "h2c" });
+    expect(transportOf("https")?.tls).to.include({ isInsecure: false, authorities: null });
+  });
 
   it("say which of two values holds", () => {
     const second = "traefik.http.routers.web.rule=Host(`b.example`)";

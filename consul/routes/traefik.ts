@@ -4,8 +4,8 @@
  * moving over opens nothing.
  */
 import { isAddressBlock } from "../../gateway/documents/index.ts";
-import type { PluginUse } from "../../gateway/model/index.ts";
-import { type Claim, type Note, pathProblem, type Reading, shown } from "./claim.ts";
+import type { PluginUse, Transport } from "../../gateway/model/index.ts";
+import { type Claim, type Note, overTls, pathProblem, type Reading, shown } from "./claim.ts";
 import { type Alternative, RuleError, readRule } from "./traefik-rule.ts";
 
 const prefix = "traefik.";
@@ -38,6 +38,13 @@ const idleOfRouter: readonly (readonly [name: string, why: string])[] = [
   ["rulesyntax", "rules are read in one syntax"],
   ["observability", "logs and metrics are the same for all routes"],
 ];
+
+/** By scheme; `null`: HTTP/1.1 in clear. */
+const transports: Readonly<Record<string, Transport | null>> = {
+  http: null,
+  https: overTls({}),
+  h2c: { protocol: "h2c" },
+};
 
 export function readTraefikTags(tags: readonly string[]): Reading {
   const notes: Note[] = [];
@@ -85,7 +92,6 @@ function* notesOfService(options: Options): Generator<Note> {
   for (const [name, { tag, value }] of options) {
     if (name === "loadbalancer.server.port")
       yield { tag, text: "has no effect: requests go to the port that is registered in Consul" };
-    else if (name === "loadbalancer.server.scheme" && value === "http") continue;
     else if (name === "loadbalancer.passhostheader" && /^(true|false)$/.test(value)) continue;
     else if (name !== "loadbalancer.server.scheme")
       yield { tag, text: "has no effect: write an upstream document for it" };
@@ -111,8 +117,10 @@ function readRouter(options: Options, middlewares: Named, services: Named): Read
   if (service?.value.includes("@"))
     return none(service, `${shown(service.value)} is not a service of Consul's`);
   const scheme = schemeOf(service, services);
-  if (scheme !== null)
-    return none(scheme, "peers are asked over HTTP without TLS where tags alone route");
+  const name = scheme?.value ?? "http";
+  const transport = Object.hasOwn(transports, name) ? transports[name] : undefined;
+  if (scheme !== null && transport === undefined)
+    return none(scheme, `${shown(name)} is not http, https or h2c`);
   const passed = readMiddlewares(options.get("middlewares"), middlewares);
   if ("why" in passed) return none(passed.option, passed.why);
   notes.push(...passed.notes);
@@ -131,18 +139,18 @@ function readRouter(options: Options, middlewares: Named, services: Named): Read
   const claims = alternatives.map(
     ({ host, path, isExact }): Claim => ({
       ...{ tag, host: host ?? "*", path: path ?? "/", isExact, priority, weight: null },
-      ...{ plugins, sentHost, isForTagged: false },
+      ...{ plugins, sentHost, transport: transport ?? null, isForTagged: false },
     }),
   );
   return { claims, notes };
 }
 
-/** The option that gives the router's service another scheme than http; `null`: there is none. */
+/** The option that gives the router's service a scheme; `null`: there is none. */
 function schemeOf(service: Option | undefined, services: Named): Option | null {
   for (const [name, options] of services) {
     if (service !== undefined && service.value.toLowerCase() !== name) continue;
     const scheme = options.get("loadbalancer.server.scheme");
-    if (scheme !== undefined && scheme.value !== "http") return scheme;
+    if (scheme !== undefined) return scheme;
   }
   return null;
 }

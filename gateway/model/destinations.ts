@@ -1,5 +1,5 @@
 /** Where the requests for a host go and on what terms, as plain data: paths, routes, shares. */
-import type { HashBy, HostDocument, PluginUse } from "./documents.ts";
+import type { HashBy, HostDocument, PluginUse, Transport } from "./documents.ts";
 
 /** What a value must be. */
 export type TextTest =
@@ -61,6 +61,8 @@ export interface Share {
   readonly weight: number;
   /** The subset of the upstream's service; left out: all of it. */
   readonly subset?: Subset;
+  /** How the service is reached where no upstream document says so. Left out: by HTTP/1.1 in clear. */
+  readonly transport?: Transport;
   /** The name for the side in requests, tests and `explain`; left out: the upstream's name. */
   readonly name?: string;
   /** Requests that meet one of these go to this share, however small it is. */

@@ -171,6 +171,9 @@ export interface UpstreamTimeouts {
   readonly tryTimeoutMs?: number;
 }
 
+/** How servers are reached, as far as somebody says so. */
+export type Transport = Pick<UpstreamDocument, "protocol" | "tls">;
+
 /** A field that was accepted but has no effect. */
 export interface IgnoredField {
   /** The field as an operator would look for it: `cluster[0].try`. */

@@ -67,6 +67,7 @@ export type {
   RouteOutcome,
   RouteTest,
   Server,
+  Transport,
   UpstreamDocument,
   UpstreamRetries,
   UpstreamTimeouts,

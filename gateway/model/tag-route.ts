@@ -1,5 +1,5 @@
 /** A route from a service's tags, for a path of a host, as plain data. */
-import type { PluginUse } from "./documents.ts";
+import type { PluginUse, Transport } from "./documents.ts";
 
 export interface TagRoute {
   /** A host in lower case, `*.domain`, or `*` for every host. */
@@ -26,6 +26,8 @@ export interface TagShare {
   readonly tag: string;
   /** Only instances with this tag, in lower case; `null`: all instances. */
   readonly subset: string | null;
+  /** Left out: by HTTP/1.1 in clear. */
+  readonly transport?: Transport;
   /** 0 or more, in proportion to the others. */
   readonly weight: number;
 }

@@ -3,7 +3,13 @@
  * subset that is asked for. It does not know about documents.
  */
 import { type PeerBook, Upstream, type UpstreamOptions } from "../balancing/index.ts";
-import { type Instance, LayeredMap, type Level, type PeerSettings } from "../model/index.ts";
+import {
+  type Instance,
+  LayeredMap,
+  type Level,
+  type PeerSettings,
+  type Transport,
+} from "../model/index.ts";
 import type { PeersByHand } from "./peers-by-hand.ts";
 import { type InstanceSubset, includesTag } from "./subset.ts";
 
@@ -110,7 +116,8 @@ export class Service {
 
   #narrow(subset: InstanceSubset, previous: Upstream | null): Upstream {
     const has = (one: Instance) => subset.has(one);
-    const upstream = this.#build(`${subset.label}.${this.name}`, has, previous);
+    const { label, transport } = subset;
+    const upstream = this.#build(`${label}.${this.name}`, has, previous, transport);
     this.#bySubset.set(subset.key, { subset, upstream });
     return upstream;
   }
@@ -123,11 +130,19 @@ export class Service {
     return this.instances.some(test) || this.spares.some((instances) => instances.some(test));
   }
 
-  #build(name: string, has: (one: Instance) => boolean, previous: Upstream | null): Upstream {
+  #build(
+    name: string,
+    has: (one: Instance) => boolean,
+    previous: Upstream | null,
+    transport: Transport | null = null,
+  ): Upstream {
     const levels = [this.instances, ...this.spares].map((instances) =>
       instanceLevel(instances.filter(has), this.#options),
     );
-    const options = { ...this.#options, name, whole: this.name };
+    const { limits: own } = this.#options;
+    // What a document says comes before what tags say.
+    const limits = transport === null ? own : { ...transport, ...own };
+    const options = { ...this.#options, name, whole: this.name, limits };
     return new Upstream(levels, options, this.#book, previous);
   }
 }

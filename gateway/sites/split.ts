@@ -146,11 +146,16 @@ export function createSide(share: Share): Side {
   return {
     name,
     upstream: share.upstream,
-    subset: share.subset === undefined ? null : new InstanceSubset(share.subset),
+    subset: subsetOf(share),
     forced: share.forced?.map((conditions) => new Requirements(conditions)) ?? nothing,
     share,
     hash: hashOf(name),
   };
+}
+
+function subsetOf({ subset, transport }: Share): InstanceSubset | null {
+  if (subset === undefined && transport === undefined) return null;
+  return new InstanceSubset(subset ?? {}, transport ?? null);
 }
 
 function sum(weights: readonly number[]): number {

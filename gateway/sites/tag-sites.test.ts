@@ -130,6 +130,29 @@ describe("routes by tags", () => {
     expect(at(0.9)).to.deep.equal(["a", 1]);
   });
 
+  it("reach a service as its tag says, which a document for the service outvotes", () => {
+    const tls = { serverName: null, authorities: null, certificate: null, isInsecure: true };
+    const share = { service: "c", tag: "t", weight: 1, subset: null };
+    scene.change(
+      service("c", instance("10.0.0.3")),
+      route("h.test/", [], { shares: [{ ...share, transport: { tls } }] }),
+      route("h.test/grpc", [], { shares: [{ ...share, transport: { protocol: "h2c" } }] }),
+    );
+    const resolved = (path: string) => {
+      const site = scene.router.site("h.test", "all");
+      return scene.router.resolve(site, request("h.test", path), "all", undecided());
+    };
+    expect(resolved("/")).to.deep.include({ name: "https.c", limits: { tls } });
+    expect(resolved("/grpc")).to.deep.include({ name: "h2c.c", limits: { protocol: "h2c" } });
+    scene.change(service("c", instance("10.0.0.3"), instance("10.0.0.4")));
+    expect(resolved("/")).to.deep.include({ size: 2, limits: { tls } });
+    const own = { levels: [], service: "c", maxFails: 1, failTimeoutMs: 1, tries: 2 };
+    scene.change(upstream("c.service.consul", { ...own, protocol: "h2c" }));
+    const { protocol } = resolved("/grpc")?.limits ?? {};
+    expect([protocol, resolved("/grpc")?.limits?.maxTries]).to.deep.equal(["h2c", 2]);
+    expect(resolved("/")?.limits?.protocol).to.equal("h2c");
+  });
+
   it("keep the phases and the decision of the rule that was found for the path as it came", () => {
     const phase: Phase = { name: "cut" };
     const phasesOf = () => ({

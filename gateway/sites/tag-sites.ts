@@ -172,10 +172,11 @@ function ruleOf({ prefix, isExact, shares, plugins, sentHost }: TagRoute): Route
     name: isExact ? `${prefix} alone` : prefix,
     paths: [isExact ? { prefix, exact: true } : { prefix }],
     conditions: {},
-    shares: shares.map(({ service, subset, weight }) => ({
+    shares: shares.map(({ service, subset, transport, weight }) => ({
       upstream: `${service}.service.consul`,
       weight,
       ...(subset === null ? {} : { subset: { tag: subset } }),
+      ...(transport === undefined ? {} : { transport }),
     })),
     ...(plugins.length === 0 ? {} : { plugins }),
     ...(sentHost === null ? {} : { sentHost }),

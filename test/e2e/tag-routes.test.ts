@@ -1,6 +1,11 @@
 /** Routes that services ask for by fabio's and Traefik's tags, from registration to every worker of a gateway. */
+import { once } from "node:events";
+import { createServer as createHttp2Server, createSecureServer } from "node:http2";
+import { createServer as createHttpsServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import type { ShownExplanation } from "../../gateway/primary/explain.ts";
+import { TestAuthority } from "../support/certificates.ts";
 import { consulKinds } from "../support/consul.ts";
 import { type EchoOrigin, echoOf } from "../support/echo-origin.ts";
 import type { GatewayAnswer } from "../support/gateway.ts";
@@ -8,6 +13,7 @@ import { eventually } from "../support/registered.ts";
 import type { WorkerConnections } from "../support/worker-connections.ts";
 import { Scene } from "./scene.ts";
 
+const certificate = new TestAuthority().issue({ names: ["inner.example"] });
 const from = (origin: string) => (answer: GatewayAnswer) =>
   expect(answer.body && echoOf(answer).origin).to.equal(origin);
 /** Waits until it does. */
@@ -62,7 +68,7 @@ for (const kind of consulKinds())
         "urlprefix-options.example/api strip=/api prepend=/v1 host=inner.example",
         "urlprefix-options.example/out deny=ip:127.0.0.0/8",
         "urlprefix-options.example/old redirect=301,https://new.example$path",
-        "urlprefix-options.example/tls proto=https",
+        "urlprefix-options.example/tcp proto=tcp",
       );
       const ask = (path: string) => ({ host: "options.example", path });
       await workers.all("it is rewritten", ask("/api/x?y=1"), (answer) => {
@@ -79,14 +85,56 @@ for (const kind of consulKinds())
         expect(answer.status).to.equal(301);
         expect(answer.headers.location).to.equal("https://new.example/old/x");
       });
-      await workers.all("it is not routed", ask("/tls"), status(404));
+      await workers.all("it is not routed", ask("/tcp"), status(404));
       await holds("the warning is there", async () => {
         const { warnings } = await scene.gateway.status();
         return warnings.some(
           ({ key, warning }) =>
-            key === "services/options" && /proto=https": makes no route/.test(warning),
+            key === "services/options" && /proto=tcp": makes no route: .*--tcp/.test(warning),
         );
       });
+    });
+
+    it("reach services over TLS and by HTTP/2 where tags say so", async () => {
+      const secure = { cert: certificate.cert, key: certificate.key };
+      const answer = (request: { httpVersion: string }, response: { end(text: string): void }) =>
+        response.end(request.httpVersion);
+      const servers = {
+        https: createHttpsServer(secure, answer),
+        grpc: createHttp2Server(answer),
+        grpcs: createSecureServer(secure, answer),
+      };
+      for (const [name, server] of Object.entries(servers)) {
+        scene.later(() => server.close());
+        server.listen(0, "127.0.0.1");
+        await once(server, "listening");
+        const { port } = server.address() as AddressInfo;
+        const proto = name === "grpc" ? "proto=grpc" : `proto=${name} tlsskipverify=true`;
+        await scene.writes.register({
+          ...{ id: name, name, port },
+          tags: [
+            `urlprefix-${name}.example/ ${proto}`,
+            `urlprefix-${name}.example/x proto=${name}`,
+          ],
+        });
+        scene.later(() => scene.writes.deregister(name));
+      }
+      const says = (text: string) => (got: GatewayAnswer) =>
+        expect([got.status, got.body]).to.deep.equal([200, text]);
+      await workers.all("over TLS", { host: "https.example" }, says("1.1"));
+      await workers.all("by HTTP/2 in clear", { host: "grpc.example" }, says("2.0"));
+      await workers.all("by HTTP/2 over TLS", { host: "grpcs.example" }, says("2.0"));
+      // Nobody known vouches for these, and there the tags do not say that anybody may answer.
+      await workers.all("nobody is believed", { host: "https.example", path: "/x" }, status(502));
+      await workers.all("by nobody", { host: "grpcs.example", path: "/x" }, status(502));
+      await scene.writes.register({
+        ...{ id: "https", name: "https", port: (servers.https.address() as AddressInfo).port },
+        tags: [
+          "traefik.http.routers.t.rule=Host(`https.example`)",
+          "traefik.http.services.t.loadbalancer.server.scheme=https",
+        ],
+      });
+      await workers.all("Traefik's as well", { host: "https.example", path: "/y" }, status(502));
     });
 
     it("go by Traefik's rules", async () => {
