@@ -48,6 +48,8 @@ export async function checkToken(
   consul: ConsulClient,
   prefix: string,
   address: Pick<ConsulAddress, "token">,
+  /** The service that the gateway registers itself as; `null`: it does not. */
+  serviceName: string | null,
 ): Promise<Finding> {
   const asked = await Promise.all([
     right(`key_prefix "${prefix}" read`, () => readKey(consul, `${prefix}hosts/doctor`)),
@@ -60,6 +62,9 @@ export async function checkToken(
       ),
     ),
     right('session_prefix "" write', () => openSession(consul)),
+    ...(serviceName === null
+      ? []
+      : [right(`service "${serviceName}" write`, () => registerNever(consul, serviceName))]),
     right('node_prefix "" read', () => seesAny(consul, "/catalog/nodes")),
     right('service_prefix "" read', () => seesAny(consul, "/catalog/services")),
   ]);
@@ -99,8 +104,18 @@ async function right(name: string, ask: () => Promise<unknown>): Promise<Right> 
 /** Consul does not refuse to answer; it leaves out what a token may not see. */
 const hidden = Symbol("hidden");
 
+/** A transaction that may not be made is answered like one whose conditions do not hold. */
+const refusal = z.object({
+  response: z.object({
+    body: z.object({ Errors: z.array(z.object({ What: z.string() })) }),
+  }),
+});
+
 function isDenied(error: unknown): boolean {
   if (error instanceof ConsulError) return error.status === 403;
+  const { data } = refusal.safeParse(error);
+  if (data?.response.body.Errors.some(({ What }) => /permission denied/i.test(What)) === true)
+    return true;
   return error instanceof Error && "statusCode" in error && error.statusCode === 403;
 }
 
@@ -111,6 +126,21 @@ async function readKey(consul: ConsulClient, key: string): Promise<void> {
 async function openSession(consul: ConsulClient): Promise<void> {
   const { ID } = await consul.api.session.create({ ttl: "10s", lockdelay: "1s", ...deadline });
   await consul.api.session.destroy({ id: ID, ...deadline });
+}
+
+/** The client's own types know transactions of keys alone, and not its `timeout`. */
+interface Transactions {
+  create(operations: readonly object[], options: object): Promise<unknown>;
+}
+
+/** Registers no service: Consul checks the right to it, and then a condition that never holds. */
+async function registerNever(consul: ConsulClient, name: string): Promise<void> {
+  const transactions = consul.api.transaction as unknown as Transactions;
+  const service = { ID: "doctor", Service: name, ModifyIndex: impossibleIndex };
+  await transactions.create(
+    [{ Service: { Verb: "cas", Node: "doctor", Service: service } }],
+    deadline,
+  );
 }
 
 /** There is always a node, and the servers' own service. */

@@ -311,6 +311,21 @@ describe("sluice doctor", function () {
       expect(weak.todo).to.include("deploy/consul/gateway.hcl");
     });
 
+    it("finds that the gateway may not register itself, unless it is not to", async () => {
+      const rules = readFileSync(join(root, "deploy", "consul", "gateway.hcl"), "utf8");
+      const token = await tokenWith(
+        "unregistered",
+        rules.replace('service "sluice"', 'service "x"'),
+      );
+      const weak = only(await withToken(token), "token");
+      expect(weak.what).to.equal('the token has no right to service "sluice" write');
+      const env = { CONSUL_HTTP_TOKEN: token };
+      for (const name of ["x", "off"]) {
+        const args = ["--consul", guarded.url, ...free, "--service-name", name];
+        expect(only(await examine(args, env), "token")).to.include({ level: "ok" });
+      }
+    });
+
     it("finds nothing to say of the gateway's own policy, and leaves nothing behind", async () => {
       const rules = readFileSync(join(root, "deploy", "consul", "gateway.hcl"), "utf8");
       const token = await tokenWith("gateway", rules);
@@ -322,6 +337,8 @@ describe("sluice doctor", function () {
         const answer = await fetch(`${guarded.url}/v1/${path}`, { headers });
         expect(["[]", ""]).to.include(await answer.text());
       }
+      const services = await fetch(`${guarded.url}/v1/catalog/services`, { headers });
+      expect(Object.keys((await services.json()) as object)).to.deep.equal(["consul"]);
     });
 
     it("finds an agent that reaches no server", async () => {

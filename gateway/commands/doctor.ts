@@ -49,7 +49,7 @@ async function examine(
       const { prefix } = settings;
       const exposes = settings.expose;
       findings.push(
-        await checkToken(consul, prefix, address),
+        await checkToken(consul, prefix, address, settings.serviceName),
         await checkClock(address, Date.now),
         ...(await looked("services", () => checkServices(consul, { exposes, prefix }))),
         ...(await looked("registrator", async () => [await checkRegistrator(docker, consul)])),
