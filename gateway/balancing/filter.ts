@@ -3,7 +3,8 @@
  * and know nothing about health.
  */
 import type { Exchange, Peer } from "../engine/engine.ts";
-import type { Slot, Ward } from "./slot.ts";
+import type { Slot } from "./slot.ts";
+import { markOut, type Ward } from "./ward.ts";
 
 /** What a choice needs to know about a request: how often it was tried, and on which peers. */
 export type Attempts = Pick<Exchange<unknown>, "tries" | "tried">;
@@ -15,7 +16,6 @@ export class Filter {
   #attempts: Attempts | null = null;
   #nowMs = 0;
   #isCareful = false;
-  #hasAll = false;
   #isLastResort = false;
   /** In [0, 1). One draw decides for all slots whose share still grows. */
   #draw = 0.5;
@@ -36,9 +36,8 @@ export class Filter {
     this.#isCareful = isCareful;
     this.#isLastResort = false;
     this.#hasHeldBack = false;
-    const isWell = this.#ward.unwell === 0;
-    this.#hasAll = !isCareful && isWell && !this.#ward.isBounded;
-    if (isWell) return;
+    this.#ward.passTime(nowMs);
+    if (this.#ward.unwell === 0) return;
     // Requests with the same key move to a growing slot together.
     this.#draw = key === null ? this.#random() : (Math.imul(key, 0x9e3779b1) >>> 0) / 2 ** 32;
   }
@@ -46,31 +45,33 @@ export class Filter {
   /** From here on, slots that failures or checks have taken out may be picked too. */
   setLastResort(): void {
     this.#isLastResort = true;
-    this.#hasAll = false;
   }
 
   get nowMs(): number {
     return this.#nowMs;
   }
 
-  /** Whether no slot is unwell. It does not look at which were tried. */
+  /** Whether no slot is unwell. It does not look at which are full or were tried. */
   get isWell(): boolean {
     return this.#ward.unwell === 0;
   }
 
-  /** By slot index: a slot without a mark may be picked without asking `has`. `null`: ask `has` for every slot. */
+  /**
+   * By slot index: a slot with `markWell` may be picked without asking `has`, one with `markOut` may not. `null`: ask
+   * `has` for every slot.
+   */
   get marks(): Uint8Array | null {
-    return this.#isCareful || this.#isLastResort || this.#ward.isBounded ? null : this.#ward.marks;
+    return this.#isCareful || this.#isLastResort ? null : this.#ward.marks;
+  }
+
+  /** The indexes of the slots for which `has` must be asked, in ascending order. */
+  get toLookAt(): Int32Array {
+    return this.#ward.toLookAt;
   }
 
   /** Changes whenever a mark changes. */
   get revision(): number {
     return this.#ward.revision;
-  }
-
-  /** Whether every slot may be picked. */
-  get hasAll(): boolean {
-    return this.#hasAll;
   }
 
   /**
@@ -89,7 +90,13 @@ export class Filter {
     if (slot.isFull) return false;
     if (this.#ward.unwell === 0) return true;
     if (this.#isLastResort) return !slot.isDrained;
-    if (slot.isOut(this.#nowMs) || slot.isBusyProving) return false;
+    if (this.#ward.marks[slot.index] === markOut) return false;
+    if (slot.isOut(this.#nowMs)) {
+      const untilMs = slot.outAtLeastUntilMs(this.#nowMs);
+      if (untilMs > this.#nowMs) this.#ward.keepOut(slot.index, untilMs);
+      return false;
+    }
+    if (slot.isBusyProving) return false;
     if (slot.admits(this.#nowMs, this.#draw)) return true;
     this.#hasHeldBack = true;
     return false;

@@ -1,34 +1,10 @@
 /** A server's place in one upstream, and whether it may be picked there. */
 import { type Peer, Target, type TargetOptions } from "../engine/engine.ts";
+import type { LoadWatcher } from "../engine/peer.ts";
 import type { HealthReason, Server } from "../model/index.ts";
 import type { Member } from "./peer-book.ts";
 import { hashOf } from "./policies/rendezvous.ts";
-
-/** What the slots of one upstream have in common. */
-export class Ward {
-  /** The upstream's name: some health reasons apply to one upstream only. */
-  readonly name: string;
-  /**
-   * The upstream or service that this one is a part of, such as the service of a tag's upstream. Reasons for the
-   * whole apply to the part too.
-   */
-  readonly whole: string;
-  /** How many of its slots are unwell. While none is, no slot needs a look. */
-  unwell = 0;
-  /** By slot index: 1 while the slot is unwell. */
-  marks = new Uint8Array(0);
-  /** Changes whenever a mark changes. */
-  revision = 0;
-  /** Whether any of its slots has a limit on requests at once. */
-  isBounded = false;
-  /** Whether the load from other workers matters in this upstream. */
-  sharesLoad = false;
-
-  constructor(name: string, whole: string) {
-    this.name = name;
-    this.whole = whole;
-  }
-}
+import { markOut, markUnwell, markWell, type Ward } from "./ward.ts";
 
 /** A slot's recent results, for finding outliers. They go over to the upstream's next version. */
 export class Tally {
@@ -44,7 +20,7 @@ const provingAnswers = 3;
 const leastShare = 0.02;
 
 /** A server in one upstream: its weight and limits there, and the record that its address has everywhere. */
-export class Slot {
+export class Slot implements LoadWatcher {
   readonly peer: Peer;
   /** The target that `pick` returns. */
   readonly target: Target;
@@ -98,7 +74,6 @@ export class Slot {
     this.failTimeoutMs = server.failTimeoutMs;
     this.slowStartMs = server.slowStartMs ?? 0;
     this.maxConns = server.maxConns ?? 0;
-    if (this.maxConns > 0) ward.isBounded = true;
     this.zone = server.zone ?? "";
     this.#ward = ward;
     this.tally = before?.tally ?? new Tally();
@@ -113,6 +88,7 @@ export class Slot {
   enter(nowMs: number, epochMs: number): void {
     this.member.slots.push(this);
     if (this.#ward.sharesLoad) this.member.sharers += 1;
+    if (this.maxConns > 0) this.peer.watchers.push(this);
     this.#isRamping = nowMs < this.member.availableMs + this.slowStartMs;
     this.hear(nowMs, epochMs);
   }
@@ -123,6 +99,9 @@ export class Slot {
     if (at === -1) return;
     slots.splice(at, 1);
     if (this.#ward.sharesLoad) this.member.sharers -= 1;
+    const { watchers } = this.peer;
+    const watching = watchers.indexOf(this);
+    if (watching !== -1) watchers.splice(watching, 1);
   }
 
   /** What the primary says about the server, as far as it applies to this upstream. */
@@ -153,6 +132,12 @@ export class Slot {
     const ofFailures = this.#hasFailed(nowMs) ? this.member.checkedMs + this.failTimeoutMs : 0;
     const untilMs = Math.max(ofFailures, this.#ejectedUntilMs);
     return nowMs <= untilMs ? untilMs : null;
+  }
+
+  /** Until when it is out, whatever requests do; at most `nowMs` when it is not. News about it end this. */
+  outAtLeastUntilMs(nowMs: number): number {
+    if (this.#isDrained || this.#failsChecks) return Number.POSITIVE_INFINITY;
+    return this.outUntilMs(nowMs) ?? nowMs;
   }
 
   /** Whether it has all the requests that it may have. Counts other workers' requests as they last reported them. */
@@ -234,11 +219,19 @@ export class Slot {
       this.#failsChecks ||
       this.#toProve > 0 ||
       this.#isRamping;
-    if (isUnwell === this.#isUnwell) return;
+    if (isUnwell !== this.#isUnwell) this.#ward.unwell += isUnwell ? 1 : -1;
     this.#isUnwell = isUnwell;
-    this.#ward.unwell += isUnwell ? 1 : -1;
-    this.#ward.marks[this.index] = isUnwell ? 1 : 0;
-    this.#ward.revision += 1;
+    this.#mark();
+  }
+
+  /** The server has more or fewer requests. Told only where they are limited. */
+  loadChanged(): void {
+    this.#mark();
+  }
+
+  #mark(): void {
+    const mark = this.isFull ? markOut : this.#isUnwell ? markUnwell : markWell;
+    this.#ward.mark(this.index, mark);
   }
 
   #hasFailed(nowMs: number): boolean {

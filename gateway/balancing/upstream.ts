@@ -24,8 +24,9 @@ import type { Member, PeerBook } from "./peer-book.ts";
 import type { PeerTokens } from "./peer-tokens.ts";
 import { hashOf } from "./policies/rendezvous.ts";
 import { defaultRetryBudget, RetryBudget } from "./retry-budget.ts";
-import { Slot, Ward } from "./slot.ts";
+import { Slot } from "./slot.ts";
 import { Turns } from "./turns.ts";
+import { Ward } from "./ward.ts";
 
 export interface UpstreamOptions {
   /** The name that the operator knows, for records and `/status`. */
@@ -170,7 +171,7 @@ export class Upstream {
       if (slots.length > 0) slotsByLevel.push(slots);
     }
     this.#slots = slotsByLevel.flat();
-    this.#ward.marks = new Uint8Array(this.#slots.length);
+    this.#ward.makeRoom(this.#slots.length);
     for (const slot of this.#slots) {
       // When the gateway starts, no server counts as new.
       if (slot.member.references === 1 && previous !== null && !before.has(slot.member))
@@ -193,7 +194,7 @@ export class Upstream {
     });
     for (const slots of slotsByLevel) {
       if (previous === null) turns.begin(slots, book.random);
-      else turns.continue(slots, previous.#turns, previous.#slots);
+      else turns.continue(slots, previous.#turns, previous.#slots, book.random);
     }
   }
 

@@ -39,14 +39,16 @@ export class LeastConnections implements Policy {
     this.#tree = null;
   }
 
-  /** The tree holds all slots without a mark, so only the marked ones need a look. */
+  /** The tree holds all slots that are well. */
   #askTree(filter: Filter, marks: Uint8Array): Slot | null {
     const slots = this.#slots;
     this.#tree ??= new LoadTree(slots, this.#turns);
     let best = this.#tree.first(marks, filter.revision);
-    if (filter.isWell) return best;
+    const { toLookAt } = filter;
     const from = slots[0]?.index ?? 0;
-    for (let at = marks.indexOf(1, from); at !== -1; at = marks.indexOf(1, at + 1)) {
+    for (let i = 0; i < toLookAt.length; i += 1) {
+      const at = toLookAt[i] ?? 0;
+      if (at < from) continue;
       const slot = slots[at - from];
       if (slot === undefined) break;
       if (best !== null && !this.#isBefore(slot, best)) continue;

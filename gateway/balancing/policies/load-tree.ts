@@ -5,6 +5,7 @@
 import type { LoadWatcher, Peer } from "../../engine/peer.ts";
 import type { Slot } from "../slot.ts";
 import type { Turns } from "../turns.ts";
+import { markWell } from "../ward.ts";
 
 export class LoadTree {
   readonly #slots: readonly Slot[];
@@ -19,7 +20,9 @@ export class LoadTree {
   readonly #weights: Int32Array;
   readonly #due: Float64Array;
   readonly #watchers: readonly Leaf[];
-  /** The revisions of the turns and of the marks that the tree was built with. */
+  /** By slot: 1 for a slot that takes part. */
+  readonly #takesPart: Uint8Array;
+  /** The revisions of the turns and of the marks that the tree shows. */
   #turnsRevision = -1;
   #marksRevision = -1;
 
@@ -34,18 +37,22 @@ export class LoadTree {
     this.#loads = new Int32Array(slots.length);
     this.#weights = Int32Array.from(slots, ({ weight }) => weight);
     this.#due = new Float64Array(slots.length);
+    this.#takesPart = new Uint8Array(slots.length);
     this.#watchers = slots.map((slot, at) => new Leaf(this, slot.peer, at));
   }
 
   /**
-   * Of the slots with the least load, the one whose turn is due first; `null` when all are marked.
-   * @param marks by slot index: 1 for a slot that does not take part.
+   * Of the slots with the least load, the one whose turn is due first; `null` when none is well.
+   * @param marks by slot index: those that are well take part.
    */
   first(marks: Uint8Array, revision: number): Slot | null {
-    if (this.#turnsRevision !== this.#turns.revision || this.#marksRevision !== revision) {
+    if (this.#turnsRevision !== this.#turns.revision) {
       this.#turnsRevision = this.#turns.revision;
       this.#marksRevision = revision;
       this.#build(marks);
+    } else if (this.#marksRevision !== revision) {
+      this.#marksRevision = revision;
+      this.#follow(marks);
     }
     return this.#slots[this.#winners[1] ?? -1] ?? null;
   }
@@ -59,6 +66,10 @@ export class LoadTree {
   set(at: number, load: number): void {
     this.#loads[at] = load;
     this.#due[at] = this.#turns.dueOf(this.#firstIndex + at);
+    this.#rise(at);
+  }
+
+  #rise(at: number): void {
     const winners = this.#winners;
     for (let node = (this.#leaves + at) >> 1; node > 0; node >>= 1) {
       winners[node] = this.#better(winners[2 * node] ?? -1, winners[2 * node + 1] ?? -1);
@@ -70,12 +81,26 @@ export class LoadTree {
     for (const watcher of this.#watchers) watcher.leave();
   }
 
+  /** Some marks have changed, mostly one. */
+  #follow(marks: Uint8Array): void {
+    const takesPart = this.#takesPart;
+    for (let at = 0; at < takesPart.length; at += 1) {
+      const isIn = marks[this.#firstIndex + at] === markWell ? 1 : 0;
+      if (takesPart[at] === isIn) continue;
+      takesPart[at] = isIn;
+      this.#winners[this.#leaves + at] = isIn === 1 ? at : -1;
+      this.#rise(at);
+    }
+  }
+
   #build(marks: Uint8Array): void {
     const winners = this.#winners;
     for (const [at, { peer, index }] of this.#slots.entries()) {
       this.#loads[at] = peer.load;
       this.#due[at] = this.#turns.dueOf(index);
-      winners[this.#leaves + at] = marks[index] === 1 ? -1 : at;
+      const isIn = marks[index] === markWell;
+      this.#takesPart[at] = isIn ? 1 : 0;
+      winners[this.#leaves + at] = isIn ? at : -1;
     }
     for (let node = this.#leaves - 1; node > 0; node -= 1)
       winners[node] = this.#better(winners[2 * node] ?? -1, winners[2 * node + 1] ?? -1);

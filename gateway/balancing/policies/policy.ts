@@ -41,8 +41,11 @@ export class BetterOfTwo implements Policy {
 /** Whether to take `second` instead of `first`. Return false for equal slots, so that the draw decides. */
 export type IsBetter = (second: Slot, first: Slot, nowMs: number) => boolean;
 
-/** After so many draws of slots that the filter does not have, all slots are looked at. */
-const mostDraws = 4;
+/**
+ * After so many draws of slots that the filter does not have, all slots are looked at. With half of the slots out that
+ * is rare enough not to matter, even where a look at all of them costs a hundred draws.
+ */
+const mostDraws = 16;
 
 /** Draws slots at random, in proportion to their weights. */
 export class WeightedDraw {
