@@ -29,10 +29,11 @@ COPY --from=install /app/node_modules node_modules
 COPY . .
 USER sluice
 ENV NODE_ENV=production \
+    NODE_COMPILE_CACHE=/app/.cache/compile \
     PATH=/app/node_modules/.bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # Code compiled here need not be compiled, nor stripped of its types, in each container.
 RUN node gateway/cli.ts --help > /dev/null \
- && NODE_COMPILE_CACHE=/app/.cache/compile node gateway/worker/worker.ts
+ && node gateway/worker/worker.ts
 # The admin API is for commands in the container, which find its token in the data directory. To reach it from
 # elsewhere, give it an address on a network of its own and a token: docs/admin-api.md.
 ENV SLUICE_HTTP=0.0.0.0:8080 \

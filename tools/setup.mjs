@@ -64,9 +64,12 @@ function linkNode(node) {
   symlinkSync(target, link);
 }
 
+/** Where compiled code is kept from run to run. */
+export const compileCache = join(root, ".cache", "compile");
+
 /** Fills the cache of compiled code, so that the first workers start as fast and as small as later ones. */
 function warm(node) {
-  const env = { ...process.env, NODE_COMPILE_CACHE: join(root, ".cache", "compile") };
+  const env = { ...process.env, NODE_COMPILE_CACHE: compileCache };
   // Without a primary a worker has nothing to do and ends at once.
   spawnSync(node, [join(root, "gateway", "worker", "worker.ts")], { env, stdio: "inherit" });
 }

@@ -2,10 +2,11 @@
 // The command `sluice`: sets the project up when that is due and runs gateway/cli.ts on the project's own
 // Node 26. Plain JavaScript for any Node from 20 on: it runs before Node 26 is there.
 import { spawn } from "node:child_process";
+import module from "node:module";
 import { constants } from "node:os";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { neededMajor } from "./node-binary.mjs";
-import { setUp } from "./setup.mjs";
+import { compileCache, setUp } from "./setup.mjs";
 
 // Node has followed the symlink that npm makes for a command.
 const cli = fileURLToPath(new URL("../gateway/cli.ts", import.meta.url));
@@ -32,7 +33,10 @@ function run(node) {
 
 try {
   const node = setUp();
+  // From its first file on: the stripper of types takes 30 MB, for one file as for all.
+  process.env.NODE_COMPILE_CACHE ??= compileCache;
   if (Number.parseInt(process.versions.node, 10) >= neededMajor) {
+    module.enableCompileCache(process.env.NODE_COMPILE_CACHE);
     process.argv[1] = cli;
     await import(pathToFileURL(cli).href);
   } else {
