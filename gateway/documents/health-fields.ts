@@ -29,7 +29,7 @@ const check = z.strictObject({
     .enum(checkTypes)
     .default("general")
     .describe(
-      "general: a connection is enough. http, redis (PING), mysql (its greeting), grpc (its health, in clear).",
+      "general: a connection is enough. http, redis (PING), mysql (its greeting), grpc (its health). Over TLS where the servers are.",
     ),
   interval: seconds.default(5).describe("Seconds between two checks of a server. Default 5."),
   timeout: seconds.default(1).describe("Seconds for a whole check. Default 1."),

@@ -227,9 +227,9 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
   const choice = readChoice(document, problems);
   const { check, ignored: ignoredOfHealth } = readCheck(document, nameIn(key), problems);
   const tls = readTls(document, problems);
-  if (tls !== null && check !== undefined && check.type !== "general")
+  if (document.protocol === "h2" && check?.type === "http")
     problems.push(
-      `${document.check === undefined ? "typ" : "check.type"}: ${check.type} is asked in clear, and these servers speak TLS; general looks whether they can be reached`,
+      `${document.check === undefined ? "typ" : "check.type"}: http is asked in HTTP/1.1, and these servers agree on HTTP/2; general looks whether they can be reached`,
     );
   const limitsServers =
     document.max_conns !== undefined ||
@@ -249,7 +249,7 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
     ...choice,
     ...(document.protocol === undefined ? {} : { protocol: document.protocol }),
     ...(tls === null ? {} : { tls }),
-    ...(check === undefined ? {} : { check }),
+    ...(check === undefined ? {} : { check: tls === null ? check : { ...check, tls } }),
     ...(document.protected === false ? { isProtected: false as const } : {}),
     ...readOutliers(document),
     ...(document.slow_start === undefined ? {} : { slowStartMs: toMs(document.slow_start) }),

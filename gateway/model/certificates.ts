@@ -1,4 +1,5 @@
 /** Certificates as data: what operators wrote, checked or not, and what workers get. */
+import type { PeerMaterials } from "../engine/upstream/peer-tls.ts";
 
 /** A certificate with its chain and its key, or authorities alone. Texts are PEM. */
 export interface Certificate {
@@ -26,3 +27,25 @@ export interface CertificateFacts {
 
 /** Session ticket keys, 48 bytes each in base64. The first one seals new tickets. */
 export type TicketKeyList = readonly string[];
+
+/**
+ * The certificate that documents and settings mean by this name. `table`: by `kv/<name>` and `file/<name>`. A file outranks KV,
+ * because whoever can write the gateway's files can do everything else too.
+ */
+export function namedCertificate(
+  table: ReadonlyMap<string, Certificate>,
+  name: string,
+): Certificate | null {
+  return table.get(`file/${name}`) ?? table.get(`kv/${name}`) ?? null;
+}
+
+/** What upstreams name in their `tls`. `table`: gives the current certificates. */
+export function namedMaterials(table: () => ReadonlyMap<string, Certificate>): PeerMaterials {
+  return {
+    authorities: (name) => namedCertificate(table(), name)?.chain ?? null,
+    pair: (name) => {
+      const found = namedCertificate(table(), name);
+      return found === null || found.key === null ? null : { chain: found.chain, key: found.key };
+    },
+  };
+}

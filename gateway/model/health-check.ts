@@ -1,5 +1,7 @@
 /** How an upstream's servers are checked, as its document says, with defaults filled in. */
 
+import type { PeerTls } from "../engine/engine.ts";
+
 /** The words of lua-resty-checkups, and `grpc`. For `general`, a connection is enough. */
 export const checkTypes = ["general", "http", "redis", "mysql", "grpc"] as const;
 export type CheckType = (typeof checkTypes)[number];
@@ -17,6 +19,8 @@ export interface HealthCheck {
   readonly http: HttpCheck | null;
   /** For `grpc`: the service to ask about. Default: the server as a whole. */
   readonly service?: string;
+  /** How the servers are reached over TLS; absent: in clear. */
+  readonly tls?: PeerTls;
 }
 
 export interface HttpCheck {

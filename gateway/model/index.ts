@@ -6,7 +6,13 @@
 export type { ImaginedRequest } from "../engine/rehearsal.ts";
 export type { Agreement, Closed, NextVersion, TakenBack, Trial } from "./agreement.ts";
 export { maxRolloutSteps, maxStepMs } from "./agreement.ts";
-export type { Certificate, CertificateFacts, TicketKeyList } from "./certificates.ts";
+export {
+  type Certificate,
+  type CertificateFacts,
+  namedCertificate,
+  namedMaterials,
+  type TicketKeyList,
+} from "./certificates.ts";
 export type {
   Candidate,
   Delta,

@@ -7,6 +7,7 @@ import type { FastifyInstance } from "fastify";
 import {
   byWay,
   changesOf,
+  namedMaterials,
   otherLabel,
   ownDatacenter,
   type Served,
@@ -38,7 +39,7 @@ import { Delivery } from "./delivery.ts";
 import { Explainer } from "./explain.ts";
 import { Fleet } from "./fleet/fleet.ts";
 import { HandedListeners } from "./handed-listeners.ts";
-import { ActiveChecks, Drains, PeerHealthBook, PeerSweep, probe } from "./health/index.ts";
+import { ActiveChecks, createProbe, Drains, PeerHealthBook, PeerSweep } from "./health/index.ts";
 import { HostView } from "./host-view.ts";
 import { KnownPeers } from "./known-peers.ts";
 import { LocalChanges } from "./local-changes.ts";
@@ -156,7 +157,7 @@ export function assemble(options: AssemblyOptions): Running {
   const health = new PeerHealthBook({ serve: (changes) => batcher.add(changes), clock, log });
   const checks = new ActiveChecks({
     health,
-    probe,
+    probe: createProbe(namedMaterials(() => state.tables.certificate)),
     mostAtOnce: settings.health.maxChecks,
     clock,
     random: Math.random,

@@ -94,6 +94,26 @@ describe("peers over TLS", function () {
     expect(seen.at(-1)?.version).to.equal("2.0");
   });
 
+  it("are checked as they are reached, with what Consul has by now", async () => {
+    const check = { type: "http", interval: 0.1, timeout: 20, fall: 1, rise: 1 };
+    scene.later(() => scene.writes.remove("certificates/later-ca"));
+    await scene.writes.put("certificates/later-ca", { authorities: strangers.cert });
+    const tls = { ...believed, ca: "later-ca", client_certificate: "gateway" };
+    const { seen } = await peerFor({ tls, check });
+    const { health } = await scene.gateway.statusWhen(
+      "the peer is not believed",
+      ({ health: now }) =>
+        now.peers.some(({ reasons }) => reasons.some(({ code }) => code === "check_failed")),
+    );
+    expect(health.peers[0]?.reasons[0]?.message).to.match(/^[A-Z_]*SIGNATURE|^[A-Z_]*CERT/);
+    expect(seen).to.deep.equal([]);
+    await scene.writes.put("certificates/later-ca", { authorities: authority.cert });
+    await scene.gateway.statusWhen("the peer is believed", ({ health: now }) =>
+      now.peers.every(({ reasons }) => reasons.every(({ code }) => code !== "check_failed")),
+    );
+    expect(seen.at(-1)).to.deep.include({ subject: "CN=gateway.example", name: "inner.example" });
+  });
+
   for (const [what, tls, isBelieved] of [
     ["with a certificate of nobody known", true, false],
     ["with another authority's certificate", { ...believed, ca: "strangers" }, false],

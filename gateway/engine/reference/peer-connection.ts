@@ -61,7 +61,7 @@ export class ReferencePeerConnection implements PooledConnection {
     this.#owner = owner;
     this.#deadline = host.clock.current + connectTimeoutMs;
     host.add(this);
-    const socket = connectTo(peer, host, tls, false);
+    const socket = connectTo(peer, host, tls, "http/1.1");
     this.#socket = socket;
     // `node:http` writes a head with `Expect` without naming an encoding; the default would be UTF-8.
     socket.setDefaultEncoding("latin1");

@@ -2,7 +2,7 @@
 import { connect, Socket } from "node:net";
 import type { Peer } from "../peer.ts";
 import type { PeerTls } from "../target.ts";
-import type { PeerTlsRoom } from "./peer-tls.ts";
+import type { PeerAlpn, PeerTlsRoom } from "./peer-tls.ts";
 import type { PeerHost } from "./pooled.ts";
 
 /**
@@ -13,11 +13,11 @@ export function connectTo(
   peer: Peer,
   { forbids, tls: room }: Pick<PeerHost, "forbids" | "tls">,
   tls: PeerTls | null,
-  isHttp2: boolean,
+  alpn: PeerAlpn,
 ): Socket {
   const { host, port, key } = peer;
   const socket =
-    tls === null ? connect({ host, port, noDelay: true }) : secured(room, peer, tls, isHttp2);
+    tls === null ? connect({ host, port, noDelay: true }) : secured(room, peer, tls, alpn);
   socket.once("connect", () => {
     const what = forbids(socket.remoteAddress ?? host, port);
     if (what !== null) socket.destroy(new Error(`${what} is at ${key}, which is never a peer`));
@@ -25,9 +25,9 @@ export function connectTo(
   return socket;
 }
 
-function secured(room: PeerTlsRoom, peer: Peer, tls: PeerTls, isHttp2: boolean): Socket {
+function secured(room: PeerTlsRoom, peer: Peer, tls: PeerTls, alpn: PeerAlpn): Socket {
   try {
-    return room.connect(peer, tls, isHttp2);
+    return room.connect(peer, tls, alpn);
   } catch (error) {
     // The caller hears of it in a later turn, like any failure to connect.
     return new Socket().destroy(error instanceof Error ? error : new Error(String(error)));

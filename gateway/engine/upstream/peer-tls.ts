@@ -8,6 +8,9 @@ import type { Peer } from "../peer.ts";
 import type { PeerTls } from "../target.ts";
 import type { KeyPair } from "../tls.ts";
 
+/** What is agreed on by ALPN; `null`: nothing, for protocols without a name there. */
+export type PeerAlpn = "h2" | "http/1.1" | null;
+
 /** What the names in `PeerTls` stand for now; `null`: nothing has that name. */
 export interface PeerMaterials {
   authorities(name: string): string | null;
@@ -36,7 +39,7 @@ export class PeerTlsRoom {
    * Begins to connect. The socket may be used after `secureConnect`. Throws when a named authority or certificate
    * is missing.
    */
-  connect(peer: Peer, tls: PeerTls, isHttp2: boolean): TLSSocket {
+  connect(peer: Peer, tls: PeerTls, alpn: PeerAlpn): TLSSocket {
     const { context, sessions } = this.#contextOf(tls);
     const session = sessions.get(peer);
     const socket = connect({
@@ -44,7 +47,7 @@ export class PeerTlsRoom {
       port: peer.port,
       secureContext: context,
       rejectUnauthorized: !tls.isInsecure,
-      ALPNProtocols: [isHttp2 ? "h2" : "http/1.1"],
+      ...(alpn === null ? {} : { ALPNProtocols: [alpn] }),
       ...(tls.serverName === null ? {} : { servername: tls.serverName }),
       ...(session === undefined ? {} : { session }),
     });
@@ -52,7 +55,7 @@ export class PeerTlsRoom {
     socket.on("session", (fresh) => sessions.set(peer, fresh));
     // A session that the peer may have rejected must not be offered again.
     socket.once("error", () => sessions.delete(peer));
-    if (isHttp2) {
+    if (alpn === "h2") {
       socket.once("secureConnect", () => {
         if (socket.alpnProtocol !== "h2")
           socket.destroy(new Error("the peer does not speak HTTP/2 over TLS"));

@@ -2,12 +2,13 @@
  * The active checks of all upstreams whose documents ask for them: when each server is checked, how many at once, and
  * what so many results in a row mean. `probe.ts` makes each check and says how it ended.
  */
+import { Peer } from "../../engine/engine.ts";
 import type { HealthCheck, UpstreamDocument } from "../../model/index.ts";
 import { formatAddress } from "../../settings-values.ts";
 import type { Clock } from "../clock.ts";
 import type { Verdict } from "./judges.ts";
 import type { PeerHealthBook } from "./peer-health.ts";
-import type { Probe, ProbeTarget } from "./probe.ts";
+import type { Probe } from "./probe.ts";
 
 export interface ActiveChecksOptions {
   readonly health: Pick<PeerHealthBook, "claim">;
@@ -40,7 +41,7 @@ const firstWithinMsEach = 2;
 
 interface Checked {
   readonly upstream: string;
-  readonly target: ProbeTarget;
+  readonly peer: Peer;
   readonly address: string;
   check: HealthCheck;
   isWell: boolean;
@@ -128,7 +129,7 @@ export class ActiveChecks {
           continue;
         }
         const fresh: Checked = {
-          ...{ upstream, target: { host, port }, address, check },
+          ...{ upstream, peer: new Peer(host, port), address, check },
           ...{ isWell: true, against: 0, cancel: () => {}, isOver: false },
         };
         next.set(address, fresh);
@@ -165,7 +166,7 @@ export class ActiveChecks {
       return;
     }
     this.#running += 1;
-    const giveUp = this.#options.probe(one.target, one.check, (verdict) => {
+    const giveUp = this.#options.probe(one.peer, one.check, (verdict) => {
       this.#end();
       this.#note(one, verdict);
     });

@@ -10,9 +10,12 @@ import {
 import { expect } from "chai";
 import { TestAuthority } from "../../../test/support/certificates.ts";
 import { startProtocolPeer } from "../../../test/support/protocol-pairs.ts";
+import { Peer } from "../../engine/engine.ts";
 import type { HealthCheck } from "../../model/index.ts";
 import type { Verdict } from "./judges.ts";
-import { probe } from "./probe.ts";
+import { createProbe } from "./probe.ts";
+
+const probe = createProbe({ authorities: () => null, pair: () => null });
 
 const same = (bytes: Buffer) => bytes;
 const health = {
@@ -30,7 +33,7 @@ function ask(port: number, service?: string): Promise<Verdict> {
     ...{ http: null, timeoutMs: 20_000, intervalMs: 1_000, rise: 1, fall: 1 },
     ...(service === undefined ? {} : { service }),
   };
-  return new Promise((resolve) => void probe({ host: "127.0.0.1", port }, check, resolve));
+  return new Promise((resolve) => void probe(new Peer("127.0.0.1", port), check, resolve));
 }
 
 describe("a check by gRPC", () => {

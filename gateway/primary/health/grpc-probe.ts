@@ -1,8 +1,9 @@
-/** A check by gRPC's own protocol for health (`grpc.health.v1.Health/Check`), in clear over HTTP/2. */
-import { connect, type IncomingHttpHeaders } from "node:http2";
+/** A check by gRPC's own protocol for health (`grpc.health.v1.Health/Check`), over HTTP/2. */
+import { type IncomingHttpHeaders, connect as openSession } from "node:http2";
+import type { Peer } from "../../engine/engine.ts";
 import type { HealthCheck } from "../../model/index.ts";
-import { formatAddress } from "../../settings-values.ts";
 import { reasonOf, shown, type Verdict } from "./judges.ts";
+import type { Connect } from "./probe.ts";
 
 /** Of `HealthCheckResponse.ServingStatus`, by number. */
 const states = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
@@ -12,15 +13,19 @@ const notGrpc = "the answer is not of gRPC's health";
 
 /** As `Probe`. */
 export function probeGrpc(
-  target: { readonly host: string; readonly port: number },
-  { service, timeoutMs }: Pick<HealthCheck, "service" | "timeoutMs">,
+  connect: Connect,
+  peer: Peer,
+  check: HealthCheck,
   done: (verdict: Verdict) => void,
 ): () => void {
+  const { service, timeoutMs } = check;
   let isDone = false;
   let isConnected = false;
   let fields: IncomingHttpHeaders = {};
   let answer: Buffer = Buffer.alloc(0);
-  const session = connect(`http://${formatAddress(target)}`);
+  const socket = connect(peer, check, "h2");
+  const scheme = check.tls === undefined ? "http" : "https";
+  const session = openSession(`${scheme}://${peer.key}`, { createConnection: () => socket });
   const close = () => {
     isDone = true;
     clearTimeout(timer);

@@ -9,4 +9,4 @@ export {
   type UnwellPeers,
 } from "./peer-health.ts";
 export { PeerSweep } from "./peer-sweep.ts";
-export { probe } from "./probe.ts";
+export { createProbe } from "./probe.ts";

@@ -2,9 +2,12 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { expect } from "chai";
+import { Peer } from "../../engine/engine.ts";
 import { type CheckType, checkTypes, type HttpCheck } from "../../model/index.ts";
 import type { Verdict } from "./judges.ts";
-import { probe } from "./probe.ts";
+import { createProbe } from "./probe.ts";
+
+const probe = createProbe({ authorities: () => null, pair: () => null });
 
 const request = "GET /up HTTP/1.1\r\nHost: a\r\n\r\n";
 const plain: HttpCheck = { request, statuses: [[200, 399]], body: null };
@@ -39,7 +42,7 @@ describe("a check of a server", () => {
   function ask(type: CheckType, http: HttpCheck | null, timeoutMs = 20_000): Promise<Verdict> {
     const { port } = server.address() as AddressInfo;
     const check = { type, http, timeoutMs, intervalMs: 1_000, rise: 1, fall: 1 };
-    return new Promise((resolve) => void probe({ host: "127.0.0.1", port }, check, resolve));
+    return new Promise((resolve) => void probe(new Peer("127.0.0.1", port), check, resolve));
   }
 
   /** What is said of a server that says these pieces. */
@@ -67,7 +70,7 @@ describe("a check of a server", () => {
     for (const type of checkTypes) {
       const check = { type, http: plain, timeoutMs: 20_000, intervalMs: 1, rise: 1, fall: 1 };
       const verdict = await new Promise<Verdict>((resolve) =>
-        probe({ host: "127.0.0.1", port }, check, resolve),
+        probe(new Peer("127.0.0.1", port), check, resolve),
       );
       expect(verdict).to.equal("it refuses connections");
     }

@@ -2,33 +2,57 @@
  * One check of one server: opens a connection, sends what the type of the check asks for, and judges the
  * answer.
  */
-import { connect } from "node:net";
+import type { Socket } from "node:net";
+import type { Peer } from "../../engine/engine.ts";
+import { connectTo } from "../../engine/upstream/peer-socket.ts";
+import { type PeerAlpn, type PeerMaterials, PeerTlsRoom } from "../../engine/upstream/peer-tls.ts";
 import type { HealthCheck } from "../../model/index.ts";
 import { probeGrpc } from "./grpc-probe.ts";
 import { HttpAnswer } from "./http-answer.ts";
 import { type Judge, MysqlGreeting, RedisAnswer, reasonOf, type Verdict } from "./judges.ts";
 
-export interface ProbeTarget {
-  readonly host: string;
-  readonly port: number;
-}
+/**
+ * Begins to connect to a server. Over TLS, the socket emits `secureConnect` when the server's certificate has been
+ * accepted.
+ */
+export type Connect = (peer: Peer, check: Pick<HealthCheck, "tls">, alpn: PeerAlpn) => Socket;
 
 /**
  * Checks one server. Returns a function that gives up. Calls `done` once, unless that function was called
  * before.
  */
 export type Probe = (
-  target: ProbeTarget,
+  peer: Peer,
   check: HealthCheck,
   done: (verdict: Verdict) => void,
 ) => () => void;
 
-export const probe: Probe = (target, check, done) => {
-  if (check.type === "grpc") return probeGrpc(target, check, done);
+/**
+ * Returns the probe that checks servers as upstreams reach them. A session of TLS is resumed by the next check of the same
+ * `Peer`.
+ */
+export function createProbe(materials: PeerMaterials): Probe {
+  const tls = new PeerTlsRoom(materials);
+  // The guard of addresses is about where requests of clients go; a check only looks.
+  const forbids = () => null;
+  const connect: Connect = (peer, check, alpn) =>
+    connectTo(peer, { forbids, tls }, check.tls ?? null, alpn);
+  return (peer, check, done) =>
+    check.type === "grpc"
+      ? probeGrpc(connect, peer, check, done)
+      : probeBytes(connect, peer, check, done);
+}
+
+function probeBytes(
+  connect: Connect,
+  peer: Peer,
+  check: HealthCheck,
+  done: (verdict: Verdict) => void,
+): () => void {
   const judge = judgeOf(check);
   let isConnected = false;
   let isDone = false;
-  const socket = connect({ host: target.host, port: target.port });
+  const socket = connect(peer, check, check.type === "http" ? "http/1.1" : null);
   const close = () => {
     isDone = true;
     clearTimeout(timer);
@@ -44,7 +68,7 @@ export const probe: Probe = (target, check, done) => {
     const what = isConnected ? "no whole answer" : "no connection";
     end(`${what} within ${check.timeoutMs} ms`);
   }, check.timeoutMs);
-  socket.once("connect", () => {
+  socket.once(check.tls === undefined ? "connect" : "secureConnect", () => {
     isConnected = true;
     const request = requestOf(check);
     if (judge === null) end(null);
@@ -57,9 +81,10 @@ export const probe: Probe = (target, check, done) => {
   socket.once("end", () => {
     if (judge !== null) end(judge.end());
   });
-  socket.once("error", ({ code, message }: NodeJS.ErrnoException) => end(reasonOf(code, message)));
+  // It stays: what comes after the end must find somebody who takes it.
+  socket.on("error", ({ code, message }: NodeJS.ErrnoException) => end(reasonOf(code, message)));
   return close;
-};
+}
 
 function requestOf({ type, http }: HealthCheck): string {
   if (type === "redis") return RedisAnswer.request;

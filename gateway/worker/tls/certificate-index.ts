@@ -1,5 +1,5 @@
 /** Finds the certificates for a name. It is built when a version is applied; finding takes two look-ups in maps. */
-import { type Certificate, versionOf } from "../../model/index.ts";
+import { type Certificate, namedCertificate, versionOf } from "../../model/index.ts";
 
 /** The certificates for one name: at most one for each kind of key. */
 export interface CertificateGroup {
@@ -15,14 +15,13 @@ type KeyType = "ec" | "rsa" | "other";
 export class CertificateIndex {
   /** By a name in the certificate: a host, or `*.domain`. */
   readonly #groups = new Map<string, CertificateGroup>();
-  /** By the name that documents and settings use. */
-  readonly #named = new Map<string, Certificate>();
+  readonly #table: ReadonlyMap<string, Certificate>;
 
   /** `table`: certificates by `kv/<name>` and `file/<name>`. */
   constructor(table: ReadonlyMap<string, Certificate>) {
+    this.#table = table;
     const best = new Map<string, Map<KeyType, Certificate>>();
-    for (const [key, certificate] of table) {
-      this.#name(key, certificate);
+    for (const certificate of table.values()) {
       const { facts } = certificate;
       if (facts === null || certificate.key === null) continue;
       for (const name of facts.names) {
@@ -51,14 +50,7 @@ export class CertificateIndex {
 
   /** The certificate with this name in `certificates/`, or from a file. */
   named(name: string): Certificate | null {
-    return this.#named.get(name) ?? null;
-  }
-
-  /** A file outranks KV, because whoever can write the gateway's files can do everything else too. */
-  #name(key: string, certificate: Certificate): void {
-    const slash = key.indexOf("/");
-    const name = key.slice(slash + 1);
-    if (key.startsWith("file/") || !this.#named.has(name)) this.#named.set(name, certificate);
+    return namedCertificate(this.#table, name);
   }
 }
 

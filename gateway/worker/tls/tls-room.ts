@@ -11,6 +11,7 @@ import {
   clientRuleId,
   type Exposure,
   type ListenerTlsTerms,
+  namedMaterials,
   type Tables,
   type TicketKeyList,
 } from "../../model/index.ts";
@@ -58,13 +59,7 @@ export class TlsRoom {
 
   /** The materials that upstreams name, always from the current version. */
   get peerMaterials(): PeerMaterials {
-    return {
-      authorities: (name) => this.#index.named(name)?.chain ?? null,
-      pair: (name) => {
-        const found = this.#index.named(name);
-        return found === null || found.key === null ? null : { chain: found.chain, key: found.key };
-      },
-    };
+    return namedMaterials(() => this.#certificates ?? new Map());
   }
 
   /** `exposes`: what the listener exposes, on which a host's site depends. */

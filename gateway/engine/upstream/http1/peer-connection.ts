@@ -65,7 +65,7 @@ export class PeerConnection implements PooledConnection {
       onChunkData: (buffer, from, to) => this.#request?.onAnswerData(buffer, from, to),
     };
     host.add(this);
-    const socket = connectTo(peer, host, tls, false);
+    const socket = connectTo(peer, host, tls, "http/1.1");
     this.#socket = socket;
     this.#reading = new Reading(socket);
     socket.on(tls === null ? "connect" : "secureConnect", () => this.#onConnect());

@@ -80,7 +80,7 @@ export class PeerSession implements PeerConnectionLife {
     this.#deadline = host.clock.current + connectTimeoutMs;
     host.add(this);
     this.scheme = tls === null ? "http" : "https";
-    const socket = connectTo(peer, host, tls, true);
+    const socket = connectTo(peer, host, tls, "h2");
     this.#socket = socket;
     socket.on(tls === null ? "connect" : "secureConnect", () => this.#onConnect());
     socket.on("error", (error) => {
