@@ -211,6 +211,16 @@ export class Upstream {
     return this.#slots.length;
   }
 
+  /** Whether some server is well. It costs nothing to ask. */
+  get hasWell(): boolean {
+    return this.#ward.unwell < this.#slots.length;
+  }
+
+  /** Whether some server is not out. A server that is full counts, and so does one that has to prove itself. */
+  isAvailable(nowMs: number): boolean {
+    return this.hasWell || this.#slots.some((slot) => !slot.isOut(nowMs));
+  }
+
   /**
    * Returns where the next try goes; `null` when there is no peer left to try. Allocates nothing.
    * @param hashKey the same text gets the same peer as long as that peer is up, in the first level that has one which

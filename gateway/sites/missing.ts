@@ -172,7 +172,7 @@ export class Missing {
   #explainRule(host: string, site: ServiceSite | null, rule: Rule): string {
     const { written, split } = rule;
     const where = written.startsWith("/") ? `path ${written}` : written;
-    if (split.parts.every((part) => part === 0))
+    if (split.weights.every((weight) => weight === 0))
       return `every share of ${where} of host ${host} has weight 0`;
     const unknown = split.sides.find((side) => this.#upstreams.side(side, site) === null);
     return unknown === undefined

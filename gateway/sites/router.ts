@@ -31,7 +31,7 @@ import { Upstreams } from "./upstreams.ts";
 export interface RouterOptions {
   /** Numbers in [0, 1), for splits. */
   readonly random: () => number;
-  /** Milliseconds on the clock that upstreams use; for `describe`. */
+  /** Milliseconds on the clock that upstreams use. */
   readonly now: () => number;
   /** Milliseconds since the epoch, for shares that grow with time. Default: the system's clock. */
   readonly date?: () => number;
@@ -78,6 +78,7 @@ export class Router {
     this.missing = new Missing(parts.upstreams);
     this.#routing = new Routing(parts.upstreams, this.missing, {
       random: parts.options.random,
+      now: parts.options.now,
       date: parts.options.date ?? Date.now,
     });
     this.#previous = parts.previous;

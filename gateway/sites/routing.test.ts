@@ -11,6 +11,7 @@ import {
 } from "../model/index.ts";
 import { type Asked, request, undecided } from "./fixtures/requests.ts";
 import { Router } from "./router.ts";
+import type { Routes } from "./routing.ts";
 
 const first = { tries: 0, tried: () => false };
 const host = "shop.example";
@@ -55,6 +56,8 @@ const shop = [
 
 class Scene {
   dateMs = Date.parse("2026-06-01T00:00:00Z");
+  /** On the clock of upstreams. */
+  nowMs = 0;
   readonly router: Router;
 
   constructor(
@@ -66,7 +69,7 @@ class Scene {
     const book = new PeerBook({ onRetired: () => {} });
     this.router = Router.build(tablesWith(document, { ...all, shop, ...services }), book, {
       random: seeded(seed),
-      now: () => 0,
+      now: () => this.nowMs,
       date: () => this.dateMs,
     });
   }
@@ -83,6 +86,15 @@ class Scene {
   /** The host of the peer that gets the request. */
   to(path: string, asked: Asked = {}): string | null {
     return this.resolve(path, asked)?.pick(first, 0)?.peer.host ?? null;
+  }
+
+  routes(asked: Asked = {}): Routes | null {
+    return this.router.routes(
+      this.router.site(host),
+      request(host, "/", asked),
+      "all",
+      undecided().rule,
+    );
   }
 
   /** The name of the side that gets the request. */
@@ -326,6 +338,38 @@ describe("a split of a service", () => {
     );
     for (let i = 0; i < 50; i += 1) expect(scene.side()).to.equal("v1");
     expect(scene.to("/", { headers: { "x-v": "3" } })).to.equal(null);
+  });
+
+  it("leaves a side out while all of its servers are out, except for who asks for it, and tells so", () => {
+    const scene = new Scene(split(v1, { ...v2, force: { headers: { "x-v": "2" } } }));
+    const asked = { headers: { "x-v": "2" } };
+    /** All servers of the side fail, until `fail_timeout` has passed. */
+    const fail = (side: string) => {
+      const found = scene.routes()?.shares.find(({ name }) => name === side)?.upstream ?? null;
+      if (found === null) throw new Error(`there is a side ${side}`);
+      for (const { address } of found.describe(scene.nowMs).peers) {
+        const peer = found.find(({ key }) => key === address);
+        if (peer !== null) found.failed(peer, scene.nowMs);
+      }
+    };
+    const parts = () => scene.routes()?.shares.map(({ part, why }) => [part, why]);
+    expect(scene.shares(2_000).v2).to.be.closeTo(10, 2);
+    fail("v2");
+    expect(Object.keys(scene.shares(500))).to.deep.equal(["v1"]);
+    expect(scene.to("/", asked)).to.equal("new");
+    expect(parts()).to.deep.equal([
+      [1, null],
+      [0, "no server of it is available, so other sides get its requests"],
+    ]);
+    // When every side is out, shares count as always, and servers are tried all the same.
+    fail("v1");
+    expect(scene.shares(2_000).v2).to.be.closeTo(10, 2);
+    expect(parts()).to.deep.equal([
+      [0.9, null],
+      [0.1, null],
+    ]);
+    scene.nowMs = 20_000;
+    expect(scene.shares(2_000).v2).to.be.closeTo(10, 2);
   });
 
   it("keeps a client on its side by a hash, which only a growing share changes, and to that share", () => {

@@ -36,6 +36,8 @@ export interface RouteShare {
 
 interface RoutingOptions {
   readonly random: () => number;
+  /** Milliseconds on the clock that upstreams use. */
+  readonly now: () => number;
   /** Milliseconds since the epoch. */
   readonly date: () => number;
 }
@@ -53,7 +55,7 @@ export class Routing {
 
   /**
    * Returns `null` when nothing serves the request. Writes into `choice` what decided. Allocates nothing, unless a
-   * side is empty.
+   * side has no server that is available.
    */
   resolve(
     rules: HostRules,
@@ -86,8 +88,8 @@ export class Routing {
     choice.side = side;
     if (side === null) return null;
     const upstream = this.#upstreams.side(side, service);
-    // A request that asks for an empty side is told so; every other request goes to another side.
-    if (upstream === null || upstream.size > 0 || forced !== null) return upstream;
+    // A request that asks for a side gets what the side has; every other request goes to another side.
+    if (forced !== null || this.#canServe(upstream)) return upstream;
     const other = this.#draw(rule, request, (one) => this.#isUsable(one, service));
     if (other === null) return upstream;
     choice.side = other;
@@ -104,8 +106,12 @@ export class Routing {
   }
 
   #isUsable(side: Side, service: ServiceSite | null): boolean {
-    const upstream = this.#upstreams.side(side, service);
-    return upstream === null || upstream.size > 0;
+    return this.#canServe(this.#upstreams.side(side, service));
+  }
+
+  /** One that is not known yet counts: the request waits for it, or is told what is missing. */
+  #canServe(upstream: Upstream | null): boolean {
+    return upstream === null || upstream.hasWell || upstream.isAvailable(this.#options.now());
   }
 
   /** Returns everything that `resolve` may return; `null` when nothing decides. */
@@ -119,17 +125,26 @@ export class Routing {
     if (rule === null) return null;
     const { split } = rule;
     split.follow(this.#options.date);
-    const { parts } = split;
-    const shares = split.sides.map((side, at): RouteShare => {
+    const { sides, weights } = split;
+    const isUsable = (side: Side) => this.#isUsable(side, service);
+    const isServed = sides.map((side, at) => (weights[at] ?? 0) > 0 && isUsable(side));
+    const takesAll = !isServed.includes(true);
+    const taken = weights.map((weight, at) => (takesAll || isServed[at] ? weight : 0));
+    const total = taken.reduce((all, weight) => all + weight, 0);
+    const shares = sides.map((side, at): RouteShare => {
       const upstream = this.#upstreams.side(side, service);
-      const why = upstream === null ? this.#missing.explainSide(side, request.host, service) : null;
-      return { name: side.name, part: parts[at] ?? 0, upstream, why };
+      const isPassedOver = taken[at] !== weights[at];
+      let why = isPassedOver
+        ? "no server of it is available, so other sides get its requests"
+        : null;
+      if (upstream === null) why = this.#missing.explainSide(side, request.host, service);
+      return { name: side.name, part: total === 0 ? 0 : (taken[at] ?? 0) / total, upstream, why };
     });
     return {
       by: rules.by,
       rule,
       passedOver: rules.passedOver(request),
-      decided: rule.only === null ? decidedSide(rule, request) : null,
+      decided: rule.only === null ? decidedSide(rule, request, isUsable) : null,
       shares,
     };
   }
@@ -142,12 +157,17 @@ function stuckSide({ split, sticky }: Rule, request: RoutedRequest): Side | null
   return side !== null && split.isOpen(side) ? side : null;
 }
 
-function decidedSide(rule: Rule, request: RoutedRequest): Routes["decided"] {
+function decidedSide(
+  rule: Rule,
+  request: RoutedRequest,
+  isUsable: (side: Side) => boolean,
+): Routes["decided"] {
   const forced = rule.split.forced(request);
   if (forced !== null) return { side: forced, by: "forced" };
   const stuck = stuckSide(rule, request);
-  if (stuck !== null) return { side: stuck, by: "cookie" };
+  const hasUsable = rule.split.sides.some((side) => rule.split.isOpen(side) && isUsable(side));
+  if (stuck !== null && (isUsable(stuck) || !hasUsable)) return { side: stuck, by: "cookie" };
   const key = rule.sticky?.keyOf?.(request) ?? "";
-  const side = key === "" ? null : rule.split.ofKey(key);
+  const side = key === "" ? null : rule.split.ofKey(key, hasUsable ? isUsable : null);
   return side === null ? null : { side, by: "hash" };
 }

@@ -61,11 +61,7 @@ export class Split {
     this.#total = sum(this.#weights);
   }
 
-  /** The part of all requests that each side gets now, in the order of `sides`. */
-  get parts(): readonly number[] {
-    return this.#weights.map((weight) => (this.#total === 0 ? 0 : weight / this.#total));
-  }
-
+  /** Parallel to `sides`. */
   get weights(): readonly number[] {
     return this.#weights;
   }
