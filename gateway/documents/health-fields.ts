@@ -81,7 +81,9 @@ const httpOptions = z.strictObject({
   statuses: z
     .record(z.string().regex(/^[1-5]\d\d$/, { error: "is not a status" }), z.boolean())
     .optional()
-    .describe("false: an answer with that status is a failed check."),
+    .describe(
+      "false: an answer with that status is a failed check. Without next_upstream, an answer to a request counts as a failure too, and another server is asked.",
+    ),
 });
 
 const outliers = z.strictObject({
@@ -148,6 +150,7 @@ export const healthFields = {
 };
 
 type Written = z.output<z.ZodObject<typeof healthFields>> & {
+  readonly next_upstream?: readonly string[] | undefined;
   readonly timeout?: number | undefined;
   readonly service?: string | undefined;
 };
@@ -165,7 +168,13 @@ export function readCheck(
   if (own !== undefined && service !== undefined)
     problems.push("check: services have Consul's checks; it goes with servers and cluster");
   if (own !== undefined && given.length > 0) problems.push(`has both check and ${given[0]}`);
-  const because = (why: string) => given.map((field): IgnoredField => ({ field, why }));
+  // What requests go by has an effect without checks, too.
+  const ofRequests: readonly string[] =
+    badStatuses(document).length > 0 ? ["typ", "http_opts"] : [];
+  const because = (why: string) =>
+    given
+      .filter((field) => !ofRequests.includes(field))
+      .map((field): IgnoredField => ({ field, why }));
   if (service !== undefined) {
     const ignored = because("has no effect: services have Consul's checks");
     return { ignored: document.enable === undefined ? ignored : [...ignored, enableOfService] };
@@ -223,11 +232,7 @@ function httpCheck(own: z.output<typeof check>, name: string): HttpCheck {
 /** In Slardar, a status counts as good unless it is named as bad. */
 function slardarCheck(document: Written, type: CheckType): HealthCheck {
   const { http_opts: options, sensibility: fall = 1, timeout = 5 } = document;
-  const bad = new Set(
-    Object.entries(options?.statuses ?? {}).flatMap(([status, isGood]) =>
-      isGood ? [] : [Number(status)],
-    ),
-  );
+  const bad = new Set(statusesNamedBad(options));
   const request = type === "http" ? options?.query : undefined;
   return {
     type,
@@ -237,6 +242,18 @@ function slardarCheck(document: Written, type: CheckType): HealthCheck {
     fall,
     http: request === undefined ? null : { request, statuses: allBut(bad), body: null },
   };
+}
+
+function statusesNamedBad(options: Written["http_opts"]): readonly number[] {
+  return Object.entries(options?.statuses ?? {}).flatMap(([status, isGood]) =>
+    isGood ? [] : [Number(status)],
+  );
+}
+
+/** The statuses of answers that fail a request, in Slardar's words. `next_upstream` outranks them. */
+export function badStatuses(document: Written): readonly number[] {
+  if (document.typ !== "http" || document.next_upstream !== undefined) return [];
+  return statusesNamedBad(document.http_opts);
 }
 
 function allBut(bad: ReadonlySet<number>): readonly (readonly [number, number])[] {

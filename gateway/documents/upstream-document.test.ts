@@ -160,8 +160,10 @@ describe("an upstream document", () => {
     expect(fields({ service: "a", typ: "http", enable: true })).to.deep.equal(["typ", "enable"]);
     expect(fields({ servers, read_timeout: 0 })).to.deep.equal(["read_timeout"]);
     expect(fields({ service: "a", max_fails: 2, fail_timeout: 3 })).to.deep.equal([]);
-    expect(fields({ cluster: [{ servers, try: 2, keepalive: 1 }] })).to.deep.equal([
+    const level = { servers, try: 2, try_timeout: 3, keepalive: 1 };
+    expect(fields({ cluster: [level] })).to.deep.equal([
       "cluster[0].try",
+      "cluster[0].try_timeout",
       "cluster[0].keepalive",
     ]);
     expect(fields({ cluster: { main: { servers, try: 2 } } })).to.deep.equal([
@@ -185,8 +187,8 @@ describe("an upstream document", () => {
       { pathSegment: 2 },
       "host",
     ]);
-    expect(choice({ mode: "hash" })).to.deep.equal(["hash", "uri"]);
-    expect(choice({ mode: "url_hash" })).to.deep.equal(["hash", "uri"]);
+    expect(choice({ mode: "hash" })).to.deep.equal(["hash", "path"]);
+    expect(choice({ mode: "url_hash" })).to.deep.equal(["hash", "path"]);
     expect(choice({ mode: "ip_hash" })).to.deep.equal(["hash", "client"]);
     const refused = [
       { policy: "fastest" },
@@ -198,6 +200,33 @@ describe("an upstream document", () => {
     ];
     for (const fields of refused)
       expect(() => choice(fields), JSON.stringify(fields)).to.throw(DocumentError);
+  });
+
+  it("takes the statuses that Slardar names as bad for failed requests, also without checks", () => {
+    const server = { host: "10.0.0.1", port: 80, weight: 10, max_fails: 3, fail_timeout: 10 };
+    const fields = {
+      typ: "http",
+      http_opts: {
+        query: "GET / HTTP/1.0\r\n\r\n",
+        statuses: { 502: false, 503: false, 200: true },
+      },
+      cluster: { dc1: { servers: [server] }, dc2: { servers: [{ ...server, host: "10.0.0.2" }] } },
+    };
+    const retries = { nonIdempotent: false, statuses: [502, 503] };
+    const { retries: found, check, levels } = parse(fields);
+    expect(found).to.deep.equal(retries);
+    expect(check?.type).to.equal("http");
+    expect(levels).to.have.length(2);
+    const unchecked = parse({ ...fields, enable: false });
+    expect([unchecked.retries, unchecked.check, unchecked.ignored]).to.deep.equal([
+      retries,
+      undefined,
+      undefined,
+    ]);
+    expect(parse({ ...fields, next_upstream: ["http_500"] }).retries?.statuses).to.deep.equal([
+      500,
+    ]);
+    expect(parse({ ...fields, typ: "general" }).retries).to.equal(undefined);
   });
 
   it("accepts the fields of Slardar that are not used", () => {

@@ -18,7 +18,7 @@ import { boundFields, maxConnsField, readBounds } from "./bound-fields.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { hashBySchema, readHashBy } from "./hash-by.ts";
-import { healthFields, readCheck, readOutliers, slowStart } from "./health-fields.ts";
+import { badStatuses, healthFields, readCheck, readOutliers, slowStart } from "./health-fields.ts";
 import { readSentHost, sentHostSchema } from "./sent-host.ts";
 
 const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/;
@@ -83,6 +83,7 @@ const servers = z.array(server).min(1);
 const level = z.strictObject({
   servers,
   try: tries.optional().describe(withoutEffect),
+  try_timeout: seconds.optional().describe(withoutEffect),
   keepalive: z.unknown().optional().describe(withoutEffect),
 });
 
@@ -199,7 +200,7 @@ export const upstreamSchema = z
       .enum(["hash", "url_hash", "ip_hash"])
       .optional()
       .describe(
-        "Slardar's word for policy hash, by uri (hash and url_hash) or by client (ip_hash).",
+        "Slardar's word for policy hash, by path (hash and url_hash) or by client (ip_hash).",
       ),
     heartbeat: z.unknown().optional().describe(withoutEffect),
     ups_max_fails: maxFails.optional().describe(withoutEffect),
@@ -239,6 +240,7 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
   const timeouts = readTimeouts(document);
   const ignored = [...findIgnored(document, raw), ...ignoredOfHealth];
   const sentHost = readSentHost(document.host);
+  const retries = readRetries(document);
   return {
     levels,
     service: document.service ?? null,
@@ -257,9 +259,7 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
     ...bounds,
     ...(Object.keys(timeouts).length === 0 ? {} : { timeouts }),
     ...(sentHost === null ? {} : { sentHost }),
-    ...(document.next_upstream === undefined
-      ? {}
-      : { retries: readRetries(document.next_upstream) }),
+    ...(retries === null ? {} : { retries }),
     ...(ignored.length === 0 ? {} : { ignored }),
   };
 }
@@ -284,6 +284,9 @@ function readTls({ tls, protocol }: Written, problems: string[]): PeerTls | null
   };
 }
 
+/** What decides without `hash_by`. Slardar's modes hash by nginx's `$uri`, which has no query. */
+const defaultKeys = { uri: "uri", hash: "path", url_hash: "path", ip_hash: "client" } as const;
+
 /** Reads the policy. Slardar's modes are policies here. */
 function readChoice(
   { mode, policy, hash_by: by }: Written,
@@ -293,11 +296,17 @@ function readChoice(
   const chosen = mode === undefined ? policy : "hash";
   if (by !== undefined && chosen !== "hash") problems.push("hash_by: goes with the policy hash");
   if (chosen !== "hash") return chosen === undefined ? {} : { policy: chosen };
-  if (by === undefined) return { policy: chosen, hashBy: mode === "ip_hash" ? "client" : "uri" };
+  if (by === undefined) return { policy: chosen, hashBy: defaultKeys[mode ?? "uri"] };
   return { policy: chosen, hashBy: readHashBy(by) };
 }
 
-function readRetries(words: readonly string[]): UpstreamRetries {
+/** Without `next_upstream`, what lua-resty-checkups calls an unsuccessful attempt is one. */
+function readRetries(document: Written): UpstreamRetries | null {
+  const words = document.next_upstream;
+  if (words === undefined) {
+    const statuses = badStatuses(document);
+    return statuses.length === 0 ? null : { nonIdempotent: false, statuses };
+  }
   const statuses = words.filter((word) => word.startsWith("http_"));
   return {
     nonIdempotent: words.includes("non_idempotent"),
@@ -351,8 +360,12 @@ function findIgnored(document: Written, raw: unknown): readonly IgnoredField[] {
   }
   for (const [name, level] of Object.entries(document.cluster ?? {})) {
     const place = Array.isArray(document.cluster) ? name : JSON.stringify(name);
-    if (level.try !== undefined)
-      ignored.push({ field: `cluster[${place}].try`, why: "holds for the whole upstream only" });
+    for (const field of ["try", "try_timeout"] as const)
+      if (level[field] !== undefined)
+        ignored.push({
+          field: `cluster[${place}].${field}`,
+          why: "holds for the whole upstream only",
+        });
     if (level.keepalive !== undefined)
       ignored.push({ field: `cluster[${place}].keepalive`, why: aboutPools });
   }
