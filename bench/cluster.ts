@@ -2,20 +2,21 @@
  * A real cluster through its faults, under steady traffic: how many requests fail, and how long the truth takes to be back in
  * every worker. The long form of `test/e2e/cluster.test.ts`; needs root, network namespaces, Consul and a Docker engine.
  */
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { Cluster, whyNoCluster } from "../test/support/cluster/cluster.ts";
 import { runToEnd } from "./end-to-end/ending.ts";
 import { report, section, table } from "./end-to-end/measurements.ts";
+import { positive } from "./http/options.ts";
 
 const { rounds, seconds, rate, write } = new Command("cluster")
-  .option("--rounds <n>", "how often each fault happens, but for the last", whole, 3)
+  .option("--rounds <n>", "how often each fault happens, but for the last", positive, 3)
   .option(
     "--seconds <n>",
     "how long there is no majority, and how long a gateway is cut off",
-    whole,
+    positive,
     60,
   )
-  .option("--rate <n>", "requests a second to each gateway", whole, 200)
+  .option("--rate <n>", "requests a second to each gateway", positive, 200)
   .option("--write", "append the table to its page of the day in bench/results", false)
   .parse()
   .opts<{ rounds: number; seconds: number; rate: number; write: boolean }>();
@@ -54,9 +55,3 @@ await runToEnd(async (later) => {
   ];
   report(section("Faults of a cluster", words, body.join("\n\n")), write);
 });
-
-function whole(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text))
-    throw new InvalidArgumentError("must be a whole number above 0");
-  return Number(text);
-}

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { type DockerEngine, findDocker, startDocker } from "../test/support/docker.ts";
 import { cleanEnvironment } from "../test/support/gateway.ts";
 import { eventually, viewOf } from "../test/support/registered.ts";
@@ -14,11 +14,12 @@ import { type LoadResult, SteadyLoad } from "../test/support/steady-load.ts";
 import { runToEnd } from "./end-to-end/ending.ts";
 import { quantile, report, section, table } from "./end-to-end/measurements.ts";
 import { Parts } from "./end-to-end/parts.ts";
+import { positive } from "./http/options.ts";
 
 const { runs, rate, stops, write } = new Command("docker-end-to-end")
-  .option("--runs <n>", "containers that are run and timed", whole, 10)
-  .option("--rate <n>", "requests a second over the stops", whole, 500)
-  .option("--stops <n>", "stops of one of two containers, of each kind", whole, 3)
+  .option("--runs <n>", "containers that are run and timed", positive, 10)
+  .option("--rate <n>", "requests a second over the stops", positive, 500)
+  .option("--stops <n>", "stops of one of two containers, of each kind", positive, 3)
   .option("--write", "append the tables to its page of the day in bench/results", false)
   .parse()
   .opts<{ runs: number; rate: number; stops: number; write: boolean }>();
@@ -175,10 +176,4 @@ async function loadOverStops(lingerSeconds: number): Promise<Stopped> {
 function load(name: string, { requests, failed, which }: Stopped): (string | number)[] {
   const reasons = Object.entries(which).map(([why, count]) => `${count} × ${why}`);
   return [name, requests.toLocaleString("en-GB"), failed, reasons.join("; ")];
-}
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("Not a whole number.");
-  return value;
 }

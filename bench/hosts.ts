@@ -4,17 +4,18 @@
  */
 import { Agent } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { send } from "../test/support/gateway.ts";
 import { runToEnd } from "./end-to-end/ending.ts";
 import { memoryOf, quantile, report, section, table } from "./end-to-end/measurements.ts";
 import { type ConsulName, consulNames, homeHost, Parts, timeChange } from "./end-to-end/parts.ts";
+import { positive } from "./http/options.ts";
 
 const { consul, hosts, changes, requests, write } = new Command("hosts")
   .addOption(new Option("--consul <kind>").choices(consulNames).default("real"))
-  .option("--hosts <n>", "host documents", whole, 10_000)
-  .option("--changes <n>", "changes of one document", whole, 50)
-  .option("--requests <n>", "small requests before the memory is read again", whole, 20_000)
+  .option("--hosts <n>", "host documents", positive, 10_000)
+  .option("--changes <n>", "changes of one document", positive, 50)
+  .option("--requests <n>", "small requests before the memory is read again", positive, 20_000)
   .option("--write", "append the table to its page of the day in bench/results", false)
   .parse()
   .opts<{
@@ -130,10 +131,4 @@ async function ask(port: number): Promise<void> {
       agent.destroy();
     }),
   );
-}
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("Not a whole number.");
-  return value;
 }

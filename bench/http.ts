@@ -6,7 +6,7 @@
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import {
   type Contender,
   engine,
@@ -24,6 +24,7 @@ import {
   type Running,
 } from "./http/contenders.ts";
 import { cases, measure, type Run } from "./http/load.ts";
+import { positive } from "./http/options.ts";
 import { startOrigin } from "./http/origin.ts";
 import { Processes, residentMegabytes } from "./http/processes.ts";
 import { machine, type Result, table } from "./http/report.ts";
@@ -176,11 +177,4 @@ ${body}
 async function end(): Promise<void> {
   await processes.stop();
   await rm(directory, { recursive: true, force: true });
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError("Not a whole number above 0.");
-  return value;
 }

@@ -3,16 +3,17 @@
  * a known one, a script, a host document.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { EchoOrigin } from "../test/support/echo-origin.ts";
 import type { WorkerConnections } from "../test/support/worker-connections.ts";
 import { runToEnd } from "./end-to-end/ending.ts";
 import { quantile, report, section, table } from "./end-to-end/measurements.ts";
 import { type ConsulName, consulNames, Parts, timeChange } from "./end-to-end/parts.ts";
+import { positive } from "./http/options.ts";
 
 const { consul, changes, write } = new Command("propagation")
   .addOption(new Option("--consul <kind>").choices(consulNames).default("real"))
-  .option("--changes <n>", "changes of each kind", whole, 200)
+  .option("--changes <n>", "changes of each kind", positive, 200)
   .option("--write", "append the table to its page of the day in bench/results", false)
   .parse()
   .opts<{ consul: ConsulName; changes: number; write: boolean }>();
@@ -140,10 +141,4 @@ function isOf(origin: string) {
 function row(name: string, targetMs: number | null, times: readonly number[]): string[] {
   const values = [quantile(times, 0.5), quantile(times, 0.99), Math.max(...times)];
   return [name, ...values.map((ms) => ms.toFixed(1)), targetMs === null ? "" : `${targetMs}`];
-}
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("Not a whole number.");
-  return value;
 }

@@ -3,7 +3,7 @@
  * and to the first answer of every worker, and what that costs Consul and the gateway.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { startRealConsul } from "../test/support/consul.ts";
 import { EchoOrigin } from "../test/support/echo-origin.ts";
 import { TestGateway } from "../test/support/gateway.ts";
@@ -11,6 +11,7 @@ import { seeded } from "../test/support/random.ts";
 import { WorkerConnections } from "../test/support/worker-connections.ts";
 import { runToEnd } from "./end-to-end/ending.ts";
 import { quantile, report, section, table } from "./end-to-end/measurements.ts";
+import { positive } from "./http/options.ts";
 import { Cluster, type Placed, type Shape } from "./scale/cluster.ts";
 import { changes, requests } from "./scale/load.ts";
 import { connectionsTo, residentMegabytes, watchProcessor } from "./scale/usage.ts";
@@ -22,14 +23,14 @@ const options = new Command("scale")
     wholes,
     [100, 500, 2_500, 10_000],
   )
-  .option("--instances <n>", "of each service", whole, 4)
-  .option("--nodes <n>", "that they are spread over", whole, 60)
-  .option("--rounds <n>", "measured services, five changes each", whole, 30)
-  .option("--rate <n>", "other changes a second meanwhile", whole, 20)
-  .option("--requests <n>", "requests a second meanwhile", whole, 130)
-  .option("--watches <n>", "blocking queries for services (--max-service-watches)", whole, 100)
-  .option("--at-once <n>", "first requests at once", whole, 4)
-  .option("--rest <s>", "seconds at rest", whole, 20)
+  .option("--instances <n>", "of each service", positive, 4)
+  .option("--nodes <n>", "that they are spread over", positive, 60)
+  .option("--rounds <n>", "measured services, five changes each", positive, 30)
+  .option("--rate <n>", "other changes a second meanwhile", positive, 20)
+  .option("--requests <n>", "requests a second meanwhile", positive, 130)
+  .option("--watches <n>", "blocking queries for services (--max-service-watches)", positive, 100)
+  .option("--at-once <n>", "first requests at once", positive, 4)
+  .option("--rest <s>", "seconds at rest", positive, 20)
   .option("--write", "append the table to its page of the day in bench/results", false)
   .parse()
   .opts<{
@@ -241,12 +242,6 @@ function originIn(body: string): string {
   return /"origin":"(\w+)"/.exec(body)?.[1] ?? "";
 }
 
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("Not a whole number.");
-  return value;
-}
-
 function wholes(text: string): readonly number[] {
-  return text.split(",").map(whole);
+  return text.split(",").map(positive);
 }

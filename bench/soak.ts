@@ -2,15 +2,16 @@
  * A gateway under steady changes and steady traffic for half an hour or longer: what its processes have on their heaps after
  * each collection of garbage. The long form of `test/e2e/soak.test.ts`.
  */
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { growth, type Sample, soak } from "../test/support/soak/soak.ts";
 import { runToEnd } from "./end-to-end/ending.ts";
 import { report, section, table } from "./end-to-end/measurements.ts";
+import { positive } from "./http/options.ts";
 
 const { minutes, changes, requests, write } = new Command("soak")
-  .option("--minutes <n>", "how long", whole, 30)
-  .option("--changes <n>", "changes a second", whole, 20)
-  .option("--requests <n>", "requests a second, at most", whole, 2_000)
+  .option("--minutes <n>", "how long", positive, 30)
+  .option("--changes <n>", "changes a second", positive, 20)
+  .option("--requests <n>", "requests a second, at most", positive, 2_000)
   .option("--write", "append the table to its page of the day in bench/results", false)
   .parse()
   .opts<{ minutes: number; changes: number; requests: number; write: boolean }>();
@@ -42,10 +43,4 @@ await runToEnd(async () => {
 function rowOf({ minute, changes: changed, requests: asked, memory }: Sample): readonly string[] {
   const heaps = memory.map(({ heap, resident }) => `${heap.toFixed(1)} (${resident.toFixed(0)})`);
   return [minute.toFixed(1), String(changed), String(asked), ...heaps];
-}
-
-function whole(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text))
-    throw new InvalidArgumentError("must be a whole number above 0");
-  return Number(text);
 }

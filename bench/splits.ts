@@ -5,11 +5,12 @@
 import { execFile } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { EchoOrigin } from "../test/support/echo-origin.ts";
 import { runToEnd } from "./end-to-end/ending.ts";
 import { report, section, table } from "./end-to-end/measurements.ts";
 import { type ConsulName, consulNames, Parts } from "./end-to-end/parts.ts";
+import { positive } from "./http/options.ts";
 
 const run = promisify(execFile);
 const host = "split.example";
@@ -17,7 +18,7 @@ const rampMs = 3_000;
 
 const { consul, requests, write } = new Command("splits")
   .addOption(new Option("--consul <kind>").choices(consulNames).default("real"))
-  .option("--requests <n>", "of each run", whole, 100_000)
+  .option("--requests <n>", "of each run", positive, 100_000)
   .option("--write", "append the table to its page of the day in bench/results", false)
   .parse()
   .opts<{ consul: ConsulName; requests: number; write: boolean }>();
@@ -78,8 +79,3 @@ await runToEnd(async (later) => {
   const head = ["split", "wanted for v2", "got", "difference in points"];
   report(section("Splits", words, table(head, rows)), write);
 });
-
-function whole(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("is not a whole number");
-  return Number(text);
-}

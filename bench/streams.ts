@@ -9,7 +9,7 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { quantile, report, section, table } from "./end-to-end/measurements.ts";
 import {
   type Contender,
@@ -20,6 +20,7 @@ import {
   whenAnswering,
 } from "./http/contenders.ts";
 import { type Case, cases, flawless, measure } from "./http/load.ts";
+import { positive } from "./http/options.ts";
 import { startOrigin } from "./http/origin.ts";
 import { cpuSeconds, freePort, Processes, workersOf } from "./http/processes.ts";
 
@@ -248,11 +249,4 @@ function processorSecondsOf(pid: number): number {
 async function end(): Promise<void> {
   await processes.stop();
   await rm(directory, { recursive: true, force: true });
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError("not a positive number");
-  return value;
 }
