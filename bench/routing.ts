@@ -40,6 +40,7 @@ const tables = {
   certificate: new Map(),
   ticketKeys: new Map(),
   listener: new Map(),
+  challenge: new Map(),
 } satisfies Tables;
 
 function fixed(count: number): UpstreamDocument {

@@ -37,6 +37,8 @@ export interface Applied {
   readonly refused: ReadonlySet<Subject>;
   /** Documents that it serves by what holds there alone, in the place of what Consul has. */
   readonly local: readonly Subject[];
+  /** Tokens of the ACME challenges that each of its workers can answer. */
+  readonly challenges: readonly string[];
 }
 
 export interface Registered {
@@ -50,6 +52,7 @@ const maxName = 300;
 /** Consul takes 512 KiB a value; 8,000 names of 20 characters fit. */
 const maxTextBytes = 320 * 1024;
 const maxRefused = 100;
+const maxChallenges = 100;
 
 const digits = z.string().regex(/^[0-9a-f]{1,64}$/);
 const subject = z.custom<Subject>((name) => typeof name === "string" && isSubject(name));
@@ -66,6 +69,7 @@ const document = z.object({
       digest: digits,
       refused: z.array(subject).max(maxRefused),
       local: z.array(subject).max(maxRefused).default([]),
+      challenges: z.array(z.string().max(256)).max(maxChallenges).default([]),
     })
     .nullable()
     .default(null),
@@ -94,8 +98,10 @@ export function formatGateway(gateway: {
   readonly versions: Versions | null;
   readonly refused: readonly Subject[];
   readonly local: readonly Subject[];
+  readonly challenges: readonly string[];
 }): string {
-  const { name, admin, isTls, pid, startedAt, software, versions, refused, local } = gateway;
+  const { name, admin, isTls, pid, startedAt, software, versions, refused, local, challenges } =
+    gateway;
   const text = (list: Versions | null) =>
     JSON.stringify({
       ...{ name, admin, ...(isTls ? { tls: true } : {}), pid, startedAt },
@@ -107,6 +113,9 @@ export function formatGateway(gateway: {
               versions: list === null ? null : Object.fromEntries(list),
               refused: refused.slice(0, maxRefused),
               local: local.slice(0, maxRefused),
+              ...(challenges.length === 0
+                ? {}
+                : { challenges: challenges.slice(0, maxChallenges) }),
             },
           }),
     });
@@ -143,7 +152,7 @@ export async function registeredGateways(
 }
 
 function readApplied(applied: NonNullable<z.output<typeof document>["applied"]>): Applied {
-  const { software, count, digest, refused, local } = applied;
+  const { software, count, digest, refused, local, challenges } = applied;
   const versions =
     applied.versions === null
       ? null
@@ -152,5 +161,5 @@ function readApplied(applied: NonNullable<z.output<typeof document>["applied"]>)
             isSubject(name) ? [[name, version] as const] : [],
           ),
         );
-  return { software, count, digest, versions, refused: new Set(refused), local };
+  return { software, count, digest, versions, refused: new Set(refused), local, challenges };
 }

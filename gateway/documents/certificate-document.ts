@@ -12,6 +12,10 @@ const pem = (what: string) =>
     .max(256 * 1024)
     .regex(/-----BEGIN [A-Z0-9 ]+-----/, { error: `is not ${what} as PEM` });
 const certificates = pem("certificates");
+const issued = z
+  .literal(true)
+  .optional()
+  .describe("A gateway ordered it by ACME, and replaces it. Without this, none ever does.");
 
 export const certificateSchema = z
   .union(
@@ -19,6 +23,7 @@ export const certificateSchema = z
       z.strictObject({
         chain: certificates.describe("The certificate, then those of its issuers."),
         key: pem("a private key").describe("Its private key. Anybody who can read KV can read it."),
+        acme: issued,
       }),
       z.strictObject({
         chain: certificates,
@@ -26,6 +31,7 @@ export const certificateSchema = z
           .string()
           .max(64 * 1024)
           .describe("Its private key, sealed by `sluice certificate`."),
+        acme: issued,
       }),
       z.strictObject({
         authorities: certificates.describe(
@@ -42,8 +48,9 @@ export function parseCertificate(key: string, text: string): Certificate {
   const document = checkDocument(key, parseJson(key, text), certificateSchema);
   if ("authorities" in document)
     return { chain: document.authorities, key: null, sealedKey: null, facts: null };
-  const { chain } = document;
+  const { chain, acme } = document;
+  const common = { chain, facts: null, ...(acme === undefined ? {} : { isFromAcme: acme }) };
   return "key" in document
-    ? { chain, key: document.key, sealedKey: null, facts: null }
-    : { chain, key: null, sealedKey: document.sealed_key, facts: null };
+    ? { ...common, key: document.key, sealedKey: null }
+    : { ...common, key: null, sealedKey: document.sealed_key };
 }

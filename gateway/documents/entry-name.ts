@@ -11,6 +11,8 @@ const hostLabels = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_
 /** Slardar's alphabet for upstreams (`[-_a-zA-Z0-9.]`). */
 const upstreamName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
 const modulePath = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
+/** RFC 8555 section 8.1. */
+const token = /^[A-Za-z0-9_-]{16,256}$/;
 const settingName = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
 
 /** The one spelling of a host or of `*.domain`, in ASCII; `null` when `name` is neither. */
@@ -69,6 +71,9 @@ export function parseEntryName(
         throw bad(
           `${JSON.stringify(name)} is not a certificate's name: letters, digits, "-_." only`,
         );
+      return name;
+    case "challenge":
+      if (!token.test(name)) throw bad("is not a token: 16 to 256 letters, digits, - and _");
       return name;
     case "setting":
       if (!settingName.test(name) || name === "__proto__")

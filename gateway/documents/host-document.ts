@@ -16,6 +16,7 @@ import {
 import { destinationSchema, type Reading, readDestination } from "./destination.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
+import { orderFault } from "./order-name.ts";
 import { findPathProblem } from "./path-problem.ts";
 import { mostCronTimes } from "./ramp.ts";
 import { readTest, testsSchema } from "./route-tests.ts";
@@ -77,6 +78,12 @@ export const hostSchema = z
       })
       .optional()
       .describe("Client certificates. Default: clients are not asked for one."),
+    certificate: z
+      .literal("acme")
+      .optional()
+      .describe(
+        "Gateways with --acme-directory order a certificate for this host. Not for *.domain.",
+      ),
     redirect: z
       .literal("https")
       .optional()
@@ -120,6 +127,9 @@ export function parseHostDocument(key: string, text: string): HostDocument {
   const { enable, trailers, encoded_slashes: encodedSlashes, tests = [] } = document;
   const ignored = looksAtHeaders(routes, paths) ? [] : tests.flatMap(ignoredIn);
   const { client_certificate: asked, hsts } = document;
+  const name = key.slice(key.lastIndexOf("/") + 1);
+  const fault = document.certificate === undefined ? null : orderFault(name);
+  if (fault !== null) throw new DocumentError("bad_document", key, `certificate: ${fault}`);
   const plugins = document.plugins ?? [];
   const place = plugins.indexOf(scriptPlace);
   return {
@@ -132,6 +142,7 @@ export function parseHostDocument(key: string, text: string): HostDocument {
       : {
           clientCertificate: { required: asked.mode === "required", authorities: asked.ca },
         }),
+    ...(document.certificate === undefined ? {} : { ordersCertificate: true as const }),
     ...(document.redirect === undefined ? {} : { redirectsToHttps: true as const }),
     ...(hsts === undefined ? {} : { hsts: hstsRule(hsts) }),
     ...(encodedSlashes === undefined ? {} : { encodedSlashes }),

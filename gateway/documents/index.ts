@@ -9,6 +9,7 @@ export { isAuthority } from "../engine/message/authority.ts";
 export { formatAgreement, parseAgreement } from "./agreement.ts";
 export { type Bell, bellFolder, formatBell, hostsSince, readBell, ringBell } from "./bell.ts";
 export { parseCertificate } from "./certificate-document.ts";
+export { formatChallenge } from "./challenge-document.ts";
 export { cronFault, isTimeZone } from "./cron.ts";
 export { checkDocument, maxDocumentBytes, parseJson } from "./document.ts";
 export type { DocumentErrorCode } from "./document-error.ts";
@@ -25,6 +26,7 @@ export {
   nextMinute,
   occurs,
 } from "./moments.ts";
+export { orderFault, parseOrderName } from "./order-name.ts";
 export { type Parser, parsers, parseSource } from "./parsers.ts";
 export { findPathProblem } from "./path-problem.ts";
 export {

@@ -2,6 +2,7 @@
 import { type DocumentKind, type Entries, type Source, versionOf } from "../model/index.ts";
 import { parseAgreement } from "./agreement.ts";
 import { parseCertificate } from "./certificate-document.ts";
+import { parseChallenge } from "./challenge-document.ts";
 import { maxDocumentBytes } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { parseHostDocument } from "./host-document.ts";
@@ -23,6 +24,7 @@ export const parsers: { readonly [K in DocumentKind]: Parser<Entries[K]> } = {
   agreement: parseAgreement,
   peer: parsePeerSettings,
   certificate: parseCertificate,
+  challenge: parseChallenge,
 };
 
 /** Returns a text with its version. Throws a `DocumentError` when it is too large. */

@@ -37,6 +37,8 @@ export interface TlsChoice {
   readonly clientRule: string;
   /** Whether requests for this host may come over the connection. */
   readonly covers: (host: string) => boolean;
+  /** Set when nothing follows the handshake, which alone was asked for. */
+  readonly isHandshakeAll?: true;
 }
 
 /** How a listener speaks TLS. */

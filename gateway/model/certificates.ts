@@ -9,6 +9,8 @@ export interface Certificate {
   readonly key: string | null;
   /** The sealed key, as it is in KV, until the primary has opened it. */
   readonly sealedKey: string | null;
+  /** A gateway ordered it by ACME. Left out: an operator put it there. */
+  readonly isFromAcme?: true;
   /** Filled in once the certificate was checked; workers get no others. */
   readonly facts: CertificateFacts | null;
 }

@@ -212,6 +212,8 @@ export interface HstsRule {
 export interface HostDocument {
   /** Left out: clients are not asked for a certificate. */
   readonly clientCertificate?: ClientCertificateRule;
+  /** Set when gateways order a certificate for this host by ACME. */
+  readonly ordersCertificate?: true;
   /** Whether requests in clear are redirected to the same place over TLS. */
   readonly redirectsToHttps?: true;
   /** Left out: answers do not mention it. */

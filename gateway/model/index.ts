@@ -13,6 +13,13 @@ export {
   namedMaterials,
   type TicketKeyList,
 } from "./certificates.ts";
+export {
+  type Challenge,
+  type ChallengeType,
+  challengePath,
+  challengeProtocol,
+  challengeTypes,
+} from "./challenges.ts";
 export type {
   Candidate,
   Delta,

@@ -5,6 +5,7 @@
 
 import type { Agreement, Closed, Trial } from "./agreement.ts";
 import type { Certificate, TicketKeyList } from "./certificates.ts";
+import type { Challenge } from "./challenges.ts";
 import type { HostDocument, UpstreamDocument } from "./documents.ts";
 import type { Datacenter, Instance, Json, Source } from "./entries.ts";
 import type { ListenerDocument } from "./listeners.ts";
@@ -43,6 +44,7 @@ export type KeyName =
   | "datacenter"
   | "peer"
   | "certificate"
+  | "challenge"
   | "ticket";
 
 declare const typeOfValues: unique symbol;
@@ -67,6 +69,15 @@ export const kinds = {
     way: "straight",
     reach: "workers",
     // No private key is ever written to disk.
+    saved: false,
+    appliedTo: ["tls"],
+  }),
+  /** By token. Gateways write these for as long as an ACME authority may ask. */
+  challenge: kind<Challenge>()({
+    folder: "acme/challenges/",
+    names: "challenge",
+    way: "straight",
+    reach: "workers",
     saved: false,
     appliedTo: ["tls"],
   }),

@@ -21,7 +21,10 @@ const intervalMs = 30_000;
 const mostShown = 20;
 /** What gateways keep, beside what operators write. */
 const own = ["history/", "versions/", "gateways/", "keys/"];
-const read = documentKinds.map((kind) => kinds[kind].folder);
+const read = documentKinds.map((kind) => {
+  const { folder } = kinds[kind];
+  return folder.slice(0, folder.indexOf("/") + 1);
+});
 const known: ReadonlySet<string> = new Set([...read, ...own].sort());
 
 export class UnknownFolders {

@@ -10,7 +10,13 @@ import {
   type PeerFailure,
   type Target,
 } from "../engine/engine.ts";
-import { type Exposure, noUpstream, otherLabel } from "../model/index.ts";
+import {
+  type Challenge,
+  challengePath,
+  type Exposure,
+  noUpstream,
+  otherLabel,
+} from "../model/index.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Traffic } from "../observability/traffic.ts";
@@ -57,6 +63,8 @@ const catalogCapacity = 100;
 export class Gateway implements Handler<RequestContext> {
   /** The routes of the current version. The worker replaces it with each version. */
   router: Router;
+  /** What ACME authorities may ask now, by token; `null`: nothing, as nearly always. */
+  challenges: ReadonlyMap<string, Challenge> | null = null;
   readonly #sandbox: Sandbox;
   readonly #log: Log;
   readonly #failures: FailureLog;
@@ -100,6 +108,7 @@ export class Gateway implements Handler<RequestContext> {
     const held = exchange.context;
     const exposes = this.#exposesOf(exchange);
     if (held === null) {
+      if (this.challenges !== null && answersChallenge(exchange, this.challenges)) return;
       if (exchange.tls !== null && !exchange.tls.covers(exchange.host)) {
         exchange.fail(421, "misdirected_request", misdirected(exchange.host));
         return;
@@ -228,6 +237,23 @@ export class Gateway implements Handler<RequestContext> {
   #exposesOf({ listener }: Exchange<RequestContext>): Exposure {
     return this.#exposes[listener] ?? "documents";
   }
+}
+
+/**
+ * Answers an ACME authority before anything else decides about the request, whatever the host's site is. A token that is
+ * not known goes on: an origin may order certificates by itself.
+ */
+function answersChallenge(
+  exchange: Exchange<RequestContext>,
+  challenges: ReadonlyMap<string, Challenge>,
+): boolean {
+  const { path, method } = exchange;
+  if (!path.startsWith(challengePath) || (method !== "GET" && method !== "HEAD")) return false;
+  const challenge = challenges.get(path.slice(challengePath.length));
+  if (challenge?.type !== "http-01" || challenge.host !== exchange.host) return false;
+  const headers = { "content-type": "application/octet-stream", "cache-control": "no-store" };
+  exchange.answer({ status: 200, headers, body: challenge.keyAuthorization });
+  return true;
 }
 
 /** The `Host` that the rule or the upstream sets; empty: the request's own. */

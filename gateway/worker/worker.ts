@@ -372,6 +372,8 @@ class Worker {
       this.#book.hear(this.#replica.tables.health, heard);
     }
     this.#tls.apply(this.#replica.tables);
+    const { challenge } = this.#replica.tables;
+    this.#gateway.challenges = challenge.size === 0 ? null : challenge;
     const before = this.#gateway.router;
     const router = this.#route(before, changes);
     this.#gateway.router = router;

@@ -105,6 +105,14 @@ export class Arrival implements ClientSession {
       socket.destroy();
       return;
     }
+    if (choice.isHandshakeAll) {
+      this.#isOver = true;
+      // A client that says more is read, so that it sees an end and no reset.
+      socket.on("error", ignored);
+      socket.resume();
+      socket.end();
+      return;
+    }
     this.#leaveSocket();
     socket.allowHalfOpen = true;
     this.#host.arrived(this, socket, this.#client, clientTls(socket, asked.name, choice));

@@ -37,6 +37,8 @@ export interface MembershipOptions {
   readonly refused: () => readonly Subject[];
   /** Documents that hold here alone. */
   readonly local: () => readonly Subject[];
+  /** Tokens of ACME challenges, of the version that is served. */
+  readonly challenges: () => readonly string[];
 }
 
 /**
@@ -132,13 +134,19 @@ export class Membership {
   }
 
   #text(versions: Versions | null): string {
-    const { name, admin, isTls, refused, local } = this.#options;
+    const { name, admin, isTls, refused, local, challenges } = this.#options;
     // Others cannot ask an address that stands for all of this machine's.
     const host = isAny(admin.host) ? hostname() : admin.host;
     return formatGateway({
       ...{ name, admin: formatAddress({ host, port: admin.port }), isTls },
       ...{ pid: process.pid, startedAt: this.#startedAt },
-      ...{ software: this.#software, versions, refused: refused(), local: local() },
+      ...{
+        software: this.#software,
+        versions,
+        refused: refused(),
+        local: local(),
+        challenges: challenges(),
+      },
     });
   }
 }

@@ -8,6 +8,7 @@ import type { AskedTls, ClientAuthorities, ListenerTls, TlsChoice } from "../../
 import type { PeerMaterials } from "../../engine/upstream/peer-tls.ts";
 import {
   type ClientCertificateRule,
+  challengeProtocol,
   clientRuleId,
   type Exposure,
   type ListenerTlsTerms,
@@ -41,14 +42,20 @@ export class TlsRoom {
   #version = 0;
   readonly #endpoints = new Map<string, TlsEndpoint>();
   #certificates: Tables["certificate"] | null = null;
+  #challenges: Tables["challenge"] = new Map();
 
   constructor(options: TlsRoomOptions) {
     this.#options = options;
   }
 
   /** Applies another version, which the next handshake uses. */
-  apply({ certificate, ticketKeys }: Pick<Tables, "certificate" | "ticketKeys">): void {
+  apply({
+    certificate,
+    challenge,
+    ticketKeys,
+  }: Pick<Tables, "certificate" | "challenge" | "ticketKeys">): void {
     this.#version += 1;
+    this.#challenges = challenge;
     this.#tickets = ticketKeys.get("current") ?? [];
     if (certificate === this.#certificates) return;
     this.#certificates = certificate;
@@ -68,7 +75,15 @@ export class TlsRoom {
     return { choose: (asked) => this.#choose(asked, terms, ruleOf) };
   }
 
-  #choose({ name }: AskedTls, terms: ListenerTlsTerms, ruleOf: RuleOf): TlsChoice | null {
+  #choose(
+    { name, protocols }: AskedTls,
+    terms: ListenerTlsTerms,
+    ruleOf: RuleOf,
+  ): TlsChoice | null {
+    if (protocols.length === 1 && protocols[0] === challengeProtocol && name !== null) {
+      const asked = this.#challenge(name, terms);
+      if (asked !== null) return asked;
+    }
     const group = (name === null ? null : this.#index.find(name)) ?? this.#default(terms);
     if (group === null) return null;
     const rule = name === null ? null : ruleOf(name);
@@ -79,6 +94,31 @@ export class TlsRoom {
     const endpoint = this.#endpoint(group, terms, clients, ruleId);
     if (endpoint === null) return null;
     return { endpoint, clientRule: ruleId, covers: this.#coverage(name, group, ruleId, ruleOf) };
+  }
+
+  /**
+   * The certificate that answers an ACME authority (RFC 8737). Each question is asked a few times, so that its
+   * endpoint is not kept.
+   */
+  #challenge(host: string, { profile }: ListenerTlsTerms): TlsChoice | null {
+    for (const challenge of this.#challenges.values()) {
+      if (challenge.type !== "tls-alpn-01" || challenge.host !== host) continue;
+      const { chain, key } = challenge;
+      try {
+        const endpoint = new TlsEndpoint({
+          pairs: [{ chain, key }],
+          profile,
+          protocols: [challengeProtocol],
+          tickets: () => [],
+          clients: null,
+          identity: challengeProtocol,
+        });
+        return { endpoint, clientRule: "", covers: () => false, isHandshakeAll: true };
+      } catch (error) {
+        this.#options.onError(error);
+      }
+    }
+    return null;
   }
 
   /** Most requests on one connection name the same host, which is looked up once for each version. */
