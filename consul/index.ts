@@ -9,6 +9,7 @@ export { KvStore } from "./api/kv-writes.ts";
 export { Presence } from "./api/presence.ts";
 export { type Health, SelfRegistration, type SelfService } from "./api/self-registration.ts";
 export { readServiceEntries, type ServiceEntry } from "./api/self-services.ts";
+export { type HeldLock, SessionLock } from "./api/session-lock.ts";
 export type { RefusedKey } from "./keys/folder.ts";
 export type { SourcesMemory } from "./memory.ts";
 export { readOwnDatacenter } from "./services/datacenters.ts";

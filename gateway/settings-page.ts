@@ -35,8 +35,8 @@ Consul's own variables hold as for its own commands: \`CONSUL_HTTP_ADDR\`, \`CON
 \`CONSUL_HTTP_TOKEN_FILE\`, \`CONSUL_HTTP_SSL\`, \`CONSUL_HTTP_SSL_VERIFY\`, \`CONSUL_CACERT\`,
 \`CONSUL_CLIENT_CERT\`, \`CONSUL_CLIENT_KEY\`, \`CONSUL_TLS_SERVER_NAME\`.
 
-Two secrets have a variable and no flag, because flags show in the list of processes: \`SLUICE_ADMIN_TOKEN\`, the token that a write to the
-[admin API](admin-api.md) must show, and \`SLUICE_CERTIFICATE_KEY\` (see \`--certificate-key-file\`). The commands that ask admin APIs also
+Three secrets have a variable and no flag, because flags show in the list of processes: \`SLUICE_ADMIN_TOKEN\`, the token that a write to the
+[admin API](admin-api.md) must show, \`SLUICE_CERTIFICATE_KEY\` (see \`--certificate-key-file\`), and \`SLUICE_ACME_EAB_KEY\` (see \`--acme-eab-key-file\`). The commands that ask admin APIs also
 read \`SLUICE_ADMIN_CA\`, \`SLUICE_ADMIN_CLIENT_CERT\` and \`SLUICE_ADMIN_CLIENT_KEY\`.
 
 These pages explain what belongs together: [TLS](tls.md) and [TCP and UDP](tcp-and-udp.md) listeners, certificates, [the admin API](admin-api.md),

@@ -44,6 +44,7 @@ describe("settings", () => {
           stream: defaultStreamTerms,
         },
       ],
+      acme: null,
       certificates: { paths: [], sealingKey: { file: null, text: null } },
       kvListenerPorts: [],
       expose: "tagged",

@@ -10,6 +10,7 @@ import { z } from "zod";
 import type { EngineLimits } from "./engine/engine.ts";
 import { describeFileError } from "./file-errors.ts";
 import type { Exposure, TenantPolicy } from "./model/index.ts";
+import { type AcmeSettings, acmeDefinitions, acmeFrom, eabKeyVariable } from "./settings-acme.ts";
 import {
   type AdminSettings,
   adminDefinitions,
@@ -57,6 +58,7 @@ const table = {
     schema: consulAddress(),
   },
   ...listenerDefinitions,
+  ...acmeDefinitions,
   admin: {
     argument: "ADDRESS:PORT",
     meaning:
@@ -226,6 +228,8 @@ export interface Settings {
   /** Where the gateway listens, each with a name of its own. */
   readonly listeners: readonly ListenerSettings[];
   readonly certificates: CertificateSettings;
+  /** `null`: the gateway orders no certificates. */
+  readonly acme: AcmeSettings | null;
   /** Which ports listeners in Consul may open. */
   readonly kvListenerPorts: readonly PortRange[];
   /** What the listeners expose that no list describes. */
@@ -307,11 +311,12 @@ export const settingNames: readonly SettingNames[] = keys().map((key) => {
 const consulVariable = "CONSUL_HTTP_ADDR";
 
 /** Variables that begin with `SLUICE_` and are read by the registrator or the project's tests. */
-const notSettings = /^SLUICE_(REGISTRATOR_.*|REQUIRE_REAL|CHAOS_.*)$/;
+const notSettings = /^SLUICE_(REGISTRATOR_.*|REQUIRE_REAL|PEBBLE|CHAOS_.*)$/;
 /** Variables that have no flag and no field. */
 const variablesAlone: readonly string[] = [
   tokenVariable,
   sealingKeyVariable,
+  eabKeyVariable,
   ...Object.values(clientVariables),
 ];
 
@@ -371,6 +376,19 @@ export async function loadSettings(
       paths: get("certificates"),
       sealingKey: { file: get("certificateKeyFile"), text: env[sealingKeyVariable] || null },
     },
+    acme: checkAcme(
+      acmeFrom({
+        directory: get("acmeDirectory"),
+        email: get("acmeEmail"),
+        agreesToTerms: get("acmeAgreeTerms") === "on",
+        hosts: get("acmeHosts"),
+        challenge: get("acmeChallenge"),
+        caFile: get("acmeCaFile"),
+        keyId: get("acmeEabKid"),
+        key: { file: get("acmeEabKeyFile"), text: env[eabKeyVariable] || null },
+        isClear: get("acmeClearKeys") === "on",
+      }),
+    ),
     kvListenerPorts: get("kvListenerPorts"),
     expose: get("expose"),
     admin: get("admin"),
@@ -413,7 +431,13 @@ export async function loadSettings(
 
 /** `read` gives a setting and where it was set; `null`: nowhere. */
 function findWarnings(
-  read: (key: "maxConnectionsPerPeer" | "maxWaitingPerPeer" | "queueTimeout") => {
+  read: (
+    key:
+      | "maxConnectionsPerPeer"
+      | "maxWaitingPerPeer"
+      | "queueTimeout"
+      | keyof typeof acmeDefinitions,
+  ) => {
     readonly value: unknown;
     readonly where: string | null;
   },
@@ -425,7 +449,18 @@ function findWarnings(
     const warning = `has no effect: with ${limit.where} 0 no request waits for a connection`;
     warnings.push({ key: where, warning });
   }
+  if (read("acmeDirectory").value === null)
+    for (const key of Object.keys(acmeDefinitions) as (keyof typeof acmeDefinitions)[]) {
+      const { where } = read(key);
+      const warning = "has no effect: without --acme-directory no certificate is ordered";
+      if (where !== null) warnings.push({ key: where, warning });
+    }
   return warnings;
+}
+
+function checkAcme(outcome: AcmeSettings | null | string): AcmeSettings | null {
+  if (typeof outcome === "string") throw new SettingsError(outcome);
+  return outcome;
 }
 
 function checkNames(listeners: readonly ListenerSettings[]): readonly ListenerSettings[] {

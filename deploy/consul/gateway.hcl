@@ -49,3 +49,11 @@ key_prefix "sluice/upstreams/" {
 key_prefix "sluice/peers/" {
   policy = "write"
 }
+
+# Certificates that gateways order (--acme-directory). Without it, leave these out.
+key_prefix "sluice/acme/" {
+  policy = "write"
+}
+key_prefix "sluice/certificates/acme-" {
+  policy = "write"
+}

@@ -9,6 +9,7 @@ import {
   Presence,
   readServiceEntries,
   SelfRegistration,
+  SessionLock,
 } from "../../consul/index.ts";
 import { foreignIn, foreignRoute } from "../documents/index.ts";
 import type { Log } from "../observability/logger.ts";
@@ -42,6 +43,7 @@ export function gatewayParts({ settings, address, log, clock }: GatewayPartsOpti
       url: consul.url,
       reach: () => reach(consul),
       kv: new KvStore(consul),
+      lock: (key, value) => new SessionLock({ consul, key, value, clock }),
       present: (key, value) => new Presence({ consul, key, value, log, clock }),
       register: (service) => new SelfRegistration({ consul, service, log, clock }),
       registered: (service) => readServiceEntries(consul, service),

@@ -1,5 +1,6 @@
 /** `sluice start`: the gateway, with the real parts. */
 import { resolveConsulAddress } from "../../consul/api/environment.ts";
+import { acmeMaterials } from "../acme-materials.ts";
 import { keptTokenFile, leaveToken, runtimeTokenFile, takeTokenAway } from "../admin-token.ts";
 import { describeFileError } from "../file-errors.ts";
 import { findMistake } from "../observability/access-log.ts";
@@ -32,6 +33,7 @@ export async function runStart(
   }
   const { access, problem } = await adminAccess(settings);
   const sealingKey = await givenSealingKey(settings.certificates.sealingKey);
+  const acme = settings.acme === null ? null : await acmeMaterials(settings.acme, sealingKey);
   const { url, namespace, partition } = settings.consul;
   const address = resolveConsulAddress(
     {
@@ -50,6 +52,7 @@ export async function runStart(
       password,
       decodeURIComponent(password),
       access.token ?? undefined,
+      acme?.externalAccount?.hmacKey,
     ],
   });
   if (problem !== null)
@@ -60,6 +63,7 @@ export async function runStart(
     parts,
     access,
     sealingKey,
+    acme,
     clock: systemClock,
     log,
     held,

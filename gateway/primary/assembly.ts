@@ -4,6 +4,7 @@
  */
 import { randomInt } from "node:crypto";
 import type { FastifyInstance } from "fastify";
+import type { AcmeMaterials } from "../acme-materials.ts";
 import {
   byWay,
   changesOf,
@@ -26,6 +27,7 @@ import {
 } from "../releases/index.ts";
 import { Verdicts } from "../sandbox/index.ts";
 import type { Settings } from "../settings.ts";
+import { Acme } from "./acme/acme.ts";
 import type { AdminPlace, BoundListener } from "./addresses.ts";
 import type { AdminAccess } from "./admin/access.ts";
 import { createAdmin } from "./admin/server.ts";
@@ -67,6 +69,8 @@ export interface Running {
   readonly file: SnapshotFile | null;
   readonly certificates: CertificateBook;
   readonly certificateFiles: CertificateFiles;
+  /** `null`: this gateway orders no certificates. */
+  readonly acme: Acme | null;
   readonly ticketKeys: TicketKeys;
   readonly state: State;
   readonly replication: Replication;
@@ -104,6 +108,8 @@ export interface AssemblyOptions {
   readonly listeners: readonly BoundListener[];
   /** Opens sealed private keys; `null`: there is none. */
   readonly sealingKey: Buffer | null;
+  /** `null`: no certificates are ordered. */
+  readonly acme: AcmeMaterials | null;
   readonly datagrams: readonly OpenDatagrams[];
   /** Where the next gateway says that it serves; `null`: workers end with their primary. */
   readonly succession: string | null;
@@ -148,6 +154,7 @@ export function assemble(options: AssemblyOptions): Running {
       if (changes.some(({ kind }) => kind === "upstream")) checks.follow(state.tables.upstream);
       // Before it is open the state is a part only of what Consul has.
       if (!replication.isOpen) return;
+      acme?.changed(changes);
       if (changes.every(({ kind }) => kind === "health")) return;
       file?.schedule();
       warnings.changed(changes);
@@ -182,6 +189,7 @@ export function assemble(options: AssemblyOptions): Running {
     leftOut: () => [
       ...guard.warnings(),
       ...certificates.warnings(),
+      ...(acme?.warnings() ?? []),
       ...localGuard.warnings(),
       ...unknownFolders.warnings(),
       ...sources.warnings(),
@@ -206,6 +214,20 @@ export function assemble(options: AssemblyOptions): Running {
   const certificateFiles = new CertificateFiles(settings.certificates.paths, clock, (found) =>
     certificates.takeFiles(found),
   );
+  const acme =
+    options.acme === null
+      ? null
+      : new Acme({
+          ...{ materials: options.acme, name, clock, log, random: Math.random },
+          prefix: settings.prefix,
+          sealingKey: options.sealingKey,
+          kv: parts.consul.kv,
+          lock: parts.consul.lock,
+          tables: () => state.tables,
+          certificates: () => certificates.forHosts(),
+          protocols: settings.listeners.map(({ protocol }) => protocol),
+          onChange: () => warnings.update(),
+        });
   const ticketKeys = new TicketKeys(options.sealingKey, clock, (value) =>
     batcher.add([{ kind: "ticketKeys", key: "current", value }]),
   );
@@ -363,6 +385,7 @@ export function assemble(options: AssemblyOptions): Running {
     file,
     certificates,
     certificateFiles,
+    acme,
     ticketKeys,
     state,
     replication,

@@ -1,6 +1,6 @@
 /** What the primary is given by whoever starts it: the rooms behind it, as it sees them. */
 
-import type { Health, SelfService, ServiceEntry } from "../../consul/index.ts";
+import type { Health, HeldLock, SelfService, ServiceEntry } from "../../consul/index.ts";
 import type { Observed, Tables } from "../model/index.ts";
 import type { Kv } from "../releases/index.ts";
 import type { ExamineScript, ReplayScript } from "../sandbox/index.ts";
@@ -46,6 +46,8 @@ export interface PrimaryParts {
     /** Resolves to `null` when a Consul answers, in whatever way, else to the reason in a few words. */
     readonly reach: () => Promise<string | null>;
     readonly kv: Kv;
+    /** A lock at this key that one process of the cluster holds. */
+    readonly lock: (key: string, value: string) => { acquire(): Promise<HeldLock | null> };
     /** Keeps a key there for as long as this gateway runs. */
     readonly present: (
       key: string,

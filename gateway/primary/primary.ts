@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import type { AcmeMaterials } from "../acme-materials.ts";
 import type { Log } from "../observability/logger.ts";
 import { type OwnAddress, ownPlaces } from "../own-addresses.ts";
 import { isSubject, withoutUnexamined } from "../releases/index.ts";
@@ -38,6 +39,8 @@ export interface PrimaryOptions {
   readonly access: AdminAccess;
   /** Opens sealed private keys in KV; `null`: there is none. */
   readonly sealingKey: Buffer | null;
+  /** `null`: no certificates are ordered. Default: none are. */
+  readonly acme?: AcmeMaterials | null;
   readonly clock: Clock;
   readonly log: Log;
   /** Sockets that a supervisor holds. Default: none. */
@@ -62,6 +65,7 @@ export class Primary {
   readonly #parts: PrimaryParts;
   readonly #access: AdminAccess;
   readonly #sealingKey: Buffer | null;
+  readonly #acme: AcmeMaterials | null;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #held: readonly HeldSocket[];
@@ -80,8 +84,18 @@ export class Primary {
   #lock: DirectoryLock | null = null;
   #isStopping = false;
 
-  constructor({ settings, parts, access, sealingKey, clock, log, held = [] }: PrimaryOptions) {
+  constructor({
+    settings,
+    parts,
+    access,
+    sealingKey,
+    acme,
+    clock,
+    log,
+    held = [],
+  }: PrimaryOptions) {
     this.#sealingKey = sealingKey;
+    this.#acme = acme ?? null;
     this.#settings = settings;
     this.#parts = parts;
     this.#access = access;
@@ -136,6 +150,7 @@ export class Primary {
       loaded,
       listeners,
       sealingKey: this.#sealingKey,
+      acme: this.#acme,
       datagrams,
       succession,
       place,
@@ -209,6 +224,7 @@ export class Primary {
     // First, so that nobody counts on this gateway while it finishes what runs.
     const left = this.#within(goodbyeMs, this.#membership?.stop());
     running.handed.close();
+    await this.#within(goodbyeMs, running.acme?.stop());
     await running.workers.drain(this.#settings.drainTimeoutMs);
     await running.sources.stop();
     await Promise.all([left, this.#within(goodbyeMs, running.releases.stop())]);
@@ -264,6 +280,7 @@ export class Primary {
       version: () => state.version,
       applied: () => releases.applied(),
       local: () => local.list().map(({ subject }) => subject),
+      challenges: () => [...state.tables.challenge.keys()],
       refused: () => [
         ...releases.refused(),
         ...sources
@@ -341,6 +358,7 @@ export class Primary {
     file?.schedule();
     warnings.update();
     running.unknownFolders.start();
+    running.acme?.start();
   }
 
   /** Resolves when scripts that are not examined yet may no longer keep all other hosts waiting. */
@@ -411,6 +429,7 @@ export class Primary {
       modules: Array.from(state.tables.module, ([name, { version }]) => ({ name, version })),
       refused: [...source.refused, ...certificates.refused(), ...refused],
       certificates: certificates.status(),
+      acme: running.acme?.status() ?? null,
       local: running.local.list(),
       peers: running.knownPeers.byHand(),
       warnings: running.warnings.list(),

@@ -2,6 +2,7 @@
 import type { ConsulSourcesStatus } from "../../consul/index.ts";
 import type { TenantPolicy } from "../model/index.ts";
 import type { RefusedVersion, ScriptStatus } from "../releases/index.ts";
+import type { AcmeStatus } from "./acme/acme.ts";
 import type { CertificateStatus } from "./certificates/book.ts";
 import type { ActiveChecksStatus, UnwellPeers } from "./health/index.ts";
 import type { PeerByHand } from "./known-peers.ts";
@@ -47,6 +48,8 @@ export interface Status extends SlardarStatus {
   readonly peers: readonly PeerByHand[];
   /** Those that are served, without their keys. */
   readonly certificates: readonly CertificateStatus[];
+  /** The certificates that gateways order; `null`: this one orders none. */
+  readonly acme: AcmeStatus | null;
   /** What is accepted and has no effect, or names what is not there. */
   readonly warnings: readonly Warning[];
   /** What Consul no longer has and is kept all the same until `POST /resync`. */

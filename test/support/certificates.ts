@@ -42,20 +42,26 @@ export class TestAuthority {
   }
 
   issue(wish: CertificateWish): TestCertificate {
-    const { names, type = "ec", organization } = wish;
-    const { from = Date.now() - 3_600_000, until = Date.now() + 90 * dayMs } = wish;
+    const { type = "ec" } = wish;
     const pair =
       type === "ec"
         ? generateKeyPairSync("ec", { namedCurve: "P-256" })
         : generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const cert = this.certify(wish, pair.publicKey);
+    return { cert, key: pair.privateKey.export({ type: "pkcs8", format: "pem" }).toString() };
+  }
+
+  /** A certificate for a key that the caller has; PEM. */
+  certify(wish: CertificateWish, publicKey: KeyObject): string {
+    const { names, organization } = wish;
+    const { from = Date.now() - 3_600_000, until = Date.now() + 90 * dayMs } = wish;
     const attributes: (readonly [string, string])[] = [];
     if (organization !== undefined) attributes.push(["2.5.4.10", organization]);
     attributes.push(["2.5.4.3", names[0] ?? "none"]);
     const alternatives = sequence(...names.map((name) => tlv(0x82, Buffer.from(name, "latin1"))));
-    const cert = this.#sign(distinguishedName(attributes), pair.publicKey, from, until, [
+    return this.#sign(distinguishedName(attributes), publicKey, from, until, [
       extension("2.5.29.17", alternatives, false),
     ]);
-    return { cert, key: pair.privateKey.export({ type: "pkcs8", format: "pem" }).toString() };
   }
 
   #sign(

@@ -21,6 +21,17 @@ export interface CertificateStatus extends Omit<CertificateFacts, "notBefore" | 
   readonly isAuthority: boolean;
 }
 
+/** One that is served for hosts. */
+export interface HostCertificate {
+  /** The key in KV, or the path of its file. */
+  readonly place: string;
+  readonly names: readonly string[];
+  /** Milliseconds since 1970. */
+  readonly notAfter: number;
+  /** A gateway ordered it. */
+  readonly isFromAcme: boolean;
+}
+
 export interface BookOptions {
   /** Of all keys in KV, with a slash at the end. */
   readonly prefix: string;
@@ -113,6 +124,14 @@ export class CertificateBook {
   refused(): readonly RefusedValue[] {
     const entries = [...this.#entries.values()].flatMap(({ problem }) => problem ?? []);
     return [...entries, ...this.#fileProblems];
+  }
+
+  forHosts(): readonly HostCertificate[] {
+    return [...this.#entries.values()].flatMap(({ place, served, written }) => {
+      if (served?.facts == null || served.key === null) return [];
+      const { names, notAfter } = served.facts;
+      return { place, names, notAfter, isFromAcme: written.isFromAcme === true };
+    });
   }
 
   status(): readonly CertificateStatus[] {

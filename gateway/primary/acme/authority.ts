@@ -1,0 +1,169 @@
+/**
+ * One order at an ACME authority (RFC 8555), by the library acme-client. It is loaded with the first order, since most
+ * gateways never order one. Knows nothing of Consul: whoever orders says how a challenge gets to where it is asked for.
+ */
+import { generateKeyPairSync } from "node:crypto";
+import { Agent } from "node:https";
+import type { AcmeMaterials } from "../../acme-materials.ts";
+import type { Challenge } from "../../model/index.ts";
+import { readVersion } from "../../version.ts";
+import type { Account } from "./account.ts";
+import { AcmeFailure, type AcmeProblem, oneLine, problemIn } from "./failure.ts";
+
+export interface OrderOptions {
+  readonly materials: AcmeMaterials;
+  readonly host: string;
+  readonly account: Account;
+  /** What the authority calls the account, if that is new. */
+  readonly onAccount: (url: string) => Promise<void>;
+  /** Resolves when the authority may ask. */
+  readonly publish: (token: string, challenge: Challenge) => Promise<void>;
+  readonly withdraw: (token: string) => Promise<void>;
+  readonly now: () => number;
+  /** Gives up. */
+  readonly signal: AbortSignal;
+}
+
+/** PEM. */
+export interface IssuedPair {
+  readonly chain: string;
+  readonly key: string;
+}
+
+type Library = typeof import("acme-client");
+
+const requestTimeoutMs = 15_000;
+/** Of an answer; a chain has some kilobytes. */
+const maxAnswerBytes = 1024 * 1024;
+const token = /^[A-Za-z0-9_-]{16,256}$/;
+/** How often the authority is asked whether it is done: for some two minutes. */
+const asking = { backoffAttempts: 30, backoffMin: 250, backoffMax: 5_000 };
+
+/** Rejects with an `AcmeFailure`. One at a time in a process: the library has one set of defaults. */
+export async function orderCertificate(options: OrderOptions): Promise<IssuedPair> {
+  const { materials, signal, now } = options;
+  const library = await import("acme-client");
+  const { defaults, interceptors } = library.axios;
+  Object.assign(defaults, {
+    timeout: requestTimeoutMs,
+    maxContentLength: maxAnswerBytes,
+    signal,
+    httpsAgent: new Agent(materials.ca === null ? {} : { ca: materials.ca }),
+    // The gateway itself decides when to try again, as an operator can see it.
+    acmeSettings: { retryMaxAttempts: 0, retryDefaultDelay: 5 },
+  });
+  defaults.headers.common["User-Agent"] = `sluice/${readVersion().version}`;
+  let problem: AcmeProblem | null = null;
+  const listening = interceptors.response.use((response) => {
+    const { status, data, headers } = response;
+    const found = problemIn(status, data, headers["retry-after"], now());
+    if (found !== null && found.type !== "badNonce") problem = found;
+    return response;
+  });
+  try {
+    return await ordered(library, options);
+  } catch (error) {
+    if (error instanceof AcmeFailure) throw error;
+    const detail = oneLine(reasonOf(signal.aborted ? signal.reason : error));
+    throw new AcmeFailure(
+      signal.aborted || problem === null ? { type: "", detail, retryAfterMs: 0 } : problem,
+    );
+  } finally {
+    interceptors.response.eject(listening);
+  }
+}
+
+async function ordered(library: Library, options: OrderOptions): Promise<IssuedPair> {
+  const { materials, host, account, onAccount, signal } = options;
+  const { settings, externalAccount } = materials;
+  const client = new library.Client({
+    directoryUrl: settings.directory,
+    accountKey: account.key,
+    ...(account.url === null ? {} : { accountUrl: account.url }),
+    ...(externalAccount === null ? {} : { externalAccountBinding: externalAccount }),
+    ...asking,
+  });
+  if (account.url === null) {
+    await client.createAccount({
+      termsOfServiceAgreed: settings.agreesToTerms,
+      ...(settings.email === null ? {} : { contact: [`mailto:${settings.email}`] }),
+    });
+    await onAccount(client.getAccountUrl());
+  }
+  const order = await client.createOrder({ identifiers: [{ type: "dns", value: host }] });
+  for (const authorization of await client.getAuthorizations(order)) {
+    // An authority may remember that the host is this account's.
+    if (authorization.status === "valid") continue;
+    await answer(library, client, authorization, options);
+    signal.throwIfAborted();
+  }
+  const key = newKey();
+  const [, request] = await library.crypto.createCsr({ altNames: [host] }, key);
+  signal.throwIfAborted();
+  const finished = await client.finalizeOrder(order, request);
+  return { chain: await client.getCertificate(finished), key };
+}
+
+async function answer(
+  library: Library,
+  client: InstanceType<Library["Client"]>,
+  authorization: Awaited<ReturnType<typeof client.getAuthorizations>>[number],
+  { materials, host, publish, withdraw, signal }: OrderOptions,
+): Promise<void> {
+  const wanted = materials.settings.challenge;
+  const challenge = authorization.challenges.find(({ type }) => type === wanted);
+  if (challenge === undefined) {
+    const offered = authorization.challenges.map(({ type }) => type).join(", ");
+    throw failure(`the authority offers ${offered || "no challenge"} for this host, not ${wanted}`);
+  }
+  const asked: string = challenge.token;
+  if (!token.test(asked)) throw failure("the authority's token is malformed");
+  const keyAuthorization = await client.getChallengeKeyAuthorization(challenge);
+  await publish(
+    asked,
+    await shown(library, materials, authorization, host, asked, keyAuthorization),
+  );
+  try {
+    signal.throwIfAborted();
+    await client.completeChallenge(challenge);
+    await client.waitForValidStatus(challenge);
+  } finally {
+    await withdraw(asked);
+  }
+}
+
+/** What the gateways answer with. */
+async function shown(
+  library: Library,
+  { settings }: AcmeMaterials,
+  authorization: Parameters<Library["crypto"]["createAlpnCertificate"]>[0],
+  host: string,
+  asked: string,
+  given: string,
+): Promise<Challenge> {
+  if (settings.challenge === "http-01") {
+    // The library gives the whole key authorization for HTTP-01 and TLS-ALPN-01, and a digest for DNS-01 alone.
+    if (!given.startsWith(`${asked}.`)) throw failure("the key authorization is malformed");
+    return { type: "http-01", host, keyAuthorization: given };
+  }
+  const key = newKey();
+  const [, chain] = await library.crypto.createAlpnCertificate(authorization, given, key);
+  return { type: "tls-alpn-01", host, chain: chain.toString(), key };
+}
+
+/** P-256, which every client takes and no authority refuses. */
+function newKey(): string {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+}
+
+function failure(detail: string): AcmeFailure {
+  return new AcmeFailure({ type: "", detail, retryAfterMs: 0 });
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // Of a connection that failed at several addresses the error itself says nothing.
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  return error.message || code || error.name;
+}
