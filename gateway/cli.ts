@@ -80,11 +80,34 @@ function statusOf(error: unknown): number {
   return error instanceof Error && usageErrors.has(error.name) ? usageStatus : 1;
 }
 
-/** Runs a command to its exit status. */
+/** Whether a program reads the answer, and not somebody at a terminal. */
+function isForProgram({ json, text }: Flags): boolean {
+  return json === true || (text !== true && process.stdout.isTTY !== true);
+}
+
+/** The options of a command whose answer has a form for people and one for programs. */
+function answering(command: Command): Command {
+  return command
+    .option("--json", "the answer for a program, as in a pipe")
+    .addOption(new Option("--text", "the answer for people, in a pipe too").conflicts("json"));
+}
+
+/**
+ * Whether the command is one that prints a source or a document to the letter unless it is told otherwise:
+ * `sluice script show HOST > rule.js`. Gives every command of a group its options.
+ */
+function showing(command: Command): boolean {
+  const isShow = command.name() === "show";
+  if (isShow) command.option("--json", "the answer for a program, with the version");
+  else answering(command);
+  return isShow;
+}
+
+/** Runs a command to its exit status. `json` of its flags says which form its answer has. */
 function running(run: (flags: Flags) => Promise<number>) {
   return async (flags: Flags) => {
     try {
-      status = await run(flags);
+      status = await run({ ...flags, json: isForProgram(flags) });
     } catch (error) {
       const isExpected = error instanceof Error && expected.has(error.name);
       const isOfSystem = error instanceof Error && "syscall" in error;
@@ -228,23 +251,19 @@ function asking(command: Command): Command {
   );
 }
 
-asking(program.command("status"))
+answering(asking(program.command("status")))
   .description("show what a running gateway says of itself")
   .option("--fleet", "all gateways at its Consul: what each has applied, and who is behind")
-  .option("--json", "as the admin API gives it, as in a pipe")
   .action(
     running(async (flags) => {
       const { showStatus } = await import("./commands/status.ts");
-      const isTerminal = process.stdout.isTTY === true;
-      return showStatus(flags, process.env, { print, printText }, isTerminal);
+      return showStatus(flags, process.env, { print, printText });
     }),
   );
 
-const doctor = program
-  .command("doctor")
+const doctor = answering(program.command("doctor"))
   .description("look at what keeps a gateway from working here, and say what to do about it")
-  .option("--docker <ADDRESS>", "the Docker Engine; without it DOCKER_HOST, then Docker's default")
-  .option("--json", "the findings for a program");
+  .option("--docker <ADDRESS>", "the Docker Engine; without it DOCKER_HOST, then Docker's default");
 for (const names of settingNames) doctor.addOption(settingOption(names));
 doctor.action(
   running(async (flags) => {
@@ -253,7 +272,7 @@ doctor.action(
   }),
 );
 
-asking(program.command("explain"))
+answering(asking(program.command("explain")))
   .description("say what a running gateway would do with a request, without sending one")
   .argument("<METHOD>")
   .argument("<URL>", "http://HOST/PATH; the host need not lead to the gateway")
@@ -264,18 +283,15 @@ asking(program.command("explain"))
     "http",
   )
   .option("--client <ADDRESS>", "the address of its client", "127.0.0.1")
-  .option("--json", "as the admin API gives it, as in a pipe")
   .action((method: string, url: string, flags: Flags) =>
-    running(async () => {
+    running(async (asked) => {
       const { runExplain } = await import("./commands/explain.ts");
-      const isTerminal = process.stdout.isTTY === true;
-      return runExplain(method, url, flags, process.env, { print, printText }, isTerminal);
+      return runExplain(method, url, asked, process.env, { print, printText });
     })(flags),
   );
 
-asking(program.command("resync"))
+answering(asking(program.command("resync")))
   .description("let go of what a running gateway holds although Consul no longer has it")
-  .option("--json", "as the admin API gives it")
   .action(
     running(async (flags) => {
       const { runResync } = await import("./commands/resync.ts");
@@ -302,17 +318,16 @@ function scriptCommand(usage: string, description: string): Command {
     const isOurs = placeFields.has(names.field) || (examines && limitFields.has(names.field));
     if (isOurs) command.addOption(settingOption(names));
   }
-  command.option(...json);
+  const isText = showing(command);
   return command.action((...given: unknown[]) => {
     const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
     return running(async (flags) => {
       const { runScript } = await import("./commands/script.ts");
       return runScript(command.name(), args, flags, process.env, { print, printText, complain });
-    })(command.opts());
+    })(isText ? { text: true, ...command.opts() } : command.opts());
   });
 }
 
-const json = ["--json", "what came of it, for a program"] as const;
 const by = ["--by <NAME>", "who does it, for the history (default: this user)"] as const;
 const timeout = ["--timeout <DURATION>", "how long to wait for the gateways", "15s"] as const;
 const asModule = ["--module", "it is the name of a module"] as const;
@@ -346,17 +361,16 @@ for (const [group, argument, what, view, shown] of [
   ["host", "<HOST>", "host documents", "hosts", "rules, script and how requests ended"],
   ["upstream", "<NAME>", "upstream documents", "upstreams", "each peer's state in each worker"],
 ] as const) {
-  const parent = asking(program.command(`${group} [NAME]`))
+  const parent = answering(asking(program.command(`${group} [NAME]`)))
     .description(
       `show what a running gateway knows: ${shown}; ${what}: push, test, list, show, history, rollback, remove`,
     )
-    .option("--json", "as the admin API gives it")
     // What follows a subcommand is the subcommand's: both have --config and --json.
     .enablePositionalOptions()
     .action((name: string | undefined, flags: Flags) =>
-      running(async () => {
+      running(async (asked) => {
         const { showView } = await import("./commands/view.ts");
-        return showView(view, name ?? null, flags, process.env, { print, printText });
+        return showView(view, name ?? null, asked, process.env, { print, printText });
       })(flags),
     );
   const documentCommand = (usage: string, description: string): Command => {
@@ -366,14 +380,14 @@ for (const [group, argument, what, view, shown] of [
         command.addOption(settingOption(names));
       }
     }
-    command.option(...json);
+    const isText = showing(command);
     return command.action((...given: unknown[]) => {
       const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
       return running(async (flags) => {
         const { runDocuments } = await import("./commands/documents.ts");
         const output = { print, printText, complain };
         return runDocuments(group, command.name(), args, flags, process.env, output);
-      })(command.opts());
+      })(isText ? { text: true, ...command.opts() } : command.opts());
     });
   };
   if (group === "upstream") {
@@ -383,7 +397,7 @@ for (const [group, argument, what, view, shown] of [
       ["weight <NAME> <PEER> <WEIGHT>", "give a peer another weight, 1 to 1000, or its own again"],
     ] as const) {
       const command = asking(parent.command(usage)).description(description);
-      command.option(...by).option("--json", "as the admin API gives it");
+      answering(command).option(...by);
       command.action((...given: unknown[]) => {
         const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
         return running(async (flags) => {
@@ -421,7 +435,8 @@ for (const [name, description] of [
     .description(description)
     .requiredOption("--chain <FILE>", "the certificate and those of whoever signed it, as PEM")
     .requiredOption("--key <FILE>", "its private key, as PEM");
-  if (name === "push") command.option("--clear", "write the key as it is");
+  // What `seal` prints is the document, which is JSON.
+  if (name === "push") answering(command).option("--clear", "write the key as it is");
   for (const names of settingNames) {
     if (["config", "consul", "prefix", "certificateKeyFile"].includes(names.field))
       command.addOption(settingOption(names));

@@ -61,12 +61,15 @@ export async function runCertificate(
   } finally {
     consul.close();
   }
-  const { facts } = outcome.certificate;
-  const hosts = facts?.names.join(", ") ?? "";
-  const date = new Date(facts?.notAfter ?? 0).toISOString().slice(0, 10);
-  print(
-    `${key} is written, its key ${isClear ? "in clear" : "sealed"}: for ${hosts}, until ${date}`,
-  );
+  const { names = [], notAfter = 0 } = outcome.certificate.facts ?? {};
+  const until = new Date(notAfter).toISOString();
+  if (flags.json === true)
+    printText(JSON.stringify({ name, key, isSealed: !isClear, hosts: names, until }));
+  else {
+    const how = isClear ? "in clear" : "sealed";
+    const [hosts, date] = [names.join(", "), until.slice(0, 10)];
+    print(`${key} is written, its key ${how}: for ${hosts}, until ${date}`);
+  }
   return 0;
 }
 

@@ -26,7 +26,6 @@ export async function runExplain(
   flags: ExplainFlags,
   env: Readonly<Record<string, string | undefined>>,
   { print, printText }: Output,
-  isTerminal: boolean,
 ): Promise<number> {
   const settings = await loadSettings(flags, env);
   const query = new URLSearchParams({ method, url });
@@ -37,7 +36,7 @@ export async function runExplain(
     `/explain?${query}`,
   );
   if (status !== 200) throw new CommandError(`the gateway answers ${status}: ${messageIn(body)}`);
-  if (flags.json === true || !isTerminal) printText(body.trimEnd());
+  if (flags.json === true) printText(body.trimEnd());
   // The gateway that answers may be another version than this one; its shape is taken as it comes.
   else {
     const explained = JSON.parse(body) as Explanation & { readonly local?: readonly string[] };

@@ -12,12 +12,11 @@ export async function showStatus(
   flags: Readonly<Record<string, unknown>>,
   env: Readonly<Record<string, string | undefined>>,
   { print, printText }: Output,
-  isTerminal: boolean,
 ): Promise<number> {
   const client = await AdminClient.create(await loadSettings(flags, env), env);
   const isFleet = flags.fleet === true;
   const body = isFleet ? await fleetOf(client) : await client.status();
-  if (flags.json === true || !isTerminal) {
+  if (flags.json === true) {
     printText(body.trimEnd());
     return 0;
   }

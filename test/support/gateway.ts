@@ -63,12 +63,17 @@ export const cleanEnvironment: Readonly<Record<string, string | undefined>> = Ob
   Object.entries(process.env).filter(([name]) => !/^(SLUICE|CONSUL|DOCKER)_/.test(name)),
 );
 
-/** Runs the command line to its end. */
+/** Commands that print JSON in a pipe, of which most tests read what people do. */
+const answering =
+  /^(?:script (?:push|test|list|history|rollback|remove|status)|(?:host|upstream)(?! show)|resync|doctor|certificate push)\b/;
+
+/** Runs the command line to its end. What it answers is what people get, unless there is a `--json`. */
 export async function runSluice(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly status: number | null; readonly stdout: string; readonly stderr: string }> {
-  const child = spawn(process.execPath, [cli, ...args], {
+  const text = answering.test(args.join(" ")) && !args.includes("--json") ? ["--text"] : [];
+  const child = spawn(process.execPath, [cli, ...args, ...text], {
     env: { ...cleanEnvironment, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
