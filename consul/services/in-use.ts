@@ -4,17 +4,18 @@
  */
 import type { Instance, Observed } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
-import { describeConsulError } from "../api/errors.ts";
 import type { Clock } from "../watching/clock.ts";
 import type { LedgerMemory } from "../watching/ledger.ts";
 import type { Log } from "../watching/log.ts";
 import type { Renewed, WatchStatus } from "../watching/watch.ts";
 import { Allowance } from "./allowance.ts";
 import { Bells } from "./bells/bells.ts";
+import { Confirmations } from "./confirmations.ts";
 import type { ReadMode } from "./health.ts";
 import { Service } from "./service.ts";
 import type { GuardLimits } from "./service-instances.ts";
 import { type ServiceId, splitServiceKey } from "./service-key.ts";
+import { SparingLog } from "./sparing-log.ts";
 import { UnknownServices } from "./unknown-services.ts";
 import { WatchSlots } from "./watch-slots.ts";
 
@@ -75,8 +76,6 @@ const maxPending = 1_000;
 const ownShare = 0.1;
 /** Bells end when all services have had room for a watch of their own for this long. */
 const bellsIdleMs = 60_000;
-/** What a consistent read may take. */
-const confirmationMs = 5_000;
 
 export class ServicesInUse {
   readonly #options: ServicesInUseOptions;
@@ -92,15 +91,16 @@ export class ServicesInUse {
   #bells: Bells | null = null;
   #bellsIdleSince: number | null = null;
   readonly #closing = new Set<Promise<void>>();
-  /** Services for which a consistent read is under way before much is taken away. */
-  readonly #confirming = new Set<string>();
+  readonly #confirmations: Confirmations;
+  readonly #guardLog: SparingLog;
   /** Services that keep instances until that read. */
   readonly #guarded = new Set<string>();
-  readonly #stopping = new AbortController();
 
   constructor(options: ServicesInUseOptions) {
     this.#options = options;
     this.#unknown = new UnknownServices(options.clock);
+    this.#confirmations = new Confirmations(options);
+    this.#guardLog = new SparingLog(options);
     this.#allowance = new Allowance({ clock: options.clock, most: options.maxWatches });
     this.#slots = new WatchSlots({
       clock: options.clock,
@@ -127,10 +127,10 @@ export class ServicesInUse {
 
   async stop(): Promise<void> {
     this.#cancelSweep?.();
-    this.#stopping.abort();
     for (const service of this.#inUse.values()) service.close();
     this.#inUse.clear();
-    await Promise.all([this.#slots.stop(), this.#bells?.stop(), ...this.#closing]);
+    const parts = [this.#slots.stop(), this.#bells?.stop(), this.#confirmations.stop()];
+    await Promise.all([...parts, ...this.#closing]);
   }
 
   renew(which: Renewed): void {
@@ -266,6 +266,7 @@ export class ServicesInUse {
     for (const service of this.#inUse.values()) {
       if (service.instances.release() === 0) continue;
       released += 1;
+      this.#unguard(service.key);
       this.#emitInstances(service);
     }
     return released;
@@ -374,11 +375,11 @@ export class ServicesInUse {
     this.#emitInstances(service);
     if (service.instances.held().length > 0) this.#options.onHeld();
     const { guarded } = service.instances;
-    if (guarded === null) this.#guarded.delete(service.key);
+    if (guarded === null) this.#unguard(service.key);
     else if (!this.#guarded.has(service.key)) {
       this.#guarded.add(service.key);
       const { why, since } = guarded;
-      this.#options.log.warn(
+      this.#guardLog.warn(
         { service: service.key, since },
         `${service.key} keeps its instances until it is confirmed that they are gone: ${why}`,
       );
@@ -396,9 +397,14 @@ export class ServicesInUse {
 
   #forget(service: Service): void {
     this.#inUse.delete(service.key);
-    this.#guarded.delete(service.key);
+    this.#unguard(service.key);
     this.#slots.remove(service);
     service.close();
+  }
+
+  #unguard(key: string): void {
+    this.#guarded.delete(key);
+    this.#confirmations.forget(key);
   }
 
   #scheduleSweep(): void {
@@ -413,7 +419,7 @@ export class ServicesInUse {
     const now = this.#options.clock.now();
     for (const service of this.#inUse.values()) {
       if (service.instances.settle()) this.#emitInstances(service);
-      if (service.instances.wantsConfirmation) this.#confirm(service);
+      if (service.instances.wantsConfirmation) this.#confirmations.want(service);
       if (this.#isListed(service)) service.unlistedSince = null;
       else {
         service.unlistedSince ??= now;
@@ -426,33 +432,6 @@ export class ServicesInUse {
     this.#shareWatches(now);
     const changes = this.#unknown.expire();
     if (changes.length > 0) this.#options.emit(changes);
-  }
-
-  /** Asks again about instances that went together; they stay until the answer comes. */
-  #confirm(service: Service): void {
-    if (this.#confirming.has(service.key)) return;
-    this.#confirming.add(service.key);
-    const { clock, log } = this.#options;
-    const attempt = new AbortController();
-    const cancel = clock.after(confirmationMs, () =>
-      attempt.abort(new DOMException("The read took too long", "TimeoutError")),
-    );
-    const abort = () => attempt.abort();
-    this.#stopping.signal.addEventListener("abort", abort, { once: true });
-    const confirming = service
-      .confirm(attempt.signal)
-      .catch((error: unknown) => {
-        const reason = describeConsulError(error);
-        if (!this.#stopping.signal.aborted)
-          log.warn({ service: service.key }, `${service.key} keeps its instances: ${reason}`);
-      })
-      .finally(() => {
-        cancel();
-        this.#stopping.signal.removeEventListener("abort", abort);
-        this.#confirming.delete(service.key);
-        this.#closing.delete(confirming);
-      });
-    this.#closing.add(confirming);
   }
 
   /** Whether nobody has asked for it for long, and Consul will show again everything that is known about it. */

@@ -143,6 +143,49 @@ describe("the instances of a service", () => {
     expect(instances.guarded).to.equal(null);
   });
 
+  it("are kept as long as some of them alone are back, and no longer when all are or as many others", () => {
+    const all = ["a", "b", "c", "d", "e", "f"];
+    const lost = () => {
+      const scene = open([], null, defaultGuard);
+      scene.apply(all.map((id) => healthy(id)));
+      expect(scene.apply([healthy("a")])).to.deep.equal(all);
+      return scene;
+    };
+    const some = lost();
+    some.clock.advance(5_000);
+    // Half of them, which would be believed if nothing had gone before.
+    expect(some.apply(["a", "b", "c"].map((id) => healthy(id)))).to.deep.equal(all);
+    some.clock.advance(5_000);
+    expect(some.instances.wantsConfirmation).to.equal(true);
+    expect(some.apply([healthy("a"), healthy("b")], {}, true)).to.deep.equal(["a", "b"]);
+    const back = lost();
+    expect(back.apply(all.map((id) => healthy(id)))).to.deep.equal(all);
+    expect(back.instances.guarded).to.equal(null);
+    const others = lost();
+    const six = ["a", "u", "v", "w", "x", "y"];
+    expect(others.apply(six.map((id) => healthy(id)))).to.deep.equal(six);
+    expect(others.instances.guarded).to.equal(null);
+  });
+
+  it("that are kept are released by an operator, before anybody has asked again", () => {
+    const { apply, instances } = open([], null, defaultGuard);
+    apply(["a", "b", "c"].map((id) => healthy(id)));
+    apply([healthy("a")]);
+    expect(instances.release()).to.equal(2);
+    expect(instances.instances().map(({ id }) => id)).to.deep.equal(["a"]);
+    expect([instances.guarded, instances.release()]).to.deep.equal([null, 0]);
+  });
+
+  it("are kept through any flapping, each time for as long as it takes to ask", () => {
+    const { apply, instances, clock } = open([], null, defaultGuard);
+    const all = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map((id) => healthy(id));
+    for (let second = 0; second < 120; second += 1) {
+      expect(apply(second % 2 === 0 ? all : all.slice(0, 4))).to.have.lengthOf(10);
+      clock.advance(1_000);
+      expect(instances.wantsConfirmation).to.equal(false);
+    }
+  });
+
   it("are not kept when others are back or in their place, or when only half or the only one went", () => {
     const guarded = () => open([], null, defaultGuard);
     const back = guarded();

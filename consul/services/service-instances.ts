@@ -54,7 +54,10 @@ export class ServiceInstances {
   /** When the held instances are dropped; `null` while there are none, or while no other instance shows. */
   #settleAt: number | null = null;
   #suspectAt = Number.NEGATIVE_INFINITY;
-  #guarded: (Guarded & { readonly until: number }) | null = null;
+  /** `of`: how many instances there were before the first of them went. */
+  #guarded:
+    | (Guarded & { readonly until: number; readonly of: number; readonly ids: readonly string[] })
+    | null = null;
 
   constructor(
     clock: Clock,
@@ -150,15 +153,26 @@ export class ServiceInstances {
   /** Drops what is held when its time has come; `true` when anything was dropped. */
   settle(): boolean {
     if (this.#settleAt === null || this.#clock.now() < this.#settleAt) return false;
-    return this.release() > 0;
+    this.#suspectAt = Number.NEGATIVE_INFINITY;
+    return this.#endHolds() > 0;
   }
 
-  /** Ends the holds; returns how many instances that removes. */
+  /** Keeps nothing any more that Consul no longer has; returns how many instances that removes. */
   release(): number {
-    this.#settleAt = null;
+    const kept = this.#guarded?.ids ?? [];
+    this.#guarded = null;
     this.#suspectAt = Number.NEGATIVE_INFINITY;
+    return this.#endHolds() + this.#drop(kept);
+  }
+
+  #endHolds(): number {
+    this.#settleAt = null;
+    return this.#drop(this.#ledger.release());
+  }
+
+  #drop(ids: readonly string[]): number {
     let removed = 0;
-    for (const id of this.#ledger.release()) if (this.#values.delete(id)) removed += 1;
+    for (const id of ids) if (this.#values.delete(id)) removed += 1;
     return removed;
   }
 
@@ -184,17 +198,22 @@ export class ServiceInstances {
     const least = before * (1 - share);
     // The end of one instance is ordinary, and new instances make up for those that are gone.
     const isTooMuch = lost.length > before * share && next.size < least && before > 1;
-    if (isConfirmed || forMs === 0 || !isTooMuch) {
+    // What comes back meanwhile says nothing of the rest, until there are as many as before.
+    const isStill = this.#guarded !== null && lost.length > 0 && next.size < this.#guarded.of;
+    if (isConfirmed || forMs === 0 || !(isTooMuch || isStill)) {
       this.#guarded = null;
       return;
     }
     const now = this.#clock.now();
+    const of = this.#guarded?.of ?? before;
     for (const instance of lost) next.set(instance.id, instance);
     this.#guarded = {
       since: this.#guarded?.since ?? timeText(now),
       until: this.#guarded?.until ?? now + forMs,
-      why: `one update took away ${lost.length} of ${before} instances`,
+      why: this.#guarded?.why ?? `one update took away ${lost.length} of ${before} instances`,
       instances: lost.length,
+      of,
+      ids: lost.map(({ id }) => id),
     };
   }
 }
