@@ -66,10 +66,16 @@ for (const kind of consulKinds())
       const before = await answersOf(name);
       expect(before.map(({ status }) => status)).to.deep.equal(before.map(() => 404));
       const body = `{"servers":[{"host":"127.0.0.1", "port": ${one.port}}]}`;
-      const put = await curl(`curl http://${url} -d '${body}'`);
+      const put = await curl(`curl ${url} -d '${body}'`);
       expect(put).to.deep.include({ status: 200, body: '{"status":200}' });
       for (const answer of await answersOf(name)) expect(echoOf(answer).origin).to.equal("one");
-      const removed = await curl(`curl -XDELETE http://${url}`);
+      const two = `{"servers":[{"host":"127.0.0.1", "port": ${one.port}}, {"host":"127.0.0.2", "port": 8080}]}`;
+      expect((await curl(`curl ${url} -d '${two}'`)).body).to.equal('{"status":200}');
+      const status = JSON.parse((await curl(`curl ${url.replace(/upstream.*/, "status")}`)).body);
+      expect(
+        status[`cls:${name}`][0].map(({ server }: { server: string }) => server),
+      ).to.deep.equal([`${name}:127.0.0.1:${one.port}`, `${name}:127.0.0.2:8080`]);
+      const removed = await curl(`curl -XDELETE ${url}`);
       expect(removed).to.deep.include({ status: 200, body: '{"status":200}' });
       for (const { status } of await answersOf(name)) expect(status).to.equal(404);
       const again = await ask("DELETE", `/upstream/${name}`);

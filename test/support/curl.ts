@@ -43,7 +43,12 @@ export function curl(command: string): Promise<CurlAnswer> {
     } else throw new Error(`option ${word} is not known here: ${command}`);
   }
   if (url === undefined) throw new Error(`no URL in: ${command}`);
-  return send(url, method ?? (body === undefined ? "GET" : "POST"), headers, body);
+  return send(
+    /^https?:/.test(url) ? url : `http://${url}`,
+    method ?? (body === undefined ? "GET" : "POST"),
+    headers,
+    body,
+  );
 }
 
 function send(
