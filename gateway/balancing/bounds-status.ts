@@ -20,7 +20,7 @@ export function boundsStatus(
     breaker:
       breaker === null
         ? null
-        : { state: breaker.state(nowMs), opensForMs: Math.ceil(breaker.remainingMs(nowMs)) },
+        : { state: breaker.state(nowMs), openForMs: Math.ceil(breaker.remainingMs(nowMs)) },
     retries,
   };
 }

@@ -17,7 +17,7 @@ const share: ExplainedShare = {
   },
   bounds: {
     requests: { inFlight: 2, elsewhere: 1, most: 10, waiting: 0, queue: 5 },
-    breaker: { state: "open", opensForMs: 3_210 },
+    breaker: { state: "open", openForMs: 3_210 },
     retries: { taken: 100, most: 100 },
   },
   peers: [

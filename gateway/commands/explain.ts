@@ -111,8 +111,8 @@ function describeBounds({ requests, breaker, retries }: BoundsStatus): string[] 
     );
   }
   if (breaker !== null) {
-    const { state, opensForMs } = breaker;
-    const rest = state === "open" ? `, for ${Math.ceil(opensForMs / 100) / 10} s more` : "";
+    const { state, openForMs } = breaker;
+    const rest = state === "open" ? `, for ${Math.ceil(openForMs / 100) / 10} s more` : "";
     lines.push(`circuit breaker ${state.replace("_", " ")}${rest}`);
   }
   if (retries !== null && retries.taken >= retries.most)

@@ -48,7 +48,7 @@ export interface BoundsStatus {
   readonly breaker: {
     readonly state: "closed" | "open" | "half_open";
     /** Milliseconds that it stays open; 0 when it is not open. */
-    readonly opensForMs: number;
+    readonly openForMs: number;
   } | null;
   /** In the last seconds; `null`: only `try` bounds retries. */
   readonly retries: { readonly taken: number; readonly most: number } | null;
