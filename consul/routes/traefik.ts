@@ -93,6 +93,10 @@ function* notesOfService(options: Options): Generator<Note> {
     if (name === "loadbalancer.server.port")
       yield { tag, text: "has no effect: requests go to the port that is registered in Consul" };
     else if (name === "loadbalancer.passhostheader" && /^(true|false)$/.test(value)) continue;
+    else if (name.startsWith("loadbalancer.sticky"))
+      yield { tag, text: "has no effect: write a host document with sticky" };
+    else if (name.startsWith("loadbalancer.healthcheck"))
+      yield { tag, text: "has no effect: Consul's checks say which instances are well" };
     else if (name !== "loadbalancer.server.scheme")
       yield { tag, text: "has no effect: write an upstream document for it" };
   }

@@ -81,7 +81,7 @@ export interface ExplainedShare {
   readonly percent: number;
   /** How a peer is picked; `null` when the upstream cannot be used. */
   readonly policy: PolicyName | null;
-  /** Why it cannot be used; `null` when it can. */
+  /** Why it cannot be used, or is left out while others are not; `null`: neither. */
   readonly why: string | null;
   readonly limits: ExplainedLimits | null;
   /** `null` like `limits`. */

@@ -29,8 +29,9 @@ export interface RouteShare {
   readonly name: string;
   /** The part of all requests, from 0 to 1. */
   readonly part: number;
-  /** `null` when there is none; `why` says why. */
+  /** `null` when there is none. */
   readonly upstream: Upstream | null;
+  /** Why there is none, or why a side is left out; `null`: neither. */
   readonly why: string | null;
 }
 

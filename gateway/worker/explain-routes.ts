@@ -54,7 +54,7 @@ export function explainRoutes(
       upstream: name,
       percent,
       policy: upstream.policy,
-      why: next === null ? whyNoPeer(options.router, upstream, nowMs).message : null,
+      why: next === null ? whyNoPeer(options.router, upstream, nowMs).message : why,
       limits: limitsOf(upstream, options.limits),
       bounds,
       peers,

@@ -164,9 +164,10 @@ describe("explain", () => {
     });
     const [v1, v2] = route.shares;
     expect([v1?.upstream, v1?.percent, v1?.next, v1?.host]).to.deep.equal([
-      ...["v1", 75, "10.0.0.7:80", "10.0.0.7"],
+      ...["v1", 100, "10.0.0.7:80", "10.0.0.7"],
     ]);
-    expect([v2?.upstream, v2?.percent, v2?.next]).to.deep.equal(["v2", 25, null]);
+    expect([v2?.upstream, v2?.percent, v2?.next]).to.deep.equal(["v2", 0, null]);
+    expect(v2?.why).to.match(/^no instance of v2\.shop/);
     expect(forward(ask("a.test").outcome).passedOver.at(-1)).to.deep.equal({
       ...{ route: "routes[3]", why: "there is no query parameter v" },
     });
