@@ -3,11 +3,12 @@ import { appendFileSync, mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
 
 const folder = join(import.meta.dirname, "results");
+/** The day on which it began: what runs past midnight stays on one page. */
+const day = new Date().toISOString().slice(0, 10);
 
 /** The page of the day of the benchmark that runs. */
 export function resultsPage(): string {
-  const name = basename(process.argv[1] ?? "", ".ts");
-  return join(folder, `${name}-${new Date().toISOString().slice(0, 10)}.md`);
+  return join(folder, `${basename(process.argv[1] ?? "", ".ts")}-${day}.md`);
 }
 
 /** Adds a section to that page, which is made when it is not there. */
