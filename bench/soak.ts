@@ -1,6 +1,6 @@
 /**
  * A gateway under steady changes and steady traffic for half an hour or longer: what its processes have on their heaps after
- * each collection of garbage. The long form of `test/e2e/soak.test.ts`.
+ * each collection of garbage, and whether that grows: then it ends with 1. The long form of `test/e2e/soak.test.ts`.
  */
 import { Command } from "commander";
 import { growth, type Sample, soak } from "../test/support/soak/soak.ts";
@@ -28,14 +28,22 @@ await runToEnd(async () => {
     "requests",
     ...names.map((name) => `${name}: heap (resident), MB`),
   ];
-  const grown = Array.from(growth(samples), ([name, { before, after }]) => [
-    ...[name, before.toFixed(1), after.toFixed(1)],
+  const grown = Array.from(growth(samples), ([name, { before, after, anHour, isLeak }]) => [
+    ...[name, before.toFixed(1), after.toFixed(1), anHour.toFixed(1)],
+    isLeak ? "**grows**" : "does not grow",
   ]);
+  if (grown.some((row) => row.at(-1) === "**grows**")) process.exitCode = 1;
   const failed = Object.entries(failures).map(([why, count]) => `${why}: ${count}`);
   const words = `${minutes} minutes, ${changes} changes and at most ${requests} requests a second. Failed: ${failed.join(", ") || "none"}.`;
   const body = [
     table(head, samples.map(rowOf)),
-    table(["process", "least heap of the second third, MB", "of the last third, MB"], grown),
+    table(
+      [
+        ...["process", "least heap of the second third, MB", "of the last third, MB"],
+        ...["slope, MB an hour", "verdict"],
+      ],
+      grown,
+    ),
   ];
   report(section("Memory over time", words, body.join("\n\n")), write);
 });

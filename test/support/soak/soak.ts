@@ -256,17 +256,45 @@ export function leastHeap(samples: readonly Sample[], of: Memory["process"]): nu
   return Math.min(...heaps);
 }
 
-/** What grew from the second third of a run to its last, in megabytes, by process. */
-export function growth(
-  samples: readonly Sample[],
-): ReadonlyMap<Memory["process"], { readonly before: number; readonly after: number }> {
+/** How a heap went on, in megabytes. */
+export interface Growth {
+  /** The least in the second third of the run, and in its last. */
+  readonly before: number;
+  readonly after: number;
+  /** What it gains in an hour, by the straight line that lies nearest to both thirds. */
+  readonly anHour: number;
+  /** Whether that is more than a heap without a leak may differ by. */
+  readonly isLeak: boolean;
+}
+
+/** A leak of 2 kB a change, or of 200 bytes a request, is more within minutes. */
+const mostRatio = 1.1;
+const mostMegabytes = 2;
+
+/** How each process's heap went on from the second third of a run to its last. */
+export function growth(samples: readonly Sample[]): ReadonlyMap<Memory["process"], Growth> {
   const third = Math.floor(samples.length / 3);
   const [second, last] = [samples.slice(third, 2 * third), samples.slice(2 * third)];
   const names = new Set(samples.flatMap(({ memory }) => memory.map(({ process: name }) => name)));
   return new Map(
-    Array.from(names, (name) => [
-      name,
-      { before: leastHeap(second, name), after: leastHeap(last, name) },
-    ]),
+    Array.from(names, (name) => {
+      const [before, after] = [leastHeap(second, name), leastHeap(last, name)];
+      const isLeak = after >= before * mostRatio + mostMegabytes;
+      return [name, { before, after, anHour: slopeOf([...second, ...last], name), isLeak }];
+    }),
   );
+}
+
+/** Megabytes an hour, by least squares. */
+function slopeOf(samples: readonly Sample[], of: Memory["process"]): number {
+  const points = samples.flatMap(({ minute, memory }) =>
+    memory
+      .filter(({ process: name }) => name === of)
+      .map(({ heap }) => [minute / 60, heap] as const),
+  );
+  const mean = (values: readonly number[]) =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [hour, heap] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))];
+  const spread = mean(points.map(([x]) => (x - hour) ** 2));
+  return mean(points.map(([x, y]) => (x - hour) * (y - heap))) / spread;
 }
