@@ -274,8 +274,11 @@ doctor.action(
 
 answering(asking(program.command("explain")))
   .description("say what a running gateway would do with a request, without sending one")
-  .argument("<METHOD>")
-  .argument("<URL>", "http://HOST/PATH; the host need not lead to the gateway")
+  .argument("<METHOD>", "or tcp, tls-passthrough, udp: what a client of such a listener would get")
+  .argument(
+    "<URL>",
+    "http://HOST/PATH; the host need not lead to the gateway. Of tcp and udp :PORT, of tls-passthrough NAME:PORT",
+  )
   .option("-H, --header <NAME: VALUE>", "a header of the request; may be given again", collect)
   .option(
     "--listener <NAME>",

@@ -69,6 +69,8 @@ function describeOutcome(outcome: ExplainedOutcome): readonly string[] {
   switch (outcome.kind) {
     case "held":
       return [`it is held ${outcome.by}`];
+    case "ended":
+      return [`the gateway ends it, ${outcome.code}: ${outcome.message}`];
     case "answer": {
       const { status, code, message, headers } = outcome;
       const why = code === null ? "" : ` ${code}: ${message}`;

@@ -1,7 +1,23 @@
 /** What would become of a request, as plain data: the question, and a worker's answer. */
 
 import type { PolicyName } from "./documents.ts";
+import type { Exposure } from "./exposure.ts";
+import type { ListenerProtocol } from "./listeners.ts";
 import type { BoundsStatus, PeerStatus } from "./upstream-status.ts";
+
+/** A connection, or a session of datagrams, that a client would begin. */
+export interface ImaginedStream {
+  readonly protocol: ListenerProtocol;
+  /** The listener's name, and its upstream as in `ListenerTerms`. */
+  readonly listener: string;
+  readonly upstream: string | null;
+  readonly exposes: Exposure;
+  /** What was asked, as the operator wrote it. */
+  readonly written: string;
+  /** The name that the client would ask for, in lower case; empty: none. */
+  readonly name: string;
+  readonly clientAddress: string;
+}
 
 export interface Explanation {
   /** The version of the state that the explanation is about. */
@@ -47,6 +63,8 @@ export type ExplainedOutcome =
       readonly message: string | null;
       readonly headers: Readonly<Record<string, string | readonly string[]>>;
     }
+  /** The gateway would end the connection. `code` is that of its record. */
+  | { readonly kind: "ended"; readonly code: string; readonly message: string }
   /** The request would be held: by a phase, or until the service is watched. */
   | { readonly kind: "held"; readonly by: string }
   | ({ readonly kind: "forward" } & ExplainedRoute);

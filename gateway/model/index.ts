@@ -98,6 +98,7 @@ export type {
   ExplainedSite,
   ExplainedSticky,
   Explanation,
+  ImaginedStream,
 } from "./explanation.ts";
 export { type Exposure, exposures, isExposed, type Reach, reachOf } from "./exposure.ts";
 export { type CheckType, checkTypes, type HealthCheck, type HttpCheck } from "./health-check.ts";

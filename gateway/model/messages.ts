@@ -6,7 +6,7 @@ import type { Delta, Snapshot } from "./change.ts";
 import type { WorkerCounts } from "./counts.ts";
 import type { NearZone } from "./documents.ts";
 import type { OutOfService } from "./entries.ts";
-import type { Explanation } from "./explanation.ts";
+import type { Explanation, ImaginedStream } from "./explanation.ts";
 import type { ListenerTerms } from "./listeners.ts";
 import type { PeerFinding } from "./peer-health.ts";
 import type { TenantPolicy } from "./tenants.ts";
@@ -63,6 +63,8 @@ interface Questions {
   loads: { readonly asked: UpstreamKeys; readonly answered: readonly UpstreamLoad[] };
   /** What would become of a request. */
   explain: { readonly asked: ImaginedRequest; readonly answered: Explanation };
+  /** The same for a connection, or a session of datagrams. */
+  explainStream: { readonly asked: ImaginedStream; readonly answered: Explanation };
   /** Send counts and a report now; both arrive before the answer. */
   report: { readonly asked: null; readonly answered: null };
   /** Does the worker answer at all? */

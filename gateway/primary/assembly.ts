@@ -367,7 +367,13 @@ export function assemble(options: AssemblyOptions): Running {
       upstreams: new UpstreamView({ tables: () => state.tables, workers, clock }),
       hosts: new HostView({ tables: () => state.tables, status, workers, metrics }),
     },
-    explainer: new Explainer({ workers, listeners, local: () => local.list() }),
+    explainer: new Explainer({
+      ...{ workers, listeners, local: () => local.list() },
+      open: () => [
+        ...listeners.map((one) => ({ ...one, port: one.socket.address().port })),
+        ...handed.terms(),
+      ],
+    }),
     fleet: new Fleet({
       ...{ name, service: settings.serviceName, records },
       registered: parts.consul.registered,

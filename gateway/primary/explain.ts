@@ -2,6 +2,7 @@
 import {
   type Explanation,
   type ImaginedRequest,
+  type ImaginedStream,
   isHttp,
   type ListenerTerms,
 } from "../model/index.ts";
@@ -39,7 +40,11 @@ export interface ExplainerOptions {
   readonly local: () => readonly Pick<LocalChange, "subject">[];
   readonly workers: Pick<Workers, "ask" | "firstServing">;
   readonly listeners: readonly Pick<ListenerTerms, "name" | "protocol">[];
+  /** All listeners that are open now. */
+  readonly open: () => readonly (ListenerTerms & { readonly port: number })[];
 }
+
+const streamProtocols = ["tcp", "tls-passthrough", "udp"] as const;
 
 /** Long enough for a script that has to be loaded first, on a busy machine. */
 const deadlineMs = 4_000;
@@ -54,20 +59,45 @@ export class Explainer {
   /** Rejects with an `ExplainError` or a `NoWorkerError`. */
   async explain(asked: AskedRequest): Promise<ShownExplanation> {
     const { workers } = this.#options;
-    const imagined = this.#imagine(asked);
+    const imagined = this.#stream(asked) ?? this.#imagine(asked);
     const first = workers.firstServing();
     if (first === null) throw new NoWorkerError("no worker serves yet");
-    const { replies, unanswered } = await workers.ask("explain", imagined, {
-      workers: new Set([first]),
-      withinMs: deadlineMs,
-    });
+    const who = { workers: new Set([first]), withinMs: deadlineMs };
+    const { replies, unanswered } =
+      "protocol" in imagined
+        ? await workers.ask("explainStream", imagined, who)
+        : await workers.ask("explain", imagined, who);
     const [reply] = replies;
     if (reply === undefined) throw new NoWorkerError(whyNot(unanswered));
     const { answer } = reply;
     const parts = new Set(documentsIn(answer));
     const held = this.#options.local().filter(({ subject }) => parts.has(subject));
     const local = held.map(({ subject }) => subject);
-    return { worker: reply.worker, listener: asked.listener, local, ...answer };
+    const listener = "protocol" in imagined ? imagined.listener : asked.listener;
+    return { worker: reply.worker, listener, local, ...answer };
+  }
+
+  /** `null`: a request is asked about. Otherwise the method is a protocol, and the address ends with a listener's port. */
+  #stream({ method, url, clientAddress }: AskedRequest): ImaginedStream | null {
+    const protocol = streamProtocols.find((one) => one === method);
+    if (protocol === undefined) return null;
+    const [, name = "", port = ""] =
+      /^([^:\s]{0,253}|\[[0-9a-f:.]+\]):([0-9]{1,5})$/i.exec(url) ?? [];
+    if (port === "")
+      throw new ExplainError(
+        `${JSON.stringify(url)} is not :PORT, or NAME:PORT for tls-passthrough`,
+      );
+    const open = this.#options.open().filter((one) => one.protocol === protocol);
+    const listener = open.find((one) => one.port === Number(port));
+    if (listener === undefined) {
+      const ports = open.map((one) => one.port).join(", ");
+      throw new ExplainError(
+        `there is no listener for ${protocol} at port ${port}, ${ports === "" ? "nor at any other" : `but at ${ports}`}`,
+      );
+    }
+    const { name: at, upstream, exposes } = listener;
+    const asked = { written: url, name: name.toLowerCase(), clientAddress };
+    return { protocol, listener: at, upstream, exposes, ...asked };
   }
 
   #imagine({ method, url, headers, listener, clientAddress }: AskedRequest): ImaginedRequest {

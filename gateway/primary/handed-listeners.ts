@@ -133,6 +133,11 @@ export class HandedListeners {
     });
   }
 
+  /** Those that are open, with the port of each. */
+  terms(): readonly (ListenerTerms & { readonly port: number })[] {
+    return Array.from(this.#all(), ({ terms, sockets }) => ({ ...terms, port: sockets.port }));
+  }
+
   findings(): readonly Finding[] {
     return Array.from(this.#problems, ([name, warning]) => ({ key: this.#keyOf(name), warning }));
   }

@@ -7,6 +7,7 @@ import type {
   Asked,
   Explanation,
   ImaginedRequest,
+  ImaginedStream,
   Question,
   QuestionName,
   RoutedUpstream,
@@ -21,6 +22,7 @@ export interface Answering {
   readonly gateway: Gateway;
   readonly reporter: Reporter;
   readonly explain: (asked: ImaginedRequest) => Explanation;
+  readonly explainStream: (asked: ImaginedStream) => Explanation;
 }
 
 type Answers = {
@@ -31,6 +33,7 @@ const answers: Answers = {
   upstreams: (keys, { gateway }) => gateway.router.describe(keys),
   loads: (keys, { gateway }) => gateway.router.describe(keys).map(loadOf),
   explain: (asked, { explain }) => explain(asked),
+  explainStream: (asked, worker) => worker.explainStream(asked),
   report: (_nothing, { reporter }) => {
     void reporter.report();
     return null;

@@ -71,7 +71,8 @@ interface MutableSite extends ExplainedSite {
   readonly phases: ExplainedPhase[];
 }
 
-function describeSite(host: string, { rules, service }: Site): MutableSite {
+/** `phases` is filled by those that the request meets. */
+export function describeSite(host: string, { rules, service }: Site): MutableSite {
   const document = rules === null ? null : rules.by;
   const named = service === null ? null : [service.tag, service.key].filter((one) => one !== null);
   return { host, document, service: named?.join(".") ?? null, phases: [] };

@@ -11,10 +11,10 @@ const header = () => undefined;
 
 export class StreamRoutes implements Routes {
   readonly #router: () => Router;
-  readonly #hidden: HiddenServices;
+  readonly #hidden: Pick<HiddenServices, "note">;
 
   /** `router`: returns the current version's router. */
-  constructor(router: () => Router, hidden: HiddenServices) {
+  constructor(router: () => Router, hidden: Pick<HiddenServices, "note">) {
     this.#router = router;
     this.#hidden = hidden;
   }
@@ -27,7 +27,7 @@ export class StreamRoutes implements Routes {
     return awaited === null ? { why: router.missing.explainUpstream(name) } : { awaited };
   }
 
-  host(name: string, clientAddress: string, { exposes }: ListenerTerms): Route {
+  host(name: string, clientAddress: string, { exposes }: Pick<ListenerTerms, "exposes">): Route {
     const router = this.#router();
     const site = router.site(name);
     // A stream has only a name and a client: it has nothing else that a rule could ask for.

@@ -40,6 +40,7 @@ import { send } from "./channel.ts";
 import { type DescriptorLimit, descriptorLimit, watchDescriptors } from "./descriptors.ts";
 import { createEngine } from "./engine-choice.ts";
 import { explain } from "./explain.ts";
+import { explainStream } from "./explain-stream.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Gateway } from "./gateway.ts";
 import { HiddenServices } from "./hidden-services.ts";
@@ -193,6 +194,12 @@ class Worker {
     this.#answering = {
       gateway: this.#gateway,
       reporter: this.#reporter,
+      explainStream: (asked) =>
+        explainStream(asked, {
+          router: this.#gateway.router,
+          version: this.#replica.version,
+          nowMs: now(),
+        }),
       explain: (asked) =>
         explain(asked, {
           router: this.#gateway.router,

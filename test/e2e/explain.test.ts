@@ -76,6 +76,59 @@ for (const kind of consulKinds())
       }
     });
 
+    it("says where a connection or a datagram goes that comes in by a listener's port", async () => {
+      const { writes, home } = scene;
+      const address = "127.0.0.1:0";
+      const listeners = [
+        { protocol: "tcp", address, upstream: "home" },
+        { protocol: "udp", address, upstream: "missing" },
+        { protocol: "tls-passthrough", address },
+      ];
+      const gateway = await scene.start({ flags: ["--listeners", JSON.stringify(listeners)] });
+      await writes.put("hosts/inside.example", { paths: { "/": "home" } });
+      scene.later(() => writes.remove("hosts/inside.example"));
+      await gateway.caughtUp();
+      const open = (await gateway.status()).listeners;
+      const portOf = (protocol: string) =>
+        open
+          .find((one) => one.protocol === protocol)
+          ?.address.split(":")
+          .at(-1) ?? "";
+      const explain = async (method: string, url: string) => {
+        const query = new URLSearchParams({ method, url });
+        const { status, body } = await gateway.admin(`/explain?${query}`);
+        return { status, ...(JSON.parse(body) as ShownExplanation & { message: string }) };
+      };
+      const next = `${home.server.host}:${home.server.port}`;
+      const tcp = await explain("tcp", `:${portOf("tcp")}`);
+      if (tcp.outcome.kind !== "forward") throw new Error(JSON.stringify(tcp));
+      expect(tcp.outcome.by).to.equal(`listener ${tcp.listener}`);
+      expect(tcp.outcome.shares).to.have.length(1);
+      expect(tcp.outcome.shares[0]).to.deep.include({ upstream: "home", why: null, next });
+      const tls = await explain("tls-passthrough", `Inside.example:${portOf("tls-passthrough")}`);
+      if (tls.outcome.kind !== "forward") throw new Error(JSON.stringify(tls));
+      expect([tls.outcome.by, tls.outcome.shares[0]?.next]).to.deep.equal([
+        "hosts/inside.example",
+        next,
+      ]);
+      for (const [method, url] of [
+        ["tls-passthrough", `nobody.example:${portOf("tls-passthrough")}`],
+        ["udp", `:${portOf("udp")}`],
+      ] as const)
+        expect((await explain(method, url)).outcome).to.include({
+          kind: "ended",
+          code: "no_route",
+        });
+      for (const [url, what] of [
+        [`:${portOf("udp")}`, /^there is no listener for tcp at port [0-9]+, but at [0-9]+$/],
+        ["http://x/", /is not :PORT/],
+      ] as const) {
+        const { status, message } = await explain("tcp", url);
+        expect(status).to.equal(400);
+        expect(message).to.match(what);
+      }
+    });
+
     it("is a command: text for people, JSON for programs", async () => {
       const { gateway } = scene;
       const args = [
