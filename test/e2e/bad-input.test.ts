@@ -54,6 +54,8 @@ for (const kind of consulKinds())
         "export default () => respond({ body: settings.bad.word })",
       );
       await scene.start();
+      // A gateway on a busy machine opens before every script is examined.
+      await eventually("all of it is live", allGoesOn);
     });
     afterEach(() => scene.endTest());
     after(() => scene?.close());
