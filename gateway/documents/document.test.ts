@@ -1,6 +1,12 @@
 import { expect } from "chai";
 import { DocumentError } from "./document-error.ts";
-import { parseHostDocument, parseUpstreamDocument } from "./index.ts";
+import {
+  parseCertificate,
+  parseHostDocument,
+  parseListenerDocument,
+  parsePeerSettings,
+  parseUpstreamDocument,
+} from "./index.ts";
 
 describe("what is said of a document that is all wrong", () => {
   const many = (count: number, part: (at: number) => string) =>
@@ -37,5 +43,81 @@ describe("what is said of a document that is all wrong", () => {
     ]) {
       expect(problemOf(() => parseHostDocument("h", text)).length).to.be.below(2_000);
     }
+  });
+
+  const saidOf = (parse: (key: string, text: string) => unknown, value: unknown) =>
+    problemOf(() => parse("k", JSON.stringify(value)));
+
+  it("says which field was meant, of slips and of the words of nginx and Traefik", () => {
+    const server = { host: "10.0.0.1", port: 80 };
+    for (const [parse, value, says] of [
+      [parseHostDocument, { location: {} }, 'unknown field "location" (did you mean "paths"?)'],
+      [
+        parseHostDocument,
+        { paths: {}, middlewares: [] },
+        '"middlewares" (did you mean "plugins"?)',
+      ],
+      [parseUpstreamDocument, { server: [] }, '"server" (did you mean "servers"?)'],
+      [
+        parseUpstreamDocument,
+        { servers: [server], proxy_read_timeout: 5, least_conn: true },
+        '"proxy_read_timeout" (did you mean "read_timeout"?), "least_conn" (did you mean "policy"?)',
+      ],
+      [
+        parseUpstreamDocument,
+        { servers: [{ ...server, maxConns: 5 }] },
+        'servers[0]: unknown field "maxConns" (did you mean "max_conns"?)',
+      ],
+      [
+        parseUpstreamDocument,
+        { servers: [server], check: { uri: "/" } },
+        'check: unknown field "uri" (did you mean "path"?)',
+      ],
+      [parseUpstreamDocument, { servers: [server], zzz: 1 }, 'unknown field "zzz"'],
+      [
+        parseListenerDocument,
+        { address: ":53", protocol: "udp", upstream: "dns", idleTimeout: 5 },
+        'unknown field "idleTimeout" (did you mean "idle_timeout"?)',
+      ],
+      [
+        parsePeerSettings,
+        { "10.0.0.1:80": { drain: true } },
+        '["10.0.0.1:80"]: unknown field "drain" (did you mean "drained"?)',
+      ],
+    ] as const)
+      expect(saidOf(parse, value)).to.contain(says);
+  });
+
+  it("speaks of the branch of a union that has the fields", () => {
+    expect(saidOf(parseCertificate, { cert: "x", key: "y" }))
+      .to.contain('unknown field "cert" (did you mean "chain"?)')
+      .and.not.to.contain("authorities");
+  });
+
+  it("names the protocols that a listener may have, in its own words", () => {
+    const listener = { address: ":80", upstream: "web" };
+    const choices = 'one of "tcp", "udp", "tls-passthrough"';
+    expect(saidOf(parseListenerDocument, { ...listener, protocol: "http" })).to.equal(
+      `protocol: "http" is not ${choices}`,
+    );
+    expect(saidOf(parseListenerDocument, listener)).to.equal(
+      `protocol: is missing: it is ${choices}`,
+    );
+  });
+
+  it("says what to write instead of a duration or a number in quotes", () => {
+    const upstream = { service: "web" };
+    for (const [fields, says] of [
+      [{ read_timeout: "1m" }, 'read_timeout: "1m" is not a number: write 60, which is in seconds'],
+      [
+        { retry_budget: { percent: "20%" } },
+        'retry_budget.percent: "20%" is not a number: write 20, without quotes',
+      ],
+      [{ connect_timeout: "soon" }, 'connect_timeout: "soon" is not a number'],
+    ] as const)
+      expect(saidOf(parseUpstreamDocument, { ...upstream, ...fields })).to.equal(says);
+    expect(saidOf(parseHostDocument, { paths: { "/": "web" }, redirect: "http" })).to.equal(
+      'redirect: "http" is not "https"',
+    );
   });
 });

@@ -4,6 +4,7 @@
  */
 import type * as z from "zod";
 import { DocumentError } from "./document-error.ts";
+import { meantField } from "./field-hint.ts";
 import { findJsonFault } from "./json-fault.ts";
 
 /** Consul's own limit for a value (KV Store API page, "Create/Update Key"). */
@@ -53,7 +54,7 @@ export function checkDocument<Schema extends z.ZodType>(
   const { issues } = result.error;
   // Describing each fault takes time, and a completely wrong document can have a hundred thousand.
   const described = issues.slice(0, maxProblems + 1);
-  const problems = described.flatMap((issue) => describeIssue(issue, value, []));
+  const problems = described.flatMap((issue) => describeIssue(issue, { value, schema }, []));
   const count = problems.length + issues.length - described.length;
   throw new DocumentError("bad_document", key, tell(problems, count));
 }
@@ -65,19 +66,37 @@ function cut(problem: string): string {
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 
+/** A document, and what it should be. */
+interface Root {
+  readonly value: unknown;
+  readonly schema: z.ZodType;
+}
+
 /** Returns one text, or one for each inner fault. For a union, these are the faults in the branch that fits best. */
-function describeIssue(issue: Issue, root: unknown, above: Path): string[] {
+function describeIssue(issue: Issue, root: Root, above: Path): string[] {
   const path = [...above, ...issue.path];
   if (issue.code === "invalid_union") {
     const [branch] = issue.errors
       .filter((issues) => !issues.some((one) => isOfOtherType(one)))
-      .sort((a, b) => a.length - b.length);
+      .sort((a, b) => countUnknown(a) - countUnknown(b) || a.length - b.length);
     if (branch !== undefined && branch.length > 0)
       return branch.flatMap((inner) => describeIssue(inner, root, path));
   }
   const where = spellPath(path);
-  const problem = describeProblem(issue, valueAt(root, path));
+  const value = valueAt(root.value, path);
+  const problem =
+    issue.code === "unrecognized_keys"
+      ? `unknown field${issue.keys.length > 1 ? "s" : ""} ${listUnknown(issue.keys, root.schema, path)}`
+      : describeProblem(issue, value);
   return [where === "" ? problem : `${where}: ${problem}`];
+}
+
+/** How many fields the branch does not have; who wrote them meant another one. */
+function countUnknown(issues: readonly Issue[]): number {
+  return issues.reduce(
+    (sum, issue) => sum + (issue.code === "unrecognized_keys" ? issue.keys.length : 0),
+    0,
+  );
 }
 
 /** Whether the value does not even have the type that a branch of a union wants. */
@@ -99,13 +118,18 @@ function describeProblem(issue: Issue, value: unknown): string {
         : `has fewer than ${issue.minimum} ${unitOf(issue.origin)}`;
     case "invalid_type":
       if (value === undefined) return "is missing";
-      return `${show(value)} is not ${nameType(issue.expected)}`;
-    case "unrecognized_keys":
-      return `unknown field${issue.keys.length > 1 ? "s" : ""} ${listNames(issue.keys)}`;
+      return `${show(value)} is not ${nameType(issue.expected)}${numberIn(value, issue.expected)}`;
     case "invalid_value":
-      return `${show(value)} is not one of ${issue.values.map(show).join(", ")}`;
-    case "invalid_union":
-      return value === undefined ? "is missing" : `${show(value)} ${issue.message}`;
+      return `${show(value)} is not ${listChoices(issue.values)}`;
+    case "invalid_union": {
+      // Of objects that one of their fields tells apart.
+      const choices = "options" in issue && Array.isArray(issue.options) ? issue.options : [];
+      if (choices.length === 0)
+        return value === undefined ? "is missing" : `${show(value)} ${issue.message}`;
+      return value === undefined
+        ? `is missing: it is ${listChoices(choices)}`
+        : `${show(value)} is not ${listChoices(choices)}`;
+    }
     case "invalid_key":
       return issue.issues[0]?.message ?? issue.message;
     case "custom":
@@ -115,10 +139,29 @@ function describeProblem(issue: Issue, value: unknown): string {
   }
 }
 
-function listNames(names: readonly string[]): string {
-  const told = names.slice(0, maxProblems).map(show).join(", ");
+function listUnknown(names: readonly string[], schema: z.ZodType, path: Path): string {
+  const told = names.slice(0, maxProblems).map((name) => {
+    const meant = meantField(schema, path, name);
+    return meant === null ? show(name) : `${show(name)} (did you mean ${show(meant)}?)`;
+  });
   const more = names.length - maxProblems;
-  return more > 0 ? `${told} and ${more} more` : told;
+  return more > 0 ? `${told.join(", ")} and ${more} more` : told.join(", ");
+}
+
+function listChoices(values: readonly unknown[]): string {
+  const told = values.map(show).join(", ");
+  return values.length === 1 ? told : `one of ${told}`;
+}
+
+/** What to write instead of a text where a number is expected. */
+function numberIn(value: unknown, expected: string): string {
+  if (typeof value !== "string" || (expected !== "number" && expected !== "int")) return "";
+  const [, digits, unit] = /^([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|%|)$/.exec(value) ?? [];
+  if (digits === undefined || unit === undefined) return "";
+  if (unit === "" || unit === "%") return `: write ${digits}, without quotes`;
+  const seconds =
+    (Number(digits) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[unit as "ms"]) / 1_000;
+  return `: write ${seconds}, which is in seconds`;
 }
 
 function unitOf(origin: string): string {

@@ -104,9 +104,9 @@ describe("a host document", () => {
       ],
       [
         { paths: {}, plugins: [{ rateLimits: {} }] },
-        'plugins[0]: unknown field "rateLimits"; plugins[0]: is not one plugin with its options; the plugins are compress, headers, ipAllow, ipDeny, path, rateLimit, redirect',
+        'plugins[0]: unknown field "rateLimits" (did you mean "rateLimit"?); plugins[0]: is not one plugin with its options; the plugins are compress, headers, ipAllow, ipDeny, path, rateLimit, redirect',
       ],
-      [{ paths: { "/": "web" }, path: {} }, 'unknown field "path"'],
+      [{ paths: { "/": "web" }, path: {} }, 'unknown field "path" (did you mean "paths"?)'],
       [{ paths: { "/": "web" }, trailers: "x-sum" }, 'trailers: "x-sum" is not a list'],
     ];
     for (const [value, problem] of cases) expect(refused(value)).to.equal(`${key}: ${problem}`);

@@ -266,10 +266,16 @@ describe("an upstream document", () => {
       ],
       [{ servers: [{ ...ok, weight: 1.5 }] }, "servers[0].weight: 1.5 is not a whole number"],
       [{ servers: [{ ...ok, weight: 1001 }] }, "servers[0].weight: 1001 is above 1000"],
-      [{ servers: [{ ...ok, max_fails: "1" }] }, 'servers[0].max_fails: "1" is not a number'],
+      [
+        { servers: [{ ...ok, max_fails: "1" }] },
+        'servers[0].max_fails: "1" is not a number: write 1, without quotes',
+      ],
       [{ servers: [{ ...ok, fail_timeout: -1 }] }, "servers[0].fail_timeout: -1 is below 0"],
-      [{ servers: [{ ...ok, wieght: 1 }] }, 'servers[0]: unknown field "wieght"'],
-      [{ servers: [ok], extra: 1, more: 2 }, 'unknown fields "extra", "more"'],
+      [
+        { servers: [{ ...ok, wieght: 1 }] },
+        'servers[0]: unknown field "wieght" (did you mean "weight"?)',
+      ],
+      [{ servers: [ok], extra: 1, further: 2 }, 'unknown fields "extra", "further"'],
       [{ servers: [] }, "servers: is empty"],
       [{ servers: {} }, "servers: {} is not a list"],
       [{ cluster: [] }, "cluster: is empty"],
@@ -305,7 +311,7 @@ describe("an upstream document", () => {
     const bad = { host: "10.0.0.1", port: 0, weight: 0 };
     const first = "servers[0].port: 0 is below 1; servers[0].weight: 0 is below 1";
     expect(refused({ servers: [bad], mdoe: "x" })).to.equal(
-      `${key}: ${first}; unknown field "mdoe"`,
+      `${key}: ${first}; unknown field "mdoe" (did you mean "mode"?)`,
     );
     expect(refused({ cluster: [{ servers: [bad] }] })).to.equal(
       `${key}: ${first.replaceAll("servers", "cluster[0].servers")}`,
