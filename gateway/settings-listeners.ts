@@ -34,7 +34,7 @@ interface WrittenListener extends ListenerSettings {
 }
 
 export interface ListenerSettings extends ListenerTerms {
-  /** What an operator called it by: a flag, or a field of the list. */
+  /** What an operator gave it by: a flag, a variable, a field of the file, or an entry of the list. */
   readonly flag: string;
   readonly address: Address;
 }
@@ -253,6 +253,8 @@ interface Shorthands {
   readonly listeners: readonly WrittenListener[] | null;
   readonly tlsProfile: TlsProfile;
   readonly defaultCertificate: string | null;
+  /** The flag, the variable or the field of the file that gave each. */
+  readonly givenBy: Readonly<Record<"http" | "https" | "internal" | "tcp", string>>;
 }
 
 const usual: Address = { host: "0.0.0.0", port: 8080 };
@@ -261,17 +263,22 @@ const usual: Address = { host: "0.0.0.0", port: 8080 };
  * All listeners, those of the flags first. When neither `--http` nor a list is given there is the usual one.
  */
 export function listenersFrom(given: Shorthands): readonly ListenerSettings[] {
-  const { https, expose, internal, tcp, listeners } = given;
+  const { https, expose, internal, tcp, listeners, givenBy } = given;
   const http = given.http ?? (listeners === null ? usual : null);
   const found: WrittenListener[] = [];
-  const add = (name: string, where: Address | null, terms: Partial<ListenerSettings>) => {
-    if (where !== null) found.push({ ...plain, name, flag: `--${name}`, address: where, ...terms });
+  const add = (
+    key: keyof typeof givenBy,
+    where: Address | null,
+    terms: Partial<ListenerSettings>,
+  ) => {
+    if (where !== null)
+      found.push({ ...plain, name: key, flag: givenBy[key], address: where, ...terms });
   };
   add("http", http, { exposes: expose });
   add("https", https, { protocol: "https", exposes: expose });
   add("internal", internal, { exposes: "all" });
   for (const { address: where, upstream: name } of tcp) {
-    add(`tcp-${where.port}`, where, { flag: "--tcp", protocol: "tcp", upstream: name });
+    add("tcp", where, { name: `tcp-${where.port}`, protocol: "tcp", upstream: name });
   }
   const { tlsProfile: profile, defaultCertificate } = given;
   return [...found, ...(listeners ?? [])].map(({ writtenTls, ...one }) => ({

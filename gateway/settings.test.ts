@@ -105,6 +105,21 @@ describe("settings", () => {
     expect((await loadSettings({}, env)).prefix).to.equal("q/r/");
   });
 
+  it("say of each listener what gave it", async () => {
+    const file = join(directory, "listeners.json");
+    await writeFile(file, JSON.stringify({ http: ":1", tcp: ["2=db"] }));
+    const { listeners } = await loadSettings(
+      { config: file, internal: ":4" },
+      { SLUICE_HTTPS: ":3" },
+    );
+    expect(listeners.map(({ name, flag }) => `${name} ${flag}`)).to.deep.equal([
+      `http ${file}: field "http"`,
+      "https SLUICE_HTTPS",
+      "internal --internal",
+      `tcp-2 ${file}: field "tcp"`,
+    ]);
+  });
+
   it("know whether a Consul was named, and by whom", async () => {
     await writeFile(file, '{"consul": "http://file:1"}');
     const env = { CONSUL_HTTP_ADDR: "env:2" };

@@ -351,6 +351,7 @@ export async function loadSettings(
     return { value: value as Values[K], where: found?.[0] ?? null };
   };
   const get = <K extends Key>(key: K): Values[K] => read(key).value;
+  const givenBy = (key: Key) => read(key).where ?? flagOf(key);
 
   const consul = read("consul");
   return {
@@ -370,6 +371,12 @@ export async function loadSettings(
         listeners: get("listeners"),
         tlsProfile: get("tlsProfile"),
         defaultCertificate: get("defaultCertificate"),
+        givenBy: {
+          http: givenBy("http"),
+          https: givenBy("https"),
+          internal: givenBy("internal"),
+          tcp: givenBy("tcp"),
+        },
       }),
     ),
     certificates: {
