@@ -48,6 +48,8 @@ describe("commands", () => {
     ["start --http", "sluice: option '--http <ADDRESS:PORT>' argument missing\n"],
     ["start --workers none", 'sluice: --workers: "none" is not a whole number from 1 to 256\n'],
     ["status --admin nowhere", 'sluice: --admin: "nowhere" is not ADDRESS:PORT, for example'],
+    ["explain --admin 127.0.0.1:1", "sluice: missing required argument 'METHOD'\n"],
+    ["explain x --admin 127.0.0.1:y", 'sluice: --admin: "127.0.0.1:y" is not ADDRESS:PORT'],
     ["registrator --docker ssh://x", "sluice: --docker: not supported; it takes unix:///path or"],
     ["registrator --resync often", "sluice: --resync takes a whole number of seconds"],
   ];
@@ -59,6 +61,11 @@ describe("commands", () => {
       expect(stderr.slice(0, expected.length)).to.equal(expected);
     });
   }
+
+  it("explain a URL alone as a request with GET", async () => {
+    const { stderr } = await sluice(["explain", "http://a.example/", "--admin", "127.0.0.1:1"]);
+    expect(stderr).to.contain("/explain?method=GET&url=http%3A%2F%2Fa.example%2F&");
+  });
 
   it("name the variable that is wrong", async () => {
     const { status, stderr } = await sluice(["start"], { SLUICE_HTTPX: "1" });

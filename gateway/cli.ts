@@ -274,9 +274,13 @@ doctor.action(
 
 answering(asking(program.command("explain")))
   .description("say what a running gateway would do with a request, without sending one")
-  .argument("<METHOD>", "or tcp, tls-passthrough, udp: what a client of such a listener would get")
+  .usage("[METHOD] URL [options]")
   .argument(
-    "<URL>",
+    "<METHOD>",
+    "or tcp, tls-passthrough, udp: what a client of such a listener would get; left out, GET",
+  )
+  .argument(
+    "[URL]",
     "http://HOST/PATH; the host need not lead to the gateway. Of tcp and udp :PORT, of tls-passthrough NAME:PORT",
   )
   .option("-H, --header <NAME: VALUE>", "a header of the request; may be given again", collect)
@@ -286,9 +290,10 @@ answering(asking(program.command("explain")))
     "http",
   )
   .option("--client <ADDRESS>", "the address of its client", "127.0.0.1")
-  .action((method: string, url: string, flags: Flags) =>
+  .action((first: string, second: string | undefined, flags: Flags) =>
     running(async (asked) => {
       const { runExplain } = await import("./commands/explain.ts");
+      const [method, url] = second === undefined ? ["GET", first] : [first, second];
       return runExplain(method, url, asked, process.env, { print, printText });
     })(flags),
   );
