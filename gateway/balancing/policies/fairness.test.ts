@@ -68,7 +68,7 @@ describe("how evenly policies share", () => {
     }
 
     it("wrr: a peer with weight 1 among 99 with 100 gets no burst when they start together", () => {
-      for (const seed of seeds.slice(0, 5)) {
+      for (const seed of seeds.slice(0, 3)) {
         const random = seeded(seed);
         const upstreams = Array.from({ length: workers }, () =>
           build("wrr", [server(light), ...heavy], random),
@@ -78,7 +78,7 @@ describe("how evenly policies share", () => {
     });
 
     it("wrr: nor when it joins, of which all workers hear at the same time", () => {
-      for (const seed of seeds.slice(0, 5)) {
+      for (const seed of seeds.slice(0, 3)) {
         const random = seeded(seed);
         const upstreams = Array.from({ length: workers }, () => {
           const book = new PeerBook({ onRetired: () => {}, random });
@@ -91,7 +91,7 @@ describe("how evenly policies share", () => {
     });
 
     it("least_conn: nor among idle peers, when they start together or when it joins", () => {
-      for (const seed of seeds.slice(0, 5)) {
+      for (const seed of seeds.slice(0, 3)) {
         for (const joins of [false, true]) {
           const random = seeded(seed);
           const upstreams = Array.from({ length: workers }, () => {
@@ -107,55 +107,32 @@ describe("how evenly policies share", () => {
     });
   });
 
-  it("wrr: from wherever a round begins, each peer keeps close to its share all the time", () => {
-    for (const seed of seeds) {
-      const random = seeded(seed);
-      const weights = Array.from({ length: 2 + Math.floor(random() * 20) }, () =>
-        Math.ceil(random() * 50),
-      );
-      const total = weights.reduce((sum, weight) => sum + weight, 0);
-      const upstream = build(
-        "wrr",
-        weights.map((weight, at) => server(`h${at}`, weight)),
-        random,
-      );
-      const counts = new Map<string, number>();
-      for (let picks = 1; picks <= total * 3; picks += 1) {
-        const { host } = pick(upstream);
-        counts.set(host, (counts.get(host) ?? 0) + 1);
-        for (const [at, weight] of weights.entries()) {
-          const due = (picks * weight) / total;
-          const off = Math.abs((counts.get(`h${at}`) ?? 0) - due);
-          expect(off, `seed ${seed}, pick ${picks}, weight ${weight}`).to.be.below(2);
+  for (const [policy, heaviest] of [
+    ["wrr", 50],
+    ["least_conn", 9],
+  ] as const)
+    it(`${policy}: idle peers keep close to their shares all the time, wherever a round begins`, () => {
+      for (const seed of seeds) {
+        const random = seeded(seed);
+        const weights = Array.from({ length: 2 + Math.floor(random() * 20) }, () =>
+          Math.ceil(random() * heaviest),
+        );
+        const total = weights.reduce((sum, weight) => sum + weight, 0);
+        const servers = weights.map((weight, at) => server(`h${at}`, weight));
+        const upstream = build(policy, servers, random);
+        const counts = weights.map(() => 0);
+        let worst = 0;
+        for (let picks = 1; picks <= total * 3; picks += 1) {
+          const at = Number(pick(upstream).host.slice(1));
+          counts[at] = (counts[at] ?? 0) + 1;
+          for (let one = 0; one < weights.length; one += 1) {
+            const due = (picks * (weights[one] ?? 0)) / total;
+            worst = Math.max(worst, Math.abs((counts[one] ?? 0) - due));
+          }
         }
+        expect(worst, `seed ${seed}, weights ${weights}`).to.be.below(2);
       }
-    }
-  });
-
-  it("least_conn: equal peers take turns by weight, evenly spread", () => {
-    for (const seed of seeds) {
-      const random = seeded(seed);
-      const weights = Array.from({ length: 2 + Math.floor(random() * 20) }, () =>
-        Math.ceil(random() * 9),
-      );
-      const total = weights.reduce((sum, weight) => sum + weight, 0);
-      const upstream = build(
-        "least_conn",
-        weights.map((weight, at) => server(`h${at}`, weight)),
-        random,
-      );
-      const counts = new Map<string, number>();
-      for (let picks = 1; picks <= total * 3; picks += 1) {
-        const { host } = pick(upstream);
-        counts.set(host, (counts.get(host) ?? 0) + 1);
-        for (const [at, weight] of weights.entries()) {
-          const due = (picks * weight) / total;
-          const off = Math.abs((counts.get(`h${at}`) ?? 0) - due);
-          expect(off, `seed ${seed}, pick ${picks}, weight ${weight}`).to.be.below(2);
-        }
-      }
-    }
-  });
+    });
 
   it("random: one pick says nothing about the next", () => {
     const count = 5;
