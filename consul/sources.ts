@@ -417,7 +417,7 @@ export class ConsulSources {
 type BaseWatch = Pick<Watch<unknown>, "start" | "stop" | "status" | "renew">;
 
 /** The keys of the services that upstream documents and host documents name. */
-export function namedServices(
+function namedServices(
   upstreams: ReadonlyMap<string, UpstreamDocument>,
   hosts: ReadonlyMap<string, HostDocument>,
   sites: SiteNames,

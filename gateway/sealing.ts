@@ -14,7 +14,7 @@ const tagBytes = 16;
 const keyBytes = 32;
 
 /** 32 bytes, in base64 or hexadecimal. `null`: they are none. */
-export function readSealingKey(text: string): Buffer | null {
+function readSealingKey(text: string): Buffer | null {
   const trimmed = text.trim();
   const isHex = /^[0-9a-fA-F]{64}$/.test(trimmed);
   if (!isHex && !/^[A-Za-z0-9+/_-]{43}=?$/.test(trimmed)) return null;

@@ -48,7 +48,7 @@ export function serviceTopic(name: string): string {
   return `service:${name}`;
 }
 
-export function servicesOf(reader: Reader, name: string): ServiceRecord[] {
+function servicesOf(reader: Reader, name: string): ServiceRecord[] {
   return sorted([...reader.rows("service").values()].filter(({ Service }) => Service === name));
 }
 

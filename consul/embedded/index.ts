@@ -27,10 +27,6 @@ import { Sessions } from "./sessions.ts";
 import { JournalFile, noJournal, readSavedState } from "./state-file.ts";
 import { Store } from "./store.ts";
 
-export type { Clock, Timer } from "./clock.ts";
-export type { Log } from "./http.ts";
-export { StateFileError } from "./state-file.ts";
-
 export interface AgentOptions {
   /** The address to listen on. */
   readonly host: string;

@@ -13,16 +13,10 @@ import { Follower } from "./docker/follower.ts";
 import type { RegistratorOptions } from "./options.ts";
 import { Pause } from "./pause.ts";
 
-export { type DockerAddress, DockerAddressError, dockerAddress } from "./docker/address.ts";
+export { type DockerAddress, dockerAddress } from "./docker/address.ts";
 export { DockerUnreachableError } from "./docker/docker.ts";
-export {
-  parseRegistratorOptions,
-  type RegistratorFlag,
-  RegistratorOptionError,
-  type RegistratorOptions,
-  registratorFlags,
-} from "./options.ts";
-export { findUnregistered, type Unregistered } from "./unregistered.ts";
+export { parseRegistratorOptions, type RegistratorFlag, registratorFlags } from "./options.ts";
+export { findUnregistered } from "./unregistered.ts";
 
 export interface RegistratorSettings {
   /** A dockerode instance, or options for one. */

@@ -29,7 +29,7 @@ export async function readCatalog(
 }
 
 /** Throws when it is no catalog. Tags are sorted: Consul gives them in any order. */
-export function decodeCatalog(where: string, body: unknown): CatalogNames {
+function decodeCatalog(where: string, body: unknown): CatalogNames {
   const bad = (problem: string) => new ConsulError("bad_answer", `${where}: ${problem}`);
   if (typeof body !== "object" || body === null || Array.isArray(body))
     throw bad("the answer is no catalog");

@@ -3,9 +3,8 @@
  * weights and health, but no hosts, paths or Consul.
  */
 
-export { Breaker, type BreakerState } from "./breaker.ts";
 export type { Attempts } from "./filter.ts";
-export { Gate, type Verdict } from "./gate.ts";
+export { Gate } from "./gate.ts";
 export { cookieOf, type KeyOf, type KeySource, keyReader } from "./hash-key.ts";
 export { PeerBook } from "./peer-book.ts";
 export { PeerTokens } from "./peer-tokens.ts";

@@ -9,8 +9,6 @@ import { Demo, DemoError } from "./demo.ts";
 import { freeAddress } from "./ports.ts";
 import { tour, writeTour } from "./tour.ts";
 
-export { DemoError } from "./demo.ts";
-
 export interface DemoOptions {
   /** Where the gateway accepts requests; port 0 for any. Default `127.0.0.1:8080`. */
   readonly http?: Address;

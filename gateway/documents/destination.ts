@@ -92,7 +92,7 @@ const cookie = z.strictObject({
     .describe("Seconds. Default: until the browser ends."),
 });
 
-export const stickySchema = z
+const stickySchema = z
   .strictObject({
     cookie: z
       .union([cookie.shape.name, cookie], { error: "is not a name, or an object with a name" })

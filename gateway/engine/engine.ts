@@ -13,13 +13,7 @@ import type { PeerMaterials } from "./upstream/peer-tls.ts";
 
 export { Peer } from "./peer.ts";
 export type { BodyTap, TapOutput } from "./tap.ts";
-export {
-  type PeerProtocol,
-  type PeerTls,
-  type Retries,
-  Target,
-  type TargetOptions,
-} from "./target.ts";
+export { type PeerTls, Target, type TargetOptions } from "./target.ts";
 
 /** An answer that the gateway gives by itself, without an origin. */
 export interface Answer {

@@ -30,7 +30,7 @@ export interface Retries {
 }
 
 /** The default, as in nginx. */
-export const defaultRetries: Retries = { nonIdempotent: false, statuses: [] };
+const defaultRetries: Retries = { nonIdempotent: false, statuses: [] };
 
 /**
  * What an upstream says about reaching its peers. `null` or left out: the engine's limit applies. Times in

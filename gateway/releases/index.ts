@@ -4,14 +4,14 @@
  */
 
 export { servedDocument } from "./documents/document-releases.ts";
-export { type HostCount, type ScriptCount, ScriptCounters } from "./failing/counters.ts";
+export { type HostCount, ScriptCounters } from "./failing/counters.ts";
 export type { WorkerScriptReport } from "./failing/error-rates.ts";
 export { SourceMissing, SourceRefused } from "./operations/errors.ts";
-export type { Listed, Pushed, Shown } from "./operations/operations.ts";
+export type { Listed, Pushed } from "./operations/operations.ts";
 export { Operations } from "./operations/operations.ts";
-export { type ChangedPeer, type PeerChange, PeerOperations } from "./operations/peer-operations.ts";
+export { type PeerChange, PeerOperations } from "./operations/peer-operations.ts";
 export { eraseTypes, sourceText } from "./operations/source-text.ts";
-export type { History, HistoryEntry, Outcome } from "./records/history.ts";
+export type { History } from "./records/history.ts";
 export {
   entryKinds,
   isSubject,

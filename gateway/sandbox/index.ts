@@ -14,19 +14,14 @@ export { defaultTakeBack } from "./run/declared.ts";
 export { describeFault } from "./run/faults.ts";
 export type { SandboxOptions } from "./run/isolate-sandbox.ts";
 export type {
-  CheckScript,
-  Examination,
   ExamineScript,
   FailedCase,
   HostScripts,
-  RehearsedScript,
   ReplayOutcome,
   ReplayScript,
   Sandbox,
-  SandboxLimits,
   Script,
   ScriptFault,
-  ScriptLog,
   ScriptTables,
   Steering,
 } from "./sandbox.ts";

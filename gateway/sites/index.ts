@@ -15,9 +15,8 @@ export {
   type Stop,
 } from "./phase.ts";
 export type { RoutedRequest } from "./request-values.ts";
-export type { RouterOptions } from "./router.ts";
 export { Router } from "./router.ts";
-export type { RouteShare, Routes } from "./routing.ts";
+export type { Routes } from "./routing.ts";
 export type { Rule } from "./rule.ts";
 export type { Site } from "./site.ts";
 export type { PhasesOf } from "./site-table.ts";

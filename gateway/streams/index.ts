@@ -7,4 +7,4 @@ export type {
   StreamRecord,
   StreamTally,
 } from "./contract.ts";
-export { StreamEngine, type StreamEngineOptions } from "./stream-engine.ts";
+export { StreamEngine } from "./stream-engine.ts";

@@ -1,6 +1,6 @@
 import * as z from "zod";
 
-export const codings = ["zstd", "br", "gzip"] as const;
+const codings = ["zstd", "br", "gzip"] as const;
 
 const mediaType = z
   .string()

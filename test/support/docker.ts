@@ -27,7 +27,7 @@ const startTimeoutMs = 30_000;
 const stopTimeoutMs = 15_000;
 
 /** The image that every engine has; its default name as a service is `web`. */
-export const webImage = "demo/web:1";
+const webImage = "demo/web:1";
 
 export interface RunOptions {
   readonly name?: string;

@@ -10,15 +10,13 @@ import { type Origin, type OriginOptions, type OriginScript, startOrigin } from 
 export { type ClientAnswer, chunked, openClient, RawClient, requestBytes } from "./client.ts";
 export { settled, until } from "./conditions.ts";
 export {
-  type Ended,
   expectIdle,
   type GatewayOptions,
   startGateway,
-  type TestContext,
   type TestExchange,
   TestGateway,
 } from "./engine.ts";
-export { fieldOf, fieldsOf, type Message, MessageReader, statusOf } from "./message.ts";
+export { fieldOf, fieldsOf } from "./message.ts";
 export {
   answerBytes,
   Origin,

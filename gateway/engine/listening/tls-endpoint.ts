@@ -120,6 +120,6 @@ export class TlsEndpoint {
 }
 
 /** The key's name as it stands in front of each ticket, in hexadecimal. */
-export function nameOfTicketKey(key: string): string {
+function nameOfTicketKey(key: string): string {
   return Buffer.from(key, "base64").subarray(0, 16).toString("hex");
 }

@@ -8,7 +8,7 @@ import type { Rollout } from "../../sandbox/index.ts";
 
 const maxTakenBack = 20;
 /** What a share of requests is counted in: of 10,000. */
-export const wholeShare = 10_000;
+const wholeShare = 10_000;
 
 /** Before anything was agreed on. `live`: the version that serves all the same. */
 export function beginning(live: string | null): Agreement {

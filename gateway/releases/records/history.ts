@@ -39,11 +39,11 @@ export interface HistoryEntry {
 export type History = readonly HistoryEntry[];
 
 /** Entries kept. */
-export const maxHistory = 20;
+const maxHistory = 20;
 const maxDetail = 1_000;
 const maxBy = 200;
 /** The author of versions that nobody pushed. */
-export const byHand = "Consul KV";
+const byHand = "Consul KV";
 
 /** Control characters, and those that change the direction of a text, are no part of a name. */
 const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu;

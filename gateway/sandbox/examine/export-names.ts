@@ -13,7 +13,7 @@ const meanings: ReadonlySet<string> = new Set([
 ]);
 
 /** Why a script may not export this; `null` for a name that means something. */
-export function refusalOfExport(name: string): string | null {
+function refusalOfExport(name: string): string | null {
   if (meanings.has(name)) return null;
   const meant = nearest(name);
   const hint = meant === null ? `it may be ${[...meanings].join(", ")}` : `did you mean ${meant}?`;

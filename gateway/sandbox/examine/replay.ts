@@ -11,7 +11,7 @@ import type { ReplayOutcome } from "../sandbox.ts";
 import { callWithin, ExaminedRequest, readResult } from "./examined-request.ts";
 
 /** How many requests are tried. */
-export const maxReplayed = 4;
+const maxReplayed = 4;
 
 export interface ReplayOptions {
   readonly loaded: Loaded;

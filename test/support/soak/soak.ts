@@ -249,7 +249,7 @@ class Soak {
 }
 
 /** The least that a process had on its heap in some samples: what was under way at one moment is no leak. */
-export function leastHeap(samples: readonly Sample[], of: Memory["process"]): number {
+function leastHeap(samples: readonly Sample[], of: Memory["process"]): number {
   const heaps = samples.flatMap(({ memory }) =>
     memory.filter(({ process: name }) => name === of).map(({ heap }) => heap),
   );
