@@ -8,7 +8,7 @@ import { link, open, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { makeDirectory } from "./directories.ts";
-import { describeFileError } from "./file-errors.ts";
+import { codeOf, describeFileError } from "./file-errors.ts";
 import { SettingsError } from "./settings.ts";
 import { type AdminSettings, tokenVariable } from "./settings-admin.ts";
 
@@ -167,8 +167,4 @@ function checked(where: string, token: string): string {
   throw new SettingsError(
     `${where}: is no token: 16 to 512 letters, digits and characters of . _ ~ + / -`,
   );
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }

@@ -15,6 +15,11 @@ const words: Readonly<Record<string, string>> = {
 /** `the disk is full (ENOSPC)`, or the message of an error that has no such code. */
 export function describeFileError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const code = "code" in error ? String(error.code) : "";
+  const code = String(codeOf(error) ?? "");
   return words[code] === undefined ? code || error.message : `${words[code]} (${code})`;
+}
+
+/** `ENOENT`; undefined when the system did not say it. */
+export function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }

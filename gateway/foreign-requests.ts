@@ -90,11 +90,13 @@ function isSameOrigin(origin: string, host: string | undefined): boolean {
   return URL.canParse(origin) && new URL(origin).host === host?.toLowerCase();
 }
 
-function plainName(name: string): string {
+/** Names have no case; a dot at the end changes nothing. */
+export function plainName(name: string): string {
   return name.toLowerCase().replace(/\.$/, "");
 }
 
-function familyOf(address: string): "ipv4" | "ipv6" | null {
+/** `null` for what is no address. */
+export function familyOf(address: string): "ipv4" | "ipv6" | null {
   const version = isIP(address);
   return version === 0 ? null : version === 4 ? "ipv4" : "ipv6";
 }

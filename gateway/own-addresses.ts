@@ -6,7 +6,7 @@
 import { lookup } from "node:dns/promises";
 import { BlockList, isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
-import { plainAddress } from "./foreign-requests.ts";
+import { familyOf, plainAddress, plainName } from "./foreign-requests.ts";
 
 /** Plain data: workers are told it. */
 export interface OwnAddress {
@@ -164,16 +164,6 @@ function add(list: BlockList, address: string): void {
   const plain = plainAddress(address);
   const family = familyOf(plain);
   if (family !== null) list.addAddress(plain, family);
-}
-
-function plainName(name: string): string {
-  return name.toLowerCase().replace(/\.$/, "");
-}
-
-function familyOf(address: string): "ipv4" | "ipv6" | null {
-  const version = isIP(address);
-  if (version === 4) return "ipv4";
-  return version === 6 ? "ipv6" : null;
 }
 
 function systemAddresses(): readonly string[] {

@@ -225,13 +225,27 @@ async function readBounded(response: http.IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
+/** The JSON of an answer. `null` when it has none, so something else than a gateway answered. */
+export function jsonIn(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return null;
+  }
+}
+
+/** What a command says of an answer that is not the one it asked for. */
+export function refusalOf(status: number, answer: unknown): CommandError {
+  const why = messageOf(answer) ?? "what answers is no gateway";
+  return new CommandError(`the gateway answers ${status}: ${why}`);
+}
+
 /** The message of a refusal, or the beginning of the answer where no gateway answered. */
 export function messageIn(body: string): string {
-  try {
-    const read: unknown = JSON.parse(body);
-    if (typeof read === "object" && read !== null && "message" in read) return String(read.message);
-  } catch {
-    // No gateway answered; the text is shown as it is.
-  }
-  return body.slice(0, 200);
+  return messageOf(jsonIn(body)) ?? body.slice(0, 200);
+}
+
+function messageOf(answer: unknown): string | null {
+  const isRefusal = typeof answer === "object" && answer !== null && "message" in answer;
+  return isRefusal ? String(answer.message) : null;
 }

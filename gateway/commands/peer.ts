@@ -1,7 +1,7 @@
 /** `sluice upstream drain`, `enable` and `weight`: what an operator does by hand with one peer, by way of a gateway. */
 import * as z from "zod";
 import { loadSettings } from "../settings.ts";
-import { AdminClient } from "./admin-client.ts";
+import { AdminClient, jsonIn } from "./admin-client.ts";
 import { CommandError, UsageError } from "./command-error.ts";
 import type { Output } from "./printable.ts";
 
@@ -30,7 +30,7 @@ export async function setPeer(
   const body = verb === "weight" ? JSON.stringify({ weight: weightOf(weight) }) : "";
   const by = typeof flags.by === "string" ? flags.by : null;
   const { status, body: text } = await client.write("POST", path, { body, by });
-  const read = answer.safeParse(parsed(text));
+  const read = answer.safeParse(jsonIn(text));
   if (!read.success) throw new CommandError("what answers is no gateway");
   const { message = "it does not say why", msg, drained, weight: set } = read.data;
   if (status !== 200 && status !== 202)
@@ -49,13 +49,4 @@ function weightOf(text: string): number | null {
   if (text === "own") return null;
   if (/^\d{1,4}$/.test(text)) return Number(text);
   throw new UsageError(`${JSON.stringify(text)} is no weight: a number from 1 to 1000, or own`);
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // The caller says what answered instead.
-    return null;
-  }
 }

@@ -1,12 +1,10 @@
 /** `sluice resync`: tells a running gateway that what Consul has now is right, and so what it holds may go. */
 import * as z from "zod";
 import { loadSettings } from "../settings.ts";
-import { AdminClient } from "./admin-client.ts";
-import { CommandError } from "./command-error.ts";
+import { AdminClient, jsonIn, refusalOf } from "./admin-client.ts";
 import type { Output } from "./printable.ts";
 
 const released = z.object({ released: z.number() });
-const refused = z.object({ message: z.string() });
 
 export async function runResync(
   flags: Readonly<Record<string, unknown>>,
@@ -15,7 +13,7 @@ export async function runResync(
 ): Promise<number> {
   const client = await AdminClient.create(await loadSettings(flags, env), env);
   const { status, body } = await client.write("POST", "/resync");
-  const answer = parsed(body);
+  const answer = jsonIn(body);
   const done = released.safeParse(answer);
   if (status === 200 && done.success) {
     const { released: count } = done.data;
@@ -23,15 +21,5 @@ export async function runResync(
     else print(count === 1 ? "let go of 1 entry" : `let go of ${count} entries`);
     return 0;
   }
-  const why = refused.safeParse(answer).data?.message ?? "what answers is no gateway";
-  throw new CommandError(`the gateway answers ${status}: ${why}`);
-}
-
-function parsed(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    // The caller says what answered instead.
-    return null;
-  }
+  throw refusalOf(status, answer);
 }

@@ -1,18 +1,14 @@
 /**
  * `sluice upstream` and `sluice host`: ask a running gateway what its workers know, and format it for people.
  */
-import * as z from "zod";
 import type { Destination, RouteRule } from "../model/index.ts";
 import type { HostsAnswer, ShownHost, ShownUpstream, UpstreamsAnswer } from "../primary/index.ts";
 import { loadSettings } from "../settings.ts";
-import { AdminClient } from "./admin-client.ts";
-import { CommandError } from "./command-error.ts";
+import { AdminClient, refusalOf } from "./admin-client.ts";
 import type { Output } from "./printable.ts";
 import { table } from "./table.ts";
 
 type What = "upstreams" | "hosts";
-
-const refused = z.object({ message: z.string() });
 
 /** @param name `null`: all. */
 export async function showView(
@@ -26,10 +22,7 @@ export async function showView(
   const query = name === null ? "" : `?${new URLSearchParams({ name })}`;
   const { status, type, body } = await client.read(`/${what}${query}`);
   const answer = type.startsWith("application/json") ? (JSON.parse(body) as unknown) : null;
-  if (status !== 200 || answer === null) {
-    const why = refused.safeParse(answer).data?.message ?? "what answers is no gateway";
-    throw new CommandError(`the gateway answers ${status}: ${why}`);
-  }
+  if (status !== 200 || answer === null) throw refusalOf(status, answer);
   if (flags.json === true) printText(body.trimEnd());
   // The gateway that answers may be another version than this one; its shape is taken as it comes.
   else for (const line of lines[what](answer)) print(line);

@@ -11,6 +11,7 @@ import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { makeDirectory } from "../directories.ts";
+import { codeOf } from "../file-errors.ts";
 import { kinds, type Served, type Snapshot, servedKinds } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { Clock } from "./clock.ts";
@@ -318,10 +319,6 @@ function parseJson(text: string): unknown {
     // Text that is not JSON matches no schema; the caller names the fault.
     return undefined;
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }
 
 function messageOf(error: unknown): string {

@@ -1,5 +1,6 @@
 /** Writes the PROXY protocol to peers (HAProxy, "The PROXY protocol", versions 1 and 2). */
 import { isIP, SocketAddress } from "node:net";
+import { signature } from "../engine/listening/proxy-protocol.ts";
 
 export type ProxyVersion = "v1" | "v2";
 
@@ -10,7 +11,6 @@ export interface Ends {
   readonly local: { readonly address: string; readonly port: number };
 }
 
-const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 const versionAndProxy = 0x21;
 const tcp4 = 0x11;
 const tcp6 = 0x21;

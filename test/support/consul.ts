@@ -4,12 +4,13 @@
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { findProgram, isExecutable } from "./programs.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const startTimeoutMs = 45_000;
@@ -66,9 +67,7 @@ export function findRealConsul(): string | null {
     if (isExecutable(named)) return named;
     throw new Error(`CONSUL_BIN names "${named}", which is not an executable file`);
   }
-  const directories = (process.env.PATH ?? "").split(delimiter).filter((entry) => entry !== "");
-  directories.push(join(root, ".cache", "consul", "usr", "bin"));
-  return directories.map((entry) => join(entry, "consul")).find(isExecutable) ?? null;
+  return findProgram("consul", [join(root, ".cache", "consul", "usr", "bin")]);
 }
 
 /** A single server with its own data directory, ready once it leads and is in its own catalog. */
@@ -287,13 +286,4 @@ async function freePorts(count: number): Promise<number[]> {
   });
   await Promise.all(servers.map((server) => once(server.close(), "close")));
   return ports;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

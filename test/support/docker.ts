@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import {
   copyFile,
   mkdir,
@@ -16,10 +16,11 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import Dockerode from "dockerode";
+import { findProgram } from "./programs.ts";
 
 const execute = promisify(execFile);
 const directoryPrefix = "sluice-docker-";
@@ -92,7 +93,7 @@ export interface DockerEngine {
  */
 export function findDocker(): string | null {
   const missing = whatIsMissing();
-  if (missing === null) return findProgram("dockerd");
+  if (missing === null) return findProgram("dockerd", systemDirectories);
   if (process.env.SLUICE_REQUIRE_REAL === "1")
     throw new Error(
       `no Docker Engine for tests: ${missing} (node tools/real-parts.mjs installs it)`,
@@ -103,24 +104,12 @@ export function findDocker(): string | null {
 function whatIsMissing(): string | null {
   if (process.getuid?.() !== 0) return "an engine needs root";
   for (const program of ["dockerd", "ip", "busybox", "tar"])
-    if (findProgram(program) === null) return `"${program}" is not in PATH`;
+    if (findProgram(program, systemDirectories) === null) return `"${program}" is not in PATH`;
   return null;
 }
 
-function findProgram(name: string): string | null {
-  const directories = (process.env.PATH ?? "").split(delimiter).filter((entry) => entry !== "");
-  directories.push("/usr/sbin", "/sbin", "/bin");
-  return directories.map((entry) => join(entry, name)).find(isExecutable) ?? null;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
+/** Also where a service's `PATH` may not look. */
+const systemDirectories = ["/usr/sbin", "/sbin", "/bin"];
 
 /** Starts an engine; its `webImage` is there. Throws with dockerd's last lines when it does not come up. */
 export async function startDocker(): Promise<DockerEngine> {

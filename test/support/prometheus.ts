@@ -1,12 +1,12 @@
 /** A real Prometheus for tests: it scrapes what it is told every 1.5 seconds, and answers queries. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { freePort } from "./ports.ts";
+import { findProgram } from "./programs.ts";
 import { eventually } from "./registered.ts";
 
 /** One series of an answer. */
@@ -161,19 +161,5 @@ export class TestPrometheus {
       await closed;
     }
     await rm(this.#directory, { recursive: true, force: true });
-  }
-}
-
-function findProgram(name: string): string | null {
-  const directories = (process.env.PATH ?? "").split(delimiter).filter((entry) => entry !== "");
-  return directories.map((entry) => join(entry, name)).find(isExecutable) ?? null;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
   }
 }

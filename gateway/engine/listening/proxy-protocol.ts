@@ -16,7 +16,8 @@ export type ProxyOutcome =
   | { readonly source: ProxySource | null; readonly rest: Buffer }
   | { readonly fault: string };
 
-const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
+/** How a header of version 2 begins. */
+export const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 const versionOne = Buffer.from("PROXY ", "latin1");
 /** Longest line of version 1, line end included. */
 const maxLine = 107;

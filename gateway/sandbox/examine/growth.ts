@@ -318,6 +318,7 @@ function* partsOf(pattern: AnyNode): Generator<AnyNode, void, void> {
   }
 }
 
-function isNode(value: unknown): value is AnyNode {
+/** Whether a property of a node is a node. */
+export function isNode(value: unknown): value is AnyNode {
   return typeof value === "object" && value !== null && "type" in value;
 }

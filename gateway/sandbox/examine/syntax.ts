@@ -8,7 +8,7 @@ import { type AnyNode, type Program, parse } from "acorn";
 import type { Found, Imports, SourceReader, Syntax } from "../run/source-reader.ts";
 import { maxCases } from "./cases.ts";
 import { strangeExport } from "./export-names.ts";
-import { growthOf } from "./growth.ts";
+import { growthOf, isNode } from "./growth.ts";
 import { importsIn } from "./imports.ts";
 
 /** The findings that are remembered take about as much memory as the sources' texts. */
@@ -164,10 +164,6 @@ function nameOnly(node: AnyNode): AnyNode | null {
     default:
       return null;
   }
-}
-
-function isNode(value: unknown): value is AnyNode {
-  return typeof value === "object" && value !== null && "type" in value;
 }
 
 function refusalOf(node: AnyNode): string | null {

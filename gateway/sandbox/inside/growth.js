@@ -4,6 +4,7 @@
 import {
   boundProperties,
   isObject,
+  items,
   maxItems,
   maxText,
   primitive,
@@ -14,10 +15,9 @@ import { isArray } from "./realm.js";
 
 const maxShort = 256;
 const none = Symbol("none");
-const lengths = "arrays of at most 100,000 items";
 
 function length(array, value) {
-  if (isArray(array) && +value > maxItems) refuse("length", lengths);
+  if (isArray(array) && +value > maxItems) refuse("length", items);
 }
 
 export const checks = {
