@@ -10,7 +10,7 @@ export const defaultSandboxLimits = {
 /** Evaluating a script's top level may take this many times as long as a call. */
 export const loadTimeoutFactor = 10;
 
-/** Limits of time are processor time; where it is not known yet, this many times as much may pass on the wall, as a guard. */
+/** Time limits are processor time. While that is not known yet, a call ends after this many times its limit on the wall. */
 export const wallFactor = 10;
 
 /** Bounds on what one call brings out. Lengths are in characters inside the isolate, bytes outside. */
@@ -45,7 +45,7 @@ export const vouchedHeaders: readonly string[] = [
 ];
 export const vouchedPrefix = "x-forwarded-";
 
-/** What the gateway tells origins about the client may be left out by a script, though not written. */
+/** A script may remove the fields in which the gateway reports the client, but not write them. */
 export function isRemovableHeader(lowerCaseName: string): boolean {
   return !isOwnHeader(lowerCaseName) || tellsOfClient(lowerCaseName);
 }
@@ -54,7 +54,7 @@ function tellsOfClient(lowerCaseName: string): boolean {
   return lowerCaseName.startsWith(vouchedPrefix) || lowerCaseName === "forwarded";
 }
 
-/** Also a name that an origin may take for one of these: many read `x_forwarded_for` as `x-forwarded-for`. */
+/** True also for a name that origins may take for one of these: many read `x_forwarded_for` as `x-forwarded-for`. */
 export function isVouchedHeader(lowerCaseName: string): boolean {
   return isOwnHeader(lowerCaseName.replace(/[^a-z0-9]/g, "-"));
 }

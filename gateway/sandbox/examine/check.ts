@@ -62,7 +62,7 @@ export async function examineScript(
   return (await examineWithin(budgetMs(limits), { host, tables, limits, tools })).examination;
 }
 
-/** As `examineScript`, with less or more time than that has, in milliseconds of processor time. */
+/** As `examineScript`, with a budget of its own in milliseconds of processor time. */
 export async function examineWithin(
   budgetMs: number,
   given: {
@@ -140,7 +140,7 @@ export async function examineWithin(
   }
 }
 
-/** What a source is given for everything in its examination, in milliseconds of processor time. */
+/** The budget for the whole examination of a source, in milliseconds of processor time. */
 export function budgetMs(limits: SandboxLimits): number {
   return Math.max(leastBudgetMs, 2 * loadTimeoutMs(limits));
 }
@@ -174,7 +174,7 @@ function readCases({ tests, syntax }: Loaded, host: string, { key, text }: Part)
   }
 }
 
-/** V8 does not interrupt what is running. */
+/** Loading took too long, and may still run: V8 does not interrupt everything. */
 class TooLong extends ScriptError {}
 
 /** @throws TooLong */

@@ -18,7 +18,7 @@ import { ExaminerLane } from "./examiner-lane.ts";
 import type { ToExaminer } from "./examiner-process.ts";
 import { modulesFor } from "./module-graph.ts";
 
-/** Of processor time, for a first try: a good script takes about ten. */
+/** Processor time of a first try. A good script takes about ten milliseconds. */
 const quickMs = 100;
 /**
  * The limit of a first try on the clock. Beyond it the process is ended, because its thread may be in the
@@ -197,7 +197,7 @@ export class FairQueue<T> {
     else items.push(item);
   }
 
-  /** The oldest of the key whose turn it is, which then waits for all others; `null` when nothing waits. */
+  /** The oldest work of the key whose turn it is; all other keys then come before it. `null` when nothing waits. */
   take(): T | null {
     for (const [key, [item, ...rest]] of this.#keys) {
       this.#keys.delete(key);

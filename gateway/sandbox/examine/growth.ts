@@ -13,11 +13,11 @@ import type {
 import { type Check, type CheckKind, checkPrefix, writeChecks } from "../run/growth-checks.ts";
 import type { Found } from "../run/source-reader.ts";
 
-/** More than any handwritten source has. Each is kept beside the source. */
+/** More checks than any handwritten source needs. They are kept beside the source, so their number is bounded. */
 const maxChecks = 20_000;
-/** Additions of no more than this have to be so many to make something long that the time limit ends them. */
+/** A script that adds texts no longer than this runs out of time before it has made a long one. */
 const shortAddition = 4;
-/** V8 looks at the clock where a function begins: so many operators may stand between two calls. */
+/** V8 looks at the clock where a function begins, so at most this many operators may stand between two calls. */
 const operatorsPerPause = 4;
 const numeric: ReadonlySet<string> = new Set("- * / % ** | & ^ << >> >>>".split(" "));
 /** The checks take it for an array, to be safe. Written without a space. */
@@ -187,7 +187,7 @@ class Finder {
     }
   }
 
-  /** What is left of a long text in `{ a, ...rest }` is a property for each character, made in one go. */
+  /** With a long text, `{ a, ...rest }` makes a property for each character in one go. */
   #parameter(param: AnyNode, kind: string): void {
     const pattern = param.type === "AssignmentPattern" ? param.left : param;
     if (hasRest(pattern)) {
@@ -230,7 +230,7 @@ class Finder {
   }
 }
 
-/** V8 does not even compare texts of different lengths. */
+/** Comparing with such a text is cheap: V8 does not look into texts of different lengths. */
 function isQuick({ operator, left, right }: BinaryExpression): boolean {
   const isStrict = operator === "===" || operator === "!==";
   return isStrict && (left.type === "Literal" || right.type === "Literal");
@@ -246,7 +246,7 @@ function isSum(node: AnyNode): boolean {
   return node.type === "BinaryExpression" && node.operator === "+";
 }
 
-/** Whether an addition may make a text of one that is long already. */
+/** Whether an addition may lengthen a text that is long already. */
 function maySumGrow(sum: AnyNode): boolean {
   let others = 0;
   let numbers = 0;
@@ -279,13 +279,13 @@ function isHarmlessKey(key: AnyNode): boolean {
   return isNumeric(key) || (key.type === "Literal" && key.value !== "length");
 }
 
-/** The name of the property where the source says it; `null` where it has to be found out. */
+/** The name of the property if the source spells it out; `null` if it is known only when the source runs. */
 function nameOf({ computed, property }: MemberExpression): string | null {
   if (!computed) return property.type === "Identifier" ? property.name : null;
   return property.type === "Literal" ? String(property.value) : null;
 }
 
-/** A variable or a property so simple that to read it twice is to read it once; `null` for anything else. */
+/** A variable or a property so simple that reading it a second time changes nothing; `null` for anything else. */
 function targetOf(node: AnyNode, depth = 0): string | null {
   if (node.type === "Identifier") return node.name;
   if (node.type === "ThisExpression") return "this";
@@ -303,7 +303,7 @@ function targetOf(node: AnyNode, depth = 0): string | null {
   return isPlain ? `${object}[${property.raw}]` : null;
 }
 
-/** All parts of a pattern, itself included, but for the values that stand in when there are none. */
+/** The pattern and all of its parts, except for default values. */
 function* partsOf(pattern: AnyNode): Generator<AnyNode, void, void> {
   const open: (AnyNode | null)[] = [pattern];
   for (let node = open.pop(); node !== undefined; node = open.pop()) {

@@ -1,7 +1,7 @@
 /**
- * What a source imports: the one definition of it, for who examines a source, links it, or has to know which
- * scripts a module concerns. Read off the text by a lexer, without running it. Whoever compiles a source
- * refuses it where V8 found an import that was not found here (`loading.ts`).
+ * What a source imports: the one definition for examining a source, linking it, and finding the scripts that a
+ * module concerns. A lexer reads it from the text, without running it. `loading.ts` refuses a source in which V8
+ * finds an import that the lexer did not find.
  */
 // The full build reads TypeScript too: for each `export const a = <` it looks through the rest of the text for the end of a
 // list of types, 40 seconds for half a megabyte of them.

@@ -64,7 +64,7 @@ export function imports(source: Source, modules: ReadonlySet<string>): boolean {
   return importsOf(source).modules.some((name) => modules.has(name));
 }
 
-/** As `ModuleGraph.closureOf`, with what `modules` has. */
+/** As `ModuleGraph.closureOf`, within `modules`. */
 export function closureOf(
   sources: Iterable<Source>,
   modules: ReadonlyMap<string, Source>,
@@ -85,8 +85,7 @@ export function needsItself(name: string, modules: ReadonlyMap<string, Source>):
 }
 
 /**
- * The modules that a script is made of; `null` when they are more than it may have. Those that are not there
- * are left out.
+ * The modules that a script needs, without those that do not exist; `null` when they are more than it may have.
  */
 export function modulesFor(
   script: Source,

@@ -1,8 +1,8 @@
 /**
- * What a source may not say, found in its syntax: asynchronous code, because a script answers at once, and
- * a rejected promise is looked at by isolated-vm after the time limit is over; BigInt, because V8 multiplies
- * millions of digits without a look at the clock; exports that mean nothing. In comments and texts all of it may
- * stand. For the process that examines sources: a parser costs more than a worker has, and may be led to run long.
+ * Finds in the syntax of a source what no source may have: asynchronous code, because a script answers at once and
+ * isolated-vm looks at a rejected promise only after the time limit is over; BigInt, because V8 multiplies millions
+ * of digits without a look at the clock; exports without a meaning. Comments and texts may contain all of it. Only
+ * the process that examines sources loads this: a worker has no memory for a parser, and a source can make one slow.
  */
 import { type AnyNode, type Program, parse } from "acorn";
 import type { Found, Imports, SourceReader, Syntax } from "../run/source-reader.ts";
@@ -14,11 +14,11 @@ import { importsIn } from "./imports.ts";
 /** The findings that are remembered take about as much memory as the sources' texts. */
 const maxKnownChars = 16_777_216;
 
-/** Of processor time. The longest source that somebody writes takes a third of it. */
+/** Of processor time. The longest source that a person writes takes a third of it. */
 const maxParseMs = 1_000;
 const tokensPerLook = 1_024;
 
-/** With these, or with the object of all globals, a script can end a request. */
+/** A script can end a request with one of these, or with the object of all globals. */
 const verdicts: ReadonlySet<string> = new Set(["deny", "respond", "redirect", "globalThis"]);
 
 /** Reads sources, and remembers what it found in the last ones: many scripts share a large module. */
@@ -198,8 +198,8 @@ function refusalOf(node: AnyNode): string | null {
 }
 
 /**
- * A regular expression is compiled when it first runs, which may be long after the examination, and in one go:
- * one may not be longer than those that a script makes of texts (`inside/bounds-of-patterns.js`).
+ * V8 compiles a regular expression in one go when it first runs, which may be long after the examination. So a literal
+ * has the same bounds as a pattern that a script makes from a text (`inside/bounds-of-patterns.js`).
  */
 function refusalOfPattern(pattern: string, flags: string): string | null {
   const isUnicode = /[uv]/.test(flags);

@@ -19,15 +19,15 @@ const allowance = 4;
 const sharedAllowance = 10;
 const crowdedAllowance = 1.5;
 /**
- * In calls at their limit: what first calls may take that fail late, for the next script to have one. Few of them
- * must not keep a good script waiting that happens to be called after them.
+ * In calls at their limit: how much first calls that fail late may take before the next new script has to wait. A few
+ * of them must not keep a good script waiting that happens to come after them.
  */
 const newcomersAllowance = 50;
-/** In calls at their limit: what one of them adds to that at most, so that it takes three to have others wait. */
+/** In calls at their limit: the most that one of them adds to that, so that only three of them make others wait. */
 const newcomerMost = 25;
 /** A call that takes this many limits was not ended in time. */
 const stallFactor = 2;
-/** In calls at their limit: what heavy scripts take at a stretch before those wait that took most. */
+/** In calls at their limit: how much heavy scripts may take at a stretch before those that took most wait. */
 const burst = 0.5;
 /** A script whose calls take less on average costs no more than the rest of a request does. */
 const quickMs = 0.25;
@@ -101,14 +101,14 @@ export class ScriptTime {
   #unmeasured = 0;
   #totalMs = 0;
   #wasMade = false;
-  /** What was done for the call that is now, beside it. */
+  /** Time spent on the current call beside the call itself. */
   #extraMs = 0;
 
   constructor(worker: WorkerTime) {
     this.#worker = worker;
   }
 
-  /** Whether its calls take more than others should bear. A script that was not called yet is none. */
+  /** Whether its calls take more than others should bear. A script that was not called yet is not heavy. */
   get isHeavy(): boolean {
     return this.#usualMs >= quickMs;
   }
@@ -118,7 +118,7 @@ export class ScriptTime {
     return this.#measured < measuredToTell ? null : this.#usualMs;
   }
 
-  /** What its calls usually take elsewhere: it is no newcomer. Its own calls here say more. */
+  /** What its calls usually take in other workers, so that it is no newcomer here. Its calls here count for more. */
   learn(usualMs: number): void {
     if (this.#measured > 0) return;
     this.#isKnown = true;
@@ -145,12 +145,12 @@ export class ScriptTime {
     this.#wasMade = true;
   }
 
-  /** What was tried before belongs to the call that is now. */
+  /** An earlier try counts as part of the current call. */
   tried({ ranMs }: Took): void {
     this.#extraMs += ranMs;
   }
 
-  /** Whether the call that is now should be measured when it returns. */
+  /** Whether to measure the current call when it returns. */
   isNextMeasured(): boolean {
     if (this.#measured < memory || this.isHeavy || this.#extraMs > 0) return true;
     if (this.#skip > 0) {

@@ -20,7 +20,7 @@ const code = `
   const wards = new Map();
   let asked = 0;
   let isOpen = false;
-  // What the thread has had of the processor; null when nobody says so in time. Late answers are of use at the next look.
+  // The processor time of the thread; null when no answer comes in time. The next look uses a late answer.
   const ask = (patienceMs) => {
     if (!isOpen) asked = (Atomics.add(marks, askedCell, 1) + 1) | 0;
     if (!isOpen) Atomics.notify(marks, askedCell);
@@ -39,7 +39,7 @@ const code = `
     watch(tickMs, quietLooks, wallFactor) {
       let seen = -1;
       let times = 0;
-      // Looks at which it should have been known what the thread had, and was not.
+      // How many looks at this stay got no answer about the processor time of the thread.
       let silent = 0;
       let ranBefore = null;
       for (;;) {
@@ -85,7 +85,7 @@ const code = `
 const looksPerLimit = 4;
 const minTickMs = 1;
 const maxTickMs = 50;
-/** Without a call for so long the thread ends until there is one: as long as it runs, so does the process. */
+/** The thread ends after so long without a call and starts again with the next one: it keeps the process alive. */
 const quietMs = 500;
 const memoryMb = 8;
 
@@ -103,8 +103,8 @@ export class Watchdog {
 
   /**
    * A call is ended when it has had the processor for between `limitMs` and a quarter more, however long that
-   * takes; for so long on the wall where nobody counts processor time, and for `wallFactor` times as long where
-   * somebody does who does not answer.
+   * takes. Where the system does not count processor time, the clock on the wall decides with the same limit; where it
+   * counts but no answer comes, with `wallFactor` times the limit.
    */
   constructor(marker: CallMarker, limitMs: number) {
     this.#marker = marker;

@@ -2,7 +2,7 @@
 import { allowed } from "./allowed-names.js";
 import { deleteProperty, getPrototypeOf, indexOf, ownKeys, slice } from "./realm.js";
 
-/** What names of the list stand for that are not names of globals. */
+/** The objects behind those names of the list that are no globals. */
 const hidden = {
   __proto__: null,
   "Function.prototype": getPrototypeOf(() => {}),
@@ -25,7 +25,7 @@ const hidden = {
   inherited: getPrototypeOf(globalThis),
 };
 
-/** How a key is written in the list. */
+/** A key as the list spells it. */
 function written(key) {
   return typeof key === "symbol" ? `@@${slice(key.description ?? "", 7)}` : key;
 }
@@ -43,7 +43,7 @@ for (const name of ownKeys(allowed)) {
 
 function prune(shape) {
   const keys = ownKeys(shape.object);
-  // Nearly always: it was pruned when the snapshot was made.
+  // Nearly always so, since the object was pruned when the snapshot was made.
   if (keys.length === shape.count) return;
   shape.count = 0;
   for (let at = 0; at < keys.length; at++) {
@@ -55,7 +55,7 @@ function prune(shape) {
 
 for (let at = 1; at < shapes.length; at++) prune(shapes[at]);
 
-/** Also from what has taken the place of a built-in meanwhile. Called when all of that is done. */
+/** Prunes the functions that have replaced built-ins meanwhile. Called when all of them are in place. */
 export function pruneReplaced() {
   for (let at = 1; at < shapes.length; at++) {
     const shape = shapes[at];
@@ -67,7 +67,7 @@ export function pruneReplaced() {
   }
 }
 
-/** Called in each isolate: V8 puts some properties into a context that comes from a snapshot. */
+/** Called in each isolate, since V8 adds some properties to a context that comes from a snapshot. */
 export function deleteWhatIsNotAllowed() {
   for (let at = 0; at < shapes.length; at++) prune(shapes[at]);
 }

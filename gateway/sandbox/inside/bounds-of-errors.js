@@ -1,5 +1,5 @@
-// Runs inside the isolate, before a script does: makes errors in functions at whose beginning V8 looks at the
-// clock, which its own do not (`inScript` in bounds.js says why).
+// Runs inside the isolate, before a script does: replaces V8's constructors of errors with functions, since V8 looks
+// at the clock when a function begins but not when its own constructors do (`inScript` in bounds.js says why).
 import { replace, textOf } from "./bounds.js";
 import {
   construct,
@@ -21,7 +21,7 @@ function beginInScript(Plain) {
     },
   }[name];
   for (const key of ownKeys(Plain)) {
-    // V8 asks its own for it; `lockStacks` gives scripts one that means nothing.
+    // V8 reads it from its own constructor; `lockStacks` gives scripts one without effect.
     if (key === "stackTraceLimit") continue;
     defineProperty(Bounded, key, getOwnPropertyDescriptor(Plain, key));
   }
@@ -35,13 +35,13 @@ for (const name of ownKeys(globalThis)) {
   if (typeof Plain === "function" && getPrototypeOf(Plain) === PlainError) beginInScript(Plain);
 }
 
-/** Called once in each isolate: what V8 puts into a context that comes from a snapshot. */
+/** Called once in each isolate, since V8 adds `isError` to a context that comes from a snapshot. */
 export function takeNewOfErrors() {
   const descriptor = getOwnPropertyDescriptor(PlainError, "isError");
   if (descriptor !== undefined) defineProperty(Error, "isError", descriptor);
 }
 
-// What it puts together it would make twice as long, again and again.
+// Without a bound, a script could call it on its own outcome again and again, and double the text each time.
 replace(
   PlainError.prototype,
   "toString",

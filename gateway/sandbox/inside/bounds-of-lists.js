@@ -1,5 +1,5 @@
-// Runs inside the isolate, before a script does: bounds what the built-ins do with arrays, with what only
-// looks like one, with buffers and with the properties of objects. For the reasons see bounds.js.
+// Runs inside the isolate, before a script does: bounds what the built-ins do with arrays, array-like objects,
+// buffers and the properties of objects. bounds.js gives the reasons.
 import {
   boundProperties,
   inScript,
@@ -56,7 +56,7 @@ for (const name of ownKeys(Array.prototype)) {
   );
 }
 
-// Each item may be as long as what is searched for, and equal to it but for its end.
+// At worst each item differs from the text that is searched for only at its end.
 const onListSearch = (method, label) =>
   ({
     [label](...values) {
@@ -84,7 +84,7 @@ const onSort = (method, label) =>
   })[label];
 for (const name of ["sort", "toSorted"]) replace(Array.prototype, name, onSort);
 
-// In steps that the clock sees: what is inside of an array is not looked at by the checks above.
+// Written out here, so that V8 looks at the clock at each step: the checks above do not see the arrays in an array.
 const item = (value) => ({
   __proto__: null,
   value,
@@ -138,7 +138,7 @@ const ownOfArrays = {
     }
     return flatten(mapped, 1, []);
   },
-  // The same array may be in it many times over.
+  // The array may hold the same array many times, so the length of the outcome is checked at each item.
   join(separator) {
     if (!short(this)) refuse("join", items);
     const between = separator === undefined ? "," : textOf(separator, "join");
@@ -190,7 +190,7 @@ for (const key of ownKeys(PlainArray)) {
   defineProperty(BoundedArray, key, getOwnPropertyDescriptor(PlainArray, key));
 }
 defineProperty(BoundedArray, "length", { value: PlainArray.length });
-// What `map` and its like make of a plain array they make by themselves.
+// `undefined` lets `map` and its like make plain arrays by themselves.
 defineProperty(BoundedArray, Symbol.species, {
   get() {
     return this === BoundedArray ? undefined : this;
@@ -199,7 +199,7 @@ defineProperty(BoundedArray, Symbol.species, {
 lock(PlainArray.prototype, "constructor", BoundedArray);
 globalThis.Array = BoundedArray;
 
-/** For what takes a list of values: `at` is its place. */
+/** For functions that take a list of values as argument number `at`. */
 const onList = (at) => (method, label) =>
   ({
     [label](...values) {
@@ -220,8 +220,8 @@ replace(
     })[label],
 );
 
-// Buffers are bounded when they are made, so that all that goes through one is. `for...in` and `{...}`
-// list a property for each of its items.
+// A bound on the size of a buffer bounds everything that goes through it. `for...in` and `{...}` list a property
+// for each of its items.
 const bytes = "at most 100,000 bytes";
 function take(native, make) {
   const { name } = native;
@@ -314,11 +314,11 @@ for (const name of [
 replace(Reflect, "ownKeys", onProperties);
 replace(Reflect, "preventExtensions", onProperties);
 
-// An array whose length is set has room for so many items at once.
+// Setting the length of an array makes room for so many items at once.
 function boundLength(target, key, value) {
   if (isArray(target) && key === "length" && +value > maxItems) refuse("length", items);
 }
-/** A descriptor whose value is read once. */
+/** Copies the descriptor of a length, so that its value is read only once. */
 function ownDescriptor(target, key, descriptor) {
   if (!isArray(target) || key !== "length") return descriptor;
   const copy = { __proto__: null, ...descriptor };

@@ -1,5 +1,5 @@
-// Runs inside the isolate, before a script does: bounds regular expressions and what is put into a text in
-// the place of what was found. For the reasons see bounds.js.
+// Runs inside the isolate, before a script does: bounds regular expressions, and what replaces a match in a text.
+// bounds.js gives the reasons.
 import { maxText, refuse, replace, results, textOf } from "./bounds.js";
 import {
   apply,
@@ -14,10 +14,10 @@ import {
 
 const symbols = ["match", "matchAll", "replace", "search", "split"];
 const maxPattern = 8_192;
-/** With the flags `u` and `v` a few characters stand for a property of characters in all alphabets. */
+/** With the flags `u` and `v` a few characters of a pattern can name a property of characters in all alphabets. */
 const maxUnicode = 1_024;
 const maxParts = 1_000;
-/** Properties of texts, for which V8 writes out thousands of alternatives each: some end its process. */
+/** Properties of texts: V8 writes thousands of alternatives for each, and some end its process. */
 const textProperties = ["RGI_", "Basic_Emoji", "Keycap_Sequence"];
 const PlainRegExp = RegExp;
 const patterns = PlainRegExp.prototype;
@@ -32,7 +32,7 @@ function isPattern(value) {
   }
 }
 
-/** A regular expression whose matches are V8's own: one that a script makes may claim to have any length. */
+/** Whether V8 itself finds the matches: a match that a script's own `exec` makes may claim any length. */
 export function isPlainPattern(value) {
   return (
     isPattern(value) &&
@@ -42,14 +42,14 @@ export function isPlainPattern(value) {
   );
 }
 
-/** The text of a pattern that a built-in makes a regular expression of. It is compiled in one go. */
+/** The text from which a built-in makes a regular expression. It is bounded, since V8 compiles it in one go. */
 export function patternText(value, label) {
   const source = textOf(value, label);
   boundPattern(source, label);
   return source;
 }
 
-/** Compiling takes the square of how often something may be there or not, and of the groups. */
+/** The time to compile a pattern grows with the square of the number of its repetitions and groups. */
 function boundPattern(source, label) {
   if (source.length > maxPattern) refuse(label, "patterns of at most 8,192 characters");
   if (source.length <= maxParts) return;
@@ -68,7 +68,7 @@ function isUnicode(flags) {
 }
 
 function BoundedRegExp(pattern, flags) {
-  // What is no text becomes one here, so that it is the text that was looked at which is compiled.
+  // Objects become texts here and only once, so that V8 compiles the same text that was checked.
   const wanted = flags === undefined ? flags : textOf(flags, "RegExp");
   if (wanted !== undefined && wanted.length > 16) refuse("RegExp", "flags that there are");
   const isCopy = wanted === undefined && isPattern(pattern);
@@ -88,12 +88,12 @@ function BoundedRegExp(pattern, flags) {
 }
 defineProperty(BoundedRegExp, "name", { value: "RegExp" });
 defineProperty(BoundedRegExp, "prototype", { value: patterns, writable: false });
-// V8 would ask it what to make a copy of a pattern with.
+// V8 would ask this property for the constructor of a pattern's copy.
 lock(BoundedRegExp, Symbol.species, undefined);
 lock(patterns, "constructor", BoundedRegExp);
 globalThis.RegExp = BoundedRegExp;
 
-/** Called once in each isolate: what V8 puts into a context that comes from a snapshot. */
+/** Called once in each isolate, since V8 adds `escape` to a context that comes from a snapshot. */
 export function boundNewPatterns() {
   const descriptor = getOwnPropertyDescriptor(PlainRegExp, "escape");
   if (descriptor === undefined) return;
@@ -104,7 +104,7 @@ export function boundNewPatterns() {
   defineProperty(BoundedRegExp, "escape", { ...descriptor, value: bounded.escape });
 }
 
-// An object of a script's may say that it has any source and any flags.
+// A script may call this on an object of its own, with a source and flags of any length.
 replace(
   patterns,
   "toString",
@@ -129,7 +129,7 @@ replace(patterns, "exec", onSubject);
 replace(patterns, "test", onSubject);
 lock(patterns, "exec", patterns.exec);
 
-/** How many `$` there are in a replacement, and no more than `most` of them. */
+/** Counts the `$` in a replacement, up to `most`. */
 function marksOf(template, most) {
   let marks = 0;
   for (let at = indexOf(template, "$"); at !== -1 && marks < most; marks++) {
@@ -139,9 +139,9 @@ function marksOf(template, most) {
 }
 
 /**
- * What to give to a built-in that replaces: the template itself when the outcome is short however often it
- * is put in, otherwise a function that puts it in within a budget.
- * @param parts how often at most.
+ * What a built-in that replaces gets: the template itself when no number of matches can make the outcome long,
+ * otherwise a function that expands it within a budget.
+ * @param parts how many matches there are at most.
  */
 export function replacementFor(replacement, text, parts, label) {
   if (typeof replacement === "function") {
@@ -166,7 +166,7 @@ function budgeted(make, label) {
   };
 }
 
-/** What a template means for a match (ECMA-262, GetSubstitution). @param matched as a function gets it. */
+/** Expands a template for a match (ECMA-262, GetSubstitution). @param matched what a replacing function gets. */
 function expanded(template, matched, label) {
   const last = matched.length - 1;
   const groups = typeof matched[last] === "string" ? undefined : matched[last];
@@ -186,7 +186,7 @@ function expanded(template, matched, label) {
   return made + slice(template, from);
 }
 
-/** What the `$` at a place means, and how many characters of the template it takes. */
+/** What the `$` at this place stands for, and how many characters of the template it takes up. */
 function part(template, at, { matched, groups, text, position, captures }) {
   const code = at + 1 < template.length ? charCodeAt(template, at + 1) : 0;
   if (code === 36) return ["$", 2];
@@ -210,7 +210,7 @@ function part(template, at, { matched, groups, text, position, captures }) {
 function custom(label) {
   refuse(label, "regular expressions whose exec is their own");
 }
-/** What a text's method does with a plain pattern. */
+/** What each method of a text does with a plain pattern. */
 export const onPlainPattern = { __proto__: null };
 for (const name of symbols) {
   const native = patterns[Symbol[name]];

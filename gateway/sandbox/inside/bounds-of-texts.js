@@ -1,5 +1,5 @@
 // Runs inside the isolate, before a script does: bounds what the built-ins do with texts. A built-in gets a
-// text that was measured, never an object that becomes one. For the reasons see bounds.js.
+// text that was measured, never an object that it would turn into a text itself. bounds.js gives the reasons.
 import {
   isObject,
   listOf,
@@ -27,12 +27,12 @@ import {
   ownKeys,
 } from "./realm.js";
 
-/** A method's own text; `null` and `undefined` are left to the built-in, which refuses them. */
+/** The text that a method is called on. The built-in itself refuses `null` and `undefined`. */
 function ownText(self, label) {
   return self === null || self === undefined ? self : textOf(self, label);
 }
 
-/** Texts so short, whatever is done with them, are nearly all there are. */
+/** Nearly all texts are shorter than this, and no method takes long with them. */
 const shortText = 4_096;
 const areShort = (text, wanted) =>
   typeof text === "string" &&
@@ -40,7 +40,7 @@ const areShort = (text, wanted) =>
   text.length <= shortText &&
   wanted.length <= shortText;
 
-/** For what goes through its own text once; its values are numbers. */
+/** For methods that go through their own text once and take numbers. */
 const onOwnText = (method, label) =>
   ({
     [label](first, second) {
@@ -51,7 +51,7 @@ const onOwnText = (method, label) =>
     },
   })[label];
 
-// What is searched may fit nearly wherever it is tried.
+// At worst nearly all of `wanted` fits at each place, so each of its characters is compared there.
 function boundSearch(text, wanted, label) {
   if (wanted.length * (text.length - wanted.length + 1) > maxSteps) {
     refuse(label, "shorter texts: at worst each character is compared with each");
@@ -62,7 +62,7 @@ const onSearch = (method, label) =>
     [label](wanted, from) {
       if (areShort(this, wanted)) return apply(method, this, [wanted, from]);
       const text = ownText(this, label);
-      // The built-in refuses a pattern.
+      // The built-in itself refuses a pattern.
       if (isPlainPattern(wanted) || typeof text !== "string") return apply(method, text, [wanted]);
       const looked = textOf(wanted, label);
       boundSearch(text, looked, label);
@@ -70,7 +70,7 @@ const onSearch = (method, label) =>
     },
   })[label];
 
-/** For what takes a pattern or a text: a pattern's own method comes first, as in the language. */
+/** For methods that take a pattern or a text. As in the language, a method that the pattern brings comes first. */
 const onPattern = (name, onText) => (method, label) =>
   ({
     [label](wanted, second) {
@@ -78,7 +78,7 @@ const onPattern = (name, onText) => (method, label) =>
       if (typeof text !== "string") return apply(method, text, []);
       if ((typeof wanted === "object" || typeof wanted === "function") && wanted !== null) {
         if (isPlainPattern(wanted)) {
-          // The built-in looks first whether the pattern is global, where it has to be.
+          // `matchAll` and `replaceAll` go to the built-in, which first checks that the pattern is global.
           return label === name && label !== "matchAll"
             ? onPlainPattern[name](wanted, text, second)
             : apply(method, text, [wanted, second]);
@@ -116,8 +116,8 @@ const growing = (length) => (method, label) =>
     },
   })[label];
 
-// Sorting the marks of a character takes the square of their number. Thirty is what Unicode Standard Annex
-// #15 calls a text that is safe for streams.
+// `normalize` sorts the marks of a character in a time that grows with the square of their number. Unicode
+// Standard Annex #15 allows thirty in its Stream-Safe Text Format.
 const manyMarks = /\p{M}{31}/u;
 const onMarks = (method, label) =>
   ({
@@ -190,7 +190,7 @@ replace(
     }).raw,
 );
 
-// These become several times as long, or a value for each few characters.
+// The results are several times as long as the text, or have a value for every few characters of it.
 const maxCoded = 131_072;
 const onCoded = (method, label) =>
   ({
@@ -218,7 +218,7 @@ replace(globalThis, "parseFloat", onWrittenNumber);
 Number.parseInt = parseInt;
 Number.parseFloat = parseFloat;
 
-// A date is found in a text by looking at all of it, several times.
+// V8 goes through the whole text several times when it looks for a date.
 const PlainDate = Date;
 const maxDate = 1_024;
 const timeOf = PlainDate.prototype.getTime;

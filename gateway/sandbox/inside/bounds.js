@@ -1,7 +1,7 @@
-// Runs inside the isolate, before a script does: what the bounds on built-ins have in common. Built-ins
-// loop inside V8 without looking at the clock, some not at all and some only every thousandth call, so the
-// time limit cannot end them: an array of four thousand million holes is made in no time and searched for
-// minutes. What syntax does by itself (`a === b`, `a[0]` of very long strings) is not bounded here.
+// Runs inside the isolate, before a script does: what the bounds on built-ins have in common. V8 ends a script
+// only where it looks at the clock, and its built-ins never do so in their loops, or only at every thousandth
+// call, so the time limit cannot end them: a script makes an array of four thousand million holes in no time, and
+// V8 searches it for minutes. What syntax does by itself (`a === b`, `a[0]` of very long strings) is not bounded here.
 import {
   apply,
   defineProperty,
@@ -17,7 +17,7 @@ export const items = "arrays of at most 100,000 items";
 export const maxText = 1_048_576;
 export const characters = "texts of at most 1 MiB";
 export const results = "results of at most 1 MiB";
-/** Comparisons that one search may need, each of one character: some ten milliseconds. */
+/** How many characters one search may compare at worst: some ten milliseconds. */
 export const maxSteps = 16_777_216;
 
 export function refuse(label, what) {
@@ -33,9 +33,9 @@ export function replace(owner, name, make) {
 }
 
 /**
- * Does what the method does. What V8 has in C++ does not look at the clock when it begins, so a loop of V8's
- * own that calls nothing else goes on until the machine's memory is full: it has to be called by a script.
- * `[...{ [Symbol.iterator]: () => ({ next: Error }) }]` is one, with anything for `next` that gives an object.
+ * Wraps a built-in in a script's function. V8 looks at the clock when a script's function begins, but not when a
+ * built-in in C++ begins. A loop of V8 that calls only such a built-in would fill the machine's memory:
+ * `[...{ [Symbol.iterator]: () => ({ next: Error }) }]`, or any other built-in for `next` that gives an object.
  */
 export const inScript = (method, label) =>
   ({
@@ -50,21 +50,21 @@ export function replaceGetter(owner, name) {
   defineProperty(owner, name, { ...descriptor, get: inScript(descriptor.get, `get ${name}`) });
 }
 
-/** What `value` is as a text, asked for once: what was measured is what the built-in gets. */
+/** `value` as a text, made only once, so that the built-in gets the same text that was measured. */
 export function textOf(value, label) {
   const text = typeof value === "string" ? value : `${value}`;
   if (text.length > maxText) refuse(label, characters);
   return text;
 }
 
-/** The first characters of a text for a message. Taking them from one that `+` made copies all of it. */
+/** The first characters of a text, for a message. A very long one is not cut: V8 would copy all of it first. */
 export function beginning(text, most) {
   return text.length > maxText ? "a text of more than 1 MiB" : slice(text, 0, most);
 }
 
 /**
- * What is like a list as an array whose length is read once, so that it cannot differ when the built-in
- * reads it. What is no object stays as it is: the built-in refuses it.
+ * Copies an array-like object into an array. Its length is read only once, so the built-in cannot read another
+ * one. The built-in itself refuses what is no object.
  */
 export function listOf(value, label) {
   if (isArray(value)) {
@@ -76,14 +76,14 @@ export function listOf(value, label) {
   if (length > maxItems) refuse(label, items);
   const list = [];
   for (let at = 0; at < length; at++) list[at] = value[at];
-  // A setter among the properties of all arrays may have got hold of it.
+  // The loop runs the script's setters, if it put any on Array.prototype, and they may have made the list longer.
   if (list.length > maxItems) refuse(label, items);
   return list;
 }
 
 /**
- * Refuses what has more properties than can be listed in one go: a text has one for each character. The
- * lengths of arrays and of `String` objects are what they say, those of typed arrays are bounded anyway.
+ * Refuses what has too many properties to list them in one go. A text has a property for each character. A script
+ * cannot forge the length of an array or a `String` object, and typed arrays are bounded when they are made.
  */
 export function boundProperties(value, label) {
   if (typeof value === "string") {
@@ -96,7 +96,7 @@ export function boundProperties(value, label) {
 export const isObject = (value) =>
   (typeof value === "object" && value !== null) || typeof value === "function";
 
-/** As the language makes a primitive value of an object for an addition (ECMA-262, ToPrimitive). */
+/** Makes a primitive value of an object as an addition does (ECMA-262, ToPrimitive). */
 export function primitive(value) {
   const exotic = value[Symbol.toPrimitive];
   let made;

@@ -84,7 +84,7 @@ function isPlain(value) {
 
 function answerHeaders(headers) {
   if (headers === undefined || headers === null) return "";
-  // A list has its places for names, and a Map has none.
+  // Of a list only the numbers of its items would be read as names, and of a Map nothing.
   if (!isPlain(headers))
     throw new PlainTypeError('respond: headers is an object like { "x-name": "text" }');
   let lines = "";
@@ -104,7 +104,7 @@ function answerHeaders(headers) {
   return lines;
 }
 
-/** Whether it is one of the fields that an answer has; another one would have no effect. */
+/** Whether an answer has this field; any other would have no effect and is refused. */
 const isAnswerField = (name) => name === "status" || name === "headers" || name === "body";
 
 function answerOf(answer) {
@@ -144,7 +144,7 @@ const globals = {
 };
 let settings = freeze({ __proto__: null });
 
-/** As in `run/growth-checks.ts`: no script has a name that begins so. */
+/** The same as in `run/growth-checks.ts`: no source may have a name that begins so. */
 const checkPrefix = "\u00aa";
 function give(values, prefix) {
   const names = ownKeys(values);
@@ -172,7 +172,7 @@ function deepFreeze(value) {
   return freeze(value);
 }
 
-/** Looking at a thrown value may run the script's code: this happens within the time limit. */
+/** Reading a thrown value may run the script's code, so this is called within the time limit. */
 function failure(error) {
   let message = "something that cannot be described was thrown";
   let stack = "";
@@ -199,7 +199,7 @@ function describe(value) {
 }
 
 let handle;
-/** For a script that has to do with answers only. */
+/** For a script that handles only answers. */
 const leave = () => {};
 let handleResponse;
 const plainFunction = getPrototypeOf(() => {});
@@ -218,9 +218,8 @@ function declared(name, value, most) {
 }
 
 /**
- * Takes the script's exports. Returns whether it has `onResponse`, and nothing else (`R`) or a default export
- * too (`Y`), or only that (`N`), and a list of what it declares as data, `tests` only when they are wanted; or a
- * failure.
+ * Takes the script's exports. Returns a letter and a list of what the script declares as data (with `tests` only when
+ * they are wanted), or a failure. The letter: `R` with `onResponse` alone, `N` with a default export alone, `Y` with both.
  */
 function load(namespace, wantsTests) {
   try {

@@ -1,6 +1,6 @@
-// Runs inside the isolate: the functions that are put into a script's own text where syntax alone could make a
-// text of any length or go through one in one go (`examine/growth.ts` says where). V8 looks at the clock when one
-// of them begins. What it does with a text of 1 MiB takes some milliseconds at most.
+// Runs inside the isolate: the functions that `examine/growth.ts` puts into a script's own text, where syntax alone
+// could make a text of any length or go through a text in one go. V8 looks at the clock when one of them begins.
+// What V8 does by itself with a text of 1 MiB takes some milliseconds at most.
 import {
   boundProperties,
   isObject,
@@ -27,7 +27,7 @@ export const checks = {
     if (typeof value === "string" && value.length > maxText) refuse("+", results);
     return value;
   },
-  /** What is to be added to `old`, which is measured before the sum is kept anywhere. */
+  /** What `+=` adds to `old`. The sum is measured before the script can keep it anywhere. */
   add(old, value) {
     const added = isObject(value) ? primitive(value) : value;
     if (typeof added === "string") {
@@ -35,7 +35,7 @@ export const checks = {
     } else if (typeof old === "string" && old.length > maxText) refuse("+", results);
     return added;
   },
-  /** What is to be added to something that cannot be looked at before. */
+  /** What `+=` adds where the old value cannot be read before. */
   short(value) {
     const added = isObject(value) ? primitive(value) : value;
     if (typeof added === "string" && added.length > maxShort) {
@@ -43,17 +43,17 @@ export const checks = {
     }
     return added;
   },
-  /** What is spread, or whose properties are listed. */
+  /** A value that is spread, or whose properties are listed. */
   list(value) {
     boundProperties(value, "...");
     return value;
   },
-  /** What a function was given of which the rest is taken out. Returns a key that nothing has. */
+  /** The arguments of a function that takes the rest of an object's properties. Returns a key that no object has. */
   values(given) {
     for (let at = 0; at < given.length; at++) boundProperties(given[at], "...");
     return none;
   },
-  /** The key of a property that is set: an array's length has a check of its own. */
+  /** The key of a property that a script sets. An array's length has its own check. */
   key(object, value) {
     if (typeof value === "number" || typeof value === "symbol") return value;
     const key = typeof value === "string" ? value : `${value}`;

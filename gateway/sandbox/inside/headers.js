@@ -1,5 +1,5 @@
-// Runs inside the isolate: header fields as a script sees them, and how their changes are told to the
-// outside. A change is a line: a letter, then its value. Everything is checked again outside.
+// Runs inside the isolate: header fields as a script sees them, and how it reports changes to the gateway. A change
+// is a line: a letter, then its value. The gateway checks everything again outside.
 import {
   charCodeAt,
   config,
@@ -31,7 +31,7 @@ function isOwn(name) {
   return startsWith(name, config.vouchedPrefix);
 }
 
-/** Origins may take `x_forwarded_for` for `x-forwarded-for`. */
+/** Any other character counts as `-`, because origins may take `x_forwarded_for` for `x-forwarded-for`. */
 function isVouched(lowerCaseName) {
   let name = "";
   for (let at = 0; at < lowerCaseName.length; at++) {
@@ -42,7 +42,7 @@ function isVouched(lowerCaseName) {
   return isOwn(name);
 }
 
-/** Names that were found good, by how the script writes them: the same few in every call. */
+/** Names that passed the check, as the script spells them: a script uses the same few in every call. */
 const goodNames = { __proto__: null };
 let goodNamesLeft = 200;
 
@@ -59,7 +59,7 @@ export function headerName(name) {
 
 const maxName = 256;
 
-/** In lower case. @throws TypeError for one that is too long: of what `+` made, all would be copied. */
+/** In lower case. @throws TypeError for one that is too long, because V8 would copy all of it. */
 function lowerName(name) {
   const text = toText(name);
   if (text.length > maxName) throw new PlainTypeError("a header name is too long");
@@ -77,7 +77,7 @@ function refuseOwn(name) {
   throw new PlainTypeError(`the header ${name} belongs to the gateway; a script cannot change it`);
 }
 
-/** What the gateway tells of the client may be left out, though not written. */
+/** A script may remove the fields in which the gateway reports the client, but not write them. */
 function removedName(name) {
   const text = lowerName(name);
   if (!fits(token, text)) throw new PlainTypeError(`${quoted(text)} is not a header name`);
@@ -96,7 +96,7 @@ function trimmed(text, from, to) {
   return slice(text, from, to);
 }
 
-/** A short value is walked: the regular expression makes an object for each match. */
+/** A loop looks at a short value, because the regular expression would make an object for each match. */
 function isFieldValue(text) {
   if (text.length > 32) return fits(fieldValue, text);
   for (let at = 0; at < text.length; at++) {
@@ -116,7 +116,7 @@ export function headerValue(name, value) {
   return trimmed(text, 0, text.length);
 }
 
-/** Where an answer sends its client: spaces and what is not ASCII become escapes, as `encodeURI` has them. */
+/** The `Location` of an answer. Spaces and characters beyond ASCII become escapes, as in `encodeURI`. */
 export function locationValue(location) {
   const given = location === undefined || location === null ? "" : location;
   if (typeof given !== "string") throw new PlainTypeError("redirect: the address is a string");
@@ -178,12 +178,12 @@ function findHeader(raw, name) {
 
 export let changesOfHeaders;
 
-/** The Fetch standard's `Headers`, over the head's raw lines: they are read only when asked for. */
+/** The Fetch standard's `Headers` over the raw lines of a head, which are parsed when the script first asks. */
 export class Headers {
   #raw;
   #readOnly;
   #isResponse;
-  /** `Set-Cookie` lines of an answer beyond those that are there or were set: as changes, and joined. */
+  /** The `Set-Cookie` lines that the script appends: here as changes, in `#cookieText` joined. */
   #cookies = "";
   #cookieText = null;
   /** What was set (a string) or deleted (`null`), newest first. */

@@ -1,6 +1,6 @@
-// Runs inside the isolate, before a script does: JSON from values, in steps that the clock sees and within
-// a budget of characters. V8's own goes through all of a value in one go, also through what is in it a
-// thousand times.
+// Runs inside the isolate, before a script does: writes values as JSON within a budget of characters, and in steps
+// at which V8 looks at the clock. V8's own `JSON.stringify` goes through all of a value in one go, even when the
+// value holds the same object a thousand times.
 import {
   beginning,
   boundProperties,
@@ -17,10 +17,10 @@ const { prototype: plainObject } = Object;
 const numberOf = Number.prototype.valueOf;
 const stringOf = String.prototype.valueOf;
 const booleanOf = Boolean.prototype.valueOf;
-/** Thrown when only the beginning is wanted and it is there. */
+/** Thrown when only the beginning is wanted and has been written. */
 const enough = { __proto__: null };
 
-/** `Number`, `String` and `Boolean` objects as what they are made of. */
+/** The primitive value in a `Number`, `String` or `Boolean` object. */
 function unboxed(value) {
   if (isArray(value)) return value;
   const owner = getPrototypeOf(value);
@@ -52,7 +52,7 @@ class Writer {
     this.#gap = gapOf(space);
   }
 
-  /** Whether `holder[key]` is anything in JSON; if so it was added. */
+  /** Adds `holder[key]`. Returns false when JSON has nothing for it. */
   add(holder, key, indent, before) {
     let value = holder[key];
     if (typeof value === "object" && value !== null) {

@@ -24,7 +24,7 @@ export const toText = String;
 export const fromCharCode = String.fromCharCode;
 export const parseJson = JSON.parse;
 export const encodeUri = encodeURI;
-/** Only for texts and for what the gateway's own code made: it goes through all of a value in one go. */
+/** Only for texts and for values that the gateway's own code made: V8 goes through all of a value in one go. */
 export const toJson = JSON.stringify;
 export const PlainError = Error;
 export const PlainTypeError = TypeError;
@@ -40,7 +40,7 @@ export const Words = Int32Array;
 export const imul = Math.imul;
 
 const locked = { __proto__: null, writable: false, configurable: false };
-/** Nobody can change the property any more. */
+/** Sets a property for good: no script can change it. */
 export function lock(owner, name, value) {
   defineProperty(owner, name, { ...locked, value });
 }
@@ -48,12 +48,12 @@ export function lock(owner, name, value) {
 const maxMessage = 8_192;
 const maxFrame = 400;
 
-/** Taking the first characters of a text that `+` made copies all of it. */
+/** V8 copies all of a text that `+` made before it takes the first characters. */
 function startOf(text, most) {
   return text.length > 1_048_576 ? "a text of more than 1 MiB" : slice(text, 0, most);
 }
 
-/** A property that nothing has to be run for, of an error or of what it inherits from. */
+/** A property of an error, own or inherited, that can be read without running a getter. */
 function dataOf(error, name) {
   for (let at = error; at !== null; at = getPrototypeOf(at)) {
     const value = getOwnPropertyDescriptor(at, name)?.value;
@@ -63,8 +63,8 @@ function dataOf(error, name) {
 }
 
 /**
- * The text of a stack as V8 writes it, but for long names: a function, a class and an object may have one of any
- * length, and V8 puts ten of them together.
+ * The text of a stack as V8 writes it, with long names cut short: a function, a class or an object may have a name of
+ * any length, and V8 joins ten of them.
  */
 function stackOf(error, frames) {
   const name = startOf(dataOf(error, "name"), maxFrame);
@@ -81,13 +81,13 @@ function stackOf(error, frames) {
 }
 
 /**
- * A script's own hook here would run whenever anybody looks at an error's stack, out of reach of the time limit.
- * Called in each isolate: V8 makes these anew in a context that comes from a snapshot.
+ * A script's own hook would run whenever somebody reads an error's stack, even where no time limit holds.
+ * Called in each isolate, since V8 makes these properties anew in a context that comes from a snapshot.
  */
 export function lockStacks() {
   lock(PlainError, "prepareStackTrace", stackOf);
   lock(PlainError, "stackTraceLimit", 10);
-  // Scripts have another one, whose properties mean nothing to V8.
+  // Scripts get another constructor, whose properties mean nothing to V8.
   lock(Error, "prepareStackTrace", undefined);
   lock(Error, "stackTraceLimit", 10);
 }

@@ -1,5 +1,5 @@
-// Runs inside the isolate: what a script sees of a request and of an answer. As for headers, changes
-// are lines that are checked again outside.
+// Runs inside the isolate: what a script sees of a request and of an answer. Changes are lines, as in headers.js,
+// and the gateway checks them again outside.
 import { changesOfHeaders, fits, Headers, quoted } from "./headers.js";
 import { freeze, indexOf, PlainTypeError, slice, toText } from "./realm.js";
 
@@ -41,8 +41,8 @@ export class Request {
   #isHostSet = false;
 
   /**
-   * `text`: method, scheme, host, path, what the client wrote where that is another, query, client address
-   * and id, a line each; then the headers.
+   * `text`: one line each for the method, scheme, host, path, the path as the client wrote it if that differs, query,
+   * client address and id; then the headers.
    */
   constructor(text, readOnly) {
     let from = 0;

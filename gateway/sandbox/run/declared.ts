@@ -31,7 +31,7 @@ export interface Threshold {
   readonly maxErrorShare: number;
   /** Default 10000. */
   readonly windowMs: number;
-  /** Clients whose requests fail, or all that call it where they are fewer. Default 3. */
+  /** Clients whose requests fail; all of its clients, if it has fewer. Default 3. */
   readonly minClients: number;
 }
 
@@ -41,7 +41,7 @@ export interface TakeBackRule extends Threshold {
   readonly isOn: boolean;
   /** For how long after it has all requests a version may be taken back. Default an hour. */
   readonly probationMs: number;
-  /** Also to a version that lets pass what this one fails on. Default false. */
+  /** Whether to go back even to a version that lets pass the requests on which this one fails. Default false. */
   readonly mayOpen: boolean;
 }
 
@@ -64,7 +64,7 @@ export const defaultTakeBack: TakeBackRule = {
   probationMs: 3_600_000,
   mayOpen: false,
 };
-/** Workers tell no more clients apart. */
+/** The most clients that workers tell apart. */
 const maxClients = 16;
 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/;

@@ -9,7 +9,7 @@ import { keptHeaders, keptText } from "./request-text.ts";
 
 /** Clients that are told apart: more than any version needs to be taken back. */
 const maxClients = 16;
-/** Of each report's time so many calls are looked at one by one, and then one in `sampleEvery`. */
+/** Between two reports so many calls are looked at one by one, and then one in `sampleEvery`. */
 const lookClosely = 32;
 const sampleEvery = 61;
 /** Callers are remembered for once to twice as many reports. */

@@ -1,6 +1,6 @@
 /**
- * What went wrong in a script, in a form that shows an operator the place and in which a hostile text does no
- * harm: bounded, one line, controls escaped.
+ * What went wrong in a script, as an operator reads it: with the place, and safe even for a hostile text, because it is
+ * bounded, on one line, and has its control characters escaped.
  */
 import type { ScriptFault } from "../sandbox.ts";
 
@@ -48,12 +48,12 @@ export function describeFault(fault: ScriptFault): string {
   return line === 0 ? `${key}: ${message}` : `${key}:${line}:${column}: ${message}`;
 }
 
-/** The column in a source for one in what ran of it; `null`: the script has no part of that key. */
+/** The column in a source for a column in the text that ran; `null`: the script has no part of that key. */
 export type ColumnOf = (key: string, line: number, column: number) => number | null;
 
 /**
- * The fault of a thrown error: its place is the first in the stack that is in a part of the script. The script writes
- * the stack, and must not have another host's script blamed.
+ * The fault of a thrown error. Its place is the first one in the stack that lies in a part of this script, because the
+ * script can write any stack and must not put the blame on another host's script.
  */
 export function faultAt(
   key: string,
@@ -98,7 +98,7 @@ export function faultOf(
   return faultAt(key, explain(error, timeoutMs), stack, columnOf);
 }
 
-/** isolated-vm tells its own ends of a call by their text only. `null`: it was something else. */
+/** Why isolated-vm ended a call, which only the text of its error tells. `null`: it was something else. */
 export function cutOf(error: Error): Cut | null {
   const { message } = error;
   if (message === "Script execution timed out.") return "time";

@@ -1,8 +1,8 @@
 /**
- * Checks that are put into a source before it runs, because nothing inside an isolate can bound what syntax does: an
- * addition makes a text of any length without copying it, and whatever then looks at one character copies all of
- * it, out of reach of the clock. Says how checks are written down beside a source, puts them into its text, and
- * finds the place in the source for a place in what ran. `examine/growth.ts` decides where they go.
+ * Checks that are put into a source before it runs, because no function inside an isolate can bound what syntax does:
+ * an addition makes a text of any length without copying it, and reading one character later copies all of it, without
+ * a look at the clock. This file writes checks down beside a source, puts them into its text, and finds the place in
+ * the source for a place in the text that ran. `examine/growth.ts` decides where checks go.
  */
 
 /** No source may have a name that begins so: these are the functions of the checks (`inside/growth.js`). */
@@ -27,7 +27,7 @@ const texts = {
 export type CheckKind = keyof typeof texts;
 
 export interface Check {
-  /** It stands before the character at this index of the source. */
+  /** The check goes before the character at this index of the source. */
   readonly index: number;
   readonly kind: CheckKind;
   /** For `add`, `key` and `size`: a variable or a property as it is written, without spaces. */
@@ -43,7 +43,7 @@ function textOf({ kind, target }: Check): string {
   return target === undefined ? text : `${text}${target},`;
 }
 
-/** Of what is written down: it is kept on disk, and may be read by a later Sluice. */
+/** The version of this notation: it is kept on disk, and another version of Sluice may read it. */
 const format = "1";
 
 /** One line: how far each is from the one before, in base 36, then what it is. @param checks in their order. */

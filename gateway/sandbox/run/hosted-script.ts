@@ -21,7 +21,7 @@ export interface ScriptHousing extends RuntimeHousing {
   readonly journal: Journal;
   /** `null`: no request waits. */
   readonly line: WaitingLine | null;
-  /** What the script of a host is held to; `null` where there is one tenant. */
+  /** The tenant's limits for the script of a host; `null` where there is one tenant. */
   borderOf(host: string): Border | null;
   /** What a call of a version takes in other workers, in milliseconds; `undefined`: nobody said so. */
   costOf(host: string, version: string): number | undefined;

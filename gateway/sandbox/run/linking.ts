@@ -71,9 +71,9 @@ export function refuseCycles(
 }
 
 /**
- * @param specifiers what V8 found that the part imports.
- * @param read what others find who read its text.
- * @throws ScriptError when it may not import that, or when others, who read its text, would not know of it.
+ * @param specifiers the imports that V8 found in the part.
+ * @param read the imports that the lexer found in its text.
+ * @throws ScriptError for an import that the part may not have, or that the lexer did not find.
  */
 export function refuseImports(part: Part, specifiers: readonly string[], read: Imports): void {
   const { modules, problem } = read;

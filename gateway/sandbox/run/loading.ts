@@ -93,7 +93,7 @@ export function loadNow(options: LoadOptions): Loaded {
   return next.value;
 }
 
-/** As `loadNow`, but off this thread. Rejects as that throws. */
+/** As `loadNow`, but on another thread. Rejects with what `loadNow` throws. */
 export async function loadLater(options: LoadOptions): Promise<Loaded> {
   const steps = load(options);
   let next = steps.next();
@@ -202,10 +202,10 @@ function* compileAll(options: LoadOptions): Generator<
         () => isolate.compileModule(named(part.key, text), origin),
       );
     };
-    // What is examined is compiled as it is first: V8 says best what is wrong with it.
+    // An examination first compiles the source as it was written, because V8 describes its faults best.
     let module = yield* compile(options.reader ? part.text : withChecks(part.text, part.checks));
     if (options.reader) {
-      // What V8 itself refuses it says better. Nothing has run yet.
+      // After compiling, since V8 describes better what it refuses itself. Nothing has run yet.
       refuseImports(part, module.dependencySpecifiers, options.reader.imports(part.text));
       refuseMany(start, parts);
       const syntax = options.reader.read(part.text);

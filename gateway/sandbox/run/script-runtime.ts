@@ -34,7 +34,7 @@ export interface RuntimeHousing {
 const retryLoadMs = 5_000;
 /** A call that had the processor for this part of its limit ran out of time through its own fault. */
 const ownPart = 0.75;
-/** How long a script that ran out of time is given a limit that costs more and spares its isolate. */
+/** For this time after it ran out of time, a script gets a timer, which costs more and spares its isolate. */
 const suspectForMs = 60_000;
 const exactFromMs = 0.25;
 
@@ -208,7 +208,7 @@ export class ScriptRuntime implements Awaited {
     if (this.#time.isNextMeasured()) this.#time.returned(this.#tookSince(this.#startedMs));
   }
 
-  /** The call failed, or what it brought did. Returns whether that counts as an error of this version. */
+  /** The call failed, or its outcome could not be applied. Returns whether that counts as an error of this version. */
   failed(error: unknown): boolean {
     this.#closeEnded();
     // Time that other scripts took does not count against this version.

@@ -6,7 +6,7 @@
 export interface Imports {
   /** The modules that it names, each once; at most one more than `maxImports`. */
   readonly modules: readonly string[];
-  /** Why it cannot go live for what it imports; `null` for a good one. `index`: where in the text. */
+  /** Why its imports keep it from going live; `null`: nothing does. `index`: where in the text. */
   readonly problem: { readonly index: number; readonly message: string } | null;
 }
 
@@ -19,8 +19,8 @@ export interface Found {
 /** What was found in a source. Its text is not kept. */
 export interface Syntax {
   /**
-   * What it has that a script may not have; `null`: nothing. Also syntax that the parser does not know, though
-   * V8 may.
+   * The first construct that no script may have; `null`: there is none. It may also be syntax that V8 knows and the
+   * parser does not.
    */
   readonly problem: Found | null;
   /** The names that it exports, with their places; those of `wholes` are not among them. */

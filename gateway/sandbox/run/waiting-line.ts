@@ -1,7 +1,7 @@
 /**
- * Requests whose script may not be called now because of what other scripts took: they wait for their turn, for a while,
- * since their script did nothing to be denied for. One of them is called in a turn of the event loop, so that everybody
- * else waits for one call at most.
+ * Requests whose script may not be called now because other scripts took too much time. They wait for a while instead
+ * of being denied, since their own script did nothing wrong. Each turn of the event loop calls one of them, so that all
+ * others wait for one call at most.
  */
 import type { Exchange } from "../../engine/engine.ts";
 import type { Wait } from "../guard/script-time.ts";
@@ -33,7 +33,7 @@ const patienceMs = 2_000;
 /** Of all scripts, and of one: each waiter keeps its request in memory. */
 const capacity = 1_000;
 const capacityOfOne = 100;
-/** How soon it is looked again when nobody's turn came. */
+/** The pause before the next look when no waiter had its turn. */
 const pauseMs = 2;
 
 export class WaitingLine {
