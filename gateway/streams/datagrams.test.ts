@@ -60,6 +60,18 @@ describe("streams of datagrams", () => {
     expect(streams.tallies.get("db db")).to.include({ bytesIn: 60_000, bytesOut: 60_002 });
   });
 
+  it("from port 0 reach the peer, whose answer goes nowhere, and others are served on", async () => {
+    const terms = { protocol: "udp", stream: defaultDatagramTerms } as const;
+    const streams = new Rig([origin("a")], { terms });
+    const socket = await streams.receive();
+    toStop.push(() => streams.stop());
+    // Only a raw socket can send from there, so the test hands the datagram to the listener itself.
+    const from = { address: "127.0.0.1", family: "IPv4", port: 0, size: 1 };
+    socket.emit("message", Buffer.from("1"), from);
+    await until("the peer has answered", () => streams.tallies.get("db db")?.bytesOut === 2);
+    expect(await ask(open(), streams.port, "2")).to.equal("a2");
+  });
+
   it("end as a session when nothing passes, with one record", async () => {
     const stream = { ...defaultDatagramTerms, idleTimeoutMs: 3_000 };
     const streams = await rig([origin("a")], { terms: { protocol: "udp", stream } });

@@ -6,9 +6,10 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { isIP } from "node:net";
 import type { Upstream } from "../balancing/index.ts";
-import type { FailureCode, Target } from "../engine/engine.ts";
+import { isPeersFault, type Target } from "../engine/engine.ts";
 import { stopReceiving } from "../engine/listening/datagram-socket.ts";
 import { plainAddress } from "../engine/message/forwarding.ts";
+import { connectFailure } from "../engine/upstream/connect-failure.ts";
 import type { StreamFailure, StreamTally } from "./contract.ts";
 import type { StreamListener, StreamWorld } from "./stream-host.ts";
 
@@ -86,6 +87,8 @@ export class DatagramListener {
   }
 
   reply(bytes: Buffer, { address, port }: RemoteInfo): void {
+    // A client that sends from port 0 takes no answer (RFC 768), and `send` throws when it is given this port.
+    if (port === 0) return;
     this.#socket.send(bytes, port, address, ignore);
   }
 
@@ -245,17 +248,17 @@ class Session {
   }
 
   /**
-   * Nothing listens there (ICMP, "port unreachable"), or the peer's name cannot be resolved. The next datagram goes
-   * elsewhere.
+   * Nothing listens there (ICMP, "port unreachable"), or the peer's name cannot be resolved: the next datagram goes
+   * elsewhere. When this machine lacks a descriptor or a port, that is not the peer's fault.
    */
   #failed(error: Error): void {
     if (this.#isOver) return;
     const { peer } = this.#target;
-    const code: FailureCode = "connect_failed";
-    const message = `${peer.key}: ${error.message}`;
+    const failure = connectFailure(peer.key, error);
+    const { code, message } = failure;
     const now = this.#host.clock.now();
-    this.#upstream.ended(peer, 0, { code, message }, now - this.#startedMs, now);
-    this.#upstream.failed(peer, now);
+    this.#upstream.ended(peer, 0, failure, now - this.#startedMs, now);
+    if (isPeersFault(failure)) this.#upstream.failed(peer, now);
     this.#host.observer.peerFailed(this.#upstream.name, peer, code, message);
     this.end(code, message);
   }

@@ -7,6 +7,8 @@ const ownLacks: Readonly<Record<string, string>> = {
   ENFILE: "this machine has no file descriptor left (fs.file-max)",
   ENOBUFS: "this machine has no memory left for sockets",
   ENOMEM: "this machine has no memory left for sockets",
+  // Datagram sockets report it when all ports are taken.
+  EADDRINUSE: "no local port is left (net.ipv4.ip_local_port_range)",
   EADDRNOTAVAIL:
     "no local port is left for another connection to it (net.ipv4.ip_local_port_range)",
 };

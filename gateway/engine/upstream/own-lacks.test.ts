@@ -69,7 +69,7 @@ describe("what the gateway itself lacks", () => {
   it("is told from what a peer's address lacks", () => {
     const failure = (code: string, address: string) =>
       connectFailure("peer:80", Object.assign(new Error(code), { code, address })).code;
-    for (const code of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL"]) {
+    for (const code of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL", "EADDRINUSE"]) {
       expect(failure(code, "10.0.0.1"), code).to.equal("no_resources");
     }
     expect(failure("EADDRNOTAVAIL", "2001:db8::1")).to.equal("connect_failed");
