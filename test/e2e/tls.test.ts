@@ -1,5 +1,5 @@
 /** A whole gateway over TLS: where its certificates come from, whom it serves with them, and what it keeps to itself. */
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash, createPublicKey, X509Certificate } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { TestAuthority, type TestCertificate } from "../support/certificates.ts"
 import { consulKinds } from "../support/consul.ts";
 import { echoOf } from "../support/echo-origin.ts";
 import { runSluice, send, type TestGateway } from "../support/gateway.ts";
-import { sendTls, shakeHands } from "../support/https.ts";
+import { sendTls, shakeHands, ticketOf } from "../support/https.ts";
 import { eventually } from "../support/registered.ts";
 import { homeHost, Scene } from "./scene.ts";
 
@@ -19,6 +19,18 @@ const dayMs = 86_400_000;
 const authority = new TestAuthority();
 const ca = authority.cert;
 const fingerprintOf = ({ cert }: TestCertificate) => new X509Certificate(cert).fingerprint256;
+
+const dateOf = Buffer.from([0x18, 15, 0x32, 0x30]);
+const curveOf = Buffer.from("06082a8648ce3d030107", "hex");
+const pointOf = Buffer.from("03420004", "hex");
+
+/** The certificate with `byte` at `offset` behind where `part` begins. */
+function spoiled({ cert }: TestCertificate, part: Buffer, offset: number, byte: number): string {
+  const { raw } = new X509Certificate(cert);
+  raw[raw.indexOf(part) + offset] = byte;
+  const lines = raw.toString("base64").match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
+}
 
 describe("a gateway over TLS", function () {
   this.timeout(60_000);
@@ -199,6 +211,39 @@ describe("a gateway over TLS", function () {
     expect((await sendTls({ port: portOf(gateway), ca, host: homeHost })).status).to.equal(200);
   });
 
+  it("refuses what OpenSSL reads only in part, serves authorities without a name, and goes on", async () => {
+    const good = authority.issue({ names: [homeHost] });
+    const nameless = new TestAuthority("").issue({ names: ["nameless.example"], isNameless: true });
+    const modulus = Buffer.alloc(2_048, 0xab).toString("base64url");
+    const publicKey = createPublicKey({
+      format: "jwk",
+      key: { kty: "RSA", n: modulus, e: "AQAB" },
+    });
+    const large = authority.certify({ names: ["large.example"] }, publicKey);
+    const gateway = await start();
+    await put("certificates/dates", { chain: spoiled(good, dateOf, 0, 0x17), key: good.key });
+    await put("certificates/curve", { chain: spoiled(good, curveOf, 9, 0x77), key: good.key });
+    await put("certificates/point", { authorities: spoiled(good, pointOf, 3, 0x09) });
+    await put("certificates/large", { chain: large, key: good.key });
+    await put("certificates/good", { chain: good.cert, key: good.key });
+    await put("certificates/nameless", { chain: nameless.cert, key: nameless.key });
+    const { refused } = await gateway.statusWhen("all are looked at", (status) => {
+      return status.refused.length === 4;
+    });
+    const told = Object.fromEntries(refused.map(({ key, error = "" }) => [key, error]));
+    expect(told["sluice/certificates/dates"]).to.include("dates cannot be read");
+    expect(told["sluice/certificates/curve"]).to.include("public key cannot be read");
+    expect(told["sluice/certificates/large"]).to.include("8192 bits");
+    expect(told["sluice/certificates/point"]).to.include("public key cannot be read");
+    const port = portOf(gateway);
+    await serves(port, homeHost, good);
+    await eventually("the nameless authority's certificate is served", async () => {
+      // A client cannot tell an issuer without a name from the certificate itself.
+      const asked = { port, servername: "nameless.example", rejectUnauthorized: false };
+      expect((await shakeHands(asked)).fingerprint).to.equal(fingerprintOf(nameless));
+    });
+  });
+
   it("tells no private key to anybody", async () => {
     const data = await mkdtemp(join(tmpdir(), "sluice-data-"));
     scene.later(() => rm(data, { recursive: true }));
@@ -327,5 +372,53 @@ describe("a gateway over TLS", function () {
     expect((await ask("must.example", client, "may.example")).status).to.equal(421);
     const plain = await send(gateway.httpPort, { host: "must.example", headers: forged });
     expect([plain.status, plain.body]).to.match(/^403,.*client_certificate_required/);
+  });
+
+  it("takes a client's certificate whose subject is empty, and tells upstreams its fingerprint", async () => {
+    const clients = new TestAuthority("Clients");
+    await writePair("home", authority.issue({ names: ["must.example"] }));
+    await put("certificates/clients", { authorities: clients.cert });
+    await put("hosts/must.example", {
+      paths: { "/": "home" },
+      client_certificate: { mode: "required", ca: "clients" },
+    });
+    const gateway = await start();
+    await gateway.caughtUp();
+    const client = clients.issue({ names: ["alice.example"], isNameless: true });
+    const answer = await sendTls({ port: portOf(gateway), ca, host: "must.example", ...client });
+    const { headers } = echoOf(answer);
+    expect(headers["x-client-cert-subject"] ?? "").to.equal("");
+    expect(headers["x-client-cert-fingerprint"]).to.equal(
+      fingerprintOf(client).replaceAll(":", "").toLowerCase(),
+    );
+  });
+
+  it("resumes no session whose client certificate other authorities verified", async () => {
+    const before = new TestAuthority("Before");
+    const after = new TestAuthority("After");
+    await writePair("home", authority.issue({ names: ["must.example"] }));
+    await put("certificates/clients", { authorities: before.cert });
+    await put("hosts/must.example", {
+      paths: { "/": "home" },
+      client_certificate: { mode: "required", ca: "clients" },
+    });
+    const gateway = await start();
+    await gateway.caughtUp();
+    const host = "must.example";
+    const port = portOf(gateway);
+    const known = before.issue({ names: ["alice"] });
+    const session = await ticketOf({ port, ca, servername: host, ...known });
+    expect((await sendTls({ port, ca, host, session })).isResumed).to.equal(true);
+    await put("certificates/clients", { authorities: after.cert });
+    const fresh = after.issue({ names: ["alice"] });
+    await eventually("every worker believes the others", async () => {
+      for (let time = 0; time < 6; time += 1)
+        expect((await sendTls({ port, ca, host, ...fresh })).status).to.equal(200);
+    });
+    const outcome = await sendTls({ port, ca, host, session }).then(
+      () => "answered",
+      () => "refused",
+    );
+    expect(outcome).to.equal("refused");
   });
 });

@@ -17,6 +17,8 @@ export interface CertificateWish {
   readonly until?: number;
   /** Further attributes in front of the common name. */
   readonly organization?: string;
+  /** Whether the subject has no attributes, and the names are among the alternatives only. */
+  readonly isNameless?: boolean;
 }
 
 const dayMs = 86_400_000;
@@ -28,8 +30,9 @@ export class TestAuthority {
   readonly #name: Buffer;
   readonly #key: KeyObject;
 
+  /** `name`: empty for an authority whose name has no attributes. */
   constructor(name = "Test authority") {
-    this.#name = distinguishedName([["2.5.4.3", name]]);
+    this.#name = distinguishedName(name === "" ? [] : [["2.5.4.3", name]]);
     const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
     this.#key = pair.privateKey;
     const now = Date.now();
@@ -57,7 +60,7 @@ export class TestAuthority {
     const { from = Date.now() - 3_600_000, until = Date.now() + 90 * dayMs } = wish;
     const attributes: (readonly [string, string])[] = [];
     if (organization !== undefined) attributes.push(["2.5.4.10", organization]);
-    attributes.push(["2.5.4.3", names[0] ?? "none"]);
+    if (wish.isNameless !== true) attributes.push(["2.5.4.3", names[0] ?? "none"]);
     const alternatives = sequence(...names.map((name) => tlv(0x82, Buffer.from(name, "latin1"))));
     return this.#sign(distinguishedName(attributes), publicKey, from, until, [
       extension("2.5.29.17", alternatives, false),

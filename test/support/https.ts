@@ -12,6 +12,8 @@ export interface AskedTls extends Omit<Asked, "agent"> {
   readonly servername?: string;
   readonly cert?: string;
   readonly key?: string;
+  /** A session to resume. */
+  readonly session?: Buffer;
 }
 
 export interface TlsAnswer extends GatewayAnswer {
@@ -20,7 +22,18 @@ export interface TlsAnswer extends GatewayAnswer {
 
 /** On a connection of its own. */
 export function sendTls(asked: AskedTls): Promise<TlsAnswer> {
-  const { port, ca, host, path = "/", method = "GET", headers = {}, body, cert, key } = asked;
+  const {
+    port,
+    ca,
+    host,
+    path = "/",
+    method = "GET",
+    headers = {},
+    body,
+    cert,
+    key,
+    session,
+  } = asked;
   const { promise, resolve, reject } = Promise.withResolvers<TlsAnswer>();
   const outgoing = request(
     {
@@ -29,6 +42,7 @@ export function sendTls(asked: AskedTls): Promise<TlsAnswer> {
       // What a certificate is for is looked at where a test is about it.
       checkServerIdentity: () => undefined,
       ...(cert === undefined ? {} : { cert, key }),
+      ...(session === undefined ? {} : { session }),
     },
     (answer) => {
       const isResumed = (answer.socket as TLSSocket).isSessionReused();
@@ -72,5 +86,19 @@ export function shakeHands(
     },
   );
   socket.once("error", reject);
+  return promise;
+}
+
+/** Shakes hands, and closes once there is a session to resume. Rejects with the socket's error. */
+export function ticketOf(options: ConnectionOptions & { readonly port: number }): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  const socket = connect({ host: "127.0.0.1", checkServerIdentity: () => undefined, ...options });
+  socket.on("session", (session) => {
+    resolve(session);
+    socket.end();
+  });
+  socket.once("error", reject);
+  // Sessions of TLS 1.3 come behind the handshake.
+  socket.resume();
   return promise;
 }

@@ -31,8 +31,11 @@ export function clientTls(
 function certificateOf(socket: TLSSocket): ClientCertificate | null {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return null;
+  // Node's types leave out that a name without attributes is `undefined`, as with certificates that have their name
+  // among the alternatives only.
+  const subject: string | undefined = certificate.subject;
   return {
-    subject: subjectLine(certificate.subject),
+    subject: subjectLine(subject ?? ""),
     fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
   };
 }

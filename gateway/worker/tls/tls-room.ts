@@ -15,6 +15,7 @@ import {
   namedMaterials,
   type Tables,
   type TicketKeyList,
+  versionOf,
 } from "../../model/index.ts";
 import { type CertificateGroup, CertificateIndex, groupOf } from "./certificate-index.ts";
 
@@ -168,7 +169,9 @@ export class TlsRoom {
         protocols: this.#options.http2 ? ["h2", "http/1.1"] : ["http/1.1"],
         tickets: () => this.#tickets,
         clients,
-        identity: id,
+        // A resumed session brings a certificate that nobody verifies again, so the authorities that verified it
+        // must still be the same.
+        identity: clients === null ? id : `${id} ${versionOf(clients.authorities)}`,
       });
       this.#endpoints.set(id, endpoint);
       return endpoint;
