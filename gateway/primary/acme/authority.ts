@@ -31,6 +31,8 @@ export interface IssuedPair {
 }
 
 type Library = typeof import("acme-client");
+type Listening = Library["axios"]["interceptors"]["response"]["use"];
+type AxiosAnswer = Parameters<NonNullable<Parameters<Listening>[0]>>[0];
 
 const requestTimeoutMs = 15_000;
 /** Of an answer; a chain has some kilobytes. */
@@ -49,16 +51,22 @@ export async function orderCertificate(options: OrderOptions): Promise<IssuedPai
     maxContentLength: maxAnswerBytes,
     signal,
     httpsAgent: new Agent(materials.ca === null ? {} : { ca: materials.ca }),
-    // The gateway itself decides when to try again, as an operator can see it.
-    acmeSettings: { retryMaxAttempts: 0, retryDefaultDelay: 5 },
   });
   defaults.headers.common["User-Agent"] = `sluice/${readVersion().version}`;
   let problem: AcmeProblem | null = null;
-  const listening = interceptors.response.use((response) => {
+  const note = (response: AxiosAnswer) => {
     const { status, data, headers } = response;
     const found = problemIn(status, data, headers["retry-after"], now());
     if (found !== null && found.type !== "badNonce") problem = found;
     return response;
+  };
+  // The library's own interceptor repeats requests by itself, where the gateway decides when, as an operator can see;
+  // and it hides why a connection failed.
+  interceptors.response.clear();
+  interceptors.response.use(note, (error: { readonly response?: AxiosAnswer }) => {
+    // Any answer is one: the library reads its status.
+    if (error.response !== undefined) return note(error.response);
+    throw error;
   });
   try {
     return await ordered(library, options);
@@ -68,8 +76,6 @@ export async function orderCertificate(options: OrderOptions): Promise<IssuedPai
     throw new AcmeFailure(
       signal.aborted || problem === null ? { type: "", detail, retryAfterMs: 0 } : problem,
     );
-  } finally {
-    interceptors.response.eject(listening);
   }
 }
 
