@@ -203,6 +203,7 @@ export function assemble(options: AssemblyOptions): Running {
   });
   const certificates = new CertificateBook({
     prefix: settings.prefix,
+    listeners: settings.listeners,
     sealingKey: options.sealingKey,
     serve: (changes) => batcher.add(changes),
     onChange: () => {

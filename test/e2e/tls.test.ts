@@ -180,6 +180,24 @@ describe("a gateway over TLS", function () {
     await serves(portOf(gateway), "pushed.example", pushed);
   });
 
+  it("warns, by what gave the listener, that nobody can be served there, until a certificate comes", async () => {
+    const gateway = await start(["--default-certificate", "usual"]);
+    const warned = (text: string) =>
+      gateway.statusWhen(`it says: ${text}`, ({ warnings }) =>
+        warnings.some(({ key, warning }) => key === "--https" && warning.includes(text)),
+      );
+    await warned("there is no certificate, so every handshake ends");
+    const { cert: chain, key } = authority.issue({ names: [homeHost] });
+    await put("certificates/authority", { authorities: ca });
+    await put("certificates/home", { chain, key });
+    await warned("there is no certificate usual, its default");
+    expect((await sendTls({ port: portOf(gateway), ca, host: homeHost })).status).to.equal(200);
+    await put("certificates/usual", { chain, key });
+    await gateway.statusWhen("all is well", ({ warnings }) =>
+      warnings.every((one) => one.key !== "--https"),
+    );
+  });
+
   it("refuses by name what cannot be served, warns of what expires soon, and serves the rest", async () => {
     const good = authority.issue({ names: [homeHost], until: Date.now() + 20 * dayMs });
     const other = authority.issue({ names: ["other.example"] });

@@ -4,6 +4,7 @@
  */
 import type { Certificate, CertificateFacts, Observed, Served } from "../../model/index.ts";
 import type { Log } from "../../observability/logger.ts";
+import type { ListenerSettings } from "../../settings-listeners.ts";
 import type { Clock } from "../clock.ts";
 import type { RefusedValue } from "../status.ts";
 import type { Finding } from "../without-effect.ts";
@@ -35,6 +36,8 @@ export interface HostCertificate {
 export interface BookOptions {
   /** Of all keys in KV, with a slash at the end. */
   readonly prefix: string;
+  /** All that the settings give; those with TLS need certificates. */
+  readonly listeners: readonly Pick<ListenerSettings, "flag" | "tls">[];
   /** `null`: sealed keys cannot be opened. */
   readonly sealingKey: Buffer | null;
   readonly serve: (changes: readonly Served[]) => void;
@@ -149,6 +152,32 @@ export class CertificateBook {
   }
 
   warnings(): readonly Finding[] {
+    return [...this.#expiring(), ...this.#lacking()];
+  }
+
+  /** Of listeners whose clients get no certificate. */
+  *#lacking(): Generator<Finding> {
+    const served = [...this.#entries.values()].filter(
+      (entry) => (entry.served?.key ?? null) !== null,
+    );
+    for (const { flag: key, tls } of this.#options.listeners) {
+      if (tls === null) continue;
+      const { defaultCertificate: name } = tls;
+      if (served.length === 0)
+        yield {
+          key,
+          warning:
+            "there is no certificate, so every handshake ends with unrecognized_name: give --certificates, or write one with sluice certificate push",
+        };
+      else if (name !== null && !served.some((entry) => entry.name === name))
+        yield {
+          key,
+          warning: `there is no certificate ${name}, its default: a client that asks for no name, or an unknown one, gets none`,
+        };
+    }
+  }
+
+  #expiring(): readonly Finding[] {
     const now = this.#options.clock.now();
     return [...this.#entries.values()].flatMap(({ place, served, written }) => {
       if (served?.facts == null) return [];
