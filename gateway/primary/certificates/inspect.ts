@@ -109,8 +109,9 @@ function keyProblem(text: string, chain: string, first: X509Certificate): string
 
 /** Returns a problem when the certificate has parts that OpenSSL decodes only when it is asked for them. */
 function factsOf(certificate: X509Certificate): CertificateFacts | string {
-  const notBefore = certificate.validFromDate.getTime();
-  const notAfter = certificate.validToDate.getTime();
+  // Node's `validFromDate` is any date at all when the text in the certificate is no date.
+  const notBefore = Date.parse(certificate.validFrom);
+  const notAfter = Date.parse(certificate.validTo);
   if (Number.isNaN(notBefore) || Number.isNaN(notAfter))
     return "the certificate's dates cannot be read";
   const publicKey = publicKeyOf(certificate);
