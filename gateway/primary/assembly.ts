@@ -2,6 +2,7 @@
  * Puts the control plane together: sources, gate, state, replication, workers and the admin API, each given
  * what it needs of the others. Starts nothing.
  */
+
 import { randomInt } from "node:crypto";
 import type { FastifyInstance } from "fastify";
 import type { AcmeMaterials } from "../acme-materials.ts";
@@ -45,6 +46,7 @@ import { ActiveChecks, createProbe, Drains, PeerHealthBook, PeerSweep } from "./
 import { HostView } from "./host-view.ts";
 import { KnownPeers } from "./known-peers.ts";
 import { LocalChanges } from "./local-changes.ts";
+import { findLoops, listenerPlaces } from "./loops.ts";
 import { Metrics } from "./metrics/index.ts";
 import type { OpenDatagrams } from "./open-sockets.ts";
 import type { PrimaryParts, Sources } from "./parts.ts";
@@ -178,6 +180,7 @@ export function assemble(options: AssemblyOptions): Running {
     log,
   });
   const ownAddresses = new OwnAddresses([]);
+  const listenersAt = listenerPlaces(listeners);
   const guard = new PeerGuard(ownAddresses, settings.prefix);
   const unknownFolders = new UnknownFolders({
     prefix: settings.prefix,
@@ -194,6 +197,7 @@ export function assemble(options: AssemblyOptions): Running {
       ...unknownFolders.warnings(),
       ...sources.warnings(),
       ...handed.findings(),
+      ...findLoops(state.tables, listenersAt, settings.prefix),
     ],
     tables: () => state.tables,
     prefix: settings.prefix,
