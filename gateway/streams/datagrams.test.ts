@@ -131,6 +131,18 @@ describe("streams of datagrams", () => {
     }
   });
 
+  it("begin sessions with a quarter of the descriptors, and leave the others to connections", async () => {
+    const streams = await rig([origin("a")], { mostDescriptors: 16 });
+    const known = open();
+    await ask(known, streams.port, "x");
+    for (let more = 1; more < 4; more += 1) await ask(open(), streams.port, "x");
+    open().send("x", streams.port, "127.0.0.1");
+    await until("it is dropped", () => streams.dropped.length === 1);
+    expect(streams.dropped[0]).to.equal("too_many_connections");
+    expect(streams.engine.size).to.equal(4);
+    expect(await ask(known, streams.port, "y")).to.equal("ay");
+  });
+
   it("are dropped where nothing is known yet, which is asked for at once and then now and then", async () => {
     const streams = await rig([], { route: () => ({ awaited: "dns" }) });
     expect(streams.asked).to.deep.equal(["dns"]);

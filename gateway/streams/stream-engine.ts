@@ -75,7 +75,8 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
       onConnection: (socket, listener) => this.#accept(socket, listener),
       onError: options.onError,
       descriptors: options.descriptors,
-      clients: () => this.size,
+      // Each connection has another one to its peer; a session of datagrams has only its socket to the peer.
+      clients: () => this.#streams.size,
       peers: () => this.size,
       dropIdlePeers: () => {},
     });
@@ -83,16 +84,19 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
 
   /** Number of open connections from clients and sessions of datagrams. */
   get size(): number {
-    let { size } = this.#streams;
-    for (const datagrams of this.#datagrams.values()) size += datagrams.size;
-    return size;
+    return this.#streams.size + this.#sessions;
   }
 
+  /**
+   * Sessions of datagrams get a quarter of the descriptors: any sender may begin them in others' names, and then they
+   * must not keep connections out.
+   */
   hasRoom(): boolean {
-    const { size } = this;
     const { maxConnections } = this.limits;
-    if (maxConnections > 0 && size >= maxConnections) return false;
-    return this.#descriptors === undefined || size < this.#descriptors.most / 2;
+    if (maxConnections > 0 && this.size >= maxConnections) return false;
+    if (this.#descriptors === undefined) return true;
+    const { most } = this.#descriptors;
+    return this.#sessions < most / 4 && this.#streams.size + this.size < most;
   }
 
   /**
@@ -189,6 +193,13 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     if (waiters?.delete(stream)) this.#waiters -= 1;
     if (waiters?.size === 0) this.#waiting.delete(stream.awaited ?? "");
     this.#settleDrain();
+  }
+
+  /** Number of sessions of datagrams. */
+  get #sessions(): number {
+    let count = 0;
+    for (const { size } of this.#datagrams.values()) count += size;
+    return count;
   }
 
   #accept(socket: Socket, id: number): void {
