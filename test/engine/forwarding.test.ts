@@ -1,5 +1,6 @@
 /** Who is in front of the gateway: what handlers and origins read of it, and who may say it. */
 import { expect } from "chai";
+import { forwardingKinds } from "../../gateway/engine/message/fields.ts";
 import { describeEngines } from "../support/engines.ts";
 import { fieldsOf, ok, requestBytes, type TestExchange } from "../support/http.ts";
 
@@ -22,6 +23,11 @@ const forged: readonly string[] = [
   "X-Forwarded-Uri: /admin",
   "X-Forwarded-Method: DELETE",
   "X-Forwarded-Client-Cert: Subject=root",
+  "Client-Cert: root",
+  "Client-Cert-Chain: root",
+  "X-Client-Cert: root",
+  "X-Client-Cert-Subject: CN=root",
+  "X-Client-Cert-Fingerprint: 00",
   "X-Forwarded-Tls-Client-Cert-Info: root",
   "X-Forwarded-Anything: 1",
   "X-Forwarded: for=6.6.6.6",
@@ -109,6 +115,10 @@ describeEngines("forwarding fields", (bench) => {
     "x-forwarded-proto": "http",
     "x-forwarded-host": "shop.example",
   };
+
+  it("are all tried here", () => {
+    expect(forgedNames).to.include.members([...forwardingKinds.keys()]);
+  });
 
   it("of a stranger reach nobody: the origin is told what the socket says, and nothing else", async () => {
     const { told, request } = await sent([...forged, "X-Kept: 1"]);

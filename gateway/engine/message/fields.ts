@@ -37,7 +37,7 @@ export const responseOwned: ReadonlySet<string> = new Set([
  */
 export type ForwardingKind = "written" | "address" | "scheme" | "port" | "dropped" | "other";
 
-const forwardingKinds: ReadonlyMap<string, ForwardingKind> = new Map([
+export const forwardingKinds: ReadonlyMap<string, ForwardingKind> = new Map([
   ["x-forwarded-for", "written"],
   ["x-forwarded-host", "written"],
   ["x-forwarded-proto", "written"],

@@ -184,8 +184,8 @@ export class RequestHead implements Said {
             if (!digits.test(value)) return refuse("bad_length", "Content-Length is not a number");
             this.contentLength = Number(value);
             fields.drop(line, next);
-          } else if (colon - line === 9 || colon - line > 13) {
-            // `client-ip` and others have this length; `cookie`, `cache-control` and the like do not.
+          } else if (colon - line === 9 || colon - line === 11 || colon - line > 13) {
+            // `client-ip`, `client-cert` and others have such a length; `cookie`, `cache-control` and the like do not.
             this.#readForwarding(text, line, colon, lineEnd);
           }
           break;
