@@ -85,6 +85,7 @@ export function leaveToken(path: string, token: string): Promise<void> {
 
 /** Removes it if it still is this token: another gateway may have the port by now. */
 export async function takeTokenAway(path: string, token: string): Promise<void> {
+  // The gateway is ending and nobody can use its token any more, so a file that stays harms nobody.
   const left = await readOwn(path).catch(() => null);
   if (left === token) await rm(path, { force: true }).catch(() => {});
 }

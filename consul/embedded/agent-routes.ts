@@ -18,7 +18,7 @@ export interface Identity {
   readonly datacenter: string;
 }
 
-/** The version of Consul whose behaviour the agent follows, with a mark that it is another program. */
+/** The version of Consul that the agent imitates, marked so that nobody takes the agent for Consul itself. */
 export const version = "1.8.7+sluice";
 
 export function agentRoutes(agent: LocalAgent, identity: Identity): Route[] {
@@ -108,7 +108,7 @@ function readEnable(query: URLSearchParams): boolean {
   return readFlag(query, "enable");
 }
 
-/** A flag that is there without a value is set. */
+/** True also for a flag without a value. */
 function readFlag(query: URLSearchParams, name: string): boolean {
   const text = query.get(name) ?? "false";
   if (["", "1", "t", "T", "true", "TRUE", "True"].includes(text)) return true;

@@ -5,7 +5,7 @@
 import type { Clock, Timer } from "./clock.ts";
 import type { Commit, Write } from "./store.ts";
 
-/** A read of the state, and what can change its result. */
+/** A read of the state, and the records that its result depends on. */
 export interface Query<T> {
   /** `kv:<key>`, `kvs:<prefix>`, or the key of an entry in the table `index`. */
   readonly topics: readonly string[];
@@ -45,7 +45,7 @@ export class BlockingQueries {
     return this.#ends.size;
   }
 
-  /** Resolves to the result, or to `null` when `signal` tells that nobody waits for it any more. */
+  /** Resolves to the result, or to `null` once `signal` says that nobody waits for it any more. */
   async answer<T>(query: Query<T>, wait: Wait, signal: AbortSignal): Promise<Result<T> | null> {
     const first = query.run();
     if (wait.index === 0 || first.index > wait.index || this.#closed) return first;
@@ -85,7 +85,7 @@ export class BlockingQueries {
     for (const wake of woken) wake();
   }
 
-  /** Answers everything that waits with what is there now; nothing waits from here on. */
+  /** Answers all waiting queries with the current state. From now on no query waits. */
   close(): void {
     this.#closed = true;
     for (const end of [...this.#ends]) end();

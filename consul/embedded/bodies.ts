@@ -1,6 +1,6 @@
 /**
- * The bodies of requests: parsed, checked and in their final spelling. As Consul does, field names are
- * taken in any case and with underscores, `null` is as good as absent, and unknown fields are refused.
+ * Parses and checks the bodies of requests. As in Consul, field names may have any case and underscores, `null` counts
+ * as absent, and unknown fields are refused.
  */
 import { z } from "zod";
 import { ApiError } from "./api-error.ts";
@@ -10,7 +10,7 @@ function plain(name: string): string {
   return name.replaceAll("_", "").toLowerCase();
 }
 
-/** An object in Consul's lenient spelling. Fields beside those of `shape` are refused. */
+/** An object in Consul's lenient spelling. Refuses fields that `shape` does not have. */
 function goObject<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
   return z.preprocess(respell(shape), z.strictObject(shape));
 }
@@ -74,7 +74,7 @@ const agentCheck = goObject({
   DeregisterCriticalServiceAfter: duration,
   SuccessBeforePassing: number,
   FailuresBeforeCritical: number,
-  // Kinds of check that the agent knows of and refuses with a sentence of its own.
+  // Kinds of check that the agent does not run: naming them here gives each a clear refusal.
   Args: z.unknown().optional(),
   ScriptArgs: z.unknown().optional(),
   Script: z.unknown().optional(),
@@ -186,7 +186,7 @@ const txn = z.array(
   }),
 );
 
-/** What a body can be. */
+/** The bodies that the agent reads, by what they are for. */
 export const bodies = {
   agentCheck,
   agentService,

@@ -32,8 +32,8 @@ export function tableIndex(
 }
 
 /**
- * The index of one service: its own last change or, when it is not there, when the last service of any
- * name disappeared; before any did, that of the tables.
+ * The index of one service: that of its last change. For a service that does not exist, it is the index at which a
+ * service of any name last disappeared, or that of the tables when none ever did.
  */
 export function serviceIndex(reader: Reader, name: string): number {
   return (
@@ -43,7 +43,7 @@ export function serviceIndex(reader: Reader, name: string): number {
   );
 }
 
-/** What a query about one service waits for. */
+/** The record that a query about one service depends on. */
 export function serviceTopic(name: string): string {
   return `service:${name}`;
 }
@@ -56,7 +56,7 @@ export function servicesOnNode(reader: Reader, node: string): ServiceRecord[] {
   return sorted([...reader.rows("service").values()].filter(({ Node }) => Node === node));
 }
 
-/** Checks of the agent's catalog in the order of node and check. */
+/** Checks in the order of node and check. */
 export function checksWhere(
   reader: Reader,
   wanted: (check: CheckRecord) => boolean,
@@ -157,7 +157,7 @@ function touchService(tx: Transaction, name: string): void {
   tx.set("index", serviceTopic(name), tx.index);
 }
 
-/** An instance left a service: the index of the service goes on, or ends with its last instance. */
+/** An instance left a service. Moves the index of the service on, or removes it with the last instance. */
 function leave(tx: Transaction, name: string): void {
   if (servicesOf(tx, name).length > 0) {
     touchService(tx, name);
@@ -167,7 +167,7 @@ function leave(tx: Transaction, name: string): void {
   }
 }
 
-/** A check of a service concerns that service, one of a node every service on the node. */
+/** Moves the index of the service that a check belongs to; a check of the node moves all services on it. */
 function touchCheck(tx: Transaction, check: CheckRecord): void {
   tx.set("index", "checks", tx.index);
   if (check.ServiceID !== "") {
@@ -177,7 +177,7 @@ function touchCheck(tx: Transaction, check: CheckRecord): void {
   }
 }
 
-/** The new row with its indexes, or `null` when it says what the old one says. */
+/** The new row with its indexes; `null` when nothing differs from the old one. */
 function changed<T extends object>(
   tx: Transaction,
   before: (T & Indexed) | undefined,

@@ -1,6 +1,7 @@
 /**
- * Which addresses the agent's checks may connect to: whoever may register a check would otherwise have the
- * agent's place in the network. Names are resolved once, and what is compared is what is connected to.
+ * Which addresses the agent's checks may connect to. Without this, anybody who may register a check could send
+ * requests from the agent's place in the network. A name is resolved once, and the check connects to the very address
+ * that was compared.
  */
 import { type LookupAddress, lookup } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
@@ -15,9 +16,9 @@ const privateAddresses: readonly string[] = [
 const metadata = new HostList(["fd00:ec2::/32"]);
 
 export interface CheckReach {
-  /** Why a check may not go to this host as it is written; `null`: it may, or it is a name. */
+  /** Why no check may connect to this host; `null`: it may, or the host is a name and is judged when it is resolved. */
   refusalOf(host: string): string | null;
-  /** For a socket's `lookup`: gives only addresses that checks may reach. */
+  /** A `lookup` for sockets that gives only addresses which checks may reach. */
   readonly lookup: LookupFunction;
 }
 

@@ -1,6 +1,6 @@
 /**
- * One check of this agent while it runs: it waits for reports (TTL) or looks for itself (HTTP, TCP), and
- * tells what it found. Knows nothing of the catalog.
+ * One running check of this agent: it waits for reports (TTL) or probes by itself (HTTP, TCP), and reports what it
+ * found. Knows nothing of the catalog.
  */
 import type { CheckReach } from "./check-reach.ts";
 import type { Clock, Timer } from "./clock.ts";
@@ -13,7 +13,7 @@ const shortestIntervalMs = 1000;
 const defaultTimeoutMs = 10_000;
 
 export interface CheckEvents {
-  /** The status or the output is another than before. */
+  /** The status or the output has changed. */
   changed(outcome: Outcome): void;
   /** The check has been critical for as long as `DeregisterCriticalServiceAfter` says. */
   overdue(): void;
@@ -57,7 +57,7 @@ export class RunningCheck {
     return this.#outcome;
   }
 
-  /** A report of a TTL check: starts the TTL again. */
+  /** Takes a report for a TTL check, whose TTL starts again. */
   report(outcome: Outcome): void {
     this.#awaitReport(this.definition.ttlMs);
     this.#become({ ...outcome, output: outcome.output.slice(0, longestOutput) });

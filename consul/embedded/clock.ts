@@ -1,4 +1,4 @@
-/** Time as the embedded agent sees it: now, and timers that can be taken back. Tests pass their own. */
+/** The clock of the embedded agent: the time, and timers that can be cancelled. Tests pass their own. */
 
 export interface Timer {
   cancel(): void;
@@ -11,10 +11,10 @@ export interface Clock {
   after(delayMs: number, run: () => void): Timer;
 }
 
-/** What `setTimeout` can hold; a longer delay is slept in parts. */
+/** The longest delay of `setTimeout`. A longer one is split into several. */
 const longestMs = 2 ** 31 - 1;
 
-/** The machine's clock. A timer of it does not keep the process alive: the listening socket does. */
+/** The machine's clock. Its timers do not keep the process alive; the listening socket does. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(delayMs, run) {

@@ -12,7 +12,7 @@ const unitMs: Readonly<Record<string, number>> = {
 
 const whole =
   /^[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))*$/;
-/** Sticky: one that searches would start anew at each digit. */
+/** Sticky, because a search that fails would start again at each digit. */
 const part = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/gy;
 
 /** Milliseconds, or `null` when the text is no duration (Go's `time.ParseDuration`). */

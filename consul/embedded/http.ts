@@ -1,6 +1,6 @@
 /**
- * HTTP around the agent: routes by path and method, errors as plain text, blocking reads with Consul's
- * headers, and an end that leaves nothing open. What an endpoint does is elsewhere.
+ * The agent's HTTP server: routes by path and method, errors as plain text, blocking reads with Consul's headers, and a
+ * close that leaves nothing open. The endpoints themselves are in other files.
  */
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { limitConnections } from "../../gateway/connection-limit.ts";
@@ -11,7 +11,7 @@ import { parseDuration } from "./duration.ts";
 import type { Journal } from "./state-file.ts";
 
 export interface ApiRequest {
-  /** What follows the route's path, decoded: a key, a name, an ID; empty for an exact path. */
+  /** The part of the path after the route's, decoded: a key, a name, an ID; empty for an exact path. */
   readonly rest: string;
   readonly query: URLSearchParams;
   readonly body: Buffer;
@@ -58,7 +58,7 @@ export function missing(): Answer {
   return { status: 404, headers: {}, body: { bytes: noBytes } };
 }
 
-/** Throws when `rest` is empty: the path lacks what it is about. */
+/** Throws when `rest` is empty, so that the path names no key, name or ID. */
 export function need(rest: string, problem: string): string {
   if (rest === "") throw new ApiError(400, problem);
   return rest;
@@ -78,7 +78,7 @@ export async function answerQuery<T>(
   return { ...answer, headers };
 }
 
-/** One machine is always its own leader. */
+/** An agent of one machine is always its own leader. */
 export const leaderHeaders = { "X-Consul-KnownLeader": "true", "X-Consul-LastContact": "0" };
 
 function readWait(parameters: URLSearchParams): Wait {
@@ -95,7 +95,7 @@ const unsupported = ["filter", "node-meta"];
 export interface ServerOptions {
   readonly routes: readonly Route[];
   readonly datacenter: string;
-  /** What `Host` may be beside loopback and the address connected to. */
+  /** What `Host` may name besides loopback and the address that the client connected to. */
   readonly hosts: HostList;
   readonly journal: Journal;
   readonly queries: BlockingQueries;
@@ -103,13 +103,13 @@ export interface ServerOptions {
   readonly limits: AgentLimits;
 }
 
-/** What the agent's server bears. Times in milliseconds. */
+/** The limits of the agent's server. Times in milliseconds. */
 export interface AgentLimits {
-  /** Connections at once, blocking queries included; a further one takes the place of one that is silent. */
+  /** Connections at once, including those of blocking queries. A further connection replaces a silent one. */
   readonly maxConnections: number;
   /** From the start of a connection, or of its next request, to the end of the head. */
   readonly headTimeoutMs: number;
-  /** The same to the end of the body. How long an answer takes is the query's to say. */
+  /** The same to the end of the body. The query itself decides how long an answer may take. */
   readonly requestTimeoutMs: number;
 }
 
@@ -125,7 +125,7 @@ const checkMs = 500;
 /** The server, not yet listening. `closeServer` ends it. */
 export function createServer(options: ServerOptions): FastifyInstance {
   const app = fastify({
-    // Only these are cut when it closes; what waits gets its answer first.
+    // Closing cuts only idle connections; a waiting query gets its answer first.
     forceCloseConnections: "idle",
     exposeHeadRoutes: false,
     requestTimeout: options.limits.requestTimeoutMs,
@@ -152,7 +152,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.addHook("onRequest", async (request, reply) => {
     const foreign = foreignRequest(request.raw, options.hosts);
     if (foreign === null) return;
-    // What is refused may have a body, which nobody will read.
+    // A refused request may have a body, which nobody will read.
     const advice = foreign.error === "foreign_host" ? "; --hosts adds names" : "";
     reply.code(403).header("Connection", "close").type(plainText);
     await reply.send(foreign.message + advice);
@@ -175,7 +175,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
 
 const closeDeadlineMs = 2000;
 
-/** Answers the queries that wait and ends every connection; one that does not take its answer is cut. */
+/** Answers the waiting queries and ends every connection. A client that does not take its answer is cut off. */
 export async function closeServer(app: FastifyInstance): Promise<void> {
   const cut = setTimeout(() => app.server.closeAllConnections(), closeDeadlineMs);
   try {
@@ -213,7 +213,7 @@ function addRoute(app: FastifyInstance, route: Route, options: ServerOptions): v
         body: Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0),
         signal: hangUpOf(reply),
       });
-      // A write is answered when it is safe on disk.
+      // A write is answered only when it is safe on disk.
       if (method !== "GET") await options.journal.flushed();
       if (answer === null) return reply.hijack();
       return send(reply, answer, query.has("pretty"));

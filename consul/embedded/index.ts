@@ -52,13 +52,13 @@ export interface AgentOptions {
 export interface Agent {
   /** `http://127.0.0.1:8500` */
   readonly url: string;
-  /** Answers what waits, saves, and leaves no socket and no timer. */
+  /** Answers the waiting queries, saves the state, and leaves no socket and no timer. */
   close(): Promise<void>;
 }
 
 /**
- * After a start no index is given out that was given out before, also when the last commits before a
- * crash never reached the disk.
+ * How far the index jumps at a start, so that no index is given out twice, even if the last commits before a crash
+ * never reached the disk.
  */
 const indexGap = 1000;
 
@@ -186,13 +186,13 @@ function announce(store: Store, node: string, port: number): void {
   );
 }
 
-/** The name that it listens on, and the machine's where other machines reach it. */
+/** The name that it listens on, and the machine's own name if other machines can reach it. */
 function ownNames(host: string): string[] {
   const named = isIP(host) === 0 ? [host] : [];
   return isLoopback(host) ? named : [...named, hostname()];
 }
 
-/** The address that the node has in the catalog: the one listened on, else one that others can reach. */
+/** The node's address in the catalog: the one it listens on; loopback for a name; for any address one that others reach. */
 function advertised(host: string): string {
   if (isIP(host) !== 0 && host !== "0.0.0.0" && host !== "::") return host;
   if (isIP(host) === 0) return "127.0.0.1";

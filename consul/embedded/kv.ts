@@ -17,18 +17,18 @@ export interface KvList {
   readonly entries: readonly KvRecord[];
 }
 
-/** Past this many deleted keys their indexes are folded into one that counts for every prefix. */
+/** Beyond this many deleted keys, one common index that counts for every prefix replaces their own. */
 const mostTombstones = 10_000;
 
-/** The entry of a key; its index is that of the entry, or of the whole store when there is none. */
+/** The entry of a key, with its index, or with that of the whole store when there is no entry. */
 export function getKey(reader: Reader, key: string): { index: number; entry: KvRecord | null } {
   const entry = reader.get("kv", key) ?? null;
   return { index: entry?.ModifyIndex ?? storeIndex(reader), entry };
 }
 
 /**
- * The entries under a prefix in the order of their keys. Their index is the last change or deletion
- * under the prefix, or that of the whole store when there never was one.
+ * The entries under a prefix in the order of their keys, with the index of the last change or deletion under the
+ * prefix, or that of the whole store when there never was one.
  */
 export function listKeys(reader: Reader, prefix: string): KvList {
   const entries: KvRecord[] = [];
@@ -64,7 +64,7 @@ export function setKey(tx: Transaction, value: KvValue): KvRecord {
   return write(tx, value, 0, session);
 }
 
-/** Writes a key when its ModifyIndex is `index`; 0: when it is not there. `null` when it is not so. */
+/** Writes a key if its ModifyIndex is `index`, or with 0 if the key does not exist. `null`: it did not write. */
 export function casKey(tx: Transaction, value: KvValue, index: number): KvRecord | null {
   const entry = tx.get("kv", value.key);
   return (entry?.ModifyIndex ?? 0) === index ? setKey(tx, value) : null;
@@ -86,7 +86,7 @@ export function unlockKey(tx: Transaction, value: KvValue, session: string): KvR
   return write(tx, value, entry.LockIndex, undefined);
 }
 
-/** Takes the lock off without touching the value, as a session that ends does. */
+/** Releases the lock of a session that ends, and keeps the value. */
 export function releaseKey(tx: Transaction, entry: KvRecord): void {
   const { Session: _, ...unlocked } = entry;
   put(tx, { ...unlocked, ModifyIndex: tx.index });

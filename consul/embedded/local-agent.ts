@@ -1,6 +1,6 @@
 /**
- * What is registered at this agent (Consul API, "Agent"): its services and its checks, kept running and
- * reflected into the catalog. No HTTP.
+ * The services and checks that are registered at this agent (Consul API, "Agent"). Runs the checks and carries
+ * everything into the catalog. No HTTP.
  */
 import { ApiError } from "./api-error.ts";
 import { deleteCheck, deleteService, putCheck, putService } from "./catalog.ts";
@@ -12,14 +12,14 @@ import { type Check, type CheckDefinition, rowKey, type Service, type Status } f
 import type { Sessions } from "./sessions.ts";
 import type { Store, Transaction } from "./store.ts";
 
-/** A check as it is asked for. */
+/** A check that somebody asks for. */
 export interface CheckRequest {
   readonly definition: CheckDefinition;
-  /** The status until the check has one of its own. Default critical. */
+  /** The status until the first result of the check. Default critical. */
   readonly status: Status | null;
 }
 
-/** An output that changes while the status stays reaches the catalog this late, as `check_update_interval`. */
+/** A new output without a new status reaches the catalog after this time, as with Consul's `check_update_interval`. */
 const outputDelayMs = 5 * 60_000;
 
 const noReason = (of: string) =>
@@ -64,7 +64,7 @@ export class LocalAgent {
     return this.#store.get("agentService", id) ?? null;
   }
 
-  /** The checks with the outputs of this moment. */
+  /** The checks with their current outputs. */
   checks(): readonly Check[] {
     return [...this.#running.values()].map(({ definition, outcome }) =>
       this.#checkOf(definition, outcome),
@@ -72,8 +72,8 @@ export class LocalAgent {
   }
 
   /**
-   * Adds or replaces a service. A check that was there keeps its status; checks that are not named stay,
-   * unless `replaceChecks`.
+   * Adds or replaces a service. A check that exists already keeps its status. Checks that are not named stay, unless
+   * `replaceChecks` is set.
    */
   registerService(service: Service, checks: readonly CheckRequest[], replaceChecks: boolean): void {
     const kept = new Set(checks.map(({ definition }) => definition.checkId));
@@ -83,7 +83,7 @@ export class LocalAgent {
       tx.set("agentService", service.ID, service);
       putService(tx, this.#node, service);
       for (const request of checks) this.#putCheck(tx, request);
-      // Checks that stay carry the service's name and tags.
+      // The remaining checks get the new name and tags of the service.
       for (const id of this.#checksOf(service.ID)) {
         const running = this.#running.get(id);
         if (running === undefined || kept.has(id) || dropped.includes(id)) continue;
@@ -95,7 +95,7 @@ export class LocalAgent {
     this.#sessions.review();
   }
 
-  /** False when there is no such service; Consul takes that for done. */
+  /** Returns false when there is no such service, which Consul reports as success. */
   deregisterService(id: string): boolean {
     if (this.service(id) === null) return false;
     const checks = this.#checksOf(id);
@@ -154,7 +154,7 @@ export class LocalAgent {
     });
   }
 
-  /** Ends the checks. A new start gives every TTL its whole time again. */
+  /** Ends the checks. After a restart every TTL has its whole time again. */
   close(): void {
     for (const running of this.#running.values()) running.close();
     for (const timer of this.#lateOutputs.values()) timer.cancel();
@@ -202,7 +202,7 @@ export class LocalAgent {
     this.#lateOutputs.delete(id);
   }
 
-  /** Brings a check's outcome into the catalog: a new status at once, a new output alone later. */
+  /** Brings the result of a check into the catalog: a new status at once, a new output alone later. */
   #reflect(id: string): void {
     const running = this.#running.get(id);
     if (running === undefined) return;

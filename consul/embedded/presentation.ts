@@ -1,4 +1,4 @@
-/** Records as the HTTP API shows them. Values that Consul always sends and the agent has no use for are fixed. */
+/** Records as the HTTP API shows them. Values that Consul always sends but the agent does not use are constants. */
 import type { Instance } from "./catalog.ts";
 import type { Check, CheckRecord, NodeRecord, Service, ServiceRecord } from "./records.ts";
 

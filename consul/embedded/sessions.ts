@@ -1,6 +1,6 @@
 /**
- * Sessions (Consul API, "Session"): made for a node, ended by hand, by their TTL or by a check that goes
- * critical; what they lock is then released or deleted, and rests for the lock delay.
+ * Sessions (Consul API, "Session"). A session belongs to a node and ends by hand, by its TTL or when one of its checks
+ * becomes critical. Its keys are then released or deleted, and nobody may lock them until the lock delay is over.
  */
 import { randomUUID } from "node:crypto";
 import { ApiError } from "./api-error.ts";
@@ -123,7 +123,7 @@ export class Sessions {
     this.#timers.get(id)?.cancel();
     this.#timers.delete(id);
     const locked = [...this.#store.rows("kv").values()].filter(({ Session }) => Session === id);
-    // The delay stands before anyone is woken by the release.
+    // The delay is set before the release wakes anybody.
     if (session.LockDelay > 0) {
       const until = this.#clock.now() + session.LockDelay / 1e6;
       for (const entry of locked) this.#lockDelays.set(entry.Key, until);

@@ -1,6 +1,6 @@
 /**
- * The state on disk: `state.json` with everything up to some commit, written whole and renamed into its
- * place, and `journal.jsonl` with the commits since. A commit is durable when its line is synced.
+ * The state on disk: `state.json` has everything up to some commit and is written whole and renamed into its place;
+ * `journal.jsonl` has the commits since then. A commit is durable once its line is synced.
  */
 import { createHash } from "node:crypto";
 import { type FileHandle, open, readFile, rename } from "node:fs/promises";
@@ -17,7 +17,7 @@ export interface Journal {
   close(): Promise<void>;
 }
 
-/** Keeps nothing: the agent forgets everything when it ends. */
+/** For an agent without a directory, which forgets everything when it ends. */
 export const noJournal: Journal = {
   append: () => {},
   flushed: () => Promise.resolve(),
@@ -38,7 +38,7 @@ export interface SavedState {
 }
 
 const format = 1;
-/** A journal longer than this and than the state is folded into the state. */
+/** The state is written anew when the journal is longer than this and longer than the state. */
 const shortestFoldBytes = 1 << 20;
 
 const stateName = "state.json";
@@ -66,7 +66,7 @@ async function readState(file: string): Promise<StoreImage | null> {
 
 async function readJournal(file: string): Promise<Commit[]> {
   const lines = ((await readIfThere(file)) ?? "").split("\n");
-  // What stands after the last line end was being written when the agent died; nobody was told that it holds.
+  // The agent died while it wrote what follows the last line end, so no client was told that it is durable.
   lines.pop();
   return lines.map((line, at) => {
     const [sum = "", body = ""] = splitOnce(line, " ");
@@ -82,7 +82,7 @@ export class JournalFile implements Journal {
   #pending: string[] = [];
   #journalBytes = 0;
   #stateBytes = 0;
-  /** After a write that failed the journal may end in half a line: only a whole state helps. */
+  /** A failed write may leave half a line at the end of the journal, so the next write must be a whole state. */
   #foldNext = true;
   #writing: Promise<void> | null = null;
 
@@ -111,7 +111,7 @@ export class JournalFile implements Journal {
   }
 
   async flushed(): Promise<void> {
-    // Commits that came while a write was under way go together into the next.
+    // The next write takes all commits that came during this one.
     while (this.#writing !== null) await this.#writing;
     if (this.#pending.length === 0 && !this.#foldNext) return;
     this.#writing = this.#write().finally(() => {

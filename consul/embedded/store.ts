@@ -1,6 +1,6 @@
 /**
- * The agent's state: tables of records under one index that grows with every commit. A commit is all
- * or nothing. Knows no HTTP and no file; a journal is told of every commit, watchers of what it touched.
+ * The agent's state: tables of records under one index that grows with every commit. A commit is all or nothing. Knows
+ * no HTTP and no file, but tells a journal of every commit and watchers of the records that it touched.
  */
 import { type TableName, type Tables, tableNames } from "./records.ts";
 

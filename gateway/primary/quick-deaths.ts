@@ -9,8 +9,8 @@ const maxDeathsAtStart = 5;
 export interface Refill {
   /** 0: at once. */
   readonly delayMs: number;
-  /** A gateway that has not served yet should give up. */
-  readonly isHopeless: boolean;
+  /** For a gateway that has not served yet. */
+  readonly shouldGiveUp: boolean;
 }
 
 export class QuickDeaths {
@@ -22,6 +22,6 @@ export class QuickDeaths {
     const deaths = livedMs < quickDeathMs ? (this.#deaths.get(slot) ?? 0) + 1 : 0;
     this.#deaths.set(slot, deaths);
     const delayMs = deaths <= 1 ? 0 : Math.min(maxBackoffMs, firstBackoffMs * 2 ** (deaths - 2));
-    return { delayMs, isHopeless: deaths >= maxDeathsAtStart };
+    return { delayMs, shouldGiveUp: deaths >= maxDeathsAtStart };
   }
 }

@@ -95,7 +95,7 @@ export class WorkerProcess {
     this.#child.send(message, () => {});
   }
 
-  /** The same, with a handle beside it, which stays open here. */
+  /** The same with a handle, which stays open here. */
   sendWith(message: ToWorker, handle: SendHandle): void {
     if (this.#child.connected) this.#child.send(message, handle, { keepOpen: true }, () => {});
   }

@@ -421,8 +421,8 @@ export class Workers {
     const { log, clock, onFatal } = this.#options;
     this.#restarts += 1;
     log.error({ worker: id, workerPid: pid }, `worker ${id} (pid ${pid}) ended ${how}`);
-    const { delayMs, isHopeless } = this.#quickDeaths.note(slot, clock.ticks() - ended.startedMs);
-    if (isHopeless && !this.#hasServed) {
+    const { delayMs, shouldGiveUp } = this.#quickDeaths.note(slot, clock.ticks() - ended.startedMs);
+    if (shouldGiveUp && !this.#hasServed) {
       onFatal(`workers end ${how} as soon as they start`, false);
     }
     if (delayMs === 0) {

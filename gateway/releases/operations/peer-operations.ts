@@ -46,6 +46,7 @@ export class PeerOperations {
   change(name: string, address: string, change: PeerChange, by: string): Promise<ChangedPeer> {
     const before = this.#last.get(name) ?? Promise.resolve();
     const written = before.then(() => this.#change(name, address, change, by));
+    // Whoever asked for this change hears why it failed; the next one only waits for its end.
     const settled = written.catch(() => {});
     this.#last.set(name, settled);
     void settled.then(() => {
