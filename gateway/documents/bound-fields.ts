@@ -8,10 +8,9 @@ import type {
   GateOptions,
   RetryBudgetOptions,
 } from "../model/index.ts";
+import { percent, someSeconds, toMs } from "./amounts.ts";
 
-const seconds = z.number().min(0.1).max(86_400);
 const count = z.int().min(1).max(1_000_000);
-const percent = z.number().min(0).max(100);
 
 /** For a server, or in a document for all instances of its service. */
 export const maxConnsField = count
@@ -48,8 +47,8 @@ const breaker = z.strictObject({
   min_requests: count
     .default(20)
     .describe("Tries in an interval, in one worker, before which it never opens. Default 20."),
-  interval: seconds.default(10).describe("Seconds. Default 10."),
-  open: seconds.default(5).describe("Seconds in which no request is let through. Default 5."),
+  interval: someSeconds.default(10).describe("Seconds. Default 10."),
+  open: someSeconds.default(5).describe("Seconds in which no request is let through. Default 5."),
   probes: z
     .int()
     .min(1)
@@ -84,7 +83,7 @@ export const boundFields = {
     .describe(
       "Requests that may wait, in each worker, while max_requests or max_conns is reached. Default 0.",
     ),
-  queue_timeout: seconds.optional().describe("Seconds that they may wait. Default 10."),
+  queue_timeout: someSeconds.optional().describe("Seconds that they may wait. Default 10."),
   breaker: breaker.optional().describe("The circuit breaker. Left out: there is none."),
   retry_budget: z
     .union([z.literal(false), retryBudget], {
@@ -146,8 +145,4 @@ function readBreaker(written: NonNullable<Written["breaker"]>): BreakerOptions {
 function readAnswer({ status, headers, body }: z.infer<typeof answer>): BreakerAnswer {
   const fields = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]);
   return { status, headers: Object.fromEntries(fields), body };
-}
-
-function toMs(s: number): number {
-  return Math.round(s * 1000);
 }

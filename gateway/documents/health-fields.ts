@@ -11,10 +11,9 @@ import {
   type IgnoredField,
   type OutlierOptions,
 } from "../model/index.ts";
+import { percent, seconds, someSeconds, toMs } from "./amounts.ts";
 
-const seconds = z.number().min(0.1).max(86_400);
 const inARow = z.int().min(1).max(100);
-const percent = z.number().min(0).max(100);
 
 const statusRange = z.union(
   [
@@ -31,8 +30,8 @@ const check = z.strictObject({
     .describe(
       "general: a connection is enough. http, redis (PING), mysql (its greeting), grpc (its health). Over TLS where the servers are.",
     ),
-  interval: seconds.default(5).describe("Seconds between two checks of a server. Default 5."),
-  timeout: seconds.default(1).describe("Seconds for a whole check. Default 1."),
+  interval: someSeconds.default(5).describe("Seconds between two checks of a server. Default 5."),
+  timeout: someSeconds.default(1).describe("Seconds for a whole check. Default 1."),
   rise: inARow.default(2).describe("Good checks in a row that bring a server back. Default 2."),
   fall: inARow.default(3).describe("Failed checks in a row that take it out. Default 3."),
   method: z.enum(["GET", "HEAD", "OPTIONS"]).optional().describe("For http. Default GET."),
@@ -106,19 +105,17 @@ const outliers = z.strictObject({
     .max(1_000_000)
     .default(20)
     .describe("With fewer requests in an interval, in one worker, a server's rate is ignored."),
-  interval: seconds.default(1).describe("Seconds over which success rates are counted."),
-  ejection_time: seconds
+  interval: someSeconds.default(1).describe("Seconds over which success rates are counted."),
+  ejection_time: someSeconds
     .default(10)
     .describe("Seconds that it is out. The second time in a row takes twice as long, and so on."),
-  max_ejection_time: seconds.default(300).describe("Most seconds that it is out."),
+  max_ejection_time: someSeconds.default(300).describe("Most seconds that it is out."),
   max_ejected: percent
     .default(50)
     .describe(
       "Per cent of the servers that may be out for this. One always may, but never the last.",
     ),
 });
-
-export const slowStart = z.number().min(0).max(86_400);
 
 /** These fields stand beside the others in the schema for upstream documents. */
 export const healthFields = {
@@ -128,7 +125,7 @@ export const healthFields = {
   outliers: outliers
     .optional()
     .describe("When a server is taken out because it does worse than the others. Left out: never."),
-  slow_start: slowStart
+  slow_start: seconds
     .optional()
     .describe("Seconds in which a server's share grows after it is new or well again. Default 0."),
   protected: z
@@ -144,9 +141,9 @@ export const healthFields = {
     .describe("Slardar's word for the type of check. With it, timeout also applies to checks."),
   http_opts: httpOptions.optional().describe("Slardar's: for the type http."),
   sensibility: inARow.optional().describe("Slardar's word for fall. Default 1."),
-  checkup_timer_interval: seconds
+  checkup_timer_interval: someSeconds
     .optional()
-    .describe("Slardar's: seconds between two checks. Default 5."),
+    .describe("Slardar's: someSeconds between two checks. Default 5."),
 };
 
 type Written = z.output<z.ZodObject<typeof healthFields>> & {
@@ -288,8 +285,4 @@ export function readOutliers(document: Written): { readonly outliers?: OutlierOp
       maxEjected: written.max_ejected / 100,
     },
   };
-}
-
-function toMs(s: number): number {
-  return Math.round(s * 1000);
 }

@@ -14,11 +14,12 @@ import {
   type UpstreamTimeouts,
   upstreamProtocols,
 } from "../model/index.ts";
+import { seconds, toMs } from "./amounts.ts";
 import { boundFields, maxConnsField, readBounds } from "./bound-fields.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { hashBySchema, readHashBy } from "./hash-by.ts";
-import { badStatuses, healthFields, readCheck, readOutliers, slowStart } from "./health-fields.ts";
+import { badStatuses, healthFields, readCheck, readOutliers } from "./health-fields.ts";
 import { readSentHost, sentHostSchema } from "./sent-host.ts";
 
 const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/;
@@ -40,7 +41,6 @@ const retriedStatuses = [
   "http_404",
   "http_429",
 ] as const;
-const seconds = z.number().min(0).max(86_400);
 const maxFails = z.int().min(0).max(1_000_000);
 /** Slardar reads `try` and ports by Lua's rules, by which a number may stand in quotes. */
 const quotedDigits = z.string().regex(/^\d{1,5}$/, { error: "is not a number" });
@@ -72,7 +72,7 @@ const server = z.strictObject({
     .max(200)
     .optional()
     .describe("Its zone: gateways pick servers in their own --zone first."),
-  slow_start: slowStart
+  slow_start: seconds
     .optional()
     .describe("Seconds in which its share grows after it is new or well again."),
   max_conns: maxConnsField,
@@ -433,8 +433,4 @@ function readNumber(
   if (number < 1) problems.push(`${field}: ${number} is below 1`);
   if (number > max) problems.push(`${field}: ${number} is above ${max}`);
   return number;
-}
-
-function toMs(s: number): number {
-  return Math.round(s * 1000);
 }
