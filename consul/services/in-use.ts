@@ -66,7 +66,7 @@ export interface UnusableInstance {
 }
 
 /** A service that no document names stays in use this long after it left the catalog. */
-export const lingerMs = 10 * 60_000;
+const lingerMs = 10 * 60_000;
 const sweepMs = 1_000;
 /** With more queries for services than this, each waits longer, by the factor below. */
 const manyWatches = 500;

@@ -11,7 +11,7 @@ const pem = z
   .regex(/^-----BEGIN [A-Z ]+-----\n/, { error: "is no PEM" });
 const host = z.string().min(1).max(253);
 
-export const challengeSchema = z
+const challengeSchema = z
   .discriminatedUnion("type", [
     z.strictObject({
       type: z.literal("http-01"),

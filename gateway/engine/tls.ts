@@ -61,8 +61,6 @@ export interface ClientTls {
   readonly serverName: string | null;
   /** `TLSv1.3` */
   readonly version: string;
-  readonly cipher: string;
-  readonly isResumed: boolean;
   readonly certificate: ClientCertificate | null;
   readonly clientRule: string;
   readonly covers: (host: string) => boolean;

@@ -15,15 +15,9 @@ export function clientTls(
     certificate: endpoint.asksForCertificate && socket.authorized ? certificateOf(socket) : null,
     clientRule,
     covers,
-    // Each of these getters walks through OpenSSL, and few requests ask for them.
+    // The getter walks through OpenSSL, and few requests ask for the version.
     get version() {
       return socket.getProtocol() ?? "";
-    },
-    get cipher() {
-      return socket.getCipher().name;
-    },
-    get isResumed() {
-      return socket.isSessionReused();
     },
   };
 }
@@ -44,7 +38,7 @@ function certificateOf(socket: TLSSocket): ClientCertificate | null {
  * `subject` has a line for each attribute, in the certificate's order, with escaped values. RFC 4514 wants the
  * reverse order, and commas. What is not printable ASCII is escaped too, so that the line can stand in a header.
  */
-export function subjectLine(subject: string): string {
+function subjectLine(subject: string): string {
   const line = subject.split("\n").reverse().join(",");
   const escaped = line.replace(/[^ -~]/gu, (character) =>
     Array.from(Buffer.from(character), (byte) => `\\${byte.toString(16).padStart(2, "0")}`).join(
