@@ -11,6 +11,9 @@ const module = "github.com/letsencrypt/pebble/v2";
 const programs = ["pebble", "pebble-challtestsrv"];
 const cache = join(dirname(dirname(fileURLToPath(import.meta.url))), ".cache", "pebble");
 
+/** For each step of the build; a module proxy that does not answer holds nobody up for longer. */
+const longestMs = 90_000;
+
 /** The directory with both programs, or `null`. `SLUICE_PEBBLE` names one. */
 export function findPebble() {
   const candidates = [process.env.SLUICE_PEBBLE, cache].filter(Boolean);
@@ -27,8 +30,11 @@ function build() {
   mkdirSync(source, { recursive: true });
   writeFileSync(join(source, "go.mod"), `module pebble.invalid/build\n\ngo 1.22\n`);
   const go = (...args) => {
-    const { status, stderr } = spawnSync("go", args, { cwd: source, encoding: "utf8" });
-    if (status !== 0) throw new Error(`go ${args.join(" ")} ended with ${status}\n${stderr}`);
+    const options = { cwd: source, encoding: "utf8", timeout: longestMs };
+    const { status, stderr, error } = spawnSync("go", args, options);
+    if (status === 0) return;
+    const how = error === undefined ? `ended with ${status}` : error.message;
+    throw new Error(`go ${args.join(" ")}: ${how}\n${stderr}`);
   };
   go("get", `${module}@${version}`);
   for (const name of programs)
