@@ -32,8 +32,6 @@ export class Greeting {
   readonly #hello: ClientHelloReader | null;
   #proxy: ProxyHeaderReader | null;
   #client: Said["client"] = null;
-  /** The hello so far. The peer has to get the whole of it. */
-  readonly #parts: Buffer[] = [];
 
   constructor(speaksProxy: boolean, asksName: boolean) {
     this.#proxy = speaksProxy ? new ProxyHeaderReader() : null;
@@ -57,7 +55,6 @@ export class Greeting {
     const client = this.#client;
     if (hello === null) return { client, name: null, first: chunk };
     if (chunk.length === 0) return null;
-    this.#parts.push(chunk);
     const outcome = hello.take(chunk);
     if (outcome === null) return null;
     if ("fault" in outcome) {
@@ -68,6 +65,6 @@ export class Greeting {
       const message = "the client names no host (SNI)";
       return { failure: "no_route", message, alert: unrecognizedName };
     }
-    return { client, name: outcome.name, first: Buffer.concat(this.#parts) };
+    return { client, name: outcome.name, first: hello.bytes };
   }
 }

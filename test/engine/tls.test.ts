@@ -121,6 +121,19 @@ describeEngines("https", (bench) => {
     await until("it is counted", () => gateway.engine.stats().refused.unrecognized_name === 1);
   });
 
+  it("has one handshake, and no client of TLS 1.2 gets another one on its connection", async () => {
+    const { gateway } = await listen(oneHost(certificates));
+    const socket = connect({
+      ...{ host: "127.0.0.1", port: gateway.port, servername: "a.example" },
+      ...{ ca: authority.cert, maxVersion: "TLSv1.2" },
+    });
+    await once(socket, "secureConnect");
+    socket.renegotiate({}, () => {});
+    const [error] = await once(socket, "error");
+    expect(error.code).to.equal("ERR_SSL_NO_RENEGOTIATION");
+    socket.destroy();
+  });
+
   it("is over when a client goes in the middle of the handshake", async () => {
     const { gateway } = await listen(oneHost(certificates));
     const socket = connect({

@@ -44,8 +44,6 @@ export class Arrival implements ClientSession {
   #client: string;
   #proxy: ProxyHeaderReader | null;
   #hello: ClientHelloReader | null;
-  /** The parts of the hello that have come so far. */
-  #pieces: Buffer[] = [];
   #asked: ClientHello | null = null;
   #choice: TlsChoice | null = null;
   #isOver = false;
@@ -135,24 +133,24 @@ export class Arrival implements ClientSession {
       if (outcome.source !== null) this.#client = outcome.source.address;
       bytes = outcome.rest;
       if (this.#tls === null) {
-        this.#putBack([bytes]);
+        this.#putBack(bytes);
         this.#host.arrived(this, this.#socket, this.#client, null);
         return;
       }
       if (bytes.length === 0) return;
     }
-    this.#pieces.push(bytes);
-    const outcome = this.#hello?.take(bytes) ?? null;
-    if (outcome === null) return;
+    const hello = this.#hello;
+    const outcome = hello?.take(bytes) ?? null;
+    if (hello === null || outcome === null) return;
     if ("fault" in outcome) {
-      this.#turnAway("bad_hello", this.#hello?.isTls === true ? decodeError : null);
+      this.#turnAway("bad_hello", hello.isTls ? decodeError : null);
       return;
     }
     this.#hello = null;
-    this.#greet(outcome);
+    this.#greet(outcome, hello.bytes);
   }
 
-  #greet(asked: ClientHello): void {
+  #greet(asked: ClientHello, bytes: Buffer): void {
     const choice = this.#tls?.choose(asked) ?? null;
     if (choice === null) {
       this.#turnAway("unrecognized_name", unrecognizedName);
@@ -160,24 +158,20 @@ export class Arrival implements ClientSession {
     }
     this.#asked = asked;
     this.#choice = choice;
-    const pieces = this.#pieces;
-    this.#pieces = [];
     this.#socket.off("data", this.#onData);
     this.#socket.off("end", this.#onEnd);
-    this.#putBack(pieces);
+    this.#putBack(bytes);
     // Nobody reads the upper socket before the handshake ends; so the socket below has to show when a client goes.
     this.#socket.allowHalfOpen = false;
     choice.endpoint.begin(this.#socket, asked.ticketName, this);
   }
 
   /** Leaves the socket as if nothing had been read from it. */
-  #putBack(pieces: readonly Buffer[]): void {
+  #putBack(bytes: Buffer): void {
     const socket = this.#socket;
     if (this.#tls === null) this.#leaveSocket();
     socket.pause();
-    const [first] = pieces;
-    const bytes = pieces.length > 1 ? Buffer.concat(pieces) : first;
-    if (bytes !== undefined && bytes.length > 0) socket.unshift(bytes);
+    if (bytes.length > 0) socket.unshift(bytes);
     // Over TLS, Node itself reads the socket below.
     if (this.#tls === null) process.nextTick(() => socket.resume());
   }

@@ -54,6 +54,18 @@ describe("ClientHello", () => {
         expect(read(inRecords(hello, record), size), `${record} ${size}`).to.deep.equal(whole);
   });
 
+  it("is given on as it came, and is held in few buffers when it comes byte by byte", () => {
+    const reader = new ClientHelloReader();
+    const written = inRecords(hello, 50);
+    const bytes = Buffer.from(written);
+    for (let at = 0; at < bytes.length; at += 1) {
+      reader.take(bytes.subarray(at, at + 1));
+      // A reader that held each piece would now hold a part of what is overwritten.
+      if (at > 64) bytes.fill(0, 0, at - 64);
+    }
+    expect(reader.bytes.equals(written)).to.equal(true);
+  });
+
   it("may have none", async () => {
     expect(read(await realHello({}), 10_000)).to.deep.include({ name: null, protocols: [] });
     expect(

@@ -33,7 +33,11 @@ export type HelloOutcome =
   /** The bytes are not a hello; says why in a few words. */
   | { readonly fault: string };
 
+/** So many pieces are joined: a buffer for each byte takes a hundred times as much as the bytes. */
+const maxPieces = 64;
+
 export class ClientHelloReader {
+  #pieces: Buffer[] = [];
   readonly #header = Buffer.alloc(5);
   #headerLength = 0;
   /** Bytes of the current record that are still to come. */
@@ -46,9 +50,17 @@ export class ClientHelloReader {
   /** Whether the first byte was that of a handshake record, so that the client understands an alert. */
   isTls = false;
 
+  /** All bytes that it took, for whoever goes on with the handshake. */
+  get bytes(): Buffer {
+    const [first] = this.#pieces;
+    return this.#pieces.length === 1 && first !== undefined ? first : Buffer.concat(this.#pieces);
+  }
+
   /** Returns `null` while more has to come. Do not call it again after an outcome. */
   take(chunk: Buffer): HelloOutcome | null {
     if (this.#taken === 0) this.isTls = chunk[0] === handshakeRecord;
+    this.#pieces.push(chunk);
+    if (this.#pieces.length === maxPieces) this.#pieces = [this.bytes];
     this.#taken += chunk.length;
     for (let at = 0; at < chunk.length; ) {
       if (this.#recordLeft === 0) {

@@ -2,7 +2,7 @@
  * Serves TLS to the connections that share certificates. It uses `node:tls` servers that never listen, one for each
  * session ticket key that is still valid, and makes each when it is first needed.
  */
-import { createHash } from "node:crypto";
+import { constants, createHash } from "node:crypto";
 import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket, type TlsOptions } from "node:tls";
 import type { ClientAuthorities, KeyPair, TlsProfile } from "../tls.ts";
@@ -98,6 +98,8 @@ export class TlsEndpoint {
       ciphers: profile === "modern" ? modernCiphers : intermediateCiphers,
       ecdhCurve: groups,
       honorCipherOrder: false,
+      // A client could have the gateway pay for one handshake after the other on a single connection.
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       ALPNProtocols: [...protocols],
       sessionTimeout: sessionSeconds,
       sessionIdContext: createHash("sha256").update(identity).digest("hex").slice(0, 32),
