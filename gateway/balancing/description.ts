@@ -1,6 +1,7 @@
 /** An upstream's server as plain data: its state in Slardar's words, and the reasons for that state. */
 import { peerKey } from "../engine/peer.ts";
 import type { PeerStatus, Server } from "../model/index.ts";
+import { lastOf } from "./learning.ts";
 import type { Slot } from "./slot.ts";
 
 export interface SlotView {
@@ -61,7 +62,10 @@ function reasonOf(slot: Slot, isOut: boolean, { isWeighed, nowMs }: SlotView): s
   const { fails, told } = slot.member;
   const parts = slot.reasons.map(({ code, message }) => `${code}: ${message}`);
   const isOwn = fails > 0 && !parts.some((part) => part.startsWith("max_fails"));
-  if (isOwn) parts.unshift(`${fails} failure${fails === 1 ? "" : "s"} in a row`);
+  if (isOwn) {
+    const times = `${fails} failure${fails === 1 ? "" : "s"} in a row`;
+    parts.unshift(`${times}${lastOf(slot.member)}`);
+  }
   if (parts.length === 0 && told === null && slot.isProving) parts.push("has to prove itself");
   const share = slot.share(nowMs);
   if (share < 1) parts.push(`slow start: has ${Math.floor(share * 100)} % of its share`);

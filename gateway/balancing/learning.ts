@@ -6,7 +6,7 @@ import { isPeersFault, type PeerFailure } from "../engine/engine.ts";
 import type { PeerFinding, PolicyName } from "../model/index.ts";
 import type { Gate } from "./gate.ts";
 import type { Outliers } from "./outliers.ts";
-import type { PeerBook } from "./peer-book.ts";
+import type { Member, PeerBook } from "./peer-book.ts";
 import { observeLatency } from "./policies/ewma.ts";
 import type { Slot } from "./slot.ts";
 import type { Turns } from "./turns.ts";
@@ -14,8 +14,16 @@ import type { Turns } from "./turns.ts";
 /** The others are told again, after so long, about a peer that goes on failing. */
 const retellMs = 500;
 
+/** How much is kept of what is said about a failure. */
+const mostWords = 300;
+
 /** How many answers the moving average of latency spans. */
 const latencyWindow = 32;
+
+/** The member's last failure, as the end of a clause that counts them. */
+export function lastOf({ lastFailure }: Member): string {
+  return lastFailure === "" ? "" : `, the last: ${lastFailure}`;
+}
 
 export interface LearningOptions {
   /** The upstream's. */
@@ -52,9 +60,10 @@ export class Learning {
     this.#outliers = options.outliers;
   }
 
-  /** A try on the server failed. */
-  failed(slot: Slot, nowMs: number): void {
+  /** A try on the server failed. `why`: in one clause. */
+  failed(slot: Slot, nowMs: number, why: string): void {
     const member = slot.member;
+    member.lastFailure = why.length > mostWords ? `${why.slice(0, mostWords)}...` : why;
     this.#book.noteFailure(member);
     member.checkedMs = nowMs;
     member.probing = false;
@@ -69,7 +78,8 @@ export class Learning {
     member.toldOthersMs = nowMs;
     member.hasToldOthers = true;
     const times = `${member.fails} failure${member.fails === 1 ? "" : "s"}`;
-    this.#tell(slot, null, "max_fails", `${times} within ${forMs / 1000} s`, forMs, forMs);
+    const message = `${times} within ${forMs / 1000} s${lastOf(member)}`;
+    this.#tell(slot, null, "max_fails", message, forMs, forMs);
   }
 
   /** A server that had failed answered. */

@@ -13,6 +13,8 @@ export class Member {
   references = 0;
   /** Failures since the address last proved to be alive. Only the book changes this. */
   fails = 0;
+  /** Why the last try on it failed, in one clause; empty: none did, or nobody said. */
+  lastFailure = "";
   /**
    * When it last failed, or was last let through after a whole `fail_timeout`, in the caller's monotonic
    * milliseconds. The first value is a double, because V8 changes an object's shape when a field turns from integer

@@ -309,10 +309,10 @@ export class Upstream {
     return target;
   }
 
-  /** A try on `peer` failed. Does nothing for a peer of another upstream. */
-  failed(peer: Peer, nowMs: number): void {
+  /** A try on `peer` failed; `why` says it in one clause. Does nothing for a peer of another upstream. */
+  failed(peer: Peer, nowMs: number, why = ""): void {
     const slot = this.#slotOf(peer);
-    if (slot !== undefined) this.#learning.failed(slot, nowMs);
+    if (slot !== undefined) this.#learning.failed(slot, nowMs, why);
   }
 
   /** `peer` answered. Called for each request, so it must cost no more than a look-up. */

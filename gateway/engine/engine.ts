@@ -30,6 +30,8 @@ export type FailureCode =
   | "connect_failed"
   /** The connection was not established in time. */
   | "connect_timeout"
+  /** The connection was established, but the handshake of TLS on it failed. */
+  | "tls_failed"
   /** The peer closed or reset the connection before its answer's head was complete. */
   | "reset"
   /** The answer's head did not arrive in time. */

@@ -258,7 +258,7 @@ class Session {
     const { code, message } = failure;
     const now = this.#host.clock.now();
     this.#upstream.ended(peer, 0, failure, now - this.#startedMs, now);
-    if (isPeersFault(failure)) this.#upstream.failed(peer, now);
+    if (isPeersFault(failure)) this.#upstream.failed(peer, now, failure.message);
     this.#host.observer.peerFailed(this.#upstream.name, peer, code, message);
     this.end(code, message);
   }

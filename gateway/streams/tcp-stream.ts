@@ -318,7 +318,7 @@ export class TcpStream {
     if (upstream === null) return;
     const now = clock.now();
     upstream.ended(peer, 0, failure, now - this.#connectStartedMs, now);
-    if (isPeersFault(failure)) upstream.failed(peer, now);
+    if (isPeersFault(failure)) upstream.failed(peer, now, failure.message);
     observer.peerFailed(upstream.name, peer, failure.code, failure.message);
     if (isPeersFault(failure)) this.#connect(upstream);
     else this.#end(failure.code, failure.message);

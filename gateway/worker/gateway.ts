@@ -164,14 +164,15 @@ export class Gateway implements Handler<RequestContext> {
   ): void {
     const route = exchange.context?.route ?? null;
     route?.ended(peer, status, failure, durationMs, exchange.startedAtMs + durationMs);
-    if (status !== 0 && retries.statuses.includes(status)) route?.failed(peer, this.#now());
+    if (status !== 0 && retries.statuses.includes(status))
+      route?.failed(peer, this.#now(), `it answered ${status}`);
     // The exchange's own error code reports an answer that breaks off in the middle.
     if (failure === null || status !== 0) return;
     if (failure.code === "no_resources") {
       this.#failures.recordOwn(failure);
       this.#traffic.peerFailed(route?.name ?? noUpstream, failure.code);
     } else if (isPeersFault(failure)) {
-      route?.failed(peer, this.#now());
+      route?.failed(peer, this.#now(), failure.message);
       this.#traffic.peerFailed(route?.name ?? noUpstream, failure.code);
       this.#failures.record(route?.name ?? exchange.host, peer.key, failure);
     }

@@ -16,6 +16,7 @@ export const idempotent: ReadonlySet<string> = new Set([
 export function wasNeverSent({ code }: PeerFailure): boolean {
   return (
     code === "connect_failed" ||
+    code === "tls_failed" ||
     code === "connect_timeout" ||
     code === "connect_overdue" ||
     code === "queue_full"
@@ -40,6 +41,8 @@ export function outcomeOf(failure: PeerFailure | null, host: string): Refusal {
       return { status: 503, code: "no_peer", message: `no healthy peer for ${host}` };
     case "connect_failed":
       return refusal(502, "connect_failed", `no peer of ${host} accepts connections`);
+    case "tls_failed":
+      return refusal(502, "tls_failed", `the TLS handshake with the peer of ${host} failed`);
     case "connect_timeout":
     case "connect_overdue":
       return refusal(504, "connect_timeout", `no peer of ${host} accepted a connection in time`);

@@ -9,9 +9,8 @@ import type { UpstreamRequest } from "../exchange/ports.ts";
 import { isOffered } from "../message/grammar.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerTls } from "../target.ts";
-import { connectFailure } from "../upstream/connect-failure.ts";
 import { requestText } from "../upstream/http1/request-text.ts";
-import { connectTo } from "../upstream/peer-socket.ts";
+import { connectTo, whyLate, whyUnusable } from "../upstream/peer-socket.ts";
 import type { ConnectionOwner, PeerHost, PooledConnection } from "../upstream/pooled.ts";
 import { linesOf, pairsOf } from "./field-pairs.ts";
 
@@ -109,10 +108,8 @@ export class ReferencePeerConnection implements PooledConnection {
 
   onTick(now: number): void {
     if (this.#deadline === 0 || now < this.#deadline) return;
-    if (this.#stage === "connecting") {
-      const message = `no connection to ${this.peer.key} in time`;
-      this.#endConnecting({ code: "connect_timeout", message });
-    }
+    if (this.#stage === "connecting")
+      this.#endConnecting(whyLate(this.#host, this.peer, this.#socket));
     this.destroy();
   }
 
@@ -346,7 +343,7 @@ export class ReferencePeerConnection implements PooledConnection {
     if (!isRead) this.#request = null;
     this.#host.remove(this);
     if (stage === "connecting") {
-      this.#endConnecting(connectFailure(this.peer.key, this.#error));
+      this.#endConnecting(whyUnusable(this.#host, this.peer, this.#socket, this.#error));
       return;
     }
     if (stage === "closed") return;

@@ -1,4 +1,7 @@
-/** Why a connection to a peer could not be established: the peer's fault, or what this machine lacks. */
+/**
+ * Why a connection to a peer could not be established: the peer's fault, or what this machine lacks; and why the
+ * handshake of TLS on an established one failed.
+ */
 import type { PeerFailure } from "../engine.ts";
 
 /** What this process or machine lacks when connecting fails with one of these codes. */
@@ -12,6 +15,17 @@ const ownLacks: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL:
     "no local port is left for another connection to it (net.ipv4.ip_local_port_range)",
 };
+
+/** What some errors of a handshake mean to somebody who wrote the upstream's document. */
+const handshakeHints: Readonly<Record<string, string>> = {
+  ERR_SSL_WRONG_VERSION_NUMBER: "what it answers is not TLS, so it may speak clear text",
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: "what it answers is not TLS, so it may speak clear text",
+  ERR_SSL_HTTP_REQUEST: "what it answers is not TLS, so it may speak clear text",
+  ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL:
+    "it does not speak the upstream's `protocol` over TLS",
+  ECONNRESET: "it closed the connection, so it may speak clear text",
+};
+
 /** Why a connection to the peer of `key` could not be established. */
 export function connectFailure(
   key: string,
@@ -24,4 +38,17 @@ export function connectFailure(
     return { code: "no_resources", message: `connecting to ${key}: ${error?.code}: ${lack}` };
   }
   return { code: "connect_failed", message: `connecting to ${key}: ${error?.message ?? "closed"}` };
+}
+
+/** Why the handshake of TLS with the peer of `key` failed. */
+export function handshakeFailure(
+  key: string,
+  error: (Error & { readonly code?: string; readonly reason?: unknown }) | null,
+): PeerFailure {
+  const hint = handshakeHints[error?.code ?? ""];
+  // OpenSSL's `message` begins with numbers and ends with a file of its sources; `reason` is the clause for people.
+  const said = typeof error?.reason === "string" ? error.reason : (error?.message ?? "closed");
+  const why = hint === undefined ? said : `${said}: ${hint}`;
+  const message = `the TLS handshake with ${key} failed: ${why} (see the upstream's \`tls\`)`;
+  return { code: "tls_failed", message };
 }

@@ -3,6 +3,7 @@
  * resumes.
  */
 import { createHash } from "node:crypto";
+import type { Socket } from "node:net";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import type { Peer } from "../peer.ts";
 import type { PeerTls } from "../target.ts";
@@ -30,6 +31,7 @@ export class PeerTlsRoom {
   readonly #materials: PeerMaterials;
   /** Keyed by what the upstream says (`peerTlsId`). */
   readonly #made = new Map<string, Made>();
+  readonly #handshaking = new WeakSet<Socket>();
 
   constructor(materials: PeerMaterials) {
     this.#materials = materials;
@@ -58,10 +60,23 @@ export class PeerTlsRoom {
     if (alpn === "h2") {
       socket.once("secureConnect", () => {
         if (socket.alpnProtocol !== "h2")
-          socket.destroy(new Error("the peer does not speak HTTP/2 over TLS"));
+          socket.destroy(
+            new Error("it does not speak HTTP/2 over TLS, as the upstream's `protocol` says"),
+          );
       });
     }
     return socket;
+  }
+
+  /** The socket's peer has accepted the connection, and the handshake begins. */
+  handshakeBegins(socket: Socket): void {
+    this.#handshaking.add(socket);
+    socket.once("secureConnect", () => this.#handshaking.delete(socket));
+  }
+
+  /** Whether the socket's handshake has begun and not succeeded. */
+  isHandshaking(socket: Socket): boolean {
+    return this.#handshaking.has(socket);
   }
 
   #contextOf(tls: PeerTls): Made {

@@ -13,8 +13,7 @@ import type { Framing } from "../../message/response-head.ts";
 import type { Peer } from "../../peer.ts";
 import { Reading } from "../../reading.ts";
 import type { PeerTls } from "../../target.ts";
-import { connectFailure } from "../connect-failure.ts";
-import { connectTo } from "../peer-socket.ts";
+import { connectTo, whyLate, whyUnusable } from "../peer-socket.ts";
 import type { ConnectionOwner, PeerHost, PooledConnection } from "../pooled.ts";
 import { requestText } from "./request-text.ts";
 
@@ -109,10 +108,8 @@ export class PeerConnection implements PooledConnection {
 
   onTick(now: number): void {
     if (this.#deadline === 0 || now < this.#deadline) return;
-    if (this.#stage === "connecting") {
-      const message = `no connection to ${this.peer.key} in time`;
-      this.#endConnecting({ code: "connect_timeout", message });
-    }
+    if (this.#stage === "connecting")
+      this.#endConnecting(whyLate(this.#host, this.peer, this.#socket));
     this.destroy();
   }
 
@@ -323,7 +320,7 @@ export class PeerConnection implements PooledConnection {
     this.#request = null;
     this.#host.remove(this);
     if (stage === "connecting") {
-      this.#endConnecting(connectFailure(this.peer.key, this.#error));
+      this.#endConnecting(whyUnusable(this.#host, this.peer, this.#socket, this.#error));
       return;
     }
     if (stage === "closed") return;

@@ -12,8 +12,7 @@ import type { EngineLimits, PeerFailure } from "../../engine.ts";
 import type { UpstreamRequest } from "../../exchange/ports.ts";
 import type { Peer } from "../../peer.ts";
 import type { PeerTls } from "../../target.ts";
-import { connectFailure } from "../connect-failure.ts";
-import { connectTo } from "../peer-socket.ts";
+import { connectTo, whyLate, whyUnusable } from "../peer-socket.ts";
 import type { PeerConnectionLife, PeerHost } from "../pooled.ts";
 import { PeerStream } from "./peer-stream.ts";
 
@@ -194,10 +193,7 @@ export class PeerSession implements PeerConnectionLife {
   }
 
   #onDeadline(): void {
-    if (this.#isConnecting) {
-      const message = `no connection to ${this.peer.key} in time`;
-      this.#endConnecting({ code: "connect_timeout", message });
-    }
+    if (this.#isConnecting) this.#endConnecting(whyLate(this.#host, this.peer, this.#socket));
     this.destroy();
   }
 
@@ -221,7 +217,7 @@ export class PeerSession implements PeerConnectionLife {
   #onClose(): void {
     this.#host.remove(this);
     if (this.#isConnecting) {
-      this.#endConnecting(connectFailure(this.peer.key, this.#error));
+      this.#endConnecting(whyUnusable(this.#host, this.peer, this.#socket, this.#error));
       return;
     }
     if (this.#session === null) return;
