@@ -57,6 +57,8 @@ export class PeerSession implements PeerConnectionLife {
   #session: ClientHttp2Session | null = null;
   #isConnecting = true;
   #isEnding = false;
+  /** Whether the peer has sent its settings, with which HTTP/2 begins (RFC 9113 section 3.4). */
+  #hasSpoken = false;
   /** On the engine's clock, while the session connects or no request uses it; 0: none. */
   #deadline: number;
   /** When the peer was last heard, and by when it has to answer a ping; 0: no ping is under way. */
@@ -105,6 +107,16 @@ export class PeerSession implements PeerConnectionLife {
   /** What ended the session. */
   get why(): string {
     return this.#error === null ? "closed" : this.#error.message;
+  }
+
+  /** Why the stream of a request ended without an answer. `code`: the stream's error, 0 when it has none. */
+  whyEnded(code: number): string {
+    if (!this.#hasSpoken) {
+      return this.#socket.bytesRead > 0
+        ? "it does not speak HTTP/2, as the upstream's `protocol` says: its first bytes are no SETTINGS frame"
+        : "it closed the connection without a byte of HTTP/2, which the upstream's `protocol` says it speaks";
+    }
+    return code === 0 ? this.why : `error ${code} of HTTP/2`;
   }
 
   /** The session serves this request now, which sends next. */
@@ -174,6 +186,9 @@ export class PeerSession implements PeerConnectionLife {
     });
     session.on("error", (error) => {
       this.#error ??= error;
+    });
+    session.once("remoteSettings", () => {
+      this.#hasSpoken = true;
     });
     session.on("goaway", () => this.#end());
     session.on("close", () => this.#socket.destroy());

@@ -186,10 +186,9 @@ export class PeerStream implements UpstreamStream {
       request.onFailed({ code: "refused", message: `${key} did not take the request` });
       return;
     }
-    const why = code === 0 ? this.#session.why : `error ${code} of HTTP/2`;
     request.onFailed({
       code: code === protocolError ? "bad_response" : "reset",
-      message: `${key} gave no whole answer: ${why}`,
+      message: `${key} gave no whole answer: ${this.#session.whyEnded(code)}`,
     });
   }
 }
