@@ -416,6 +416,8 @@ export interface EngineStats {
   readonly requests: number;
   /** How many heads were refused before they became an exchange, by error code. */
   readonly refused: Readonly<Record<string, number>>;
+  /** Whose head was refused last, by error code, as far as it is known: the address of the connection's other end. */
+  readonly lastRefused: Readonly<Record<string, string>>;
   /** How many header and trailer lines of requests were dropped for their names since the engine started. */
   readonly droppedHeaders: number;
 }

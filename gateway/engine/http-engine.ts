@@ -145,23 +145,20 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
   }
 
   stats(): EngineStats {
-    const { requests, exchanges, refused, droppedHeaders } = this.counters;
+    const { requests, exchanges, refused, lastRefused, droppedHeaders } = this.counters;
     return {
       clientConnections: this.#clients.size,
       peerConnections: this.#pools.size,
       exchanges,
       requests,
       refused,
+      lastRefused,
       droppedHeaders,
     };
   }
 
   get deadline(): number {
     return this.clock.current + this.limits.headTimeoutMs;
-  }
-
-  countRefused(code: string): void {
-    this.counters.countRefused(code);
   }
 
   arrived(arrival: Arrival, socket: Socket, address: string, tls: ClientTls | null): void {

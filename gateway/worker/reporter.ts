@@ -8,6 +8,7 @@ import type { Traffic } from "../observability/traffic.ts";
 import type { StreamEngine } from "../streams/index.ts";
 import { send } from "./channel.ts";
 import { DroppedHeaderLog } from "./dropped-header-log.ts";
+import { ProxyHeaderLog } from "./proxy-header-log.ts";
 
 const reportMs = 1_000;
 
@@ -28,6 +29,7 @@ export interface ReporterOptions {
 export class Reporter {
   readonly #options: ReporterOptions;
   readonly #droppedHeaderLog: DroppedHeaderLog;
+  readonly #proxyHeaderLog: ProxyHeaderLog;
   readonly #delay: LoopDelay;
   #told: Pick<EngineStats, "refused" | "droppedHeaders"> = { refused: {}, droppedHeaders: 0 };
   #toldProcessorMicros = 0;
@@ -36,6 +38,7 @@ export class Reporter {
   constructor(options: ReporterOptions) {
     this.#options = options;
     this.#droppedHeaderLog = new DroppedHeaderLog(options.log, options.now);
+    this.#proxyHeaderLog = new ProxyHeaderLog(options.log, options.now);
     this.#delay = new LoopDelay(options.now);
   }
 
@@ -49,6 +52,7 @@ export class Reporter {
     const { idPrefix, engine, scripts } = this.#options;
     const stats = engine.stats();
     this.#droppedHeaderLog.report(stats.droppedHeaders);
+    this.#proxyHeaderLog.report(stats);
     this.#sendCounts(stats);
     await send({
       type: "report",

@@ -27,6 +27,12 @@ export const differences: readonly Difference[] = [
     reason: "node:http refuses a body whose trailers have Content-Length or Transfer-Encoding",
   },
   {
+    suite: "PROXY headers",
+    test: "are nothing that a method named PROXY would be",
+    effect: /^expected 'HTTP\/1\.1 400 .* to match \/\^HTTP/s,
+    reason: "node:http knows no other methods than its own",
+  },
+  {
     suite: "headers of requests",
     test: "reach the origin in their order, repeated ones too, as they were written",
     effect: /^expected \[ 'x-lower: a', 'X-UPPER: B', …\(4\) \] to deeply equal \[ .*, …\(6\) \]$/,

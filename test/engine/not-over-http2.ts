@@ -17,6 +17,7 @@ const noSuchBytes = "nothing else than a head can be said in a HEADERS frame";
 
 export const notOverHttp2: readonly NotOverHttp2[] = [
   { suite: "ambiguous requests", tests: "all", reason: noSuchBytes },
+  { suite: "PROXY headers", tests: "all", reason: noSuchBytes },
   { suite: "mutated requests", tests: "all", reason: noSuchBytes },
   { suite: "heads that come byte by byte", tests: "all", reason: noSuchBytes },
   { suite: "refusals", tests: "all", reason: noConnectionOptions },

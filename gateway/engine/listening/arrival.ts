@@ -4,19 +4,23 @@
  */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import type { Clock } from "../clock.ts";
+import type { Counters } from "../counters.ts";
 import type { ClientSession } from "../downstream/session.ts";
 import type { ListenerOptions } from "../engine.ts";
-import type { Refusal } from "../message/grammar.ts";
+import { refusalText } from "../message/answers.ts";
+import { missingProxyHeader, type Refusal, unexpectedProxyHeader } from "../message/grammar.ts";
 import type { ClientTls, ListenerTls, TlsChoice } from "../tls.ts";
 import { type ClientHello, ClientHelloReader } from "./client-hello.ts";
 import { clientTls } from "./client-tls.ts";
-import { ProxyHeaderReader } from "./proxy-protocol.ts";
+import { beginsProxyHeader, ProxyHeaderReader } from "./proxy-protocol.ts";
 
 /** The engine, as an arrival sees it. */
 export interface ArrivalHost {
   /** On the engine's clock. */
   readonly deadline: number;
-  countRefused(code: string): void;
+  readonly clock: Clock;
+  readonly counters: Counters;
   /** Everything that was awaited is there; the arrival has no further part. `tls`: `null` in clear. */
   arrived(arrival: Arrival, socket: Socket, address: string, tls: ClientTls | null): void;
   remove(session: ClientSession): void;
@@ -126,7 +130,8 @@ export class Arrival implements ClientSession {
       const outcome = this.#proxy.take(chunk);
       if (outcome === null) return;
       if ("fault" in outcome) {
-        this.#refuse("bad_proxy_header");
+        if (outcome.isMissing) this.#missProxyHeader();
+        else this.#refuse("bad_proxy_header");
         return;
       }
       this.#proxy = null;
@@ -143,7 +148,9 @@ export class Arrival implements ClientSession {
     const outcome = hello?.take(bytes) ?? null;
     if (hello === null || outcome === null) return;
     if ("fault" in outcome) {
-      this.#turnAway("bad_hello", hello.isTls ? decodeError : null);
+      const isProxied = beginsProxyHeader(hello.bytes);
+      const code = isProxied ? unexpectedProxyHeader.code : "bad_hello";
+      this.#turnAway(code, hello.isTls ? decodeError : null);
       return;
     }
     this.#hello = null;
@@ -185,9 +192,16 @@ export class Arrival implements ClientSession {
     socket.off("close", this.#onClose);
   }
 
+  /** A client in clear is told, since this may be somebody's first try of a listener behind a balancer. */
+  #missProxyHeader(): void {
+    const { code } = missingProxyHeader;
+    const words = refusalText(missingProxyHeader, this.#host.clock.dateLine, false);
+    this.#turnAway(code, this.#tls === null ? Buffer.from(words, "latin1") : null);
+  }
+
   /** Closes the connection. `words` tell the client why; `null` when its protocol has none for that. */
   #turnAway(code: string, words: Buffer | null): void {
-    this.#host.countRefused(code);
+    this.#host.counters.countRefused(code, this.address);
     this.#isOver = true;
     this.#socket.off("data", this.#onData);
     if (words === null) {
@@ -201,7 +215,7 @@ export class Arrival implements ClientSession {
   }
 
   #refuse(code: string): void {
-    if (!this.#isOver) this.#host.countRefused(code);
+    if (!this.#isOver) this.#host.counters.countRefused(code, this.address);
     this.#isOver = true;
     this.destroy();
   }

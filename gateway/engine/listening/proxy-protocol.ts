@@ -14,7 +14,11 @@ export interface ProxySource {
 /** `source` is `null` when the sender speaks for itself. `rest`: the bytes after the header. */
 export type ProxyOutcome =
   | { readonly source: ProxySource | null; readonly rest: Buffer }
-  | { readonly fault: string };
+  | {
+      readonly fault: string;
+      /** There is no header at all. */
+      readonly isMissing?: true;
+    };
 
 /** How a header of version 2 begins. */
 export const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
@@ -38,8 +42,14 @@ export class ProxyHeaderReader {
     const taken = this.#taken;
     if (begins(taken, signature)) return readBinary(taken);
     if (begins(taken, versionOne)) return readLine(taken);
-    return { fault: "the connection does not begin with a PROXY header" };
+    return { fault: "the connection does not begin with a PROXY header", isMissing: true };
   }
+}
+
+/** Whether these first bytes of a connection begin a header. */
+export function beginsProxyHeader(bytes: Buffer): boolean {
+  if (bytes.length < versionOne.length) return false;
+  return begins(bytes, signature) || begins(bytes, versionOne);
 }
 
 /** Compares as many bytes as there are. */

@@ -66,6 +66,7 @@ export interface Refusal {
 
 /** Finds out what is wrong with a request head that `requestHead` did not match. Too slow for the hot path. */
 export function explainRequestHead(head: string): Refusal {
+  if (isProxyHeader(head)) return unexpectedProxyHeader;
   if (hasBareLineEnd(head)) return refuse("bad_line_end", "a line does not end with CR LF");
   const lines = head.split("\r\n");
   const message = "the request head is malformed";
@@ -96,6 +97,7 @@ export function explainRequestLines(lines: readonly string[], index: number): Re
 /** What is wrong with the grammar of a request line; `null` for nothing. */
 export function explainRequestLine(line: string): Refusal | null {
   if (requestLine.test(line)) return null;
+  if (isProxyHeader(line)) return unexpectedProxyHeader;
   if (!otherVersion.test(line)) return refuse("bad_request_line", "the request line is malformed");
   return {
     status: 505,
@@ -103,6 +105,26 @@ export function explainRequestLine(line: string): Refusal | null {
     message: "only HTTP/1.0 and HTTP/1.1 are spoken here",
   };
 }
+
+/**
+ * Whether a malformed request line is the beginning of a PROXY header: the line of version 1, or what the signature of
+ * version 2 leaves when its empty lines are skipped.
+ */
+export function isProxyHeader(text: string): boolean {
+  return /^(?:PROXY (?:TCP[46]|UNKNOWN)(?![!-~])|\0(?:\r\nQUIT\n|$))/.test(text);
+}
+
+export const unexpectedProxyHeader: Refusal = {
+  status: 400,
+  code: "unexpected_proxy_header",
+  message: "the connection begins with a PROXY header, but proxyProtocol does not list its sender",
+};
+
+export const missingProxyHeader: Refusal = {
+  status: 400,
+  code: "missing_proxy_header",
+  message: "proxyProtocol lists the sender, but the connection does not begin with a PROXY header",
+};
 
 export function refuse(code: string, message: string): Refusal {
   return { status: 400, code, message };

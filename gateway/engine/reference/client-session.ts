@@ -220,7 +220,7 @@ export class ReferenceSession implements ClientSession, Downstream {
   refuse(refusal: Refusal, isHead = false): void {
     if (this.#stage === "closing" || this.#stage === "closed") return;
     const { counters, clock } = this.#host;
-    counters.countRefused(refusal.code);
+    counters.countRefused(refusal.code, this.address);
     this.#socket.end(refusalText(refusal, clock.dateLine, isHead), "latin1");
     this.#linger();
   }

@@ -204,7 +204,7 @@ export class ClientConnection implements ClientSession, Downstream {
   /** `isHead`: the refused request is a HEAD request, or begins like one. */
   refuse(refusal: Refusal, isHead = false): void {
     const { counters, clock } = this.#host;
-    counters.countRefused(refusal.code);
+    counters.countRefused(refusal.code, this.address);
     this.#socket.write(refusalText(refusal, clock.dateLine, isHead), "latin1");
     this.#close();
   }

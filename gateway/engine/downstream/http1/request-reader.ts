@@ -6,8 +6,10 @@ import type { EngineLimits } from "../../engine.ts";
 import {
   explainRequestLines,
   hasBareLineEnd,
+  isProxyHeader,
   type Refusal,
   refuse,
+  unexpectedProxyHeader,
 } from "../../message/grammar.ts";
 import type { RequestHead } from "../../message/request-head.ts";
 import { refuseLine } from "../../message/request-line.ts";
@@ -124,6 +126,7 @@ export class RequestReader {
     const from = isAfterCr ? this.#scanned - 1 : this.#scanned;
     const text = buffer.toString("latin1", from);
     if (this.#scanned === 0 && !/^[!#$%&'*+.^_`|~0-9A-Za-z\r-]/.test(text)) {
+      if (isProxyHeader(text)) return unexpectedProxyHeader;
       return refuse("bad_request_line", "this is not an HTTP/1.1 request");
     }
     if (hasBareLineEnd(text)) return refuse("bad_line_end", "a line does not end with CR LF");
