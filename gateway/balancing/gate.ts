@@ -6,12 +6,12 @@ import type { Exchange } from "../engine/engine.ts";
 import type { GateOptions } from "../model/index.ts";
 import { Breaker } from "./breaker.ts";
 
-/** What a gate needs from a request. */
-type Guest = Pick<Exchange<unknown>, "serial" | "hold" | "resume" | "fail">;
+/** A request that may have to wait, as far as the gate is concerned. */
+type Waiter = Pick<Exchange<unknown>, "serial" | "hold" | "resume" | "fail">;
 
 /** A request that waits. */
 interface Waiting {
-  readonly exchange: Guest;
+  readonly exchange: Waiter;
   readonly serial: number;
   readonly untilMs: number;
 }
@@ -36,6 +36,8 @@ export class Gate {
   readonly #now: () => number;
   #waiting: Waiting[] = [];
   #timer: NodeJS.Timeout | null = null;
+  /** When the timer ends; `Infinity`: there is none. */
+  #timerMs = Number.POSITIVE_INFINITY;
   #isWaking = false;
   /** Whether it was abandoned. Then nothing bounds it, since the other workers no longer report their load. */
   #isAbandoned = false;
@@ -83,7 +85,7 @@ export class Gate {
   }
 
   /** A new request asks to pass, or a woken one asks again. */
-  enter(exchange: Guest, nowMs: number): Verdict {
+  enter(exchange: Waiter, nowMs: number): Verdict {
     const isNext = this.#woken !== null && this.#woken.exchange === exchange;
     if (!isNext && this.#waiting.length > 0) return this.wait(exchange, nowMs);
     const verdict = this.admit(nowMs);
@@ -99,19 +101,19 @@ export class Gate {
   }
 
   /** Holds the exchange until `wake` finds room for it. */
-  wait(exchange: Guest, nowMs: number): Verdict {
+  wait(exchange: Waiter, nowMs: number): Verdict {
     const woken = this.#woken?.exchange === exchange ? this.#woken : null;
+    const untilMs = woken?.untilMs ?? nowMs + this.#options.queueTimeoutMs;
     if (woken !== null) {
       // The request keeps its place in the queue and its deadline.
       this.#waiting.unshift(woken);
       this.#woken = null;
     } else {
       if (this.#waiting.length >= this.#options.queue && !this.#dropGone(nowMs)) return "full";
-      const untilMs = nowMs + this.#options.queueTimeoutMs;
       this.#waiting.push({ exchange, serial: exchange.serial, untilMs });
     }
     exchange.hold();
-    this.#watch(nowMs);
+    this.#watch(untilMs, nowMs);
     return "held";
   }
 
@@ -163,19 +165,24 @@ export class Gate {
     }
   }
 
-  /** Sets the timer that fails the requests which have waited too long. */
-  #watch(nowMs: number): void {
-    if (this.#timer !== null) return;
-    let untilMs = Number.POSITIVE_INFINITY;
-    for (const one of this.#waiting) untilMs = Math.min(untilMs, one.untilMs);
-    if (untilMs === Number.POSITIVE_INFINITY) return;
+  /**
+   * Makes the timer that fails the requests which have waited too long end no later than `untilMs`. A later request
+   * may have less time than those before it, when another version of the document says so.
+   */
+  #watch(untilMs: number, nowMs: number): void {
+    if (untilMs >= this.#timerMs) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timerMs = untilMs;
     this.#timer = setTimeout(
       () => {
         this.#timer = null;
+        this.#timerMs = Number.POSITIVE_INFINITY;
         this.#expire();
       },
       Math.max(1, untilMs - nowMs),
     );
+    // A process that only waits for it has no client that could be told.
+    this.#timer.unref();
   }
 
   #expire(): void {
@@ -186,6 +193,8 @@ export class Gate {
     for (const { exchange, serial } of late)
       if (exchange.serial === serial)
         exchange.fail(503, "queue_timeout", message, { "retry-after": "1" });
-    this.#watch(nowMs);
+    let untilMs = Number.POSITIVE_INFINITY;
+    for (const one of this.#waiting) untilMs = Math.min(untilMs, one.untilMs);
+    this.#watch(untilMs, nowMs);
   }
 }
