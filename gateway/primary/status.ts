@@ -2,7 +2,7 @@
 import type { ConsulSourcesStatus } from "../../consul/index.ts";
 import type { TenantPolicy } from "../model/index.ts";
 import type { RefusedVersion, ScriptStatus } from "../releases/index.ts";
-import type { AcmeStatus } from "./acme/acme.ts";
+import type { AcmeStatus } from "./acme/standing.ts";
 import type { CertificateStatus } from "./certificates/book.ts";
 import type { ActiveChecksStatus, UnwellPeers } from "./health/index.ts";
 import type { PeerByHand } from "./known-peers.ts";

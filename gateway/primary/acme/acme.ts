@@ -4,73 +4,38 @@
  */
 import { schedule } from "node-cron";
 import type { HeldLock } from "../../../consul/index.ts";
-import type { AcmeMaterials } from "../../acme-materials.ts";
-import {
-  DocumentError,
-  formatChallenge,
-  parseCertificate,
-  parseOrderName,
-} from "../../documents/index.ts";
-import { kinds, type Observed, type Served, type Tables } from "../../model/index.ts";
+import { DocumentError, formatChallenge, parseCertificate } from "../../documents/index.ts";
+import { kinds, type Observed, type Served } from "../../model/index.ts";
 import type { Log } from "../../observability/logger.ts";
 import { registeredGateways } from "../../registered-gateways.ts";
 import type { Kv } from "../../releases/index.ts";
 import { seal } from "../../sealing.ts";
-import type { HostCertificate } from "../certificates/book.ts";
 import { inspect } from "../certificates/inspect.ts";
-import type { Clock } from "../clock.ts";
 import type { Finding } from "../without-effect.ts";
 import { AccountStore } from "./account.ts";
 import { orderCertificate } from "./authority.ts";
 import { AcmeFailure, oneLine, orphanMs, pauseMs, renewalMs } from "./failure.ts";
 import { formatHostRecord, type HostRecord, readHostRecord } from "./host-record.ts";
+import {
+  type AcmeStatus,
+  certificateName,
+  dateOf,
+  type Found,
+  nothing,
+  Standing,
+  type StandingOptions,
+} from "./standing.ts";
 
-export interface AcmeOptions {
-  readonly materials: AcmeMaterials;
+export interface AcmeOptions extends StandingOptions {
   /** This gateway's name. */
   readonly name: string;
-  /** Of all keys in Consul, with a slash at the end. */
-  readonly prefix: string;
   /** `null`: keys are written in clear. */
   readonly sealingKey: Buffer | null;
   readonly kv: Kv;
   readonly lock: (key: string, value: string) => { acquire(): Promise<HeldLock | null> };
-  readonly tables: () => Pick<Tables, "host">;
-  /** What is served for hosts, whoever brought it. */
-  readonly certificates: () => readonly HostCertificate[];
-  /** Protocols of the listeners here. */
-  readonly protocols: readonly string[];
   readonly onChange: () => void;
-  readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
-}
-
-/** What `/status` shows of one host. */
-export interface AcmeHostStatus {
-  readonly host: string;
-  /**
-   * `covered`: another certificate is served for it, so that none is ordered. `kept`: the key in KV has a certificate that
-   * no gateway ordered.
-   */
-  readonly state: "due" | "ordering" | "issued" | "failed" | "covered" | "kept";
-  /** Where its certificate is; `null`: there is none. */
-  readonly certificate: string | null;
-  /** ISO 8601. */
-  readonly expires: string | null;
-  /** When it is ordered, or replaced. */
-  readonly next: string | null;
-  /** In a row. */
-  readonly failures: number;
-  readonly error: string | null;
-}
-
-export interface AcmeStatus {
-  readonly directory: string;
-  readonly challenge: string;
-  /** Why nothing can be ordered at all; `null`: nothing is wrong. */
-  readonly problem: string | null;
-  readonly hosts: readonly AcmeHostStatus[];
 }
 
 /** How often a gateway looks for what is due, give or take the delay, so that they do not all come at once. */
@@ -80,30 +45,21 @@ const mostDelayMs = 2_000;
 const spreadMs = 10_000;
 const spreadLookMs = 100;
 const longestOrderMs = 180_000;
-const dayMs = 86_400_000;
 /** A certificate that was issued and is gone again is not ordered once more before this. */
 const removedMs = 600_000;
-
-interface Found {
-  readonly record: HostRecord | null;
-  readonly modifyIndex: number;
-}
-const nothing: Found = { record: null, modifyIndex: 0 };
 
 export class Acme {
   readonly #options: AcmeOptions;
   readonly #accounts: AccountStore;
   readonly #stopping = new AbortController();
-  #records: ReadonlyMap<string, Found> = new Map();
-  /** Hosts whose key in KV has somebody else's certificate. */
-  readonly #kept = new Set<string>();
-  #problem: string | null = null;
+  readonly #standing: Standing;
   #task: ReturnType<typeof schedule> | null = null;
   #looking: Promise<void> | null = null;
   #isAskedAgain = false;
 
   constructor(options: AcmeOptions) {
     this.#options = options;
+    this.#standing = new Standing(options);
     const { kv, prefix, materials, sealingKey } = options;
     this.#accounts = new AccountStore(kv, prefix, materials.settings.directory, sealingKey);
   }
@@ -133,97 +89,11 @@ export class Acme {
   }
 
   status(): AcmeStatus {
-    const { directory, challenge } = this.#options.materials.settings;
-    const hosts = [...this.#wanted()].sort().map((host) => this.#statusOf(host));
-    return { directory, challenge, problem: this.#problem, hosts };
+    return this.#standing.status();
   }
 
   warnings(): readonly Finding[] {
-    const { prefix, protocols, materials, tables } = this.#options;
-    const { challenge } = materials.settings;
-    const findings: Finding[] = [];
-    const needed = challenge === "http-01" ? "http" : "https";
-    if (!protocols.includes(needed)) {
-      const warning = `${challenge} has no effect here: the gateway has no listener for ${needed} that an authority could ask`;
-      findings.push({ key: "--acme-challenge", warning });
-    }
-    for (const [key, { ordersCertificate }] of tables().host)
-      if (ordersCertificate && parseOrderName(key) === null)
-        findings.push({
-          key: `${prefix}${kinds.host.folder}${key}`,
-          warning: `certificate: the document is for the service ${key}, which is no host that an authority knows; name its hosts in --acme-hosts`,
-        });
-    if (this.#problem !== null)
-      findings.push({
-        key: `${prefix}acme/`,
-        warning: `no certificate is ordered: ${this.#problem}`,
-      });
-    for (const host of this.#wanted()) {
-      const { state, error, next } = this.#statusOf(host);
-      const key = this.#recordKey(host);
-      if (state === "failed")
-        findings.push({ key, warning: `no certificate was issued: ${error}; next try at ${next}` });
-      if (state === "kept")
-        findings.push({
-          key: this.#certificateKey(host),
-          warning: "no gateway ordered this certificate, so that none replaces it",
-        });
-    }
-    return findings;
-  }
-
-  #wanted(): ReadonlySet<string> {
-    const { materials, tables } = this.#options;
-    const hosts = new Set(materials.settings.hosts);
-    for (const [key, { ordersCertificate }] of tables().host) {
-      const host = ordersCertificate ? parseOrderName(key) : null;
-      if (host !== null) hosts.add(host);
-    }
-    return hosts;
-  }
-
-  #statusOf(host: string): AcmeHostStatus {
-    const { record } = this.#records.get(host) ?? nothing;
-    const other = this.#coverOf(host);
-    const own = this.#ownOf(host);
-    const served = other ?? own;
-    const state = this.#kept.has(host)
-      ? "kept"
-      : other !== null
-        ? "covered"
-        : (record?.state ?? "due");
-    const hasNext = record !== null && state !== "covered" && state !== "kept";
-    return {
-      host,
-      state,
-      certificate: served?.place ?? null,
-      expires: served === null ? null : dateOf(served.notAfter),
-      next: hasNext ? dateOf(record.nextMs) : null,
-      failures: record?.failures ?? 0,
-      error: record?.error ?? null,
-    };
-  }
-
-  /** A certificate for the host that an operator brought, and that lasts. */
-  #coverOf(host: string): HostCertificate | null {
-    const wildcard = `*${host.slice(host.indexOf("."))}`;
-    const lastsUntil = this.#options.clock.now() + dayMs;
-    const isCover = ({ names, isFromAcme, notAfter }: HostCertificate) =>
-      !isFromAcme && notAfter > lastsUntil && (names.includes(host) || names.includes(wildcard));
-    return this.#options.certificates().find(isCover) ?? null;
-  }
-
-  #ownOf(host: string): HostCertificate | null {
-    const place = this.#certificateKey(host);
-    return this.#options.certificates().find((one) => one.place === place) ?? null;
-  }
-
-  #recordKey(host: string): string {
-    return `${this.#options.prefix}acme/hosts/${host}`;
-  }
-
-  #certificateKey(host: string): string {
-    return `${this.#options.prefix}${kinds.certificate.folder}${certificateName(host)}`;
+    return this.#standing.warnings();
   }
 
   /** Looks now, or once more when the present look is over. */
@@ -248,24 +118,24 @@ export class Acme {
         problem = oneLine(error instanceof Error ? error.message : String(error));
       }
       if (this.#stopping.signal.aborted) return;
-      if (problem !== this.#problem && problem !== null)
+      if (problem !== this.#standing.problem && problem !== null)
         this.#options.log.warn({ reason: problem }, `no certificate is ordered: ${problem}`);
-      this.#problem = problem;
+      this.#standing.problem = problem;
       this.#options.onChange();
     } while (this.#isAskedAgain);
   }
 
   async #look(): Promise<void> {
     const { lock, prefix, name, clock } = this.#options;
-    const wanted = this.#wanted();
+    const wanted = this.#standing.wanted();
     if (wanted.size === 0) {
-      this.#records = new Map();
+      this.#standing.records = new Map();
       return;
     }
     await this.#readRecords();
-    const dueSince = (host: string) => this.#records.get(host)?.record?.nextMs ?? 0;
+    const dueSince = (host: string) => this.#standing.records.get(host)?.record?.nextMs ?? 0;
     const due = [...wanted]
-      .filter((host) => this.#isDue(host, this.#records.get(host)?.record ?? null))
+      .filter((host) => this.#isDue(host, this.#standing.records.get(host)?.record ?? null))
       .sort((a, b) => dueSince(a) - dueSince(b));
     if (due.length === 0 || this.#stopping.signal.aborted) return;
     const held = await lock(`${prefix}acme/lock`, name).acquire();
@@ -293,16 +163,17 @@ export class Acme {
     const records = new Map<string, Found>();
     for (const { key, text, modifyIndex } of await kv.list(folder))
       records.set(key.slice(folder.length), { record: readHostRecord(key, text), modifyIndex });
-    this.#records = records;
+    this.#standing.records = records;
   }
 
   #isDue(host: string, record: HostRecord | null): boolean {
-    if (this.#kept.has(host) && this.#ownOf(host)?.isFromAcme === false) return false;
-    this.#kept.delete(host);
-    if (this.#coverOf(host) !== null) return false;
+    if (this.#standing.kept.has(host) && this.#standing.ownOf(host)?.isFromAcme === false)
+      return false;
+    this.#standing.kept.delete(host);
+    if (this.#standing.coverOf(host) !== null) return false;
     const now = this.#options.clock.now();
     if (record === null || record.nextMs <= now) return true;
-    const isGone = record.state === "issued" && this.#ownOf(host) === null;
+    const isGone = record.state === "issued" && this.#standing.ownOf(host) === null;
     return isGone && record.startedMs + removedMs <= now;
   }
 
@@ -310,12 +181,12 @@ export class Acme {
   async #order(host: string, held: HeldLock, signal: AbortSignal): Promise<void> {
     const { kv, clock, materials, name, random, log } = this.#options;
     const { directory } = materials.settings;
-    const key = this.#recordKey(host);
+    const key = this.#standing.recordKey(host);
     const before = await this.#found(key);
     if (!this.#isDue(host, before.record)) return;
-    const present = await kv.get(this.#certificateKey(host));
-    if (present !== null && !isFromAcme(this.#certificateKey(host), present.text)) {
-      this.#kept.add(host);
+    const present = await kv.get(this.#standing.certificateKey(host));
+    if (present !== null && !isFromAcme(this.#standing.certificateKey(host), present.text)) {
+      this.#standing.kept.add(host);
       return;
     }
     const startedMs = clock.now();
@@ -339,18 +210,25 @@ export class Acme {
         nextMs: renewalMs(fromMs, notAfter, random()),
       };
       const writes = [
-        { key: this.#certificateKey(host), text: certificate.text, cas: present?.modifyIndex ?? 0 },
+        {
+          key: this.#standing.certificateKey(host),
+          text: certificate.text,
+          cas: present?.modifyIndex ?? 0,
+        },
         { key, text: formatHostRecord(done), cas: modifyIndex },
       ];
       if (!(await kv.transact(writes)))
         throw new Error("somebody else wrote to its keys in Consul meanwhile");
+      this.#standing.count("issued");
       log.info({ host, expires: dateOf(notAfter) }, `there is a new certificate for ${host}`);
     } catch (error) {
       if (held.signal.aborted) {
+        this.#standing.count("given_up");
         log.warn({ host }, `the order for ${host} was given up: the lock in Consul is lost`);
         return;
       }
       const isStopped = this.#stopping.signal.aborted;
+      this.#standing.count(isStopped ? "given_up" : "failed");
       const problem =
         error instanceof AcmeFailure ? error.problem : { type: "", detail: "", retryAfterMs: 0 };
       const nowMs = clock.now();
@@ -440,11 +318,6 @@ export class Acme {
   }
 }
 
-/** Below `certificates/`. */
-function certificateName(host: string): string {
-  return `acme-${host}`;
-}
-
 function isFromAcme(key: string, text: string): boolean {
   try {
     return parseCertificate(key, text).isFromAcme === true;
@@ -453,8 +326,4 @@ function isFromAcme(key: string, text: string): boolean {
     if (error instanceof DocumentError) return false;
     throw error;
   }
-}
-
-function dateOf(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -239,6 +239,14 @@ function ofState({ status, version, unanswered }: Observed): readonly Family[] {
         value: Date.parse(notAfter) / 1_000,
       })),
     ),
+    counter(
+      "sluice_acme_orders_total",
+      "Orders of certificates that this gateway made by ACME, by how they ended.",
+      Object.entries(status.acme?.orders ?? {}).map(([outcome, value]) => ({
+        labels: { outcome },
+        value,
+      })),
+    ),
     gauge("sluice_state_version", "The version of the state that the primary has.", [
       { value: status.version },
     ]),

@@ -130,6 +130,7 @@ describe("the page about metrics", () => {
       refused: [],
       warnings: [],
       certificates: [],
+      acme: null,
       health: { err: 0, unstable: 0, changes: 0, checks: {} },
       held: [],
       services: { inUse: 0, polled: 0 },
