@@ -1,12 +1,13 @@
 /** Each finding of `sluice doctor`, with the fault that it names really there. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer, request } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { AcmeServer } from "../../test/support/acme/server.ts";
 import {
   findRealConsul,
   startEmbeddedAgent,
@@ -100,6 +101,38 @@ describe("sluice doctor", function () {
     expect(stdout).to.match(
       /^PROBLEM +services +Consul has no service but its own\n +-> register/m,
     );
+  });
+
+  it("finds what keeps an authority from issuing certificates: its directory, or a listener to ask", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "sluice-doctor-"));
+    const authority = await AcmeServer.start();
+    const { directory: url } = authority;
+    try {
+      const file = join(directory, "ca.pem");
+      writeFileSync(file, authority.ca);
+      const at = (where: string, ...more: readonly string[]) =>
+        examine([...healthy(), "--acme-directory", where, "--acme-ca-file", file, ...more], {
+          SLUICE_CERTIFICATE_KEY: Buffer.alloc(32, 5).toString("base64"),
+        });
+      const levels = ({ of }: Examination) => of("acme").map(({ level }) => level);
+      const fine = await at(url);
+      expect(levels(fine)).to.deep.equal(["warning", "ok"]);
+      expect(fine.of("acme")[0]?.todo).to.match(/--http 0\.0\.0\.0:80, or lead port 80 .* to 127/);
+      const unasked = await at(url, "--acme-challenge", "tls-alpn-01");
+      expect(levels(unasked)).to.deep.equal(["problem", "ok"]);
+      expect(unasked.of("acme")[0]?.what).to.match(/no listener with TLS/);
+      const lost = await at(url.replace(/directory$/, "nowhere"));
+      expect(levels(lost)).to.deep.equal(["warning", "problem"]);
+      expect(lost.of("acme")[1]?.what).to.match(/does not answer at .*nowhere: it answers [45]/);
+      const unsealed = await examine([...healthy(), "--acme-directory", url]);
+      expect(only(unsealed, "acme").what).to.match(/needs --certificate-key-file/);
+      await authority.stop();
+      const gone = await at(url);
+      expect(gone.of("acme")[1]?.what).to.match(/ECONNREFUSED/);
+    } finally {
+      await authority.stop();
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it("finds a Consul that does not answer, and says nothing of what is in it", async () => {

@@ -8,6 +8,7 @@ import { dockerAddress } from "../../consul/registrator/index.ts";
 import { loadSettings, type Settings } from "../settings.ts";
 import { AdminClient } from "./admin-client.ts";
 import { CommandError } from "./command-error.ts";
+import { checkAcme } from "./doctor-acme.ts";
 import { checkClock, checkReach, checkToken } from "./doctor-consul.ts";
 import { type Finding, problem } from "./doctor-finding.ts";
 import { checkOpenFiles, checkPorts } from "./doctor-machine.ts";
@@ -58,6 +59,7 @@ async function examine(
     const listeners = [...settings.listeners, { flag: "--admin", address: settings.admin }];
     findings.push(
       ...(await checkPorts(listeners, await isRunning(settings, env))),
+      ...(await checkAcme(settings)),
       checkOpenFiles(settings.limits.maxConnections),
     );
     return findings;
