@@ -78,6 +78,13 @@ describe("certificates by ACME, when something goes wrong", function () {
     await eventually("there is a new one", async () => {
       expect(await servedBy(gateway)).to.not.equal(good);
     });
+    const metrics = (await gateway.admin("/metrics")).body;
+    for (const [outcome, count] of [
+      ["issued", 2],
+      ["failed", faults.length],
+      ["given_up", 0],
+    ])
+      expect(metrics).to.include(`sluice_acme_orders_total{outcome="${outcome}"} ${count}\n`);
   });
 
   it("are replaced in time, and no handshake fails meanwhile", async () => {
@@ -175,6 +182,29 @@ describe("certificates by ACME, when something goes wrong", function () {
     expect(JSON.parse((await acme.textAt(`certificates/acme-${host}`)) ?? "")).to.deep.equal(
       document,
     );
+  });
+
+  it("have their keys in clear where an operator waives the seal, and are served and renewed so", async () => {
+    const server = await authority();
+    const unsealed = { SLUICE_CERTIFICATE_KEY: "" };
+    const gateway = await acme.start(server, [...wanted, "--acme-clear-keys"], unsealed);
+    await acme.issued(gateway, host);
+    const first = await eventually("it is served", () => servedBy(gateway));
+    const [account = ""] = await acme.keys("acme/accounts/");
+    for (const key of [`certificates/acme-${host}`, account.slice("sluice/".length)]) {
+      const { key: written, sealed_key: sealed } = JSON.parse((await acme.textAt(key)) ?? "{}");
+      expect(written, key).to.include("PRIVATE KEY");
+      expect(sealed, key).to.equal(undefined);
+    }
+    await orderAgain();
+    await eventually("another one is served, of the same account", async () => {
+      expect(await servedBy(gateway)).to.not.equal(first);
+    });
+    expect(server.accounts).to.equal(1);
+    // Who has the key to the seal reads both.
+    const sealing = await acme.start(server, wanted);
+    await acme.issued(sealing, host);
+    expect(await eventually("it is served there", () => servedBy(sealing))).to.be.a("string");
   });
 
   it("show no private key to anybody, the account's included", async () => {
