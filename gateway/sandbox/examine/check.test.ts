@@ -72,6 +72,14 @@ const faults: Readonly<Record<string, readonly [ScriptTables, RegExp]>> = {
     tables("export const match = {};"),
     /the default export must be a function/,
   ],
+  "a module of CommonJS": [
+    tables("const limit = 1;\nmodule.exports = (request) => {};"),
+    /^scripts\/a\.example\.com:2:1 .*module is not defined: a script is no CommonJS: export default stands for/,
+  ],
+  "a source that requires another": [
+    tables(`const one = require("modules/one"); ${good}`),
+    /require is not defined: a script is no CommonJS: .* import for require$/,
+  ],
   "a mistyped export": [
     tables(`\nexport const macth = {}; ${good}`),
     /^scripts\/a\.example\.com:2:14 the export macth means nothing: did you mean match\?$/,

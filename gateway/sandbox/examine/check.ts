@@ -130,7 +130,7 @@ export async function examineWithin(
     const examination = { fault, declared, passed, checks };
     return { examination, isOver: false, isStuck: false };
   } catch (error) {
-    const found = refused(faultOf(key, error, timeoutMs));
+    const found = refused(withHint(faultOf(key, error, timeoutMs)));
     if (error instanceof TooLong) return { ...found, isStuck: true };
     if (!(error instanceof OverBudget)) return found;
     const { message, isStuck } = error;
@@ -158,6 +158,15 @@ function deadlineMs(limits: SandboxLimits): number {
 function borderOf(key: string, policy: TenantPolicy): Border {
   const tenants = new Tenants(policy);
   return { tenants, tenant: tenants.ofSource(key) };
+}
+
+/** Says to somebody who wrote a module of CommonJS what a script is instead. */
+function withHint(fault: ScriptFault): ScriptFault {
+  if (!/^(?:ReferenceError: )?(?:module|exports|require) is not defined$/.test(fault.message))
+    return fault;
+  const hint =
+    "a script is no CommonJS: export default stands for module.exports, import for require";
+  return { ...fault, message: `${fault.message}: ${hint}` };
 }
 
 function refused(fault: ScriptFault): Examined {
