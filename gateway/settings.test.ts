@@ -240,13 +240,22 @@ describe("settings", () => {
 
   it("name the variable, or the file and its field", async () => {
     expect(await errorOf({}, { SLUICE_WORKERS: "x" })).to.match(/^SLUICE_WORKERS: "x"/);
-    expect(await errorOf({}, { SLUICE_WORKER: "1" })).to.match(/^SLUICE_WORKER: no setting/);
+    expect(await errorOf({}, { SLUICE_WORKER: "1" })).to.match(
+      /^SLUICE_WORKER: no setting has this name \(did you mean SLUICE_WORKERS\?\)$/,
+    );
+    expect(await errorOf({}, { SLUICE_COLOUR: "1" })).to.match(/\(see sluice start --help\)$/);
     await writeFile(file, '{"workers": [1]}');
     expect(await errorOf({ config: file })).to.equal(
       `${file}: field "workers": is neither a text nor a number`,
     );
     await writeFile(file, '{"worker": 1}');
-    expect(await errorOf({ config: file })).to.equal(`${file}: field "worker": unknown`);
+    expect(await errorOf({ config: file })).to.equal(
+      `${file}: field "worker": unknown; did you mean "workers"?`,
+    );
+    await writeFile(file, '{"drain-timeout": 1}');
+    expect(await errorOf({ config: file })).to.match(/unknown; did you mean "drainTimeout"\?$/);
+    await writeFile(file, '{"colour": 1}');
+    expect(await errorOf({ config: file })).to.equal(`${file}: field "colour": unknown`);
     await writeFile(file, "[]");
     expect(await errorOf({ config: file })).to.equal(`${file}: is not a JSON object`);
     await writeFile(file, "{\n");

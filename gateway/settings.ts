@@ -7,6 +7,7 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { z } from "zod";
+import { nearName } from "./documents/index.ts";
 import type { EngineLimits } from "./engine/engine.ts";
 import { describeFileError } from "./file-errors.ts";
 import type { Exposure, TenantPolicy } from "./model/index.ts";
@@ -488,7 +489,9 @@ function checkVariables(env: Readonly<Record<string, string | undefined>>): void
   const known = new Set([...keys().map(variableOf), ...variablesAlone]);
   for (const name of Object.keys(env)) {
     if (!name.startsWith("SLUICE_") || known.has(name) || notSettings.test(name)) continue;
-    throw new SettingsError(`${name}: no setting has this name (see sluice start --help)`);
+    const meant = nearName([...known], name);
+    const hint = meant === null ? "see sluice start --help" : `did you mean ${meant}?`;
+    throw new SettingsError(`${name}: no setting has this name (${hint})`);
   }
 }
 
@@ -507,7 +510,10 @@ async function readSettingsFile(path: string): Promise<Readonly<Record<string, u
   if (!fields.success) throw new SettingsError(`${path}: is not a JSON object`);
   const known: ReadonlySet<string> = new Set(keys().filter((key) => key !== "config"));
   for (const field of Object.keys(fields.data)) {
-    if (!known.has(field)) throw new SettingsError(`${path}: field "${field}": unknown`);
+    if (known.has(field)) continue;
+    const meant = nearName([...known], field);
+    const hint = meant === null ? "" : `; did you mean "${meant}"?`;
+    throw new SettingsError(`${path}: field "${field}": unknown${hint}`);
   }
   return fields.data;
 }

@@ -52,7 +52,8 @@ export function describeFleet(fleet: FleetAnswer): string[] {
     ...rows,
   ]);
   const named = service === null ? "they register no service" : `the service ${service}`;
-  const all = [`${gateways.length} gateways (${named}); * answers`, "", head];
+  const count = gateways.length === 1 ? "1 gateway" : `${gateways.length} gateways`;
+  const all = [`${count} (${named}); * answers`, "", head];
   for (const [at, line] of lines.entries()) all.push(line, ...laggingLines(gateways[at]));
   if (faults.length > 0) all.push("", ...faults.map((fault) => `warning: ${fault}`));
   return all;

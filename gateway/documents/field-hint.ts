@@ -49,11 +49,16 @@ export function meantField(
   if (name.length > maxLength) return null;
   const known = [...fieldsAt(schema, path)];
   const plain = plainly(name);
-  const same = known.find((one) => plainly(one) === plain);
-  if (same !== undefined) return same;
+  if (known.some((one) => plainly(one) === plain)) return nearName(known, name);
   const translated = Object.hasOwn(elsewhere, plain) ? (elsewhere[plain] ?? []) : [];
   const word = translated.find((one) => known.includes(one));
-  if (word !== undefined) return word;
+  return word ?? nearName(known, name);
+}
+
+/** Returns the one of `known` that `name` is a slip of, or another spelling; `null`: of none. */
+export function nearName(known: readonly string[], name: string): string | null {
+  if (name.length > maxLength) return null;
+  const plain = plainly(name);
   const most = plain.length < 5 ? 1 : 2;
   const [near] = known
     .map((one) => ({ one, far: distance(plain, plainly(one)) }))

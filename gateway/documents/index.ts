@@ -15,6 +15,7 @@ export { checkDocument, maxDocumentBytes, parseJson } from "./document.ts";
 export type { DocumentErrorCode } from "./document-error.ts";
 export { DocumentError } from "./document-error.ts";
 export { parseEntryName, parseHostName } from "./entry-name.ts";
+export { nearName } from "./field-hint.ts";
 export { parseHostDocument } from "./host-document.ts";
 export { documentSchemas } from "./json-schema.ts";
 export { parseListenerDocument } from "./listener-document.ts";
