@@ -165,6 +165,20 @@ describe("health that an upstream is told of", () => {
     expect(findings.map(({ code }) => code)).to.deep.equal(["max_fails", "recovered"]);
   });
 
+  it("says what the last failure was, in a bounded length", () => {
+    const upstream = build(of("a", "b"));
+    const a = upstream.pick(untried, nowMs)?.peer as Peer;
+    upstream.failed(a, nowMs, "the first");
+    upstream.failed(a, nowMs, "the TLS handshake failed");
+    expect(findings.map(({ message }) => message)).to.deep.equal([
+      "1 failure within 10 s, the last: the first",
+    ]);
+    const reason = () => upstream.describe(nowMs).peers.find(({ fails }) => fails > 0)?.reason;
+    expect(reason()).to.match(/^2 failures in a row, the last: the TLS handshake failed; /);
+    upstream.failed(a, nowMs, "x".repeat(10_000));
+    expect(reason()?.length).to.be.below(500);
+  });
+
   it("tells others of a server that fails and answers by turns a few times a second, not each time", () => {
     const upstream = build(of("a", "b"));
     const alone = build(of("c"), { name: "alone" });

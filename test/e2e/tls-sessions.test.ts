@@ -168,15 +168,24 @@ describe("connections over TLS", function () {
         expect(await ask(named, v2, isTls)).to.equal("192.0.2.9");
         expect(await ask(unnamed, Buffer.alloc(0), isTls)).to.equal("127.0.0.1");
         expect(await ask(unnamed, v1, isTls)).to.be.oneOf(["", "HTTP/1.1 400"]);
+        expect(await ask(named, Buffer.alloc(0), isTls)).to.equal(isTls ? "" : "HTTP/1.1 400");
         for (const garbage of [
-          "",
           "PROXY TCP4 1.2.3.4",
           `PROXY ${"x".repeat(200)}`,
           "\r\n\r\n\0\r\nQUIT\n\x31",
         ])
           expect(await ask(named, Buffer.from(garbage, "latin1"), isTls), garbage).to.equal("");
         const metrics = (await gateway.admin("/metrics")).body;
-        expect(metrics).to.match(/sluice_refused_heads_total\{code="bad_proxy_header"\} [1-9]/);
+        for (const code of ["bad", "missing", "unexpected"])
+          expect(metrics).to.match(
+            new RegExp(`sluice_refused_heads_total\\{code="${code}_proxy_header"\\} [1-9]`),
+          );
+        for (const code of ["missing_proxy_header", "unexpected_proxy_header"])
+          await eventually(`${code} is a warning that names the sender`, async () => {
+            const record = gateway.records.find((one) => one.code === code);
+            expect(record).to.include({ level: 40, sender: "127.0.0.1" });
+            expect(record?.msg).to.include("proxyProtocol");
+          });
       });
   });
 

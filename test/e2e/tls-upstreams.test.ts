@@ -1,5 +1,6 @@
 /** Peers that are reached over TLS: whom the gateway believes, what it shows them, and how it goes on with a session. */
 import { once } from "node:events";
+import { createServer as createClearServer } from "node:http";
 import { createSecureServer } from "node:http2";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -112,6 +113,36 @@ describe("peers over TLS", function () {
       now.peers.every(({ reasons }) => reasons.every(({ code }) => code !== "check_failed")),
     );
     expect(seen.at(-1)).to.deep.include({ subject: "CN=gateway.example", name: "inner.example" });
+  });
+
+  it("are told apart in the log and in their reason from those that speak clear text", async () => {
+    const origin = createClearServer((_request, response) => response.end("clear"));
+    origin.listen(0, "127.0.0.1");
+    await once(origin, "listening");
+    scene.later(() => origin.close());
+    const { port } = origin.address() as AddressInfo;
+    const servers = [{ host: "127.0.0.1", port }];
+    await scene.writes.put("upstreams/inner", { servers, tls: believed });
+    await scene.gateway.caughtUp();
+    const answer = await eventually("the handshake has failed", async () => {
+      const { status, body } = await scene.gateway.request({ host: "inner.test" });
+      expect(status).to.equal(502);
+      return body;
+    });
+    expect(answer).to.match(
+      /^502 tls_failed: the TLS handshake with the peer of inner\.test failed/,
+    );
+    const said = `the TLS handshake with 127.0.0.1:${port} failed: `;
+    const record = await eventually("it is in the log", async () => {
+      const found = scene.gateway.records.find(({ msg }) => msg.startsWith(said));
+      if (found === undefined) throw new Error("it is not");
+      return found;
+    });
+    expect(record).to.include({ level: 40, upstream: "inner", peer: `127.0.0.1:${port}` });
+    expect(record.msg).to.match(/may speak clear text \(see the upstream's `tls`\)$/);
+    await eventually("it is the peer's reason", async () =>
+      expect((await scene.gateway.admin("/upstreams")).body).to.include(said),
+    );
   });
 
   for (const [what, tls, isBelieved] of [
