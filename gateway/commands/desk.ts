@@ -41,6 +41,9 @@ export interface Desk extends Output {
   readonly operations: Operations;
   readonly records: Records;
   readonly client: AdminClient;
+  readonly consul: ConsulClient;
+  /** The names of services, as gateways here read them. */
+  readonly sites: SiteNames;
   /** Of all keys in Consul. */
   readonly prefix: string;
   readonly flags: Flags;
@@ -75,7 +78,7 @@ export async function atDesk(
   const operations = new Operations({ records, examine, tenants, now: Date.now });
   const by = flags.by === undefined ? whoami() : readFlag("--by", text(), flags.by);
   try {
-    return await work({ operations, records, client, prefix, flags, by, ...voices });
+    return await work({ operations, records, client, consul, sites, prefix, flags, by, ...voices });
   } catch (error) {
     if (!(error instanceof SourceRefused)) throw error;
     explain(error, voices);

@@ -11,6 +11,7 @@ import {
   readBytes,
   testsPass,
 } from "./desk.ts";
+import { tellOfHost } from "./pushed-host.ts";
 import { historyLines, listLines } from "./script-print.ts";
 
 export type DocumentGroup = "host" | "upstream";
@@ -53,6 +54,7 @@ export async function runDocuments(
 async function push(desk: Desk, subject: Subject, file = ""): Promise<void> {
   const text = sourceText(subject, await readBytes(file));
   announce(desk, subject, await desk.operations.push(subject, text, { by: desk.by }));
+  if (subject.startsWith("hosts/")) await tellOfHost(desk, subject, text);
 }
 
 /** Of a file, or of what Consul has. */

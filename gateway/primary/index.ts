@@ -12,3 +12,4 @@ export { Primary } from "./primary.ts";
 export { runUntilSignal } from "./signals.ts";
 export type { Status } from "./status.ts";
 export type { ShownUpstream, UpstreamsAnswer } from "./upstream-view.ts";
+export { missingUpstreams } from "./without-effect.ts";

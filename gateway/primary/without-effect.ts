@@ -5,6 +5,7 @@
  */
 import {
   destinationsOf,
+  type HostDocument,
   kinds,
   ownDatacenter,
   type Server,
@@ -24,6 +25,13 @@ export interface Finding {
   readonly key: string;
   /** Of a document it begins with the field. */
   readonly warning: string;
+}
+
+/** What there is to name. */
+interface Known {
+  readonly upstream: Pick<Tables["upstream"], "has">;
+  readonly catalog: Pick<Tables["catalog"], "get">;
+  readonly datacenter: Pick<Tables["datacenter"], "has" | "size">;
 }
 
 /** Every finding in `tables`, each once. */
@@ -63,17 +71,7 @@ export function* findWithoutEffect(tables: Tables, prefix: string): Generator<Fi
       const warning = `client_certificate.ca: there are no authorities ${authorities}: every handshake for this host fails`;
       yield { key, warning };
     }
-    const named = new Set<string>();
-    for (const [field, { shares }] of destinationsOf(document)) {
-      for (const { upstream } of shares) {
-        if (named.has(upstream) || tables.upstream.has(upstream)) continue;
-        named.add(upstream);
-        const missing = missingService(upstream, tables, names);
-        if (missing === null) continue;
-        const warning = `${field}: there is no upstream document ${JSON.stringify(upstream)}, and ${missing}`;
-        yield { key, warning };
-      }
-    }
+    for (const warning of missingUpstreams(document, tables, names)) yield { key, warning };
   }
   yield* hiddenRoutes(tables);
   for (const [name, { upstream }] of tables.listener) {
@@ -93,6 +91,24 @@ export function* findWithoutEffect(tables: Tables, prefix: string): Generator<Fi
       yield { key: keyOf("module", name), warning: "no script imports this module" };
   for (const name of unreadSettings(tables, sources))
     yield { key: keyOf("setting", name), warning: "no script reads this setting" };
+}
+
+/** Names in a host document for which there is neither an upstream document nor a service, each once. */
+export function* missingUpstreams(
+  document: Pick<HostDocument, "routes" | "paths">,
+  tables: Known,
+  names: SiteNames,
+): Generator<string> {
+  const named = new Set<string>();
+  for (const [field, { shares }] of destinationsOf(document)) {
+    for (const { upstream } of shares) {
+      if (named.has(upstream) || tables.upstream.has(upstream)) continue;
+      named.add(upstream);
+      const missing = missingService(upstream, tables, names);
+      if (missing !== null)
+        yield `${field}: there is no upstream document ${JSON.stringify(upstream)}, and ${missing}`;
+    }
+  }
 }
 
 /** Routes by tags whose hosts documents decide. */
@@ -185,8 +201,11 @@ function holdsFor(site: string, { upstream }: Tables, names: SiteNames): string 
 }
 
 /** What the catalog lacks for this name; `null`: nothing, or only another datacenter could tell. */
-function missingService(name: string, tables: Tables, names: SiteNames): string | null {
-  const { catalog, datacenter } = tables;
+function missingService(
+  name: string,
+  { catalog, datacenter }: Pick<Known, "catalog" | "datacenter">,
+  names: SiteNames,
+): string | null {
   const query = names.find(name);
   if (query === null) return "the name is not a service's";
   if (query.datacenter !== null) {

@@ -51,6 +51,7 @@ for (const kind of consulKinds())
       writeFileSync(path, JSON.stringify(value));
       return path;
     }
+    const hour = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
     const to = (upstream: string, more: object = {}) => ({ paths: { "/": upstream }, ...more });
     const answeredBy = (host: string, name: string) =>
       eventually(`${name} answers for ${host}`, async () => {
@@ -93,6 +94,41 @@ for (const kind of consulKinds())
       await comesTo(`hosts/${host}`, ["removed", "replaced", "replaced", "replaced"]);
       expect((await sluice("host", "rollback", host)).status).to.equal(0);
       await answeredBy(host, "two");
+    });
+
+    it("push says what leads nowhere yet, and which ramp is over, and writes the document all the same", async () => {
+      const host = newHost();
+      const over = { upstream: "one", share: 1, ramp: { from: 0, start: hour(-2), end: hour(-1) } };
+      const open = { upstream: "two", share: 1, ramp: { from: 0, start: hour(-1), end: hour(1) } };
+      const paths = {
+        "/": { split: [over, open] },
+        "/a": "nobody",
+        "/b": "v2.nobody.service.consul",
+      };
+      const { status, stdout, stderr } = await sluice("host", "push", host, file({ paths }));
+      expect([status, stderr]).to.deep.equal([0, ""]);
+      const lines = stdout.trim().split("\n");
+      expect(lines[0]).to.match(/is written as version/);
+      expect(lines.slice(1, 3).join("\n")).to.match(
+        /^warning: hosts\/.*: paths\["\/a"\]: there is no upstream document "nobody", and the catalog has no service nobody\nwarning: .*paths\["\/b"\]: /,
+      );
+      expect(lines[3]).to.match(
+        /^note: hosts\/.*: the ramp of one ended at .*Z, so its share is 1 /,
+      );
+      expect(lines).to.have.length(4);
+      const asJson = await runSluice([
+        "host",
+        "push",
+        host,
+        file({ paths }),
+        "--json",
+        "--consul",
+        scene.consul.url,
+      ]);
+      expect(JSON.parse(asJson.stdout)).to.include({ name: host, isNew: false });
+      expect(asJson.stderr).to.match(/there is no upstream document "nobody"/);
+      const fine = await sluice("host", "push", newHost(), file(to("one")));
+      expect(fine.stdout.trim().split("\n")).to.have.length(1);
     });
 
     /** What a command answers a program. */
