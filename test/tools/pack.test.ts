@@ -50,7 +50,8 @@ describe("the package", function () {
     expect((await sluice("--version")).stdout).to.match(/^\d+\.\d+\.\d+\n$/);
     const file = join(directory, "hello.js");
     await writeFile(file, "export default () => respond({ body: 'hello' });\n");
-    const { stdout } = await sluice("script", "test", file, "--consul", "http://127.0.0.1:1");
+    const asked = ["script", "test", file, "--text", "--consul", "http://127.0.0.1:1"];
+    const { stdout } = await sluice(...asked);
     expect(stdout).to.contain("it loads");
   });
 });
