@@ -43,7 +43,7 @@ async function missingIn(
   const services = Object.entries(catalogSchema.parse(body));
   const tables = {
     upstream: new Set(upstreams.map(({ name }) => name)),
-    catalog: new Map(services.map(([name, tags]) => [name.toLowerCase(), tags ?? []])),
+    catalog: new Map(services.map(([name, tags]) => [name, tags ?? []])),
     // What other datacenters have, the gateways say in /status.
     datacenter: new Set<string>(),
   };
