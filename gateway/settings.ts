@@ -489,9 +489,7 @@ function checkVariables(env: Readonly<Record<string, string | undefined>>): void
   const known = new Set([...keys().map(variableOf), ...variablesAlone]);
   for (const name of Object.keys(env)) {
     if (!name.startsWith("SLUICE_") || known.has(name) || notSettings.test(name)) continue;
-    const meant = nearName([...known], name);
-    const hint = meant === null ? "see sluice start --help" : `did you mean ${meant}?`;
-    throw new SettingsError(`${name}: no setting has this name (${hint})`);
+    throw new SettingsError(`${name}: no setting has this name (see sluice start --help)`);
   }
 }
 
