@@ -37,7 +37,6 @@ import type { Sandbox } from "../sandbox/index.ts";
 import { Router } from "../sites/index.ts";
 import { type Answering, answer } from "./answers.ts";
 import { send } from "./channel.ts";
-import { giveMemoryBack } from "./collection.ts";
 import { type DescriptorLimit, descriptorLimit, watchDescriptors } from "./descriptors.ts";
 import { createEngine } from "./engine-choice.ts";
 import { explain } from "./explain.ts";
@@ -334,7 +333,6 @@ class Worker {
   async #listen(): Promise<void> {
     this.#isListening = true;
     await this.#ownAddresses.start();
-    giveMemoryBack();
     const addresses: ListeningAddress[] = [];
     let listener = 0;
     try {
