@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { expect } from "chai";
 import { eventually } from "../../test/support/registered.ts";
-import type { FromExhausted, ToExhausted } from "./fixtures/exhausted-process.ts";
+import type { ToExhausted } from "../engine/fixtures/held-descriptors.ts";
+import type { FromExhausted } from "./fixtures/exhausted-process.ts";
 
 const entry = join(import.meta.dirname, "fixtures", "exhausted-process.ts");
 

@@ -1,20 +1,16 @@
 /** What commands print: JSON for programs, in a pipe and with `--json`, and text for people, on a terminal and with `--text`. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { text as readText } from "node:stream/consumers";
 import { expect } from "chai";
 import { TestAuthority } from "../support/certificates.ts";
 import { consulKinds } from "../support/consul.ts";
-import { cleanEnvironment } from "../support/gateway.ts";
+import { runInPipe } from "../support/gateway.ts";
 import { onTerminal } from "../support/terminal.ts";
 import { Scene } from "./scene.ts";
 
 const [embedded] = consulKinds();
 if (embedded === undefined) throw new Error("there is no Consul to test with");
-const cli = join(import.meta.dirname, "..", "..", "gateway", "cli.ts");
 
 /** Commands that run until a signal ends them, and print their log. */
 const serving = ["start", "agent", "registrator", "demo"];
@@ -26,20 +22,9 @@ const inEveryForm = [
 /** What these print is a document or a source, the same for everybody. */
 const documents = ["schema", "certificate seal", "script show", "host show", "upstream show"];
 
-async function inPipe(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const child = spawn(process.execPath, [cli, ...args], {
-    env: { ...cleanEnvironment, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const closed = once(child, "close");
-  const [stdout, stderr] = await Promise.all([readText(child.stdout), readText(child.stderr)]);
-  await closed;
-  return { status: child.exitCode, stdout, stderr };
-}
-
 /** The names of the commands that `sluice NAME --help` lists. */
 async function commandsOf(...group: readonly string[]): Promise<readonly string[]> {
-  const { stdout } = await inPipe([...group, "--help"]);
+  const { stdout } = await runInPipe([...group, "--help"]);
   const [, list = ""] = stdout.split("\nCommands:\n");
   const names = [...list.matchAll(/^ {2}([a-z]+)\b/gm)].map(([, name]) => name ?? "");
   return names.filter((name) => name !== "help").map((name) => [...group, name].join(" "));
@@ -129,21 +114,21 @@ describe("what commands print", function () {
     /** Of the source that the key has now. */
     const versionOf = async (name: string, subject = "") => {
       const group = name.split(" ")[0] ?? "";
-      const { stdout } = await inPipe([group, "history", subject, ...consul]);
+      const { stdout } = await runInPipe([group, "history", subject, ...consul]);
       const { versions } = JSON.parse(stdout) as { versions: { version: string }[] };
       return versions[0]?.version ?? "";
     };
     for (const [name, ...given] of commands) {
       const version = given.includes("VERSION") ? await versionOf(name, given[0]) : "";
       const args = [...name.split(" "), ...given.map((one) => (one === "VERSION" ? version : one))];
-      const piped = await inPipe(args, env);
+      const piped = await runInPipe(args, env);
       expect(isJson(piped.stdout), `${name} in a pipe: ${piped.stdout}${piped.stderr}`).to.equal(
         true,
       );
       if (!inEveryForm.includes(name)) continue;
       const [asked, text, { shown }] = await Promise.all([
-        inPipe([...args, "--json"], env),
-        inPipe([...args, "--text"], env),
+        runInPipe([...args, "--json"], env),
+        runInPipe([...args, "--text"], env),
         onTerminal(args, env),
       ]);
       expect(isJson(asked.stdout), `${name} --json: ${asked.stdout}${asked.stderr}`).to.equal(true);
@@ -155,7 +140,7 @@ describe("what commands print", function () {
   });
 
   it("has one form at a time", async () => {
-    const { status, stdout, stderr } = await inPipe(["resync", "--json", "--text"]);
+    const { status, stdout, stderr } = await runInPipe(["resync", "--json", "--text"]);
     expect([status, stdout]).to.deep.equal([2, ""]);
     expect(stderr).to.contain("--json");
   });
@@ -168,7 +153,7 @@ describe("what commands print", function () {
     it(`is the text itself for ${group} show, in a pipe as well, and JSON with --json`, async () => {
       await scene.writes.put(`${group}s/shown.example`, source);
       const args = [group, "show", "shown.example", "--consul", scene.consul.url];
-      expect((await inPipe(args)).stdout).to.equal(source);
-      expect(JSON.parse((await inPipe([...args, "--json"])).stdout)).to.include({ source });
+      expect((await runInPipe(args)).stdout).to.equal(source);
+      expect(JSON.parse((await runInPipe([...args, "--json"])).stdout)).to.include({ source });
     });
 });

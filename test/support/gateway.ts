@@ -67,13 +67,28 @@ export const cleanEnvironment: Readonly<Record<string, string | undefined>> = Ob
 const answering =
   /^(?:script (?:push|test|list|history|rollback|remove|status)|(?:host|upstream)(?! show)|resync|doctor|certificate push)\b/;
 
+/** How a command ended, and what it printed. */
+interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
 /** Runs the command line to its end. What it answers is what people get, unless there is a `--json`. */
-export async function runSluice(
+export function runSluice(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-): Promise<{ readonly status: number | null; readonly stdout: string; readonly stderr: string }> {
+): Promise<Ended> {
   const text = answering.test(args.join(" ")) && !args.includes("--json") ? ["--text"] : [];
-  const child = spawn(process.execPath, [cli, ...args, ...text], {
+  return runInPipe([...args, ...text], env);
+}
+
+/** The same with the arguments alone, so that it answers what programs get. */
+export async function runInPipe(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Ended> {
+  const child = spawn(process.execPath, [cli, ...args], {
     env: { ...cleanEnvironment, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

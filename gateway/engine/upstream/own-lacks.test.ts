@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { engineKinds } from "../../../test/support/engines.ts";
 import { openClient, type RawClient, requestBytes, until } from "../../../test/support/http.ts";
-import type { FromExhausted, ToExhausted } from "../fixtures/exhausted-process.ts";
+import type { FromExhausted } from "../fixtures/exhausted-process.ts";
+import type { ToExhausted } from "../fixtures/held-descriptors.ts";
 import { connectFailure } from "./connect-failure.ts";
 
 const entry = join(import.meta.dirname, "..", "fixtures", "exhausted-process.ts");
