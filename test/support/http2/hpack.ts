@@ -71,6 +71,11 @@ const symbolsByLength: ReadonlyMap<number, readonly number[]> = new Map([
 /** From a code with a 1 in front of it, which tells its length, to its symbol. */
 const symbolOf: ReadonlyMap<number, number> = canonicalCode();
 
+/** The same the other way round. */
+const codeOf: ReadonlyMap<number, number> = new Map(
+  [...symbolOf].map(([code, symbol]) => [symbol, code]),
+);
+
 /** Decodes the header blocks of one direction of one connection. */
 export class HpackDecoder {
   readonly #dynamic: Field[] = [];
@@ -134,6 +139,15 @@ export function headerBlock(fields: readonly Field[]): Buffer {
 /** A literal that goes into the receiver's dynamic table. */
 export function indexedLiteral(name: string, value: string): Buffer {
   return Buffer.concat([Buffer.from([0x40]), literal(name), literal(value)]);
+}
+
+/** A text in Huffman code, padded. */
+export function huffmanBytes(text: string): Buffer {
+  let bits = "";
+  for (const byte of Buffer.from(text, "latin1")) bits += codeOf.get(byte)?.toString(2).slice(1);
+  return Buffer.from(
+    (bits.match(/.{1,8}/g) ?? []).map((eight) => parseInt(eight.padEnd(8, "1"), 2)),
+  );
 }
 
 export function hpackInteger(value: number, prefix: number, pattern = 0): Buffer {
