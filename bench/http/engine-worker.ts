@@ -45,6 +45,7 @@ function listenerTls(chainFile: string, keyFile: string): ListenerTls {
     protocols: ["h2", "http/1.1"],
     tickets: () => tickets,
     clients: null,
+    now: Date.now,
     identity: "bench",
   });
   const choice = { endpoint, clientRule: "", covers: () => true };

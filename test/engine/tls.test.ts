@@ -1,4 +1,5 @@
 /** What clients over TLS meet: the same requests and answers, with a handshake in front. */
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { request } from "node:https";
 import { type AddressInfo, connect as connectTcp, createServer } from "node:net";
@@ -11,6 +12,7 @@ import { TestAuthority, type TestCertificate } from "../support/certificates.ts"
 import { until } from "../support/conditions.ts";
 import { describeEngines } from "../support/engines.ts";
 import { ok } from "../support/http.ts";
+import { shakeHands, ticketOf } from "../support/https.ts";
 import type { OriginScript } from "../support/origin.ts";
 
 const authority = new TestAuthority();
@@ -46,6 +48,7 @@ function oneHost(certificates: readonly TestCertificate[]): ListenerTls {
     protocols: ["h2", "http/1.1"],
     tickets: () => [],
     clients: null,
+    now: Date.now,
     identity: "a.example",
   });
   return {
@@ -184,6 +187,85 @@ describeEngines("https", (bench) => {
       await new Promise<void>((closed) => void socket.once("close", () => closed()));
       expect(records.includes(alertRecord)).to.equal(isWhole);
     });
+
+  describe("with client certificates", () => {
+    const dayMs = 86_400_000;
+    const clients = new TestAuthority("Clients");
+    const [serverCertificate] = certificates;
+    if (serverCertificate === undefined) throw new Error("there is no certificate");
+    const tickets = Array.from({ length: 3 }, () => randomBytes(48).toString("base64"));
+
+    /** `now`: what the endpoint takes for the time. OpenSSL itself looks at the system's. */
+    const asking = (isRequired: boolean, now: () => number): ListenerTls => {
+      const endpoint = new TlsEndpoint({
+        pairs: [pair(serverCertificate)],
+        profile: "intermediate",
+        protocols: ["http/1.1"],
+        tickets: () => tickets,
+        clients: { isRequired, authorities: clients.cert },
+        now,
+        identity: "a.example",
+      });
+      return { choose: () => ({ endpoint, clientRule: "clients", covers: () => true }) };
+    };
+
+    const sessionOf = (port: number, options: Omit<ConnectionOptions, "port">) =>
+      ticketOf({ port, servername: "a.example", ca: authority.cert, ...options });
+    const isResumed = async (port: number, options: Omit<ConnectionOptions, "port">) => {
+      const handshake = shakeHands({
+        ...{ port, servername: "a.example", ca: authority.cert },
+        ...options,
+      });
+      return (await handshake).isResumed;
+    };
+
+    for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
+      const versions = { minVersion: version, maxVersion: version };
+
+      for (const [whose, days] of [
+        ["client's certificate", 90],
+        ["authority's certificate", 500],
+      ] as const)
+        it(`resumes no session of ${version} when the ${whose} has expired since`, async () => {
+          let later = 0;
+          const { gateway } = await listen(asking(true, () => Date.now() + later));
+          const { port } = gateway;
+          const until = Date.now() + days * dayMs;
+          const shown = { ...clients.issue({ names: ["alice"], until }), ...versions };
+          const session = await sessionOf(port, shown);
+          expect(await isResumed(port, { ...versions, session })).to.equal(true);
+          later = 400 * dayMs;
+          expect(await isResumed(port, { ...shown, session })).to.equal(false);
+          // The certificate is asked for, so whoever has it no longer is not served.
+          const answer = ask(port, { ...versions, session });
+          expect(await answer.catch(() => "refused")).to.equal("refused");
+        });
+
+      it(`ends a connection of ${version} that was resumed although the certificate has expired`, async () => {
+        let isOver = false;
+        const times: number[] = [];
+        const { gateway } = await listen(
+          asking(true, () => (isOver ? (times.shift() ?? Number.POSITIVE_INFINITY) : Date.now())),
+        );
+        const { port } = gateway;
+        const shown = clients.issue({ names: ["alice"] });
+        const session = await sessionOf(port, { ...shown, ...versions });
+        isOver = true;
+        // In time for the hello, and too late for what comes after it.
+        times.push(Date.now());
+        expect(await ask(port, { ...versions, session }).catch(() => "refused")).to.equal(
+          "refused",
+        );
+        await until("it is counted", () => gateway.engine.stats().refused.tls_failed === 1);
+      });
+
+      it(`resumes a session of ${version} whose client showed no certificate`, async () => {
+        const { gateway } = await listen(asking(false, () => Date.now() + 1_000 * dayMs));
+        const session = await sessionOf(gateway.port, versions);
+        expect(await isResumed(gateway.port, { ...versions, session })).to.equal(true);
+      });
+    }
+  });
 
   it("answers garbage with an end, and counts it", async () => {
     const { gateway } = await listen(oneHost(certificates));

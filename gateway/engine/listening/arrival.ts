@@ -170,7 +170,7 @@ export class Arrival implements ClientSession {
     this.#putBack(bytes);
     // Nobody reads the upper socket before the handshake ends; so the socket below has to show when a client goes.
     this.#socket.allowHalfOpen = false;
-    choice.endpoint.begin(this.#socket, asked.ticketName, this);
+    choice.endpoint.begin(this.#socket, asked.tickets, this);
   }
 
   /** Leaves the socket as if nothing had been read from it. */

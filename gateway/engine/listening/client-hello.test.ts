@@ -47,7 +47,7 @@ describe("ClientHello", () => {
   });
 
   it("has the name, however it is cut into packets and records", () => {
-    const whole = { name: "shop.example", protocols: ["h2", "http/1.1"], ticketName: "" };
+    const whole = { name: "shop.example", protocols: ["h2", "http/1.1"], tickets: [] };
     for (const size of [1, 2, 5, 6, 100, 10_000]) expect(read(hello, size)).to.deep.equal(whole);
     for (const record of [1, 3, 50, 500])
       for (const size of [1, 7, 10_000])

@@ -18,14 +18,16 @@ const keysExtension = 41;
 const hostName = 0;
 /** A ticket begins with the name of the key that sealed it (RFC 5077 section 4). */
 const ticketNameBytes = 16;
+/** So many tickets are looked at. Clients bring one or two. */
+const maxTickets = 8;
 
 export interface ClientHello {
   /** In lower case; `null`: the hello names no server. */
   readonly name: string | null;
   /** The protocols that the client offers behind TLS (RFC 7301); empty: it does not say. */
   readonly protocols: readonly string[];
-  /** The first bytes of the client's session ticket, in hexadecimal; empty: it brings none. */
-  readonly ticketName: string;
+  /** The first session tickets that the client brings, each long enough to have the name of its key. */
+  readonly tickets: readonly Buffer[];
 }
 
 export type HelloOutcome =
@@ -155,7 +157,7 @@ function readHello(body: Buffer): HelloOutcome {
   if (hello.isShort) return malformed;
   let name: string | null = null;
   let protocols: readonly string[] = [];
-  let ticketName = "";
+  const tickets: Buffer[] = [];
   // A TLS 1.2 hello may end here.
   const extensions = hello.hasMore ? hello.vector(2) : hello;
   while (extensions.hasMore) {
@@ -169,17 +171,22 @@ function readHello(body: Buffer): HelloOutcome {
     } else if (type === protocolsExtension) {
       protocols = readProtocols(extension.vector(2));
     } else if (type === ticketExtension) {
-      if (extension.length >= ticketNameBytes) ticketName = nameOf(extension);
+      addTicket(tickets, extension);
     } else if (type === keysExtension) {
-      const first = extension.vector(2).vector(2);
-      if (first.length >= ticketNameBytes) ticketName = nameOf(first);
+      const identities = extension.vector(2);
+      while (identities.hasMore) {
+        addTicket(tickets, identities.vector(2));
+        // The ticket's age.
+        identities.take(4);
+      }
     }
   }
-  return extensions.isShort ? malformed : { name, protocols, ticketName };
+  return extensions.isShort ? malformed : { name, protocols, tickets };
 }
 
-function nameOf(ticket: Cursor): string {
-  return ticket.take(ticketNameBytes).toString("hex");
+function addTicket(tickets: Buffer[], ticket: Cursor): void {
+  if (ticket.isShort || ticket.length < ticketNameBytes || tickets.length === maxTickets) return;
+  tickets.push(ticket.take(ticket.length));
 }
 
 /** Returns `null` when the extension names no host, `undefined` when it is malformed. */

@@ -2,10 +2,11 @@
  * Serves TLS to the connections that share certificates. It uses `node:tls` servers that never listen, one for each
  * session ticket key that is still valid, and makes each when it is first needed.
  */
-import { constants, createHash } from "node:crypto";
+import { constants, createHash, X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket, type TlsOptions } from "node:tls";
 import type { ClientAuthorities, KeyPair, TlsProfile } from "../tls.ts";
+import { TicketKey } from "./session-ticket.ts";
 
 /**
  * Session ticket keys, 48 bytes each in base64, the newest first. The newest seals new tickets; a client that brings
@@ -22,6 +23,8 @@ export interface EndpointOptions {
   readonly tickets: () => TicketKeys;
   /** `null`: clients are not asked for certificates. */
   readonly clients: ClientAuthorities | null;
+  /** Milliseconds since 1970: a client's certificate is looked at again when its session is resumed. */
+  readonly now: () => number;
   /** Sessions are resumed only between endpoints with the same identity. */
   readonly identity: string;
 }
@@ -49,15 +52,18 @@ type LayeredSocket = TLSSocket & { readonly _parent?: Socket };
 
 export class TlsEndpoint {
   readonly #options: EndpointOptions;
-  /** Keyed by the name of the key that seals their tickets. */
-  readonly #servers = new Map<string, Server>();
-  #keys: TicketKeys = [];
+  readonly #authorities: readonly X509Certificate[];
+  #tickets: TicketKeys = [];
+  #keys: readonly TicketKey[] = [];
+  /** By the key that seals their tickets. */
+  #servers = new Map<TicketKey | null, Server>();
   readonly #arriving = new WeakMap<Socket, HandshakeEvents>();
 
   constructor(options: EndpointOptions) {
     this.#options = options;
+    this.#authorities = authoritiesIn(options.clients?.authorities ?? "");
     // Finds out now, and not with the first client, whether OpenSSL refuses the certificates.
-    this.#serverFor("");
+    this.#serverFor(this.#keyFor([]));
   }
 
   get asksForCertificate(): boolean {
@@ -65,30 +71,61 @@ export class TlsEndpoint {
   }
 
   /**
-   * Begins the handshake on a socket into which the bytes read so far were put back. `ticketName`: from the hello.
+   * Begins the handshake on a socket into which the bytes read so far were put back. `tickets`: from the hello.
    */
-  begin(socket: Socket, ticketName: string, events: HandshakeEvents): void {
+  begin(socket: Socket, tickets: readonly Buffer[], events: HandshakeEvents): void {
     this.#arriving.set(socket, events);
-    this.#serverFor(ticketName).emit("connection", socket);
+    this.#serverFor(this.#keyFor(tickets)).emit("connection", socket);
   }
 
-  #serverFor(ticketName: string): Server {
-    const keys = this.#options.tickets();
-    if (keys !== this.#keys) {
-      this.#keys = keys;
-      const names = new Set(keys.map(nameOfTicketKey));
-      for (const name of this.#servers.keys()) if (!names.has(name)) this.#servers.delete(name);
-    }
-    const key = keys.find((each) => nameOfTicketKey(each) === ticketName) ?? keys[0] ?? "";
-    const name = key === "" ? "" : nameOfTicketKey(key);
-    const known = this.#servers.get(name);
+  /** The key of the server that resumes the client's session, if it may be resumed; `null`: the server without one. */
+  #keyFor(tickets: readonly Buffer[]): TicketKey | null {
+    this.#renewKeys();
+    const keys = this.#keys;
+    const known = keys.find((key) => tickets.some((ticket) => key.isNamedBy(ticket)));
+    if (known === undefined) return keys[0] ?? null;
+    if (tickets.every((ticket) => this.#mayResume(known, ticket))) return known;
+    // A server that cannot open the ticket asks the client for its certificate.
+    return keys.find((key) => !tickets.some((ticket) => key.isNamedBy(ticket))) ?? null;
+  }
+
+  #renewKeys(): void {
+    const tickets = this.#options.tickets();
+    if (tickets === this.#tickets) return;
+    this.#tickets = tickets;
+    const before = this.#keys;
+    this.#keys = tickets.map(
+      (text) => before.find((key) => key.text === text) ?? new TicketKey(text),
+    );
+    const kept = new Set<TicketKey | null>([null, ...this.#keys]);
+    this.#servers = new Map([...this.#servers].filter(([key]) => kept.has(key)));
+  }
+
+  #mayResume(key: TicketKey, ticket: Buffer): boolean {
+    if (!this.asksForCertificate || !key.isNamedBy(ticket)) return true;
+    const session = key.open(ticket);
+    if (session === null) return false;
+    return session.certificate === null || this.#isInTime(session.certificate);
+  }
+
+  /** Whether neither a verified certificate nor the authority that signed it has expired since. */
+  #isInTime(certificate: X509Certificate): boolean {
+    const now = this.#options.now();
+    return [
+      certificate,
+      ...this.#authorities.filter((authority) => certificate.checkIssued(authority)),
+    ].every(({ validTo }) => now <= Date.parse(validTo));
+  }
+
+  #serverFor(key: TicketKey | null): Server {
+    const known = this.#servers.get(key);
     if (known !== undefined) return known;
     const server = this.#create(key);
-    this.#servers.set(name, server);
+    this.#servers.set(key, server);
     return server;
   }
 
-  #create(ticketKey: string): Server {
+  #create(ticketKey: TicketKey | null): Server {
     const { pairs, profile, protocols, clients, identity } = this.#options;
     const options: TlsOptions = {
       cert: pairs.map(({ chain }) => chain),
@@ -106,12 +143,19 @@ export class TlsEndpoint {
       requestCert: clients !== null,
       rejectUnauthorized: clients?.isRequired ?? false,
       ...(clients === null ? {} : { ca: clients.authorities }),
-      ...(ticketKey === "" ? {} : { ticketKeys: Buffer.from(ticketKey, "base64") }),
+      ...(ticketKey === null ? {} : { ticketKeys: ticketKey.bytes }),
     };
     const server = createServer(options);
     server.on("secureConnection", (socket: LayeredSocket) => {
       const below = socket._parent;
-      if (below !== undefined) this.#arriving.get(below)?.onSecure(socket);
+      const events = below === undefined ? undefined : this.#arriving.get(below);
+      if (this.#isOutlived(socket)) {
+        events?.onTlsFailure(
+          new Error("the client's certificate has expired since its session began"),
+        );
+        return;
+      }
+      events?.onSecure(socket);
     });
     server.on("tlsClientError", (error, socket: LayeredSocket) => {
       const below = socket._parent;
@@ -119,9 +163,19 @@ export class TlsEndpoint {
     });
     return server;
   }
+
+  /**
+   * A client may show a ticket in its second hello alone, which only OpenSSL reads (RFC 8446 section 4.1.2).
+   */
+  #isOutlived(socket: TLSSocket): boolean {
+    if (!this.asksForCertificate || !socket.isSessionReused()) return false;
+    const certificate = socket.getPeerX509Certificate();
+    return certificate !== undefined && !this.#isInTime(certificate);
+  }
 }
 
-/** The key's name as it stands in front of each ticket, in hexadecimal. */
-function nameOfTicketKey(key: string): string {
-  return Buffer.from(key, "base64").subarray(0, 16).toString("hex");
+/** All certificates in a text. */
+function authoritiesIn(pem: string): readonly X509Certificate[] {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  return blocks.map((block) => new X509Certificate(block));
 }

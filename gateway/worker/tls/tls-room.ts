@@ -25,6 +25,8 @@ export interface TlsRoomOptions {
   /** Whether the listener offers HTTP/2. */
   readonly http2: boolean;
   readonly onError: (error: unknown) => void;
+  /** Milliseconds since 1970. Default `Date.now`. */
+  readonly now?: () => number;
 }
 
 type RuleOf = (host: string) => ClientCertificateRule | null;
@@ -37,6 +39,7 @@ const maxEndpoints = 5_000;
 
 export class TlsRoom {
   readonly #options: TlsRoomOptions;
+  readonly #now: () => number;
   #index = new CertificateIndex(new Map());
   #tickets: TicketKeyList = [];
   /** How many versions were applied. */
@@ -47,6 +50,7 @@ export class TlsRoom {
 
   constructor(options: TlsRoomOptions) {
     this.#options = options;
+    this.#now = options.now ?? Date.now;
   }
 
   /** Applies another version, which the next handshake uses. */
@@ -112,6 +116,7 @@ export class TlsRoom {
           protocols: [challengeProtocol],
           tickets: () => [],
           clients: null,
+          now: this.#now,
           identity: challengeProtocol,
         });
         return { endpoint, clientRule: "", covers: () => false, isHandshakeAll: true };
@@ -169,6 +174,7 @@ export class TlsRoom {
         protocols: this.#options.http2 ? ["h2", "http/1.1"] : ["http/1.1"],
         tickets: () => this.#tickets,
         clients,
+        now: this.#now,
         // A resumed session brings a certificate that nobody verifies again, so the authorities that verified it
         // must still be the same.
         identity: clients === null ? id : `${id} ${versionOf(clients.authorities)}`,
