@@ -7,6 +7,7 @@ import { TlsEndpoint } from "../../engine/listening/tls-endpoint.ts";
 import type { AskedTls, ClientAuthorities, ListenerTls, TlsChoice } from "../../engine/tls.ts";
 import type { PeerMaterials } from "../../engine/upstream/peer-tls.ts";
 import {
+  type Certificate,
   type ClientCertificateRule,
   challengeProtocol,
   clientRuleId,
@@ -15,9 +16,13 @@ import {
   namedMaterials,
   type Tables,
   type TicketKeyList,
-  versionOf,
 } from "../../model/index.ts";
-import { type CertificateGroup, CertificateIndex, groupOf } from "./certificate-index.ts";
+import {
+  type CertificateGroup,
+  CertificateIndex,
+  chainVersion,
+  groupOf,
+} from "./certificate-index.ts";
 
 export interface TlsRoomOptions {
   /** What a host's document asks of its clients; `null`: nothing. */
@@ -31,20 +36,27 @@ export interface TlsRoomOptions {
 
 type RuleOf = (host: string) => ClientCertificateRule | null;
 
+/** An endpoint, and the certificates that it was made of: its own and those of authorities. */
+interface Made {
+  readonly endpoint: TlsEndpoint;
+  readonly from: readonly Certificate[];
+}
+
 /**
- * How many names have an endpoint, which takes some kilobytes. Beyond that, all endpoints are dropped, and made again
- * when asked for.
+ * How many names have an endpoint, which takes some kilobytes. Beyond that the oldest is dropped, and made again when
+ * asked for.
  */
 const maxEndpoints = 5_000;
 
 export class TlsRoom {
   readonly #options: TlsRoomOptions;
   readonly #now: () => number;
-  #index = new CertificateIndex(new Map());
+  readonly #index = new CertificateIndex();
   #tickets: TicketKeyList = [];
   /** How many versions were applied. */
   #version = 0;
-  readonly #endpoints = new Map<string, TlsEndpoint>();
+  /** By everything that they depend on, so that none is ever out of date. */
+  readonly #endpoints = new Map<string, Made>();
   #certificates: Tables["certificate"] | null = null;
   #challenges: Tables["challenge"] = new Map();
 
@@ -64,9 +76,11 @@ export class TlsRoom {
     this.#tickets = ticketKeys.get("current") ?? [];
     if (certificate === this.#certificates) return;
     this.#certificates = certificate;
-    this.#index = new CertificateIndex(certificate);
-    // Endpoints are made again when asked for. There are few, and certificates change rarely.
-    this.#endpoints.clear();
+    const left = this.#index.update(certificate);
+    if (left.size === 0) return;
+    // Nobody asks for these again. The others stay: an endpoint costs more than a handshake.
+    for (const [id, { from }] of this.#endpoints)
+      if (from.some((one) => left.has(one))) this.#endpoints.delete(id);
   }
 
   /** The materials that upstreams name, always from the current version. */
@@ -92,11 +106,11 @@ export class TlsRoom {
     const group = (name === null ? null : this.#index.find(name)) ?? this.#default(terms);
     if (group === null) return null;
     const rule = name === null ? null : ruleOf(name);
-    const clients = rule === null ? null : this.#authorities(rule);
+    const authorities = rule === null ? null : this.#index.named(rule.authorities);
     // When the authority is missing, clients are turned away rather than let in without a certificate.
-    if (rule !== null && clients === null) return null;
+    if (rule !== null && authorities === null) return null;
     const ruleId = clientRuleId(rule);
-    const endpoint = this.#endpoint(group, terms, clients, ruleId);
+    const endpoint = this.#endpoint(group, terms, authorities, rule);
     if (endpoint === null) return null;
     return { endpoint, clientRule: ruleId, covers: this.#coverage(name, group, ruleId, ruleOf) };
   }
@@ -151,22 +165,28 @@ export class TlsRoom {
     return certificate === null || certificate.key === null ? null : groupOf([certificate]);
   }
 
-  #authorities({ required, authorities }: ClientCertificateRule): ClientAuthorities | null {
-    const found = this.#index.named(authorities);
-    if (found === null) return null;
-    return { isRequired: required, authorities: found.chain };
-  }
-
+  /** `authorities`: those of the rule. */
   #endpoint(
     group: CertificateGroup,
     { profile }: ListenerTlsTerms,
-    clients: ClientAuthorities | null,
-    ruleId: string,
+    authorities: Certificate | null,
+    rule: ClientCertificateRule | null,
   ): TlsEndpoint | null {
-    const id = `${group.id} ${profile} ${ruleId}`;
+    // A resumed session brings a certificate that nobody verifies again, so the authorities that verified it must
+    // still be the same.
+    const signers = authorities === null ? "" : chainVersion(authorities);
+    const id = `${group.id} ${profile} ${clientRuleId(rule)} ${signers}`;
     const known = this.#endpoints.get(id);
-    if (known !== undefined) return known;
-    if (this.#endpoints.size >= maxEndpoints) this.#endpoints.clear();
+    if (known !== undefined) return known.endpoint;
+    if (this.#endpoints.size >= maxEndpoints)
+      for (const oldest of this.#endpoints.keys()) {
+        this.#endpoints.delete(oldest);
+        break;
+      }
+    const clients: ClientAuthorities | null =
+      rule === null || authorities === null
+        ? null
+        : { isRequired: rule.required, authorities: authorities.chain };
     try {
       const endpoint = new TlsEndpoint({
         pairs: group.certificates.map(({ chain, key }) => ({ chain, key: key ?? "" })),
@@ -175,11 +195,10 @@ export class TlsRoom {
         tickets: () => this.#tickets,
         clients,
         now: this.#now,
-        // A resumed session brings a certificate that nobody verifies again, so the authorities that verified it
-        // must still be the same.
-        identity: clients === null ? id : `${id} ${versionOf(clients.authorities)}`,
+        identity: id,
       });
-      this.#endpoints.set(id, endpoint);
+      const from = authorities === null ? group.certificates : [...group.certificates, authorities];
+      this.#endpoints.set(id, { endpoint, from });
       return endpoint;
     } catch (error) {
       this.#options.onError(error);
