@@ -88,6 +88,7 @@ const datagrams = {
   ...place,
   ...streams,
   idleTimeout: duration().default(defaultDatagramTerms.idleTimeoutMs),
+  maxAmplification: integer(0, 1_000_000).default(defaultDatagramTerms.maxAmplification),
 };
 const exposes = { expose: z.enum(exposures).default("tagged") };
 /** The name of an upstream or a service. */
@@ -187,7 +188,7 @@ export const listenerDefinitions = {
   listeners: {
     argument: "JSON",
     meaning:
-      "A list of listeners: address, protocol (http, https, tcp, tls-passthrough or udp), name, expose or upstream, proxyProtocol, limits, and of those that carry bytes idleTimeout, maxDuration and sendProxyProtocol; beside those of the flags.",
+      "A list of listeners: address, protocol (http, https, tcp, tls-passthrough or udp), name, expose or upstream, proxyProtocol, limits, and of those that carry bytes idleTimeout, maxDuration, sendProxyProtocol and (udp) maxAmplification; beside those of the flags.",
     fallback: null,
     schema: listenerList(),
   },
@@ -240,6 +241,7 @@ function streamTermsOf(one: Extract<Written, { readonly idleTimeout: number }>):
     idleTimeoutMs: one.idleTimeout,
     maxDurationMs: "maxDuration" in one ? one.maxDuration : 0,
     sendProxyProtocol: "sendProxyProtocol" in one ? (one.sendProxyProtocol ?? null) : null,
+    maxAmplification: "maxAmplification" in one ? one.maxAmplification : 0,
   };
 }
 

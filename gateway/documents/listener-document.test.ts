@@ -20,6 +20,17 @@ describe("a listener document", () => {
     const udp = parse({ address: "[::1]:53", protocol: "udp", upstream: "dns" });
     expect(udp.address).to.deep.equal({ host: "::1", port: 53 });
     expect(udp.stream).to.deep.equal(defaultDatagramTerms);
+    const bounded = parse({
+      address: ":53",
+      protocol: "udp",
+      upstream: "dns",
+      max_amplification: 3,
+    });
+    expect(bounded.stream).to.deep.equal({ ...defaultDatagramTerms, maxAmplification: 3 });
+    expect(parse({ ...tcp, address: "[0:0::1]:53" }).address.host, "in one spelling").to.equal(
+      "::1",
+    );
+    expect(parse({ ...tcp, address: "[::ffff:7f00:1]:53" }).address.host).to.equal("127.0.0.1");
     const passthrough = parse({ address: "10.0.0.1:443", protocol: "tls-passthrough" });
     expect(passthrough).to.include({ upstream: null, exposes: "tagged" });
   });
@@ -42,6 +53,7 @@ describe("a listener document", () => {
       idleTimeoutMs: 1_500,
       maxDurationMs: 60_000,
       sendProxyProtocol: "v2",
+      maxAmplification: 0,
     });
     expect(document.proxyProtocol).to.deep.equal(["10.0.0.0/8"]);
   });

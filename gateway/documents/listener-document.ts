@@ -1,7 +1,8 @@
 /** A listener document, `listeners/<name>`: a port that every gateway of the cluster opens, and where it leads. */
-import { isIP } from "node:net";
+import { isIP, SocketAddress } from "node:net";
 import * as z from "zod";
 import { isAddressBlock } from "../engine/message/address-blocks.ts";
+import { plainAddress } from "../engine/message/forwarding.ts";
 import {
   defaultDatagramTerms,
   defaultStreamTerms,
@@ -27,9 +28,15 @@ function readPlace(text: string): Place | null {
   const [, six, four, digits] = place.exec(text) ?? [];
   const port = Number(digits);
   if (digits === undefined || port < 1 || port > 65_535) return null;
-  if (six !== undefined) return isIP(six) === 6 ? { host: six, port } : null;
+  // One address has many spellings, and two keys with the same one must be noticed.
+  if (six !== undefined) return isIP(six) === 6 ? { host: plainAddress(sixOf(six)), port } : null;
   if (four === "" || four === undefined) return { host: "0.0.0.0", port };
   return isIP(four) === 4 ? { host: four, port } : null;
+}
+
+/** An IPv6 address as RFC 5952 writes it. */
+function sixOf(text: string): string {
+  return new SocketAddress({ address: text, family: "ipv6" }).address;
 }
 
 const seconds = z.number().min(0.001).max(86_400);
@@ -66,6 +73,12 @@ const connections = {
     .default([])
     .describe("Senders whose connections begin with the PROXY protocol: addresses or blocks."),
 };
+const datagrams = {
+  ...common,
+  max_amplification: count.describe(
+    "Answers to a client have at most so many times the bytes that it sent; 0, the default: no limit.",
+  ),
+};
 const upstream = z
   .string()
   .refine(isUpstreamName, { error: "is not the name of an upstream or a service" })
@@ -75,7 +88,7 @@ const upstream = z
 export const listenerSchema = z
   .discriminatedUnion("protocol", [
     z.strictObject({ ...connections, protocol: z.literal("tcp"), upstream }),
-    z.strictObject({ ...common, protocol: z.literal("udp"), upstream }),
+    z.strictObject({ ...datagrams, protocol: z.literal("udp"), upstream }),
     z.strictObject({
       ...connections,
       protocol: z.literal("tls-passthrough"),
@@ -93,6 +106,7 @@ export function parseListenerDocument(key: string, text: string): ListenerDocume
   const { protocol, limits } = document;
   const usual = protocol === "udp" ? defaultDatagramTerms : defaultStreamTerms;
   const isTcp = document.protocol !== "udp";
+  const maxAmplification = document.protocol === "udp" ? document.max_amplification : 0;
   return {
     // The schema has checked it.
     address: readPlace(document.address) ?? { host: "0.0.0.0", port: 0 },
@@ -111,6 +125,7 @@ export function parseListenerDocument(key: string, text: string): ListenerDocume
         document.idle_timeout === undefined ? usual.idleTimeoutMs : document.idle_timeout * 1_000,
       maxDurationMs: isTcp ? document.max_duration * 1_000 : 0,
       sendProxyProtocol: isTcp ? (document.send_proxy_protocol ?? null) : null,
+      maxAmplification,
     },
   };
 }

@@ -42,6 +42,8 @@ export interface StreamTerms {
   readonly maxDurationMs: number;
   /** The version of the PROXY protocol that tells peers whose connection it is; `null`: peers are not told. */
   readonly sendProxyProtocol: "v1" | "v2" | null;
+  /** Answers to a client have at most so many times the bytes that it sent, for datagrams; 0: as many as peers send. */
+  readonly maxAmplification: number;
 }
 
 /** As nginx has it for connections, and home routers for datagrams. */
@@ -49,6 +51,7 @@ export const defaultStreamTerms: StreamTerms = {
   idleTimeoutMs: 600_000,
   maxDurationMs: 0,
   sendProxyProtocol: null,
+  maxAmplification: 0,
 };
 export const defaultDatagramTerms: StreamTerms = { ...defaultStreamTerms, idleTimeoutMs: 60_000 };
 

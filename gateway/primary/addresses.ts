@@ -54,7 +54,7 @@ export async function refuseSharedAddresses(places: readonly Place[]): Promise<v
 }
 
 /** Whether two IP addresses collide: the one that stands for all of them collides with every other. */
-function overlap(one: string, other: string): boolean {
+export function overlap(one: string, other: string): boolean {
   if (one === other || one === "::" || other === "::") return true;
   return isIP(one) === isIP(other) && (one === "0.0.0.0" || other === "0.0.0.0");
 }

@@ -150,6 +150,42 @@ describe("listeners that workers are handed", () => {
     expect(types()).to.deep.equal(["closeListener 0", "openListener 1"]);
   });
 
+  it("are not two of one place in other words", async () => {
+    const port = await freePort();
+    const at = (host: string, more: object = {}) =>
+      listener(port, { address: `${host}:${port}`, ...more });
+    const words = ["[::]", "[::0]", "[0:0:0:0:0:0:0:0]", "0.0.0.0", "", "127.0.0.1", "[::1]"];
+    update(Object.fromEntries([...words, "[::ffff:127.0.0.1]"].map((word) => [word, at(word)])));
+    expect(types()).to.deep.equal(["openListener 0"]);
+    expect(new Set(told().map((line) => line.replace(/^[^ ]* /, "")))).to.deep.equal(
+      new Set([`is not open: p/listeners/[::] has tcp [::]:${port}`]),
+    );
+    expect(told()).to.have.lengthOf(words.length);
+    expect(retries, "time alone mends none of them").to.deep.equal([]);
+    update({ v4: at("127.0.0.1"), mapped: at("[::ffff:7f00:1]"), v6: at("[::1]") });
+    expect(types()).to.deep.equal(["closeListener 0", "openListener 1", "openListener 2"]);
+    expect(told()).to.deep.equal([
+      `p/listeners/mapped: is not open: p/listeners/v4 has tcp 127.0.0.1:${port}`,
+    ]);
+  });
+
+  it("are not more than descriptors are set aside for, and those that are open stay", async () => {
+    const port = await freePort();
+    const many = Array.from({ length: 150 }, (_, n) => {
+      const host = `127.0.${n >> 7}.${1 + (n & 127)}`;
+      return [`n${n}`, listener(port, { address: `${host}:${port}` })] as const;
+    });
+    update(Object.fromEntries(many));
+    expect(types()).to.have.lengthOf(128);
+    expect(told()).to.have.lengthOf(22);
+    expect(told()[0]).to.equal(
+      "p/listeners/n128: is not open: 128 other keys have listeners, and more are not opened",
+    );
+    update(Object.fromEntries(many.slice(22)));
+    expect(told(), "there is room now").to.deep.equal([]);
+    expect(types()).to.have.lengthOf(44);
+  });
+
   it("are bound and not accepted on by this process", async () => {
     const port = await freePort();
     update({ one: listener(port) });

@@ -7,7 +7,7 @@ import { kinds } from "../model/index.ts";
 import type { Log } from "../observability/logger.ts";
 import type { ListenerSettings } from "../settings-listeners.ts";
 import { formatAddress, includesPort, type PortRange } from "../settings-values.ts";
-import { cannotListen } from "./addresses.ts";
+import { cannotListen, overlap } from "./addresses.ts";
 import type { Clock } from "./clock.ts";
 import { type ListenerStatus, listenerStatus } from "./listener-status.ts";
 import { type OpenDatagrams, type OpenSockets, openTcp, openUdp } from "./open-sockets.ts";
@@ -52,6 +52,8 @@ interface Handed {
 
 /** How soon one that could not be opened is tried again. */
 const retryMs = 2_000;
+/** How many of Consul's may be open: each takes descriptors of the primary, and eight of every worker. */
+const mostOpen = 128;
 
 export class HandedListeners {
   readonly #options: HandedListenersOptions;
@@ -172,9 +174,16 @@ export class HandedListeners {
       return;
     }
     // Sockets that do not listen yet may share an address, and each would blame the other later.
-    const other = [...this.#fromConsul.values()].find((one) => one.place === placeOf(document));
+    const other = [...this.#fromConsul.values()].find((one) => collide(one, document));
     if (other !== undefined) {
-      this.#fail(name, `${this.#keyOf(other.name)} has ${other.place}`);
+      this.#problems.set(name, `is not open: ${this.#keyOf(other.name)} has ${other.place}`);
+      return;
+    }
+    if (this.#fromConsul.size >= mostOpen) {
+      this.#problems.set(
+        name,
+        `is not open: ${mostOpen} other keys have listeners, and more are not opened`,
+      );
       return;
     }
     try {
@@ -223,6 +232,12 @@ export class HandedListeners {
     this.#lastId += 1;
     return this.#lastId;
   }
+}
+
+/** Whether both cannot be open, for what one has the other wants. */
+function collide(open: Handed, { protocol, address }: ListenerDocument): boolean {
+  const isSameKind = (open.terms.protocol === "udp") === (protocol === "udp");
+  return isSameKind && open.sockets.port === address.port && overlap(open.host, address.host);
 }
 
 function placeOf({ protocol, address }: ListenerDocument): string {

@@ -34,6 +34,8 @@ export type StreamFailure =
   | "no_upstream"
   | "service_unknown_yet"
   | "too_many_waiting"
+  /** A peer's datagram that would exceed what its client may be answered. */
+  | "amplification"
   /** The first bytes are not a valid ClientHello. */
   | "bad_hello"
   | "bad_proxy_header"

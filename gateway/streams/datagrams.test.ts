@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
 import { freeDatagramPort } from "../../test/support/ports.ts";
 import { defaultDatagramTerms, noListenerLimits } from "../model/index.ts";
-import { Rig, type RigOptions } from "./fixtures/rig.ts";
+import { plainTerms, Rig, type RigOptions } from "./fixtures/rig.ts";
 
 describe("streams of datagrams", () => {
   const toStop: (() => unknown)[] = [];
@@ -141,6 +141,56 @@ describe("streams of datagrams", () => {
     expect(streams.dropped[0]).to.equal("too_many_connections");
     expect(streams.engine.size).to.equal(4);
     expect(await ask(known, streams.port, "y")).to.equal("ay");
+  });
+
+  it("have sessions beside the connections there may be, and keep none of those out", async () => {
+    const streams = await rig([origin("a")], { limits: { maxConnections: 8 } });
+    for (let one = 0; one < 2; one += 1) await ask(open(), streams.port, "x");
+    open().send("x", streams.port, "127.0.0.1");
+    await until("it is dropped", () => streams.dropped.length === 1);
+    expect(streams.dropped[0], "a quarter of them").to.equal("too_many_connections");
+
+    const full = await rig([origin("a")], { limits: { maxConnections: 1 } });
+    await ask(open(), full.port, "x");
+    full.port = (await full.engine.listen({ host: "127.0.0.1", port: 0 }, 1, plainTerms)).port;
+    full.client();
+    await until("the connection was admitted", () => full.records.length === 1);
+    expect(full.records[0]?.failure, "nobody listens there for TCP").to.equal("connect_failed");
+  });
+
+  it("wait for a peer's address in bounded number and memory, whatever the senders are", async () => {
+    const terms = { protocol: "udp", stream: defaultDatagramTerms } as const;
+    const streams = new Rig([origin("a")], { terms, host: "name-that-is-looked-up.invalid" });
+    const socket = await streams.receive();
+    toStop.push(() => streams.stop());
+    // The test hands the datagrams to the listener itself, so that no look-up ends in between.
+    const send = (port: number, bytes: number) =>
+      socket.emit("message", Buffer.alloc(bytes), { address: "127.0.0.1", port });
+    for (let sent = 0; sent < 20; sent += 1) send(1_001, 60_000);
+    expect(streams.dropped, "of one sender").to.have.lengthOf(4);
+    for (let sent = 0; sent < 5; sent += 1) send(1_002, 60_000);
+    expect(streams.dropped, "of all senders").to.have.lengthOf(8);
+    for (let port = 1_003; port < 1_103; port += 1) send(port, 1);
+    expect(streams.engine.size).to.equal(16);
+    expect(new Set(streams.dropped)).to.deep.equal(new Set(["too_many_waiting"]));
+    await until("the look-ups have failed", () => streams.engine.size === 0);
+  });
+
+  it("get answers of so many times their bytes, and no more", async () => {
+    const verbose = open();
+    const { port } = verbose.bindSync({ address: "127.0.0.1", port: 0 });
+    verbose.on("message", (_bytes, from) => {
+      for (const text of ["y".repeat(300), "z".repeat(100)])
+        verbose.send(text, from.port, from.address);
+    });
+    const stream = { ...defaultDatagramTerms, maxAmplification: 3 };
+    const streams = await rig([port], { terms: { protocol: "udp", stream } });
+    const client = open();
+    expect(await ask(client, streams.port, "x".repeat(100))).to.equal("y".repeat(300));
+    await until("the second is dropped", () => streams.dropped.length === 1);
+    expect(streams.dropped).to.deep.equal(["amplification"]);
+    expect(streams.tallies.get("db db")).to.include({ bytesIn: 100, bytesOut: 300 });
+    expect(await ask(client, streams.port, "x".repeat(150))).to.equal("y".repeat(300));
   });
 
   it("are dropped where nothing is known yet, which is asked for at once and then now and then", async () => {

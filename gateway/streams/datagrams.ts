@@ -13,8 +13,13 @@ import { connectFailure } from "../engine/upstream/connect-failure.ts";
 import type { StreamFailure, StreamTally } from "./contract.ts";
 import type { StreamListener, StreamWorld } from "./stream-host.ts";
 
-/** How many datagrams may wait while a peer's name is looked up. */
+/**
+ * How many datagrams of a session may wait while its peer's name is looked up, how many bytes of all sessions, and for how
+ * many sessions names are looked up at once: requests wait for the same threads.
+ */
 const maxEarly = 16;
+const maxEarlyBytes = 1_048_576;
+const maxLookups = 16;
 /** In a worker that ends, a session ends when nothing has passed for so long. */
 const drainQuietMs = 1_000;
 /** Shortest time between two requests to watch the same service. */
@@ -38,6 +43,9 @@ export class DatagramListener {
   readonly #host: DatagramHost;
   readonly #socket: Socket;
   readonly #sessions = new Map<string, Session>();
+  /** Bytes and sessions that wait for look-ups. */
+  #earlyBytes = 0;
+  #lookups = 0;
   #isClosing = false;
   #deadline = Number.POSITIVE_INFINITY;
   #askedMs = Number.NEGATIVE_INFINITY;
@@ -92,6 +100,30 @@ export class DatagramListener {
     this.#socket.send(bytes, port, address, ignore);
   }
 
+  /** Whether a session may keep so many bytes until its peer's name is looked up; they count until `giveBack`. */
+  keep(bytes: number): boolean {
+    if (this.#earlyBytes + bytes > maxEarlyBytes) return false;
+    this.#earlyBytes += bytes;
+    return true;
+  }
+
+  giveBack(bytes: number): void {
+    this.#earlyBytes -= bytes;
+  }
+
+  lookupBegins(): void {
+    this.#lookups += 1;
+  }
+
+  lookupEnds(): void {
+    this.#lookups -= 1;
+  }
+
+  drop(failure: StreamFailure): null {
+    this.#host.observer.dropped(this.listener.terms.name, failure);
+    return null;
+  }
+
   remove(key: string, address: string): void {
     if (!this.#sessions.delete(key)) return;
     this.listener.leave(address);
@@ -109,23 +141,20 @@ export class DatagramListener {
   #open(key: string, from: RemoteInfo): Session | null {
     const host = this.#host;
     const { listener } = this;
-    const { name, upstream: wanted } = listener.terms;
-    const drop = (failure: StreamFailure): null => {
-      host.observer.dropped(name, failure);
-      return null;
-    };
+    const { upstream: wanted } = listener.terms;
     const route = host.routes.upstream(wanted ?? "");
-    if ("why" in route) return drop("no_route");
+    if ("why" in route) return this.drop("no_route");
     if ("awaited" in route) {
       const now = host.clock.current;
       if (now - this.#askedMs >= askMs) host.ask(route.awaited);
       if (now - this.#askedMs >= askMs) this.#askedMs = now;
-      return drop("service_unknown_yet");
+      return this.drop("service_unknown_yet");
     }
-    if (!host.hasRoom()) return drop("too_many_connections");
+    if (!host.hasRoom()) return this.drop("too_many_connections");
+    if (this.#lookups >= maxLookups) return this.drop("too_many_waiting");
     const address = plainAddress(from.address);
     const refusal = listener.admit(address);
-    if (refusal !== null) return drop(refusal);
+    if (refusal !== null) return this.drop(refusal);
     const { upstream } = route;
     const hashKey = upstream.policy === "hash" ? address : "";
     const now = host.clock.current;
@@ -134,7 +163,7 @@ export class DatagramListener {
     if (target === null) {
       if (!isFull) listener.leaveUpstream(upstream, now);
       listener.leave(address);
-      return drop(isFull ? "too_many_to_upstream" : "no_upstream");
+      return this.drop(isFull ? "too_many_to_upstream" : "no_upstream");
     }
     const session = new Session(host, this, key, from, upstream, target);
     this.#sessions.set(key, session);
@@ -155,6 +184,9 @@ class Session {
   readonly #startedMs: number;
   /** Datagrams that wait until the socket is connected; `null` from then on. */
   #early: Buffer[] | null = [];
+  #earlyBytes = 0;
+  /** Whether its peer has a name and no address. */
+  readonly #looksUp: boolean;
   #hasAnswer = false;
   #isOver = false;
   #bytesIn = 0;
@@ -179,10 +211,13 @@ class Session {
     this.#tally = host.observer.tally(owner.listener.terms.name, upstream.name);
     const { peer } = target;
     peer.inFlight += 1;
-    this.#socket = createSocket(isIP(peer.host) === 6 ? "udp6" : "udp4");
+    const family = isIP(peer.host);
+    this.#looksUp = family === 0;
+    this.#socket = createSocket(family === 6 ? "udp6" : "udp4");
     this.#socket.on("message", (bytes) => this.#toClient(bytes));
     this.#socket.on("error", (error) => this.#failed(error));
     this.#socket.once("connect", () => this.#onConnect());
+    if (this.#looksUp) owner.lookupBegins();
     this.#socket.connect(peer.port, peer.host);
   }
 
@@ -190,14 +225,21 @@ class Session {
     this.activeMs = this.#host.clock.current;
     this.#bytesIn += bytes.length;
     this.#tally.bytesIn += bytes.length;
-    if (this.#early === null) this.#socket.send(bytes, ignore);
-    else if (this.#early.length < maxEarly) this.#early.push(bytes);
+    if (this.#early === null) {
+      this.#socket.send(bytes, ignore);
+    } else if (this.#early.length < maxEarly && this.#owner.keep(bytes.length)) {
+      this.#early.push(bytes);
+      this.#earlyBytes += bytes.length;
+    } else {
+      this.#owner.drop("too_many_waiting");
+    }
   }
 
   end(failure: StreamFailure | "", message = ""): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#socket.close();
+    this.#takeEarly();
     const { peer } = this.#target;
     peer.inFlight -= 1;
     const { listener } = this.#owner;
@@ -230,13 +272,26 @@ class Session {
       this.end("connect_failed", `${forbidden} is at ${key}, which is never a peer`);
       return;
     }
-    const early = this.#early ?? [];
+    for (const bytes of this.#takeEarly()) this.#socket.send(bytes, ignore);
+  }
+
+  /** The datagrams that waited; from here on, none does. */
+  #takeEarly(): readonly Buffer[] {
+    const early = this.#early;
+    if (early === null) return [];
     this.#early = null;
-    for (const bytes of early) this.#socket.send(bytes, ignore);
+    if (this.#looksUp) this.#owner.lookupEnds();
+    this.#owner.giveBack(this.#earlyBytes);
+    return early;
   }
 
   #toClient(bytes: Buffer): void {
     this.activeMs = this.#host.clock.current;
+    const { maxAmplification: most } = this.#owner.listener.terms.stream;
+    if (most > 0 && this.#bytesOut + bytes.length > most * this.#bytesIn) {
+      this.#owner.drop("amplification");
+      return;
+    }
     this.#bytesOut += bytes.length;
     this.#tally.bytesOut += bytes.length;
     this.#owner.reply(bytes, this.#from);

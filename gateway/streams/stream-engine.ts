@@ -56,6 +56,8 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
   readonly #closing = new Map<StreamListener, number>();
   readonly #waiting = new Map<string, Set<TcpStream>>();
   #waiters = 0;
+  /** Descriptors of listeners that the process had when it started. */
+  #inherited = 0;
   #sweep: NodeJS.Timeout | null = null;
   #isExcusing = false;
   #drained: PromiseWithResolvers<number> | null = null;
@@ -75,7 +77,6 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
       onConnection: (socket, listener) => this.#accept(socket, listener),
       onError: options.onError,
       descriptors: options.descriptors,
-      // Each connection has another one to its peer; a session of datagrams has only its socket to the peer.
       clients: () => this.#streams.size,
       peers: () => this.size,
       dropIdlePeers: () => {},
@@ -87,13 +88,20 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     return this.#streams.size + this.#sessions;
   }
 
+  /** How many descriptors it uses beside those that the process had when it started. */
+  get descriptors(): number {
+    const handed = Math.max(0, this.#acceptor.size - this.#inherited) + this.#datagrams.size;
+    // A connection has another one to its peer; a session of datagrams has only its socket to the peer.
+    return 2 * this.#streams.size + this.#sessions + handed;
+  }
+
   /**
-   * Sessions of datagrams get a quarter of the descriptors: any sender may begin them in others' names, and then they
-   * must not keep connections out.
+   * Sessions of datagrams get a quarter of what connections and descriptors there may be, and do not count as
+   * connections: any sender may begin them in others' names, and then they must not keep connections out.
    */
   hasRoom(): boolean {
     const { maxConnections } = this.limits;
-    if (maxConnections > 0 && this.size >= maxConnections) return false;
+    if (maxConnections > 0 && this.#sessions >= maxConnections / 4) return false;
     if (this.#descriptors === undefined) return true;
     const { most } = this.#descriptors;
     return this.#sessions < most / 4 && this.#streams.size + this.size < most;
@@ -112,6 +120,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
       this.#listeners.set(id, new StreamListener(terms));
       this.#askFor(terms);
     }
+    if ("descriptors" in where) this.#inherited += where.descriptors.length;
     this.#startSweep();
     return this.#acceptor.listen(where, id);
   }
@@ -213,7 +222,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     const address = plainAddress(remote);
     const stream = new TcpStream(this, socket, listener, address);
     const { maxConnections } = this.limits;
-    const isFull = maxConnections > 0 && this.size >= maxConnections;
+    const isFull = maxConnections > 0 && this.#streams.size >= maxConnections;
     const refusal = isFull ? "too_many_connections" : listener.admit(address);
     if (refusal !== null) {
       stream.cut(refusal);

@@ -161,7 +161,7 @@ class Worker {
       now,
       ...(descriptors === null
         ? {}
-        : { descriptors: this.#watch(descriptors, () => 2 * this.#streams.engine.size) }),
+        : { descriptors: this.#watch(descriptors, () => this.#streams.engine.descriptors) }),
     });
     this.#streams = new WorkerStreams({
       settings,
@@ -217,7 +217,7 @@ class Worker {
     return watchDescriptors(descriptors, {
       log: this.#log,
       others,
-      connections: () => connectionsOf(this.#engine) + 2 * this.#streams.engine.size,
+      connections: () => connectionsOf(this.#engine) + this.#streams.engine.descriptors,
       reopen: (listener) => void send({ type: "reopen", listener }),
       now,
     });

@@ -48,6 +48,11 @@ export class Acceptor {
     this.#options = options;
   }
 
+  /** How many descriptors it listens on. */
+  get size(): number {
+    return this.#open.length;
+  }
+
   /** Starts to accept. Rejects with the socket's error (`EADDRINUSE`...); then nothing is left open. */
   async listen(where: ListenOptions | Inherited | Reopened, listener = 0): Promise<AddressInfo> {
     if ("handle" in where) {
