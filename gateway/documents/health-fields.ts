@@ -3,6 +3,7 @@
  */
 import * as z from "zod";
 import { isHost } from "../engine/message/authority.ts";
+import { appendFields } from "../engine/message/http2-fields.ts";
 import {
   type CheckType,
   checkTypes,
@@ -10,6 +11,7 @@ import {
   type HttpCheck,
   type IgnoredField,
   type OutlierOptions,
+  type UpstreamDocument,
 } from "../model/index.ts";
 import { percent, seconds, someSeconds, toMs } from "./amounts.ts";
 
@@ -150,6 +152,7 @@ type Written = z.output<z.ZodObject<typeof healthFields>> & {
   readonly next_upstream?: readonly string[] | undefined;
   readonly timeout?: number | undefined;
   readonly service?: string | undefined;
+  readonly protocol?: UpstreamDocument["protocol"] | undefined;
 };
 
 const slardarFields = ["typ", "http_opts", "sensibility", "checkup_timer_interval"] as const;
@@ -177,7 +180,8 @@ export function readCheck(
     return { ignored: document.enable === undefined ? ignored : [...ignored, enableOfService] };
   }
   if (document.enable === false) return { ignored: because("has no effect: enable is false") };
-  if (own !== undefined) return { check: ownCheck(own, name, problems), ignored: [] };
+  const finish = (found: HealthCheck) => forProtocol(found, document.protocol, name, problems);
+  if (own !== undefined) return { check: finish(ownCheck(own, name, problems)), ignored: [] };
   const { typ, http_opts, enable } = document;
   if (typ === undefined && http_opts === undefined && enable === undefined)
     return { ignored: because("has no effect: typ, enable or check asks for checks") };
@@ -188,8 +192,33 @@ export function readCheck(
     ignored.push({ field: "typ", why: `is not one of ${checkTypes.join(", ")}: general holds` });
   if (http_opts !== undefined && type !== "http")
     ignored.push({ field: "http_opts", why: `has no effect: the type is ${type}` });
-  return { check: slardarCheck(document, type), ignored };
+  return { check: finish(slardarCheck(document, type)), ignored };
 }
+
+/** Servers of HTTP/2 are asked in HTTP/2. */
+function forProtocol(
+  check: HealthCheck,
+  protocol: UpstreamDocument["protocol"] | undefined,
+  name: string,
+  problems: string[],
+): HealthCheck {
+  if (check.http === null || protocol === undefined || protocol === "http1") return check;
+  const [, method = "", path = "", lines = ""] = requestParts.exec(check.http.request) ?? [];
+  if (!fieldLines.test(lines)) {
+    problems.push("http_opts.query: has a line that is no header field, which HTTP/2 cannot send");
+    return check;
+  }
+  const fields: string[] = [];
+  appendFields(fields, lines);
+  const at = fields.indexOf("host");
+  const [, host = name] = at === -1 ? [] : fields.splice(at, 2);
+  const scheme = protocol === "h2" ? "https" : "http";
+  const first = [":method", method, ":scheme", scheme, ":authority", host, ":path", path];
+  return { ...check, http: { ...check.http, http2: [...first, ...fields] } };
+}
+
+const requestParts = /^(\S+) (\S+) [^\r]+\r\n(.*)\r\n$/s;
+const fieldLines = /^(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\x20-\x7e\t]*\r\n)*$/;
 
 const enableOfService: IgnoredField = {
   field: "enable",

@@ -228,10 +228,6 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
   const choice = readChoice(document, problems);
   const { check, ignored: ignoredOfHealth } = readCheck(document, nameIn(key), problems);
   const tls = readTls(document, problems);
-  if (document.protocol === "h2" && check?.type === "http")
-    problems.push(
-      `${document.check === undefined ? "typ" : "check.type"}: http is asked in HTTP/1.1, and these servers agree on HTTP/2; general looks whether they can be reached`,
-    );
   const limitsServers =
     document.max_conns !== undefined ||
     levels.some(({ servers }) => servers.some(({ maxConns }) => maxConns !== undefined));

@@ -34,7 +34,6 @@ describe("how an upstream document has its servers reached", () => {
       [{ tls: true, protocol: "h2c" }, "tls: the protocol h2c is in clear"],
       [{ tls: false, protocol: "h2" }, "tls: the protocol h2 is over TLS"],
       [{ tls: { server_name: "10.0.0.1" } }, "tls"],
-      [{ protocol: "h2", check: { type: "http" } }, "check.type: http is asked in HTTP/1.1"],
       [{ check: { type: "http", service: "a" } }, "check.service: goes with the type grpc"],
     ] as const)
       expect(() => parse({ servers, ...wrong })).to.throw(what);

@@ -24,8 +24,10 @@ export interface HealthCheck {
 }
 
 export interface HttpCheck {
-  /** The whole request, in latin1. */
+  /** The whole request in HTTP/1.1, in latin1. */
   readonly request: string;
+  /** The same request for servers that speak HTTP/2: its fields, names and values alternately. */
+  readonly http2?: readonly string[];
   /** Answers with these statuses are good; both ends are included. */
   readonly statuses: readonly (readonly [from: number, to: number])[];
   /** A text that the first 64 KiB of the body must contain; `null`: any body will do. */

@@ -1,8 +1,9 @@
 /** A check by gRPC's own protocol for health (`grpc.health.v1.Health/Check`), over HTTP/2. */
-import { type IncomingHttpHeaders, connect as openSession } from "node:http2";
+import type { IncomingHttpHeaders } from "node:http2";
 import type { Peer } from "../../engine/engine.ts";
 import type { HealthCheck } from "../../model/index.ts";
-import { reasonOf, shown, type Verdict } from "./judges.ts";
+import { askHttp2 } from "./http2-request.ts";
+import { shown, type Verdict } from "./judges.ts";
 import type { Connect } from "./probe.ts";
 
 /** Of `HealthCheckResponse.ServingStatus`, by number. */
@@ -18,56 +19,32 @@ export function probeGrpc(
   check: HealthCheck,
   done: (verdict: Verdict) => void,
 ): () => void {
-  const { service, timeoutMs } = check;
-  let isDone = false;
-  let isConnected = false;
   let fields: IncomingHttpHeaders = {};
   let answer: Buffer = Buffer.alloc(0);
-  const socket = connect(peer, check, "h2");
-  const scheme = check.tls === undefined ? "http" : "https";
-  const session = openSession(`${scheme}://${peer.key}`, { createConnection: () => socket });
-  const close = () => {
-    isDone = true;
-    clearTimeout(timer);
-    session.destroy();
+  const question = {
+    fields: [
+      ...[":method", "POST", ":scheme", check.tls === undefined ? "http" : "https"],
+      ...[":authority", peer.key, ":path", "/grpc.health.v1.Health/Check"],
+      ...["content-type", "application/grpc", "te", "trailers", "user-agent", "sluice-check"],
+    ],
+    body: requestFor(check.service ?? ""),
   };
-  const end = (verdict: Verdict) => {
-    if (isDone) return;
-    close();
-    done(verdict);
+  const judge = {
+    head(head: IncomingHttpHeaders) {
+      fields = head;
+      return undefined;
+    },
+    push(piece: Buffer) {
+      if (answer.length + piece.length > maxAnswerBytes) return notGrpc;
+      answer = Buffer.concat([answer, piece]);
+      return undefined;
+    },
+    trailers(trailers: IncomingHttpHeaders) {
+      fields = { ...fields, ...trailers };
+    },
+    end: () => verdictOf(fields, answer),
   };
-  const timer = setTimeout(() => {
-    end(`${isConnected ? "no whole answer" : "no connection"} within ${timeoutMs} ms`);
-  }, timeoutMs);
-  const fail = ({ code, message }: NodeJS.ErrnoException) => end(reasonOf(code, message));
-  session.once("connect", () => {
-    isConnected = true;
-  });
-  // Both stay: what comes after the end must find somebody who takes it.
-  session.on("error", fail);
-  session.once("close", () => end("it closed the connection without an answer"));
-  const stream = session.request({
-    ":method": "POST",
-    ":path": "/grpc.health.v1.Health/Check",
-    "content-type": "application/grpc",
-    te: "trailers",
-    "user-agent": "sluice-check",
-  });
-  // Where the session failed, its error is the cause of the stream's.
-  stream.on("error", (error) => fail(error.cause instanceof Error ? error.cause : error));
-  stream.once("response", (head) => {
-    fields = head;
-  });
-  stream.once("trailers", (trailers) => {
-    fields = { ...fields, ...trailers };
-  });
-  stream.on("data", (piece: Buffer) => {
-    if (answer.length + piece.length > maxAnswerBytes) end(notGrpc);
-    else answer = Buffer.concat([answer, piece]);
-  });
-  stream.once("end", () => end(verdictOf(fields, answer)));
-  stream.end(requestFor(service ?? ""));
-  return close;
+  return askHttp2(connect, peer, check, question, judge, done);
 }
 
 /** The frame of a `HealthCheckRequest`; the name is ASCII and shorter than 128 characters. */

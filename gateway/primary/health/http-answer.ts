@@ -1,11 +1,11 @@
 /** Judges the answer to an HTTP check as it comes: each byte is looked at once, and not more than a bounded number of them. */
 import { ChunkedDecoder } from "../../engine/message/chunked.ts";
 import type { HttpCheck } from "../../model/index.ts";
-import { type Judge, shown, type Verdict } from "./judges.ts";
+import { BodyText, verdictOnStatus } from "./body-text.ts";
+import type { Judge, Verdict } from "./judges.ts";
 
-/** Heads, interim ones included, and of the body what is looked at. */
+/** Of heads, interim ones included. */
 const maxHeadBytes = 16 * 1024;
-const maxBodyBytes = 64 * 1024;
 const statusLine = /^HTTP\/1\.[01] ([1-5]\d\d)[ \r]/;
 const notHttp = "the answer is not HTTP";
 
@@ -43,9 +43,8 @@ export class HttpAnswer implements Judge {
       const isInterim = status < 200 && status !== 101;
       const { statuses, body } = this.#check;
       if (!isInterim) {
-        if (!statuses.some(([low, high]) => status >= low && status <= high))
-          return `it answered ${status}`;
-        if (body === null) return null;
+        const verdict = verdictOnStatus(status, statuses);
+        if (verdict !== null || body === null) return verdict;
       }
       const end = this.#head.indexOf("\r\n\r\n", searched);
       if (end === -1) return this.#head.length > maxHeadBytes ? notHttp : undefined;
@@ -69,17 +68,13 @@ export class HttpAnswer implements Judge {
 }
 
 class Body {
-  readonly #wanted: string;
+  readonly #text: BodyText;
   readonly #decoder: ChunkedDecoder | null;
   /** What is left of the announced length; infinite: until the connection ends. */
   #left: number;
-  #seen = 0;
-  /** The end of what came before, in which the text may begin. */
-  #tail = "";
-  #isFound = false;
 
   constructor(head: string, wanted: string) {
-    this.#wanted = Buffer.from(wanted).toString("latin1");
+    this.#text = new BodyText(wanted);
     const isChunked = /\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n/i.test(head);
     this.#decoder = isChunked ? new ChunkedDecoder() : null;
     const length = /\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n/i.exec(head)?.[1];
@@ -87,27 +82,23 @@ class Body {
   }
 
   get missing(): string {
-    return `the body does not have ${shown(this.#wanted)}`;
+    return this.#text.missing;
   }
 
   push(chunk: Buffer): Verdict | undefined {
     this.#left -= chunk.length;
     if (this.#decoder === null) this.onChunkData(chunk, 0, chunk.length);
     else this.#decoder.decode(chunk, 0, this);
-    if (this.#isFound) return null;
+    if (this.#text.isFound) return null;
     const isOver =
       this.#left <= 0 ||
-      this.#seen >= maxBodyBytes ||
+      this.#text.isFull ||
       this.#decoder?.isDone === true ||
       (this.#decoder?.error ?? "") !== "";
     return isOver ? this.missing : undefined;
   }
 
   onChunkData(buffer: Buffer, from: number, to: number): void {
-    const last = Math.min(to, from + maxBodyBytes - this.#seen);
-    const text = this.#tail + buffer.toString("latin1", from, last);
-    this.#seen += last - from;
-    if (text.includes(this.#wanted)) this.#isFound = true;
-    this.#tail = text.slice(Math.max(0, text.length - this.#wanted.length + 1));
+    this.#text.push(buffer, from, to);
   }
 }

@@ -9,6 +9,7 @@ import { type PeerAlpn, type PeerMaterials, PeerTlsRoom } from "../../engine/ups
 import type { HealthCheck } from "../../model/index.ts";
 import { probeGrpc } from "./grpc-probe.ts";
 import { HttpAnswer } from "./http-answer.ts";
+import { probeHttp2 } from "./http2-probe.ts";
 import { type Judge, MysqlGreeting, RedisAnswer, reasonOf, type Verdict } from "./judges.ts";
 
 /**
@@ -37,10 +38,13 @@ export function createProbe(materials: PeerMaterials): Probe {
   const forbids = () => null;
   const connect: Connect = (peer, check, alpn) =>
     connectTo(peer, { forbids, tls }, check.tls ?? null, alpn);
-  return (peer, check, done) =>
-    check.type === "grpc"
-      ? probeGrpc(connect, peer, check, done)
-      : probeBytes(connect, peer, check, done);
+  return (peer, check, done) => {
+    if (check.type === "grpc") return probeGrpc(connect, peer, check, done);
+    const { http } = check;
+    return http?.http2 === undefined
+      ? probeBytes(connect, peer, check, done)
+      : probeHttp2(connect, peer, check, http, http.http2, done);
+  };
 }
 
 function probeBytes(
@@ -52,7 +56,7 @@ function probeBytes(
   const judge = judgeOf(check);
   let isConnected = false;
   let isDone = false;
-  const socket = connect(peer, check, check.type === "http" ? "http/1.1" : null);
+  const socket = connect(peer, check, check.http === null ? null : "http/1.1");
   const close = () => {
     isDone = true;
     clearTimeout(timer);
