@@ -25,12 +25,20 @@ const statusRange = z.union(
   { error: "is not a status, 2xx or 200-399" },
 );
 
+/** Each character is a byte: U+0000 to U+00FF. */
+const datagramBytes = z
+  .string()
+  .max(1_200)
+  .refine((text) => Buffer.from(text, "latin1").toString("latin1") === text, {
+    error: "has a character that is no byte: \\u0000 to \\u00ff",
+  });
+
 const check = z.strictObject({
   type: z
     .enum(checkTypes)
     .default("general")
     .describe(
-      "general: a connection is enough. http, redis (PING), mysql (its greeting), grpc (its health). Over TLS where the servers are.",
+      "general: a connection is enough. http, redis (PING), mysql (its greeting), grpc (its health), udp (a datagram). Over TLS where the servers are.",
     ),
   interval: someSeconds.default(5).describe("Seconds between two checks of a server. Default 5."),
   timeout: someSeconds.default(1).describe("Seconds for a whole check. Default 1."),
@@ -65,6 +73,14 @@ const check = z.strictObject({
     .max(1_000)
     .optional()
     .describe("For http: a text that the first 64 KiB of the body must contain."),
+  send: datagramBytes
+    .optional()
+    .describe("For udp: the datagram, a character for each byte. Default: an empty one."),
+  expect: datagramBytes
+    .optional()
+    .describe(
+      "For udp: what a datagram that answers must contain. Left out: the server need not answer, and fails only where nobody listens.",
+    ),
 });
 
 /** Only methods that change nothing are allowed for checks. */
@@ -185,11 +201,11 @@ export function readCheck(
   const { typ, http_opts, enable } = document;
   if (typ === undefined && http_opts === undefined && enable === undefined)
     return { ignored: because("has no effect: typ, enable or check asks for checks") };
-  const known = checkTypes.find((one) => one === typ);
+  const known = slardarTypes.find((one) => one === typ);
   const type = known ?? (typ === undefined && http_opts !== undefined ? "http" : "general");
   const ignored: IgnoredField[] = [];
   if (typ !== undefined && known === undefined)
-    ignored.push({ field: "typ", why: `is not one of ${checkTypes.join(", ")}: general holds` });
+    ignored.push({ field: "typ", why: `is not one of ${slardarTypes.join(", ")}: general holds` });
   if (http_opts !== undefined && type !== "http")
     ignored.push({ field: "http_opts", why: `has no effect: the type is ${type}` });
   return { check: finish(slardarCheck(document, type)), ignored };
@@ -220,6 +236,9 @@ function forProtocol(
 const requestParts = /^(\S+) (\S+) [^\r]+\r\n(.*)\r\n$/s;
 const fieldLines = /^(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\x20-\x7e\t]*\r\n)*$/;
 
+/** A datagram needs fields that only `check` has. */
+const slardarTypes = checkTypes.filter((type) => type !== "udp");
+
 const enableOfService: IgnoredField = {
   field: "enable",
   why: "has no effect: services have Consul's checks",
@@ -233,6 +252,9 @@ function ownCheck(own: z.output<typeof check>, name: string, problems: string[])
     problems.push(`check.${misplaced}: goes with the type http`);
   if (type !== "grpc" && own.service !== undefined)
     problems.push("check.service: goes with the type grpc");
+  const ofUdp = (["send", "expect"] as const).filter((field) => own[field] !== undefined);
+  if (type !== "udp" && ofUdp[0] !== undefined)
+    problems.push(`check.${ofUdp[0]}: goes with the type udp`);
   if (own.method === "HEAD" && own.body !== undefined)
     problems.push("check.body: the answer to HEAD has none");
   return {
@@ -240,6 +262,7 @@ function ownCheck(own: z.output<typeof check>, name: string, problems: string[])
     ...{ intervalMs: toMs(interval), timeoutMs: toMs(timeout), rise, fall },
     http: type === "http" ? httpCheck(own, name) : null,
     ...(own.service === undefined ? {} : { service: own.service }),
+    ...(type === "udp" ? { datagram: { send: own.send ?? "", expect: own.expect ?? null } } : {}),
   };
 }
 

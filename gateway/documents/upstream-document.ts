@@ -228,6 +228,8 @@ export function parseUpstreamDocument(key: string, text: string): UpstreamDocume
   const choice = readChoice(document, problems);
   const { check, ignored: ignoredOfHealth } = readCheck(document, nameIn(key), problems);
   const tls = readTls(document, problems);
+  if (tls !== null && check?.type === "udp")
+    problems.push("check.type: udp is asked in clear, and these servers are reached over TLS");
   const limitsServers =
     document.max_conns !== undefined ||
     levels.some(({ servers }) => servers.some(({ maxConns }) => maxConns !== undefined));

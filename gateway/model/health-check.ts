@@ -2,8 +2,8 @@
 
 import type { PeerTls } from "../engine/engine.ts";
 
-/** The words of lua-resty-checkups, and `grpc`. For `general`, a connection is enough. */
-export const checkTypes = ["general", "http", "redis", "mysql", "grpc"] as const;
+/** The words of lua-resty-checkups, `grpc` and `udp`. For `general`, a connection is enough. */
+export const checkTypes = ["general", "http", "redis", "mysql", "grpc", "udp"] as const;
 export type CheckType = (typeof checkTypes)[number];
 
 export interface HealthCheck {
@@ -19,8 +19,17 @@ export interface HealthCheck {
   readonly http: HttpCheck | null;
   /** For `grpc`: the service to ask about. Default: the server as a whole. */
   readonly service?: string;
+  /** For `udp`. */
+  readonly datagram?: DatagramCheck;
   /** How the servers are reached over TLS; absent: in clear. */
   readonly tls?: PeerTls;
+}
+
+export interface DatagramCheck {
+  /** In latin1, as `expect`. */
+  readonly send: string;
+  /** What an answer must contain; `null`: none is waited for, and only a refusal is bad. */
+  readonly expect: string | null;
 }
 
 export interface HttpCheck {

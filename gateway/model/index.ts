@@ -101,7 +101,13 @@ export type {
   ImaginedStream,
 } from "./explanation.ts";
 export { type Exposure, exposures, isExposed, type Reach, reachOf } from "./exposure.ts";
-export { type CheckType, checkTypes, type HealthCheck, type HttpCheck } from "./health-check.ts";
+export {
+  type CheckType,
+  checkTypes,
+  type DatagramCheck,
+  type HealthCheck,
+  type HttpCheck,
+} from "./health-check.ts";
 export type {
   DocumentKind,
   Entries,

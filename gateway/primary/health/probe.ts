@@ -7,6 +7,7 @@ import type { Peer } from "../../engine/engine.ts";
 import { connectTo } from "../../engine/upstream/peer-socket.ts";
 import { type PeerAlpn, type PeerMaterials, PeerTlsRoom } from "../../engine/upstream/peer-tls.ts";
 import type { HealthCheck } from "../../model/index.ts";
+import { probeDatagram } from "./datagram-probe.ts";
 import { probeGrpc } from "./grpc-probe.ts";
 import { HttpAnswer } from "./http-answer.ts";
 import { probeHttp2 } from "./http2-probe.ts";
@@ -40,7 +41,8 @@ export function createProbe(materials: PeerMaterials): Probe {
     connectTo(peer, { forbids, tls }, check.tls ?? null, alpn);
   return (peer, check, done) => {
     if (check.type === "grpc") return probeGrpc(connect, peer, check, done);
-    const { http } = check;
+    const { http, datagram } = check;
+    if (datagram !== undefined) return probeDatagram(peer, check, datagram, done);
     return http?.http2 === undefined
       ? probeBytes(connect, peer, check, done)
       : probeHttp2(connect, peer, check, http, http.http2, done);

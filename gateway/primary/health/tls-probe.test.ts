@@ -25,7 +25,7 @@ const believed: PeerTls = {
 };
 
 /** What a well server says over TLS, once it has been asked where it is to be asked. */
-const well: Readonly<Record<Exclude<CheckType, "grpc">, string>> = {
+const well: Readonly<Record<Exclude<CheckType, "grpc" | "udp">, string>> = {
   general: "",
   http: "HTTP/1.1 204 No Content\r\n\r\n",
   redis: "+PONG\r\n",
@@ -62,7 +62,7 @@ describe("a check of a server over TLS", () => {
     ...{ requestCert: true, rejectUnauthorized: false },
   };
 
-  function startServer(type: Exclude<CheckType, "grpc">): Promise<Peer> {
+  function startServer(type: Exclude<CheckType, "grpc" | "udp">): Promise<Peer> {
     return listening(
       createServer(secure, (socket) => {
         if (type === "mysql") socket.write(well[type], "latin1");
