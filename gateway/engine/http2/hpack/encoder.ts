@@ -24,6 +24,8 @@ const mostValueBytes = 256;
 /** Whoever sends many names or values must not make each later field a long search. */
 const mostNames = 128;
 const mostValues = 16;
+/** Heads resemble each other: for so many fields, the name that was at this place last time is tried first. */
+const predictedFields = 32;
 /** How many entries that were pushed out may be kept until their lists are cut. */
 const mostOld = 128;
 /** Up to this length a loop writes a string faster than a call does. */
@@ -41,6 +43,8 @@ const urlNames: ReadonlySet<string> = new Set([":path", "location", "referer"]);
 
 /** A name, with its values in the tables. */
 interface Name {
+  /** A copy, because a part of a string keeps all of it in memory. */
+  readonly text: string;
   /** Its first entry in the static table; 0: none. */
   readonly staticIndex: number;
   readonly isSecret: boolean;
@@ -58,6 +62,8 @@ const staticIndexes = firstIndexes();
 
 export class HpackEncoder {
   readonly #names = new Map<string, Name>();
+  /** The names of the last block by their places in it. It halves the time for a head that resembles the last. */
+  readonly #predicted: Name[] = [];
   /** The entries of the dynamic table, the oldest first: what they belong to, and their sizes. */
   readonly #owners: Name[] = [];
   readonly #sizes: number[] = [];
@@ -86,28 +92,41 @@ export class HpackEncoder {
     const { buffer } = out;
     let end = this.#smallestLimit === -1 ? out.end : this.#writeLimits(buffer, out.end);
     for (let at = 0; at < fields.length; at += 2) {
-      end = this.#writeField(fields[at] ?? "", fields[at + 1] ?? "", buffer, end);
+      const text = fields[at] ?? "";
+      const value = fields[at + 1] ?? "";
+      const name = this.#nameAt(at >>> 1, text);
+      end =
+        name === null
+          ? writeLiteral(0x00, 0x0f, 0, text, value, buffer, end)
+          : this.#writeField(name, value, buffer, end);
     }
     out.end = end;
   }
 
-  #writeField(text: string, value: string, buffer: Buffer, at: number): number {
+  /** `null`: the name is not known, and will not be. */
+  #nameAt(place: number, text: string): Name | null {
+    const predicted = this.#predicted[place];
+    if (predicted !== undefined && predicted.text === text) return predicted;
     const name = this.#names.get(text) ?? this.#learn(text);
-    if (name === null) return writeLiteral(0x00, 0x0f, 0, text, value, buffer, at);
-    const { values, entries } = name;
-    for (let n = 0; n < values.length; n += 1) {
-      if (values[n] !== value) continue;
-      return writeInteger(0x80, 0x7f, this.#indexOf(entries[n] ?? 0), buffer, at);
+    if (name !== null && place < predictedFields) this.#predicted[place] = name;
+    return name;
+  }
+
+  #writeField(name: Name, value: string, buffer: Buffer, at: number): number {
+    const { text, values, entries } = name;
+    const place = values.indexOf(value);
+    if (place !== -1) {
+      return writeInteger(0x80, 0x7f, this.#indexOf(entries[place] ?? 0), buffer, at);
     }
     const newest = entries[entries.length - 1];
     const index =
       name.staticIndex === 0 && newest !== undefined ? this.#indexOf(newest) : name.staticIndex;
     if (name.isSecret) return writeLiteral(0x10, 0x0f, index, text, value, buffer, at);
-    if (!this.#isRepeated(name, text, value)) {
+    if (!this.#isRepeated(name, value)) {
       return writeLiteral(0x00, 0x0f, index, text, value, buffer, at);
     }
     const end = writeLiteral(0x40, 0x3f, index, text, value, buffer, at);
-    this.#insert(name, text.length, buffer.toString("latin1", end - value.length, end));
+    this.#insert(name, buffer.toString("latin1", end - value.length, end));
     return end;
   }
 
@@ -131,18 +150,18 @@ export class HpackEncoder {
       }
     }
     const name: Name = {
+      text: Buffer.from(text, "latin1").toString("latin1"),
       staticIndex,
       isSecret: secretName.test(text),
       isUrl: urlNames.has(text),
       ...{ values, entries, fixed: values.length, lastHash: 0 },
     };
-    // A copy, because a part of a string keeps all of it in memory.
-    this.#names.set(Buffer.from(text, "latin1").toString("latin1"), name);
+    this.#names.set(name.text, name);
     return name;
   }
 
   /** Whether the value, which is in no table, came last time as well, and may get in. */
-  #isRepeated(name: Name, text: string, value: string): boolean {
+  #isRepeated(name: Name, value: string): boolean {
     if (value.length > mostValueBytes || name.values.length - name.fixed >= mostValues)
       return false;
     const hash = hashOf(value);
@@ -151,11 +170,11 @@ export class HpackEncoder {
       return false;
     }
     if (name.isUrl && value.includes("?")) return false;
-    return text.length + value.length + entryOverheadBytes <= this.#tableLimit;
+    return name.text.length + value.length + entryOverheadBytes <= this.#tableLimit;
   }
 
-  #insert(name: Name, nameBytes: number, value: string): void {
-    const size = nameBytes + value.length + entryOverheadBytes;
+  #insert(name: Name, value: string): void {
+    const size = name.text.length + value.length + entryOverheadBytes;
     this.#evictTo(this.#tableLimit - size);
     this.#owners.push(name);
     this.#sizes.push(size);
