@@ -47,10 +47,12 @@ export class SessionLock {
     const ttl = `${ttlSeconds}s`;
     // The delay keeps others out while a holder whose session was ended finds that out.
     const options = { name: key, ttl, behavior: "delete", lockdelay: "5s" } as const;
+    const askedMs = this.#clock.now();
     const { ID } = await told(`creating a session for ${key}`, () =>
       session.create({ ...options, ...deadline }),
     );
     const held = new Held(this.#options, this.#clock, ID, ttlSeconds);
+    held.lastsFrom(askedMs);
     try {
       const isOurs = await told(`writing ${key}`, () =>
         kv.set({ key, value, acquire: ID, ...deadline }),
@@ -74,8 +76,9 @@ class Held implements HeldLock {
   readonly #id: string;
   readonly #ttlMs: number;
   readonly #lost = new AbortController();
-  #renewedMs: number;
   #cancel: (() => void) | null = null;
+  /** Takes back the end of the session as it is known here. */
+  #cancelEnd: (() => void) | null = null;
   #isOver = false;
 
   constructor(options: SessionLockOptions, clock: Clock, id: string, ttlSeconds: number) {
@@ -83,7 +86,6 @@ class Held implements HeldLock {
     this.#clock = clock;
     this.#id = id;
     this.#ttlMs = ttlSeconds * 1_000;
-    this.#renewedMs = clock.now();
   }
 
   get signal(): AbortSignal {
@@ -92,6 +94,16 @@ class Held implements HeldLock {
 
   keep(): void {
     this.#cancel = this.#clock.after(this.#ttlMs / 4, () => void this.#renew());
+  }
+
+  /**
+   * The session has been made or renewed by a request that was sent then. When no other one succeeds in time, the lock
+   * counts as lost before Consul gives it to anybody else, whether or not Consul can be asked.
+   */
+  lastsFrom(askedMs: number): void {
+    this.#cancelEnd?.();
+    const leftMs = this.#ttlMs - (this.#clock.now() - askedMs);
+    this.#cancelEnd = this.#clock.after(Math.max(leftMs, 0), () => this.#lose());
   }
 
   async put(key: string, text: string): Promise<void> {
@@ -106,6 +118,7 @@ class Held implements HeldLock {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#cancel?.();
+    this.#cancelEnd?.();
     const { consul, key, value } = this.#options;
     const { kv, session } = consul.api;
     // The delay is for sessions that end otherwise: a key that was let go of can be taken at once.
@@ -117,16 +130,18 @@ class Held implements HeldLock {
     const askedMs = this.#clock.now();
     try {
       await this.#options.consul.api.session.renew({ id: this.#id, ...deadline });
-      this.#renewedMs = askedMs;
+      if (!this.#isOver && !this.signal.aborted) this.lastsFrom(askedMs);
     } catch (error) {
       // A session that Consul does not know is over; what else fails may be well again in time.
-      const isGone = /404|not found/i.test(describeConsulError(error));
-      if (isGone || this.#clock.now() - this.#renewedMs >= this.#ttlMs) {
-        this.#lost.abort(new Error("the lock in Consul is lost"));
-        return;
-      }
+      if (/404|not found/i.test(describeConsulError(error))) this.#lose();
     }
-    if (!this.#isOver) this.keep();
+    if (!this.#isOver && !this.signal.aborted) this.keep();
+  }
+
+  #lose(): void {
+    this.#cancel?.();
+    this.#cancelEnd?.();
+    this.#lost.abort(new Error("the lock in Consul is lost"));
   }
 }
 

@@ -154,7 +154,7 @@ describe("certificates by ACME, when something goes wrong", function () {
     await failed(unbound, /externalAccountRequired/);
     await unbound.stop();
     const env = { SLUICE_ACME_EAB_KEY: key.toString("base64url") };
-    const bound = await acme.start(server, [...wanted, "--acme-eab-kid", "kid-1"], env);
+    const bound = await acme.start(server, [...wanted, "--acme-eab-kid", "kid-1"], { env });
     await orderAgain();
     await acme.issued(bound, host);
     const lines = bound.records.map((one) => JSON.stringify(one)).join();
@@ -187,7 +187,9 @@ describe("certificates by ACME, when something goes wrong", function () {
   it("have their keys in clear where an operator waives the seal, and are served and renewed so", async () => {
     const server = await authority();
     const unsealed = { SLUICE_CERTIFICATE_KEY: "" };
-    const gateway = await acme.start(server, [...wanted, "--acme-clear-keys"], unsealed);
+    const gateway = await acme.start(server, [...wanted, "--acme-clear-keys"], {
+      env: unsealed,
+    });
     await acme.issued(gateway, host);
     const first = await eventually("it is served", () => servedBy(gateway));
     const [account = ""] = await acme.keys("acme/accounts/");

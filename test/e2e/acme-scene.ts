@@ -14,6 +14,12 @@ type AcmeHost = NonNullable<Status["acme"]>["hosts"][number];
 /** Seals the private keys. */
 export const sealingKey = Buffer.alloc(32, 5);
 
+export interface AcmeGatewayOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default: the scene's. */
+  readonly consul?: string;
+}
+
 export class AcmeScene {
   readonly scene: Scene;
   readonly #directory: string;
@@ -44,13 +50,13 @@ export class AcmeScene {
   async start(
     authority: AuthorityUnderTest,
     flags: readonly string[] = [],
-    env: Readonly<Record<string, string>> = {},
+    { env = {}, consul = this.scene.consul.url }: AcmeGatewayOptions = {},
   ): Promise<TestGateway> {
     const file = join(this.#directory, "ca.pem");
     await writeFile(file, authority.ca);
     const all = ["--https", "127.0.0.1:0", "--acme-directory", authority.directory];
     const gateway = await TestGateway.start({
-      consul: this.scene.consul.url,
+      consul,
       flags: [...all, "--acme-ca-file", file, "--acme-email", "ops@example.com", ...flags],
       env: { SLUICE_CERTIFICATE_KEY: sealingKey.toString("base64"), ...env },
     });

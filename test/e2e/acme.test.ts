@@ -84,28 +84,30 @@ for (const [name, startAuthority] of authorities)
       await gateway.statusWhen("nobody wants it", ({ acme }) => acme?.hosts.length === 0);
     });
 
-    it("are ordered by one gateway, while another one answers; all serve the same", async () => {
-      const wanted = ["--acme-hosts", "one.example"];
-      const gateways = [await start(wanted), await start(wanted), await start(wanted)];
-      const [first] = gateways;
-      if (first === undefined) throw new Error("there is no gateway");
-      let before = "";
-      for (const gateway of gateways) {
-        // The authority asks one gateway, and any of the three may order.
-        authority.asksAt({ http: gateway.httpPort, https: gateway.portAt(1) });
-        await acme.scene.writes.remove("acme/hosts/one.example");
-        before = await eventually("there is another certificate", async () => {
-          const text = (await acme.textAt("certificates/acme-one.example")) ?? "{}";
-          expect(text).to.not.equal(before);
-          const record = JSON.parse((await acme.textAt("acme/hosts/one.example")) ?? "{}");
-          expect(record.state).to.equal("issued");
-          return text;
-        });
-      }
-      const { fingerprint256 } = new X509Certificate(JSON.parse(before).chain);
-      for (const gateway of gateways)
-        await eventually("it is served", async () => {
-          expect((await acme.shake(gateway, "one.example")).fingerprint).to.equal(fingerprint256);
-        });
-    });
+    for (const challenge of ["http-01", "tls-alpn-01"])
+      it(`are ordered by one gateway, while others answer ${challenge}; all serve the same`, async () => {
+        const flags = ["--acme-challenge", challenge];
+        const [second, third] = [await start(flags), await start(flags)];
+        // The only one that knows of the host: the authority asks one of the others at each order.
+        const first = await start([...flags, "--acme-hosts", "one.example"]);
+        let before = "";
+        for (const asked of [second, third]) {
+          authority.asksAt({ http: asked.httpPort, https: asked.portAt(1) });
+          await acme.scene.writes.remove("acme/hosts/one.example");
+          before = await eventually("there is another certificate", async () => {
+            const text = (await acme.textAt("certificates/acme-one.example")) ?? "{}";
+            expect(text).to.not.equal(before);
+            const record = JSON.parse((await acme.textAt("acme/hosts/one.example")) ?? "{}");
+            expect(record.state).to.equal("issued");
+            return text;
+          });
+        }
+        const { fingerprint256 } = new X509Certificate(JSON.parse(before).chain);
+        for (const gateway of [first, second, third])
+          await eventually("it is served", async () => {
+            expect((await acme.shake(gateway, "one.example")).fingerprint).to.equal(fingerprint256);
+          });
+        for (const gateway of [second, third])
+          expect((await gateway.status()).acme?.orders.issued).to.equal(0);
+      });
   });

@@ -258,7 +258,7 @@ export class Acme {
     const { materials, prefix, kv, clock, sealingKey } = this.#options;
     const account = await this.#accounts.find();
     const challengeKey = (token: string) => `${prefix}${kinds.challenge.folder}${token}`;
-    const order = orderCertificate({
+    const { chain, key } = await orderCertificate({
       ...{ materials, host, account, signal, now: () => clock.now() },
       onAccount: (url) => this.#accounts.name(account, url),
       publish: async (token, challenge) => {
@@ -266,18 +266,12 @@ export class Acme {
         await this.#spread(token, signal);
       },
       withdraw: (token) => kv.remove(challengeKey(token)),
+    }).catch(async (error: unknown) => {
+      const isUnknown =
+        error instanceof AcmeFailure && error.problem.type === "accountDoesNotExist";
+      if (isUnknown) await this.#accounts.name(account, null);
+      throw error;
     });
-    const aborted = Promise.withResolvers<never>();
-    const onAbort = () => aborted.reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    const { chain, key } = await Promise.race([order, aborted.promise])
-      .catch(async (error: unknown) => {
-        const isUnknown =
-          error instanceof AcmeFailure && error.problem.type === "accountDoesNotExist";
-        if (isUnknown) await this.#accounts.name(account, null);
-        throw error;
-      })
-      .finally(() => signal.removeEventListener("abort", onAbort));
     const name = certificateName(host);
     const written = { chain, key, sealedKey: null, facts: null };
     const outcome = inspect(written, name, null, clock.now());

@@ -2,6 +2,7 @@
  * One order at an ACME authority (RFC 8555), by the library acme-client. It is loaded with the first order, since most
  * gateways never order one. Knows nothing of Consul: whoever orders says how a challenge gets to where it is asked for.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { generateKeyPairSync } from "node:crypto";
 import { Agent } from "node:https";
 import type { AcmeMaterials } from "../../acme-materials.ts";
@@ -41,23 +42,65 @@ const token = /^[A-Za-z0-9_-]{16,256}$/;
 /** How often the authority is asked whether it is done: for some two minutes. */
 const asking = { backoffAttempts: 30, backoffMin: 250, backoffMax: 5_000 };
 
-/** Rejects with an `AcmeFailure`. One at a time in a process: the library has one set of defaults. */
+/** An order that is under way. */
+interface UnderWay {
+  readonly options: OrderOptions;
+  readonly agent: Agent;
+  /** In the authority's last answer; `null`: there was none. */
+  problem: AcmeProblem | null;
+}
+
+/**
+ * Whose order a request of the library is. An order that was given up may still wait in the library, which knows no
+ * signal there, while the next one runs.
+ */
+const orders = new AsyncLocalStorage<UnderWay>();
+let loading: Promise<Library> | null = null;
+
+/** Rejects with an `AcmeFailure`, and as soon as the signal says so. */
 export async function orderCertificate(options: OrderOptions): Promise<IssuedPair> {
-  const { materials, signal, now } = options;
+  const { materials, signal } = options;
+  loading ??= loadLibrary();
+  const library = await loading;
+  const agent = new Agent(materials.ca === null ? {} : { ca: materials.ca });
+  const order: UnderWay = { options, agent, problem: null };
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    signal.throwIfAborted();
+    return await Promise.race([
+      orders.run(order, () => ordered(library, options)),
+      aborted.promise,
+    ]);
+  } catch (error) {
+    if (error instanceof AcmeFailure) throw error;
+    const detail = oneLine(reasonOf(error));
+    const { problem } = order;
+    throw new AcmeFailure(
+      signal.aborted || problem === null ? { type: "", detail, retryAfterMs: 0 } : problem,
+    );
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function loadLibrary(): Promise<Library> {
   const library = await import("acme-client");
   const { defaults, interceptors } = library.axios;
-  Object.assign(defaults, {
-    timeout: requestTimeoutMs,
-    maxContentLength: maxAnswerBytes,
-    signal,
-    httpsAgent: new Agent(materials.ca === null ? {} : { ca: materials.ca }),
-  });
+  Object.assign(defaults, { timeout: requestTimeoutMs, maxContentLength: maxAnswerBytes });
   defaults.headers.common["User-Agent"] = `sluice/${readVersion().version}`;
-  let problem: AcmeProblem | null = null;
+  interceptors.request.use((config) => {
+    const order = orders.getStore();
+    return order === undefined
+      ? config
+      : Object.assign(config, { signal: order.options.signal, httpsAgent: order.agent });
+  });
   const note = (response: AxiosAnswer) => {
     const { status, data, headers } = response;
-    const found = problemIn(status, data, headers["retry-after"], now());
-    if (found !== null && found.type !== "badNonce") problem = found;
+    const order = orders.getStore();
+    if (order !== undefined)
+      order.problem = problemIn(status, data, headers["retry-after"], order.options.now());
     return response;
   };
   // The library's own interceptor repeats requests by itself, where the gateway decides when, as an operator can see;
@@ -68,15 +111,7 @@ export async function orderCertificate(options: OrderOptions): Promise<IssuedPai
     if (error.response !== undefined) return note(error.response);
     throw error;
   });
-  try {
-    return await ordered(library, options);
-  } catch (error) {
-    if (error instanceof AcmeFailure) throw error;
-    const detail = oneLine(reasonOf(signal.aborted ? signal.reason : error));
-    throw new AcmeFailure(
-      signal.aborted || problem === null ? { type: "", detail, retryAfterMs: 0 } : problem,
-    );
-  }
+  return library;
 }
 
 async function ordered(library: Library, options: OrderOptions): Promise<IssuedPair> {
@@ -97,6 +132,11 @@ async function ordered(library: Library, options: OrderOptions): Promise<IssuedP
     await onAccount(client.getAccountUrl());
   }
   const order = await client.createOrder({ identifiers: [{ type: "dns", value: host }] });
+  // The library looks at nothing, and asks for all of them at once.
+  const asked: unknown = order.authorizations;
+  if (!Array.isArray(asked)) throw failure("the authority's answer to the order is malformed");
+  if (asked.length !== 1)
+    throw failure(`the authority wants ${asked.length} authorizations for one host`);
   for (const authorization of await client.getAuthorizations(order)) {
     // An authority may remember that the host is this account's.
     if (authorization.status === "valid") continue;
@@ -117,6 +157,8 @@ async function answer(
   { materials, host, publish, withdraw, signal }: OrderOptions,
 ): Promise<void> {
   const wanted = materials.settings.challenge;
+  if (!Array.isArray(authorization.challenges))
+    throw failure("the authority's authorization is malformed");
   const challenge = authorization.challenges.find(({ type }) => type === wanted);
   if (challenge === undefined) {
     const offered = authorization.challenges.map(({ type }) => type).join(", ");

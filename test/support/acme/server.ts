@@ -32,7 +32,17 @@ export type Temper =
   /** No answer at all. */
   | "silent"
   /** A certificate for another key. */
-  | "confused";
+  | "confused"
+  /** A certificate for another host. */
+  | "elsewhere"
+  /** It knows none of its own nonces. */
+  | "forgetful"
+  /** An answer that is far too long. */
+  | "huge"
+  /** One host is to be shown a thousand times. */
+  | "demanding"
+  /** An order that is never done. */
+  | "endless";
 
 interface AcmeAccount {
   readonly url: string;
@@ -43,7 +53,7 @@ interface AcmeAccount {
 interface AcmeOrder {
   readonly host: string;
   readonly token: string;
-  status: "pending" | "ready" | "valid" | "invalid";
+  status: "pending" | "ready" | "processing" | "valid" | "invalid";
   challenge: "pending" | "valid" | "invalid";
   error: object | null;
   certificate: string | null;
@@ -81,6 +91,8 @@ export class AcmeServer implements AuthorityUnderTest {
   temper: Temper = "well";
   /** Set while it must not look at challenges yet. */
   patience: Promise<void> | null = null;
+  /** What it was asked for, in turn: the path, and when. */
+  readonly asked: { readonly path: string; readonly atMs: number }[] = [];
   #places: Places = { http: 0, https: 0 };
 
   private constructor(options: ServerOptions) {
@@ -137,6 +149,7 @@ export class AcmeServer implements AuthorityUnderTest {
 
   async #serve(asked: IncomingMessage, answer: ServerResponse): Promise<void> {
     const { url = "", method } = asked;
+    this.asked.push({ path: url, atMs: Date.now() });
     const [, what = "", id = ""] = url.split("/");
     if (what === "directory") {
       const meta =
@@ -201,7 +214,8 @@ export class AcmeServer implements AuthorityUnderTest {
   #open(text: string, path: string) {
     const { protected: head, payload, signature } = JSON.parse(text);
     const { alg, nonce, url, kid, jwk: given } = decoded(head);
-    if (!this.#nonces.delete(nonce)) throw new Refused(400, "badNonce", "not one of mine");
+    if (!this.#nonces.delete(nonce) || this.temper === "forgetful")
+      throw new Refused(400, "badNonce", "not one of mine");
     if (url !== this.#url(path)) throw new Refused(401, "unauthorized", "signed for another URL");
     const account = [...this.#accounts.values()].find((one) => one.url === kid) ?? null;
     if (kid !== undefined && account === null)
@@ -271,6 +285,10 @@ export class AcmeServer implements AuthorityUnderTest {
       this.#send(answer, 429, body, { "retry-after": "86400" });
       return;
     }
+    if (this.temper === "huge") {
+      this.#send(answer, 201, `{"status":"${"x".repeat(8 * 1024 * 1024)}"}`);
+      return;
+    }
     const order = this.#orders[id] as AcmeOrder;
     this.#send(answer, 201, this.#order(order, String(id)), {
       location: this.#url(`/order/${id}`),
@@ -280,7 +298,9 @@ export class AcmeServer implements AuthorityUnderTest {
   #order({ host, status, certificate }: AcmeOrder, id: string): object {
     return {
       ...{ status, identifiers: [{ type: "dns", value: host }] },
-      authorizations: [this.#url(`/authorization/${id}`)],
+      authorizations: Array.from({ length: this.temper === "demanding" ? 1_000 : 1 }, () =>
+        this.#url(`/authorization/${id}`),
+      ),
       finalize: this.#url(`/finalize/${id}`),
       ...(certificate === null ? {} : { certificate: this.#url(`/certificate/${id}`) }),
     };
@@ -347,10 +367,15 @@ export class AcmeServer implements AuthorityUnderTest {
     if (order.status !== "ready") throw new Refused(403, "orderNotReady", "it is not ready");
     const { names, publicKey } = readRequest(Buffer.from(String(payload?.csr), "base64url"));
     if (names.join() !== order.host) throw new Refused(400, "badCSR", "for another host");
+    if (this.temper === "endless") {
+      order.status = "processing";
+      return;
+    }
+    const issued = this.temper === "elsewhere" ? ["other.example"] : names;
     order.certificate =
       this.temper === "confused"
         ? this.authority.issue({ names }).cert
-        : this.authority.certify({ names }, publicKey);
+        : this.authority.certify({ names: issued }, publicKey);
     order.certificate += this.authority.cert;
     order.status = "valid";
   }
