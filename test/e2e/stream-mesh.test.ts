@@ -22,6 +22,7 @@ import {
 import { cleanEnvironment } from "../support/gateway.ts";
 import { Machine } from "../support/machine.ts";
 import { eventually } from "../support/registered.ts";
+import { MeshLoad, type Transfer } from "./mesh-load.ts";
 
 const cli = join(import.meta.dirname, "..", "..", "gateway", "cli.ts");
 const port = 5432;
@@ -78,7 +79,7 @@ async function ask(machine: string): Promise<string> {
 
 if (findDocker() !== null && findRealConsul() !== null)
   describe("a port of three machines", function () {
-    this.timeout(120_000);
+    this.timeout(240_000);
     const toStop: (() => unknown)[] = [];
     let consul: TestConsul;
     let writes: ConsulWrites;
@@ -138,6 +139,23 @@ if (findDocker() !== null && findRealConsul() !== null)
       return child;
     }
 
+    /** Resolves when the container's processes are gone. */
+    async function killed(name: string): Promise<void> {
+      const container = containers.get(name);
+      await container?.kill();
+      await eventually(`${name} is dead`, async () =>
+        expect((await container?.inspect())?.State.Running).to.equal(false),
+      );
+    }
+    /** @param open for each connection that was open, whether it was there. */
+    const tell = (what: string, open: readonly boolean[], failed: number) => {
+      const there = open.filter((isThere) => isThere).length;
+      const elsewhere = open.length - there;
+      console.log(
+        `      a ${what} died with ${there} connections: ${failed} failed, 0 of ${elsewhere} elsewhere`,
+      );
+    };
+
     it("answers on each, and loses with a peer or a machine what was on its way there", async () => {
       const document = { address: `:${port}`, protocol: "tcp", upstream: "echo" };
       await writes.put("listeners/echo", document);
@@ -148,6 +166,7 @@ if (findDocker() !== null && findRealConsul() !== null)
           if (seen.size < names.length) throw new Error([...seen].join());
         });
       }
+      const addresses = machines.map(({ address }) => address);
       const held: Held[] = [];
       toStop.push(() => {
         for (const one of held) one.close();
@@ -162,27 +181,64 @@ if (findDocker() !== null && findRealConsul() !== null)
       const on = (peer: string) => held.filter((one) => one.peer === peer);
       for (const name of names) expect(on(name), name).to.not.be.empty;
 
-      await containers.get("one")?.kill();
+      const load = new MeshLoad(addresses, port, 2);
+      toStop.push(() => load.stop());
+      const moved = async (where: readonly string[], what: string) => {
+        const before = new Map(where.map((machine) => [machine, load.good(machine)]));
+        const hasMoved = (machine: string) => load.good(machine) >= (before.get(machine) ?? 0) + 20;
+        await until(`${what}: connections go on`, () => where.every(hasMoved), {
+          deadlineMs: 60_000,
+          describe: () => load.failed,
+        });
+      };
+      await moved(addresses, "at first");
+      expect(load.failed).to.deep.equal([]);
+
+      const whenPeerDied = [...load.open, ...held].map(({ peer }) => peer === "one");
+      await killed("one");
+      const deadMs = performance.now();
+      await moved(addresses, "after the peer's death");
+      // One that had not been greeted may have been on its way to the peer while that lived.
+      const isPeers = ({ peer, startedMs }: Transfer) =>
+        peer === "one" || (peer === "" && startedMs < deadMs);
+      const byPeer = [...load.failed];
+      expect(
+        byPeer.filter((one) => !isPeers(one)),
+        "others than the peer's",
+      ).to.deep.equal([]);
       for (const { address } of machines)
         for (let round = 0; round < 5; round += 1)
           expect(await ask(address), "new connections find another peer").to.not.equal("one");
       await until(
         "connections to the dead peer are over",
         () => on("one").every((one) => !one.isOpen),
-        {
-          deadlineMs: 30_000,
-        },
+        { deadlineMs: 30_000 },
       );
-      for (const one of [...on("two"), ...on("three")]) expect(await one.answers()).to.equal(true);
+      const others = [...on("two"), ...on("three")];
+      for (const one of others) expect(await one.answers()).to.equal(true);
+      tell("peer", whenPeerDied, byPeer.length + on("one").length);
 
       const [dead, ...living] = machines;
+      const gone = dead?.address ?? "";
+      const livingAddresses = living.map(({ address }) => address);
+      load.leave(gone);
+      const whenMachineDied = [...load.open, ...others].map(({ machine }) => machine === gone);
       await dead?.crash();
+      await moved(livingAddresses, "after the machine's death");
       for (const { address } of living) expect(await ask(address)).to.be.oneOf(["two", "three"]);
-      for (const one of [...on("two"), ...on("three")])
-        if (one.machine !== dead?.address) expect(await one.answers()).to.equal(true);
+      for (const one of others)
+        if (one.machine !== gone) expect(await one.answers()).to.equal(true);
       await until("connections through the dead machine are over", () =>
-        held.every((one) => one.machine !== dead?.address || !one.isOpen),
+        others.every((one) => one.machine !== gone || !one.isOpen),
       );
+      await load.stop();
+      const byMachine = load.failed.slice(byPeer.length);
+      expect(
+        byMachine.filter(({ machine }) => machine !== gone),
+        "others than the machine's",
+      ).to.deep.equal([]);
+      const lost = others.filter(({ machine }) => machine === gone);
+      tell("machine", whenMachineDied, byMachine.length + lost.length);
 
       await writes.remove("listeners/echo");
       for (const { address } of living)
