@@ -8,7 +8,7 @@ import { type Command, CommanderError, Option, program } from "commander";
 import { printableLine, printableText } from "./commands/printable.ts";
 import { endWithStarter, takeLauncher } from "./commands/starter.ts";
 import { outputWritten } from "./observability/standard-output.ts";
-import { type SettingNames, settingNames } from "./settings.ts";
+import { type SettingNames, settingNames } from "./settings-table.ts";
 
 // Node opens a debugger's port at this signal, unless somebody listens to it.
 process.on("SIGUSR1", () => {});

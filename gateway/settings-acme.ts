@@ -1,4 +1,4 @@
-/** The settings of certificates that gateways order by ACME, as rows of the table in `settings.ts`. */
+/** The settings of certificates that gateways order by ACME, as rows of the table in `settings-table.ts`. */
 import * as z from "zod";
 import { orderFault, parseOrderName } from "./documents/index.ts";
 import { type ChallengeType, challengeTypes } from "./model/index.ts";

@@ -1,4 +1,4 @@
-/** The settings of who may use the admin API, as rows of the table in `settings.ts`. */
+/** The settings of who may use the admin API, as rows of the table in `settings-table.ts`. */
 import type { Definition } from "./settings-limits.ts";
 import { hosts, oneOf, onOff, text } from "./settings-values.ts";
 

@@ -1,4 +1,4 @@
-/** The settings that are limits of the HTTP engine, as rows of the table in `settings.ts`. */
+/** The settings that are limits of the HTTP engine, as rows of the table in `settings-table.ts`. */
 import type { z } from "zod";
 import { defaultLimits, type EngineLimits } from "./engine/engine.ts";
 import { bytes, duration, integer, oneOf } from "./settings-values.ts";

@@ -1,5 +1,5 @@
 /** Writes the table of docs/settings.md: `node gateway/settings-page.ts > docs/settings.md`. */
-import { settingNames } from "./settings.ts";
+import { settingNames } from "./settings-table.ts";
 
 /** The whole page, as Markdown. */
 export function settingsPage(): string {
@@ -17,7 +17,7 @@ export function settingsPage(): string {
   );
   return `# Settings of \`sluice start\`
 
-Made from the table in \`gateway/settings.ts\` by \`node gateway/settings-page.ts\`.
+Made from the table in \`gateway/settings-table.ts\` by \`node gateway/settings-page.ts\`.
 
 The flag of a setting goes before its variable, the variable before the field in the file that
 \`--config\` names, and the field before the default. A variable that is empty counts as not set. An unknown flag,

@@ -1,220 +1,34 @@
 /**
- * Every setting of the gateway: default < file < environment < flag. One table carries the names, the
- * defaults, the checks and the words for `--help` and `docs/settings.md`. Reads neither argv nor the
+ * The settings of a gateway, read and checked: default < file < environment < flag. Reads neither argv nor the
  * process's environment by itself.
  */
 
 import { readFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { nearName } from "./documents/index.ts";
 import type { EngineLimits } from "./engine/engine.ts";
 import { describeFileError } from "./file-errors.ts";
 import type { Exposure, TenantPolicy } from "./model/index.ts";
 import { type AcmeSettings, acmeDefinitions, acmeFrom, eabKeyVariable } from "./settings-acme.ts";
-import {
-  type AdminSettings,
-  adminDefinitions,
-  clientVariables,
-  tokenVariable,
-} from "./settings-admin.ts";
-import { type HealthSettings, healthDefinitions, zoneFrom } from "./settings-health.ts";
-import { type Definition, engineLimits, limitDefinitions } from "./settings-limits.ts";
+import { type AdminSettings, clientVariables, tokenVariable } from "./settings-admin.ts";
+import { type HealthSettings, zoneFrom } from "./settings-health.ts";
+import { type Definition, engineLimits } from "./settings-limits.ts";
 import {
   type CertificateSettings,
   type ListenerSettings,
-  listenerDefinitions,
   listenersFrom,
   sealingKeyVariable,
   sharedName,
 } from "./settings-listeners.ts";
-import { tenantDefinitions } from "./settings-tenants.ts";
 import {
-  type Address,
-  address,
-  consulAddress,
-  duration,
-  integer,
-  keyPrefix,
-  networks,
-  oneOf,
-  type PortRange,
-  serviceName,
-  text,
-} from "./settings-values.ts";
-
-/** The key is the field in the file; the flag and the variable are made from it. */
-const table = {
-  config: {
-    argument: "FILE",
-    meaning: "A JSON file with any of these settings.",
-    fallback: null,
-    schema: text(),
-  },
-  consul: {
-    argument: "URL",
-    meaning: "Consul's HTTP API; without it CONSUL_HTTP_ADDR, as for Consul's own commands.",
-    fallback: null,
-    fallbackText: "http://127.0.0.1:8500",
-    schema: consulAddress(),
-  },
-  ...listenerDefinitions,
-  ...acmeDefinitions,
-  admin: {
-    argument: "ADDRESS:PORT",
-    meaning:
-      "Where the admin API is. Other than on loopback it needs a token or client certificates.",
-    fallback: "127.0.0.1:1995",
-    schema: address(),
-  },
-  ...adminDefinitions,
-  workers: {
-    argument: "N",
-    meaning: "Worker processes.",
-    fallback: () => String(availableParallelism()),
-    fallbackText: "one per core",
-    schema: integer(1, 256),
-  },
-  dataDir: {
-    argument: "DIR",
-    meaning:
-      "Keeps the last known good state here, to start from while Consul is down. For one gateway alone.",
-    fallback: null,
-    schema: text(),
-  },
-  prefix: {
-    argument: "PREFIX",
-    meaning: "The prefix of all keys in Consul KV.",
-    fallback: "sluice/",
-    schema: keyPrefix(),
-  },
-  serviceName: {
-    argument: "NAME",
-    meaning:
-      "The service that the gateway registers itself as in Consul, with its admin address; off: it registers none.",
-    fallback: "sluice",
-    schema: serviceName(),
-  },
-  engine: {
-    argument: "NAME",
-    meaning:
-      "The HTTP engine: the gateway's own, or the same exchange on node:http to compare with.",
-    fallback: "http1",
-    schema: oneOf("http1", "reference"),
-  },
-  logLevel: {
-    argument: "LEVEL",
-    meaning: "The least severe level that is logged: trace, debug, info, warn, error or fatal.",
-    fallback: "info",
-    schema: oneOf("trace", "debug", "info", "warn", "error", "fatal"),
-  },
-  accessLog: {
-    argument: "FILE",
-    meaning: "Where each request is noted as a JSON line: a file, - for standard output, or off.",
-    fallback: "off",
-    schema: text(),
-  },
-  trustedProxies: {
-    argument: "LIST",
-    meaning: "Addresses or blocks of proxies that are believed about their clients.",
-    fallback: "",
-    schema: networks(),
-  },
-  forwardedPath: {
-    argument: "WHAT",
-    meaning:
-      "The path that goes to an origin: in normal form, which everything decides by, or raw, as the client wrote it.",
-    fallback: "normal",
-    schema: oneOf("normal", "raw"),
-  },
-  drainTimeout: {
-    argument: "DURATION",
-    meaning: "How long running requests may take to finish when a worker ends.",
-    fallback: "30s",
-    schema: duration(0),
-  },
-  watchTimeout: {
-    argument: "DURATION",
-    meaning: "How long the first request for a service may wait for its instances.",
-    fallback: "2s",
-    schema: duration(),
-  },
-  maxServiceWatches: {
-    argument: "N",
-    meaning:
-      "Blocking queries for services: one each, or with more services in use than this mostly one for each node.",
-    fallback: "100",
-    schema: integer(1, 100_000),
-  },
-  consulNamespace: {
-    argument: "NAME",
-    meaning:
-      "The namespace of Consul Enterprise in which everything is; without it CONSUL_NAMESPACE.",
-    fallback: null,
-    schema: text(),
-  },
-  consulPartition: {
-    argument: "NAME",
-    meaning: "The partition of Consul Enterprise; without it CONSUL_PARTITION.",
-    fallback: null,
-    schema: text(),
-  },
-  consulReads: {
-    argument: "MODE",
-    meaning:
-      "How the catalog and instances are read: stale (by any server), default (by the leader) or consistent (by a leader that makes sure that it still leads).",
-    fallback: "stale",
-    schema: oneOf("stale", "default", "consistent"),
-  },
-  forgetServicesAfter: {
-    argument: "DURATION",
-    meaning:
-      "A service that no document or route names leaves the watch after this time without a request; 0s keeps it.",
-    fallback: "1h",
-    schema: duration(0),
-  },
-  guardLoss: {
-    argument: "PERCENT",
-    meaning:
-      "When one update takes away more than this of a service's instances, they are kept until Consul confirms it.",
-    fallback: "50",
-    schema: integer(0, 100),
-  },
-  guardTime: {
-    argument: "DURATION",
-    meaning: "How long they are kept before Consul is asked to; 0s believes every update at once.",
-    fallback: "10s",
-    schema: duration(0),
-  },
-  scriptMemory: {
-    argument: "MB",
-    meaning: "Megabytes of heap for each script.",
-    fallback: "16",
-    schema: integer(8, 4096),
-  },
-  scriptIsolates: {
-    argument: "N",
-    meaning: "Scripts of a worker that are kept ready at once, each with 2 to 4 MB of its own.",
-    fallback: "200",
-    schema: integer(1, 100_000),
-  },
-  scriptTimeout: {
-    argument: "DURATION",
-    meaning: "How long one call of a script may take.",
-    fallback: "10ms",
-    schema: duration(),
-  },
-  ...healthDefinitions,
-  ...tenantDefinitions,
-  ...limitDefinitions,
-} as const satisfies Readonly<Record<string, Definition>>;
-
-type Key = keyof typeof table;
-type Values = {
-  readonly [K in Key]:
-    | z.output<(typeof table)[K]["schema"]>
-    | ((typeof table)[K]["fallback"] extends null ? null : never);
-};
+  flagOf,
+  type SettingKey,
+  type SettingValues,
+  settingKeys,
+  settingsTable,
+  variableOf,
+} from "./settings-table.ts";
+import type { Address, PortRange } from "./settings-values.ts";
 
 export interface Settings {
   readonly consul: {
@@ -281,34 +95,6 @@ export class SettingsError extends Error {
   override readonly name = "SettingsError";
 }
 
-/** What one setting is called everywhere, and what it means. */
-export interface SettingNames {
-  readonly flag: string;
-  readonly variable: string;
-  readonly field: string;
-  readonly argument: string;
-  /** The flag may stand alone. */
-  readonly isSwitch: boolean;
-  readonly meaning: string;
-  /** Empty when there is none. */
-  readonly fallback: string;
-}
-
-/** All settings, in the order of `--help`. */
-export const settingNames: readonly SettingNames[] = keys().map((key) => {
-  const definition: Definition = table[key];
-  const { fallback, fallbackText, argument, meaning, isSwitch = false } = definition;
-  return {
-    flag: flagOf(key),
-    variable: variableOf(key),
-    field: key,
-    argument,
-    isSwitch,
-    meaning,
-    fallback: fallbackText ?? (typeof fallback === "string" ? fallback : ""),
-  };
-});
-
 const consulVariable = "CONSUL_HTTP_ADDR";
 
 /** Variables that begin with `SLUICE_` and are read by the registrator or the project's tests. */
@@ -330,12 +116,14 @@ export async function loadSettings(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<Settings> {
   checkVariables(env);
-  const fromEnv = (key: Key) => env[variableOf(key)] || undefined;
+  const fromEnv = (key: SettingKey) => env[variableOf(key)] || undefined;
   const config = flags.config ?? fromEnv("config");
   const file = config === undefined ? {} : await readSettingsFile(String(config));
 
-  const read = <K extends Key>(key: K): { value: Values[K]; where: string | null } => {
-    const { fallback }: Definition = table[key];
+  const read = <K extends SettingKey>(
+    key: K,
+  ): { value: SettingValues[K]; where: string | null } => {
+    const { fallback }: Definition = settingsTable[key];
     const candidates: readonly (readonly [where: string, raw: unknown])[] = [
       [flagOf(key), flags[key]],
       [variableOf(key), fromEnv(key)],
@@ -347,12 +135,12 @@ export async function loadSettings(
     const value =
       found === undefined && raw === null
         ? null
-        : parse(found?.[0] ?? flagOf(key), table[key].schema, raw);
-    // The schema of `key` gives Values[K]; TypeScript cannot follow a generic key through the table.
-    return { value: value as Values[K], where: found?.[0] ?? null };
+        : parse(found?.[0] ?? flagOf(key), settingsTable[key].schema, raw);
+    // The schema of `key` gives SettingValues[K]; TypeScript cannot follow a generic key through the table.
+    return { value: value as SettingValues[K], where: found?.[0] ?? null };
   };
-  const get = <K extends Key>(key: K): Values[K] => read(key).value;
-  const givenBy = (key: Key) => read(key).where ?? flagOf(key);
+  const get = <K extends SettingKey>(key: K): SettingValues[K] => read(key).value;
+  const givenBy = (key: SettingKey) => read(key).where ?? flagOf(key);
 
   const consul = read("consul");
   return {
@@ -486,7 +274,7 @@ function parse(where: string, schema: z.ZodType, raw: unknown): unknown {
 }
 
 function checkVariables(env: Readonly<Record<string, string | undefined>>): void {
-  const known = new Set([...keys().map(variableOf), ...variablesAlone]);
+  const known = new Set([...settingKeys.map(variableOf), ...variablesAlone]);
   for (const name of Object.keys(env)) {
     if (!name.startsWith("SLUICE_") || known.has(name) || notSettings.test(name)) continue;
     throw new SettingsError(`${name}: no setting has this name (see sluice start --help)`);
@@ -506,7 +294,7 @@ async function readSettingsFile(path: string): Promise<Readonly<Record<string, u
   }
   const fields = z.record(z.string(), z.unknown()).safeParse(document);
   if (!fields.success) throw new SettingsError(`${path}: is not a JSON object`);
-  const known: ReadonlySet<string> = new Set(keys().filter((key) => key !== "config"));
+  const known: ReadonlySet<string> = new Set(settingKeys.filter((key) => key !== "config"));
   for (const field of Object.keys(fields.data)) {
     if (known.has(field)) continue;
     const meant = nearName([...known], field);
@@ -514,17 +302,4 @@ async function readSettingsFile(path: string): Promise<Readonly<Record<string, u
     throw new SettingsError(`${path}: field "${field}": unknown${hint}`);
   }
   return fields.data;
-}
-
-function keys(): Key[] {
-  // Object.keys forgets the literal keys that `satisfies` kept.
-  return Object.keys(table) as Key[];
-}
-
-function flagOf(key: string): string {
-  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-}
-
-function variableOf(key: string): string {
-  return `SLUICE_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 }
