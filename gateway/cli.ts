@@ -1,14 +1,12 @@
 /**
- * The commands. The only place that reads argv, and the only one that ends the process with an error;
- * what a command does is in `commands/`, loaded when it is asked for.
+ * The commands and their options. The only place that reads argv; what a command does is in `commands/`, loaded when it
+ * is asked for.
  */
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
 import { type Command, CommanderError, Option, program } from "commander";
-import { printableLine, printableText } from "./commands/printable.ts";
-import { endWithStarter, takeLauncher } from "./commands/starter.ts";
-import { outputWritten } from "./observability/standard-output.ts";
-import { type SettingNames, settingNames } from "./settings-table.ts";
+import { type Flags, Invocation } from "./commands/invocation.ts";
+import { type SettingKey, settingKeys, settingNames } from "./settings-table.ts";
 
 // Node opens a debugger's port at this signal, unless somebody listens to it.
 process.on("SIGUSR1", () => {});
@@ -18,72 +16,15 @@ process.on("SIGUSR1", () => {});
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("../.cache/compile", import.meta.url));
 enableCompileCache(process.env.NODE_COMPILE_CACHE);
 
-const launcher = takeLauncher(process.env);
-
-/** Why what was printed did not arrive. */
-let outputError: NodeJS.ErrnoException | null = null;
-process.stdout.on("error", (error) => {
-  outputError ??= error;
+const invocation = new Invocation({
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  exit: (status) => process.exit(status),
 });
-// There is nobody left to tell.
-process.stderr.on("error", () => {});
-
-const print = (line: string) => void process.stdout.write(`${printableLine(line)}\n`);
-/** A text with lines of its own: for a program to the letter, for a terminal without what would steer it. */
-const printText = (text: string) =>
-  void process.stdout.write(`${process.stdout.isTTY ? printableText(text) : text}\n`);
-
-/** Messages are one line each, and say who speaks. */
-function complain(message: string): void {
-  console.error(`sluice: ${printableLine(oneLine(message))}`);
-}
-
-function oneLine(message: string): string {
-  const lines = message.split("\n").map((line) => line.trim());
-  return lines.filter((line) => line !== "").join(" ");
-}
-
-/**
- * What was asked for is not to be had: an argument, a setting or a variable is wrong, and nothing was tried. Told apart from what
- * failed (1), so that scripts see it, and supervisors need not start again what cannot start.
- */
-const usageErrors: ReadonlySet<string> = new Set([
-  "SettingsError",
-  "UsageError",
-  "ConsulOptionsError",
-  "DockerAddressError",
-  "RegistratorOptionError",
-]);
-const usageStatus = 2;
-
-/** Errors that carry their whole message for the operator; any other is a defect and shows its stack. */
-const expected: ReadonlySet<string> = new Set([
-  ...usageErrors,
-  "StartError",
-  "CommandError",
-  "DemoError",
-  "ConsulError",
-  "DocumentError",
-  "WriteConflict",
-  "SourceMissing",
-  "StateFileError",
-  "DockerUnreachableError",
-]);
-
-type Flags = Readonly<Record<string, unknown>>;
-
-let status = 0;
-/** How long the end may take to write what was printed; `null`: as long as the reader takes. */
-let lastLinesMs: number | null = null;
-
-function statusOf(error: unknown): number {
-  return error instanceof Error && usageErrors.has(error.name) ? usageStatus : 1;
-}
-
-/** Whether a program reads the answer, and not somebody at a terminal. */
-function isForProgram({ json, text }: Flags): boolean {
-  return json === true || (text !== true && process.stdout.isTTY !== true);
-}
+const { output } = invocation;
+const running = invocation.running.bind(invocation);
+const serving = invocation.serving.bind(invocation);
 
 /** The options of a command whose answer has a form for people and one for programs. */
 function answering(command: Command): Command {
@@ -103,49 +44,21 @@ function showing(command: Command): boolean {
   return isShow;
 }
 
-/** Runs a command to its exit status. `json` of its flags says which form its answer has. */
-function running(run: (flags: Flags) => Promise<number>) {
-  return async (flags: Flags) => {
-    try {
-      status = await run({ ...flags, json: isForProgram(flags) });
-    } catch (error) {
-      const isExpected = error instanceof Error && expected.has(error.name);
-      const isOfSystem = error instanceof Error && "syscall" in error;
-      if (isExpected || isOfSystem) complain(error.message);
-      else console.error(error);
-      status = statusOf(error);
-    }
-  };
-}
-
-/** Runs a command that goes on until a signal ends it; then nothing may hold it up. */
-function serving(run: (flags: Flags) => Promise<number>) {
-  return async (flags: Flags) => {
-    lastLinesMs = 1_000;
-    endWithStarter(launcher, process.env);
-    await running(run)(flags);
-  };
-}
-
-/** Ends the process when its output is written: connections that are kept do not delay it. */
-async function end(): Promise<never> {
-  await outputWritten(process.stdout, lastLinesMs);
-  await outputWritten(process.stderr, lastLinesMs);
-  // A reader that has seen enough is no failure: `sluice status | head -1`.
-  if (outputError !== null && outputError.code !== "EPIPE") {
-    complain(`the output cannot be written: ${outputError.message}`);
-    status ||= 1;
+/** Gives a command the flags of these settings. */
+function taking(fields: Iterable<SettingKey>, command: Command): Command {
+  const wanted: ReadonlySet<string> = new Set(fields);
+  for (const { flag, field, argument, isSwitch, meaning, variable, fallback } of settingNames) {
+    if (!wanted.has(field)) continue;
+    const known = [...(fallback === "" ? [] : [`default ${fallback}`]), variable].join("; ");
+    const value = isSwitch ? `[${argument}]` : `<${argument}>`;
+    command.addOption(new Option(`${flag} ${value}`, `${meaning} (${known})`));
   }
-  process.exit(status);
+  return command;
 }
 
-function settingOption(names: SettingNames): Option {
-  const { flag, argument, isSwitch, meaning, variable, fallback } = names;
-  const known = [...(fallback === "" ? [] : [`default ${fallback}`]), variable].join("; ");
-  return new Option(
-    `${flag} ${isSwitch ? `[${argument}]` : `<${argument}>`}`,
-    `${meaning} (${known})`,
-  );
+/** What the library gives an action: the arguments, each `undefined` when it is left out, the flags, the command. */
+function argumentsIn(given: readonly unknown[]): readonly string[] {
+  return given.slice(0, -2).filter((argument) => typeof argument === "string");
 }
 
 /** What a registrator is told, and the flags that it can be told; they are loaded for it alone. */
@@ -170,16 +83,14 @@ program
   .name("sluice")
   .description("A routing gateway for services that register in Consul.")
   .configureOutput({
-    outputError: (message) => complain(message.replace(/^error: /, "")),
+    outputError: (message) => output.complain(message.replace(/^error: /, "")),
   })
   // It would end the process before its help is written.
   .exitOverride()
   // Without it here, too, the flags behind `host push` would be those of `host`.
   .enablePositionalOptions();
 
-const start = program.command("start").description("run the gateway");
-for (const names of settingNames) start.addOption(settingOption(names));
-start.action(
+taking(settingKeys, program.command("start").description("run the gateway")).action(
   serving(async (flags) => {
     const { runStart } = await import("./commands/start.ts");
     return runStart(flags, process.env);
@@ -229,7 +140,7 @@ program
   .action(
     serving(async (flags) => {
       const { demo } = await import("./commands/demo.ts");
-      return demo(flags, print);
+      return demo(flags, output.print);
     }),
   );
 
@@ -240,12 +151,7 @@ function collect(value: string, before: readonly string[] = []): readonly string
 
 /** The options of a command that asks one running gateway. */
 function asking(command: Command): Command {
-  for (const names of settingNames) {
-    if (["config", "admin", "adminTokenFile"].includes(names.field)) {
-      command.addOption(settingOption(names));
-    }
-  }
-  return command.option(
+  return taking(["config", "admin", "adminTokenFile"], command).option(
     "--data-dir <DIR>",
     "the gateway's, where it keeps the token that it made (SLUICE_DATA_DIR)",
   );
@@ -257,18 +163,17 @@ answering(asking(program.command("status")))
   .action(
     running(async (flags) => {
       const { showStatus } = await import("./commands/status.ts");
-      return showStatus(flags, process.env, { print, printText });
+      return showStatus(flags, process.env, output);
     }),
   );
 
 const doctor = answering(program.command("doctor"))
   .description("look at what keeps a gateway from working here, and say what to do about it")
   .option("--docker <ADDRESS>", "the Docker Engine; without it DOCKER_HOST, then Docker's default");
-for (const names of settingNames) doctor.addOption(settingOption(names));
-doctor.action(
+taking(settingKeys, doctor).action(
   running(async (flags) => {
     const { runDoctor } = await import("./commands/doctor.ts");
-    return runDoctor(flags, process.env, { print, printText });
+    return runDoctor(flags, process.env, output);
   }),
 );
 
@@ -294,7 +199,7 @@ answering(asking(program.command("explain")))
     running(async (asked) => {
       const { runExplain } = await import("./commands/explain.ts");
       const [method, url] = second === undefined ? ["GET", first] : [first, second];
-      return runExplain(method, url, asked, process.env, { print, printText });
+      return runExplain(method, url, asked, process.env, output);
     })(flags),
   );
 
@@ -303,7 +208,7 @@ answering(asking(program.command("resync")))
   .action(
     running(async (flags) => {
       const { runResync } = await import("./commands/resync.ts");
-      return runResync(flags, process.env, { print, printText });
+      return runResync(flags, process.env, output);
     }),
   );
 
@@ -312,26 +217,20 @@ const script = program
   .description("rewrite scripts: push, test, list, show, history, rollback, remove, status");
 
 /** What a command that examines a source shares with the gateways that will run it. */
-const limitFields: ReadonlySet<string> = new Set(["scriptMemory", "scriptTimeout", "tenants"]);
-const placeFields: ReadonlySet<string> = new Set([
-  ...["consul", "prefix", "config"],
-  ...["adminTokenFile", "adminHosts"],
-]);
+const limitFields = ["scriptMemory", "scriptTimeout", "tenants"] as const;
+const placeFields = ["consul", "prefix", "config", "adminTokenFile", "adminHosts"] as const;
 
 /** One subcommand of `script`; all of them find Consul in the same way. */
 function scriptCommand(usage: string, description: string): Command {
   const command = script.command(usage).description(description);
   const examines = ["push", "test", "rollback"].includes(command.name());
-  for (const names of settingNames) {
-    const isOurs = placeFields.has(names.field) || (examines && limitFields.has(names.field));
-    if (isOurs) command.addOption(settingOption(names));
-  }
+  taking([...placeFields, ...(examines ? limitFields : [])], command);
   const isText = showing(command);
   return command.action((...given: unknown[]) => {
-    const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
+    const args = argumentsIn(given);
     return running(async (flags) => {
       const { runScript } = await import("./commands/script.ts");
-      return runScript(command.name(), args, flags, process.env, { print, printText, complain });
+      return runScript(command.name(), args, flags, process.env, output);
     })(isText ? { text: true, ...command.opts() } : command.opts());
   });
 }
@@ -378,22 +277,17 @@ for (const [group, argument, what, view, shown] of [
     .action((name: string | undefined, flags: Flags) =>
       running(async (asked) => {
         const { showView } = await import("./commands/view.ts");
-        return showView(view, name ?? null, asked, process.env, { print, printText });
+        return showView(view, name ?? null, asked, process.env, output);
       })(flags),
     );
   const documentCommand = (usage: string, description: string): Command => {
     const command = parent.command(usage).description(description);
-    for (const names of settingNames) {
-      if (placeFields.has(names.field) || names.field === "tenants") {
-        command.addOption(settingOption(names));
-      }
-    }
+    taking([...placeFields, "tenants"], command);
     const isText = showing(command);
     return command.action((...given: unknown[]) => {
-      const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
+      const args = argumentsIn(given);
       return running(async (flags) => {
         const { runDocuments } = await import("./commands/documents.ts");
-        const output = { print, printText, complain };
         return runDocuments(group, command.name(), args, flags, process.env, output);
       })(isText ? { text: true, ...command.opts() } : command.opts());
     });
@@ -407,11 +301,11 @@ for (const [group, argument, what, view, shown] of [
       const command = asking(parent.command(usage)).description(description);
       answering(command).option(...by);
       command.action((...given: unknown[]) => {
-        const args = given.slice(0, -2).filter((arg) => typeof arg === "string");
+        const args = argumentsIn(given);
         return running(async (flags) => {
           const { setPeer } = await import("./commands/peer.ts");
           const verb = command.name() as "drain" | "enable" | "weight";
-          return setPeer(verb, args, flags, process.env, { print, printText });
+          return setPeer(verb, args, flags, process.env, output);
         })(command.opts());
       });
     }
@@ -445,14 +339,11 @@ for (const [name, description] of [
     .requiredOption("--key <FILE>", "its private key, as PEM");
   // What `seal` prints is the document, which is JSON.
   if (name === "push") answering(command).option("--clear", "write the key as it is");
-  for (const names of settingNames) {
-    if (["config", "consul", "prefix", "certificateKeyFile"].includes(names.field))
-      command.addOption(settingOption(names));
-  }
+  taking(["config", "consul", "prefix", "certificateKeyFile"], command);
   command.action((key: string) =>
     running(async (flags) => {
       const { runCertificate } = await import("./commands/certificate.ts");
-      return runCertificate(name, key, flags, process.env, { print, printText });
+      return runCertificate(name, key, flags, process.env, output);
     })(command.opts()),
   );
 }
@@ -465,7 +356,7 @@ program
   .action((kind: string) =>
     running(async () => {
       const { showSchema } = await import("./commands/schema.ts");
-      return showSchema(kind, { print, printText });
+      return showSchema(kind, output);
     })({}),
   );
 
@@ -479,11 +370,8 @@ try {
     argv[2] === "registrator" ? await registratorArguments(registrator, argv) : argv,
   );
 } catch (error) {
+  if (!(error instanceof CommanderError)) invocation.failed(error);
   // The library has told what is wrong with the line; help and the version are no mistake.
-  if (error instanceof CommanderError) status = error.exitCode === 0 ? 0 : usageStatus;
-  else if (error instanceof Error && expected.has(error.name)) {
-    complain(error.message);
-    status = statusOf(error);
-  } else throw error;
+  else if (error.exitCode !== 0) invocation.misused();
 }
-await end();
+await invocation.end();
