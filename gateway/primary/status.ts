@@ -11,7 +11,7 @@ import type { LocalChange } from "./local-changes.ts";
 import type { SlardarStatus } from "./slardar-status.ts";
 import type { SnapshotFileStatus } from "./snapshot-file.ts";
 import type { Warning } from "./warnings.ts";
-import type { WorkerStatus } from "./workers.ts";
+import type { WorkerStatus } from "./worker-status.ts";
 
 /** What the sources say of themselves. */
 export type SourcesStatus = Omit<ConsulSourcesStatus, "consul">;

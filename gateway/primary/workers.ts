@@ -1,8 +1,7 @@
 /**
  * The worker processes: forks them, replaces those that end or stall, rolls and drains them. Passes
- * their messages on; knows nothing of what a version holds.
+ * their messages on; knows nothing of what a version holds, nor of what they share.
  */
-import { TokenBuckets } from "../limits/index.ts";
 import {
   type Asked,
   descriptorsPerListener,
@@ -10,7 +9,6 @@ import {
   type ListenerTerms,
   type PeerFinding,
   type QuestionName,
-  type ScriptReport,
   type ToPrimary,
   type WorkerCounts,
   type WorkerSettings,
@@ -24,15 +22,15 @@ import type { Clock } from "./clock.ts";
 import type { HandedListeners, Handing, Opening } from "./handed-listeners.ts";
 import { hearLastWords } from "./last-words.ts";
 import { ListeningHandles } from "./listening-handles.ts";
-import { LoadSums } from "./load-sums.ts";
 import type { OpenSockets } from "./open-sockets.ts";
 import { Questions, type Replies } from "./questions.ts";
 import { QuickDeaths } from "./quick-deaths.ts";
 import type { Replication } from "./replication.ts";
-import { ScriptCosts } from "./script-costs.ts";
+import { SharedCounts } from "./shared-counts.ts";
 import { StallWatch, startTimeoutMs } from "./stall-watch.ts";
 import { forkWorker } from "./worker-fork.ts";
-import { WorkerProcess, type WorkerState } from "./worker-process.ts";
+import { WorkerProcess } from "./worker-process.ts";
+import { type WorkerStatus, workerStatus } from "./worker-status.ts";
 
 export interface WorkersOptions {
   /** The module that a worker process runs. */
@@ -66,30 +64,6 @@ export interface WorkersOptions {
   readonly stallMs?: number;
 }
 
-export interface WorkerStatus {
-  readonly id: number;
-  /** Which of the places, from 1 on, it fills. */
-  readonly slot: number;
-  readonly pid: number;
-  readonly state: WorkerState;
-  /** Of this boot; `null` before the first. */
-  readonly version: number | null;
-  readonly lagMs: number;
-  readonly requests: number;
-  /** Being served now. */
-  readonly inFlight: number;
-  /** Of clients, open now. */
-  readonly connections: number;
-  /** To peers, those kept for the next request included. */
-  readonly peerConnections: number;
-  /** TCP connections and sessions of datagrams that are passed on. */
-  readonly streams: number;
-  /** Header and trailer lines of requests that were dropped because of their names. */
-  readonly droppedHeaders: number;
-  readonly residentBytes: number;
-  readonly idPrefix: string;
-}
-
 /** A worker that has not applied a version yet. */
 export interface BehindWorker {
   readonly worker: number;
@@ -99,22 +73,18 @@ export interface BehindWorker {
 }
 
 const killGraceMs = 1000;
-/** How often workers are told of the requests that the others have. */
-const loadsMs = 50;
 
 export class Workers {
   readonly #options: WorkersOptions;
   /** Of every worker that there was. */
   readonly scriptCounters = new ScriptCounters();
-  readonly #scriptCosts = new ScriptCosts();
-  readonly #loads = { peers: new LoadSums(), upstreams: new LoadSums() };
+  readonly #shared: SharedCounts;
   readonly #processes = new Map<number, WorkerProcess>();
   readonly #quickDeaths = new QuickDeaths();
   readonly #backoffs = new Map<number, () => void>();
   readonly #handles = new ListeningHandles();
   readonly #questions: Questions;
   readonly #stalls: StallWatch;
-  readonly #buckets: TokenBuckets;
   #lastId = 0;
   #restarts = 0;
   #hasServed = false;
@@ -124,7 +94,7 @@ export class Workers {
   constructor(options: WorkersOptions) {
     this.#options = options;
     this.#questions = new Questions(options.clock);
-    this.#buckets = new TokenBuckets(options.count);
+    this.#shared = new SharedCounts(options.count, options.clock);
     const { replication, clock, log, stallMs = 5000 } = options;
     this.#stalls = new StallWatch({
       processes: () => this.#processes.values(),
@@ -138,28 +108,14 @@ export class Workers {
   start(): void {
     for (let slot = 1; slot <= this.#options.count; slot += 1) this.#fork(slot);
     this.#stalls.start();
-    if (this.#options.count > 1) this.#tellLoads();
+    if (this.#options.count > 1) this.#shared.start();
   }
 
   status(): readonly WorkerStatus[] {
-    return [...this.#processes.values()].map((process) => {
-      const { id, slot, pid, state, idPrefix, report } = process;
-      return {
-        id,
-        slot,
-        pid,
-        state,
-        ...this.#options.replication.progress(id),
-        requests: report?.requests ?? 0,
-        inFlight: report?.exchanges ?? 0,
-        connections: report?.clientConnections ?? 0,
-        peerConnections: report?.peerConnections ?? 0,
-        streams: report?.streams ?? 0,
-        droppedHeaders: report?.droppedHeaders ?? 0,
-        residentBytes: report?.residentBytes ?? 0,
-        idPrefix,
-      };
-    });
+    const { replication } = this.#options;
+    return [...this.#processes.values()].map((process) =>
+      workerStatus(process, replication.progress(process.id)),
+    );
   }
 
   /** Those that have traffic and do not have this version yet. */
@@ -242,6 +198,7 @@ export class Workers {
       return process.drain(ownDeadlineMs, killGraceMs);
     });
     await Promise.all(drains);
+    this.#shared.stop();
   }
 
   /** To all that serve: about a listener whose socket they are handed, or were. */
@@ -286,7 +243,6 @@ export class Workers {
       onExit: (ended, how) => this.#replace(ended, how),
     });
     this.#processes.set(process.id, process);
-    this.#addToLoads(process);
     replication.add(process.id, (message) => process.send(message));
     process.send({
       type: "start",
@@ -298,7 +254,7 @@ export class Workers {
         idPrefix,
       },
     });
-    process.send({ type: "scriptCosts", costs: this.#scriptCosts.all() });
+    this.#shared.add(process.id, (message) => process.send(message));
     for (const handed of this.#options.handed.forWorker()) this.#hand(process, ...handed);
     return process;
   }
@@ -349,12 +305,10 @@ export class Workers {
         this.#options.onFindings(message.findings);
         break;
       case "loads":
-        this.#loads.peers.take(process.id, message.loads.peers);
-        this.#loads.upstreams.take(process.id, message.loads.upstreams);
+        this.#shared.takeLoads(process.id, message.loads);
         break;
       case "takeTokens": {
-        const nowMs = this.#options.clock.ticks();
-        const grants = message.asks.map((ask) => this.#buckets.take(ask, nowMs));
+        const grants = this.#shared.grant(message.asks);
         process.send({ type: "tokens", batch: message.batch, grants });
         break;
       }
@@ -381,40 +335,16 @@ export class Workers {
         break;
       case "report":
         this.scriptCounters.take(process.id, message.report.scripts);
-        this.#tellCosts(message.report.scripts);
+        this.#shared.takeCosts(message.report.scripts);
         break;
     }
-  }
-
-  #addToLoads(process: WorkerProcess): void {
-    const { peers, upstreams } = this.#loads;
-    peers.add(process.id, (loads) =>
-      process.send({ type: "loads", loads: { peers: loads, upstreams: [] } }),
-    );
-    upstreams.add(process.id, (loads) =>
-      process.send({ type: "loads", loads: { peers: [], upstreams: loads } }),
-    );
-  }
-
-  /** Repeated: tells each worker what all others have. */
-  #tellLoads(): void {
-    this.#loads.peers.tellAll();
-    this.#loads.upstreams.tellAll();
-    this.#options.clock.after(loadsMs, () => this.#tellLoads());
-  }
-
-  #tellCosts(reports: readonly ScriptReport[]): void {
-    const costs = this.#scriptCosts.take(reports);
-    if (costs.length === 0) return;
-    for (const process of this.#processes.values()) process.send({ type: "scriptCosts", costs });
   }
 
   #replace(ended: WorkerProcess, how: string): void {
     const { id, pid, slot } = ended;
     this.#processes.delete(id);
     this.scriptCounters.left(id);
-    this.#loads.peers.remove(id);
-    this.#loads.upstreams.remove(id);
+    this.#shared.remove(id);
     this.#questions.left(id);
     this.#options.replication.remove(id);
     if (this.#isStopping || ended.state === "draining") return;

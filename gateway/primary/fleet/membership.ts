@@ -12,7 +12,7 @@ import { readVersion } from "../../version.ts";
 import type { Clock } from "../clock.ts";
 import type { PrimaryParts } from "../parts.ts";
 import type { Unanswered } from "../questions.ts";
-import type { WorkerStatus } from "../workers.ts";
+import type { WorkerStatus } from "../worker-status.ts";
 
 export interface MembershipOptions {
   readonly name: string;
