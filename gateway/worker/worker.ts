@@ -3,57 +3,22 @@
  * its first snapshot and reports once a second. It never asks Consul.
  */
 import { flushCompileCache } from "node:module";
-import { Slots } from "../../plugins/index.ts";
-import { PeerBook } from "../balancing/index.ts";
 import {
-  type Descriptors,
-  defaultLimits,
-  type Engine,
-  type ListenerOptions,
-} from "../engine/engine.ts";
-import { addressTest } from "../engine/message/address-blocks.ts";
-import { RateLimits } from "../limits/index.ts";
-import {
-  type HostDocument,
   isAppliedTo,
   isHttp,
-  type ListenerTerms,
   type ListeningAddress,
-  lastWordsDescriptor,
   listeningDescriptors,
-  type PeerFinding,
   type Served,
   type Snapshot,
   type ToWorker,
   type WorkerSettings,
 } from "../model/index.ts";
-import { AccessLog } from "../observability/access-log.ts";
-import { createLogger, type Log } from "../observability/logger.ts";
 import { outputWritten, standardOutput } from "../observability/standard-output.ts";
-import { Traffic } from "../observability/traffic.ts";
-import { OwnAddresses } from "../own-addresses.ts";
-import { createSandbox } from "../sandbox/for-workers.ts";
-import type { Sandbox } from "../sandbox/index.ts";
-import { Router } from "../sites/index.ts";
-import { type Answering, answer } from "./answers.ts";
+import { answer } from "./answers.ts";
+import { assemble, type WorkerParts } from "./assembly.ts";
 import { send } from "./channel.ts";
-import { type DescriptorLimit, descriptorLimit, watchDescriptors } from "./descriptors.ts";
-import { createEngine } from "./engine-choice.ts";
-import { explain } from "./explain.ts";
-import { explainStream } from "./explain-stream.ts";
-import { FailureLog } from "./failure-log.ts";
-import { Gateway } from "./gateway.ts";
-import { HiddenServices } from "./hidden-services.ts";
-import { LoadShare } from "./load-share.ts";
 import { serveUntilSucceeded } from "./orphan.ts";
-import { type PluginRoom, pluginPhases } from "./plugin-phases.ts";
-import { Replica } from "./replica.ts";
-import { Reporter } from "./reporter.ts";
-import { WorkerStreams } from "./streams.ts";
-import { TlsRoom } from "./tls/tls-room.ts";
 
-/** How many answers may be compressed at once. Each takes about a mebibyte for as long as its client reads. */
-const pluginSlots = 256;
 /**
  * How many connections may wait to be accepted, for all workers together; the kernel's `somaxconn` also bounds it.
  */
@@ -63,168 +28,23 @@ const orphanDrainMs = 5_000;
 /** How long it may then take to end, its last records included. */
 const orphanGraceMs = 1_000;
 
-const now = () => performance.now();
-
 class Worker {
   readonly #settings: WorkerSettings;
-  readonly #log: Log;
-  readonly #replica = new Replica();
-  readonly #book: PeerBook;
-  readonly #loads: LoadShare;
-  readonly #sandbox: Sandbox;
-  readonly #limits: RateLimits;
-  readonly #pluginRoom: PluginRoom;
-  readonly #accessLog: AccessLog | null;
-  readonly #gateway: Gateway;
-  readonly #reporter: Reporter;
-  readonly #answering: Answering;
-  readonly #engine: Engine;
-  readonly #streams: WorkerStreams;
-  readonly #ownAddresses: OwnAddresses;
-  readonly #tls: TlsRoom;
-  /** Findings about peers that are about to be sent. */
-  #findings: PeerFinding[] = [];
+  readonly #parts: WorkerParts;
   #isListening = false;
   #isDraining = false;
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings;
-    const descriptors = descriptorLimit();
-    this.#log = createLogger({ name: "sluice-worker", level: settings.logLevel });
-    this.#book = new PeerBook({
-      onRetired: (peer) => this.#engine.retire(peer),
-      random: Math.random,
-      now,
-      onFinding: (finding) => this.#tell(finding),
-      zone: settings.zone ?? null,
-    });
-    this.#sandbox = createSandbox({
-      limits: settings.script,
-      tenants: settings.tenants ?? null,
-      lastWordsDescriptor,
-      log: (level, host, version, message) => this.#log[level]({ script: host, version }, message),
-      logLevel: settings.logLevel,
-    });
-    this.#limits = new RateLimits({
-      send: (batch, asks) => void send({ type: "takeTokens", batch, asks }),
-      now,
-      log: this.#log,
-    });
-    this.#pluginRoom = { limits: this.#limits, slots: new Slots(pluginSlots) };
-    this.#accessLog =
-      settings.accessLog === null
-        ? null
-        : new AccessLog({
-            target: settings.accessLog,
-            onTrouble: (message) => this.#log.error({}, message),
-          });
-    const traffic = new Traffic();
-    const failures = new FailureLog(this.#log, now, descriptors?.limit ?? null);
-    const hidden = new HiddenServices(this.#log, now);
-    const forbids = (address: string, port: number) => this.#ownAddresses.find(address, port);
-    this.#gateway = new Gateway({
-      router: this.#route(null, null),
-      sandbox: this.#sandbox,
-      log: this.#log,
-      accessLog: this.#accessLog,
-      traffic,
-      failures,
-      hidden,
-      exposes: settings.listeners.map(({ exposes }) => exposes),
-      now,
-      watchTimeoutMs: settings.watchTimeoutMs,
-      askForService: (service) => send({ type: "watch", service }),
-    });
-    this.#loads = new LoadShare({
-      book: this.#book,
-      gates: () => this.#gateway.router.gates,
-      send: (loads) => void send({ type: "loads", loads }),
-    });
-    if (settings.hasOthers) this.#loads.start();
-    this.#ownAddresses = new OwnAddresses(settings.ownAddresses);
-    this.#tls = new TlsRoom({
-      ruleOf: (host, exposes) =>
-        this.#gateway.router.site(host, exposes).rules?.document.clientCertificate ?? null,
-      http2: settings.limits.http2 ?? defaultLimits.http2,
-      onError: (error) => this.#gateway.onError(error),
-    });
-    this.#engine = createEngine(settings.engine, {
-      handler: this.#gateway,
-      limits: settings.limits,
-      forwardedPath: settings.forwardedPath ?? "normal",
-      idPrefix: settings.idPrefix,
-      trusts: addressTest(settings.trustedProxies),
-      listeners: settings.listeners.map((terms) => listenerOptions(terms, this.#tls)),
-      peerMaterials: this.#tls.peerMaterials,
-      forbids,
-      onError: (error) => this.#gateway.onError(error),
-      now,
-      ...(descriptors === null
-        ? {}
-        : { descriptors: this.#watch(descriptors, () => this.#streams.engine.descriptors) }),
-    });
-    this.#streams = new WorkerStreams({
-      settings,
-      router: () => this.#gateway.router,
-      accessLog: this.#accessLog,
-      failures,
-      hidden,
-      traffic,
-      forbids,
-      ask: (service) => void send({ type: "watch", service }),
-      reopen: (listener) => void send({ type: "reopen", listener }),
-      onUnable: (listener, { code = "", message }) =>
-        void send({ type: "cannotListen", listener, code, message }),
-      onError: (error) => this.#gateway.onError(error),
-      backlog,
-      descriptors:
-        descriptors === null ? null : this.#watch(descriptors, () => connectionsOf(this.#engine)),
-      now,
-    });
-    this.#reporter = new Reporter({
-      idPrefix: settings.idPrefix,
-      engine: this.#engine,
-      traffic,
-      streams: this.#streams,
-      scripts: () => this.#sandbox.reports(),
-      log: this.#log,
-      now,
-    });
-    this.#reporter.start();
-    this.#answering = {
-      gateway: this.#gateway,
-      reporter: this.#reporter,
-      explainStream: (asked) =>
-        explainStream(asked, {
-          router: this.#gateway.router,
-          version: this.#replica.version,
-          nowMs: now(),
-        }),
-      explain: (asked) =>
-        explain(asked, {
-          router: this.#gateway.router,
-          version: this.#replica.version,
-          exposes: settings.listeners.map(({ exposes }) => exposes),
-          limits: settings.limits,
-          now,
-        }),
-    };
+    this.#parts = assemble(settings, backlog, (message) => void send(message));
+    if (settings.hasOthers) this.#parts.loads.start();
+    this.#parts.reporter.start();
     void send({ type: "resync", reason: "started" });
-  }
-
-  /** @param others returns how many descriptors another engine uses. */
-  #watch(descriptors: DescriptorLimit, others: () => number): Descriptors {
-    return watchDescriptors(descriptors, {
-      log: this.#log,
-      others,
-      connections: () => connectionsOf(this.#engine) + this.#streams.engine.descriptors,
-      reopen: (listener) => void send({ type: "reopen", listener }),
-      now,
-    });
   }
 
   /** `handle`: the socket that came with the message. */
   onMessage(message: Exclude<ToWorker, { type: "start" }>, handle: unknown): void {
+    const { replica, answering, limits, loads, sandbox, streams, accessLog } = this.#parts;
     switch (message.type) {
       case "socket":
         void this.#reopen(message.listener, handle);
@@ -235,8 +55,8 @@ class Worker {
       case "delta": {
         const { delta } = message;
         // Deltas before the first snapshot are useless: the snapshot will contain them.
-        if (this.#replica.version === -1) return;
-        if (this.#replica.applyDelta(delta) === "gap") {
+        if (replica.version === -1) return;
+        if (replica.applyDelta(delta) === "gap") {
           this.#resync(`delta from ${delta.from}`);
           return;
         }
@@ -244,33 +64,33 @@ class Worker {
         break;
       }
       case "counter":
-        if (this.#replica.version !== -1 && !this.#replica.isAt(message.boot, message.version)) {
+        if (replica.version !== -1 && !replica.isAt(message.boot, message.version)) {
           this.#resync(`the counter is at ${message.version}`);
         }
         break;
       case "question":
-        void send(answer(message, this.#answering));
+        void send(answer(message, answering));
         break;
       case "tokens":
-        this.#limits.onGrants(message.batch, message.grants);
+        limits.onGrants(message.batch, message.grants);
         break;
       case "loads":
-        this.#loads.hear(message.loads);
+        loads.hear(message.loads);
         break;
       case "scriptCosts":
-        this.#sandbox.learn(message.costs);
+        sandbox.learn(message.costs);
         break;
       case "openListener":
-        if (!this.#isDraining) void this.#streams.open(message, handle);
+        if (!this.#isDraining) void streams.open(message, handle);
         break;
       case "listenerTerms":
-        this.#streams.engine.setTerms(message.listener, message.terms);
+        streams.engine.setTerms(message.listener, message.terms);
         break;
       case "closeListener":
-        this.#streams.close(message.listener, message.deadlineMs);
+        streams.close(message.listener, message.deadlineMs);
         break;
       case "reopenLogs":
-        this.#accessLog?.reopen();
+        accessLog?.reopen();
         break;
       case "drain":
         this.drain(message.deadlineMs);
@@ -281,15 +101,16 @@ class Worker {
   /** The primary is gone. */
   orphaned(): void {
     const { succession } = this.#settings;
+    const { log } = this.#parts;
     if (succession === null || !this.#isListening || this.#isDraining) {
       this.#drainAlone(orphanDrainMs);
       return;
     }
-    this.#log.warn({}, "the primary is gone: serving on until another gateway does");
+    log.warn({}, "the primary is gone: serving on until another gateway does");
     serveUntilSucceeded({
       succession: succession.name,
       onEnd: (why) => {
-        this.#log.info({ why }, `without a primary, and ${why}: finishing what runs`);
+        log.info({ why }, `without a primary, and ${why}: finishing what runs`);
         this.#drainAlone(succession.drainTimeoutMs);
       },
     });
@@ -309,42 +130,43 @@ class Worker {
   }
 
   async #finish(deadlineMs: number): Promise<void> {
+    const { engine, streams, reporter, accessLog, sandbox, log } = this.#parts;
     const [cut, cutStreams] = await Promise.all([
-      this.#engine.drain(deadlineMs),
-      this.#streams.engine.drain(deadlineMs),
+      engine.drain(deadlineMs),
+      streams.engine.drain(deadlineMs),
     ]);
-    if (cut > 0) this.#log.warn({ cut }, "requests were cut at the drain deadline");
-    if (cutStreams > 0)
-      this.#log.warn({ cut: cutStreams }, "connections were cut at the drain deadline");
-    await this.#reporter.report();
-    await this.#accessLog?.close();
+    if (cut > 0) log.warn({ cut }, "requests were cut at the drain deadline");
+    if (cutStreams > 0) log.warn({ cut: cutStreams }, "connections were cut at the drain deadline");
+    await reporter.report();
+    await accessLog?.close();
     // The sandbox logs what it had left out of the log.
-    this.#sandbox.dispose();
+    sandbox.dispose();
     await outputWritten(standardOutput(), null);
     process.exit(0);
   }
 
   #onSnapshot(snapshot: Snapshot): void {
-    this.#replica.applySnapshot(snapshot);
+    this.#parts.replica.applySnapshot(snapshot);
     this.#swap(null);
     if (!this.#isListening) void this.#listen();
   }
 
   async #listen(): Promise<void> {
     this.#isListening = true;
-    await this.#ownAddresses.start();
+    const { ownAddresses, engine, streams } = this.#parts;
+    await ownAddresses.start();
     const addresses: ListeningAddress[] = [];
     let listener = 0;
     try {
       for (const terms of this.#settings.listeners) {
         const inherited = { descriptors: listeningDescriptors(listener), backlog };
         const { address, port } = isHttp(terms.protocol)
-          ? await this.#engine.listen(inherited, listener)
-          : await this.#streams.engine.listen(inherited, listener, terms);
+          ? await engine.listen(inherited, listener)
+          : await streams.engine.listen(inherited, listener, terms);
         listener += 1;
         addresses.push({ address, port });
       }
-      this.#streams.begin();
+      streams.begin();
       // Written now for the next worker: otherwise it is written when this one ends, and a killed worker writes
       // nothing.
       flushCompileCache();
@@ -359,92 +181,59 @@ class Worker {
     // A process without a free descriptor receives no handle; the socket is asked for again.
     if (this.#isDraining || typeof handle !== "object" || handle === null) return;
     const terms = this.#settings.listeners[listener];
+    const { engine, streams, gateway } = this.#parts;
     try {
       if (terms === undefined || isHttp(terms.protocol))
-        await this.#engine.listen({ handle, backlog }, listener);
-      else await this.#streams.engine.listen({ handle, backlog }, listener, terms);
+        await engine.listen({ handle, backlog }, listener);
+      else await streams.engine.listen({ handle, backlog }, listener, terms);
     } catch (error) {
-      this.#gateway.onError(error);
+      gateway.onError(error);
     }
   }
 
   /** Makes requests see the tables of the replica's version. `null`: anything may differ. */
   #swap(changes: readonly Served[] | null): void {
-    const { script, trial, module, setting } = this.#replica.tables;
+    const { replica, sandbox, book, tls, gateway, streams, route } = this.#parts;
+    const { tables } = replica;
+    const { script, trial, module, setting } = tables;
     if (changes === null || changes.some(isAboutScripts)) {
-      this.#sandbox.apply({ script, trial, module, setting });
+      sandbox.apply({ script, trial, module, setting });
     }
     if (changes === null || changes.some(isAboutPeers)) {
       const heard = changes?.filter(isAboutPeers).map(({ key }) => key) ?? null;
-      this.#book.hear(this.#replica.tables.health, heard);
+      book.hear(tables.health, heard);
     }
-    this.#tls.apply(this.#replica.tables);
-    const { challenge } = this.#replica.tables;
-    this.#gateway.challenges = challenge.size === 0 ? null : challenge;
-    const before = this.#gateway.router;
-    const router = this.#route(before, changes);
-    this.#gateway.router = router;
+    tls.apply(tables);
+    const { challenge } = tables;
+    gateway.challenges = challenge.size === 0 ? null : challenge;
+    const before = gateway.router;
+    const router = route(before, changes);
+    gateway.router = router;
     before.dispose(router);
-    void send({ type: "ack", boot: this.#replica.boot, version: this.#replica.version });
-    const { service, datacenter } = this.#replica.tables;
+    void send({
+      type: "ack",
+      boot: replica.boot,
+      version: replica.version,
+    });
+    const { service, datacenter } = tables;
     const keys = (kind: "service" | "datacenter") =>
       (changes ?? []).filter((change) => change.kind === kind).map((change) => change.key);
     const services = changes === null ? [...service.keys()] : keys("service");
     const catalogs = changes === null ? [...datacenter.keys()] : keys("datacenter");
-    this.#gateway.servicesArrived(services);
-    this.#gateway.catalogsArrived(catalogs);
-    this.#streams.engine.arrived([...services, ...catalogs.map((name) => `@${name}`)]);
-  }
-
-  #route(before: Router | null, changes: readonly Served[] | null): Router {
-    const options = {
-      random: Math.random,
-      now,
-      scripts: this.#sandbox.hosts,
-      phasesOf: (key: string, document: HostDocument) =>
-        pluginPhases(key, document, this.#pluginRoom),
-    };
-    return Router.build(this.#replica.tables, this.#book, options, before, changes);
-  }
-
-  /**
-   * Sends all findings from one turn of the event loop in one message: a service that dies takes its peers with it.
-   */
-  #tell(finding: PeerFinding): void {
-    this.#findings.push(finding);
-    if (this.#findings.length > 1) return;
-    setImmediate(() => {
-      const findings = this.#findings;
-      this.#findings = [];
-      void send({ type: "peers", findings });
-    });
+    gateway.servicesArrived(services);
+    gateway.catalogsArrived(catalogs);
+    streams.engine.arrived([...services, ...catalogs.map((name) => `@${name}`)]);
   }
 
   #resync(reason: string): void {
-    this.#log.warn({ version: this.#replica.version, reason }, "asking for a snapshot");
+    const { log, replica } = this.#parts;
+    log.warn({ version: replica.version, reason }, "asking for a snapshot");
     void send({ type: "resync", reason });
   }
 }
 
 function isAboutPeers(change: Served): boolean {
   return isAppliedTo("peers", change.kind);
-}
-
-/** Connections from clients and to peers. */
-function connectionsOf(engine: Engine): number {
-  const { clientConnections, peerConnections } = engine.stats();
-  return clientConnections + peerConnections;
-}
-
-function listenerOptions(
-  { tls, exposes, proxyProtocol, limits }: ListenerTerms,
-  room: TlsRoom,
-): ListenerOptions {
-  return {
-    tls: tls === null ? null : room.listener(tls, exposes),
-    proxied: proxyProtocol.length === 0 ? null : addressTest(proxyProtocol),
-    ...limits,
-  };
 }
 
 function isAboutScripts(change: Served): boolean {
