@@ -1,6 +1,6 @@
 /**
  * The services in use: those that requests asked for and those that documents name. Decides which are
- * to be kept up to date, and when one is no longer in use.
+ * to be kept up to date, and when one is no longer in use; `ServiceQueries` decides by which queries.
  */
 import type { Instance, Observed } from "../../gateway/model/index.ts";
 import type { ConsulClient } from "../api/client.ts";
@@ -8,16 +8,14 @@ import type { Clock } from "../watching/clock.ts";
 import type { LedgerMemory } from "../watching/ledger.ts";
 import type { Log } from "../watching/log.ts";
 import type { Renewed, WatchStatus } from "../watching/watch.ts";
-import { Allowance } from "./allowance.ts";
-import { Bells } from "./bells/bells.ts";
 import { Confirmations } from "./confirmations.ts";
 import type { ReadMode } from "./health.ts";
 import { Service } from "./service.ts";
 import type { GuardLimits } from "./service-instances.ts";
 import { type ServiceId, splitServiceKey } from "./service-key.ts";
+import { ServiceQueries } from "./service-queries.ts";
 import { SparingLog } from "./sparing-log.ts";
 import { UnknownServices } from "./unknown-services.ts";
-import { WatchSlots } from "./watch-slots.ts";
 
 export interface ServicesInUseOptions {
   readonly consul: ConsulClient;
@@ -68,29 +66,16 @@ export interface UnusableInstance {
 /** A service that no document names stays in use this long after it left the catalog. */
 const lingerMs = 10 * 60_000;
 const sweepMs = 1_000;
-/** With more queries for services than this, each waits longer, by the factor below. */
-const manyWatches = 500;
-const manyTimesLonger = 4;
 const maxPending = 1_000;
-/** Of the blocking queries, this share stays with services of their own however many nodes there are. */
-const ownShare = 0.1;
-/** Bells end when all services have had room for a watch of their own for this long. */
-const bellsIdleMs = 60_000;
 
 export class ServicesInUse {
   readonly #options: ServicesInUseOptions;
   readonly #inUse = new Map<string, Service>();
-  readonly #slots: WatchSlots;
-  /** Of blocking queries, as Consul takes them. */
-  readonly #allowance: Allowance;
+  readonly #queries: ServiceQueries;
   readonly #unknown: UnknownServices;
   /** Asked for before the catalog was known. */
   readonly #pending = new Set<string>();
   #cancelSweep: (() => void) | null = null;
-  /** `null` while every service has a query of its own. */
-  #bells: Bells | null = null;
-  #bellsIdleSince: number | null = null;
-  readonly #closing = new Set<Promise<void>>();
   readonly #confirmations: Confirmations;
   readonly #guardLog: SparingLog;
   /** Services that keep instances until that read. */
@@ -101,14 +86,7 @@ export class ServicesInUse {
     this.#unknown = new UnknownServices(options.clock);
     this.#confirmations = new Confirmations(options);
     this.#guardLog = new SparingLog(options);
-    this.#allowance = new Allowance({ clock: options.clock, most: options.maxWatches });
-    this.#slots = new WatchSlots({
-      clock: options.clock,
-      random: options.random,
-      maxWatches: options.maxWatches,
-      poll: async (key, signal) => this.#inUse.get(key)?.poll(signal),
-      toldSince: () => this.#bells?.toldSince ?? null,
-    });
+    this.#queries = new ServiceQueries({ ...options, find: (key) => this.#inUse.get(key) });
   }
 
   start(): void {
@@ -129,13 +107,12 @@ export class ServicesInUse {
     this.#cancelSweep?.();
     for (const service of this.#inUse.values()) service.close();
     this.#inUse.clear();
-    const parts = [this.#slots.stop(), this.#bells?.stop(), this.#confirmations.stop()];
-    await Promise.all([...parts, ...this.#closing]);
+    await Promise.all([this.#queries.stop(), this.#confirmations.stop()]);
   }
 
   renew(which: Renewed): void {
     for (const service of this.#inUse.values()) service.renew(which);
-    this.#bells?.renew(which);
+    this.#queries.renew(which);
   }
 
   /**
@@ -200,7 +177,7 @@ export class ServicesInUse {
       const service = this.#inUse.get(key);
       if (service === undefined) continue;
       this.#follow(service);
-      this.#slots.urge(service);
+      this.#queries.urge(service);
     }
     const waiting = [...this.#pending, ...this.#unknown.keys()];
     this.#pending.clear();
@@ -212,7 +189,7 @@ export class ServicesInUse {
 
   /** Some registration of the own datacenter has changed, whatever the catalog shows of it. */
   registrationsMoved(): void {
-    this.#bells?.registrationsMoved();
+    this.#queries.registrationsMoved();
   }
 
   /** Resolves once every service that has a watch now has had its first answer, or an error. */
@@ -226,12 +203,12 @@ export class ServicesInUse {
   }
 
   get polled(): number {
-    return this.#slots.polled;
+    return this.#queries.polled;
   }
 
   watches(): readonly WatchStatus[] {
     const own = [...this.#inUse.values()].flatMap((service) => service.watchStatus() ?? []);
-    return [...(this.#bells?.watches() ?? []), ...own];
+    return [...this.#queries.watches(), ...own];
   }
 
   held(): readonly HeldService[] {
@@ -281,7 +258,7 @@ export class ServicesInUse {
   }
 
   #create(key: string, { name, datacenter }: ServiceId): Service {
-    const { consul, clock, random, waitMs, guard, reads, previous, memory } = this.#options;
+    const { consul, clock, random, guard, reads, previous, memory } = this.#options;
     const service = new Service({
       key,
       name,
@@ -289,14 +266,13 @@ export class ServicesInUse {
       consul,
       clock,
       random,
-      // Each wait that ends costs an answer: with thousands of queries, hundreds of answers a second.
-      waitMs: () => (this.#slots.watched < manyWatches ? waitMs : manyTimesLonger * waitMs),
+      waitMs: () => this.#queries.waitMs,
       guard,
       reads,
       previous: previous?.get(key),
       memory: memory?.[key],
       onInstances: (one) => this.#onInstances(one),
-      onRefused: (one) => this.#onRefused(one),
+      onRefused: (one) => this.#queries.refused(one),
     });
     this.#unknown.delete(key);
     this.#inUse.set(key, service);
@@ -305,68 +281,8 @@ export class ServicesInUse {
 
   /** Keeps it up to date, unless the catalog's own watch is enough to know when there is news. */
   #follow(service: Service): void {
-    if (this.#isAway(service)) this.#slots.remove(service);
-    else this.#slots.add(service);
-    this.#followAll();
-  }
-
-  #startBells(): void {
-    const { watches: maxWatches } = this.#allowance;
-    this.#bellsIdleSince = null;
-    this.#bells = new Bells({
-      ...this.#options,
-      maxWatches: Math.floor(maxWatches * (1 - ownShare)),
-      onRing: (names) => {
-        for (const name of names) {
-          const service = this.#inUse.get(name);
-          if (service !== undefined) this.#slots.urge(service);
-        }
-      },
-    });
-    this.#bells.start();
-  }
-
-  /** Gives services the watches that nodes leave over, and stops the bells where they are not needed. */
-  #shareWatches(now: number): void {
-    this.#allowance.grow();
-    const { watches: maxWatches } = this.#allowance;
-    if (this.#bells === null) {
-      this.#slots.fit(maxWatches);
-      return;
-    }
-    // Those that only wait for their turn to get a watch are told of changes by the bells until then.
-    const isNeeded = this.#slots.size > maxWatches || this.#slots.polled > this.#bells.watchCount;
-    if (isNeeded) this.#bellsIdleSince = null;
-    else this.#bellsIdleSince ??= now;
-    if (this.#bellsIdleSince !== null && now - this.#bellsIdleSince >= bellsIdleMs) {
-      this.#stopBells();
-      this.#slots.fit(maxWatches);
-    } else this.#slots.fit(Math.max(1, maxWatches - this.#bells.watchCount));
-  }
-
-  /** Consul takes no more connections: this service is polled, and some watches make room. */
-  #onRefused(service: Service): void {
-    if (this.#inUse.get(service.key) !== service || !service.isWatched) return;
-    const { watched } = this.#slots;
-    const hasMadeRoom = this.#allowance.refused(watched);
-    this.#slots.demote(service);
-    this.#followAll();
-    if (!hasMadeRoom) return;
-    const { watches } = this.#allowance;
-    const text = `Consul refuses connections: ${watches} queries for services wait there instead of ${watched}`;
-    this.#options.log.warn({ watches }, text);
-    this.#slots.fit(watches);
-  }
-
-  #stopBells(): void {
-    const closing = this.#bells?.stop() ?? Promise.resolve();
-    this.#closing.add(closing);
-    void closing.finally(() => this.#closing.delete(closing));
-    this.#bells = null;
-  }
-
-  #followAll(): void {
-    if (this.#slots.polled > 0 && this.#bells === null) this.#startBells();
+    if (this.#isAway(service)) this.#queries.leave(service);
+    else this.#queries.follow(service);
   }
 
   #onInstances(service: Service): void {
@@ -398,7 +314,7 @@ export class ServicesInUse {
   #forget(service: Service): void {
     this.#inUse.delete(service.key);
     this.#unguard(service.key);
-    this.#slots.remove(service);
+    this.#queries.leave(service);
     service.close();
   }
 
@@ -429,7 +345,7 @@ export class ServicesInUse {
       // Also when an operator has ended holds.
       if (this.#inUse.has(service.key)) this.#follow(service);
     }
-    this.#shareWatches(now);
+    this.#queries.share(now);
     const changes = this.#unknown.expire();
     if (changes.length > 0) this.#options.emit(changes);
   }
