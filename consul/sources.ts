@@ -6,20 +6,15 @@
 import type { FindForeign } from "../gateway/documents/index.ts";
 import {
   type DocumentKind,
-  destinationsOf,
   documentKinds,
-  type Entries,
-  failoverKeys,
-  type HostDocument,
-  kinds,
   type Observed,
   SiteNames,
   type Tables,
-  type UpstreamDocument,
 } from "../gateway/model/index.ts";
 import type { ConsulClient } from "./api/client.ts";
 import { Agreements } from "./keys/agreements.ts";
-import { Folder, type RefusedKey } from "./keys/folder.ts";
+import type { RefusedKey } from "./keys/folder.ts";
+import { Folders } from "./keys/folders.ts";
 import { readKeys } from "./keys/kv.ts";
 import { readMemory, type SourcesMemory } from "./memory.ts";
 import { TagRoutes, type TagWarning } from "./routes/tag-routes.ts";
@@ -111,8 +106,6 @@ const catalogBytesPerSecond = 300_000;
 /** An agent on this machine answers within it on any address of loopback. */
 const spreadWithinMs = 1_000;
 
-type Folders = { readonly [K in DocumentKind]: Folder<K> };
-
 export class ConsulSources {
   readonly #options: ConsulSourcesOptions;
   readonly #clock: Clock;
@@ -135,10 +128,15 @@ export class ConsulSources {
     this.#clock = clock;
     this.#previousMemory = readMemory(options.memory);
     this.#tagRoutes = new TagRoutes({ foreign: options.foreignRoute, previous });
-    // Each is of the kind that it is kept under; the compiler does not follow the loop.
-    this.#folders = Object.fromEntries(
-      documentKinds.map((kind) => [kind, this.#folder(kind)]),
-    ) as unknown as Folders;
+    this.#folders = new Folders({
+      prefix: options.prefix,
+      clock,
+      log: options.log,
+      sites: () => this.#sites,
+      foreignIn: options.foreignIn,
+      previous,
+      memory: this.#previousMemory.folders,
+    });
     const { waitMs = defaultWaitMs, reads = "stale" } = options;
     const emit = (changes: readonly Observed[]) => this.#emit(changes);
     this.#datacenters = new Datacenters({
@@ -243,10 +241,7 @@ export class ConsulSources {
    * entries that are.
    */
   release(): number {
-    const changes = [
-      ...Object.values(this.#folders).flatMap((folder) => folder.release()),
-      ...this.#catalogs.release(),
-    ];
+    const changes = [...this.#folders.release(), ...this.#catalogs.release()];
     this.#emit(changes);
     const released = changes.length + this.#services.release();
     this.#nameServices();
@@ -255,8 +250,7 @@ export class ConsulSources {
 
   /** For the next process: JSON. */
   memory(): SourcesMemory {
-    const folders = documentKinds.map((kind) => [kind, this.#folders[kind].memory()]);
-    return { folders: Object.fromEntries(folders), services: this.#services.memory() };
+    return { folders: this.#folders.memory(), services: this.#services.memory() };
   }
 
   /** Warnings about tags and settings that may not do what their writer expects. */
@@ -271,18 +265,18 @@ export class ConsulSources {
 
   status(): ConsulSourcesStatus {
     const base = this.#base.map((watch) => watch.status());
-    const held = (
-      kind: HeldEntry["kind"],
-      holds: readonly { name: string; since: string; why: string }[],
-    ) => holds.map(({ name, since, why }) => ({ kind, key: name, since, why }));
+    const catalogHolds = this.#catalogs
+      .held()
+      .map((hold) => ({ ...hold, kind: "catalog" as const }));
     return {
       consul: this.#options.consul.url,
       stale: findStale(base) ?? this.#pulse.silence,
       watches: [...base, ...this.#catalogs.watches(), ...this.#services.watches()],
-      refused: Object.values(this.#folders).flatMap((folder) => folder.refused()),
+      refused: this.#folders.refused(),
       held: [
-        ...documentKinds.flatMap((kind) => held(kind, this.#folders[kind].held())),
-        ...held("catalog", this.#catalogs.held()),
+        ...[...this.#folders.held(), ...catalogHolds].map(({ kind, name, since, why }) => {
+          return { kind, key: name, since, why };
+        }),
         ...this.#services.held().map(({ key, since, why, instances }) => ({
           kind: "service" as const,
           key,
@@ -299,28 +293,11 @@ export class ConsulSources {
 
   /** A token that may read nothing gets ordinary answers, with nothing in them. */
   #blind(): string | null {
-    const isEmpty = Object.values(this.#folders).every(({ values }) => values.size === 0);
-    if (this.#unanswered.size > 0 || !this.#catalogs.own.isHidden || !isEmpty) return null;
+    if (this.#unanswered.size > 0 || !this.#catalogs.own.isHidden || !this.#folders.isEmpty)
+      return null;
     const { consul, prefix } = this.#options;
     const seen = `no service, not even "consul", and no key under ${prefix}`;
     return `Consul at ${consul.url} shows ${seen}: the ACL token may read nothing, or there is none`;
-  }
-
-  #folder<K extends DocumentKind>(kind: K): Folder<K> {
-    const { prefix, log, previous, foreignIn } = this.#options;
-    const saved: { readonly [Each in DocumentKind]?: ReadonlyMap<string, Entries[Each]> } | null =
-      previous ?? null;
-    return new Folder({
-      kind,
-      prefix: `${prefix}${kinds[kind].folder}`,
-      clock: this.#clock,
-      log,
-      sites: () => this.#sites,
-      foreignIn,
-      // What is not served is not kept either.
-      previous: saved?.[kind],
-      memory: this.#previousMemory.folders[kind],
-    });
   }
 
   #watchCatalog(): BaseWatch {
@@ -351,15 +328,14 @@ export class ConsulSources {
   }
 
   #watchFolder(kind: DocumentKind): BaseWatch {
-    const folder = this.#folders[kind];
     const { consul, prefix } = this.#options;
     const agreements = kind === "agreement" ? new Agreements(consul, prefix, this.#clock) : null;
-    const name = `${prefix}${kinds[kind].folder}`;
+    const name = this.#folders.prefixOf(kind);
     return this.#watch({
       name,
       query: (query) => agreements?.read(query) ?? readKeys(consul, name, query),
       onAnswer: (event) => {
-        this.#emit(folder.apply(event));
+        this.#emit(this.#folders.apply(kind, event));
         this.#options.onMemory?.();
         this.#answered(name);
         if (kind === "upstream" || kind === "host") this.#nameServices();
@@ -404,41 +380,14 @@ export class ConsulSources {
 
   /** Which services the documents name; both folders must be known, as a name may be an upstream's. */
   #nameServices(): void {
-    const { prefix } = this.#options;
-    if (this.#unanswered.has(`${prefix}${kinds.upstream.folder}`)) return;
-    if (this.#unanswered.has(`${prefix}${kinds.host.folder}`)) return;
-    const { upstream, host } = this.#folders;
-    const named = namedServices(upstream.values, host.values, this.#sites);
-    this.#services.name(new Set([...named, ...this.#tagRoutes.services()]));
+    if (this.#unanswered.has(this.#folders.prefixOf("upstream"))) return;
+    if (this.#unanswered.has(this.#folders.prefixOf("host"))) return;
+    this.#services.name(new Set([...this.#folders.services(), ...this.#tagRoutes.services()]));
   }
 }
 
 /** A watch whatever it reads. */
 type BaseWatch = Pick<Watch<unknown>, "start" | "stop" | "status" | "renew">;
-
-/** The keys of the services that upstream documents and host documents name. */
-function namedServices(
-  upstreams: ReadonlyMap<string, UpstreamDocument>,
-  hosts: ReadonlyMap<string, HostDocument>,
-  sites: SiteNames,
-): ReadonlySet<string> {
-  const keys = new Set<string>();
-  const add = (name: string) => {
-    const service = sites.find(name);
-    if (service !== null) keys.add(service.key);
-  };
-  for (const { service, failover = [] } of upstreams.values()) {
-    if (service === null) continue;
-    add(service);
-    const site = sites.find(service);
-    if (site !== null)
-      for (const key of failoverKeys(site, failover, sites.ownDatacenter)) keys.add(key);
-  }
-  for (const document of hosts.values())
-    for (const [, { shares }] of destinationsOf(document))
-      for (const { upstream } of shares) if (!upstreams.has(upstream)) add(upstream);
-  return keys;
-}
 
 function findStale(base: readonly WatchStatus[]): ConsulSourcesStatus["stale"] {
   const failing = base
