@@ -4,7 +4,7 @@ import * as z from "zod";
 import { peerKey } from "../engine/peer.ts";
 import type { PeerSetting, PeerSettings } from "../model/index.ts";
 import { checkDocument, parseJson } from "./document.ts";
-import { isServerHost } from "./upstream-document.ts";
+import { isServerHost } from "./server-fields.ts";
 
 /** Settings by hand are for a few peers, not for all: each is looked up when an upstream is made. */
 const mostPeers = 1_000;

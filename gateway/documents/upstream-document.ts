@@ -2,35 +2,32 @@
 import { isIP } from "node:net";
 import * as z from "zod";
 import type { PeerTls } from "../engine/engine.ts";
-import { isHost } from "../engine/message/authority.ts";
 import {
   type IgnoredField,
-  type Level,
   parseServiceName,
   policyNames,
-  type Server,
   type UpstreamDocument,
   type UpstreamRetries,
   type UpstreamTimeouts,
   upstreamProtocols,
 } from "../model/index.ts";
 import { seconds, toMs } from "./amounts.ts";
-import { boundFields, maxConnsField, readBounds } from "./bound-fields.ts";
+import { boundFields, readBounds } from "./bound-fields.ts";
 import { checkDocument, listProblems, parseJson } from "./document.ts";
 import { DocumentError } from "./document-error.ts";
 import { hashBySchema, readHashBy } from "./hash-by.ts";
 import { badStatuses, healthFields, readCheck, readOutliers } from "./health-fields.ts";
 import { readSentHost, sentHostSchema } from "./sent-host.ts";
+import {
+  isServerHost,
+  maxFails,
+  readLevels,
+  readNumber,
+  serverFields,
+  tries,
+  withoutEffect,
+} from "./server-fields.ts";
 
-const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/;
-
-/** A text with only digits and dots must be an IPv4 address: `10.0.0.256` is not a name. */
-export function isServerHost(host: string): boolean {
-  if (isIP(host) !== 0) return true;
-  return isHost(host) && hostName.test(host) && !/^[\d.]+$/.test(host);
-}
-
-const withoutEffect = "Accepted as Slardar does; has no effect here, and gives a warning.";
 /** Statuses after which another server may be asked, named as in nginx's `proxy_next_upstream`. */
 const retriedStatuses = [
   "http_500",
@@ -41,52 +38,6 @@ const retriedStatuses = [
   "http_404",
   "http_429",
 ] as const;
-const maxFails = z.int().min(0).max(1_000_000);
-/** Slardar reads `try` and ports by Lua's rules, by which a number may stand in quotes. */
-const quotedDigits = z.string().regex(/^\d{1,5}$/, { error: "is not a number" });
-const tries = z.union([z.int().min(1).max(100), quotedDigits], { error: "is not a whole number" });
-
-const server = z.strictObject({
-  host: z
-    .string()
-    .refine(isServerHost, {
-      error: (issue) => `${JSON.stringify(issue.input)} is not an IP address or a host name`,
-    })
-    .describe("An IP address or a name that the resolver knows."),
-  port: z
-    .union([z.int().min(1).max(65_535), quotedDigits], { error: "is not a port" })
-    .describe("1 to 65535."),
-  weight: z.int().min(1).max(1000).default(1).describe("Share of the requests. Default 1."),
-  max_fails: maxFails
-    .default(1)
-    .describe("Failures within fail_timeout that take the server out; 0 never does. Default 1."),
-  fail_timeout: seconds.default(10).describe("Seconds; also how long it stays out. Default 10."),
-  down: z.boolean().optional().describe("True: never picked."),
-  backup: z
-    .boolean()
-    .optional()
-    .describe("True: picked when no other server of its level is available."),
-  zone: z
-    .string()
-    .min(1)
-    .max(200)
-    .optional()
-    .describe("Its zone: gateways pick servers in their own --zone first."),
-  slow_start: seconds
-    .optional()
-    .describe("Seconds in which its share grows after it is new or well again."),
-  max_conns: maxConnsField,
-});
-
-const servers = z.array(server).min(1);
-
-const level = z.strictObject({
-  servers,
-  try: tries.optional().describe(withoutEffect),
-  try_timeout: seconds.optional().describe(withoutEffect),
-  keepalive: z.unknown().optional().describe(withoutEffect),
-});
-
 const plainTls: PeerTls = {
   serverName: null,
   authorities: null,
@@ -130,13 +81,7 @@ export const upstreamSchema = z
   .strictObject({
     ...healthFields,
     ...boundFields,
-    servers: servers.optional().describe("Fixed servers, one level."),
-    cluster: z
-      .union([z.array(level).min(1), z.record(z.string(), level)], {
-        error: "is not a list of levels",
-      })
-      .optional()
-      .describe("Levels of servers; a later one is used when no earlier server is available."),
+    ...serverFields,
     service: z
       .string()
       .refine((name) => parseServiceName(name) !== null, {
@@ -370,65 +315,7 @@ function findIgnored(document: Written, raw: unknown): readonly IgnoredField[] {
   return ignored;
 }
 
-function readLevels(document: Written, problems: string[]): readonly Level[] {
-  const { slow_start: slow = 0, max_conns: most } = document;
-  if (document.servers !== undefined)
-    return readServers("servers", document.servers, slow, most, problems);
-  const levels = Object.entries(document.cluster ?? {}).flatMap(([name, one]) => {
-    const field = `cluster[${Array.isArray(document.cluster) ? name : JSON.stringify(name)}]`;
-    return readServers(`${field}.servers`, one.servers, slow, most, problems);
-  });
-  if (document.cluster !== undefined && levels.length === 0) problems.push("cluster: is empty");
-  return levels;
-}
-
-/**
- * Returns one level, followed by a level with its backup servers if it has any. `slow` and `most` apply to servers
- * that do not set their own.
- */
-function readServers(
-  field: string,
-  list: readonly z.output<typeof server>[],
-  slow: number,
-  most: number | undefined,
-  problems: string[],
-): readonly Level[] {
-  const read = list.map((one, at) => {
-    const slowStartMs = toMs(one.slow_start ?? slow);
-    const maxConns = one.max_conns ?? most;
-    const server: Server = {
-      host: one.host,
-      port: readNumber(`${field}[${at}].port`, one.port, 65_535, problems),
-      weight: one.weight,
-      maxFails: one.max_fails,
-      failTimeoutMs: toMs(one.fail_timeout),
-      ...(one.down === true ? { down: true } : {}),
-      ...(slowStartMs === 0 ? {} : { slowStartMs }),
-      ...(maxConns === undefined ? {} : { maxConns }),
-      ...(one.zone === undefined ? {} : { zone: one.zone }),
-    };
-    return { isBackup: one.backup === true, server };
-  });
-  return [false, true]
-    .map((isBackup) => read.filter((one) => one.isBackup === isBackup))
-    .filter((some) => some.length > 0)
-    .map((some) => ({ servers: some.map(({ server }) => server) }));
-}
-
 /** The part of a key after its folder. */
 function nameIn(key: string): string {
   return key.slice(key.lastIndexOf("/") + 1);
-}
-
-/** Reads a number that may stand in quotes. It checks the range, because the schema cannot. */
-function readNumber(
-  field: string,
-  value: number | string,
-  max: number,
-  problems: string[],
-): number {
-  const number = Number(value);
-  if (number < 1) problems.push(`${field}: ${number} is below 1`);
-  if (number > max) problems.push(`${field}: ${number} is above ${max}`);
-  return number;
 }
