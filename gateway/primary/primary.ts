@@ -25,11 +25,9 @@ import type { Clock } from "./clock.ts";
 import { DirectoryLock } from "./directory-lock.ts";
 import { Membership } from "./fleet/membership.ts";
 import type { HeldSocket } from "./held-sockets.ts";
-import { listenerStatus } from "./listener-status.ts";
 import type { PrimaryParts } from "./parts.ts";
-import { slardarStatus } from "./slardar-status.ts";
 import { type LoadedSnapshot, SnapshotFile } from "./snapshot-file.ts";
-import type { Status } from "./status.ts";
+import { type Status, statusOf } from "./status.ts";
 import { Succession, successionName } from "./succession.ts";
 
 export interface PrimaryOptions {
@@ -393,49 +391,13 @@ export class Primary {
   status(): Status {
     const running = this.#running;
     if (running === null) throw new Error("the gateway is not running");
-    const { state, sources, workers, releases, file, certificates } = running;
-    const { scripts, refused } = releases.status((host, version) =>
-      workers.scriptCounters.of(host, version),
-    );
-    const source = sources.status();
-    const checks = running.checks.status();
-    return {
-      ...slardarStatus({
-        tables: state.tables,
-        version: state.version,
-        startedAtMs: this.#startedAtMs,
-        lastCheckAt: checks.lastAt,
-        healthOf: (address) => running.health.of(address),
-      }),
-      version: state.version,
+    return statusOf(running, {
       boot: this.#boot,
+      startedAtMs: this.#startedAtMs,
       uptimeMs: Math.round(this.#clock.ticks() - this.#startedMs),
       notReady: this.notReady(),
-      consul: { url: this.#parts.consul.url, stale: source.stale },
-      watches: source.watches,
-      services: { inUse: source.servicesInUse, polled: source.polled },
-      listeners: [
-        ...running.listeners.map((listener) => {
-          const { address, flag, socket } = listener;
-          const { port } = socket.address();
-          return listenerStatus(listener, { host: address.host, port }, flag);
-        }),
-        ...running.handed.list(),
-      ],
-      workers: workers.status(),
-      health: { ...running.health.list(), checks },
-      scripts,
+      consulUrl: this.#parts.consul.url,
       tenants: this.#settings.tenants,
-      modules: Array.from(state.tables.module, ([name, { version }]) => ({ name, version })),
-      refused: [...source.refused, ...certificates.refused(), ...refused],
-      certificates: certificates.status(),
-      acme: running.acme?.status() ?? null,
-      local: running.local.list(),
-      peers: running.knownPeers.byHand(),
-      warnings: running.warnings.list(),
-      held: source.held,
-      unusable: source.unusable,
-      snapshotFile: file?.status() ?? null,
-    };
+    });
   }
 }
