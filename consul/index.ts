@@ -1,4 +1,5 @@
 /** The door of the Consul room: the client, the sources of the desired state, errors as one line. */
+export { answerWithinMs, deadline, transact } from "./api/calls.ts";
 export { ConsulClient, createConsul } from "./api/client.ts";
 export type { ConsulOptions, Environment, TlsOptions } from "./api/environment.ts";
 export { ConsulOptionsError } from "./api/environment.ts";

@@ -6,6 +6,7 @@
  */
 
 import { decodeItems, type KvItem } from "../keys/kv.ts";
+import { answerWithinMs, deadline, transact } from "./calls.ts";
 import type { ConsulClient } from "./client.ts";
 import { ConsulError, describeConsulError } from "./errors.ts";
 
@@ -25,22 +26,12 @@ export type KvWrite =
 
 /** As the watches read a text: without the mark that some editors put before it. */
 const utf8 = new TextDecoder();
-const deadlineMs = 5_000;
-/** The client's own types do not know its `timeout`, though every call takes it. */
-const deadline: { readonly token?: string; readonly timeout: number } = { timeout: deadlineMs };
-
-/** As the client has it; its types describe neither the operations that Consul takes nor the options. */
-interface Transactions {
-  create(operations: readonly object[], options: object): Promise<unknown>;
-}
 
 export class KvStore {
   readonly #consul: ConsulClient;
-  readonly #transactions: Transactions;
 
   constructor(consul: ConsulClient) {
     this.#consul = consul;
-    this.#transactions = consul.api.transaction as unknown as Transactions;
   }
 
   /** `null`: there is no such key. Rejects with a `ConsulError`. */
@@ -73,7 +64,7 @@ export class KvStore {
       params: { key: prefix },
       query,
       emptyWhenMissing: true,
-      withinMs: deadlineMs,
+      withinMs: answerWithinMs,
     });
     if (body === null) return [];
     const isName = (key: unknown) => typeof key === "string" && key.startsWith(prefix);
@@ -111,7 +102,7 @@ export class KvStore {
     }));
     const where = writes.map(({ key }) => key).join(", ");
     try {
-      await this.#transactions.create(operations, { ...deadline });
+      await transact(this.#consul, operations);
       return true;
     } catch (error) {
       if (isConflict(error)) return false;
@@ -125,7 +116,7 @@ export class KvStore {
       params: { key },
       query,
       emptyWhenMissing: true,
-      withinMs: deadlineMs,
+      withinMs: answerWithinMs,
     });
     return decodeItems(`${this.#consul.url}/v1/kv/${key}`, key, body).map(asEntry);
   }

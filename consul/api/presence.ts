@@ -7,6 +7,7 @@
 
 import { type Clock, systemClock } from "../watching/clock.ts";
 import type { Log } from "../watching/log.ts";
+import { deadline } from "./calls.ts";
 import type { ConsulClient } from "./client.ts";
 import { describeConsulError } from "./errors.ts";
 
@@ -20,8 +21,6 @@ export interface PresenceOptions {
   /** Seconds without a renewal after which Consul may delete the key; Consul takes 10 and up. Default 15. */
   readonly ttlSeconds?: number;
 }
-
-const deadline: { readonly token?: string; readonly timeout: number } = { timeout: 5_000 };
 
 export class Presence {
   readonly #options: PresenceOptions;

@@ -6,6 +6,7 @@
  */
 import { type Clock, systemClock } from "../watching/clock.ts";
 import type { Log } from "../watching/log.ts";
+import { deadline } from "./calls.ts";
 import type { ConsulClient } from "./client.ts";
 import { describeConsulError } from "./errors.ts";
 
@@ -36,8 +37,6 @@ export interface SelfRegistrationOptions {
   readonly ttlSeconds?: number;
 }
 
-/** The client's own types do not know its `timeout`, though every call takes it. */
-const deadline: { readonly token?: string; readonly timeout: number } = { timeout: 5_000 };
 /** The wait after a failure; a token without the right will always fail. */
 const retryMs = 5_000;
 /** Consul takes a minute and up, and looks every 30 seconds. */

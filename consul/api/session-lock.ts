@@ -5,6 +5,7 @@
  * Source: Consul's API pages "Session" and "KV Store" (`acquire`).
  */
 import { type Clock, systemClock } from "../watching/clock.ts";
+import { deadline } from "./calls.ts";
 import type { ConsulClient } from "./client.ts";
 import { ConsulError, describeConsulError } from "./errors.ts";
 
@@ -28,8 +29,6 @@ export interface HeldLock {
   /** Ends the session. Resolves also when Consul does not answer; the session then ends by itself. */
   release(): Promise<void>;
 }
-
-const deadline: { readonly token?: string; readonly timeout: number } = { timeout: 5_000 };
 
 export class SessionLock {
   readonly #options: SessionLockOptions;

@@ -3,15 +3,20 @@ import http from "node:http";
 import https from "node:https";
 import { z } from "zod";
 import type { ConsulAddress } from "../../consul/api/environment.ts";
-import { type ConsulClient, ConsulError, describeConsulError } from "../../consul/index.ts";
+import {
+  answerWithinMs,
+  type ConsulClient,
+  ConsulError,
+  deadline,
+  describeConsulError,
+  transact,
+} from "../../consul/index.ts";
 import { type Finding, ok, problem, warning } from "./doctor-finding.ts";
 
-const withinMs = 5_000;
 /** Schedules and rollouts of scripts, and the validity of certificates, depend on the clock. */
 const mostSkewSeconds = 5;
 /** No key has this index, so a write on this condition never happens. Consul checks the token first. */
 const impossibleIndex = Number.MAX_SAFE_INTEGER;
-const deadline: { readonly token?: string; readonly timeout: number } = { timeout: withinMs };
 
 /** The folders of keys that a gateway writes (deploy/consul/gateway.hcl). */
 const writtenFolders = ["live/", "history/", "versions/", "gateways/", "keys/"];
@@ -19,7 +24,7 @@ const writtenFolders = ["live/", "history/", "versions/", "gateways/", "keys/"];
 /** Whether Consul answers; without a leader it answers and knows nothing. */
 export async function checkReach(consul: ConsulClient): Promise<Finding> {
   try {
-    const { body } = await consul.read({ path: "/status/leader", withinMs });
+    const { body } = await consul.read({ path: "/status/leader", withinMs: answerWithinMs });
     if (typeof body === "string" && body !== "")
       return ok("consul", `answers at ${consul.url}, its leader is ${body}`);
     return problem(
@@ -120,7 +125,12 @@ function isDenied(error: unknown): boolean {
 }
 
 async function readKey(consul: ConsulClient, key: string): Promise<void> {
-  await consul.read({ path: "/kv/{key}", params: { key }, emptyWhenMissing: true, withinMs });
+  await consul.read({
+    path: "/kv/{key}",
+    params: { key },
+    emptyWhenMissing: true,
+    withinMs: answerWithinMs,
+  });
 }
 
 async function openSession(consul: ConsulClient): Promise<void> {
@@ -128,24 +138,15 @@ async function openSession(consul: ConsulClient): Promise<void> {
   await consul.api.session.destroy({ id: ID, ...deadline });
 }
 
-/** The client's own types know transactions of keys alone, and not its `timeout`. */
-interface Transactions {
-  create(operations: readonly object[], options: object): Promise<unknown>;
-}
-
 /** Registers no service: Consul checks the right to it, and then a condition that never holds. */
 async function registerNever(consul: ConsulClient, name: string): Promise<void> {
-  const transactions = consul.api.transaction as unknown as Transactions;
   const service = { ID: "doctor", Service: name, ModifyIndex: impossibleIndex };
-  await transactions.create(
-    [{ Service: { Verb: "cas", Node: "doctor", Service: service } }],
-    deadline,
-  );
+  await transact(consul, [{ Service: { Verb: "cas", Node: "doctor", Service: service } }]);
 }
 
 /** There is always a node, and the servers' own service. */
 async function seesAny(consul: ConsulClient, path: string): Promise<symbol | null> {
-  const { body } = await consul.read({ path, withinMs });
+  const { body } = await consul.read({ path, withinMs: answerWithinMs });
   const count = typeof body === "object" && body !== null ? Object.keys(body).length : 0;
   return count === 0 ? hidden : null;
 }
@@ -177,7 +178,7 @@ export async function checkClock(
 /** The answer's `Date`; `null`: it has none. */
 function dateAt(url: URL, tls: ConsulAddress["tls"]): Promise<string | null> {
   const { promise, resolve, reject } = Promise.withResolvers<string | null>();
-  const options = { agent: false, signal: AbortSignal.timeout(withinMs) } as const;
+  const options = { agent: false, signal: AbortSignal.timeout(answerWithinMs) } as const;
   const request =
     url.protocol === "https:" ? https.get(url, { ...options, ...tls }) : http.get(url, options);
   request.once("response", (response) => {

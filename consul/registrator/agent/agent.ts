@@ -4,6 +4,7 @@
  */
 import type Consul from "consul";
 import { z } from "zod";
+import { deadline } from "../../api/calls.ts";
 import { describeConsulError } from "../../api/errors.ts";
 import { hostnameForm } from "../options.ts";
 import { refusedCheck } from "../services/check.ts";
@@ -35,7 +36,7 @@ export interface AgentState extends AgentIdentity {
   readonly checks: ReadonlyMap<string, string>;
 }
 
-/** Each method rejects when the agent does not answer within `deadlineMs` or answers with an error. */
+/** Each method rejects when the agent does not answer in time or answers with an error. */
 export interface Agent {
   /** The name of the agent's node in the catalog. */
   nodeName(): Promise<string>;
@@ -54,10 +55,6 @@ export interface Agent {
   /** Gives the service's TTL check its status, until its time is up. */
   report(id: string, report: Report): Promise<void>;
 }
-
-const deadlineMs = 5_000;
-/** The client's own types do not know its `timeout`, though every call takes it. */
-const deadline: { readonly token?: string; readonly timeout: number } = { timeout: deadlineMs };
 
 const namedSelf = z.object({ Config: z.object({ NodeName: z.string() }) });
 const listed = z.record(
