@@ -6,6 +6,7 @@ import {
   defaultDatagramTerms,
   defaultStreamTerms,
   type Exposure,
+  entryName,
   exposures,
   type ListenerTerms,
   noListenerLimits,
@@ -51,9 +52,6 @@ export interface CertificateSettings {
 const maxListeners = 64;
 const nameForm = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
-/** The name of a certificate, in KV or of a file. */
-const certificateName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
-
 const place = {
   name: z.string().regex(nameForm, "is not a name: letters, digits, - and _").optional(),
   address: address(),
@@ -92,7 +90,7 @@ const datagrams = {
 };
 const exposes = { expose: z.enum(exposures).default("tagged") };
 /** The name of an upstream or a service. */
-const upstream = { upstream: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/) };
+const upstream = { upstream: z.string().regex(entryName) };
 
 const written = z.array(
   z.discriminatedUnion("protocol", [
@@ -104,7 +102,7 @@ const written = z.array(
       tls: z
         .strictObject({
           profile: z.enum(tlsProfiles).optional(),
-          defaultCertificate: z.string().regex(certificateName).optional(),
+          defaultCertificate: z.string().regex(entryName).optional(),
         })
         .default({}),
     }),

@@ -5,6 +5,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { isAddressBlock } from "./engine/message/address-blocks.ts";
+import { entryName } from "./model/index.ts";
 
 const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const unitsBytes: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
@@ -100,10 +101,9 @@ export function tcpRoutes(): z.ZodType<readonly TcpRoute[], string | number | re
   const where = address();
   return entries().transform((all, context) =>
     all.map((entry) => {
-      const [, place = "", upstream = ""] =
-        /^(.*)=([A-Za-z0-9_][A-Za-z0-9._-]{0,252})$/.exec(entry) ?? [];
+      const [, place = "", upstream = ""] = /^(.*)=(.*)$/.exec(entry) ?? [];
       const read = where.safeParse(/^[0-9]+$/.test(place) ? `:${place}` : place);
-      if (read.success) return { address: read.data, upstream };
+      if (read.success && entryName.test(upstream)) return { address: read.data, upstream };
       const message = `"${entry}" is not PORT=UPSTREAM or ADDRESS:PORT=UPSTREAM`;
       context.addIssue({ code: "custom", message });
       return z.NEVER;

@@ -3,13 +3,11 @@
  * host's one spelling is in lower case and has no trailing dot.
  */
 import { inAscii, isHost, maxNameLength, normaliseHost } from "../engine/message/authority.ts";
-import { type DocumentKind, kinds, type SiteNames } from "../model/index.ts";
+import { type DocumentKind, entryName, kinds, type SiteNames } from "../model/index.ts";
 import { DocumentError } from "./document-error.ts";
 
 /** The hosts that DNS can have: letters, digits, `-` inside a label, and `_`. */
 const hostLabels = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/;
-/** Slardar's alphabet for upstreams (`[-_a-zA-Z0-9.]`). */
-const upstreamName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
 const modulePath = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
 /** RFC 8555 section 8.1. */
 const token = /^[A-Za-z0-9_-]{16,256}$/;
@@ -28,7 +26,7 @@ export function parseHostName(name: string): string | null {
 
 /** Whether `name` can name an upstream document. */
 export function isUpstreamName(name: string): boolean {
-  return upstreamName.test(name);
+  return entryName.test(name);
 }
 
 /**
@@ -67,7 +65,7 @@ export function parseEntryName(
         throw bad(`${JSON.stringify(name)} is not a module's name: letters, digits, "-_./" only`);
       return name;
     case "certificate":
-      if (!settingName.test(name) || name.length > 253)
+      if (!entryName.test(name))
         throw bad(
           `${JSON.stringify(name)} is not a certificate's name: letters, digits, "-_." only`,
         );

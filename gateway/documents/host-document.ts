@@ -6,6 +6,7 @@ import { isTrailerName } from "../engine/message/trailer.ts";
 import {
   type Destination,
   destinationsOf,
+  entryName,
   type HostDocument,
   type HstsRule,
   type IgnoredField,
@@ -73,7 +74,7 @@ export const hostSchema = z
         mode: z.enum(["off", "optional", "required"]),
         ca: z
           .string()
-          .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/, { error: "is not a certificate's name" })
+          .regex(entryName, { error: "is not a certificate's name" })
           .describe("The authorities: certificates/<name> in KV, or a file <name>.ca.pem."),
       })
       .optional()

@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import * as z from "zod";
 import type { PeerTls } from "../engine/engine.ts";
 import {
+  entryName,
   type IgnoredField,
   parseServiceName,
   policyNames,
@@ -45,9 +46,7 @@ const plainTls: PeerTls = {
   isInsecure: false,
 };
 
-const certificateName = z
-  .string()
-  .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/, { error: "is not a certificate's name" });
+const certificateName = z.string().regex(entryName, { error: "is not a certificate's name" });
 
 const tlsSchema = z
   .union(

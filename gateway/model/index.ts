@@ -88,6 +88,7 @@ export type {
 export { clientRuleId, policyNames, upstreamProtocols } from "./documents.ts";
 export type { Datacenter, Instance, Json, OutOfService, ServiceQuery, Source } from "./entries.ts";
 export { serviceKey, versionOf } from "./entries.ts";
+export { entryName } from "./entry-name.ts";
 export type {
   ExplainedLimits,
   ExplainedOutcome,

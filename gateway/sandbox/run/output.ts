@@ -10,7 +10,7 @@
 import type { Answer, Exchange } from "../../engine/engine.ts";
 import { inAscii, isAuthority, normaliseHost } from "../../engine/message/authority.ts";
 import { isPath } from "../../engine/message/grammar.ts";
-import type { Border, TenantKind } from "../../model/index.ts";
+import { type Border, entryName, type TenantKind } from "../../model/index.ts";
 import { isRemovableHeader, isVouchedHeader, outputLimits } from "../limits.ts";
 import type { Steering } from "../sandbox.ts";
 
@@ -43,7 +43,6 @@ const noLogs: readonly LogLine[] = [];
 const token = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 const fieldValue = /^(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?$/;
 const query = /^[!"$-~]*$/;
-const upstreamName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,252}$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what it keeps out
 const printable = /^[^\x00-\x1f\x7f]{1,256}$/;
 
@@ -115,7 +114,7 @@ export function applyToRequest(
         setHost(exchange, inAscii(value), border);
         break;
       case "U":
-        steering.upstream = checked("request.upstream", upstreamName, value, 253);
+        steering.upstream = checked("request.upstream", entryName, value, 253);
         if (border !== null) checkBorder("request.upstream", border, "upstreams", value);
         break;
       case "K":
