@@ -34,6 +34,12 @@ export function statusLine(status: number): string {
   return `${status} ${reasonPhrase(status)}\r\n`;
 }
 
+/** An answer whose body is latin1 text and whose fields have one value each. */
+interface PlainAnswer extends Answer {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
 /**
  * The answer for an error: JSON when `accept` names `application/json`, plain text otherwise. Both carry the status,
  * the code and the message. `more`: further fields.
@@ -44,7 +50,7 @@ export function errorAnswer(
   message: string,
   accept: string | undefined,
   more: Readonly<Record<string, string>> = {},
-): Answer {
+): PlainAnswer {
   if (accept !== undefined && /\bapplication\/json\b/i.test(accept)) {
     const body = `${JSON.stringify({ status, error: code, message })}\n`;
     return { status, headers: { "content-type": "application/json", ...more }, body };

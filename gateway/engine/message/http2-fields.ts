@@ -1,4 +1,4 @@
-/** Turns HTTP/1.1's field lines into the forms that `node:http2` takes and gives, and back. */
+/** Turns HTTP/1.1's field lines into HTTP/2's lists of fields, and back. */
 
 /** Fields that HTTP/2 does not have (RFC 9113 section 8.2.2), but that a head may have had on its way here. */
 const connectionFields: ReadonlySet<string> = new Set([

@@ -98,7 +98,8 @@ describe("HTTP/2: floods", () => {
       return Buffer.concat([headers(stream, 4, post), dataFrame(stream, "x", true)]);
     });
     await client.whenClosed();
-    expect(client.goaway?.code).to.be.oneOf([errorCode.enhanceYourCalm, errorCode.internalError]);
+    expect(client.goaway?.code).to.equal(errorCode.enhanceYourCalm);
+    expect(gateway.engine.stats().refused).to.deep.equal({ http2_reset_flood: 1 });
     expect(gateway.engine.stats().requests).to.be.lessThan(1_000);
     await expectWell();
   });
@@ -137,6 +138,7 @@ describe("HTTP/2: floods", () => {
     const piece = frame(frameType.continuation, 0, 1, headerBlock([["x-a", "a".repeat(1_000)]]));
     await flood(client, 20_000, () => piece);
     await client.whenClosed();
+    expect(gateway.engine.stats().refused).to.deep.equal({ http2_continuation_flood: 1 });
     expect(gateway.engine.stats().requests).to.equal(0);
     await expectWell();
   });
@@ -147,6 +149,7 @@ describe("HTTP/2: floods", () => {
     client.send(headers(1, frameFlag.endStream));
     await flood(client, 50_000, () => frame(frameType.continuation, 0, 1));
     await client.whenClosed();
+    expect(gateway.engine.stats().refused).to.deep.equal({ http2_continuation_flood: 1 });
     await expectWell();
   });
 
@@ -201,8 +204,21 @@ describe("HTTP/2: floods", () => {
     const client = await open();
     const stream = client.request(requestFields("/silent"));
     client.send(windowUpdate(stream, 0x7fffffff), windowUpdate(stream, 0x7fffffff));
-    await client.whenClosed();
+    expect((await client.answer(stream)).resetCode).to.equal(errorCode.flowControlError);
     await until("it is over", () => gateway.engine.stats().exchanges === 0);
+    client.send(windowUpdate(0, 0x7fffffff));
+    await client.whenClosed();
+    expect(client.goaway?.code).to.equal(errorCode.flowControlError);
+    expect(gateway.engine.stats().refused).to.deep.equal({ http2_protocol_error: 1 });
+    await expectWell();
+  });
+
+  it("of window updates that open nothing that was used", async () => {
+    const client = await open();
+    await flood(client, 1_000_000, () => windowUpdate(0, 1));
+    await client.whenClosed();
+    expect(client.goaway?.code).to.equal(errorCode.enhanceYourCalm);
+    expect(gateway.engine.stats().refused).to.deep.equal({ http2_window_flood: 1 });
     await expectWell();
   });
 
@@ -217,6 +233,7 @@ describe("HTTP/2: floods", () => {
       await flood(client, 50_000, () => piece);
       await client.whenClosed();
       expect(client.goaway?.code).to.equal(errorCode.enhanceYourCalm);
+      expect(gateway.engine.stats().refused).to.deep.equal({ http2_ignored_flood: 1 });
       await expectWell();
     });
   }

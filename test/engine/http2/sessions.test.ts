@@ -319,26 +319,43 @@ describe("HTTP/2: streams", () => {
 describe("HTTP/2: how a connection ends", () => {
   const bench = useTestBench(createHttpEngine);
 
-  it("is said by GOAWAY when the gateway drains, after what runs is answered", async () => {
+  it("is said by GOAWAY when the gateway drains, and what was on its way is answered", async () => {
     const origin = await bench.origin(() => {});
     const gateway = await bench.gateway(origin);
-    const client = await bench.http2(gateway);
+    const client = await bench.http2(gateway, { acknowledges: false });
     const idle = await bench.http2(gateway);
     await until("it is known", () => gateway.engine.stats().clientConnections === 2);
     const stream = client.request(requestFields("/"));
     await until("it arrived", () => origin.requests.length === 1);
     const drained = gateway.engine.drain(30_000);
     await until("it is told", () => client.goaway !== null);
-    expect(client.goaway).to.deep.equal({ lastStream: stream, code: errorCode.noError });
+    expect(client.goaway).to.deep.equal({ lastStream: 0x7fffffff, code: errorCode.noError });
+    // This was sent before the client knew.
+    const crossing = client.request(requestFields("/crossing"));
+    await until("it arrived too", () => origin.requests.length === 2);
+    const asked = client.framesOf(frameType.ping)[0];
+    client.send(frame(frameType.ping, frameFlag.ack, 0, asked?.payload));
+    await until("the last stream is named", () => client.goaway?.lastStream === crossing);
     // What is sent now was not taken, and the client knows.
     const late = client.request(requestFields("/late"));
-    origin.connections[0]?.send(ok("done"));
-    expect((await client.answer(stream)).body.toString()).to.equal("done");
+    for (const connection of origin.connections) connection.send(ok("done"));
+    for (const served of [stream, crossing])
+      expect((await client.answer(served)).body.toString()).to.equal("done");
     await client.whenClosed();
     await idle.whenClosed();
     expect(client.answerOn(late).fields).to.equal(null);
     expect(await drained).to.equal(0);
-    expect(origin.requests).to.have.length(1);
+    expect(origin.requests).to.have.length(2);
+  });
+
+  it("is said in the end to a client that does not answer pings, too", async () => {
+    const origin = await bench.origin(ok());
+    const gateway = await bench.gateway(origin);
+    const client = await bench.http2(gateway, { acknowledges: false });
+    const stream = client.request(requestFields("/"));
+    expect((await client.answer(stream)).status).to.equal(200);
+    expect(await gateway.engine.drain(30_000)).to.equal(0);
+    expect(client.goaway).to.deep.equal({ lastStream: stream, code: errorCode.noError });
   });
 
   it("comes at the drain's deadline for what does not end", async () => {

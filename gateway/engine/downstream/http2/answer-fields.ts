@@ -1,5 +1,4 @@
-/** Heads of answers in the form that `node:http2` sends. */
-import type { ServerHttp2Stream } from "node:http2";
+/** Heads of answers in HTTP/2's form. */
 import { allowedMethods, errorAnswer } from "../../message/answers.ts";
 import type { Refusal } from "../../message/grammar.ts";
 import { appendFields } from "../../message/http2-fields.ts";
@@ -19,26 +18,17 @@ export function answerFields(head: ResponseHead, dateLine: string, hasBody: bool
   return fields;
 }
 
-/**
- * Sends the whole answer to a request that never became an exchange; without a body for HEAD (RFC 9110 section
- * 9.3.2).
- */
-export function sendRefusal(
-  stream: ServerHttp2Stream,
+/** The head of the answer to a request that never became an exchange, and its body. */
+export function refusalAnswer(
   { status, code, message }: Refusal,
   dateLine: string,
-  isHead: boolean,
-): void {
-  const { headers, body = "" } = errorAnswer(status, code, message, undefined);
-  const fields = {
-    ":status": status,
-    date: dateValue(dateLine),
-    ...(status === 405 ? { allow: allowedMethods } : {}),
-    ...headers,
-    "content-length": body.length,
-  };
-  stream.respond(fields, { endStream: isHead });
-  if (!isHead) stream.end(body);
+): { readonly fields: string[]; readonly body: string } {
+  const { headers, body } = errorAnswer(status, code, message, undefined);
+  const fields = [":status", String(status), "date", dateValue(dateLine)];
+  if (status === 405) fields.push("allow", allowedMethods);
+  for (const [name, value] of Object.entries(headers)) fields.push(name, value);
+  fields.push("content-length", String(body.length));
+  return { fields, body };
 }
 
 function dateValue(line: string): string {

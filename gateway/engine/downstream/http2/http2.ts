@@ -1,5 +1,6 @@
 /** HTTP/2 for an engine's clients: opens sessions on accepted sockets, and keeps finished streams for reuse. */
 import type { Socket } from "node:net";
+import { WriteTurn } from "../../http2/write-turn.ts";
 import type { ClientHost, ClientOrigin } from "../session.ts";
 import { Http2Session } from "./session.ts";
 import { ClientStream } from "./stream.ts";
@@ -9,6 +10,7 @@ const maxKept = 1_024;
 
 export class Http2Server {
   readonly host: ClientHost;
+  readonly turn: WriteTurn = new WriteTurn();
   readonly #kept: ClientStream[] = [];
 
   constructor(host: ClientHost) {

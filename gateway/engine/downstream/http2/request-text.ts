@@ -1,12 +1,9 @@
 /**
  * Writes an HTTP/2 request as the text of a head, so that one reader decides about path, host, forwarding fields,
  * names and limits, whatever the client speaks. What HTTP/2 says in its own way is put into HTTP/1.1's words (RFC
- * 9113 section 8.3). nghttp2 has already refused what HTTP/2 forbids.
+ * 9113 section 8.3). What HTTP/2 forbids was refused before.
  */
 import { type Refusal, refuse } from "../../message/grammar.ts";
-
-/** A character that ends a line must not come in: what follows it would be read as a field of its own. */
-const lineBreakers = /[\0\r\n]/;
 
 /** `raw`: names and values alternately, as they came. Returns the head's text, or why it is refused. */
 export function requestText(raw: readonly string[], maxHeadBytes: number): string | Refusal {
@@ -19,9 +16,6 @@ export function requestText(raw: readonly string[], maxHeadBytes: number): strin
   for (let at = 0; at < raw.length; at += 2) {
     const name = raw[at] ?? "";
     const value = raw[at + 1] ?? "";
-    if (lineBreakers.test(value) || lineBreakers.test(name)) {
-      return refuse("bad_header", "a field has a forbidden character");
-    }
     switch (name) {
       case ":method":
         method = value;

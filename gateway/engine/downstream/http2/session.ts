@@ -1,15 +1,20 @@
 /**
- * One client's connection that speaks HTTP/2: its streams, its bounds on frames that bring no answer, and its end.
- * `node:http2` handles the frames; `stream.ts` handles what happens on a stream.
+ * One client's connection that speaks HTTP/2: its streams, its deadlines and its end. The frames are
+ * `engine/http2`'s affair; `stream.ts` handles what happens on a stream.
  */
-import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import type { EngineLimits } from "../../engine.ts";
+import {
+  type BreakCause,
+  type ConnectionOptions,
+  type ConnectionOwner,
+  Http2Connection,
+} from "../../http2/connection.ts";
+import { errorCode, initialWindowBytes } from "../../http2/frames.ts";
+import type { Http2Stream } from "../../http2/stream.ts";
 import type { Refusal } from "../../message/grammar.ts";
 import type { ClientHost, ClientOrigin, ClientSession } from "../session.ts";
-import { endStreamFlag, enhanceYourCalm } from "./codes.ts";
-import { type FloodKind, Floods } from "./floods.ts";
 import type { Http2Server } from "./http2.ts";
-import { sessionOptions } from "./session-options.ts";
 import type { ClientStream } from "./stream.ts";
 
 /**
@@ -19,10 +24,26 @@ import type { ClientStream } from "./stream.ts";
 const connectionWindowBytes = 524_288;
 /** How long a connection may take to close. */
 const lingerMs = 5_000;
-/** How many frames without flow control may wait for a client that does not read. */
-const maxQueuedFrames = 200;
+/** How long a client has to show that it knows of the connection's end, before requests are no longer taken. */
+const noticeMs = 1_000;
+/** Method, scheme, authority and path. Clients also send one cookie as several fields, which needs room too. */
+const maxPseudoFields = 4;
+/** What RFC 9113 section 6.5.2 counts for a field in addition to its name and value. */
+const fieldOverheadBytes = 32;
 
-export class Http2Session implements ClientSession {
+/** The counters' names for what ends a connection. */
+const breakCodes: Readonly<Record<BreakCause, string>> = {
+  protocol: "http2_protocol_error",
+  empty: "http2_invalid_frames",
+  reset: "http2_reset_flood",
+  ping: "http2_ping_flood",
+  settings: "http2_settings_flood",
+  window: "http2_window_flood",
+  continuation: "http2_continuation_flood",
+  ignored: "http2_ignored_flood",
+};
+
+export class Http2Session implements ClientSession, ConnectionOwner {
   readonly host: ClientHost;
   readonly client: ClientOrigin;
   isAdmitted = false;
@@ -30,12 +51,15 @@ export class Http2Session implements ClientSession {
   #deadline: number;
   readonly #server: Http2Server;
   readonly #socket: Socket;
-  readonly #session: ServerHttp2Session;
+  readonly #connection: Http2Connection;
   /** Streams that are not closed. The end of an answer may still have to go out on them. */
   readonly #streams = new Set<ClientStream>();
-  readonly #floods = new Floods();
   #requests = 0;
-  #isClosing = false;
+  /** `told`: the client knows that the connection will end. `closing`: no further requests are taken. */
+  #stage: "open" | "told" | "closing" = "open";
+  /** How much the socket has written, and by when it has to have written more; 0: nothing waits in it. */
+  #written = 0;
+  #writeDeadline = 0;
 
   /** `first`: what the client has sent so far, from its preface on; empty when nothing was read. */
   constructor(server: Http2Server, socket: Socket, first: Buffer, client: ClientOrigin) {
@@ -45,17 +69,8 @@ export class Http2Session implements ClientSession {
     this.#server = server;
     this.#socket = socket;
     this.#deadline = host.clock.current + host.limits.headTimeoutMs;
-    socket.pause();
-    if (first.length > 0) socket.unshift(first);
-    // A client that closes its side counts as gone: it could not even acknowledge what it gets.
-    socket.on("end", () => this.destroy());
-    // Loaded here and not with this module, because it costs about 1.5 MB, which a worker without HTTP/2 saves.
-    const { performServerHandshake } = process.getBuiltinModule("node:http2");
-    this.#session = performServerHandshake(socket, sessionOptions(host.limits));
-    this.#session.setLocalWindowSize(connectionWindowBytes);
-    this.#listen();
-    // By then the session has read the bytes that were put back; the socket only has to report its end.
-    process.nextTick(() => socket.resume());
+    this.#connection = new Http2Connection(socket, this, connectionOptions(server, client));
+    this.#connection.start(first);
   }
 
   get address(): string {
@@ -68,12 +83,14 @@ export class Http2Session implements ClientSession {
 
   /** Whether the client reads the frames that flow control does not hold back. */
   get hasRoom(): boolean {
-    return (this.#session.state.outboundQueueSize ?? 0) < maxQueuedFrames;
+    return this.#connection.hasRoom;
   }
 
   /** Looks at the deadlines of the session and its streams; `now` is the engine's clock. */
   onTick(now: number): void {
     for (const stream of this.#streams) stream.onTick(now);
+    if (this.#socket.writableLength > 0) this.#watchWriting(now);
+    else this.#writeDeadline = 0;
     if (this.#deadline !== 0 && now >= this.#deadline) this.#onDeadline();
   }
 
@@ -82,19 +99,18 @@ export class Http2Session implements ClientSession {
 
   /**
    * Closes even when it is idle: the client learns which requests the gateway took, and sends the others elsewhere.
+   * Those that are on their way meanwhile are served.
    */
-  onDrainStart(): void {
-    this.#close();
+  onDrainStart(graceEnd: number): void {
+    this.#announceEnd(graceEnd);
   }
 
   refuse(refusal: Refusal): void {
-    this.#cutOff(refusal.code, refusal.message);
+    this.host.counters.countRefused(refusal.code, this.address);
+    this.#linger();
+    this.#connection.fail(errorCode.enhanceYourCalm, refusal.message);
   }
 
-  /**
-   * Destroys the socket, and with it the session. The session alone would wait for a client that neither reads nor
-   * closes.
-   */
   destroy(): void {
     this.#socket.destroy();
   }
@@ -103,96 +119,98 @@ export class Http2Session implements ClientSession {
   onStreamOver(stream: ClientStream): void {
     this.#streams.delete(stream);
     this.#server.giveBack(stream);
-    if (this.#streams.size > 0) return;
+    if (this.#streams.size > 0 || this.#stage === "told") return;
     const { clock, limits } = this.host;
-    this.#deadline = clock.current + (this.#isClosing ? lingerMs : limits.idleTimeoutMs);
+    this.#deadline = clock.current + (this.#stage === "closing" ? lingerMs : limits.idleTimeoutMs);
   }
 
-  /** A stream was closed before its request was answered. */
-  onReset(): void {
-    this.#count("reset");
-  }
+  // Called by the connection.
 
-  #listen(): void {
-    const session = this.#session;
-    session.on("stream", (stream, _fields, flags, raw) => this.#onStream(stream, flags, raw));
-    session.on("ping", () => this.#count("ping"));
-    session.on("remoteSettings", () => this.#onSettings());
-    session.on("error", (error) => this.#onError(error));
-    session.on("close", () => this.#onClose());
-  }
-
-  /**
-   * Takes no new request, and closes when the running ones are over. The client is told which of its requests the
-   * gateway took (RFC 9113 section 6.8), so it may send the later ones elsewhere.
-   */
-  #close(): void {
-    if (this.#isClosing) return;
-    this.#isClosing = true;
-    if (this.#streams.size === 0) this.#deadline = this.host.clock.current + lingerMs;
-    this.#session.close();
-  }
-
-  #onStream(stream: ServerHttp2Stream, flags: number, raw: readonly string[]): void {
-    // `close` reports its errors. Without a listener, `error` would end the process, even after the stream is over.
-    stream.on("error", () => {});
-    if (stream.destroyed) {
-      this.onReset();
-      return;
-    }
-    this.#deadline = 0;
+  onRequest(stream: Http2Stream, fields: readonly string[], isEnd: boolean): void {
+    if (this.#stage === "open") this.#deadline = 0;
     this.#requests += 1;
     const served = this.#server.take(this);
     this.#streams.add(served);
-    served.begin(this, stream, raw, (flags & endStreamFlag) !== 0);
-    const { maxRequestsPerConnection } = this.host.limits;
-    if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) this.#close();
+    served.begin(this, stream, fields, isEnd);
+    const { clock, limits } = this.host;
+    const { maxRequestsPerConnection } = limits;
+    if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection)
+      this.#announceEnd(clock.current + noticeMs);
   }
 
-  #onSettings(): void {
-    const isFirst = this.#requests === 0 && this.#streams.size === 0 && !this.#isClosing;
+  onSettings(): void {
+    const isFirst = this.#requests === 0 && this.#stage === "open";
     if (isFirst) this.#deadline = this.host.clock.current + this.host.limits.idleTimeoutMs;
-    this.#count("settings");
   }
 
-  #count(kind: FloodKind): void {
-    if (this.#session.destroyed || !this.#floods.count(kind, this.host.clock.now())) return;
-    this.#cutOff(`http2_${kind}_flood`, `too many frames of a kind: ${kind}`);
+  onGoaway(_lastStream: number, code: number): void {
+    if (code === errorCode.noError) this.#close();
+    else this.destroy();
   }
 
-  /** Ends the connection at once, and tells the client that it asks for too much. */
-  #cutOff(code: string, message: string): void {
-    this.host.counters.countRefused(code);
-    this.#isClosing = true;
+  onPong(): void {
+    if (this.#stage === "told") this.#close();
+  }
+
+  onBroken(cause: BreakCause): void {
+    this.host.counters.countRefused(breakCodes[cause]);
+    this.#linger();
+  }
+
+  onClose(): void {
+    this.#stage = "closing";
+    this.host.remove(this);
+  }
+
+  #announceEnd(noticeEnd: number): void {
+    if (this.#stage !== "open") return;
+    this.#stage = "told";
+    this.#deadline = noticeEnd;
+    this.#connection.announceEnd();
+  }
+
+  /** Takes no new request, and closes when the running ones are over. */
+  #close(): void {
+    if (this.#stage === "closing") return;
+    this.#linger();
+    if (this.#streams.size > 0) this.#deadline = 0;
+    this.#connection.end();
+  }
+
+  #linger(): void {
+    this.#stage = "closing";
     this.#deadline = this.host.clock.current + lingerMs;
-    this.#session.destroy(new Error(message), enhanceYourCalm);
   }
 
   #onDeadline(): void {
-    if (this.#isClosing) this.destroy();
+    if (this.#stage === "closing") this.destroy();
     else this.#close();
   }
 
-  #onError(error: Error & { readonly code?: string }): void {
-    const refused = refusalOf(error);
-    if (refused !== null) this.host.counters.countRefused(refused);
-  }
-
-  #onClose(): void {
-    this.#isClosing = true;
-    for (const stream of this.#streams) stream.onClose();
-    this.host.remove(this);
+  /** A client that takes nothing of what was written would keep the connection for ever. */
+  #watchWriting(now: number): void {
+    const written = this.#socket.bytesWritten - this.#socket.writableLength;
+    if (this.#writeDeadline === 0 || written !== this.#written) {
+      this.#written = written;
+      this.#writeDeadline = now + this.host.limits.bodyTimeoutMs;
+    } else if (now >= this.#writeDeadline) this.destroy();
   }
 }
 
-/** What the client did that nghttp2 does not allow; `null` when the connection just broke. */
-function refusalOf(error: Error & { readonly code?: string }): string | null {
-  switch (error.code) {
-    case "ERR_HTTP2_ERROR":
-      return "http2_protocol_error";
-    case "ERR_HTTP2_TOO_MANY_INVALID_FRAMES":
-      return "http2_invalid_frames";
-    default:
-      return null;
-  }
+function connectionOptions({ host, turn }: Http2Server, client: ClientOrigin): ConnectionOptions {
+  const { clock, limits } = host;
+  return {
+    ...{ role: "server", clock, turn, ...headBounds(limits) },
+    maxStreams: limits.maxStreams,
+    streamWindowBytes: initialWindowBytes,
+    connectionWindowBytes,
+    withholds: true,
+    isEncrypted: client.tls !== null,
+  };
+}
+
+/** Twice what is allowed: up to here the client gets a 431, and beyond it the stream is reset. */
+function headBounds(limits: EngineLimits): Pick<ConnectionOptions, "maxListBytes" | "maxFields"> {
+  const maxFields = 2 * (limits.maxHeaders + maxPseudoFields);
+  return { maxListBytes: 2 * limits.maxHeadBytes + fieldOverheadBytes * maxFields, maxFields };
 }

@@ -2,38 +2,30 @@
  * One stream of a client's HTTP/2 connection: hands its request to an exchange and writes what the exchange answers.
  * The object outlives the stream and then serves another one, so that its head and its exchange are made only once.
  */
-import type { ServerHttp2Stream } from "node:http2";
 import type {
   CutReason,
   Downstream,
   DownstreamEvents,
   OpenExchange,
 } from "../../exchange/ports.ts";
+import { errorCode } from "../../http2/frames.ts";
+import type { Http2Stream, StreamOwner } from "../../http2/stream.ts";
 import type { Refusal } from "../../message/grammar.ts";
-import { fieldsObject, linesOf } from "../../message/http2-fields.ts";
+import { appendFields, linesOf } from "../../message/http2-fields.ts";
 import { RequestHead } from "../../message/request-head.ts";
 import type { ResponseHead } from "../../message/response-head.ts";
 import { oddTrailerNames } from "../../message/trailer.ts";
 import type { ClientTls } from "../../tls.ts";
-import { answerFields, sendRefusal } from "./answer-fields.ts";
-import { noError } from "./codes.ts";
+import { answerFields, refusalAnswer } from "./answer-fields.ts";
 import { requestText } from "./request-text.ts";
 import type { Http2Session } from "./session.ts";
 
-/** The `ClientStream` that a stream of Node's belongs to. */
-const owner = Symbol("owner");
-type OwnedStream = ServerHttp2Stream & { [owner]?: ClientStream };
-
-const nothing = Buffer.alloc(0);
-/** Destroys a stream whose answer will not be complete; the client is told INTERNAL_ERROR. */
-const cutOff = new Error("the answer is cut off");
-
-export class ClientStream implements Downstream {
+export class ClientStream implements Downstream, StreamOwner {
   readonly #head = new RequestHead();
   readonly #exchange: DownstreamEvents;
   #session: Http2Session;
   /** `null` when the stream is closed. */
-  #stream: OwnedStream | null = null;
+  #stream: Http2Stream | null = null;
   /** Whether the exchange is over, and only the rest of the answer has to go out. */
   #isOver = true;
   /**
@@ -41,17 +33,12 @@ export class ClientStream implements Downstream {
    */
   #deadline = 0;
   #unsent = 0;
-  /** Whether the client has sent the whole request. */
-  #isRead = true;
-  #trailer = "";
-  /** A streamed answer's trailer, which goes out after all of its body. */
-  #answerTrailer = "";
+  /** Whether the exchange cut the answer off, and so knows that the stream ends. */
+  #isCut = false;
   /** Whether the answer is sent without a body, whatever the exchange gives. */
   #isBodiless = false;
   /** Whether interim answers wait until the client reads. */
   #holdsInterim = false;
-  /** Whether the head of the final answer went out. */
-  #isAnswered = false;
 
   constructor(openExchange: OpenExchange, session: Http2Session) {
     this.#session = session;
@@ -79,38 +66,29 @@ export class ClientStream implements Downstream {
   }
 
   get unsentBytes(): number {
-    return this.#stream?.bufferSize ?? 0;
+    return this.#stream?.unsentBytes ?? 0;
   }
 
-  /** Begins a request. `raw`: its fields, names and values alternately. `isWhole`: it has no body. */
+  /** Begins a request. `fields`: names and values alternately. `isWhole`: it has no body. */
   begin(
     session: Http2Session,
-    stream: ServerHttp2Stream,
-    raw: readonly string[],
+    stream: Http2Stream,
+    fields: readonly string[],
     isWhole: boolean,
   ): void {
-    const owned: OwnedStream = stream;
-    owned[owner] = this;
+    stream.owner = this;
     this.#session = session;
-    this.#stream = owned;
-    this.#isRead = isWhole;
-    this.#isAnswered = false;
-    this.#trailer = "";
-    this.#answerTrailer = "";
+    this.#stream = stream;
     this.#isOver = false;
+    this.#isCut = false;
     this.#holdsInterim = false;
-    stream.on("close", onClose);
-    const refusal = this.#readHead(raw, isWhole);
+    const refusal = this.#readHead(fields, isWhole);
     if (refusal !== null) {
-      this.#refuse(refusal, raw);
+      this.#refuse(refusal, stream, fields[fields.indexOf(":method") + 1] === "HEAD");
       return;
     }
     this.#isBodiless = this.#head.method === "HEAD";
     this.#exchange.begin(null);
-    if (isWhole || this.#isOver) return;
-    stream.on("data", onData);
-    stream.on("end", onEnd);
-    stream.on("trailers", onTrailers);
   }
 
   /** Looks at the deadlines; `now` is the engine's clock. */
@@ -129,39 +107,40 @@ export class ClientStream implements Downstream {
   // Called by the exchange.
 
   sendInterim(head: ResponseHead): boolean {
-    const stream = this.#live();
-    if (stream === null || stream.headersSent) return true;
-    stream.additionalHeaders({
-      ...fieldsObject(head.fields.toString()),
-      ":status": String(head.status),
-    });
+    const stream = this.#stream;
+    if (stream === null || stream.hasSentHead) return true;
+    const fields = [":status", String(head.status)];
+    appendFields(fields, head.fields.toString());
+    stream.sendHead(fields, false, true);
     // Flow control does not cover heads, so nothing else would stop an origin that sends interim answers without end.
     this.#holdsInterim = !this.#session.hasRoom;
     return !this.#holdsInterim;
   }
 
   sendWhole(head: ResponseHead, body: string): void {
-    const stream = this.#respond(head, body === "", false);
-    if (stream !== null && body !== "" && !this.#isBodiless) stream.end(body, "latin1");
+    const stream = this.#respond(head, body === "");
+    if (!this.#isBodiless && body !== "") stream?.sendText(body);
   }
 
   sendHead(head: ResponseHead): void {
-    const stream = this.#respond(head, false, head.isStreamed);
-    if (stream === null || this.#isBodiless) return;
-    stream.on("drain", onDrain);
-    if (head.isStreamed) stream.on("wantTrailers", onWantTrailers);
+    this.#respond(head, false);
   }
 
   sendData(piece: Buffer): boolean {
-    const stream = this.#live();
-    return stream === null || this.#isBodiless || stream.write(piece);
+    const stream = this.#stream;
+    return stream === null || this.#isBodiless || stream.sendData(piece);
   }
 
   sendEnd(trailer: string): void {
-    const stream = this.#live();
+    const stream = this.#stream;
     if (stream === null || this.#isBodiless) return;
-    this.#answerTrailer = trailer;
-    stream.end();
+    if (trailer === "") {
+      stream.sendEnd(null);
+      return;
+    }
+    const fields: string[] = [];
+    appendFields(fields, trailer);
+    stream.sendEnd(fields);
   }
 
   sendUpgrade(): void {
@@ -169,20 +148,14 @@ export class ClientStream implements Downstream {
   }
 
   cut(reason: CutReason): void {
-    const stream = this.#live();
-    if (stream === null) return;
-    // If this closed with a code, Node might send the stream's end before the reset, and the answer would look
-    // complete.
-    const end = () => stream.destroy(cutOff);
-    // The cut ends the request too, so nothing must wait for the rest of it.
-    this.#isRead = true;
+    this.#isCut = true;
     // The part of the answer that has come goes out first.
-    if (reason === "truncated") stream.write(nothing, end);
-    else end();
+    if (reason === "truncated") this.#stream?.resetAfterContent(errorCode.internalError);
+    else this.#stream?.reset(errorCode.internalError);
   }
 
   resume(): void {
-    if (this.#stream?.isPaused() === true) this.#stream.resume();
+    this.#stream?.release();
   }
 
   release(): void {
@@ -193,62 +166,44 @@ export class ClientStream implements Downstream {
       return;
     }
     this.#awaitTaking(stream);
-    // Nobody reads the rest of the request, so the client need not send it (RFC 9113 section 8.1). The answer's
-    // trailer has to leave first.
-    if (this.#isRead || stream.closed) return;
-    stream.resume();
-    if (stream.listenerCount("wantTrailers") === 0) closeLater(stream);
+    // Nobody reads the rest of the request, so the client need not send it.
+    stream.stopReading();
   }
 
-  // Called by Node's stream.
+  // Called by the stream.
 
-  serves(stream: ServerHttp2Stream): boolean {
-    return this.#stream === stream;
+  /** Only answers have heads that come later. */
+  onHead(): void {}
+
+  onData(buffer: Buffer, from: number, to: number): void {
+    if (!this.#exchange.onData(buffer, from, to)) this.#stream?.hold();
   }
 
-  onData(piece: Buffer): void {
-    if (!this.#isOver && !this.#exchange.onData(piece, 0, piece.length)) this.#stream?.pause();
-  }
-
-  onEnd(): void {
-    this.#isRead = true;
-    if (!this.#isOver) this.#exchange.onEnd(this.#trailer);
-  }
-
-  /** `raw`: names and values alternately. Trailers come before the last piece of the body is read. */
-  onTrailers(raw: readonly string[]): void {
-    const lines = linesOf(raw);
-    const { counters, limits } = this.#session.host;
-    counters.droppedHeaders += oddTrailerNames(lines, limits);
-    this.#trailer = lines;
+  onEnd(trailer: readonly string[]): void {
+    const lines = linesOf(trailer);
+    if (lines !== "") {
+      const { counters, limits } = this.#session.host;
+      counters.droppedHeaders += oddTrailerNames(lines, limits);
+    }
+    this.#exchange.onEnd(lines);
   }
 
   onDrain(): void {
     if (!this.#isOver) this.#exchange.onDrain();
   }
 
-  onWantTrailers(): void {
+  onClosed(): void {
     const stream = this.#stream;
-    if (stream === null) return;
-    stream.sendTrailers(fieldsObject(this.#answerTrailer));
-    // Node sends the trailer in the next turn, and does what is scheduled after it later.
-    if (!this.#isRead) closeLater(stream);
-  }
-
-  onClose(): void {
     this.#stream = null;
-    if (this.#isOver) {
-      this.#session.onStreamOver(this);
-      return;
-    }
-    if (!this.#isAnswered) this.#session.onReset();
-    this.#exchange.onGone();
+    if (this.#isOver) this.#session.onStreamOver(this);
+    // An exchange that has sent everything, or cut it off, ends by itself.
+    else if (!this.#isCut && stream?.isSent !== true) this.#exchange.onGone();
   }
 
   /** Returns why the request is refused, or `null`. */
-  #readHead(raw: readonly string[], isWhole: boolean): Refusal | null {
+  #readHead(fields: readonly string[], isWhole: boolean): Refusal | null {
     const { limits, counters } = this.#session.host;
-    const text = requestText(raw, limits.maxHeadBytes);
+    const text = requestText(fields, limits.maxHeadBytes);
     if (typeof text !== "string") return text;
     const head = this.#head;
     head.proxy = this.#session.client.proxy;
@@ -260,27 +215,24 @@ export class ClientStream implements Downstream {
   }
 
   /** Answers a request that never became an exchange. */
-  #refuse(refusal: Refusal, raw: readonly string[]): void {
+  #refuse(refusal: Refusal, stream: Http2Stream, isHead: boolean): void {
     const { counters, clock } = this.#session.host;
     counters.countRefused(refusal.code);
-    const isHead = raw[raw.indexOf(":method") + 1] === "HEAD";
-    const stream = this.#live();
-    if (stream !== null) sendRefusal(stream, refusal, clock.dateLine, isHead);
-    this.#isAnswered = true;
+    const { fields, body } = refusalAnswer(refusal, clock.dateLine);
+    stream.sendHead(fields, isHead);
+    if (!isHead) stream.sendText(body);
     this.release();
   }
 
-  /** Sends the head of the final answer. Returns `null` when nothing can be sent any more. */
-  #respond(head: ResponseHead, isEmpty: boolean, mayHaveTrailer: boolean): OwnedStream | null {
-    const stream = this.#live();
+  /** Sends the head of the final answer. Returns `null` when nothing follows. */
+  #respond(head: ResponseHead, isEmpty: boolean): Http2Stream | null {
+    const stream = this.#stream;
     if (stream === null) return null;
     const { status } = head;
     const hasLength = status !== 204 && status !== 205;
     this.#isBodiless = this.#head.method === "HEAD" || !hasLength || status === 304;
-    const endStream = isEmpty || this.#isBodiless;
     const fields = answerFields(head, this.#session.host.clock.dateLine, hasLength);
-    this.#isAnswered = true;
-    stream.respond(fields, { endStream, waitForTrailers: mayHaveTrailer && !endStream });
+    stream.sendHead(fields, isEmpty || this.#isBodiless);
     return stream;
   }
 
@@ -288,56 +240,13 @@ export class ClientStream implements Downstream {
   #onLate(): void {
     const stream = this.#stream;
     if (stream === null) return;
-    if (stream.bufferSize < this.#unsent) this.#awaitTaking(stream);
-    else stream.destroy(cutOff);
+    if (stream.unsentBytes < this.#unsent) this.#awaitTaking(stream);
+    else stream.reset(errorCode.internalError);
   }
 
-  #awaitTaking(stream: OwnedStream): void {
+  #awaitTaking(stream: Http2Stream): void {
     const { clock, limits } = this.#session.host;
-    this.#unsent = stream.bufferSize;
+    this.#unsent = stream.unsentBytes;
     this.#deadline = clock.current + limits.bodyTimeoutMs;
   }
-
-  /** Returns `null` when nothing can be sent any more, even if the stream has not reported its close yet. */
-  #live(): OwnedStream | null {
-    const stream = this.#stream;
-    return stream === null || stream.closed || stream.destroyed ? null : stream;
-  }
-}
-
-/** Closes in a later step: called from within nghttp2's own callbacks, the reset would overtake the answer's head. */
-function closeLater(stream: OwnedStream): void {
-  setImmediate(() => stream.close(noError));
-}
-
-/** Returns `null` for a closed stream, whose former owner may serve another one by now. */
-function ownerOf(stream: OwnedStream): ClientStream | null {
-  const found = stream[owner];
-  return found?.serves(stream) ? found : null;
-}
-
-// All streams share these functions: a closure for each stream would cost as much as the rest of its events.
-
-function onData(this: OwnedStream, piece: Buffer): void {
-  ownerOf(this)?.onData(piece);
-}
-
-function onEnd(this: OwnedStream): void {
-  ownerOf(this)?.onEnd();
-}
-
-function onTrailers(this: OwnedStream, _fields: unknown, _flags: number, raw: string[]): void {
-  ownerOf(this)?.onTrailers(raw);
-}
-
-function onDrain(this: OwnedStream): void {
-  ownerOf(this)?.onDrain();
-}
-
-function onClose(this: OwnedStream): void {
-  ownerOf(this)?.onClose();
-}
-
-function onWantTrailers(this: OwnedStream): void {
-  ownerOf(this)?.onWantTrailers();
 }
