@@ -26,6 +26,9 @@ const handshakeHints: Readonly<Record<string, string>> = {
   ECONNRESET: "it closed the connection, so it may speak clear text",
 };
 
+/** What Node adds where it does not know an authority; here the upstream's document names authorities. */
+const nodesAdvice = /; if the root CA .*$/;
+
 /** Why a connection to the peer of `key` could not be established. */
 export function connectFailure(
   key: string,
@@ -47,8 +50,11 @@ export function handshakeFailure(
 ): PeerFailure {
   const hint = handshakeHints[error?.code ?? ""];
   // OpenSSL's `message` begins with numbers and ends with a file of its sources; `reason` is the clause for people.
-  const said = typeof error?.reason === "string" ? error.reason : (error?.message ?? "closed");
+  const message = (error?.message ?? "closed").replace(nodesAdvice, "");
+  const said = typeof error?.reason === "string" ? error.reason : message;
   const why = hint === undefined ? said : `${said}: ${hint}`;
-  const message = `the TLS handshake with ${key} failed: ${why} (see the upstream's \`tls\`)`;
-  return { code: "tls_failed", message };
+  return {
+    code: "tls_failed",
+    message: `the TLS handshake with ${key} failed: ${why} (see the upstream's \`tls\`)`,
+  };
 }

@@ -32,8 +32,8 @@ export function probeDatagram(
     else end(`no answer within ${timeoutMs} ms`);
   }, timeoutMs);
   // It stays: what comes after the end must find somebody who takes it.
-  socket.on("error", ({ code, message }: NodeJS.ErrnoException) =>
-    end(code === "ECONNREFUSED" ? "nobody listens on its port" : reasonOf(code, message)),
+  socket.on("error", (error: NodeJS.ErrnoException) =>
+    end(error.code === "ECONNREFUSED" ? "nobody listens on its port" : reasonOf(error)),
   );
   socket.on("message", (bytes) => {
     hasAnswered = true;

@@ -4,7 +4,7 @@ import type { Peer } from "../../engine/engine.ts";
 import type { HealthCheck } from "../../model/index.ts";
 import { askHttp2 } from "./http2-request.ts";
 import { shown, type Verdict } from "./judges.ts";
-import type { Connect } from "./probe.ts";
+import type { Reach } from "./probe.ts";
 
 /** Of `HealthCheckResponse.ServingStatus`, by number. */
 const states = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
@@ -14,7 +14,7 @@ const notGrpc = "the answer is not of gRPC's health";
 
 /** As `Probe`. */
 export function probeGrpc(
-  connect: Connect,
+  reach: Reach,
   peer: Peer,
   check: HealthCheck,
   done: (verdict: Verdict) => void,
@@ -44,7 +44,7 @@ export function probeGrpc(
     },
     end: () => verdictOf(fields, answer),
   };
-  return askHttp2(connect, peer, check, question, judge, done);
+  return askHttp2(reach, peer, check, question, judge, done);
 }
 
 /** The frame of a `HealthCheckRequest`; the name is ASCII and shorter than 128 characters. */

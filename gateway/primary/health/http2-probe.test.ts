@@ -130,7 +130,7 @@ describe("a check by HTTP of a server that speaks HTTP/2", () => {
     expect(await ask(port, { protocol: "h2", tls, ...http() })).to.equal(null);
     expect(asked[0]).to.include({ ":scheme": "https", ":authority": "api" });
     expect(await ask(port, { protocol: "h2", ...http() })).to.equal(
-      "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+      `the TLS handshake with 127.0.0.1:${port} failed: unable to verify the first certificate (see the upstream's \`tls\`)`,
     );
   });
 

@@ -5,13 +5,13 @@ import type { HealthCheck, HttpCheck } from "../../model/index.ts";
 import { BodyText, verdictOnStatus } from "./body-text.ts";
 import { askHttp2 } from "./http2-request.ts";
 import type { Verdict } from "./judges.ts";
-import type { Connect } from "./probe.ts";
+import type { Reach } from "./probe.ts";
 
 const nothing = Buffer.alloc(0);
 
 /** As `Probe`. */
 export function probeHttp2(
-  connect: Connect,
+  reach: Reach,
   peer: Peer,
   check: HealthCheck,
   { statuses, body }: HttpCheck,
@@ -32,5 +32,5 @@ export function probeHttp2(
     trailers() {},
     end: () => text?.missing ?? "it closed the connection without an answer",
   };
-  return askHttp2(connect, peer, check, { fields, body: nothing }, judge, done);
+  return askHttp2(reach, peer, check, { fields, body: nothing }, judge, done);
 }

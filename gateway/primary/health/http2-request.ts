@@ -6,8 +6,8 @@ import {
 } from "node:http2";
 import type { Peer } from "../../engine/engine.ts";
 import type { HealthCheck } from "../../model/index.ts";
-import { reasonOf, type Verdict } from "./judges.ts";
-import type { Connect } from "./probe.ts";
+import type { Verdict } from "./judges.ts";
+import type { Reach } from "./probe.ts";
 
 export interface Http2Question {
   /** Names and values alternately. */
@@ -25,7 +25,7 @@ export interface Http2Judge {
 
 /** As `Probe`. */
 export function askHttp2(
-  connect: Connect,
+  reach: Reach,
   peer: Peer,
   check: HealthCheck,
   { fields, body }: Http2Question,
@@ -37,7 +37,7 @@ export function askHttp2(
   let isConnected = false;
   /** Whether the server has sent its settings, with which HTTP/2 begins (RFC 9113 section 3.4). */
   let hasSpoken = false;
-  const socket = connect(peer, check, "h2");
+  const socket = reach.connect(peer, check, "h2");
   const scheme = check.tls === undefined ? "http" : "https";
   const session = openSession(`${scheme}://${peer.key}`, {
     createConnection: () => socket,
@@ -54,11 +54,11 @@ export function askHttp2(
     done(verdict);
   };
   const timer = setTimeout(() => {
-    end(`${isConnected ? "no whole answer" : "no connection"} within ${timeoutMs} ms`);
+    end(`${isConnected ? "no whole answer" : reach.missing(socket)} within ${timeoutMs} ms`);
   }, timeoutMs);
-  const fail = ({ code, message }: NodeJS.ErrnoException) => {
-    const isOther = !hasSpoken && code?.startsWith("ERR_HTTP2_") === true;
-    end(isOther ? "it does not speak HTTP/2" : reasonOf(code, message));
+  const fail = (error: NodeJS.ErrnoException) => {
+    const isOther = !hasSpoken && error.code?.startsWith("ERR_HTTP2_") === true;
+    end(isOther ? "it does not speak HTTP/2" : reach.whyFailed(peer, socket, error));
   };
   session.once("connect", () => {
     isConnected = true;

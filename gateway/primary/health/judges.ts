@@ -58,8 +58,10 @@ export class MysqlGreeting implements Judge {
 }
 
 /** What an error of a connection means. */
-export function reasonOf(code: string | undefined, message: string): string {
-  switch (code) {
+export function reasonOf(
+  error: Error & { readonly code?: string; readonly reason?: unknown },
+): string {
+  switch (error.code) {
     case "ECONNREFUSED":
       return "it refuses connections";
     case "ECONNRESET":
@@ -71,6 +73,8 @@ export function reasonOf(code: string | undefined, message: string): string {
     case "EAI_AGAIN":
       return "its name cannot be resolved";
     default:
-      return code ?? message;
+      // OpenSSL's. After the handshake, too: in TLS 1.3 a server refuses a client's certificate only then.
+      if (typeof error.reason === "string") return `the TLS connection failed: ${error.reason}`;
+      return error.code ?? error.message;
   }
 }

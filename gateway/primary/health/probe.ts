@@ -4,7 +4,7 @@
  */
 import type { Socket } from "node:net";
 import type { Peer } from "../../engine/engine.ts";
-import { connectTo } from "../../engine/upstream/peer-socket.ts";
+import { connectTo, whyUnusable } from "../../engine/upstream/peer-socket.ts";
 import { type PeerAlpn, type PeerMaterials, PeerTlsRoom } from "../../engine/upstream/peer-tls.ts";
 import type { HealthCheck } from "../../model/index.ts";
 import { probeDatagram } from "./datagram-probe.ts";
@@ -13,11 +13,18 @@ import { HttpAnswer } from "./http-answer.ts";
 import { probeHttp2 } from "./http2-probe.ts";
 import { type Judge, MysqlGreeting, RedisAnswer, reasonOf, type Verdict } from "./judges.ts";
 
-/**
- * Begins to connect to a server. Over TLS, the socket emits `secureConnect` when the server's certificate has been
- * accepted.
- */
-export type Connect = (peer: Peer, check: Pick<HealthCheck, "tls">, alpn: PeerAlpn) => Socket;
+/** How checks reach servers: as upstreams do. */
+export interface Reach {
+  /**
+   * Begins to connect to a server. Over TLS, the socket emits `secureConnect` when the server's certificate has been
+   * accepted.
+   */
+  readonly connect: (peer: Peer, check: Pick<HealthCheck, "tls">, alpn: PeerAlpn) => Socket;
+  /** What an error of the socket means, in one clause. */
+  readonly whyFailed: (peer: Peer, socket: Socket, error: Error) => string;
+  /** What is not there yet on a socket that is not connected. */
+  readonly missing: (socket: Socket) => string;
+}
 
 /**
  * Checks one server. Returns a function that gives up. Calls `done` once, unless that function was called
@@ -37,20 +44,27 @@ export function createProbe(materials: PeerMaterials): Probe {
   const tls = new PeerTlsRoom(materials);
   // The guard of addresses is about where requests of clients go; a check only looks.
   const forbids = () => null;
-  const connect: Connect = (peer, check, alpn) =>
-    connectTo(peer, { forbids, tls }, check.tls ?? null, alpn);
+  const reach: Reach = {
+    connect: (peer, check, alpn) => connectTo(peer, { forbids, tls }, check.tls ?? null, alpn),
+    whyFailed: (peer, socket, error) =>
+      tls.isHandshaking(socket)
+        ? whyUnusable({ tls }, peer, socket, error).message
+        : reasonOf(error),
+    missing: (socket) =>
+      tls.isHandshaking(socket) ? "no end of the TLS handshake" : "no connection",
+  };
   return (peer, check, done) => {
-    if (check.type === "grpc") return probeGrpc(connect, peer, check, done);
+    if (check.type === "grpc") return probeGrpc(reach, peer, check, done);
     const { http, datagram } = check;
     if (datagram !== undefined) return probeDatagram(peer, check, datagram, done);
     return http?.http2 === undefined
-      ? probeBytes(connect, peer, check, done)
-      : probeHttp2(connect, peer, check, http, http.http2, done);
+      ? probeBytes(reach, peer, check, done)
+      : probeHttp2(reach, peer, check, http, http.http2, done);
   };
 }
 
 function probeBytes(
-  connect: Connect,
+  reach: Reach,
   peer: Peer,
   check: HealthCheck,
   done: (verdict: Verdict) => void,
@@ -58,7 +72,7 @@ function probeBytes(
   const judge = judgeOf(check);
   let isConnected = false;
   let isDone = false;
-  const socket = connect(peer, check, check.http === null ? null : "http/1.1");
+  const socket = reach.connect(peer, check, check.http === null ? null : "http/1.1");
   const close = () => {
     isDone = true;
     clearTimeout(timer);
@@ -71,7 +85,7 @@ function probeBytes(
     done(verdict);
   };
   const timer = setTimeout(() => {
-    const what = isConnected ? "no whole answer" : "no connection";
+    const what = isConnected ? "no whole answer" : reach.missing(socket);
     end(`${what} within ${check.timeoutMs} ms`);
   }, check.timeoutMs);
   socket.once(check.tls === undefined ? "connect" : "secureConnect", () => {
@@ -88,7 +102,7 @@ function probeBytes(
     if (judge !== null) end(judge.end());
   });
   // It stays: what comes after the end must find somebody who takes it.
-  socket.on("error", ({ code, message }: NodeJS.ErrnoException) => end(reasonOf(code, message)));
+  socket.on("error", (error) => end(reach.whyFailed(peer, socket, error)));
   return close;
 }
 

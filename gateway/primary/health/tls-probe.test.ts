@@ -1,7 +1,7 @@
 /** Checks of servers over TLS, as their upstream says that they are reached. */
 import { once } from "node:events";
 import { createSecureServer, type ServerHttp2Stream } from "node:http2";
-import { type AddressInfo, createServer as createPlain } from "node:net";
+import { type AddressInfo, createServer as createPlain, type Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { TestAuthority } from "../../../test/support/certificates.ts";
@@ -31,6 +31,14 @@ const well: Readonly<Record<Exclude<CheckType, "grpc" | "udp">, string>> = {
   redis: "+PONG\r\n",
   mysql: "\x4a\0\0\0\x0a8.0",
 };
+
+/** What is said of a request that meets the same. */
+function failedHandshake({ key }: Peer, why: string): RegExp {
+  const [place, clause] = [key, why].map(RegExp.escape);
+  return new RegExp(
+    `^the TLS handshake with ${place} failed: .*${clause}[^;]* \\(see the upstream's`,
+  );
+}
 
 describe("a check of a server over TLS", () => {
   const toClose: (() => unknown)[] = [];
@@ -71,11 +79,11 @@ describe("a check of a server over TLS", () => {
     );
   }
 
-  function ask(peer: Peer, type: CheckType, tls: PeerTls): Promise<Verdict> {
+  function ask(peer: Peer, type: CheckType, tls: PeerTls, timeoutMs = 20_000): Promise<Verdict> {
     const http = { request: "GET / HTTP/1.1\r\n\r\n", statuses: [[200, 299]], body: null } as const;
     const check: HealthCheck = {
       ...{ type, tls, http: type === "http" ? http : null },
-      ...{ timeoutMs: 20_000, intervalMs: 1_000, rise: 1, fall: 1 },
+      ...{ timeoutMs, intervalMs: 1_000, rise: 1, fall: 1 },
     };
     return new Promise((resolve) => void probe(peer, check, resolve));
   }
@@ -97,23 +105,43 @@ describe("a check of a server over TLS", () => {
     });
     const peer = await listening(grpc);
     expect(await ask(peer, "grpc", believed)).to.equal(null);
-    expect(await ask(peer, "grpc", { ...believed, serverName: "outer.example" })).to.equal(
-      "ERR_TLS_CERT_ALTNAME_INVALID",
+    expect(await ask(peer, "grpc", { ...believed, serverName: "outer.example" })).to.match(
+      failedHandshake(peer, "Host: outer.example. is not in the cert's altnames"),
     );
   });
 
   const distrusted: readonly [string, Partial<PeerTls>, string][] = [
-    ["is of nobody known", { authorities: null }, "SELF_SIGNED_CERT_IN_CHAIN"],
-    ["is for another name", { serverName: "outer.example" }, "ERR_TLS_CERT_ALTNAME_INVALID"],
-    ["needs authorities that are not there", { authorities: "x" }, "there are no authorities x"],
-    ["asks for a certificate that is not there", { certificate: "x" }, "there is no certificate x"],
+    ["is of nobody known", { authorities: null }, "self-signed certificate in certificate chain"],
+    [
+      "is for another name",
+      { serverName: "outer.example" },
+      "Host: outer.example. is not in the cert's altnames",
+    ],
   ];
   for (const [what, tls, why] of distrusted)
     for (const type of ["general", "http", "grpc"] as const)
       it(`fails for a server whose certificate ${what}: ${type}`, async () => {
         const peer = await startServer("general");
+        const verdict = await ask(peer, type, { ...believed, ...tls });
+        expect(verdict).to.match(failedHandshake(peer, why));
+      });
+
+  const missing: readonly [string, Partial<PeerTls>, string][] = [
+    ["authorities that are not there", { authorities: "x" }, "there are no authorities x"],
+    ["a certificate that is not there", { certificate: "x" }, "there is no certificate x"],
+  ];
+  for (const [what, tls, why] of missing)
+    for (const type of ["general", "http", "grpc"] as const)
+      it(`fails where the upstream names ${what}: ${type}`, async () => {
+        const peer = await startServer("general");
         expect(await ask(peer, type, { ...believed, ...tls })).to.equal(why);
       });
+
+  it("says what a server says that wants a certificate and gets none", async () => {
+    const strict = createServer({ ...secure, rejectUnauthorized: true });
+    const peer = await listening(strict);
+    expect(await ask(peer, "redis", believed)).to.match(/^the TLS connection failed: .*alert/);
+  });
 
   it("believes anybody where the upstream says so", async () => {
     const tls = { ...believed, authorities: null, serverName: null, isInsecure: true };
@@ -133,15 +161,31 @@ describe("a check of a server over TLS", () => {
     ]);
   });
 
-  it("fails for a server that speaks no TLS", async () => {
+  async function startInClear(onSocket: (socket: Socket) => void): Promise<Peer> {
     const plain = createPlain((socket) => {
       socket.on("error", () => {});
-      socket.end("+PONG\r\n");
+      toClose.push(() => socket.destroy());
+      onSocket(socket);
     });
     plain.listen(0, "127.0.0.1");
     await once(plain, "listening");
     toClose.push(() => plain.close());
-    const peer = new Peer("127.0.0.1", (plain.address() as AddressInfo).port);
-    expect(await ask(peer, "redis", believed)).to.not.equal(null);
+    return new Peer("127.0.0.1", (plain.address() as AddressInfo).port);
+  }
+
+  it("says of a server that speaks no TLS that it may speak clear text", async () => {
+    const peer = await startInClear((socket) => void socket.end("+PONG\r\n"));
+    for (const type of ["redis", "grpc"] as const)
+      expect(await ask(peer, type, believed)).to.match(
+        failedHandshake(peer, "what it answers is not TLS, so it may speak clear text"),
+      );
+  });
+
+  it("says of a server that is silent that the handshake does not end", async () => {
+    const peer = await startInClear(() => {});
+    for (const type of ["redis", "grpc"] as const)
+      expect(await ask(peer, type, believed, 100)).to.equal(
+        "no end of the TLS handshake within 100 ms",
+      );
   });
 });
