@@ -29,6 +29,7 @@ import type { OpenExchange } from "./exchange/ports.ts";
 import { Acceptor } from "./listening/acceptor.ts";
 import { Arrival, type ArrivalHost } from "./listening/arrival.ts";
 import { Clients } from "./listening/clients.ts";
+import { RecordWatch } from "./listening/record-watch.ts";
 import { plainAddress } from "./message/forwarding.ts";
 import type { Peer } from "./peer.ts";
 import type { ClientTls } from "./tls.ts";
@@ -43,6 +44,8 @@ const sweepMs = 100;
 const sweepsPerProbe = 10;
 /** When a sweep comes so long after the one before, this process stood still in between. */
 const stallMs = 3 * sweepMs;
+/** When it comes so late, somebody keeps this process busy. */
+const lateMs = 1.5 * sweepMs;
 
 /** Serves HTTP/1.1 on a socket whose first byte is a request's. */
 export type OpenClient = (socket: Socket, client: ClientOrigin) => ClientSession;
@@ -65,6 +68,7 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
   readonly #listeners: readonly ListenerOptions[];
   readonly #acceptor: Acceptor;
   readonly #clients: Clients;
+  readonly #records = new RecordWatch();
   readonly #pools: Pools;
   #sweep: NodeJS.Timeout | null = null;
   #sweeps = 0;
@@ -168,6 +172,11 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
       ? this.#http2.open(socket, nothing, client)
       : this.#openClient(socket, client);
     this.#clients.replace(arrival, session);
+    if (tls !== null)
+      this.#records.add(arrival.below, socket, () => {
+        this.counters.countRefused("tls_flood", arrival.address);
+        session.destroy();
+      });
     if (this.isDraining) session.onDrainStart(this.clock.current);
   }
 
@@ -206,11 +215,13 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
     const now = this.clock.tick();
     this.#acceptor.settle(now);
     this.#sweeps += 1;
+    const isProbe = this.#sweeps % sweepsPerProbe === 0;
+    if (isProbe || now - before > lateMs) this.#records.look();
     // What came while this process stood still has not been read yet, so nobody counts as late before the next
     // sweep.
     this.#isExcusing = now - before > stallMs && !this.#isExcusing;
     if (!this.#isExcusing) {
-      this.#clients.onTick(now, this.#sweeps % sweepsPerProbe === 0);
+      this.#clients.onTick(now, isProbe);
       this.#pools.onTick(now);
     }
     if (this.#drained !== null && now >= this.#drainDeadline) {

@@ -78,6 +78,11 @@ export class Arrival implements ClientSession {
     socket.on("close", this.#onClose);
   }
 
+  /** The connection below TLS. */
+  get below(): Socket {
+    return this.#socket;
+  }
+
   onTick(now: number): void {
     if (now < this.#deadline) return;
     this.#refuse("handshake_timeout");
