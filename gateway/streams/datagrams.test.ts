@@ -225,4 +225,23 @@ describe("streams of datagrams", () => {
     expect(await drained).to.equal(0);
     expect(streams.records[0]?.failure).to.equal("");
   });
+
+  it("are cut at the end of a drain, where they go on until then", async () => {
+    const streams = await rig([origin("a")]);
+    const client = open();
+    await ask(client, streams.port, "x");
+    const talker = open();
+    const { port } = talker.bindSync({ address: "127.0.0.1", port: 0 });
+    const chatty = await rig([port]);
+    // Answers may be so many times as long, and these are short.
+    client.send(Buffer.alloc(1_000), chatty.port, "127.0.0.1");
+    const [, from] = await once(talker, "message");
+    // The peer is never quiet, so that the session does not end by itself.
+    const talk = setInterval(() => talker.send("m", from.port, from.address), 20);
+    toStop.push(() => clearInterval(talk));
+    expect(await chatty.engine.drain(3_000)).to.equal(1);
+    expect(chatty.records[0]?.failure).to.equal("drained");
+    expect(await streams.engine.drain(60_000), "one that is quiet is over sooner").to.equal(0);
+    expect(streams.records[0]?.failure).to.equal("");
+  });
 });

@@ -34,6 +34,8 @@ export interface DatagramHost extends StreamWorld {
   hasRoom(): boolean;
   /** Asks the primary to watch a service or a catalog. */
   ask(awaited: string): void;
+  /** A session is about to be cut, because its time to finish is over. */
+  cutting(): void;
   /** A session is over. */
   left(): void;
 }
@@ -78,20 +80,17 @@ export class DatagramListener {
     if (this.#sessions.size === 0) this.#socket.close();
   }
 
-  /** Returns how many sessions were cut. */
-  onTick(now: number): number {
+  onTick(now: number): void {
     const { idleTimeoutMs } = this.listener.terms.stream;
     const quietMs = this.#isClosing ? Math.min(idleTimeoutMs, drainQuietMs) : idleTimeoutMs;
     const isOver = now >= this.#deadline;
-    let cut = 0;
     for (const session of this.#sessions.values()) {
       if (now - session.activeMs >= quietMs) session.end("");
       else if (isOver) {
+        this.#host.cutting();
         session.end("drained");
-        cut += 1;
       }
     }
-    return cut;
   }
 
   reply(bytes: Buffer, { address, port }: RemoteInfo): void {

@@ -153,6 +153,10 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     this.#datagrams.get(id)?.close(deadline);
   }
 
+  cutting(): void {
+    if (this.#drained !== null) this.#cut += 1;
+  }
+
   left(): void {
     this.#settleDrain();
   }
@@ -242,8 +246,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     if (!this.#isExcusing) for (const stream of this.#streams) stream.onTick(now);
     this.#cutClosed(now);
     for (const [id, datagrams] of this.#datagrams) {
-      const cut = this.#isExcusing ? 0 : datagrams.onTick(now);
-      if (this.#drained !== null) this.#cut += cut;
+      if (!this.#isExcusing) datagrams.onTick(now);
       if (datagrams.isOver) this.#datagrams.delete(id);
     }
     if (this.#drained === null || now < this.#drainDeadline) return;
