@@ -80,6 +80,7 @@ const bytesPerUpdate = 256;
 const tableBytes = 4_096;
 
 const noFields: readonly string[] = [];
+const behindEnd = "a frame behind the end of the stream";
 /** The content of a ping does not matter, since only one is under way. */
 const pingContent = Buffer.alloc(8);
 
@@ -90,6 +91,8 @@ export class Http2Connection implements FrameSink, StreamHost {
   remoteMaxStreams: number | null = null;
   /** Whether the other side has sent its settings, with which HTTP/2 begins. */
   hasSettings = false;
+  /** How the other side broke the protocol, and so ended the connection; empty: it did not. */
+  fault = "";
   readonly #socket: Socket;
   readonly #owner: ConnectionOwner;
   readonly #options: ConnectionOptions;
@@ -290,12 +293,11 @@ export class Http2Connection implements FrameSink, StreamHost {
       return;
     }
     if (stream.isReceived || (!this.#isServer && !stream.hasReceivedHead)) {
-      this.#resetStream(
-        stream,
-        stream.isReceived ? errorCode.streamClosed : errorCode.protocolError,
-      );
+      if (stream.isReceived) this.#resetStream(stream, errorCode.streamClosed, behindEnd);
+      else this.#resetStream(stream, errorCode.protocolError, "content before its head");
     } else if (!stream.takeLeave(length)) {
-      this.#resetStream(stream, errorCode.flowControlError);
+      const why = "more content than the stream's window allows";
+      this.#resetStream(stream, errorCode.flowControlError, why);
     } else {
       this.#dataStream = stream;
     }
@@ -305,7 +307,8 @@ export class Http2Connection implements FrameSink, StreamHost {
     const stream = this.#dataStream;
     if (stream === null) return;
     this.#hasContent = true;
-    if (stream.receive(buffer, from, to) !== "") this.#resetStream(stream, errorCode.protocolError);
+    const wrong = stream.receive(buffer, from, to);
+    if (wrong !== "") this.#resetStream(stream, errorCode.protocolError, wrong);
   }
 
   onDataEnd(): void {
@@ -482,8 +485,9 @@ export class Http2Connection implements FrameSink, StreamHost {
     if (outcome === "too_large") code = errorCode.enhanceYourCalm;
     else if (outcome === "malformed" || this.#blockDependsOnItself) code = errorCode.protocolError;
     if (stream === undefined) this.#onOpening(id, code);
-    else if (stream.isReceived) this.#resetStream(stream, errorCode.streamClosed);
-    else if (code !== errorCode.noError) this.#resetStream(stream, code);
+    else if (stream.isReceived) this.#resetStream(stream, errorCode.streamClosed, behindEnd);
+    else if (outcome === "too_large") this.#resetStream(stream, code, "a head that is too large");
+    else if (code !== errorCode.noError) this.#resetStream(stream, code, "a malformed field");
     else if (this.#isServer || stream.hasReceivedHead) this.#onTrailer(stream);
     else this.#onAnswerHead(stream);
   }
@@ -529,8 +533,10 @@ export class Http2Connection implements FrameSink, StreamHost {
     const isEnd = this.#blockEnds;
     const isInterim = (fields[1] ?? "").charCodeAt(0) === 0x31;
     const rules = this.#rules;
-    if (rules.response(fields) !== "" || (isInterim && isEnd)) {
-      this.#resetStream(stream, errorCode.protocolError);
+    const wrong = rules.response(fields);
+    if (wrong !== "" || (isInterim && isEnd)) {
+      const why = wrong === "" ? "an interim answer that is the last" : wrong;
+      this.#resetStream(stream, errorCode.protocolError, why);
       return;
     }
     if (!isInterim) {
@@ -539,7 +545,7 @@ export class Http2Connection implements FrameSink, StreamHost {
       const hasNone = stream.isHeadRequest || status === "204" || status === "304";
       stream.expectedBytes = hasNone ? 0 : rules.contentLength;
       if (isEnd && stream.expectedBytes > 0) {
-        this.#resetStream(stream, errorCode.protocolError);
+        this.#resetStream(stream, errorCode.protocolError, "less content than content-length says");
         return;
       }
     }
@@ -549,15 +555,18 @@ export class Http2Connection implements FrameSink, StreamHost {
   }
 
   #onTrailer(stream: Http2Stream): void {
-    if (!this.#blockEnds || this.#rules.trailer(this.#fields) !== "") {
-      this.#resetStream(stream, errorCode.protocolError);
+    const wrong = this.#rules.trailer(this.#fields);
+    if (wrong !== "" || !this.#blockEnds) {
+      const why = wrong === "" ? "a second head" : wrong;
+      this.#resetStream(stream, errorCode.protocolError, why);
       return;
     }
     this.#onStreamEnd(stream, this.#fields);
   }
 
   #onStreamEnd(stream: Http2Stream, trailer: readonly string[]): void {
-    if (stream.receiveEnd(trailer) !== "") this.#resetStream(stream, errorCode.protocolError);
+    const wrong = stream.receiveEnd(trailer);
+    if (wrong !== "") this.#resetStream(stream, errorCode.protocolError, wrong);
   }
 
   /** PRIORITY has no effect any more (RFC 9113 section 5.3.2). */
@@ -567,8 +576,9 @@ export class Http2Connection implements FrameSink, StreamHost {
       this.#break(errorCode.frameSizeError, "protocol", "PRIORITY of a wrong length");
     else if (uint31(buffer, from) === id) {
       const stream = this.#streams.get(id);
-      if (stream !== undefined) this.#resetStream(stream, errorCode.protocolError);
-      else this.#break(errorCode.protocolError, "protocol", "a stream that depends on itself");
+      const why = "a stream that depends on itself";
+      if (stream !== undefined) this.#resetStream(stream, errorCode.protocolError, why);
+      else this.#break(errorCode.protocolError, "protocol", why);
     } else this.#count("ignored");
   }
 
@@ -705,8 +715,11 @@ export class Http2Connection implements FrameSink, StreamHost {
       }
       return;
     }
-    if (bytes === 0) this.#resetStream(stream, errorCode.protocolError);
-    else if (!stream.openWindow(bytes)) this.#resetStream(stream, errorCode.flowControlError);
+    if (bytes === 0) {
+      this.#resetStream(stream, errorCode.protocolError, "WINDOW_UPDATE by nothing");
+    } else if (!stream.openWindow(bytes)) {
+      this.#resetStream(stream, errorCode.flowControlError, "a window that is too large");
+    }
   }
 
   /** DATA or HEADERS came for a stream that is over or that never was. */
@@ -727,7 +740,8 @@ export class Http2Connection implements FrameSink, StreamHost {
   }
 
   /** Ends a stream with an error of the other side. */
-  #resetStream(stream: Http2Stream, code: number): void {
+  #resetStream(stream: Http2Stream, code: number, why: string): void {
+    stream.fault = why;
     if (this.#dataStream === stream) this.#dataStream = null;
     if (!this.#countReset(stream)) stream.reset(code);
   }
@@ -768,6 +782,7 @@ export class Http2Connection implements FrameSink, StreamHost {
 
   #break(code: number, cause: BreakCause, why: string): void {
     if (this.#stage === "over") return;
+    this.fault = why;
     this.fail(code, why);
     this.#owner.onBroken(cause, why);
   }

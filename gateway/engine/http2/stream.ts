@@ -75,6 +75,8 @@ export class Http2Stream {
   isHeadRequest = false;
   /** Whether the connection has it in its list of streams that have something to send. */
   isQueued = false;
+  /** What the other side did wrong on this stream; empty: nothing. */
+  fault = "";
   /** How long the content has to be that comes; -1: unknown. */
   expectedBytes = -1;
   readonly #host: StreamHost;

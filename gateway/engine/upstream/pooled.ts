@@ -5,6 +5,7 @@
 import type { Clock } from "../clock.ts";
 import type { EngineLimits, PeerFailure } from "../engine.ts";
 import type { UpstreamRequest, UpstreamStream } from "../exchange/ports.ts";
+import type { WriteTurn } from "../http2/write-turn.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerTls, Target } from "../target.ts";
 import type { PeerTlsRoom } from "./peer-tls.ts";
@@ -53,6 +54,8 @@ export interface PeerHost {
   /** What is at this address, if no peer may be there. */
   readonly forbids: (address: string, port: number) => string | null;
   readonly tls: PeerTlsRoom;
+  /** Collects what connections of HTTP/2 write. */
+  readonly turn: WriteTurn;
   add(connection: PeerConnectionLife): void;
   remove(connection: PeerConnectionLife): void;
 }

@@ -2,6 +2,7 @@
 import type { Clock } from "../clock.ts";
 import type { EngineLimits } from "../engine.ts";
 import type { Connector, UpstreamRequest } from "../exchange/ports.ts";
+import { WriteTurn } from "../http2/write-turn.ts";
 import type { Peer } from "../peer.ts";
 import type { Target } from "../target.ts";
 import { SessionPool } from "./http2/session-pool.ts";
@@ -24,6 +25,7 @@ export class Pools implements Connector, PeerHost {
   readonly limits: EngineLimits;
   readonly forbids: (address: string, port: number) => string | null;
   readonly tls: PeerTlsRoom;
+  readonly turn: WriteTurn = new WriteTurn();
   readonly #connect: ConnectToPeer;
   readonly #onClosed: () => void;
   readonly #connections = new Set<PeerConnectionLife>();

@@ -4,6 +4,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { expect } from "chai";
 import { Clock } from "../../../gateway/engine/clock.ts";
 import { defaultLimits, Peer, Target } from "../../../gateway/engine/engine.ts";
+import { WriteTurn } from "../../../gateway/engine/http2/write-turn.ts";
 import {
   PeerSession,
   type SessionOwner,
@@ -189,14 +190,23 @@ describe("HTTP/2: peers that break the rules", function () {
     const owner: SessionOwner = {
       onConnected: () => told.push("connected"),
       onConnectFailed: () => told.push("failed"),
+      onReady: () => told.push("ready"),
       onRoom: () => told.push("room"),
       onEnding: () => told.push("ending"),
       onClosed: () => told.push("closed"),
     };
     const tls = new PeerTlsRoom({ authorities: () => null, pair: () => null });
-    const host = { clock, limits: defaultLimits, forbids: () => null, tls, add() {}, remove() {} };
+    const host = {
+      clock,
+      limits: defaultLimits,
+      forbids: () => null,
+      tls,
+      turn: new WriteTurn(),
+      add() {},
+      remove() {},
+    };
     const session = new PeerSession(host, target.peer, null, owner, 1_000);
-    await until("it is connected", () => told.length > 0);
+    await until("it is ready", () => told.includes("ready"));
     session.streams = 1;
     session.onHeard();
     const tick = (ms: number) => {
@@ -213,12 +223,12 @@ describe("HTTP/2: peers that break the rules", function () {
       return session.isAwaited === false;
     });
     tick(6_000);
-    expect(told).to.deep.equal(["connected"]);
+    expect(told).to.deep.equal(["connected", "ready"]);
     answersPings = false;
     tick(10_000);
     await until("it is asked again", () => pings === 2);
     tick(4_999);
-    expect(told).to.deep.equal(["connected"]);
+    expect(told).to.deep.equal(["connected", "ready"]);
     tick(1);
     await until("it is given up", () => told.includes("closed"));
     expect(session.why).to.match(/did not answer a ping/);

@@ -35,8 +35,9 @@ export class SessionPool implements SessionOwner, PeerPool {
   readonly #protocol: Target["protocol"];
   readonly #tls: PeerTls | null;
   readonly #tlsId: string;
-  /** Established, and not ending. */
+  /** Ready, and not ending. */
   readonly #sessions: PeerSession[] = [];
+  /** Connections that will take waiting requests when they are ready. */
   readonly #connecting = new Set<PeerSession>();
   #waiting: Waiting[] = [];
   /** Connections in any state. */
@@ -100,6 +101,10 @@ export class SessionPool implements SessionOwner, PeerPool {
   // Called by the connections.
 
   onConnected(session: PeerSession): void {
+    this.#give(session, true);
+  }
+
+  onReady(session: PeerSession): void {
     this.#connecting.delete(session);
     this.#sessions.push(session);
     this.#give(session, true);
@@ -132,7 +137,11 @@ export class SessionPool implements SessionOwner, PeerPool {
     if (index !== -1) this.#sessions.splice(index, 1);
   }
 
-  onClosed(_session: PeerSession): void {
+  onClosed(session: PeerSession, failure: PeerFailure | null): void {
+    if (failure !== null) {
+      this.onConnectFailed(session, failure);
+      return;
+    }
     this.#size -= 1;
     this.#connect();
   }
