@@ -74,8 +74,12 @@ const deafBytes = 262_144;
 const promptBytes = 32_768;
 /** How many frames one head may have. */
 const maxFragments = 16;
-/** A client may open its windows once for so many bytes that it was sent, before that counts as a flood. */
+/**
+ * The other side may open its windows once for so many bytes that it was sent, before that counts as a flood. The
+ * smallest frame counts as more: whoever gets it may open its stream's window and the connection's.
+ */
 const bytesPerUpdate = 256;
+const leastBytes = 2 * bytesPerUpdate;
 /** HPACK's table has this size unless a setting changes it (RFC 9113 section 6.5.2). */
 const tableBytes = 4_096;
 
@@ -118,13 +122,15 @@ export class Http2Connection implements FrameSink, StreamHost {
   /** What the other side may send on the connection, and what of that was read without its being told. */
   #allowance: number;
   #read = 0;
-  /** All that the other side has allowed on the connection, and for how many bytes of it an update has come. */
-  #granted: number = initialWindowBytes;
+  /** What was sent as content, and for how much of that the other side has opened windows and sent pings. */
+  #sent = 0;
   #updatedFor = 0;
+  #pingedFor = 0;
   /** The stream of a DATA frame that has begun; `null`: its content is thrown away. */
   #dataStream: Http2Stream | null = null;
   #dataLength = 0;
   #dataEnds = false;
+  #isDataLate = false;
   #hasContent = false;
   /** A head that comes in fragments. */
   #block: Buffer | null = null;
@@ -240,6 +246,7 @@ export class Http2Connection implements FrameSink, StreamHost {
   }
 
   set window(bytes: number) {
+    this.#sent += Math.max(leastBytes, this.#outlet.window - bytes);
     this.#outlet.window = bytes;
   }
 
@@ -289,6 +296,7 @@ export class Http2Connection implements FrameSink, StreamHost {
     }
     const stream = this.#streams.get(id);
     if (stream === undefined) {
+      this.#isDataLate = this.#mayBeLate(id);
       this.#onLateFrame(id, "DATA");
       return;
     }
@@ -318,7 +326,7 @@ export class Http2Connection implements FrameSink, StreamHost {
     this.#hasContent = false;
     if (stream === null) {
       this.credit(this.#dataLength);
-      if (!hadContent) this.#count("ignored");
+      if (!hadContent && !this.#isDataLate) this.#count("ignored");
       return;
     }
     if (this.#dataEnds) {
@@ -593,7 +601,8 @@ export class Http2Connection implements FrameSink, StreamHost {
     }
     const stream = this.#streams.get(id);
     if (stream === undefined) {
-      this.#count("ignored");
+      if (!this.#mayBeLate(id)) this.#count("ignored");
+      this.#resets?.delete(id);
       return;
     }
     if (this.#countReset(stream)) return;
@@ -661,9 +670,19 @@ export class Http2Connection implements FrameSink, StreamHost {
     if (id !== 0) this.#break(errorCode.protocolError, "protocol", "PING on a stream");
     else if (to - from !== 8)
       this.#break(errorCode.frameSizeError, "protocol", "PING of a wrong length");
-    else if (this.#count("ping")) return;
+    else if (this.#isPingTooMany()) return;
     else if ((flags & frameFlag.ack) === 0) this.#outlet.out.ping(buffer, from, true);
     else this.#onPong();
+  }
+
+  /**
+   * gRPC's libraries measure the connection by a ping for what they were sent, so one for that is no flood. Returns true
+   * when the connection is over.
+   */
+  #isPingTooMany(): boolean {
+    if (this.#pingedFor === this.#sent) return this.#count("ping");
+    this.#pingedFor = this.#sent;
+    return false;
   }
 
   #onPong(): void {
@@ -692,8 +711,7 @@ export class Http2Connection implements FrameSink, StreamHost {
       return;
     }
     const outlet = this.#outlet;
-    if (this.#granted - outlet.window - this.#updatedFor >= bytesPerUpdate)
-      this.#updatedFor += bytesPerUpdate;
+    if (this.#sent - this.#updatedFor >= bytesPerUpdate) this.#updatedFor += bytesPerUpdate;
     else if (this.#count("window")) return;
     const bytes = uint31(buffer, from);
     if (id === 0) {
@@ -702,7 +720,6 @@ export class Http2Connection implements FrameSink, StreamHost {
       } else if (outlet.window + bytes > maxWindowBytes) {
         this.#break(errorCode.flowControlError, "protocol", "a window that is too large");
       } else {
-        this.#granted += bytes;
         outlet.openWindow(bytes);
       }
       return;
@@ -728,10 +745,17 @@ export class Http2Connection implements FrameSink, StreamHost {
       this.#break(errorCode.protocolError, "protocol", `${what} on a stream that never was`);
       return;
     }
-    const isExpected = this.#stage === "last" || this.#resets?.has(id) === true;
-    if (this.#isServer && !isExpected) {
+    if (this.#stage !== "last" && !this.#mayBeLate(id)) {
       this.#break(errorCode.streamClosed, "protocol", `${what} on a stream that is over`);
     }
+  }
+
+  /**
+   * Whether a frame on a stream that is over may have been sent before the other side knew. A client does not remember
+   * which streams it reset; it opened all of them itself.
+   */
+  #mayBeLate(id: number): boolean {
+    return !this.#isServer || this.#resets?.has(id) === true;
   }
 
   #isIdle(id: number): boolean {
