@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
 import { freeDatagramPort } from "../../test/support/ports.ts";
 import { defaultDatagramTerms, noListenerLimits } from "../model/index.ts";
-import { plainTerms, Rig, type RigOptions } from "./fixtures/rig.ts";
+import { oneAtATime, plainTerms, Rig, type RigOptions } from "./fixtures/rig.ts";
 
 describe("streams of datagrams", () => {
   const toStop: (() => unknown)[] = [];
@@ -129,6 +129,14 @@ describe("streams of datagrams", () => {
       await until("it is dropped", () => one.dropped.length === 1);
       expect(one.dropped[0]).to.equal(code);
     }
+  });
+
+  it("are dropped where their upstream has as much as it may", async () => {
+    const one = await rig([origin("a")], { gate: oneAtATime() });
+    await ask(open(), one.port, "x");
+    open().send("x", one.port, "127.0.0.1");
+    await until("it is dropped", () => one.dropped.length === 1);
+    expect(one.dropped[0]).to.equal("too_many_to_upstream");
   });
 
   it("begin sessions with a quarter of the descriptors, and leave the others to connections", async () => {

@@ -3,8 +3,9 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
+import { silentPort } from "../../test/support/unreachable.ts";
 import { defaultStreamTerms, noListenerLimits } from "../model/index.ts";
-import { closedPort, Origin, Rig, type RigOptions, readAll } from "./fixtures/rig.ts";
+import { closedPort, Origin, oneAtATime, Rig, type RigOptions, readAll } from "./fixtures/rig.ts";
 
 const sha = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
 const echo = (socket: Socket) => void socket.pipe(socket);
@@ -152,6 +153,17 @@ describe("streams over TCP", () => {
     expect(streams.records.map(({ tries }) => tries)).to.deep.equal([2, 1, 1, 1, 1, 1]);
   });
 
+  it("gives a peer that does not answer so much time, and goes to another one", async () => {
+    const silent = await silentPort({
+      later: (close) => toStop.push({ stop: async () => close() }),
+    });
+    const { port } = await origin(name("here"));
+    const streams = await rig([silent, port], { limits: { connectTimeoutMs: 300 } });
+    for (let round = 0; round < 3; round += 1)
+      expect(String(await readAll(streams.client()))).to.equal("here");
+    expect(streams.failures).to.deep.equal([`${silent} connect_timeout`]);
+  });
+
   it("resets the client when no peer can be reached, and says why", async () => {
     const dead = await Promise.all([closedPort(), closedPort()]);
     const streams = await rig(dead);
@@ -269,6 +281,19 @@ describe("streams over TCP", () => {
       expect((await speak(one)).outcome).to.equal("ECONNRESET");
       expect(one.records[0]?.failure).to.equal(failure);
     }
+    const gate = oneAtATime();
+    const bounded = [await rig([port], { gate }), await rig([port], { gate })] as const;
+    const holder = await speak(bounded[0]);
+    expect(holder.outcome).to.equal("x");
+    expect((await speak(bounded[1])).outcome).to.equal("ECONNRESET");
+    expect(bounded[1].records[0]?.failure).to.equal("too_many_to_upstream");
+    holder.client.end();
+    await records(bounded[0], 1);
+    expect((await speak(bounded[1])).outcome).to.equal("x");
+    const worker = await rig([port], { limits: { maxConnections: 1 } });
+    expect((await speak(worker)).outcome).to.equal("x");
+    expect((await speak(worker)).outcome).to.equal("ECONNRESET");
+    expect(worker.records[0]?.failure).to.equal("too_many_connections");
   });
 
   it("waits for the first word about a service, for so long", async () => {
