@@ -210,6 +210,7 @@ export function assemble(options: AssemblyOptions): Running {
     listeners: settings.listeners,
     sealingKey: options.sealingKey,
     serve: (changes) => batcher.add(changes),
+    isOpen: () => replication.isOpen,
     onChange: () => {
       if (replication.isOpen) warnings.update();
     },

@@ -1,6 +1,6 @@
 /**
  * All certificates that the gateway has, from KV and from files: checks each, serves the good ones, keeps the last good one of a
- * name, and says by name what is wrong with the others.
+ * name, and says by name what is wrong with the others. Checking one takes a millisecond, so many are checked in several turns.
  */
 import type { Certificate, CertificateFacts, Observed, Served } from "../../model/index.ts";
 import type { Log } from "../../observability/logger.ts";
@@ -41,32 +41,45 @@ export interface BookOptions {
   /** `null`: sealed keys cannot be opened. */
   readonly sealingKey: Buffer | null;
   readonly serve: (changes: readonly Served[]) => void;
+  /** Whether workers have a state already. What is there before must be complete when they get it, however long it takes. */
+  readonly isOpen: () => boolean;
   /** Called when other certificates are refused or about to expire than before. */
   readonly onChange: () => void;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-interface Entry {
+interface Written {
   /** As it was written, to be looked at again. */
   readonly written: Certificate;
   /** In KV, or a path. */
   readonly place: string;
   readonly name: string;
+}
+
+interface Entry extends Written {
   served: Certificate | null;
   problem: RefusedValue | null;
+  /** From when on it is valid, if that is what is wrong with it. */
+  from: number;
 }
 
 const dayMs = 86_400_000;
 /** From then on its expiry is a warning. */
 const warnedMs = 21 * dayMs;
-/** How often it checks again those certificates that time may have made good or bad. */
+/** How often it checks again those certificates that time may have made good. */
 const lookMs = 60_000;
+/** How long it checks in one turn. */
+const turnMs = 20;
+const never = Number.POSITIVE_INFINITY;
 
 export class CertificateBook {
   readonly #options: BookOptions;
   /** By the key under which it is served: `kv/<name>`, `file/<name>`. */
   readonly #entries = new Map<string, Entry>();
+  /** Those that still have to be checked, by the same keys. */
+  readonly #unchecked = new Map<string, Written>();
+  #cancelTurn: (() => void) | null = null;
   #fileProblems: readonly RefusedValue[] = [];
   #cancel: (() => void) | null = null;
 
@@ -81,46 +94,47 @@ export class CertificateBook {
   stop(): void {
     this.#cancel?.();
     this.#cancel = null;
+    this.#cancelTurn?.();
+    this.#cancelTurn = null;
   }
 
   /** Takes the changes of certificates in KV; returns all other changes. */
   pass(changes: readonly Observed[]): readonly Observed[] {
     if (!changes.some(({ kind }) => kind === "certificate")) return changes;
-    const served: Served[] = [];
+    const gone: Served[] = [];
     const others: Observed[] = [];
     for (const change of changes) {
-      if (change.kind !== "certificate") others.push(change);
-      else
-        this.#take(
-          `kv/${change.key}`,
-          change.key,
-          `${this.#options.prefix}certificates/${change.key}`,
-          change.value,
-          served,
-        );
+      if (change.kind !== "certificate") {
+        others.push(change);
+        continue;
+      }
+      const { key: name, value: written } = change;
+      const id = `kv/${name}`;
+      const place = `${this.#options.prefix}certificates/${name}`;
+      if (written === null) this.#remove(id, gone);
+      else this.#unchecked.set(id, { written, place, name });
     }
-    this.#serve(served);
+    this.#check(gone);
     return others;
   }
 
   takeFiles({ certificates, problems }: FilesFound): void {
-    const served: Served[] = [];
+    const gone: Served[] = [];
     const present = new Set<string>();
-    for (const { name, path, certificate } of certificates) {
+    for (const { name, path: place, certificate: written } of certificates) {
       const id = `file/${name}`;
       present.add(id);
-      if (this.#entries.get(id)?.written !== certificate)
-        this.#take(id, name, path, certificate, served);
+      const known = this.#unchecked.get(id) ?? this.#entries.get(id);
+      if (known?.written !== written) this.#unchecked.set(id, { written, place, name });
     }
-    for (const [id, { name, place }] of this.#entries) {
-      if (id.startsWith("file/") && !present.has(id)) this.#take(id, name, place, null, served);
-    }
+    for (const id of [...this.#entries.keys(), ...this.#unchecked.keys()])
+      if (id.startsWith("file/") && !present.has(id)) this.#remove(id, gone);
     const before = new Map(this.#fileProblems.map((one) => [`${one.key} ${one.error}`, one]));
     this.#fileProblems = problems.map(({ path, problem }) => {
       const known = before.get(`${path} ${path}: ${problem}`);
       return known ?? this.#refusal(path, `${path}: ${problem}`);
     });
-    this.#serve(served);
+    this.#check(gone);
   }
 
   /** Those whose last value cannot be used. */
@@ -195,31 +209,47 @@ export class CertificateBook {
     });
   }
 
-  #take(
-    id: string,
-    name: string,
-    place: string,
-    written: Certificate | null,
-    served: Served[],
-  ): void {
+  #remove(id: string, gone: Served[]): void {
+    this.#unchecked.delete(id);
     const before = this.#entries.get(id);
-    if (written === null) {
-      this.#entries.delete(id);
-      if (before?.served != null) served.push({ kind: "certificate", key: id, value: null });
-      return;
+    this.#entries.delete(id);
+    if (before?.served != null) gone.push({ kind: "certificate", key: id, value: null });
+  }
+
+  /** Serves `served` and what turns out to be good. What takes longer than a turn is left to later ones. */
+  #check(served: Served[]): void {
+    const { clock, isOpen } = this.#options;
+    const until = isOpen() ? clock.ticks() + turnMs : never;
+    for (const [id, written] of this.#unchecked) {
+      this.#unchecked.delete(id);
+      this.#take(id, written, served);
+      if (clock.ticks() >= until) break;
     }
+    if (this.#unchecked.size > 0)
+      this.#cancelTurn ??= clock.after(0, () => {
+        this.#cancelTurn = null;
+        this.#check([]);
+      });
+    if (served.length > 0) this.#options.serve(served);
+    this.#options.onChange();
+  }
+
+  #take(id: string, { written, place, name }: Written, served: Served[]): void {
+    const before = this.#entries.get(id);
     const { sealingKey, clock } = this.#options;
     const outcome = inspect(written, name, sealingKey, clock.now());
-    const entry: Entry = { written, place, name, served: before?.served ?? null, problem: null };
-    this.#entries.set(id, entry);
+    const common = { written, place, name };
     if ("problem" in outcome) {
       const error = `${place}: ${outcome.problem}`;
-      entry.problem =
+      const problem =
         before?.problem?.error === error ? before.problem : this.#refusal(place, error);
+      const from = outcome.from ?? never;
+      this.#entries.set(id, { ...common, served: before?.served ?? null, problem, from });
       return;
     }
-    entry.served = outcome.certificate;
-    served.push({ kind: "certificate", key: id, value: outcome.certificate });
+    const { certificate: value } = outcome;
+    this.#entries.set(id, { ...common, served: value, problem: null, from: never });
+    served.push({ kind: "certificate", key: id, value });
   }
 
   #refusal(key: string, error: string): RefusedValue {
@@ -227,18 +257,12 @@ export class CertificateBook {
     return { key, error, since: new Date(this.#options.clock.now()).toISOString() };
   }
 
-  /** With time, refused ones become valid, and others come close to their expiry. */
+  /** With time, some that were refused become valid, and others come close to their expiry. */
   #lookAgain(): void {
-    const served: Served[] = [];
-    for (const [id, { problem, name, place, written }] of [...this.#entries]) {
-      if (problem !== null) this.#take(id, name, place, written, served);
-    }
-    this.#serve(served);
+    const now = this.#options.clock.now();
+    for (const [id, entry] of this.#entries)
+      if (entry.from <= now && !this.#unchecked.has(id)) this.#unchecked.set(id, entry);
+    this.#check([]);
     this.start();
-  }
-
-  #serve(served: readonly Served[]): void {
-    if (served.length > 0) this.#options.serve(served);
-    this.#options.onChange();
   }
 }

@@ -40,10 +40,13 @@ const chainEndings: ReadonlySet<string> = new Set([".pem", ".crt", ".cer"]);
 const maxFileBytes = 512 * 1024;
 const maxCertificates = 10_000;
 const pollMs = 1_000;
+/** Looking at thousands of files takes time: no more than a twentieth of all. */
+const mostPollMs = 30_000;
+const pauseFactor = 19;
 
 export class CertificateFiles {
   readonly #paths: readonly string[];
-  readonly #clock: Pick<Clock, "after">;
+  readonly #clock: Pick<Clock, "after" | "ticks">;
   readonly #onFound: (found: FilesFound) => void;
   /** By the path of the chain: what its files were when they were read. */
   #known = new Map<string, { readonly stamp: string; readonly found: FileCertificate }>();
@@ -54,7 +57,7 @@ export class CertificateFiles {
   /** `paths`: of files and directories. `onFound` is called when something differs from the last time. */
   constructor(
     paths: readonly string[],
-    clock: Pick<Clock, "after">,
+    clock: Pick<Clock, "after" | "ticks">,
     onFound: (found: FilesFound) => void,
   ) {
     this.#paths = paths;
@@ -73,13 +76,16 @@ export class CertificateFiles {
   }
 
   async #look(): Promise<void> {
+    const began = this.#clock.ticks();
     const { stamp, found } = await this.#read();
     if (this.#isStopped) return;
+    const took = this.#clock.ticks() - began;
     if (stamp !== this.#last) {
       this.#last = stamp;
       this.#onFound(found);
     }
-    this.#cancel = this.#clock.after(pollMs, () => void this.#look());
+    const pauseMs = Math.min(mostPollMs, Math.max(pollMs, pauseFactor * took));
+    this.#cancel = this.#clock.after(pauseMs, () => void this.#look());
   }
 
   async #read(): Promise<{ readonly stamp: string; readonly found: FilesFound }> {
@@ -116,10 +122,17 @@ async function placesIn(path: string, problems: FileProblem[]): Promise<readonly
     const { isDirectory } = await look(path);
     if (!isDirectory) return [placeOf(path)];
     const places: Place[] = [];
-    for (const entry of (await readdir(path)).sort()) {
+    const entries = (await readdir(path)).sort();
+    const names = new Set(entries);
+    // Asking for a file that is not there takes longer than for all others.
+    const isThere = (file: string) => names.has(basename(file));
+    for (const entry of entries) {
       if (places.length >= maxCertificates) break;
       const inside = join(path, entry);
-      if (chainEndings.has(extname(entry))) places.push(placeOf(inside));
+      if (chainEndings.has(extname(entry))) {
+        const place = placeOf(inside);
+        places.push({ ...place, keys: place.keys.filter(isThere) });
+      }
       // A link that leads nowhere is probably being made at this moment.
       else if ((await look(inside).catch(() => null))?.isDirectory) places.push(folderOf(inside));
     }
@@ -152,7 +165,7 @@ async function readPlace(
 > {
   const { name, chain, keys, isAuthorities } = place;
   try {
-    const stamps = await Promise.all([chain, ...keys].map(stampOf));
+    const stamps = await Promise.all([...new Set([chain, ...keys])].map(stampOf));
     const now = stamps.join(" ");
     if (now === stamp) return "same";
     const chainText = await readBounded(chain);
