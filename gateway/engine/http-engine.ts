@@ -47,6 +47,9 @@ const stallMs = 3 * sweepMs;
 /** When it comes so late, somebody keeps this process busy. */
 const lateMs = 1.5 * sweepMs;
 
+/** While draining, a kept connection may bring one more request within this time. */
+const drainGraceMs = 1_000;
+
 /** Serves HTTP/1.1 on a socket whose first byte is a request's. */
 export type OpenClient = (socket: Socket, client: ClientOrigin) => ClientSession;
 
@@ -78,6 +81,7 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
    */
   #isExcusing = false;
   #drained: PromiseWithResolvers<number> | null = null;
+  #drainGraceMs = 0;
   #drainDeadline = Number.POSITIVE_INFINITY;
   #cut = 0;
 
@@ -138,7 +142,8 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
     this.#acceptor.close();
     const now = this.clock.tick();
     this.#drainDeadline = now + deadlineMs;
-    this.#clients.drain(now, deadlineMs);
+    this.#drainGraceMs = Math.min(drainGraceMs, deadlineMs / 4);
+    this.#clients.drain(now + this.#drainGraceMs);
     this.#settleDrain();
     return this.#drained.promise;
   }
@@ -171,17 +176,16 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
     const session = isHttp2
       ? this.#http2.open(socket, nothing, client)
       : this.#openClient(socket, client);
-    this.#clients.replace(arrival, session);
+    this.#replace(arrival, session);
     if (tls !== null)
       this.#records.add(arrival.below, socket, () => {
         this.counters.countRefused("tls_flood", arrival.address);
         session.destroy();
       });
-    if (this.isDraining) session.onDrainStart(this.clock.current);
   }
 
   beginHttp2(before: ClientSession, socket: Socket, first: Buffer, client: ClientOrigin): void {
-    this.#clients.replace(before, this.#http2.open(socket, first, client));
+    this.#replace(before, this.#http2.open(socket, first, client));
   }
 
   remove(session: ClientSession): void {
@@ -204,6 +208,12 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
         : this.#openClient(socket, this.#originOf(client, listener, null)),
     );
     this.#acceptor.settle(this.clock.current);
+  }
+
+  /** The connection goes on as another session, whose client may have a request on its way while the engine drains. */
+  #replace(before: ClientSession, session: ClientSession): void {
+    this.#clients.replace(before, session);
+    if (this.isDraining) session.onDrainStart(this.clock.current + this.#drainGraceMs);
   }
 
   #originOf(address: string, listener: number, tls: ClientTls | null): ClientOrigin {
