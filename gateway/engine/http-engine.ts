@@ -29,9 +29,9 @@ import type { OpenExchange } from "./exchange/ports.ts";
 import { Acceptor } from "./listening/acceptor.ts";
 import { Arrival, type ArrivalHost } from "./listening/arrival.ts";
 import { Clients } from "./listening/clients.ts";
-import { RecordWatch } from "./listening/record-watch.ts";
 import { plainAddress } from "./message/forwarding.ts";
 import type { Peer } from "./peer.ts";
+import { type Below, RecordWatch } from "./record-watch.ts";
 import type { ClientTls } from "./tls.ts";
 import { PeerTlsRoom } from "./upstream/peer-tls.ts";
 import type { ConnectToPeer } from "./upstream/pooled.ts";
@@ -46,6 +46,8 @@ const sweepsPerProbe = 10;
 const stallMs = 3 * sweepMs;
 /** When it comes so late, somebody keeps this process busy. */
 const lateMs = 1.5 * sweepMs;
+/** Shortest time between two words about peers that flood. */
+const quietMs = 10_000;
 
 /** While draining, a kept connection may bring one more request within this time. */
 const drainGraceMs = 1_000;
@@ -72,6 +74,9 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
   readonly #acceptor: Acceptor;
   readonly #clients: Clients;
   readonly #records = new RecordWatch();
+  readonly #onError: (error: unknown) => void;
+  /** When it last told of a peer that floods. */
+  #toldMs = Number.NEGATIVE_INFINITY;
   readonly #pools: Pools;
   #sweep: NodeJS.Timeout | null = null;
   #sweeps = 0;
@@ -89,6 +94,7 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
     const limits = { ...defaultLimits, ...options.limits };
     this.limits = limits;
     this.clock = new Clock(options.now ?? (() => performance.now()));
+    this.#onError = options.onError;
     this.#trusts = options.trusts ?? (() => false);
     this.#listeners = options.listeners ?? [];
     this.#clients = new Clients(limits, this.#listeners);
@@ -96,7 +102,10 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
       clock: this.clock,
       limits,
       forbids: options.forbids ?? (() => null),
-      tls: new PeerTlsRoom(options.peerMaterials ?? { authorities: () => null, pair: () => null }),
+      tls: new PeerTlsRoom(
+        options.peerMaterials ?? { authorities: () => null, pair: () => null },
+        (socket, peer, below) => this.#watchPeer(socket, peer, below),
+      ),
       connect: wires.connect,
       onClosed: () => this.#settleDrain(),
     });
@@ -218,6 +227,17 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
 
   #originOf(address: string, listener: number, tls: ClientTls | null): ClientOrigin {
     return originOf(address, listener, tls, this.#trusts(address) ? this.#trusts : null);
+  }
+
+  #watchPeer(socket: TLSSocket, { key }: Peer, below: Below): void {
+    this.#records.add(below, socket, () => {
+      const error = new Error(`${key} floods its connection with TLS records of next to nothing`);
+      socket.destroy(error);
+      // A kept connection has no request that would tell of it.
+      if (this.clock.current - this.#toldMs < quietMs) return;
+      this.#toldMs = this.clock.current;
+      this.#onError(error);
+    });
   }
 
   #onSweep(): void {
