@@ -43,16 +43,13 @@ export function serviceIndex(reader: Reader, name: string): number {
   );
 }
 
-/** The record that a query about one service depends on; a service is asked for by its name in any case. */
+/** The record that a query about one service depends on. */
 export function serviceTopic(name: string): string {
-  return `service:${name.toLowerCase()}`;
+  return `service:${name}`;
 }
 
 function servicesOf(reader: Reader, name: string): ServiceRecord[] {
-  const topic = serviceTopic(name);
-  return sorted(
-    [...reader.rows("service").values()].filter(({ Service }) => serviceTopic(Service) === topic),
-  );
+  return sorted([...reader.rows("service").values()].filter(({ Service }) => Service === name));
 }
 
 export function servicesOnNode(reader: Reader, node: string): ServiceRecord[] {

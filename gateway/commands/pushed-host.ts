@@ -2,13 +2,15 @@
  * What somebody should know who has just written a host document: names that lead nowhere yet, and shares that no longer
  * change. None of it keeps a document out of Consul, since the rest may follow.
  */
-import { ConsulError, readCatalog } from "../../consul/index.ts";
+import { z } from "zod";
+import { ConsulError } from "../../consul/index.ts";
 import { parseHostDocument } from "../documents/index.ts";
 import { destinationsOf, type Ramp } from "../model/index.ts";
 import { missingUpstreams } from "../primary/index.ts";
 import type { Desk } from "./desk.ts";
 
 const withinMs = 5_000;
+const catalogSchema = z.record(z.string(), z.array(z.string()).nullable());
 
 /** @param text a host document that gateways take. */
 export async function tellOfHost(desk: Desk, subject: string, text: string): Promise<void> {
@@ -34,14 +36,14 @@ async function missingIn(
   document: ReturnType<typeof parseHostDocument>,
   { consul, operations, sites }: Desk,
 ): Promise<readonly string[]> {
-  const signal = AbortSignal.timeout(withinMs);
-  const [upstreams, { value: catalog }] = await Promise.all([
+  const [upstreams, { body }] = await Promise.all([
     operations.list("upstreams"),
-    readCatalog(consul, { index: null, waitMs: 0, signal }),
+    consul.read({ path: "/catalog/services", withinMs }),
   ]);
+  const services = Object.entries(catalogSchema.parse(body));
   const tables = {
     upstream: new Set(upstreams.map(({ name }) => name)),
-    catalog,
+    catalog: new Map(services.map(([name, tags]) => [name, tags ?? []])),
     // What other datacenters have, the gateways say in /status.
     datacenter: new Set<string>(),
   };

@@ -123,6 +123,20 @@ describeEngines("upgrades", (bench) => {
     expect((await gateway.outcome()).status).to.equal(101);
   });
 
+  it("is no call of gRPC, whose deadline would be answered into the other protocol", async () => {
+    const origin = await bench.origin(SWITCHED);
+    const gateway = await bench.gateway(origin, { limits: { tunnelTimeoutMs: 400 } });
+    const client = await bench.client(gateway);
+    const call = ["Content-Type: application/grpc", "TE: trailers", "grpc-timeout: 1m"];
+    const options = ["Connection: Upgrade, TE", "Upgrade: raw"];
+    expect((await client.request(requestBytes("GET /", [...options, ...call]))).status).to.equal(
+      101,
+    );
+    await client.whenClosed();
+    expect(client.tunnelBytes.toString()).to.equal("");
+    expect((await gateway.outcome()).errorCode).to.equal("client_closed");
+  });
+
   for (const side of ["origin", "client"] as const) {
     it(`goes on for as long as bytes come from the ${side}`, async () => {
       const tunnelTimeoutMs = 300;

@@ -16,7 +16,9 @@ export class Call {
 
   begin(head: RequestHead, startedAtMs: number): void {
     // gRPC demands `TE: trailers` of every call, so no other request's fields are searched.
-    this.isGrpc = head.takesTrailers && isGrpc(head.fields.get("content-type"));
+    // What asks for another protocol is no call, whatever it says.
+    this.isGrpc =
+      head.takesTrailers && head.upgrade === "" && isGrpc(head.fields.get("content-type"));
     if (!this.isGrpc) return;
     this.#startedAtMs = startedAtMs;
     this.readTimeout(head);

@@ -16,7 +16,7 @@ import { Answering, type AnsweringOwner } from "./answering.ts";
 import type { Call } from "./call.ts";
 import type { ExchangeCore } from "./core.ts";
 import { Deadlines } from "./deadlines.ts";
-import { outcomeOf } from "./failures.ts";
+import { notSwitched, outcomeOf } from "./failures.ts";
 import { Forwarding, type ForwardingOwner } from "./forwarding.ts";
 import { answerAsLastRecipient } from "./last-recipient.ts";
 import type { CutReason, Downstream, DownstreamEvents } from "./ports.ts";
@@ -284,8 +284,9 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     this.#downstream.sendEnd("");
   }
 
-  onTunnelClosed(): void {
-    this.#downstream.sendEnd("");
+  onTunnelClosed(isReset: boolean): void {
+    if (isReset) this.#downstream.cut("reset");
+    else this.#downstream.sendEnd("");
     this.#end();
   }
 
@@ -386,6 +387,12 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     const { serial } = view;
     this.#phase = "responding";
     view.status = this.#answerHead.status;
+    if (this.#seemsSwitched(view.status)) {
+      this.#forwarding.drop(null);
+      const { status, code, message } = notSwitched(view.host);
+      this.#giveError(status, code, message);
+      return false;
+    }
     view.hasAnswer = true;
     try {
       this.#core.handler.onResponse(view);
@@ -449,7 +456,8 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
     headers?: Readonly<Record<string, string>>,
   ): Answer {
     const view = this.#view;
-    if (isGrpc(view.header("content-type"))) return grpcFailure(status, code, message, headers);
+    const isCall = this.#head.upgrade === "" && isGrpc(view.header("content-type"));
+    if (isCall) return grpcFailure(status, code, message, headers);
     return errorAnswer(status, code, message, view.header("accept"), headers);
   }
 
@@ -461,10 +469,21 @@ export class HttpExchange<C> implements DownstreamEvents, Moves, ForwardingOwner
 
   /** Returns the body. Throws a `TypeError` for a header that is not valid, before anything is changed. */
   #fillIn(answer: Answer): string | Buffer {
-    const body = this.#answering.fillIn(answer, this.#head.method);
-    this.#view.status = answer.status;
+    let given = answer;
+    if (this.#seemsSwitched(answer.status)) {
+      const { status, code, message } = notSwitched(this.#view.host);
+      this.#view.errorCode = code;
+      given = this.#errorAnswer(status, code, message);
+    }
+    const body = this.#answering.fillIn(given, this.#head.method);
+    this.#view.status = given.status;
     this.#view.hasAnswer = true;
     return body;
+  }
+
+  /** Whether the client would take an answer of this status for a switch of protocols, although it is none. */
+  #seemsSwitched(status: number): boolean {
+    return status >= 200 && status < 300 && this.#head.mustSwitch;
   }
 
   /** Cuts off an answer that has begun. */

@@ -71,6 +71,11 @@ export function outcomeOf(failure: PeerFailure | null, host: string): Refusal {
   }
 }
 
+/** What a client is answered that would take the answer there is for a switch of protocols, though it is none. */
+export function notSwitched(host: string): Refusal {
+  return refusal(502, "no_upgrade", `${host} did not switch to the protocol that was asked for`);
+}
+
 function refusal(status: number, code: string, message: string): Refusal {
   return { status, code, message };
 }

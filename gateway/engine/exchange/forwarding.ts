@@ -31,7 +31,8 @@ export interface ForwardingOwner {
   onPeerUpgrade(first: Buffer): void;
   /** The peer sends nothing more on an upgraded connection. */
   onTunnelHalfClosed(): void;
-  onTunnelClosed(): void;
+  /** `isReset`: before the peer had ended its side. */
+  onTunnelClosed(isReset: boolean): void;
   /** The rest of the answer will not come. The stream is over, or has to be dropped. */
   onAnswerBroken(code: string, failure: PeerFailure): void;
   onRequestTapped(): void;
@@ -53,8 +54,10 @@ export class Forwarding<C> implements UpstreamRequest {
   readonly #owner: ForwardingOwner;
   /** The current try's stream; `null` before there is one and after it is over. */
   #stream: UpstreamStream | null = null;
-  /** What the stream carries: only the request so far, the answer too, or another protocol. */
-  #carries: "request" | "answer" | "tunnel" = "request";
+  /**
+   * What the stream carries: only the request so far, the answer too, or another protocol, perhaps from the client alone.
+   */
+  #carries: "request" | "answer" | "tunnel" | "half-tunnel" = "request";
   /** Whether the request waits for a stream. */
   #isWaiting = false;
   /** Whether the peer was told that there is no room for more of the answer. */
@@ -267,6 +270,7 @@ export class Forwarding<C> implements UpstreamRequest {
 
   onAnswerEnd(trailer: string): void {
     if (this.#carries === "tunnel") {
+      this.#carries = "half-tunnel";
       this.#owner.onTunnelHalfClosed();
       return;
     }
@@ -294,8 +298,8 @@ export class Forwarding<C> implements UpstreamRequest {
     const stream = this.#stream;
     const carries = this.#carries;
     this.#close();
-    if (carries === "tunnel") {
-      this.#owner.onTunnelClosed();
+    if (carries === "tunnel" || carries === "half-tunnel") {
+      this.#owner.onTunnelClosed(carries === "tunnel");
     } else if (carries === "answer") {
       const code = failure.code === "bad_response" ? "bad_response_body" : "truncated";
       this.#owner.onAnswerBroken(code, failure);

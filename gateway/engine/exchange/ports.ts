@@ -13,9 +13,10 @@ import type { ClientTls } from "../tls.ts";
 
 /**
  * Why an answer is cut off. `truncated`: the rest of it will not come. `late`: the client does not take it.
- * `broken`: after the answer had begun, the client's own request turned out malformed, too large or too late.
+ * `broken`: after the answer had begun, the client's own request turned out malformed, too large or too late. `reset`:
+ * the peer cut an upgraded connection off.
  */
-export type CutReason = "truncated" | "late" | "broken";
+export type CutReason = "truncated" | "late" | "broken" | "reset";
 
 /** The client's side of one request: takes the answer. One object may serve several requests in turn. */
 export interface Downstream {

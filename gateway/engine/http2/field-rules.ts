@@ -10,9 +10,12 @@ const lengthValue = /^[0-9]{1,15}$/;
 export class FieldRules {
   /** What the list that was read last says about the length of the body; -1 when it says nothing. */
   contentLength = -1;
+  /** The `:protocol` of the request that was read last (RFC 8441 section 4); empty when it has none. */
+  protocol = "";
 
   request(fields: readonly string[]): string {
     this.contentLength = -1;
+    this.protocol = "";
     let method = "";
     let scheme: string | null = null;
     let path: string | null = null;
@@ -34,12 +37,16 @@ export class FieldRules {
       } else if (name === ":authority") {
         if (authority !== null) return "more than one :authority";
         authority = value;
+      } else if (name === ":protocol") {
+        if (this.protocol !== "" || value === "") return "a malformed :protocol";
+        this.protocol = value;
       } else return "an unknown pseudo-field";
     }
     if (method === "") return "no :method";
-    if (method === "CONNECT") {
+    if (method === "CONNECT" && this.protocol === "") {
       if (authority === null || scheme !== null || path !== null) return "a malformed CONNECT";
     } else {
+      if (this.protocol !== "" && method !== "CONNECT") return ":protocol without CONNECT";
       if (scheme === null) return "no :scheme";
       if (path === null) return "no :path";
       if (!path.startsWith("/") && path !== "*") return "a malformed :path";

@@ -41,6 +41,8 @@ export const setting = {
   initialWindowSize: 0x4,
   maxFrameSize: 0x5,
   maxHeaderListSize: 0x6,
+  /** RFC 8441 section 3. */
+  enableConnectProtocol: 0x8,
 } as const;
 
 /** What a client sends first (RFC 9113 section 3.4). */

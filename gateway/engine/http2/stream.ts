@@ -77,6 +77,8 @@ export class Http2Stream {
   isQueued = false;
   /** What the other side did wrong on this stream; empty: nothing. */
   fault = "";
+  /** Server's side: the protocol that an extended CONNECT asks for (RFC 8441); empty for any other request. */
+  protocol = "";
   /** How long the content has to be that comes; -1: unknown. */
   expectedBytes = -1;
   readonly #host: StreamHost;

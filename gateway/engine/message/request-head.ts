@@ -95,6 +95,14 @@ export class RequestHead implements Said {
     return this.#story;
   }
 
+  /**
+   * Whether the client takes every 2xx for the switch of protocols that it asked for, as one of HTTP/2 does (RFC 8441
+   * section 5). It has no part in the handshake.
+   */
+  get mustSwitch(): boolean {
+    return this.upgrade !== "" && this.version === "2";
+  }
+
   /** Whether a body follows. */
   get hasBody(): boolean {
     return this.isStreamed || this.contentLength > 0;

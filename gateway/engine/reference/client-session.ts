@@ -161,6 +161,10 @@ export class ReferenceSession implements ClientSession, Downstream {
   }
 
   cut(reason: CutReason): void {
+    if (reason === "reset") {
+      this.#socket.end();
+      return;
+    }
     this.#stage = "closing";
     if (reason !== "truncated") {
       this.destroy();

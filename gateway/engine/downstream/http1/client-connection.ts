@@ -146,6 +146,10 @@ export class ClientConnection implements ClientSession, Downstream {
 
   cut(reason: CutReason): void {
     if (this.#isCorked) this.#uncork();
+    if (reason === "reset") {
+      this.#socket.end();
+      return;
+    }
     this.#stage = "closing";
     if (reason !== "truncated") {
       this.destroy();

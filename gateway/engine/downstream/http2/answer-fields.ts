@@ -8,8 +8,13 @@ import type { ResponseHead } from "../../message/response-head.ts";
  * Returns names and values alternately. `dateLine`: for an answer that has no date. `hasBody`: whether it may have a
  * body.
  */
-export function answerFields(head: ResponseHead, dateLine: string, hasBody: boolean): string[] {
-  const fields = [":status", String(head.status)];
+export function answerFields(
+  head: ResponseHead,
+  dateLine: string,
+  hasBody: boolean,
+  status = head.status,
+): string[] {
+  const fields = [":status", String(status)];
   if (!head.hasDate) fields.push("date", dateValue(dateLine));
   appendFields(fields, head.fields.toString());
   if (hasBody && !head.isStreamed && head.contentLength !== -1) {

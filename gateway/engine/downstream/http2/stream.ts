@@ -17,6 +17,8 @@ import type { ResponseHead } from "../../message/response-head.ts";
 import { oddTrailerNames } from "../../message/trailer.ts";
 import type { ClientTls } from "../../tls.ts";
 import { answerFields, refusalAnswer } from "./answer-fields.ts";
+import { connectText } from "./connect-text.ts";
+import { EarlyBytes } from "./early-bytes.ts";
 import { requestText } from "./request-text.ts";
 import type { Http2Session } from "./session.ts";
 
@@ -39,6 +41,10 @@ export class ClientStream implements Downstream, StreamOwner {
   #isBodiless = false;
   /** Whether interim answers wait until the client reads. */
   #holdsInterim = false;
+  /** What came for the protocol that the client asked for; `null` unless the peer still has to agree to it. */
+  #early: EarlyBytes | null = null;
+  /** Whether the peer agreed to it. */
+  #isTunnel = false;
 
   constructor(openExchange: OpenExchange, session: Http2Session) {
     this.#session = session;
@@ -82,7 +88,9 @@ export class ClientStream implements Downstream, StreamOwner {
     this.#isOver = false;
     this.#isCut = false;
     this.#holdsInterim = false;
-    const refusal = this.#readHead(fields, isWhole);
+    this.#isTunnel = false;
+    this.#early = null;
+    const refusal = this.#readHead(stream, fields, isWhole);
     if (refusal !== null) {
       this.#refuse(refusal, stream, fields[fields.indexOf(":method") + 1] === "HEAD");
       return;
@@ -143,15 +151,26 @@ export class ClientStream implements Downstream, StreamOwner {
     stream.sendEnd(fields);
   }
 
-  sendUpgrade(): void {
-    throw new Error("HTTP/2 has no upgrade, and none was offered to the peer");
+  /** Answers an extended CONNECT (RFC 8441 section 5). */
+  sendUpgrade(head: ResponseHead): void {
+    const stream = this.#stream;
+    const early = this.#early;
+    if (stream === null || early === null) return;
+    this.#early = null;
+    this.#isTunnel = true;
+    head.fields.remove("sec-websocket-accept");
+    stream.sendHead(answerFields(head, this.#session.host.clock.dateLine, false, 200), false);
+    const { bytes } = early;
+    if (bytes === null || this.#exchange.onData(bytes, 0, bytes.length)) stream.release();
+    if (early.hasEnded) this.#exchange.onEnd("");
   }
 
   cut(reason: CutReason): void {
     this.#isCut = true;
-    // The part of the answer that has come goes out first.
-    if (reason === "truncated") this.#stream?.resetAfterContent(errorCode.internalError);
-    else this.#stream?.reset(errorCode.internalError);
+    const code = this.#isTunnel ? errorCode.cancel : errorCode.internalError;
+    // What has come before goes out first.
+    if (reason === "truncated" || reason === "reset") this.#stream?.resetAfterContent(code);
+    else this.#stream?.reset(code);
   }
 
   resume(): void {
@@ -176,10 +195,15 @@ export class ClientStream implements Downstream, StreamOwner {
   onHead(): void {}
 
   onData(buffer: Buffer, from: number, to: number): void {
-    if (!this.#exchange.onData(buffer, from, to)) this.#stream?.hold();
+    if (this.#early !== null) this.#early.add(buffer, from, to);
+    else if (!this.#exchange.onData(buffer, from, to)) this.#stream?.hold();
   }
 
   onEnd(trailer: readonly string[]): void {
+    if (this.#early !== null) {
+      this.#early.hasEnded = true;
+      return;
+    }
     const lines = linesOf(trailer);
     if (lines !== "") {
       const { counters, limits } = this.#session.host;
@@ -195,22 +219,35 @@ export class ClientStream implements Downstream, StreamOwner {
   onClosed(): void {
     const stream = this.#stream;
     this.#stream = null;
+    this.#early = null;
     if (this.#isOver) this.#session.onStreamOver(this);
-    // An exchange that has sent everything, or cut it off, ends by itself.
-    else if (!this.#isCut && stream?.isSent !== true) this.#exchange.onGone();
+    else if (!this.#isCut && !this.#isDone(stream)) this.#exchange.onGone();
+  }
+
+  /** Whether the exchange ends by itself: it has sent everything and, in a tunnel, was given everything. */
+  #isDone(stream: Http2Stream | null): boolean {
+    return stream?.isSent === true && (!this.#isTunnel || stream.isReceived);
   }
 
   /** Returns why the request is refused, or `null`. */
-  #readHead(fields: readonly string[], isWhole: boolean): Refusal | null {
+  #readHead(stream: Http2Stream, fields: readonly string[], isWhole: boolean): Refusal | null {
     const { limits, counters } = this.#session.host;
-    const text = requestText(fields, limits.maxHeadBytes);
+    const { protocol } = stream;
+    const text =
+      protocol === ""
+        ? requestText(fields, limits.maxHeadBytes)
+        : connectText(fields, protocol, limits.maxHeadBytes);
     if (typeof text !== "string") return text;
     const head = this.#head;
     head.proxy = this.#session.client.proxy;
     const refusal = head.read(text, text.length, limits);
     counters.droppedHeaders += head.oddNames;
     head.version = "2";
-    head.isStreamed = !isWhole && head.contentLength === -1;
+    head.isStreamed = !isWhole && head.contentLength === -1 && protocol === "";
+    if (protocol !== "") {
+      this.#early = new EarlyBytes(isWhole);
+      stream.hold();
+    }
     return refusal;
   }
 

@@ -10,6 +10,7 @@ import type { UpstreamRequest } from "../../exchange/ports.ts";
 import { ChunkedDecoder, type ChunkSink } from "../../message/chunked.ts";
 import { isOffered } from "../../message/grammar.ts";
 import type { Framing } from "../../message/response-head.ts";
+import { isAccepted } from "../../message/web-socket.ts";
 import type { Peer } from "../../peer.ts";
 import { Reading } from "../../reading.ts";
 import type { PeerTls } from "../../target.ts";
@@ -233,6 +234,10 @@ export class PeerConnection implements PooledConnection {
           this.#failResponse("101 to a protocol that was not offered");
           return;
         }
+        if (request.head.mustSwitch && !isHandshake(request)) {
+          this.#failResponse("101 without the Sec-WebSocket-Accept that belongs to the key");
+          return;
+        }
         this.#stage = "tunnel";
         this.#writesChunks = false;
         request.onUpgrade(buffer);
@@ -340,4 +345,12 @@ export class PeerConnection implements PooledConnection {
     this.destroy();
     request?.onFailed({ code: "bad_response", message: `${this.peer.key}: ${message}` });
   }
+}
+
+/** Whether the peer's answer belongs to the key that it was sent. Only who has no part in the handshake cannot see it. */
+function isHandshake({ head, answerHead }: UpstreamRequest): boolean {
+  return isAccepted(
+    head.fields.get("sec-websocket-key"),
+    answerHead.fields.get("sec-websocket-accept"),
+  );
 }
