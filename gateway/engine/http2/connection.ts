@@ -682,12 +682,12 @@ export class Http2Connection implements FrameSink, StreamHost {
   }
 
   /**
-   * gRPC's libraries measure the connection by a ping for what they were sent, so one for that is no flood. Returns true
-   * when the connection is over.
+   * gRPC's libraries measure the connection by a ping for each piece that they were sent, so those are no flood. Returns
+   * true when the connection is over.
    */
   #isPingTooMany(): boolean {
-    if (this.#pingedFor === this.#sent) return this.#count("ping");
-    this.#pingedFor = this.#sent;
+    if (this.#sent - this.#pingedFor < leastBytes) return this.#count("ping");
+    this.#pingedFor += leastBytes;
     return false;
   }
 

@@ -219,10 +219,14 @@ export class Http2Stream {
     } else this.#credit(bytes, true);
   }
 
+  /** Whether less content has come than the head says. */
+  get lacksContent(): boolean {
+    return this.expectedBytes !== -1 && this.#receivedBytes !== this.expectedBytes;
+  }
+
   /** END_STREAM came. Returns what is wrong with that; empty when nothing is. */
   receiveEnd(trailer: readonly string[]): string {
-    if (this.expectedBytes !== -1 && this.#receivedBytes !== this.expectedBytes)
-      return "less content than content-length says";
+    if (this.lacksContent) return "less content than content-length says";
     this.isReceived = true;
     if (!this.#isUnwanted) this.owner.onEnd(trailer);
     this.closeIfOver();

@@ -61,6 +61,8 @@ export class PeerSession implements PeerConnectionLife, ConnectionOwner {
   readonly scheme: "http" | "https";
   /** Requests that it serves now. */
   streams = 0;
+  /** Whether it has served any. */
+  hasServed = false;
   readonly #host: PeerHost;
   readonly #owner: SessionOwner;
   readonly #socket: Socket;
@@ -145,6 +147,7 @@ export class PeerSession implements PeerConnectionLife, ConnectionOwner {
   serve(request: UpstreamRequest, isReused: boolean): void {
     if (this.streams === 0) this.#heardAt = this.#host.clock.current;
     this.streams += 1;
+    this.hasServed = true;
     if (this.#isReady) this.#deadline = 0;
     request.onStream(new PeerStream(this, request, isReused));
   }

@@ -116,7 +116,15 @@ export class PeerStream implements UpstreamStream, StreamOwner {
     const request = this.#request;
     this.#request = null;
     this.#session.onStreamOver();
-    request?.onFailed(this.#failure(code));
+    if (request === null) return;
+    // Servers on Node.js now and then send this reset in the place of the end. Nobody says of half an answer that there
+    // was no error.
+    const stream = this.#stream;
+    if (code === errorCode.noError && stream?.hasReceivedHead && !stream.lacksContent) {
+      request.onAnswerEnd("");
+    } else {
+      request.onFailed(this.#failure(code));
+    }
   }
 
   /** Reads a head into the request's `answerHead`. Returns what is wrong with it; empty when nothing is. */

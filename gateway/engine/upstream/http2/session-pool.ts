@@ -171,7 +171,7 @@ export class SessionPool implements SessionOwner, PeerPool {
       const index = isNew ? 0 : this.#waiting.findIndex((waiting) => !waiting.wantsNew);
       const [next] = index === -1 ? [] : this.#waiting.splice(index, 1);
       if (next === undefined) return;
-      session.serve(next.request, !isNew);
+      session.serve(next.request, session.hasServed && !next.wantsNew);
     }
   }
 
