@@ -13,6 +13,7 @@ export { readServiceEntries, type ServiceEntry } from "./api/self-services.ts";
 export { type HeldLock, SessionLock } from "./api/session-lock.ts";
 export type { RefusedKey } from "./keys/folder.ts";
 export type { SourcesMemory } from "./memory.ts";
+export { readCatalog } from "./services/catalog.ts";
 export { readOwnDatacenter } from "./services/datacenters.ts";
 export type { UnusableInstance } from "./services/in-use.ts";
 export type { ConsulSourcesOptions, ConsulSourcesStatus, HeldEntry } from "./sources.ts";

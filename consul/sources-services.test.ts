@@ -55,6 +55,25 @@ describeSources((scene) => {
     expect(scene.seen.sources.status().watches).to.have.length(baseWatches + 1);
   });
 
+  it("know a service by its name in any case, as Consul's DNS does", async () => {
+    await scene.operator.register("Thumb", 4001, { Tags: ["b"] });
+    await scene.operator.register("THUMB", 4002, { Tags: ["a", "b"] });
+    await scene.operator.register("other", 4003);
+    await scene.operator.put("upstreams/t", { service: "other" });
+    await scene.begin({ maxServiceWatches: 1 });
+    expect(scene.seen.value("catalog", "thumb")).to.deep.equal(["a", "b"]);
+    scene.seen.sources.use("thumb");
+    await becomes(() => scene.seen.ports("thumb"), [4001, 4002]);
+    // By what its node tells, which has the names as they were registered.
+    expect(scene.watchedServices()).to.deep.equal(["service other"]);
+    await scene.operator.register("Thumb", 4004);
+    await becomes(() => scene.seen.ports("thumb"), [4001, 4002, 4004]);
+    await scene.operator.deregister("THUMB", 4002);
+    await becomes(() => scene.seen.ports("thumb"), [4001, 4004]);
+    await scene.operator.deregister("Thumb", 4004);
+    await becomes(() => scene.seen.ports("thumb"), [4001]);
+  });
+
   it("say why an instance cannot serve as it is registered", async () => {
     await scene.operator.register("thumb", 4001);
     await scene.operator.register("thumb", 0);

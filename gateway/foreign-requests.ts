@@ -36,7 +36,10 @@ export function isLoopback(address: string): boolean {
   return loopback.has(address);
 }
 
-/** `::ffff:127.0.0.1` is what a socket for both families calls 127.0.0.1. */
+/**
+ * `::ffff:127.0.0.1` is what a socket for both families calls 127.0.0.1. Here strangers write it as well, in any case,
+ * so this takes for such an address only what is one; the engine's own asks sockets alone.
+ */
 export function plainAddress(address: string): string {
   return /^::ffff:[0-9.]+$/i.test(address) ? address.slice(7) : address;
 }

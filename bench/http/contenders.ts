@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { freePort, host, type Processes, type Started } from "./processes.ts";
+import { workerCommand } from "./worker-command.ts";
 
 /** What a contender is started with. */
 export interface Setting {
@@ -41,7 +42,11 @@ export function engineBefore(checkout: string): Contender {
 
 function engineAs(name: string, checkout: string): Contender {
   const worker = join(checkout, "bench", "http", "engine-worker.ts");
-  return { name, missing: () => null, start: (setting) => startNode(setting, worker) };
+  return {
+    name,
+    missing: () => null,
+    start: (setting) => startWorker(setting, workerCommand(worker, String(setting.originPort))),
+  };
 }
 
 /** Host documents beside the one that is asked for: a table of a real size. */
@@ -237,14 +242,20 @@ backend origin
   },
 };
 
-/** A worker of ours that prints its port once it listens. */
-async function startNode(
+function startNode(
   setting: Setting,
   path: string,
   flags: readonly string[] = [],
 ): Promise<Running> {
-  const { processes, core, originPort } = setting;
-  const command = [process.execPath, path, String(originPort), ...flags];
+  const { originPort } = setting;
+  return startWorker(setting, [process.execPath, path, String(originPort), ...flags]);
+}
+
+/** A worker of ours that prints its port once it listens. */
+async function startWorker(
+  { processes, core }: Setting,
+  command: readonly string[],
+): Promise<Running> {
   const started: Started = processes.start(core, command);
   const [, port] = await started.line(/^port (\d+)$/);
   return whenAnswering(started, Number(port));

@@ -8,6 +8,7 @@ import type { TestCertificate } from "../../test/support/certificates.ts";
 import type { Contending } from "./comparison.ts";
 import { nginxFrame, nginxLocation } from "./contenders.ts";
 import { freePort, host, type Processes, type Started } from "./processes.ts";
+import { workerCommand } from "./worker-command.ts";
 
 /** What all front doors of one row have in common. */
 export interface Doors {
@@ -91,12 +92,12 @@ function fromEnvironment(
 }
 
 const openEngine: Open = async ({ processes, core, originPort, origin }, _root, files) => {
-  const started = processes.start(core, [
-    process.execPath,
+  const command = workerCommand(
     join(import.meta.dirname, "engine-worker.ts"),
     ...[String(originPort), origin === "grpc" ? "h2c" : "http1"],
     ...(files === null ? [] : [files.chain, files.key]),
-  ]);
+  );
+  const started = processes.start(core, command);
   const [, port] = await started.line(/^port (\d+)$/);
   const [, plainPort] = await started.line(/^plain (\d+)$/);
   return { started, port: Number(port), plainPort: Number(plainPort) };

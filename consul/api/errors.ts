@@ -130,6 +130,7 @@ function readResponse(error: Error): Refusal | null {
   };
 }
 
+/** Inherited ones, too, unlike `fields.ts`: Node has getters in the place of fields. */
 function fieldOf(value: unknown, name: string): unknown {
   return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 }

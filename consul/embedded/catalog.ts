@@ -43,13 +43,16 @@ export function serviceIndex(reader: Reader, name: string): number {
   );
 }
 
-/** The record that a query about one service depends on. */
+/** The record that a query about one service depends on; a service is asked for by its name in any case. */
 export function serviceTopic(name: string): string {
-  return `service:${name}`;
+  return `service:${name.toLowerCase()}`;
 }
 
 function servicesOf(reader: Reader, name: string): ServiceRecord[] {
-  return sorted([...reader.rows("service").values()].filter(({ Service }) => Service === name));
+  const topic = serviceTopic(name);
+  return sorted(
+    [...reader.rows("service").values()].filter(({ Service }) => serviceTopic(Service) === topic),
+  );
 }
 
 export function servicesOnNode(reader: Reader, node: string): ServiceRecord[] {

@@ -28,7 +28,10 @@ export async function readCatalog(
   };
 }
 
-/** Throws when it is no catalog. Tags are sorted: Consul gives them in any order. */
+/**
+ * Throws when it is no catalog. Names are in lower case: to Consul's DNS, and to its queries for one service, `Web` and
+ * `web` are the same service. Tags are sorted: Consul gives them in any order.
+ */
 function decodeCatalog(where: string, body: unknown): CatalogNames {
   const bad = (problem: string) => new ConsulError("bad_answer", `${where}: ${problem}`);
   if (typeof body !== "object" || body === null || Array.isArray(body))
@@ -38,7 +41,11 @@ function decodeCatalog(where: string, body: unknown): CatalogNames {
     if (!Array.isArray(tags) || !tags.every((tag) => typeof tag === "string"))
       throw bad(`the answer has no tags for ${name}`);
     // `@` divides a service from its datacenter in our keys; no name that can be asked for has one.
-    if (!name.includes("@")) names.set(name, tags.toSorted());
+    if (name.includes("@")) continue;
+    const service = name.toLowerCase();
+    const others = names.get(service);
+    const all = others === undefined ? tags : [...new Set([...others, ...tags])];
+    names.set(service, all.toSorted());
   }
   return names;
 }

@@ -147,7 +147,7 @@ export class ServiceQueries {
       maxWatches: Math.floor(maxWatches * (1 - ownShare)),
       onRing: (names) => {
         for (const name of names) {
-          const service = this.#options.find(name);
+          const service = this.#options.find(name.toLowerCase());
           if (service !== undefined) this.#slots.urge(service);
         }
       },

@@ -2,15 +2,13 @@
  * What somebody should know who has just written a host document: names that lead nowhere yet, and shares that no longer
  * change. None of it keeps a document out of Consul, since the rest may follow.
  */
-import { z } from "zod";
-import { ConsulError } from "../../consul/index.ts";
+import { ConsulError, readCatalog } from "../../consul/index.ts";
 import { parseHostDocument } from "../documents/index.ts";
 import { destinationsOf, type Ramp } from "../model/index.ts";
 import { missingUpstreams } from "../primary/index.ts";
 import type { Desk } from "./desk.ts";
 
 const withinMs = 5_000;
-const catalogSchema = z.record(z.string(), z.array(z.string()).nullable());
 
 /** @param text a host document that gateways take. */
 export async function tellOfHost(desk: Desk, subject: string, text: string): Promise<void> {
@@ -36,14 +34,14 @@ async function missingIn(
   document: ReturnType<typeof parseHostDocument>,
   { consul, operations, sites }: Desk,
 ): Promise<readonly string[]> {
-  const [upstreams, { body }] = await Promise.all([
+  const signal = AbortSignal.timeout(withinMs);
+  const [upstreams, { value: catalog }] = await Promise.all([
     operations.list("upstreams"),
-    consul.read({ path: "/catalog/services", withinMs }),
+    readCatalog(consul, { index: null, waitMs: 0, signal }),
   ]);
-  const services = Object.entries(catalogSchema.parse(body));
   const tables = {
     upstream: new Set(upstreams.map(({ name }) => name)),
-    catalog: new Map(services.map(([name, tags]) => [name, tags ?? []])),
+    catalog,
     // What other datacenters have, the gateways say in /status.
     datacenter: new Set<string>(),
   };

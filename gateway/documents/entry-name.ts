@@ -6,12 +6,16 @@ import { inAscii, isHost, maxNameLength, normaliseHost } from "../engine/message
 import { type DocumentKind, entryName, kinds, type SiteNames } from "../model/index.ts";
 import { DocumentError } from "./document-error.ts";
 
-/** The hosts that DNS can have: letters, digits, `-` inside a label, and `_`. */
-const hostLabels = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/;
+const dnsName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*$/;
 const modulePath = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
 /** RFC 8555 section 8.1. */
 const token = /^[A-Za-z0-9_-]{16,256}$/;
 const settingName = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
+
+/** Whether DNS can have this name, which has no dot at its end: letters, digits, `-` inside a label, and `_`. */
+export function isDnsName(name: string): boolean {
+  return dnsName.test(name);
+}
 
 /** The one spelling of a host or of `*.domain`, in ASCII; `null` when `name` is neither. */
 export function parseHostName(name: string): string | null {
@@ -20,7 +24,7 @@ export function parseHostName(name: string): string | null {
   if (host.length > maxNameLength) return null;
   const labels = host.startsWith("*.") ? host.slice(2) : host;
   if (!isHost(labels)) return null;
-  if (hostLabels.test(labels)) return host;
+  if (isDnsName(labels)) return host;
   return labels === host && host.startsWith("[") ? normaliseHost(host) : null;
 }
 

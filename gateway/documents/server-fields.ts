@@ -5,13 +5,12 @@ import { isHost } from "../engine/message/authority.ts";
 import type { Level, Server } from "../model/index.ts";
 import { seconds, toMs } from "./amounts.ts";
 import { maxConnsField } from "./bound-fields.ts";
-
-const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/;
+import { isDnsName } from "./entry-name.ts";
 
 /** A text with only digits and dots must be an IPv4 address: `10.0.0.256` is not a name. */
 export function isServerHost(host: string): boolean {
   if (isIP(host) !== 0) return true;
-  return isHost(host) && hostName.test(host) && !/^[\d.]+$/.test(host);
+  return isHost(host) && isDnsName(host.replace(/\.$/, "")) && !/^[\d.]+$/.test(host);
 }
 
 /** Of a field that is read for the sake of documents that were written for Slardar. */

@@ -29,9 +29,9 @@ import type { OpenExchange } from "./exchange/ports.ts";
 import { Acceptor } from "./listening/acceptor.ts";
 import { Arrival, type ArrivalHost } from "./listening/arrival.ts";
 import { Clients } from "./listening/clients.ts";
-import { RecordWatch } from "./listening/record-watch.ts";
 import { plainAddress } from "./message/forwarding.ts";
 import type { Peer } from "./peer.ts";
+import { type Below, RecordWatch } from "./record-watch.ts";
 import type { ClientTls } from "./tls.ts";
 import { PeerTlsRoom } from "./upstream/peer-tls.ts";
 import type { ConnectToPeer } from "./upstream/pooled.ts";
@@ -46,6 +46,11 @@ const sweepsPerProbe = 10;
 const stallMs = 3 * sweepMs;
 /** When it comes so late, somebody keeps this process busy. */
 const lateMs = 1.5 * sweepMs;
+/** Shortest time between two words about peers that flood. */
+const quietMs = 10_000;
+
+/** While draining, a kept connection may bring one more request within this time. */
+const drainGraceMs = 1_000;
 
 /** Serves HTTP/1.1 on a socket whose first byte is a request's. */
 export type OpenClient = (socket: Socket, client: ClientOrigin) => ClientSession;
@@ -69,6 +74,9 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
   readonly #acceptor: Acceptor;
   readonly #clients: Clients;
   readonly #records = new RecordWatch();
+  readonly #onError: (error: unknown) => void;
+  /** When it last told of a peer that floods. */
+  #toldMs = Number.NEGATIVE_INFINITY;
   readonly #pools: Pools;
   #sweep: NodeJS.Timeout | null = null;
   #sweeps = 0;
@@ -78,6 +86,7 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
    */
   #isExcusing = false;
   #drained: PromiseWithResolvers<number> | null = null;
+  #drainGraceMs = 0;
   #drainDeadline = Number.POSITIVE_INFINITY;
   #cut = 0;
 
@@ -85,6 +94,7 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
     const limits = { ...defaultLimits, ...options.limits };
     this.limits = limits;
     this.clock = new Clock(options.now ?? (() => performance.now()));
+    this.#onError = options.onError;
     this.#trusts = options.trusts ?? (() => false);
     this.#listeners = options.listeners ?? [];
     this.#clients = new Clients(limits, this.#listeners);
@@ -92,7 +102,10 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
       clock: this.clock,
       limits,
       forbids: options.forbids ?? (() => null),
-      tls: new PeerTlsRoom(options.peerMaterials ?? { authorities: () => null, pair: () => null }),
+      tls: new PeerTlsRoom(
+        options.peerMaterials ?? { authorities: () => null, pair: () => null },
+        (socket, peer, below) => this.#watchPeer(socket, peer, below),
+      ),
       connect: wires.connect,
       onClosed: () => this.#settleDrain(),
     });
@@ -138,7 +151,8 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
     this.#acceptor.close();
     const now = this.clock.tick();
     this.#drainDeadline = now + deadlineMs;
-    this.#clients.drain(now, deadlineMs);
+    this.#drainGraceMs = Math.min(drainGraceMs, deadlineMs / 4);
+    this.#clients.drain(now + this.#drainGraceMs);
     this.#settleDrain();
     return this.#drained.promise;
   }
@@ -171,17 +185,16 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
     const session = isHttp2
       ? this.#http2.open(socket, nothing, client)
       : this.#openClient(socket, client);
-    this.#clients.replace(arrival, session);
+    this.#replace(arrival, session);
     if (tls !== null)
       this.#records.add(arrival.below, socket, () => {
         this.counters.countRefused("tls_flood", arrival.address);
         session.destroy();
       });
-    if (this.isDraining) session.onDrainStart(this.clock.current);
   }
 
   beginHttp2(before: ClientSession, socket: Socket, first: Buffer, client: ClientOrigin): void {
-    this.#clients.replace(before, this.#http2.open(socket, first, client));
+    this.#replace(before, this.#http2.open(socket, first, client));
   }
 
   remove(session: ClientSession): void {
@@ -206,8 +219,25 @@ export class HttpEngine<C> implements Engine, ClientHost, ArrivalHost {
     this.#acceptor.settle(this.clock.current);
   }
 
+  /** The connection goes on as another session, whose client may have a request on its way while the engine drains. */
+  #replace(before: ClientSession, session: ClientSession): void {
+    this.#clients.replace(before, session);
+    if (this.isDraining) session.onDrainStart(this.clock.current + this.#drainGraceMs);
+  }
+
   #originOf(address: string, listener: number, tls: ClientTls | null): ClientOrigin {
     return originOf(address, listener, tls, this.#trusts(address) ? this.#trusts : null);
+  }
+
+  #watchPeer(socket: TLSSocket, { key }: Peer, below: Below): void {
+    this.#records.add(below, socket, () => {
+      const error = new Error(`${key} floods its connection with TLS records of next to nothing`);
+      socket.destroy(error);
+      // A kept connection has no request that would tell of it.
+      if (this.clock.current - this.#toldMs < quietMs) return;
+      this.#toldMs = this.clock.current;
+      this.#onError(error);
+    });
   }
 
   #onSweep(): void {

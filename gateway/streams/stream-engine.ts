@@ -96,12 +96,12 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
   }
 
   /**
-   * Sessions of datagrams get a quarter of what connections and descriptors there may be, and do not count as
-   * connections: any sender may begin them in others' names, and then they must not keep connections out.
+   * Sessions of datagrams do not count as connections, and get a quarter of the descriptors: any sender may begin them
+   * in others' names, and then they must not keep connections out.
    */
   hasRoom(): boolean {
     const { maxConnections } = this.limits;
-    if (maxConnections > 0 && this.#sessions >= maxConnections / 4) return false;
+    if (maxConnections > 0 && this.#sessions >= maxConnections) return false;
     if (this.#descriptors === undefined) return true;
     const { most } = this.#descriptors;
     return this.#sessions < most / 4 && this.#streams.size + this.size < most;

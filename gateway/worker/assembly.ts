@@ -103,14 +103,12 @@ export function assemble(
     log,
   });
   const pluginRoom = { limits, slots: new Slots(pluginSlots) };
-  const routing = {
-    random: Math.random,
-    now,
-    scripts: sandbox.hosts,
-    phasesOf: (key: string, document: HostDocument) => pluginPhases(key, document, pluginRoom),
+  const phasesOf = (key: string, document: HostDocument) => pluginPhases(key, document, pluginRoom);
+  const route: WorkerParts["route"] = (before, changes) => {
+    // The hosts with scripts are others after each `apply`.
+    const options = { random: Math.random, now, scripts: sandbox.hosts, phasesOf };
+    return Router.build(replica.tables, book, options, before, changes);
   };
-  const route: WorkerParts["route"] = (before, changes) =>
-    Router.build(replica.tables, book, routing, before, changes);
   const accessLog =
     settings.accessLog === null
       ? null

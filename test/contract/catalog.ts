@@ -120,6 +120,28 @@ export const catalogContract: Contract = (consul) => {
     }
   });
 
+  it("finds a service by its name in any case, and lists each name as it was registered", async () => {
+    const name = unique("cased");
+    const names = { [`${name}-1`]: name, [`${name}-2`]: name.toUpperCase() };
+    for (const [id, one] of Object.entries(names))
+      await consul().write("/v1/agent/service/register", { ID: id, Name: one });
+    for (const asked of Object.values(names)) {
+      const found = await consul().until<Instance[]>(
+        `/v1/health/service/${asked}`,
+        ({ length }) => length === 2,
+      );
+      expect(found.map(({ Service }) => Service.ID)).to.have.members(Object.keys(names));
+      expect(await consul().read<Parsed[]>(`/v1/catalog/service/${asked}`)).to.have.length(2);
+    }
+    const listed = await consul().read("/v1/catalog/services");
+    expect(listed).to.include.all.keys(...Object.values(names));
+    const { index } = await consul().get(`/v1/health/service/${name}`);
+    const path = `/v1/health/service/${name}?index=${index}&wait=60s`;
+    const waiting = consul().read<Instance[]>(path);
+    await consul().write(`/v1/agent/service/deregister/${name}-2`);
+    expect((await waiting).map(({ Service }) => Service.ID)).to.deep.equal([`${name}-1`]);
+  });
+
   it("filters by tags, all of which must be there, in any case", async () => {
     const name = unique("tagged");
     for (const [id, tags] of [

@@ -4,7 +4,7 @@ import { createServer as createClearServer } from "node:http";
 import { createSecureServer } from "node:http2";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
-import type { TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { TestAuthority } from "../support/certificates.ts";
 import { consulKinds } from "../support/consul.ts";
@@ -143,6 +143,35 @@ describe("peers over TLS", function () {
     await eventually("it is the peer's reason", async () =>
       expect((await scene.gateway.admin("/upstreams")).body).to.include(said),
     );
+  });
+
+  it("are cut off and named when their records carry next to nothing", async () => {
+    const peer = createTlsServer(server, (socket) => {
+      socket.on("error", () => {});
+      socket.setNoDelay(true);
+      const flood = (error?: Error | null) => {
+        if (!error) socket.write("x", flood);
+      };
+      socket.once("data", () => {
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", flood);
+      });
+    });
+    peer.listen(0, "127.0.0.1");
+    await once(peer, "listening");
+    scene.later(() => peer.close());
+    const { port } = peer.address() as AddressInfo;
+    await scene.writes.put("upstreams/inner", {
+      servers: [{ host: "127.0.0.1", port, max_fails: 0 }],
+      tls: believed,
+    });
+    await scene.gateway.caughtUp();
+    const outcome = await scene.gateway.request({ host: "inner.test" }).catch(({ code }) => code);
+    expect(outcome, "no half an answer is taken for a whole one").to.equal("ECONNRESET");
+    await eventually("the log names it", async () => {
+      const said = scene.gateway.records.map((record) => JSON.stringify(record)).join("\n");
+      expect(said).to.include(`127.0.0.1:${port} floods its connection with TLS records`);
+    });
+    expect((await scene.gateway.request({ host: "home.example" })).status).to.equal(200);
   });
 
   for (const [what, tls, isBelieved] of [

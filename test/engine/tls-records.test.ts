@@ -59,7 +59,7 @@ describeEngines("the records of TLS", (bench) => {
   it("may be small where they carry something, and nearly empty where they are few", async () => {
     const { gateway, socket } = await begin();
     await send(socket, 5_000, 1);
-    await send(socket, 40_000, 16);
+    await send(socket, 15_000, 16);
     expect([socket.destroyed, gateway.engine.stats().refused]).to.deep.equal([false, {}]);
     socket.destroy();
     await until("the connection is gone", () => gateway.engine.stats().clientConnections === 0);

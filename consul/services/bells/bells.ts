@@ -32,7 +32,7 @@ export interface BellsOptions {
   readonly log: Log;
   /** How many blocking queries it may keep. Nodes beyond that are polled, but at least one node has a query. */
   readonly maxWatches: number;
-  /** These may have changed, in whatever way. */
+  /** These may have changed, in whatever way: names as they were registered. */
   readonly onRing: (services: ReadonlySet<string>) => void;
 }
 

@@ -80,6 +80,8 @@ const maxFragments = 16;
  */
 const bytesPerUpdate = 256;
 const leastBytes = 2 * bytesPerUpdate;
+/** How many streams are remembered that this side reset, however few may be open at once. */
+const leastRemembered = 256;
 /** HPACK's table has this size unless a setting changes it (RFC 9113 section 6.5.2). */
 const tableBytes = 4_096;
 
@@ -277,6 +279,7 @@ export class Http2Connection implements FrameSink, StreamHost {
 
   onStreamClosed(stream: Http2Stream, byUs: boolean): void {
     this.#streams.delete(stream.id);
+    this.#outlet.unqueue(stream);
     if (this.#dataStream === stream) this.#dataStream = null;
     if (byUs) this.#rememberReset(stream.id);
     if (this.#stage === "last" && this.#streams.size === 0) this.#finish();
@@ -286,6 +289,7 @@ export class Http2Connection implements FrameSink, StreamHost {
 
   onDataBegin(flags: number, id: number, length: number): void {
     this.#dataStream = null;
+    this.#isDataLate = false;
     this.#dataLength = length;
     this.#dataEnds = (flags & frameFlag.endStream) !== 0;
     if (!this.#mayCome(frameType.data)) return;
@@ -298,6 +302,7 @@ export class Http2Connection implements FrameSink, StreamHost {
     if (stream === undefined) {
       this.#isDataLate = this.#mayBeLate(id);
       this.#onLateFrame(id, "DATA");
+      if (this.#dataEnds) this.#resets?.delete(id);
       return;
     }
     if (stream.isReceived || (!this.#isServer && !stream.hasReceivedHead)) {
@@ -326,7 +331,9 @@ export class Http2Connection implements FrameSink, StreamHost {
     this.#hasContent = false;
     if (stream === null) {
       this.credit(this.#dataLength);
-      if (!hadContent && !this.#isDataLate) this.#count("ignored");
+      if (this.#isDataLate) {
+        if (this.#dataLength === 0 && !this.#dataEnds) this.#count("empty");
+      } else if (!hadContent) this.#count("ignored");
       return;
     }
     if (this.#dataEnds) {
@@ -611,7 +618,7 @@ export class Http2Connection implements FrameSink, StreamHost {
       this.#resets?.delete(id);
       return;
     }
-    if (this.#countReset(stream)) return;
+    if (this.#isServer && !stream.hasSentHead && this.#count("reset")) return;
     stream.close(buffer.readUInt32BE(from), false);
   }
 
@@ -773,7 +780,8 @@ export class Http2Connection implements FrameSink, StreamHost {
   #resetStream(stream: Http2Stream, code: number, why: string): void {
     stream.fault = why;
     if (this.#dataStream === stream) this.#dataStream = null;
-    if (!this.#countReset(stream)) stream.reset(code);
+    // No client does this by chance, so it counts even when the answer has begun.
+    if (!this.#isServer || !this.#count("reset")) stream.reset(code);
   }
 
   /** Answers a head that becomes no stream. */
@@ -783,20 +791,15 @@ export class Http2Connection implements FrameSink, StreamHost {
     this.#count("reset");
   }
 
-  /** Returns true when the connection was ended for it. */
-  #countReset(stream: Http2Stream): boolean {
-    return this.#isServer && !stream.hasSentHead && this.#count("reset");
-  }
-
   /**
    * So many are enough: the other side cannot have more streams open than it may, and those it opens later show that
-   * it knows of the earlier resets.
+   * it knows of the earlier resets. Before it knows how many it may have, the flood of refused ones is a bound.
    */
   #rememberReset(id: number): void {
     if (!this.#isServer) return;
     this.#resets ??= new Set();
     this.#resets.add(id);
-    if (this.#resets.size <= this.#options.maxStreams) return;
+    if (this.#resets.size <= Math.max(this.#options.maxStreams, leastRemembered)) return;
     for (const oldest of this.#resets) {
       this.#resets.delete(oldest);
       break;
@@ -821,10 +824,11 @@ export class Http2Connection implements FrameSink, StreamHost {
     for (const stream of this.#streams.values()) stream.close(code, false);
   }
 
-  /** Ends the socket's side once everything is written. */
+  /** Ends the socket's side once everything is written. What still comes is thrown away, for nothing can answer it. */
   #finish(): void {
-    this.#outlet.flush();
-    this.#socket.end();
+    this.#stage = "over";
+    this.#reader.isStopped = true;
+    this.#outlet.end();
   }
 }
 

@@ -36,6 +36,7 @@ export class Outlet implements Flushable {
   #isWaiting = false;
   #isFlushing = false;
   #isBatching = false;
+  #isEnding = false;
 
   constructor(socket: Socket, turn: WriteTurn, isDeferred: boolean) {
     this.#socket = socket;
@@ -76,6 +77,13 @@ export class Outlet implements Flushable {
     this.#flushLater();
   }
 
+  /** The sender has nothing to send any more. */
+  unqueue(sender: Sender): void {
+    if (!sender.isQueued) return;
+    sender.isQueued = false;
+    this.#senders.splice(this.#senders.indexOf(sender), 1);
+  }
+
   openWindow(bytes: number): void {
     this.window += bytes;
     if (this.#maySend) this.#flushLater();
@@ -100,6 +108,13 @@ export class Outlet implements Flushable {
       this.#write();
     } while (this.#maySend && this.hasRoom);
     this.#isFlushing = false;
+    if (this.#isEnding) this.#socket.end();
+  }
+
+  /** Ends the socket's side once the frames are written. No content waits, and none follows. */
+  end(): void {
+    this.#isEnding = true;
+    this.flush();
   }
 
   /** Nothing more can be written. */

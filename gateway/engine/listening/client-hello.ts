@@ -40,14 +40,7 @@ const maxPieces = 64;
 
 export class ClientHelloReader {
   #pieces: Buffer[] = [];
-  readonly #header = Buffer.alloc(5);
-  #headerLength = 0;
-  /** Bytes of the current record that are still to come. */
-  #recordLeft = 0;
-  readonly #begin = Buffer.alloc(4);
-  #beginLength = 0;
-  #body: Buffer | null = null;
-  #bodyLength = 0;
+  #records: RecordReader | null = null;
   #taken = 0;
   /** Whether the first byte was that of a handshake record, so that the client understands an alert. */
   isTls = false;
@@ -64,6 +57,44 @@ export class ClientHelloReader {
     this.#pieces.push(chunk);
     if (this.#pieces.length === maxPieces) this.#pieces = [this.bytes];
     this.#taken += chunk.length;
+    if (this.#records === null) {
+      if (isWholeHello(chunk)) return readHello(chunk, wholeHeader, chunk.length);
+      this.#records = new RecordReader();
+    }
+    const outcome = this.#records.take(chunk);
+    if (outcome !== null) return outcome;
+    return this.#taken > maxBytes ? { fault: "the hello is too long" } : null;
+  }
+}
+
+/** The headers of a record and of a handshake message. */
+const wholeHeader = 9;
+
+/** Whether the bytes are one record with one whole hello and nothing else: what most clients send at once. */
+function isWholeHello(bytes: Buffer): boolean {
+  const { length } = bytes;
+  if (length < wholeHeader || length > maxHelloBytes) return false;
+  return (
+    bytes[0] === handshakeRecord &&
+    bytes[1] === 3 &&
+    bytes.readUInt16BE(3) === length - 5 &&
+    bytes[5] === clientHello &&
+    bytes.readUIntBE(6, 3) === length - wholeHeader
+  );
+}
+
+/** Puts together a hello that comes in several records or packets. */
+class RecordReader {
+  readonly #header = Buffer.alloc(5);
+  #headerLength = 0;
+  /** Bytes of the current record that are still to come. */
+  #recordLeft = 0;
+  readonly #begin = Buffer.alloc(4);
+  #beginLength = 0;
+  #body: Buffer | null = null;
+  #bodyLength = 0;
+
+  take(chunk: Buffer): HelloOutcome | null {
     for (let at = 0; at < chunk.length; ) {
       if (this.#recordLeft === 0) {
         const step = Math.min(5 - this.#headerLength, chunk.length - at);
@@ -86,7 +117,7 @@ export class ClientHelloReader {
       this.#recordLeft -= step;
       at += step;
     }
-    return this.#taken > maxBytes ? { fault: "the hello is too long" } : null;
+    return null;
   }
 
   #takeHandshake(part: Buffer): HelloOutcome | null {
@@ -103,54 +134,75 @@ export class ClientHelloReader {
     }
     this.#bodyLength += part.copy(this.#body, this.#bodyLength, at);
     if (this.#bodyLength < this.#body.length) return null;
-    return readHello(this.#body);
+    return readHello(this.#body, 0, this.#body.length);
   }
 }
 
-/** A cursor over bytes. `isShort` is set once somebody asked for bytes that are not there. */
+/**
+ * A cursor over a part of bytes. `isShort` is set once somebody asked for bytes that are not there. It copies nothing and
+ * makes no buffers, since a hello has some twenty extensions.
+ */
 class Cursor {
   isShort = false;
   readonly #bytes: Buffer;
-  #at = 0;
+  #at: number;
+  readonly #end: number;
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, from: number, to: number) {
     this.#bytes = bytes;
+    this.#at = from;
+    this.#end = to;
   }
 
   get hasMore(): boolean {
-    return !this.isShort && this.#at < this.#bytes.length;
+    return !this.isShort && this.#at < this.#end;
   }
 
+  /** How many bytes are left. */
   get length(): number {
-    return this.#bytes.length;
+    return this.#end - this.#at;
   }
 
   /** An unsigned number with so many bytes; 0 when they are not there. */
   number(size: 1 | 2): number {
-    const bytes = this.take(size);
-    return this.isShort ? 0 : bytes.readUIntBE(0, size);
+    const at = this.skip(size);
+    const bytes = this.#bytes;
+    if (this.isShort) return 0;
+    return size === 1 ? (bytes[at] ?? 0) : ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
   }
 
-  take(size: number): Buffer {
-    if (this.#at + size > this.#bytes.length) this.isShort = true;
-    const bytes = this.#bytes.subarray(this.#at, this.#at + size);
-    this.#at += size;
-    return bytes;
+  /** Returns where the skipped bytes begin. */
+  skip(size: number): number {
+    const at = this.#at;
+    if (size > this.#end - at) {
+      this.isShort = true;
+      this.#at = this.#end;
+    } else {
+      this.#at = at + size;
+    }
+    return at;
   }
 
   /** A vector: its length in so many bytes, then so many bytes. */
   vector(size: 1 | 2): Cursor {
-    const inner = new Cursor(this.take(this.number(size)));
+    const from = this.skip(this.number(size));
+    const inner = new Cursor(this.#bytes, from, this.#at);
     inner.isShort = this.isShort;
     return inner;
+  }
+
+  /** All that is left. */
+  rest(): Buffer {
+    return this.#bytes.subarray(this.#at, this.#end);
   }
 }
 
 const malformed: HelloOutcome = { fault: "the hello is malformed" };
 
-function readHello(body: Buffer): HelloOutcome {
-  const hello = new Cursor(body);
-  hello.take(2 + 32);
+/** `bytes`: in which the hello's body is, between these places. */
+function readHello(bytes: Buffer, from: number, to: number): HelloOutcome {
+  const hello = new Cursor(bytes, from, to);
+  hello.skip(2 + 32);
   hello.vector(1);
   hello.vector(2);
   hello.vector(1);
@@ -177,7 +229,7 @@ function readHello(body: Buffer): HelloOutcome {
       while (identities.hasMore) {
         addTicket(tickets, identities.vector(2));
         // The ticket's age.
-        identities.take(4);
+        identities.skip(4);
       }
     }
   }
@@ -186,18 +238,18 @@ function readHello(body: Buffer): HelloOutcome {
 
 function addTicket(tickets: Buffer[], ticket: Cursor): void {
   if (ticket.isShort || ticket.length < ticketNameBytes || tickets.length === maxTickets) return;
-  tickets.push(ticket.take(ticket.length));
+  tickets.push(ticket.rest());
 }
 
 /** Returns `null` when the extension names no host, `undefined` when it is malformed. */
 function readName(names: Cursor): string | null | undefined {
   while (names.hasMore) {
     const type = names.number(1);
-    const value = names.take(names.number(2));
+    const value = names.vector(2);
     if (names.isShort) return undefined;
     if (type !== hostName) continue;
-    const name = value.toString("latin1");
-    if (value.length === 0 || name.startsWith("[") || !isHost(name)) return undefined;
+    const name = value.rest().toString("latin1");
+    if (name === "" || name.startsWith("[") || !isHost(name)) return undefined;
     return normaliseHost(name);
   }
   return names.isShort ? undefined : null;
@@ -207,8 +259,8 @@ function readName(names: Cursor): string | null | undefined {
 function readProtocols(list: Cursor): readonly string[] {
   const protocols: string[] = [];
   while (list.hasMore) {
-    const protocol = list.take(list.number(1)).toString("latin1");
-    if (!list.isShort) protocols.push(protocol);
+    const protocol = list.vector(1);
+    if (!list.isShort) protocols.push(protocol.rest().toString("latin1"));
   }
   return protocols;
 }

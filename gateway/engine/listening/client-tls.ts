@@ -8,18 +8,39 @@ const maxSubject = 1_024;
 export function clientTls(
   socket: TLSSocket,
   serverName: string | null,
-  { endpoint, clientRule, covers }: TlsChoice,
+  choice: TlsChoice,
 ): ClientTls {
-  return {
-    serverName,
-    certificate: endpoint.asksForCertificate && socket.authorized ? certificateOf(socket) : null,
-    clientRule,
-    covers,
-    // The getter walks through OpenSSL, and few requests ask for the version.
-    get version() {
-      return socket.getProtocol() ?? "";
-    },
-  };
+  const { endpoint } = choice;
+  const certificate =
+    endpoint.asksForCertificate && socket.authorized ? certificateOf(socket) : null;
+  return new SocketTls(socket, serverName, certificate, choice);
+}
+
+/** A class, because an object literal with a getter takes V8 several microseconds to make. */
+class SocketTls implements ClientTls {
+  readonly serverName: string | null;
+  readonly certificate: ClientCertificate | null;
+  readonly clientRule: string;
+  readonly covers: (host: string) => boolean;
+  readonly #socket: TLSSocket;
+
+  constructor(
+    socket: TLSSocket,
+    serverName: string | null,
+    certificate: ClientCertificate | null,
+    { clientRule, covers }: TlsChoice,
+  ) {
+    this.#socket = socket;
+    this.serverName = serverName;
+    this.certificate = certificate;
+    this.clientRule = clientRule;
+    this.covers = covers;
+  }
+
+  /** Asked of OpenSSL each time, since few requests want to know. */
+  get version(): string {
+    return this.#socket.getProtocol() ?? "";
+  }
 }
 
 function certificateOf(socket: TLSSocket): ClientCertificate | null {

@@ -4,9 +4,6 @@ import type { ClientSession } from "../downstream/session.ts";
 import type { EngineLimits, ListenerOptions } from "../engine.ts";
 import type { Refusal } from "../message/grammar.ts";
 
-/** While draining, a kept connection may bring one more request within this time. */
-const drainGraceMs = 1_000;
-
 /** Admitted connections, of the engine or of one listener, and their limits; 0: no limit. */
 class Admission {
   readonly #most: number;
@@ -81,10 +78,9 @@ export class Clients {
     }
   }
 
-  /** Closes connections once their exchanges are over; `now` is the engine's clock. */
-  drain(now: number, deadlineMs: number): void {
-    const grace = Math.min(drainGraceMs, deadlineMs / 4);
-    for (const session of this.#sessions) session.onDrainStart(now + grace);
+  /** Closes connections once their exchanges are over. */
+  drain(graceEnd: number): void {
+    for (const session of this.#sessions) session.onDrainStart(graceEnd);
   }
 
   destroyAll(): void {

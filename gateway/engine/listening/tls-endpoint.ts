@@ -47,8 +47,11 @@ const groups = "X25519MLKEM768:X25519:prime256v1:secp384r1";
 /** How long a ticket is valid, as long as its key is. */
 const sessionSeconds = 43_200;
 
+/** On a socket below TLS: who is told about its handshake. A `WeakMap` instead costs the garbage collector more. */
+const arrivingEvents = Symbol("events");
+type ArrivingSocket = Socket & { [arrivingEvents]?: HandshakeEvents | undefined };
 /** A TLS socket and the one below it, by which the arrival is found (Node's `lib/internal/tls/wrap.js`). */
-type LayeredSocket = TLSSocket & { readonly _parent?: Socket };
+type LayeredSocket = TLSSocket & { readonly _parent?: ArrivingSocket };
 
 export class TlsEndpoint {
   readonly #options: EndpointOptions;
@@ -57,7 +60,6 @@ export class TlsEndpoint {
   #keys: readonly TicketKey[] = [];
   /** By the key that seals their tickets. */
   #servers = new Map<TicketKey | null, Server>();
-  readonly #arriving = new WeakMap<Socket, HandshakeEvents>();
 
   constructor(options: EndpointOptions) {
     this.#options = options;
@@ -73,8 +75,8 @@ export class TlsEndpoint {
   /**
    * Begins the handshake on a socket into which the bytes read so far were put back. `tickets`: from the hello.
    */
-  begin(socket: Socket, tickets: readonly Buffer[], events: HandshakeEvents): void {
-    this.#arriving.set(socket, events);
+  begin(socket: ArrivingSocket, tickets: readonly Buffer[], events: HandshakeEvents): void {
+    socket[arrivingEvents] = events;
     this.#serverFor(this.#keyFor(tickets)).emit("connection", socket);
   }
 
@@ -138,6 +140,8 @@ export class TlsEndpoint {
       // A client could have the gateway pay for one handshake after the other on a single connection.
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       ALPNProtocols: [...protocols],
+      // The arrival has a deadline. Node's own would be two timers for each handshake; its 0 means two minutes.
+      handshakeTimeout: -1,
       sessionTimeout: sessionSeconds,
       sessionIdContext: createHash("sha256").update(identity).digest("hex").slice(0, 32),
       requestCert: clients !== null,
@@ -148,7 +152,9 @@ export class TlsEndpoint {
     const server = createServer(options);
     server.on("secureConnection", (socket: LayeredSocket) => {
       const below = socket._parent;
-      const events = below === undefined ? undefined : this.#arriving.get(below);
+      const events = below?.[arrivingEvents];
+      // What was read of the hello must not stay as long as the connection.
+      if (below !== undefined) below[arrivingEvents] = undefined;
       if (this.#isOutlived(socket)) {
         events?.onTlsFailure(
           new Error("the client's certificate has expired since its session began"),
@@ -158,8 +164,7 @@ export class TlsEndpoint {
       events?.onSecure(socket);
     });
     server.on("tlsClientError", (error, socket: LayeredSocket) => {
-      const below = socket._parent;
-      if (below !== undefined) this.#arriving.get(below)?.onTlsFailure(error);
+      socket._parent?.[arrivingEvents]?.onTlsFailure(error);
     });
     return server;
   }

@@ -1,5 +1,7 @@
 /** Turns HTTP/1.1's field lines into HTTP/2's lists of fields, and back. */
 
+import { fieldValue } from "./grammar.ts";
+
 /** Fields that HTTP/2 does not have (RFC 9113 section 8.2.2), but that a head may have had on its way here. */
 const connectionFields: ReadonlySet<string> = new Set([
   "connection",
@@ -17,7 +19,7 @@ export function appendFields(fields: string[], lines: string): void {
     const colon = lines.indexOf(":", line);
     const end = lines.indexOf("\r\n", colon);
     const name = lines.slice(line, colon).toLowerCase();
-    if (!connectionFields.has(name)) fields.push(name, lines.slice(colon + 1, end).trim());
+    if (!connectionFields.has(name)) fields.push(name, fieldValue(lines, colon, end));
     line = end + 2;
   }
 }

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import type { Peer } from "../peer.ts";
+import type { Below } from "../record-watch.ts";
 import type { PeerTls } from "../target.ts";
 import type { KeyPair } from "../tls.ts";
 
@@ -25,16 +26,25 @@ interface Made {
   readonly sessions: WeakMap<Peer, Buffer>;
 }
 
+/** A connection that Node made, and its handle below TLS (`lib/internal/tls/wrap.js`). */
+type WrappedSocket = TLSSocket & { readonly _handle?: { readonly _parent?: Below } };
+
 const maxContexts = 1_000;
 
 export class PeerTlsRoom {
   readonly #materials: PeerMaterials;
+  readonly #onSecure: (socket: TLSSocket, peer: Peer, below: Below) => void;
   /** Keyed by what the upstream says (`peerTlsId`). */
   readonly #made = new Map<string, Made>();
   readonly #handshaking = new WeakSet<Socket>();
 
-  constructor(materials: PeerMaterials) {
+  /** `onSecure` is called after each handshake; `below` counts what comes from the network. */
+  constructor(
+    materials: PeerMaterials,
+    onSecure: (socket: TLSSocket, peer: Peer, below: Below) => void = () => {},
+  ) {
     this.#materials = materials;
+    this.#onSecure = onSecure;
   }
 
   /**
@@ -44,7 +54,7 @@ export class PeerTlsRoom {
   connect(peer: Peer, tls: PeerTls, alpn: PeerAlpn): TLSSocket {
     const { context, sessions } = this.#contextOf(tls);
     const session = sessions.get(peer);
-    const socket = connect({
+    const socket: WrappedSocket = connect({
       host: peer.host,
       port: peer.port,
       secureContext: context,
@@ -57,6 +67,10 @@ export class PeerTlsRoom {
     socket.on("session", (fresh) => sessions.set(peer, fresh));
     // A session that the peer may have rejected must not be offered again.
     socket.once("error", () => sessions.delete(peer));
+    socket.once("secureConnect", () => {
+      const below = socket._handle?._parent;
+      if (below !== undefined) this.#onSecure(socket, peer, below);
+    });
     if (alpn === "h2") {
       socket.once("secureConnect", () => {
         if (socket.alpnProtocol !== "h2")

@@ -112,7 +112,7 @@ export class Watchdog {
     this.#looks = Math.max(1, Math.ceil(limitMs / this.#tickMs));
   }
 
-  /** False when the thread has ended because nobody called. */
+  /** False when the thread has ended because nobody called. Only tests ask: the next call starts another one. */
   get isWatching(): boolean {
     return this.#thread !== null && Atomics.load(this.#control, 1) === 0;
   }

@@ -128,7 +128,7 @@ export class IsolateSandbox implements Sandbox {
     this.#sweeps = setInterval(() => this.#putAwayIdle(), idleMs / 2).unref();
   }
 
-  /** How many isolates there are now. */
+  /** How many isolates there are now. Only tests ask: scripts cannot tell one that was put away from one that failed. */
   get isolates(): number {
     return this.#open.size;
   }

@@ -104,6 +104,55 @@ describe("HTTP/2: floods", () => {
     await expectWell();
   });
 
+  for (const [what, wrong] of [
+    ["a window update by nothing", (stream: number) => windowUpdate(stream, 0)],
+    ["a window that is too large", (stream: number) => windowUpdate(stream, 0x7fffffff)],
+    ["content behind the end", (stream: number) => dataFrame(stream, "x", true)],
+    ["a head behind the end", (stream: number) => headers(stream, 5)],
+    [
+      "a priority that depends on itself",
+      (stream: number) => {
+        const itself = Buffer.from([0, 0, 0, 0, 7]);
+        itself.writeUInt32BE(stream);
+        return frame(frameType.priority, 0, stream, itself);
+      },
+    ],
+  ] as const) {
+    it(`of answers that the client has the gateway cut off (made you reset): ${what}`, async () => {
+      const origin = await bench.origin((request, connection) =>
+        connection.send(
+          request.target === "/half" ? "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n12345" : ok(),
+        ),
+      );
+      gateway = await bench.gateway(origin);
+      other = await bench.http2(gateway);
+      const client = await bench.http2(gateway);
+      for (let sent = 0; sent < 2_000 && !client.isOver; sent += 50) {
+        const streams = Array.from({ length: 50 }, () => client.request(requestFields("/half")));
+        await until(
+          "the answers have begun",
+          () => client.isOver || streams.every((one) => client.answerOn(one).fields !== null),
+        );
+        for (const stream of streams) client.send(wrong(stream));
+      }
+      await client.whenClosed();
+      expect(client.goaway?.code).to.equal(errorCode.enhanceYourCalm);
+      expect(gateway.engine.stats().refused).to.deep.equal({ http2_reset_flood: 1 });
+      await expectWell();
+    });
+  }
+
+  it("of empty data on streams that are over", async () => {
+    const client = await open();
+    const stream = client.request(requestFields("/silent", [], "POST"), { isLast: false });
+    client.send(windowUpdate(stream, 0));
+    await client.answer(stream);
+    await flood(client, 50_000, () => dataFrame(stream, "", false));
+    await client.whenClosed();
+    expect(gateway.engine.stats().refused).to.deep.equal({ http2_invalid_frames: 1 });
+    await expectWell();
+  });
+
   it("of pings that are answered", async () => {
     const client = await open();
     await flood(client, 50_000, () => ping());
@@ -197,6 +246,18 @@ describe("HTTP/2: floods", () => {
       expect((await client.answer(stream)).resetCode).to.equal(errorCode.refusedStream);
     }
     await until("the others arrived", () => origin.requests.length === 5);
+    expect(client.isOver).to.equal(false);
+  });
+
+  it("of bodies for requests that were refused one by one is none", async () => {
+    const origin = await bench.origin((_request, connection) => connection.send(ok()));
+    gateway = await bench.gateway(origin, { limits: { maxStreams: 5 } });
+    const client = await bench.http2(gateway, { acknowledges: false });
+    const post = requestFields("/", [], "POST");
+    const streams = Array.from({ length: 100 }, () => client.request(post, { isLast: false }));
+    client.send(...streams.map((stream) => dataFrame(stream, "hello", true)));
+    for (const stream of streams.slice(0, 5))
+      expect((await client.answer(stream)).status).to.equal(200);
     expect(client.isOver).to.equal(false);
   });
 

@@ -261,6 +261,14 @@ describe("HTTP/2: answers", () => {
     expect(answer.body.toString()).to.equal("ok");
   });
 
+  it("keep every byte of a value: the last of UTF-8's à is a blank to JavaScript", async () => {
+    const word = Buffer.from("voilà").toString("latin1");
+    const origin = await bench.origin(`HTTP/1.1 200 \r\nx-a: ${word}\r\nContent-Length: 0\r\n\r\n`);
+    const client = await bench.http2(await bench.gateway(origin));
+    const answer = await client.answer(client.request(requestFields("/")));
+    expect(answer.field("x-a")).to.equal(word);
+  });
+
   it("get a date when they have none", async () => {
     expect((await answerTo(ok())).field("date")).to.match(/^\w{3}, \d\d \w{3} \d{4} .* GMT$/);
   });

@@ -54,9 +54,11 @@ export class Http2Session implements ClientSession, ConnectionOwner {
   readonly #connection: Http2Connection;
   /** Streams that are not closed. The end of an answer may still have to go out on them. */
   readonly #streams = new Set<ClientStream>();
+  #hasBegun = false;
   #requests = 0;
   /** `told`: the client knows that the connection will end. `closing`: no further requests are taken. */
   #stage: "open" | "told" | "closing" = "open";
+  #isBroken = false;
   /** How much the socket has written, and by when it has to have written more; 0: nothing waits in it. */
   #written = 0;
   #writeDeadline = 0;
@@ -139,8 +141,11 @@ export class Http2Session implements ClientSession, ConnectionOwner {
   }
 
   onSettings(): void {
-    const isFirst = this.#requests === 0 && this.#stage === "open";
-    if (isFirst) this.#deadline = this.host.clock.current + this.host.limits.idleTimeoutMs;
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    // Who announced the connection's end meanwhile has set another deadline.
+    if (this.#stage === "open")
+      this.#deadline = this.host.clock.current + this.host.limits.idleTimeoutMs;
   }
 
   onGoaway(_lastStream: number, code: number): void {
@@ -153,6 +158,7 @@ export class Http2Session implements ClientSession, ConnectionOwner {
   }
 
   onBroken(cause: BreakCause): void {
+    this.#isBroken = true;
     this.host.counters.countRefused(breakCodes[cause]);
     this.#linger();
   }
@@ -183,8 +189,10 @@ export class Http2Session implements ClientSession, ConnectionOwner {
   }
 
   #onDeadline(): void {
-    if (this.#stage === "closing") this.destroy();
-    else this.#close();
+    if (this.#stage !== "closing") this.#close();
+    // A slow client may take the rest of its last answers, as long as it takes anything.
+    else if (this.#isBroken || this.#socket.writableLength === 0) this.destroy();
+    else this.#linger();
   }
 
   /** A client that takes nothing of what was written would keep the connection for ever. */

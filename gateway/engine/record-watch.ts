@@ -1,20 +1,23 @@
 /**
- * Finds clients over TLS whose records carry next to nothing: requests for new keys, or a byte in each. Every record
- * costs as much as a small request, nobody above TLS sees most of them, and libuv reads up to half a megabyte of them
- * in one turn, in which no other client is served.
+ * Finds connections over TLS, of clients and of peers, whose records carry next to nothing: requests for new keys,
+ * tickets without end, or a byte in each. Every record costs as much as a small request, nobody above TLS sees most of
+ * them, and libuv reads up to half a megabyte of them in one turn, in which no other client is served.
  */
 import type { Socket } from "node:net";
 
 /** No less than this counts, whatever is in it. */
 const fewestBytes = 262_144;
-/** A client whose records have fewer than three bytes on the average sends more than this for each byte in them. */
+/** Who sends fewer than three bytes in a record on the average sends more than this for each of them. */
 const mostPerByte = 8;
 /** After so many looks, what a connection sent before is forgotten. */
 const looksKept = 10;
 
+/** What counts the bytes that come from the network. */
+export type Below = Pick<Socket, "bytesRead">;
+
 interface Watched {
-  /** What comes from the network, and what is in it. */
-  readonly below: Socket;
+  readonly below: Below;
+  /** Counts what is in them. */
   readonly secure: Socket;
   readonly onFlood: () => void;
   looks: number;
@@ -27,7 +30,7 @@ export class RecordWatch {
   readonly #watched = new Set<Watched>();
 
   /** Watches a connection until it closes. `onFlood` is called once at most. */
-  add(below: Socket, secure: Socket, onFlood: () => void): void {
+  add(below: Below, secure: Socket, onFlood: () => void): void {
     const { bytesRead: sent } = below;
     const watched = { below, secure, onFlood, looks: 0, sent, said: secure.bytesRead };
     this.#watched.add(watched);
