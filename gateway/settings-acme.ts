@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { orderFault, parseOrderName } from "./documents/index.ts";
 import { type ChallengeType, challengeTypes } from "./model/index.ts";
-import type { Definition } from "./settings-limits.ts";
+import type { Definition } from "./settings-table.ts";
 import { oneOf, onOff, text } from "./settings-values.ts";
 
 /** Holds the key of the external account; a flag would show in the list of processes. */

@@ -1,5 +1,5 @@
 /** The settings of who may use the admin API, as rows of the table in `settings-table.ts`. */
-import type { Definition } from "./settings-limits.ts";
+import type { Definition } from "./settings-table.ts";
 import { hosts, oneOf, onOff, text } from "./settings-values.ts";
 
 export const adminDefinitions = {

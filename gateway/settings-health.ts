@@ -1,6 +1,6 @@
 /** The settings that are about the health of peers, as rows of the table in `settings-table.ts`. */
 import type { NearZone } from "./model/index.ts";
-import type { Definition } from "./settings-limits.ts";
+import type { Definition } from "./settings-table.ts";
 import { integer, text } from "./settings-values.ts";
 
 export const healthDefinitions = {

@@ -1,21 +1,8 @@
 /** The settings that are limits of the HTTP engine, as rows of the table in `settings-table.ts`. */
 import type { z } from "zod";
 import { defaultLimits, type EngineLimits } from "./engine/engine.ts";
+import type { Definition } from "./settings-table.ts";
 import { bytes, duration, integer, oneOf } from "./settings-values.ts";
-
-export interface Definition {
-  /** How `--help` names the value. */
-  readonly argument: string;
-  /** One sentence for `--help` and the page of settings. */
-  readonly meaning: string;
-  /** As an operator would write it; `null`: not set. */
-  readonly fallback: string | (() => string) | null;
-  /** Shown instead of a default that depends on the machine. */
-  readonly fallbackText?: string;
-  /** The flag may stand alone, for `on`. */
-  readonly isSwitch?: true;
-  readonly schema: z.ZodType;
-}
 
 /** A limit of the engine's as an operator would write it. */
 function ms(limit: number): string {

@@ -12,7 +12,7 @@ import {
   noListenerLimits,
   type StreamTerms,
 } from "./model/index.ts";
-import type { Definition } from "./settings-limits.ts";
+import type { Definition } from "./settings-table.ts";
 import {
   type Address,
   address,

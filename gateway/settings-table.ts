@@ -7,7 +7,7 @@ import type { z } from "zod";
 import { acmeDefinitions } from "./settings-acme.ts";
 import { adminDefinitions } from "./settings-admin.ts";
 import { healthDefinitions } from "./settings-health.ts";
-import { type Definition, limitDefinitions } from "./settings-limits.ts";
+import { limitDefinitions } from "./settings-limits.ts";
 import { listenerDefinitions } from "./settings-listeners.ts";
 import { tenantDefinitions } from "./settings-tenants.ts";
 import {
@@ -21,6 +21,21 @@ import {
   serviceName,
   text,
 } from "./settings-values.ts";
+
+/** A row of the table. */
+export interface Definition {
+  /** How `--help` names the value. */
+  readonly argument: string;
+  /** One sentence for `--help` and the page of settings. */
+  readonly meaning: string;
+  /** As an operator would write it; `null`: not set. */
+  readonly fallback: string | (() => string) | null;
+  /** Shown instead of a default that depends on the machine. */
+  readonly fallbackText?: string;
+  /** The flag may stand alone, for `on`. */
+  readonly isSwitch?: true;
+  readonly schema: z.ZodType;
+}
 
 /** The key is the field in the file; the flag and the variable are made from it. */
 export const settingsTable = {

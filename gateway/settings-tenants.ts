@@ -8,7 +8,7 @@ import {
   type TenantNames,
   type TenantPolicy,
 } from "./model/index.ts";
-import type { Definition } from "./settings-limits.ts";
+import type { Definition } from "./settings-table.ts";
 
 /** Not a tenant: what all may use. */
 const shared = "shared";

@@ -12,7 +12,7 @@ import type { Exposure, TenantPolicy } from "./model/index.ts";
 import { type AcmeSettings, acmeDefinitions, acmeFrom, eabKeyVariable } from "./settings-acme.ts";
 import { type AdminSettings, clientVariables, tokenVariable } from "./settings-admin.ts";
 import { type HealthSettings, zoneFrom } from "./settings-health.ts";
-import { type Definition, engineLimits } from "./settings-limits.ts";
+import { engineLimits } from "./settings-limits.ts";
 import {
   type CertificateSettings,
   type ListenerSettings,
@@ -21,6 +21,7 @@ import {
   sharedName,
 } from "./settings-listeners.ts";
 import {
+  type Definition,
   flagOf,
   type SettingKey,
   type SettingValues,
