@@ -271,8 +271,20 @@ describeEngines("https", (bench) => {
     const { gateway } = await listen(oneHost(certificates));
     const socket = connectTcp({ host: "127.0.0.1", port: gateway.port });
     socket.on("error", () => {});
-    socket.write("GET / HTTP/1.1\r\n\r\n");
+    socket.write("nonsense\r\n\r\n");
     await once(socket, "close");
     expect(gateway.engine.stats().refused.bad_hello).to.equal(1);
+  });
+
+  it("tells a client that speaks HTTP in clear what is wrong", async () => {
+    const { gateway } = await listen(oneHost(certificates));
+    const socket = connectTcp({ host: "127.0.0.1", port: gateway.port });
+    socket.write("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    const answer = await readText(socket);
+    expect(answer)
+      .to.match(/^HTTP\/1\.1 400 /)
+      .and.to.include("tls_expected");
+    expect(answer).to.include("https");
+    expect(gateway.engine.stats().refused).to.deep.equal({ tls_expected: 1 });
   });
 });

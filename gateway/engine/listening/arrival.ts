@@ -9,7 +9,13 @@ import type { Counters } from "../counters.ts";
 import type { ClientSession } from "../downstream/session.ts";
 import type { ListenerOptions } from "../engine.ts";
 import { refusalText } from "../message/answers.ts";
-import { missingProxyHeader, type Refusal, unexpectedProxyHeader } from "../message/grammar.ts";
+import {
+  beginsRequest,
+  missingProxyHeader,
+  type Refusal,
+  tlsExpected,
+  unexpectedProxyHeader,
+} from "../message/grammar.ts";
 import type { ClientTls, ListenerTls, TlsChoice } from "../tls.ts";
 import { type ClientHello, ClientHelloReader } from "./client-hello.ts";
 import { clientTls } from "./client-tls.ts";
@@ -153,9 +159,7 @@ export class Arrival implements ClientSession {
     const outcome = hello?.take(bytes) ?? null;
     if (hello === null || outcome === null) return;
     if ("fault" in outcome) {
-      const isProxied = beginsProxyHeader(hello.bytes);
-      const code = isProxied ? unexpectedProxyHeader.code : "bad_hello";
-      this.#turnAway(code, hello.isTls ? decodeError : null);
+      this.#turnAwayFrom(hello);
       return;
     }
     this.#hello = null;
@@ -195,6 +199,18 @@ export class Arrival implements ClientSession {
     socket.off("data", this.#onData);
     socket.off("end", this.#onEnd);
     socket.off("close", this.#onClose);
+  }
+
+  /** What came is no hello. Whoever forgot the `s` of `https` is told so. */
+  #turnAwayFrom({ bytes, isTls }: ClientHelloReader): void {
+    if (beginsProxyHeader(bytes)) {
+      this.#turnAway(unexpectedProxyHeader.code, null);
+    } else if (beginsRequest(bytes.toString("latin1", 0, 20))) {
+      const words = refusalText(tlsExpected, this.#host.clock.dateLine, false);
+      this.#turnAway(tlsExpected.code, Buffer.from(words, "latin1"));
+    } else {
+      this.#turnAway("bad_hello", isTls ? decodeError : null);
+    }
   }
 
   /** A client in clear is told, since this may be somebody's first try of a listener behind a balancer. */

@@ -40,6 +40,20 @@ function inRecords(hello: Buffer, size: number): Buffer {
   return Buffer.concat(parts);
 }
 
+/** The same hello with further bytes among its extensions. */
+function extended(hello: Buffer, more: readonly number[]): Buffer {
+  const bytes = Buffer.concat([hello, Buffer.from(more)]);
+  const grow = (at: number) => bytes.writeUInt16BE(bytes.readUInt16BE(at) + more.length, at);
+  grow(3);
+  grow(7);
+  let at = 5 + 4 + 2 + 32;
+  at += 1 + bytes.readUInt8(at);
+  at += 2 + bytes.readUInt16BE(at);
+  at += 1 + bytes.readUInt8(at);
+  grow(at);
+  return bytes;
+}
+
 describe("ClientHello", () => {
   let hello: Buffer;
   before(async () => {
@@ -64,6 +78,24 @@ describe("ClientHello", () => {
       if (at > 64) bytes.fill(0, 0, at - 64);
     }
     expect(reader.bytes.equals(written)).to.equal(true);
+  });
+
+  it("has one name at most, so that nobody behind a passthrough takes another", async () => {
+    const nameless = await realHello({ ALPNProtocols: ["h2"] });
+    const named = (...names: string[]) => {
+      const entries = names.map((name) => [0, name.length >> 8, name.length, ...Buffer.from(name)]);
+      const list = entries.flat();
+      return [0, 0, 0, list.length + 2, 0, list.length, ...list];
+    };
+    const nameIn = (...more: number[][]) => {
+      const outcome = read(extended(nameless, more.flat()), 10_000);
+      return outcome !== null && "fault" in outcome ? outcome.fault : outcome?.name;
+    };
+    expect(nameIn()).to.equal(null);
+    expect(nameIn(named("a.example"))).to.equal("a.example");
+    expect(nameIn(named("a.example", "b.example"))).to.equal("the hello is malformed");
+    expect(nameIn(named("a.example"), named("b.example"))).to.equal("the hello is malformed");
+    expect(nameIn(named("a.example"), named("a.example"))).to.equal("the hello is malformed");
   });
 
   it("may have none", async () => {

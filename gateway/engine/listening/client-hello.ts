@@ -208,6 +208,7 @@ function readHello(bytes: Buffer, from: number, to: number): HelloOutcome {
   hello.vector(1);
   if (hello.isShort) return malformed;
   let name: string | null = null;
+  let isNamed = false;
   let protocols: readonly string[] = [];
   const tickets: Buffer[] = [];
   // A TLS 1.2 hello may end here.
@@ -218,7 +219,9 @@ function readHello(bytes: Buffer, from: number, to: number): HelloOutcome {
     if (extension.isShort) return malformed;
     if (type === serverNameExtension) {
       const found = readName(extension.vector(2));
-      if (found === undefined) return malformed;
+      // With two names, a peer behind a passthrough could take the other one.
+      if (found === undefined || isNamed) return malformed;
+      isNamed = true;
       name = found;
     } else if (type === protocolsExtension) {
       protocols = readProtocols(extension.vector(2));
@@ -241,7 +244,7 @@ function addTicket(tickets: Buffer[], ticket: Cursor): void {
   tickets.push(ticket.rest());
 }
 
-/** Returns `null` when the extension names no host, `undefined` when it is malformed. */
+/** Returns `null` when the extension names no host, `undefined` when it is malformed or names two. */
 function readName(names: Cursor): string | null | undefined {
   while (names.hasMore) {
     const type = names.number(1);
@@ -249,6 +252,7 @@ function readName(names: Cursor): string | null | undefined {
     if (names.isShort) return undefined;
     if (type !== hostName) continue;
     const name = value.rest().toString("latin1");
+    if (names.hasMore) return undefined;
     if (name === "" || name.startsWith("[") || !isHost(name)) return undefined;
     return normaliseHost(name);
   }

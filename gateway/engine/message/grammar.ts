@@ -126,6 +126,18 @@ export const missingProxyHeader: Refusal = {
   message: "proxyProtocol lists the sender, but the connection does not begin with a PROXY header",
 };
 
+/** To a client that speaks HTTP in clear where TLS is spoken. */
+export const tlsExpected: Refusal = {
+  status: 400,
+  code: "tls_expected",
+  message: "this port speaks TLS: the URL must begin with https",
+};
+
+/** Whether the first bytes of a connection begin a request in clear. */
+export function beginsRequest(bytes: string): boolean {
+  return /^[A-Z]{3,16} [!-~]/.test(bytes);
+}
+
 export function refuse(code: string, message: string): Refusal {
   return { status: 400, code, message };
 }
