@@ -2,6 +2,7 @@
  * A request's body on its way from the client to the peer. It goes through a tap if there is one. It is kept until
  * the answer begins, so that it can be sent again, and it waits while the peer has no room.
  */
+import { Gatherer } from "../gatherer.ts";
 import type { BodyTap } from "../tap.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Downstream, UpstreamStream } from "./ports.ts";
@@ -36,6 +37,7 @@ export class RequestBody {
   readonly #owner: RequestBodyOwner;
   readonly #kept: Buffer[] = [];
   #keptBytes = 0;
+  #gatherer: Gatherer | null = null;
   /** Field lines to send after the body. */
   #trailer = "";
   #stream: UpstreamStream | null = null;
@@ -137,6 +139,7 @@ export class RequestBody {
     this.#stream = null;
     this.#kept.length = 0;
     this.#keptBytes = 0;
+    this.#gatherer = null;
     this.isKept = true;
     if (this.#tap === null) return;
     this.#tap.abort();
@@ -144,8 +147,13 @@ export class RequestBody {
   }
 
   #keep(piece: Buffer): void {
-    this.#kept.push(piece);
     this.#keptBytes += piece.length;
+    if (this.#kept.length === 0) {
+      this.#kept.push(piece);
+      return;
+    }
+    this.#gatherer ??= new Gatherer();
+    this.#gatherer.add(this.#kept, piece);
   }
 
   #send(piece: Buffer): boolean {

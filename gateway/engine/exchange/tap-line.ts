@@ -2,6 +2,7 @@
  * One body on its way through a tap. It keeps what comes while the tap has no room, tells the tap of each end only
  * once, and lets nothing that the tap does late reach an exchange that is over.
  */
+import { Gatherer } from "../gatherer.ts";
 import type { BodyTap, TapOutput } from "../tap.ts";
 
 /** The part of the exchange that the tapped body goes to. */
@@ -21,6 +22,7 @@ export class TapLine implements TapOutput {
   readonly #side: TapSide;
   /** What came while the tap had no room. */
   readonly #queue: Buffer[] = [];
+  readonly #gatherer = new Gatherer();
   #isFull = false;
   #isHeldBack = false;
   /** The body is complete; the tap is told so once it has taken the queue. */
@@ -53,7 +55,7 @@ export class TapLine implements TapOutput {
   /** Takes the piece in any case. Returns false when there is no room for more before `TapSide.onTapRoom`. */
   take(piece: Buffer): boolean {
     if (this.#isOver) return true;
-    if (this.#isFull) this.#queue.push(piece);
+    if (this.#isFull) this.#gatherer.add(this.#queue, piece);
     else this.#give(piece);
     return !this.#isFull;
   }

@@ -3,6 +3,7 @@
  * sent on it. What the fields mean is its owner's affair.
  */
 
+import { Gatherer } from "../gatherer.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import { errorCode, frameFlag, frameType, maxFrameBytes, maxWindowBytes } from "./frames.ts";
 
@@ -93,6 +94,7 @@ export class Http2Stream {
   #isUnwanted = false;
   #receivedBytes = 0;
   #pieces: Buffer[] | null = null;
+  #gatherer: Gatherer | null = null;
   /** How much of the first piece is written. */
   #offset = 0;
   #ending: Ending = "open";
@@ -288,7 +290,10 @@ export class Http2Stream {
   #append(piece: Buffer): void {
     this.unsentBytes += piece.length;
     if (this.#pieces === null) this.#pieces = [piece];
-    else this.#pieces.push(piece);
+    else {
+      this.#gatherer ??= new Gatherer();
+      this.#gatherer.add(this.#pieces, piece);
+    }
     if (this.#window > 0) this.#host.queue(this);
   }
 

@@ -139,6 +139,31 @@ describe("HTTP/2: requests", () => {
     expect(answer.field("allow")).to.contain("GET");
   });
 
+  it("in frames of one byte wait in few pieces, and arrive whole", async () => {
+    const origin = await bench.origin(ok());
+    let go = () => {};
+    const gateway = await bench.gateway(origin, {
+      hooks: {
+        onRequest(exchange) {
+          if (exchange.method !== "POST" || exchange.context?.failures.length === 1) return;
+          exchange.context?.failures.push({ code: "reset", message: "it was held once" });
+          exchange.hold();
+          go = () => exchange.resume();
+        },
+      },
+    });
+    const client = await bench.http2(gateway);
+    const stream = client.request(requestFields("/", [], "POST"), { isLast: false });
+    const body = Buffer.from(Array.from({ length: 20_000 }, (_, n) => n % 251));
+    const frames = Array.from(body, (_, n) => dataFrame(stream, body.subarray(n, n + 1), false));
+    client.send(...frames, dataFrame(stream, "", true));
+    await until("the body has come", () => gateway.engine.stats().exchanges === 1);
+    await client.answer(client.request(requestFields("/")));
+    go();
+    expect((await client.answer(stream)).status).to.equal(200);
+    expect(origin.requests.at(-1)?.body.equals(body)).to.equal(true);
+  });
+
   it("beyond a limit are refused one by one, and their connection goes on", async () => {
     const limits = { maxHeadBytes: 2_000, maxTargetBytes: 200, maxHeaders: 10, maxBodyBytes: 10 };
     const { gateway, client } = await open({ limits });
