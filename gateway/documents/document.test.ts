@@ -80,6 +80,11 @@ describe("what is said of a document that is all wrong", () => {
         'unknown field "idleTimeout" (did you mean "idle_timeout"?)',
       ],
       [
+        parseListenerDocument,
+        { address: ":53", protocol: "udp", upstream: "dns", send_proxy_protocol: "v1" },
+        'unknown field "send_proxy_protocol" (others have it, this one does not)',
+      ],
+      [
         parsePeerSettings,
         { "10.0.0.1:80": { drain: true } },
         '["10.0.0.1:80"]: unknown field "drain" (did you mean "drained"?)',

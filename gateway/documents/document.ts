@@ -142,7 +142,10 @@ function describeProblem(issue: Issue, value: unknown): string {
 function listUnknown(names: readonly string[], schema: z.ZodType, path: Path): string {
   const told = names.slice(0, maxProblems).map((name) => {
     const meant = meantField(schema, path, name);
-    return meant === null ? show(name) : `${show(name)} (did you mean ${show(meant)}?)`;
+    if (meant === null) return show(name);
+    // A protocol or a form of the document that this is not has the field.
+    if (meant === name) return `${show(name)} (others have it, this one does not)`;
+    return `${show(name)} (did you mean ${show(meant)}?)`;
   });
   const more = names.length - maxProblems;
   return more > 0 ? `${told.join(", ")} and ${more} more` : told.join(", ");

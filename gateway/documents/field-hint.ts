@@ -40,7 +40,10 @@ const elsewhere: Readonly<Record<string, readonly string[]>> = {
 /** Longer names are no slips of these, and comparing them takes time. */
 const maxLength = 40;
 
-/** Returns the field of `schema` that `name` stands for at `path`, or `null`. */
+/**
+ * Returns the field of `schema` that `name` stands for at `path`, or `null`. It may be `name` itself, which another branch
+ * of a union has.
+ */
 export function meantField(
   schema: z.ZodType,
   path: readonly PropertyKey[],
@@ -48,6 +51,7 @@ export function meantField(
 ): string | null {
   if (name.length > maxLength) return null;
   const known = [...fieldsAt(schema, path)];
+  if (known.includes(name)) return name;
   const plain = plainly(name);
   if (known.some((one) => plainly(one) === plain)) return nearName(known, name);
   const translated = Object.hasOwn(elsewhere, plain) ? (elsewhere[plain] ?? []) : [];
