@@ -1,11 +1,16 @@
 /** A whole gateway whose clients speak HTTP/2, with Node's own client: routes, scripts and the access log are the same. */
+import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:http";
 import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from "node:http2";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { WebSocket, WebSocketServer } from "ws";
 import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
+import { openWebSocketOn } from "../support/http2/web-socket.ts";
 import { eventually } from "../support/registered.ts";
 import { homeHost, Scene } from "./scene.ts";
 
@@ -90,6 +95,105 @@ describe("a gateway whose clients speak HTTP/2", function () {
     gateway.signal("SIGTERM");
     await until("it is closed", () => session.closed && session.destroyed);
     expect(code).to.equal(0);
+  });
+
+  describe("with WebSockets", () => {
+    const host = "chat.example";
+
+    /** A server that sends back what it gets, and its route. */
+    async function route(): Promise<void> {
+      const server = createServer((_, response) => response.writeHead(426).end());
+      const sockets = new WebSocketServer({ server });
+      sockets.on("connection", (socket) => {
+        socket.on("error", () => {});
+        socket.on("message", (data) => socket.send(`echo of ${data}`));
+      });
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      scene.later(async () => {
+        for (const socket of sockets.clients) socket.terminate();
+        server.close();
+        await once(server, "close");
+      });
+      const { port } = server.address() as AddressInfo;
+      await scene.writes.put("upstreams/chat", { servers: [{ host: "127.0.0.1", port }] });
+      await scene.writes.put(`hosts/${host}`, { paths: { "/": "chat" } });
+      scene.later(async () => {
+        await scene.writes.remove(`hosts/${host}`);
+        await scene.writes.remove("upstreams/chat");
+      });
+    }
+
+    async function opened(socket: WebSocket): Promise<WebSocket> {
+      scene.later(() => socket.terminate());
+      await once(socket, "open");
+      return socket;
+    }
+
+    async function echo(socket: WebSocket, message: string): Promise<string> {
+      socket.send(message);
+      const [data] = await once(socket, "message");
+      return String(data);
+    }
+
+    it("routes, judges and records them as for HTTP/1.1", async () => {
+      const directory = await mkdtemp(join(tmpdir(), "sluice-http2-"));
+      scene.later(() => rm(directory, { recursive: true }));
+      const log = join(directory, "access.log");
+      await route();
+      const gateway = await scene.start({ flags: ["--access-log", log], workers: 1 });
+      const session = open(gateway.httpPort);
+      await eventually("the host is served", async () => {
+        expect((await ask(session, "/", host)).status).to.equal(426);
+      });
+      const socket = await opened(await openWebSocketOn(session, host, "/chat?room=1"));
+      expect(await echo(socket, "hello")).to.equal("echo of hello");
+      socket.close(4001, "enough");
+      const [code, reason] = await once(socket, "close");
+      expect([code, String(reason)]).to.deep.equal([4001, "enough"]);
+      // The home host's origin knows no WebSocket, and answers 200.
+      const plain = await openWebSocketOn(session, homeHost, "/");
+      const [ignored] = await once(plain, "error");
+      expect(String(ignored)).to.contain("502");
+      await scene.writes.put(`scripts/${host}`, `export default () => deny(403, "closed");`);
+      scene.later(() => scene.writes.remove(`scripts/${host}`));
+      await eventually("the script decides", async () => {
+        expect((await ask(session, "/", host)).status).to.equal(403);
+      });
+      const denied = await openWebSocketOn(session, host, "/chat?room=2");
+      const [refused] = await once(denied, "error");
+      expect(String(refused)).to.contain("403");
+      await eventually("the log is written", async () => {
+        const lines = (await readFile(log, "utf8")).split("\n");
+        const of = (text: string) => lines.find((line) => line.includes(text)) ?? "";
+        expect(of("room=1")).to.contain("GET").and.contain("101");
+        expect(of("room=2")).to.contain("403");
+        expect(of("no_upgrade")).to.contain("502");
+      });
+    });
+
+    it("ends them when it stops, at the same time as those of HTTP/1.1", async () => {
+      await route();
+      const gateway = await scene.start({ flags: ["--drain-timeout", "4s"], workers: 1 });
+      const session = open(gateway.httpPort);
+      await eventually("the host is served", async () => {
+        expect((await ask(session, "/", host)).status).to.equal(426);
+      });
+      const sockets = [
+        await opened(await openWebSocketOn(session, host, "/")),
+        await opened(new WebSocket(`ws://127.0.0.1:${gateway.httpPort}/`, { headers: { host } })),
+      ];
+      let isTold = false;
+      session.on("goaway", () => {
+        isTold = true;
+      });
+      const closed = sockets.map((socket) => once(socket, "close"));
+      gateway.signal("SIGTERM");
+      await until("the client was told", () => isTold);
+      for (const socket of sockets) expect(await echo(socket, "still")).to.equal("echo of still");
+      const codes = (await Promise.all(closed)).map(([code]) => code);
+      expect(codes).to.deep.equal([1006, 1006]);
+    });
   });
 
   it("speaks HTTP/1.1 alone when it is told to", async () => {
