@@ -2,7 +2,7 @@
  * One connection that speaks HTTP/2, in either role: frames in, frames out, settings, the connection's windows, its
  * end, and the bounds on what costs work and moves nothing. Its streams are in `stream.ts`.
  */
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
 import { FieldRules } from "./field-rules.ts";
 import { type FloodKind, Floods } from "./floods.ts";
@@ -99,7 +99,7 @@ export class Http2Connection implements FrameSink, StreamHost {
   hasSettings = false;
   /** How the other side broke the protocol, and so ended the connection; empty: it did not. */
   fault = "";
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #owner: ConnectionOwner;
   readonly #options: ConnectionOptions;
   readonly #isServer: boolean;
@@ -146,7 +146,7 @@ export class Http2Connection implements FrameSink, StreamHost {
   #isDeaf = false;
 
   /** Writes the preface or the settings. `start` begins to read. */
-  constructor(socket: Socket, owner: ConnectionOwner, options: ConnectionOptions) {
+  constructor(socket: Duplex, owner: ConnectionOwner, options: ConnectionOptions) {
     const { role, maxListBytes, maxFields, connectionWindowBytes } = options;
     this.#socket = socket;
     this.#owner = owner;

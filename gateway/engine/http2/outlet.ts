@@ -2,7 +2,7 @@
  * What one connection writes: frames in their order, and content in turns of its streams, as far as the windows and
  * the socket have room. An idle connection has no buffer.
  */
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { FrameWriter } from "./frame-writer.ts";
 import { initialWindowBytes } from "./frames.ts";
 import type { Flushable, WriteTurn } from "./write-turn.ts";
@@ -23,7 +23,7 @@ const copiedBytes = 4_096;
 export class Outlet implements Flushable {
   /** What the connection's window has room for. */
   window: number = initialWindowBytes;
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #turn: WriteTurn;
   /** Whether the socket writes at a later time whatever it is given: TLS does. */
   readonly #isDeferred: boolean;
@@ -38,7 +38,7 @@ export class Outlet implements Flushable {
   #isBatching = false;
   #isEnding = false;
 
-  constructor(socket: Socket, turn: WriteTurn, isDeferred: boolean) {
+  constructor(socket: Duplex, turn: WriteTurn, isDeferred: boolean) {
     this.#socket = socket;
     this.#turn = turn;
     this.#isDeferred = isDeferred;
