@@ -69,9 +69,7 @@ export interface ConnectionOptions {
 }
 
 /** Beyond this, a connection that does not take what was written to it is not read any more. */
-const deafBytes = 262_144;
-/** Content that waits on one stream is sent at once when there is so much of it. */
-const promptBytes = 32_768;
+const deafBytes = 524_288;
 /** How many frames one head may have. */
 const maxFragments = 16;
 /**
@@ -266,7 +264,6 @@ export class Http2Connection implements FrameSink, StreamHost {
 
   queue(stream: Http2Stream): void {
     this.#outlet.queue(stream);
-    if (stream.unsentBytes >= promptBytes) this.#outlet.flush();
   }
 
   credit(bytes: number): void {
@@ -505,6 +502,8 @@ export class Http2Connection implements FrameSink, StreamHost {
     else if (code !== errorCode.noError) this.#resetStream(stream, code, "a malformed field");
     else if (this.#isServer || stream.hasReceivedHead) this.#onTrailer(stream);
     else this.#onAnswerHead(stream);
+    // An idle connection keeps no head in memory.
+    fields.length = 0;
   }
 
   /** HEADERS came for a stream that is not open. `code`: what is wrong with them so far. */

@@ -30,8 +30,8 @@ export class FrameReader {
   /** Whether the rest of what comes is thrown away. The sink sets this. */
   isStopped = false;
   readonly #sink: FrameSink;
-  /** The beginning of a frame's header, when the header came in pieces. */
-  readonly #header = new Uint8Array(frameHeaderBytes);
+  /** The beginning of a frame's header, when the header came in pieces; made when that first happens. */
+  #header: Uint8Array | null = null;
   #headerLength = 0;
   #type = 0;
   #flags = 0;
@@ -69,6 +69,7 @@ export class FrameReader {
     let header: Uint8Array = chunk;
     let start = from;
     if (this.#headerLength > 0 || chunk.length - from < frameHeaderBytes) {
+      this.#header ??= new Uint8Array(frameHeaderBytes);
       const missing = Math.min(frameHeaderBytes - this.#headerLength, chunk.length - from);
       for (let index = 0; index < missing; index += 1)
         this.#header[this.#headerLength + index] = chunk[from + index] ?? 0;

@@ -16,7 +16,7 @@ export interface Sender {
 }
 
 /** Bytes that may wait in the socket before content has to wait in its stream. */
-const roomBytes = 65_536;
+const roomBytes = 262_144;
 /** Up to this size, content is copied behind its frame's header, and bytes for a socket that writes them later are. */
 const copiedBytes = 4_096;
 

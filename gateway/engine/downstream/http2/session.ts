@@ -3,34 +3,18 @@
  * `engine/http2`'s affair; `stream.ts` handles what happens on a stream.
  */
 import type { Socket } from "node:net";
-import type { EngineLimits } from "../../engine.ts";
-import {
-  type BreakCause,
-  type ConnectionOptions,
-  type ConnectionOwner,
-  Http2Connection,
-} from "../../http2/connection.ts";
-import { errorCode, initialWindowBytes } from "../../http2/frames.ts";
+import { type BreakCause, type ConnectionOwner, Http2Connection } from "../../http2/connection.ts";
+import { errorCode } from "../../http2/frames.ts";
 import type { Http2Stream } from "../../http2/stream.ts";
 import type { Refusal } from "../../message/grammar.ts";
 import type { ClientHost, ClientOrigin, ClientSession } from "../session.ts";
 import type { Http2Server } from "./http2.ts";
 import type { ClientStream } from "./stream.ts";
 
-/**
- * How much a client may send on all streams of a connection before it is read. One stream has the protocol's 65535
- * bytes.
- */
-const connectionWindowBytes = 524_288;
 /** How long a connection may take to close. */
 const lingerMs = 5_000;
 /** How long a client has to show that it knows of the connection's end, before requests are no longer taken. */
 const noticeMs = 1_000;
-/** Method, scheme, authority and path. Clients also send one cookie as several fields, which needs room too. */
-const maxPseudoFields = 4;
-/** What RFC 9113 section 6.5.2 counts for a field in addition to its name and value. */
-const fieldOverheadBytes = 32;
-
 /** The counters' names for what ends a connection. */
 const breakCodes: Readonly<Record<BreakCause, string>> = {
   protocol: "http2_protocol_error",
@@ -71,7 +55,7 @@ export class Http2Session implements ClientSession, ConnectionOwner {
     this.#server = server;
     this.#socket = socket;
     this.#deadline = host.clock.current + host.limits.headTimeoutMs;
-    this.#connection = new Http2Connection(socket, this, connectionOptions(server, client));
+    this.#connection = new Http2Connection(socket, this, server.optionsOf(client));
     this.#connection.start(first);
   }
 
@@ -203,22 +187,4 @@ export class Http2Session implements ClientSession, ConnectionOwner {
       this.#writeDeadline = now + this.host.limits.bodyTimeoutMs;
     } else if (now >= this.#writeDeadline) this.destroy();
   }
-}
-
-function connectionOptions({ host, turn }: Http2Server, client: ClientOrigin): ConnectionOptions {
-  const { clock, limits } = host;
-  return {
-    ...{ role: "server", clock, turn, ...headBounds(limits) },
-    maxStreams: limits.maxStreams,
-    streamWindowBytes: initialWindowBytes,
-    connectionWindowBytes,
-    withholds: true,
-    isEncrypted: client.tls !== null,
-  };
-}
-
-/** Twice what is allowed: up to here the client gets a 431, and beyond it the stream is reset. */
-function headBounds(limits: EngineLimits): Pick<ConnectionOptions, "maxListBytes" | "maxFields"> {
-  const maxFields = 2 * (limits.maxHeaders + maxPseudoFields);
-  return { maxListBytes: 2 * limits.maxHeadBytes + fieldOverheadBytes * maxFields, maxFields };
 }
