@@ -21,8 +21,9 @@ const engine = createHttpEngine<null>({
     onEnd: () => {},
   },
   idPrefix: "bench",
-  // A listener that is idle while the others have their turn must not lose its connections.
-  limits: { idleTimeoutMs: 600_000 },
+  // A listener that is idle while the others have their turn must not lose its connections, and no contender ends one after
+  // so many requests: to a load generator for HTTP/2, the requests that it meant to send on it have failed.
+  limits: { idleTimeoutMs: 600_000, maxRequestsPerConnection: 0 },
   listeners: [{}, chain === undefined ? {} : { tls: listenerTls(chain, key) }],
   onError: (error) => {
     throw error;
