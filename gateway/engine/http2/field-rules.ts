@@ -3,6 +3,8 @@
  * a field may have is HPACK's reader to say.
  */
 
+import { isFieldValue } from "../message/grammar.ts";
+
 const colon = 0x3a;
 const lengthValue = /^[0-9]{1,15}$/;
 
@@ -63,7 +65,10 @@ export class FieldRules {
     return this.#regular(fields, 2);
   }
 
+  /** Nobody reads a trailer as a whole again, as heads are, so its values are looked at here. */
   trailer(fields: readonly string[]): string {
+    for (let at = 1; at < fields.length; at += 2)
+      if (!isFieldValue(fields[at] ?? "")) return "a forbidden character in a trailer";
     return this.#regular(fields, 0);
   }
 

@@ -224,6 +224,24 @@ describe("HTTP/2: requests", () => {
     expect(gateway.engine.stats().droppedHeaders).to.equal(1);
   });
 
+  it("are reset for a control character in their trailer, which HTTP/1.1 would refuse too", async () => {
+    const { client } = await open({
+      hooks: {
+        onRequest(exchange) {
+          exchange.trailers = new Set(["x-sum"]);
+        },
+      },
+    });
+    const stream = client.request(requestFields("/", [["te", "trailers"]], "POST"), {
+      isLast: false,
+    });
+    const flags = frameFlag.endHeaders | frameFlag.endStream;
+    const trailer = headerBlock([["x-sum", "7\x1b[2J"]]);
+    client.send(frame(frameType.headers, flags, stream, trailer));
+    expect((await client.answer(stream)).resetCode).to.equal(errorCode.protocolError);
+    expect((await ask(client, requestFields("/"))).status).to.equal(200);
+  });
+
   it("are waited for when the client expects 100", async () => {
     const origin = await bench.origin(ok(), {
       onHead: (_, connection) => connection.send("HTTP/1.1 100 Continue\r\n\r\n"),
