@@ -2,6 +2,7 @@
  * One suite for every protocol: whatever a client and its peer speak, scripts, splits, retries, cookies, bodies, the access log
  * and the metrics are the same.
  */
+import { X509Certificate } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,6 +32,11 @@ const versions: Readonly<Record<PeerProtocol, string>> = {
   ...{ http1: "1.1", https: "1.1", h2c: "2.0", h2: "2.0" },
 };
 const hostOf = (protocol: PeerProtocol) => `${protocol}.example`;
+const clientsAuthority = new TestAuthority("Clients");
+const alice = clientsAuthority.issue({ names: ["alice"] });
+const fingerprint = new X509Certificate(alice.cert).fingerprint256
+  .replaceAll(":", "")
+  .toLowerCase();
 /** More than one frame, one read and one window of a stream. */
 const large = "0123456789abcdef".repeat(20_000);
 
@@ -41,6 +47,8 @@ const script = `
     request.path = "/v2" + request.path;
     request.headers.set("x-user", "ada");
     request.headers.delete("x-secret");
+    const subject = request.headers.get("x-client-cert-subject");
+    request.headers.set("x-seen", request.scheme + " " + (subject || "nobody"));
   }
   export function onResponse(response) {
     response.headers.set("x-script", String(response.status));
@@ -80,6 +88,8 @@ const steps: readonly Step[] = [
   { path: "/plain", method: "HEAD", status: 200, upstream: "one" },
 ];
 
+const seenIn = ({ body }: GatewayAnswer) => JSON.parse(body) as Seen;
+
 describe("a gateway between clients and peers of all protocols", function () {
   this.timeout(60_000);
   let scene: Scene;
@@ -95,6 +105,7 @@ describe("a gateway between clients and peers of all protocols", function () {
     await writeFile(join(directory, "edge.crt"), certificate.cert);
     await writeFile(join(directory, "edge.key"), certificate.key);
     await scene.writes.put("certificates/inner-ca", { authorities: authority.cert });
+    await scene.writes.put("certificates/clients", { authorities: clientsAuthority.cert });
     for (const protocol of peerProtocols) await write(protocol);
     await scene.writes.put("hosts/moved.example", { paths: { "/": "home" }, redirect: "https" });
     const gateway = await scene.start({
@@ -159,6 +170,7 @@ describe("a gateway between clients and peers of all protocols", function () {
         },
       },
       hsts: true,
+      client_certificate: { mode: "optional", ca: "clients" },
     });
     await scene.writes.put(`scripts/${hostOf(protocol)}`, script);
   }
@@ -188,7 +200,6 @@ describe("a gateway between clients and peers of all protocols", function () {
     if (client === undefined) throw new Error(`no client ${name}`);
     return client;
   };
-  const seenIn = ({ body }: GatewayAnswer) => JSON.parse(body) as Seen;
 
   for (const protocol of peerProtocols) {
     const host = hostOf(protocol);
@@ -301,6 +312,55 @@ describe("a gateway between clients and peers of all protocols", function () {
       });
     }
   }
+
+  for (const protocol of peerProtocols)
+    it(`tells peers and scripts of clients' certificates, and of none that a client made up, to ${protocol}`, async () => {
+      const forged = { "x-client-cert-subject": "CN=root", "x-client-cert-fingerprint": "00" };
+      for (const name of clientNames) {
+        const { ask, isTls } = clientOf(name);
+        for (const certificate of [alice, undefined]) {
+          const asked = { host: hostOf(protocol), path: "/script/who", headers: forged };
+          const shown = certificate === undefined ? {} : { certificate };
+          const { headers } = seenIn(await ask({ ...asked, ...shown }));
+          const isKnown = isTls && certificate !== undefined;
+          expect(
+            [
+              headers["x-client-cert-subject"],
+              headers["x-client-cert-fingerprint"],
+              headers["x-seen"],
+            ],
+            name,
+          ).to.deep.equal([
+            ...(isKnown ? ["CN=alice", fingerprint] : [undefined, undefined]),
+            `${isTls ? "https" : "http"} ${isKnown ? "CN=alice" : "nobody"}`,
+          ]);
+        }
+      }
+    });
+
+  for (const protocol of peerProtocols)
+    it(`never passes half an answer for a whole one, and notes it, from ${protocol}`, async () => {
+      for (const name of clientNames) {
+        const agent = `cut-${name.replace("/", "-")}-${protocol}`;
+        const asked = { host: hostOf(protocol), path: "/cut", headers: { "user-agent": agent } };
+        const outcome = await clientOf(name)
+          .ask(asked)
+          .then(
+            () => "whole",
+            () => "broken",
+          );
+        expect(outcome, name).to.equal("broken");
+        const [record] = await eventually("it is noted", async () => {
+          const found = await recordsOf(agent);
+          expect(found).to.have.length(1);
+          return found;
+        });
+        expect(
+          [record?.status, record?.error, record?.upstream, record?.tries],
+          name,
+        ).to.deep.equal([200, "reset", `${protocol}-one`, undefined]);
+      }
+    });
 
   it("sends clients in clear to TLS, and those over TLS on", async () => {
     for (const name of clientNames) {

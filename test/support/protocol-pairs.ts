@@ -3,7 +3,7 @@ import {
   createServer,
   type IncomingHttpHeaders,
   type IncomingMessage,
-  type ServerResponse,
+  ServerResponse,
 } from "node:http";
 import {
   connect,
@@ -39,7 +39,8 @@ export interface ProtocolPeer {
 }
 
 /**
- * A peer that tells what it was asked, or gives the body of a POST back; `status` is that of all its answers.
+ * A peer that tells what it was asked, or gives the body of a POST back; `status` is that of all its answers. It breaks its
+ * answer to `/cut` off.
  */
 export async function startProtocolPeer(
   protocol: PeerProtocol,
@@ -56,6 +57,13 @@ export async function startProtocolPeer(
     const seen: Seen = { peer: name, version, method, url, headers };
     response.statusCode = status;
     response.setHeader("x-peer", name);
+    if (url === "/cut") {
+      response.setHeader("content-length", "1000");
+      const cut = () => void request.socket.destroy();
+      if (response instanceof ServerResponse) response.write("half an answer", cut);
+      else response.write("half an answer", "latin1", cut);
+      return;
+    }
     response.end(method === "POST" ? body : JSON.stringify(seen));
   };
   const server: Server = {
@@ -80,10 +88,16 @@ export async function startProtocolPeer(
   };
 }
 
+export interface ProtocolAsked extends Omit<Asked, "agent"> {
+  /** Shown over TLS, and of no use in clear. */
+  readonly certificate?: TestCertificate;
+}
+
 export interface ProtocolClient {
   readonly name: string;
   readonly isTls: boolean;
-  ask(asked: Omit<Asked, "agent">): Promise<GatewayAnswer>;
+  /** Rejects when the answer does not come whole. */
+  ask(asked: ProtocolAsked): Promise<GatewayAnswer>;
 }
 
 export const clientNames = ["HTTP/1.1", "HTTPS", "h2c", "h2"] as const;
@@ -99,7 +113,11 @@ export function protocolClient(
     case "HTTP/1.1":
       return { name, isTls: false, ask: (asked) => send(clear, asked) };
     case "HTTPS":
-      return { name, isTls: true, ask: (asked) => sendTls({ ...asked, port: tls, ca }) };
+      return {
+        name,
+        isTls: true,
+        ask: (asked) => sendTls({ ...asked, ...asked.certificate, port: tls, ca }),
+      };
     case "h2c":
       return { name, isTls: false, ask: (asked) => sendHttp2(clear, asked, null) };
     case "h2":
@@ -107,18 +125,14 @@ export function protocolClient(
   }
 }
 
-function sendHttp2(
-  port: number,
-  asked: Omit<Asked, "agent">,
-  ca: string | null,
-): Promise<GatewayAnswer> {
-  const { host, path = "/", method = "GET", headers = {}, body } = asked;
+function sendHttp2(port: number, asked: ProtocolAsked, ca: string | null): Promise<GatewayAnswer> {
+  const { host, path = "/", method = "GET", headers = {}, body, certificate } = asked;
   const { promise, resolve, reject } = Promise.withResolvers<GatewayAnswer>();
   const session =
     ca === null
       ? connect(`http://127.0.0.1:${port}`)
       : connect(`https://127.0.0.1:${port}`, {
-          ...{ ca, servername: host, checkServerIdentity: () => undefined },
+          ...{ ca, servername: host, checkServerIdentity: () => undefined, ...certificate },
         });
   session.once("error", reject);
   const stream = session.request(
