@@ -19,9 +19,11 @@ import {
   preface,
   setting,
 } from "./frames.ts";
+import { HeadBlock, type HeadFault } from "./head-block.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
 import { Outlet } from "./outlet.ts";
+import { RecentResets } from "./recent-resets.ts";
 import { Http2Stream, type StreamHost, type StreamOwner } from "./stream.ts";
 import type { WriteTurn } from "./write-turn.ts";
 
@@ -70,16 +72,6 @@ export interface ConnectionOptions {
 
 /** Beyond this, a connection that does not take what was written to it is not read any more. */
 const deafBytes = 524_288;
-/** How many frames one head may have. */
-const maxFragments = 16;
-/**
- * The other side may open its windows once for so many bytes that it was sent, before that counts as a flood. The
- * smallest frame counts as more: whoever gets it may open its stream's window and the connection's.
- */
-const bytesPerUpdate = 256;
-const leastBytes = 2 * bytesPerUpdate;
-/** How many streams are remembered that this side reset, however few may be open at once. */
-const leastRemembered = 256;
 /** HPACK's table has this size unless a setting changes it (RFC 9113 section 6.5.2). */
 const tableBytes = 4_096;
 
@@ -108,8 +100,9 @@ export class Http2Connection implements FrameSink, StreamHost {
   readonly #encoder = new HpackEncoder();
   readonly #floods = new Floods();
   readonly #streams = new Map<number, Http2Stream>();
-  /** Streams that this side reset: what comes for them was sent before the other side knew. */
-  #resets: Set<number> | null = null;
+  /** A server's: a client opened all streams itself, and knows which there were. */
+  readonly #resets: RecentResets;
+  readonly #head: HeadBlock;
   readonly #fields: string[] = [];
   #prefaceLeft: number;
   #hasAck = false;
@@ -122,23 +115,12 @@ export class Http2Connection implements FrameSink, StreamHost {
   /** What the other side may send on the connection, and what of that was read without its being told. */
   #allowance: number;
   #read = 0;
-  /** What was sent as content, and for how much of that the other side has opened windows and sent pings. */
-  #sent = 0;
-  #updatedFor = 0;
-  #pingedFor = 0;
   /** The stream of a DATA frame that has begun; `null`: its content is thrown away. */
   #dataStream: Http2Stream | null = null;
   #dataLength = 0;
   #dataEnds = false;
   #isDataLate = false;
   #hasContent = false;
-  /** A head that comes in fragments. */
-  #block: Buffer | null = null;
-  #blockLength = 0;
-  #blockStream = 0;
-  #blockEnds = false;
-  #blockDependsOnItself = false;
-  #fragments = 0;
   /** `last`: GOAWAY has named the last stream that is served. `over`: the connection ended with an error. */
   #stage: "open" | "announced" | "last" | "over" = "open";
   #isDeaf = false;
@@ -156,6 +138,8 @@ export class Http2Connection implements FrameSink, StreamHost {
     this.#allowance = connectionWindowBytes;
     this.#outlet = new Outlet(socket, options.turn, options.isEncrypted);
     this.#decoder = new HpackDecoder(tableBytes, maxListBytes, maxFields);
+    this.#head = new HeadBlock(maxListBytes);
+    this.#resets = new RecentResets(options.maxStreams);
     const { out } = this.#outlet;
     if (!this.#isServer) out.bytes(preface, 0, preface.length);
     out.settings([
@@ -246,7 +230,7 @@ export class Http2Connection implements FrameSink, StreamHost {
   }
 
   set window(bytes: number) {
-    this.#sent += Math.max(leastBytes, this.#outlet.window - bytes);
+    this.#floods.onSent(this.#outlet.window - bytes);
     this.#outlet.window = bytes;
   }
 
@@ -278,7 +262,7 @@ export class Http2Connection implements FrameSink, StreamHost {
     this.#streams.delete(stream.id);
     this.#outlet.unqueue(stream);
     if (this.#dataStream === stream) this.#dataStream = null;
-    if (byUs) this.#rememberReset(stream.id);
+    if (byUs && this.#isServer) this.#resets.add(stream.id);
     if (this.#stage === "last" && this.#streams.size === 0) this.#finish();
   }
 
@@ -299,7 +283,7 @@ export class Http2Connection implements FrameSink, StreamHost {
     if (stream === undefined) {
       this.#isDataLate = this.#mayBeLate(id);
       this.#onLateFrame(id, "DATA");
-      if (this.#dataEnds) this.#resets?.delete(id);
+      if (this.#dataEnds) this.#resets.delete(id);
       return;
     }
     if (stream.isReceived || (!this.#isServer && !stream.hasReceivedHead)) {
@@ -343,10 +327,10 @@ export class Http2Connection implements FrameSink, StreamHost {
     if (!this.#mayCome(type, flags)) return;
     switch (type) {
       case frameType.headers:
-        this.#onHeaders(flags, id, buffer, from, to);
+        this.#onHeadFrame(this.#head.begin(flags, id, buffer, from, to));
         break;
       case frameType.continuation:
-        this.#onContinuation(flags, id, buffer, from, to);
+        this.#onHeadFrame(this.#head.append(flags, id, buffer, from, to));
         break;
       case frameType.priority:
         this.#onPriority(id, buffer, from, to);
@@ -380,7 +364,7 @@ export class Http2Connection implements FrameSink, StreamHost {
 
   /** Settings begin a connection, and nothing comes between the fragments of a head. */
   #mayCome(type: number, flags = 0): boolean {
-    if (this.#block !== null && type !== frameType.continuation) {
+    if (this.#head.isOpen && type !== frameType.continuation) {
       this.#break(errorCode.protocolError, "protocol", "another frame within a head");
       return false;
     }
@@ -424,78 +408,27 @@ export class Http2Connection implements FrameSink, StreamHost {
     this.#owner.onClose();
   }
 
-  #onHeaders(flags: number, id: number, buffer: Buffer, from: number, to: number): void {
-    if (id === 0) {
-      this.#break(errorCode.protocolError, "protocol", "HEADERS on stream 0");
-      return;
-    }
-    let start = from;
-    let end = to;
-    if ((flags & frameFlag.padded) !== 0) {
-      end -= buffer[start] ?? 0;
-      start += 1;
-    }
-    let dependsOnItself = false;
-    if ((flags & frameFlag.priority) !== 0) {
-      dependsOnItself = start + 5 <= to && uint31(buffer, start) === id;
-      start += 5;
-    }
-    if (start > end) {
-      const code = start > to ? errorCode.frameSizeError : errorCode.protocolError;
-      this.#break(code, "protocol", "HEADERS have more padding than payload");
-      return;
-    }
-    this.#blockStream = id;
-    this.#blockEnds = (flags & frameFlag.endStream) !== 0;
-    this.#blockDependsOnItself = dependsOnItself;
-    if ((flags & frameFlag.endHeaders) !== 0) {
-      this.#onBlock(buffer, start, end);
-      return;
-    }
-    this.#block = Buffer.from(buffer.subarray(start, end));
-    this.#blockLength = end - start;
-    this.#fragments = 1;
-  }
-
-  #onContinuation(flags: number, id: number, buffer: Buffer, from: number, to: number): void {
-    const block = this.#block;
-    if (block === null || id !== this.#blockStream) {
-      this.#break(errorCode.protocolError, "protocol", "CONTINUATION of nothing");
-      return;
-    }
-    const length = this.#blockLength + to - from;
-    this.#fragments += 1;
-    if (length > this.#options.maxListBytes || this.#fragments > maxFragments) {
-      this.#break(errorCode.enhanceYourCalm, "continuation", "a head in too many fragments");
-      return;
-    }
-    let whole = block;
-    if (length > block.length) {
-      whole = Buffer.allocUnsafe(Math.max(length, 2 * block.length));
-      block.copy(whole, 0, 0, this.#blockLength);
-    }
-    buffer.copy(whole, this.#blockLength, from, to);
-    this.#block = whole;
-    this.#blockLength = length;
-    if ((flags & frameFlag.endHeaders) === 0) return;
-    this.#block = null;
-    this.#onBlock(whole, 0, length);
+  #onHeadFrame(fault: HeadFault | null): void {
+    if (fault !== null) this.#break(fault.code, fault.cause, fault.why);
+    else if (!this.#head.isOpen) this.#onHead();
   }
 
   /** A head is complete. Whatever becomes of it, it has to be decoded, because it changes HPACK's table. */
-  #onBlock(buffer: Buffer, from: number, to: number): void {
+  #onHead(): void {
+    const head = this.#head;
     const fields = this.#fields;
     fields.length = 0;
-    const outcome = this.#decoder.decode(buffer, from, to, fields);
+    const outcome = this.#decoder.decode(head.buffer, head.from, head.to, fields);
+    head.clear();
     if (outcome === "broken") {
       this.#break(errorCode.compressionError, "protocol", "a head that HPACK cannot read");
       return;
     }
-    const id = this.#blockStream;
+    const id = head.stream;
     const stream = this.#streams.get(id);
     let code: number = errorCode.noError;
     if (outcome === "too_large") code = errorCode.enhanceYourCalm;
-    else if (outcome === "malformed" || this.#blockDependsOnItself) code = errorCode.protocolError;
+    else if (outcome === "malformed" || head.dependsOnItself) code = errorCode.protocolError;
     if (stream === undefined) this.#onOpening(id, code);
     else if (stream.isReceived) this.#resetStream(stream, errorCode.streamClosed, behindEnd);
     else if (outcome === "too_large") this.#resetStream(stream, code, "a head that is too large");
@@ -528,7 +461,7 @@ export class Http2Connection implements FrameSink, StreamHost {
     const rules = this.#rules;
     if (fault === errorCode.noError && rules.request(this.#fields) !== "")
       fault = errorCode.protocolError;
-    const isEnd = this.#blockEnds;
+    const isEnd = this.#head.isEnd;
     const { contentLength } = rules;
     if (fault === errorCode.noError && isEnd && contentLength > 0) fault = errorCode.protocolError;
     if (fault !== errorCode.noError) {
@@ -545,7 +478,7 @@ export class Http2Connection implements FrameSink, StreamHost {
 
   #onAnswerHead(stream: Http2Stream): void {
     const fields = this.#fields;
-    const isEnd = this.#blockEnds;
+    const isEnd = this.#head.isEnd;
     const isInterim = (fields[1] ?? "").charCodeAt(0) === 0x31;
     const rules = this.#rules;
     const wrong = rules.response(fields);
@@ -576,7 +509,7 @@ export class Http2Connection implements FrameSink, StreamHost {
       return;
     }
     const wrong = this.#rules.trailer(this.#fields);
-    if (wrong !== "" || !this.#blockEnds) {
+    if (wrong !== "" || !this.#head.isEnd) {
       const why = wrong === "" ? "a second head" : wrong;
       this.#resetStream(stream, errorCode.protocolError, why);
       return;
@@ -614,7 +547,7 @@ export class Http2Connection implements FrameSink, StreamHost {
     const stream = this.#streams.get(id);
     if (stream === undefined) {
       if (!this.#mayBeLate(id)) this.#count("ignored");
-      this.#resets?.delete(id);
+      this.#resets.delete(id);
       return;
     }
     if (this.#isServer && !stream.hasSentHead && this.#count("reset")) return;
@@ -682,19 +615,9 @@ export class Http2Connection implements FrameSink, StreamHost {
     if (id !== 0) this.#break(errorCode.protocolError, "protocol", "PING on a stream");
     else if (to - from !== 8)
       this.#break(errorCode.frameSizeError, "protocol", "PING of a wrong length");
-    else if (this.#isPingTooMany()) return;
+    else if (this.#isFlood("ping", this.#floods.countPing(this.#options.clock.current))) return;
     else if ((flags & frameFlag.ack) === 0) this.#outlet.out.ping(buffer, from, true);
     else this.#onPong();
-  }
-
-  /**
-   * gRPC's libraries measure the connection by a ping for each piece that they were sent, so those are no flood. Returns
-   * true when the connection is over.
-   */
-  #isPingTooMany(): boolean {
-    if (this.#sent - this.#pingedFor < leastBytes) return this.#count("ping");
-    this.#pingedFor += leastBytes;
-    return false;
   }
 
   #onPong(): void {
@@ -723,8 +646,7 @@ export class Http2Connection implements FrameSink, StreamHost {
       return;
     }
     const outlet = this.#outlet;
-    if (this.#sent - this.#updatedFor >= bytesPerUpdate) this.#updatedFor += bytesPerUpdate;
-    else if (this.#count("window")) return;
+    if (this.#isFlood("window", this.#floods.countUpdate(this.#options.clock.current))) return;
     const bytes = uint31(buffer, from);
     if (id === 0) {
       if (bytes === 0) {
@@ -767,7 +689,7 @@ export class Http2Connection implements FrameSink, StreamHost {
    * which streams it reset; it opened all of them itself.
    */
   #mayBeLate(id: number): boolean {
-    return !this.#isServer || this.#resets?.has(id) === true;
+    return !this.#isServer || this.#resets.has(id);
   }
 
   #isIdle(id: number): boolean {
@@ -785,29 +707,18 @@ export class Http2Connection implements FrameSink, StreamHost {
 
   /** Answers a head that becomes no stream. */
   #refuseStream(id: number, code: number): void {
-    this.#rememberReset(id);
+    this.#resets.add(id);
     this.#outlet.out.rstStream(id, code);
     this.#count("reset");
   }
 
-  /**
-   * So many are enough: the other side cannot have more streams open than it may, and those it opens later show that
-   * it knows of the earlier resets. Before it knows how many it may have, the flood of refused ones is a bound.
-   */
-  #rememberReset(id: number): void {
-    if (!this.#isServer) return;
-    this.#resets ??= new Set();
-    this.#resets.add(id);
-    if (this.#resets.size <= Math.max(this.#options.maxStreams, leastRemembered)) return;
-    for (const oldest of this.#resets) {
-      this.#resets.delete(oldest);
-      break;
-    }
-  }
-
   /** Counts a frame. Returns true when that was one too many, and the connection is over. */
   #count(kind: FloodKind): boolean {
-    if (!this.#floods.count(kind, this.#options.clock.current)) return false;
+    return this.#isFlood(kind, this.#floods.count(kind, this.#options.clock.current));
+  }
+
+  #isFlood(kind: FloodKind, isTooMany: boolean): boolean {
+    if (!isTooMany) return false;
     this.#break(errorCode.enhanceYourCalm, kind, `too many frames of a kind: ${kind}`);
     return true;
   }

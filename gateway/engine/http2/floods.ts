@@ -30,6 +30,13 @@ const buckets: Readonly<Record<FloodKind, Bucket>> = {
   ignored: { burst: 1_000, perSecond: 33 },
 };
 
+/**
+ * The other side may open its windows once for so many bytes that it was sent, before that counts as a flood. The
+ * smallest frame counts as more: whoever gets it may open its stream's window and the connection's.
+ */
+const bytesPerUpdate = 256;
+const leastBytes = 2 * bytesPerUpdate;
+
 interface Level {
   frames: number;
   /** When it was last brought up to date, in the clock's milliseconds. */
@@ -39,6 +46,32 @@ interface Level {
 export class Floods {
   /** Only of kinds that came. */
   readonly #levels = new Map<FloodKind, Level>();
+  /** What was sent as content, and for how much of that the other side has opened windows and sent pings. */
+  #sent = 0;
+  #updatedFor = 0;
+  #pingedFor = 0;
+
+  /** A frame with so many bytes of content was sent. */
+  onSent(bytes: number): void {
+    this.#sent += Math.max(leastBytes, bytes);
+  }
+
+  /** Counts a WINDOW_UPDATE, unless it is for content that was sent. Returns true when it is one too many. */
+  countUpdate(now: number): boolean {
+    if (this.#sent - this.#updatedFor < bytesPerUpdate) return this.count("window", now);
+    this.#updatedFor += bytesPerUpdate;
+    return false;
+  }
+
+  /**
+   * Counts a PING. Libraries of gRPC measure the connection by a ping for each piece that they were sent, so those
+   * are no flood. Returns true when it is one too many.
+   */
+  countPing(now: number): boolean {
+    if (this.#sent - this.#pingedFor < leastBytes) return this.count("ping", now);
+    this.#pingedFor += leastBytes;
+    return false;
+  }
 
   /** Counts one frame. Returns true when that was one too many. */
   count(kind: FloodKind, now: number): boolean {
