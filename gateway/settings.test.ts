@@ -92,6 +92,12 @@ describe("settings", () => {
     expect(await keys(none, { SLUICE_MAX_WAITING_PER_PEER: "5" })).to.deep.equal([
       "SLUICE_MAX_WAITING_PER_PEER",
     ]);
+    expect(await keys({ acmeHosts: "a.example" })).to.deep.equal(["--acme-hosts"]);
+    const acme = { acmeDirectory: "https://acme.example/directory" };
+    expect(await keys(acme)).to.deep.equal([]);
+    const challenge = { ...acme, acmeChallenge: "tls-alpn-01" };
+    expect(await keys(challenge)).to.deep.equal(["--acme-challenge"]);
+    expect(await keys({ ...challenge, https: "127.0.0.1:8443" })).to.deep.equal([]);
   });
 
   it("come from the file, over it the environment, over that the flag", async () => {

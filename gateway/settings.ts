@@ -144,6 +144,24 @@ export async function loadSettings(
   const givenBy = (key: SettingKey) => read(key).where ?? flagOf(key);
 
   const consul = read("consul");
+  const listeners = checkNames(
+    listenersFrom({
+      http: get("http"),
+      https: get("https"),
+      expose: get("expose"),
+      internal: get("internal"),
+      tcp: get("tcp"),
+      listeners: get("listeners"),
+      tlsProfile: get("tlsProfile"),
+      defaultCertificate: get("defaultCertificate"),
+      givenBy: {
+        http: givenBy("http"),
+        https: givenBy("https"),
+        internal: givenBy("internal"),
+        tcp: givenBy("tcp"),
+      },
+    }),
+  );
   return {
     consul: {
       namespace: get("consulNamespace"),
@@ -151,24 +169,7 @@ export async function loadSettings(
       url: consul.where === consulVariable ? null : consul.value,
       named: consul.where !== null,
     },
-    listeners: checkNames(
-      listenersFrom({
-        http: get("http"),
-        https: get("https"),
-        expose: get("expose"),
-        internal: get("internal"),
-        tcp: get("tcp"),
-        listeners: get("listeners"),
-        tlsProfile: get("tlsProfile"),
-        defaultCertificate: get("defaultCertificate"),
-        givenBy: {
-          http: givenBy("http"),
-          https: givenBy("https"),
-          internal: givenBy("internal"),
-          tcp: givenBy("tcp"),
-        },
-      }),
-    ),
+    listeners,
     certificates: {
       paths: get("certificates"),
       sealingKey: { file: get("certificateKeyFile"), text: env[sealingKeyVariable] || null },
@@ -222,7 +223,7 @@ export async function loadSettings(
     health: { maxChecks: get("maxChecks"), zone: zoneFrom(get("zone"), get("zoneMin")) },
     tenants: get("tenants"),
     limits: engineLimits(get),
-    warnings: findWarnings(read),
+    warnings: findWarnings(read, listeners),
   };
 }
 
@@ -238,6 +239,7 @@ function findWarnings(
     readonly value: unknown;
     readonly where: string | null;
   },
+  listeners: readonly ListenerSettings[],
 ): readonly SettingWarning[] {
   const warnings: SettingWarning[] = [];
   const limit = read("maxConnectionsPerPeer");
@@ -246,12 +248,20 @@ function findWarnings(
     const warning = `has no effect: with ${limit.where} 0 no request waits for a connection`;
     warnings.push({ key: where, warning });
   }
-  if (read("acmeDirectory").value === null)
+  const directory = read("acmeDirectory");
+  if (directory.where === null) {
     for (const key of Object.keys(acmeDefinitions) as (keyof typeof acmeDefinitions)[]) {
       const { where } = read(key);
       const warning = "has no effect: without --acme-directory no certificate is ordered";
       if (where !== null) warnings.push({ key: where, warning });
     }
+  }
+  const { value: challenge, where } = read("acmeChallenge");
+  const hasTls = listeners.some(({ protocol }) => protocol === "https");
+  if (directory.where !== null && where !== null && challenge === "tls-alpn-01" && !hasTls) {
+    const warning = "is asked at a listener for https, which only other gateways have then";
+    warnings.push({ key: where, warning });
+  }
   return warnings;
 }
 
