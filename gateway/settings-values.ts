@@ -101,7 +101,9 @@ export function tcpRoutes(): z.ZodType<readonly TcpRoute[], string | number | re
   const where = address();
   return entries().transform((all, context) =>
     all.map((entry) => {
-      const [, place = "", upstream = ""] = /^(.*)=(.*)$/.exec(entry) ?? [];
+      const sign = entry.lastIndexOf("=");
+      const place = entry.slice(0, Math.max(0, sign));
+      const upstream = entry.slice(sign + 1);
       const read = where.safeParse(/^[0-9]+$/.test(place) ? `:${place}` : place);
       if (read.success && entryName.test(upstream)) return { address: read.data, upstream };
       const message = `"${entry}" is not PORT=UPSTREAM or ADDRESS:PORT=UPSTREAM`;

@@ -358,7 +358,7 @@ describe("a gateway between clients and peers of all protocols", function () {
         expect(
           [record?.status, record?.error, record?.upstream, record?.tries],
           name,
-        ).to.deep.equal([200, "reset", `${protocol}-one`, undefined]);
+        ).to.deep.equal([200, "truncated", `${protocol}-one`, undefined]);
       }
     });
 

@@ -191,7 +191,9 @@ describe("a gateway over TLS", function () {
     await put("certificates/authority", { authorities: ca });
     await put("certificates/home", { chain, key });
     await warned("there is no certificate usual, its default");
-    expect((await sendTls({ port: portOf(gateway), ca, host: homeHost })).status).to.equal(200);
+    await eventually("the other one is served", async () => {
+      expect((await sendTls({ port: portOf(gateway), ca, host: homeHost })).status).to.equal(200);
+    });
     await put("certificates/usual", { chain, key });
     await gateway.statusWhen("all is well", ({ warnings }) =>
       warnings.every((one) => one.key !== "--https"),
