@@ -139,7 +139,10 @@ export interface UpstreamStream {
   sendData(piece: Buffer): boolean;
   /** The request is complete. On an upgraded connection: the client sends nothing more. */
   sendEnd(trailer: string): void;
-  /** The client is slower than the peer: the wire reports nothing of the answer before `resume`. */
+  /**
+   * The client is slower than the peer, which gets leave to send more only with `resume`. What it had leave for already
+   * may still be reported.
+   */
   pause(): void;
   resume(): void;
   /** Nobody wants the answer any more: the wire reports nothing more. */
