@@ -54,7 +54,11 @@ for (const kind of consulKinds())
         "export default () => respond({ body: settings.bad.word })",
       );
       await scene.start();
-      // A gateway on a busy machine opens before every script is examined.
+      // A gateway on a busy machine opens before every script is examined, and its workers learn of that one by one.
+      await scene.gateway.statusWhen("the script is live", ({ scripts }) =>
+        scripts.some(({ host }) => host === "setting.example"),
+      );
+      await scene.gateway.caughtUp();
       await eventually("all of it is live", allGoesOn);
     });
     afterEach(() => scene.endTest());
