@@ -85,8 +85,10 @@ for (const kind of consulKinds())
         expect(error)
           .to.match(/^[^\n]+$/)
           .and.contain(whole);
-        const lines = gateway.records.filter((record) => record.key === whole);
-        expect(lines.map(({ msg }) => msg).slice(linesBefore)).to.deep.equal([error]);
+        await eventually("the log says so", async () => {
+          const lines = gateway.records.filter((record) => record.key === whole);
+          expect(lines.map(({ msg }) => msg).slice(linesBefore)).to.deep.equal([error]);
+        });
         await allGoesOn();
       });
 
