@@ -49,11 +49,6 @@ export class FrameReader {
     this.#sink = sink;
   }
 
-  /** Whether a frame has begun and is not whole. */
-  get isInFrame(): boolean {
-    return this.#headerLength > 0 || this.#payload !== null || this.#isInData;
-  }
-
   read(chunk: Buffer, from: number): void {
     let at = from;
     while (at < chunk.length && !this.isStopped) {

@@ -4,7 +4,7 @@
  */
 export class EarlyBytes {
   /** Whether the client has ended its side. */
-  hasEnded = false;
+  hasEnded: boolean;
   #buffer: Buffer | null = null;
   #length = 0;
 
