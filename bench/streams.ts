@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { freePort } from "../test/support/ports.ts";
 import { quantile, report, section, table } from "./end-to-end/measurements.ts";
 import {
   type Contender,
@@ -22,7 +23,7 @@ import {
 import { type Case, cases, flawless, measure } from "./http/load.ts";
 import { positive } from "./http/options.ts";
 import { startOrigin } from "./http/origin.ts";
-import { cpuSeconds, freePort, Processes, workersOf } from "./http/processes.ts";
+import { cpuSeconds, Processes, workersOf } from "./http/processes.ts";
 
 const contenderCore = 0;
 const otherCore = 1;

@@ -2,8 +2,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../../test/support/ports.ts";
 import type { Parts } from "../end-to-end/parts.ts";
-import { freePort, host, Processes } from "../http/processes.ts";
+import { host, Processes } from "../http/processes.ts";
 
 /** Seconds; both heed them. */
 export const settings = {

@@ -3,7 +3,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { freePort, host, type Processes, type Started } from "./processes.ts";
+import { freePort } from "../../test/support/ports.ts";
+import { host, type Processes, type Started } from "./processes.ts";
 import { workerCommand } from "./worker-command.ts";
 
 /** What a contender is started with. */

@@ -5,9 +5,10 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { TestCertificate } from "../../test/support/certificates.ts";
+import { freePort } from "../../test/support/ports.ts";
 import type { Contending } from "./comparison.ts";
 import { nginxFrame, nginxLocation } from "./contenders.ts";
-import { freePort, host, type Processes, type Started } from "./processes.ts";
+import { host, type Processes, type Started } from "./processes.ts";
 import { workerCommand } from "./worker-command.ts";
 
 /** What all front doors of one row have in common. */

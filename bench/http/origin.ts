@@ -4,8 +4,9 @@
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { freePort } from "../../test/support/ports.ts";
 import { nginxFrame } from "./contenders.ts";
-import { freePort, type Processes } from "./processes.ts";
+import type { Processes } from "./processes.ts";
 
 const small = `${"0123456789abcdef".repeat(8)}\n`;
 

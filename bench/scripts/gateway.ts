@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { freePort, type Processes } from "../http/processes.ts";
+import { freePort } from "../../test/support/ports.ts";
+import type { Processes } from "../http/processes.ts";
 
 export interface GatewayUnderTest {
   readonly processes: Processes;

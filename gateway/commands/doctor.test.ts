@@ -17,6 +17,7 @@ import {
 import { writesTo } from "../../test/support/consul-writes.ts";
 import { type DockerEngine, findDocker, startDocker } from "../../test/support/docker.ts";
 import { cleanEnvironment, runSluice, TestGateway } from "../../test/support/gateway.ts";
+import { freePort } from "../../test/support/ports.ts";
 import { eventually, viewOf } from "../../test/support/registered.ts";
 import type { Finding } from "./doctor-finding.ts";
 
@@ -376,7 +377,7 @@ describe("sluice doctor", function () {
 
     it("finds an agent that reaches no server", async () => {
       const directory = mkdtempSync(join(tmpdir(), "sluice-lonely-"));
-      const [http, server, serf_lan] = await Promise.all([freePort(), freePort(), freePort()]);
+      const [http, server, serf_lan] = [await freePort(), await freePort(), await freePort()];
       const ports = { http, server, serf_lan, dns: -1, grpc: -1 };
       const config = JSON.stringify({ ports, bind_addr: "127.0.0.1", data_dir: directory });
       const agent = spawn(binary, ["agent", "-hcl", config], {
@@ -399,12 +400,3 @@ describe("sluice doctor", function () {
     });
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}

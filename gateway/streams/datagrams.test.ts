@@ -2,7 +2,7 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
-import { freeDatagramPort } from "../../test/support/ports.ts";
+import { freePort } from "../../test/support/ports.ts";
 import { defaultDatagramTerms, noListenerLimits } from "../model/index.ts";
 import { oneAtATime, plainTerms, Rig, type RigOptions } from "./fixtures/rig.ts";
 
@@ -91,7 +91,7 @@ describe("streams of datagrams", () => {
   });
 
   it("leave a peer alone on whose port nobody listens", async () => {
-    const dead = await freeDatagramPort();
+    const dead = await freePort();
     const streams = await rig([dead, origin("b")]);
     const client = open();
     client.send("lost", streams.port, "127.0.0.1");

@@ -162,8 +162,11 @@ for (const kind of consulKinds())
         );
         expect(told).to.have.lengthOf(1);
       });
+      // The workers' reports come in between: it may be found with the fifth error already.
       const { stdout } = await runSluice(["script", "status", "--consul", desk.scene.consul.url]);
-      expect(stdout).to.match(new RegExp(`${host} .* fails too often \\(6 errors in \\d+ calls`));
+      expect(stdout).to.match(
+        new RegExp(`${host} .* fails too often \\([56] errors in \\d+ calls`),
+      );
       says200("only")(await desk.ask(gateway, host));
     });
 

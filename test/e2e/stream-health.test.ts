@@ -8,7 +8,7 @@ import type { UpstreamsAnswer } from "../../gateway/primary/index.ts";
 import { readAll } from "../../gateway/streams/fixtures/rig.ts";
 import { TestAuthority } from "../support/certificates.ts";
 import { startEmbeddedAgent } from "../support/consul.ts";
-import { freeDatagramPort, freePort } from "../support/ports.ts";
+import { freePort } from "../support/ports.ts";
 import { eventually } from "../support/registered.ts";
 import { Scene } from "./scene.ts";
 
@@ -74,8 +74,7 @@ describe("the health of peers of streams", function () {
 
   before(async () => {
     scene = await Scene.open({ name: "embedded agent", start: startEmbeddedAgent });
-    for (const protocol of protocols)
-      ports.set(protocol, protocol === "udp" ? await freeDatagramPort() : await freePort());
+    for (const protocol of protocols) ports.set(protocol, await freePort());
     const listeners = protocols.map((protocol) => ({
       ...{ protocol, address: `127.0.0.1:${ports.get(protocol)}` },
       ...(protocol === "tls-passthrough" ? {} : { upstream: protocol }),
@@ -144,7 +143,7 @@ describe("the health of peers of streams", function () {
 
     it(`is learnt from failures, by every worker: ${protocol}`, async () => {
       const one = await server(protocol, "one");
-      const dead = protocol === "udp" ? await freeDatagramPort() : await freePort();
+      const dead = await freePort();
       const failing = { fail_timeout: 3_600, max_fails: 1 };
       await write([
         { port: one.port, ...failing },

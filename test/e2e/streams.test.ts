@@ -11,7 +11,7 @@ import { Origin, readAll } from "../../gateway/streams/fixtures/rig.ts";
 import { TestAuthority } from "../support/certificates.ts";
 import { consulKinds } from "../support/consul.ts";
 import { TestGateway } from "../support/gateway.ts";
-import { freeDatagramPort, freePort } from "../support/ports.ts";
+import { freePort } from "../support/ports.ts";
 import { eventually } from "../support/registered.ts";
 import { Scene } from "./scene.ts";
 
@@ -277,7 +277,7 @@ for (const kind of consulKinds())
           socket.close();
         });
       }
-      const [port, second] = [await freeDatagramPort(), await freeDatagramPort()];
+      const [port, second] = [await freePort(), await freePort()];
       const udp = { protocol: "udp", address: `127.0.0.1:${port}`, upstream: "dns" };
       const list = JSON.stringify([udp]);
       const flags = ["--listeners", list, "--kv-listener-ports", String(second)];

@@ -6,10 +6,10 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "./ports.ts";
 import { findProgram, isExecutable } from "./programs.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -74,7 +74,7 @@ export function findRealConsul(): string | null {
 export async function startRealConsul(options: RealConsulOptions = {}): Promise<TestConsul> {
   const binary = findRealConsul();
   if (binary === null) throw new Error(noConsul);
-  const [http, server, serf] = await freePorts(3);
+  const [http, server, serf] = [await freePort(), await freePort(), await freePort()];
   const directory = await mkdtemp(join(tmpdir(), "sluice-consul-"));
   const file = join(directory, "config.json");
   const config = {
@@ -114,7 +114,7 @@ export function knowsGrpcTls(binary: string): boolean {
 
 /** Two real ones, `dc1` and `dc2`, that know each other; neither is ready before it can ask the other. */
 export async function startTwoDatacenters(): Promise<readonly [TestConsul, TestConsul]> {
-  const [one, two] = await freePorts(2);
+  const [one, two] = [await freePort(), await freePort()];
   const start = (datacenter: string, wanPort: number, other: number) => {
     const retry_join_wan = [`127.0.0.1:${other}`];
     const config = { datacenter, retry_join_wan, retry_interval_wan: "1s" };
@@ -134,7 +134,7 @@ export async function startTwoDatacenters(): Promise<readonly [TestConsul, TestC
 
 /** The embedded agent as `sluice agent`, with its own data directory. */
 export async function startEmbeddedAgent(): Promise<TestConsul> {
-  const [http] = await freePorts(1);
+  const http = await freePort();
   const directory = await mkdtemp(join(tmpdir(), "sluice-agent-"));
   const cli = join(root, "gateway", "cli.ts");
   const commandLine: CommandLine = (dataDir) => [
@@ -270,20 +270,4 @@ async function isReady(url: string, token: string): Promise<boolean> {
     // Not listening yet.
     return false;
   }
-}
-
-/** Ports that nobody listens on right now; they are all held until the last one is found. */
-async function freePorts(count: 1): Promise<[number]>;
-async function freePorts(count: 2): Promise<[number, number]>;
-async function freePorts(count: 3): Promise<[number, number, number]>;
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => {
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("not a TCP socket");
-    return address.port;
-  });
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports;
 }

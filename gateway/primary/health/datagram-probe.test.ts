@@ -2,7 +2,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { expect } from "chai";
 import { until } from "../../../test/support/conditions.ts";
-import { freeDatagramPort } from "../../../test/support/ports.ts";
+import { freePort } from "../../../test/support/ports.ts";
 import { parseUpstreamDocument } from "../../documents/index.ts";
 import { Peer } from "../../engine/engine.ts";
 import type { Verdict } from "./judges.ts";
@@ -57,8 +57,8 @@ describe("a check by a datagram", () => {
     answers = [Buffer.from("any")];
     expect(await ask({}), "an answer is waited for no longer").to.equal(null);
     const refused = "nobody listens on its port";
-    expect(await ask({}, await freeDatagramPort())).to.equal(refused);
-    expect(await ask({ expect: "" }, await freeDatagramPort())).to.equal(refused);
+    expect(await ask({}, await freePort())).to.equal(refused);
+    expect(await ask({ expect: "" }, await freePort())).to.equal(refused);
   });
 
   it("leaves nothing behind when it is given up", async () => {
