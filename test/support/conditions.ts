@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
- * Resolves as soon as `holds` does. Rejects after `deadlineMs` (default 10000) with `what` and the
+ * Resolves as soon as `holds` does. Rejects after `deadlineMs` (default 60000) with `what` and the
  * last value that `describe` gave.
  */
 export async function until(
@@ -10,7 +10,7 @@ export async function until(
   holds: () => boolean,
   options: { readonly deadlineMs?: number; readonly describe?: () => unknown } = {},
 ): Promise<void> {
-  const deadline = performance.now() + (options.deadlineMs ?? 10_000);
+  const deadline = performance.now() + (options.deadlineMs ?? 60_000);
   while (!holds()) {
     if (performance.now() > deadline) {
       const state = options.describe ? `: ${JSON.stringify(options.describe())}` : "";

@@ -13,7 +13,7 @@ import { freePort } from "./ports.ts";
 import { findProgram, isExecutable } from "./programs.ts";
 
 const root = join(import.meta.dirname, "..", "..");
-const startTimeoutMs = 45_000;
+const startTimeoutMs = 90_000;
 
 /** One running Consul. Its address stays the same through `kill` and `restart`. */
 export interface TestConsul {

@@ -33,9 +33,9 @@ export interface ConsulView {
   deregister(id: string): Promise<void>;
 }
 
-const deadlineMs = 40_000;
+const deadlineMs = 60_000;
 
-/** Waits until `attempt` does not throw. Rejects with `what` and its last error after 40 seconds. */
+/** Waits until `attempt` does not throw. Rejects with `what` and its last error after 60 seconds. */
 export async function eventually<Result>(
   what: string,
   attempt: () => Promise<Result>,

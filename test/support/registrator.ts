@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { until } from "./conditions.ts";
 
 /** It asks Docker about every container first, which takes its time where much else runs. */
-const readyWithinMs = 45_000;
+const readyWithinMs = 90_000;
 
 export interface RegistratorProcess {
   /** The messages of its log so far. */
