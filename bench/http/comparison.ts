@@ -44,11 +44,15 @@ export class Comparison {
   async row(what: string, contending: readonly Contending[], measure: Measure): Promise<void> {
     const rates = contending.map((): number[] => []);
     const costs = contending.map((): number[] => []);
-    for (const at of contending) await measure(at);
+    const measureOne = (at: Contending) =>
+      measure(at).catch((error: unknown) => {
+        throw new Error(`${what}, ${at.name}`, { cause: error });
+      });
+    for (const at of contending) await measureOne(at);
     for (let round = 0; round < this.#rounds; round += 1) {
       for (const [index, at] of contending.entries()) {
         const before = processorSeconds(at.pid);
-        const { perSecond, count } = await measure(at);
+        const { perSecond, count } = await measureOne(at);
         const spent = processorSeconds(at.pid) - before;
         rates[index]?.push(perSecond);
         costs[index]?.push((spent / count) * 1e6);
