@@ -16,8 +16,8 @@ import { eventually } from "./registered.ts";
 
 const cli = join(import.meta.dirname, "..", "..", "gateway", "cli.ts");
 
-/** The gateway's own drain timeout is longer: a test with a request that never ends sets it. */
-const stopTimeoutMs = 10_000;
+/** The gateway has ended by then whatever its clients do: its own drain timeout is shorter. */
+const stopTimeoutMs = 60_000;
 
 export interface GatewayOptions {
   /** Consul's URL; without it none is named. */
@@ -296,7 +296,9 @@ export class TestGateway {
     const left = () => [...this.#seenPids].filter(isWorkerOf(this.#temporary));
     // Workers hold its output open, so that those which do not end must be killed as well.
     const timer = setTimeout(() => {
-      for (const pid of [this.pid, ...left()]) process.kill(pid, "SIGKILL");
+      for (const pid of left()) process.kill(pid, "SIGKILL");
+      // It may have ended before its workers.
+      this.process.kill("SIGKILL");
     }, stopTimeoutMs);
     const outcome = await this.ended;
     clearTimeout(timer);
