@@ -4,7 +4,7 @@ import { text as readText } from "node:stream/consumers";
 import { expect } from "chai";
 import { consulKinds } from "../support/consul.ts";
 import { eventually } from "../support/registered.ts";
-import { ScriptScene } from "./script-scene.ts";
+import { ScriptScene, says200 } from "./script-scene.ts";
 
 const says = (text: string) => `export default () => respond({ body: "${text}" });\n`;
 const tested = (text: string, expected: string) =>
@@ -12,7 +12,7 @@ const tested = (text: string, expected: string) =>
 
 for (const kind of consulKinds())
   describe(`the admin API of scripts with ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(240_000);
     const desk = new ScriptScene(kind);
 
     async function ask(method: string, path: string, body?: string | Uint8Array, headers = {}) {
@@ -37,7 +37,7 @@ for (const kind of consulKinds())
       const put = await ask("PUT", at, tested("one", "one"), { "sluice-by": "ada" });
       expect(put.status).to.equal(200);
       expect(put.body).to.deep.include({ name: host, isNew: true, tests: 1 });
-      await eventually("it is live", () => desk.answers(host, "one"));
+      await desk.everywhere("it is live", host, says200("one"));
       expect((await ask("GET", at)).body).to.include({
         name: host,
         source: tested("one", "one"),
@@ -49,9 +49,10 @@ for (const kind of consulKinds())
         tests: 0,
       });
       expect((await ask("PUT", at, says("two"))).status).to.equal(200);
-      await eventually("the second is live", () => desk.answers(host, "two"));
+      await desk.everywhere("the second is live", host, says200("two"));
+      await desk.comesTo(host, "live", "replaced");
       expect((await ask("POST", `${at}/rollback`)).body.version).to.equal(put.body.version);
-      await eventually("the first is back", () => desk.answers(host, "one"));
+      await desk.everywhere("the first is back", host, says200("one"));
       const history = (await ask("GET", `${at}/history`)).body.versions as { by: string }[];
       expect(history.at(-1)?.by).to.equal("ada");
       expect((await ask("DELETE", at)).body).to.deep.equal({ name: host, removed: true });
@@ -94,10 +95,10 @@ for (const kind of consulKinds())
       const whole = `${says("x")}//`;
       const largest = whole + "x".repeat(512 * 1024 - whole.length);
       expect((await ask("PUT", at, largest)).status).to.equal(200);
-      await eventually("as large as Consul takes", () => desk.answers(host, "x"));
+      await desk.everywhere("as large as Consul takes", host, says200("x"));
       const upper = await ask("PUT", `/scripts/${host.toUpperCase()}`, says("y"));
       expect(upper.body).to.include({ name: host });
-      await eventually("it is the same host", () => desk.answers(host, "y"));
+      await desk.everywhere("it is the same host", host, says200("y"));
       for (const wrong of ["%3A8080", "%2Fa", "..x", "%ff"]) {
         const answer = await ask("PUT", at + wrong, says("x"));
         expect([answer.status, answer.body.error], wrong).to.deep.equal([400, "bad_request"]);
@@ -118,7 +119,7 @@ for (const kind of consulKinds())
       expect((await ask("PUT", `/modules/${name}`, module("a"))).status).to.equal(200);
       const rule = `import { word } from "modules/${name}"; export default () => respond({ body: word });`;
       expect((await ask("PUT", `/scripts/${host}`, rule)).status).to.equal(200);
-      await eventually("it is live", () => desk.answers(host, "a"));
+      await desk.everywhere("it is live", host, says200("a"));
       expect(JSON.stringify((await ask("GET", "/modules")).body)).to.contain(name);
       expect((await ask("GET", `/modules/${name}`)).body).to.include({
         name,
@@ -133,13 +134,13 @@ for (const kind of consulKinds())
         `scripts/${host} imports it`,
       );
       expect((await ask("PUT", `/modules/${name}`, module("b"))).status).to.equal(200);
-      await eventually("the next one is live", () => desk.answers(host, "b"));
+      await desk.everywhere("the next one is live", host, says200("b"));
       await eventually("its history says so", async () => {
         const { versions } = (await ask("GET", `/modules/${name}/history`)).body;
         const outcomes = (versions as { outcome: string }[]).map(({ outcome }) => outcome);
         expect(outcomes).to.deep.equal(["live", "replaced"]);
       });
       expect((await ask("POST", `/modules/${name}/rollback`)).status).to.equal(200);
-      await eventually("the first one is back", () => desk.answers(host, "a"));
+      await desk.everywhere("the first one is back", host, says200("a"));
     });
   });

@@ -11,6 +11,8 @@ import { type GatewayAnswer, runSluice, TestGateway } from "../support/gateway.t
 import { eventually } from "../support/registered.ts";
 import { Scene } from "./scene.ts";
 
+type ReleaseStatus = Status["scripts"][0]["life"];
+
 /** A script that answers with this text. */
 export const says = (text: string, more = "") =>
   `${more}\nexport default () => respond({ body: "${text}" });`;
@@ -84,7 +86,10 @@ export class ScriptScene {
 
   /** `sluice script ...` */
   script(...args: readonly string[]) {
-    return runSluice(["script", ...args, "--consul", this.scene.consul.url]);
+    const waits = ["push", "rollback", "remove"].includes(args[0] ?? "");
+    // On a busy machine the gateways may take longer than the command waits by itself.
+    const patience = waits && !args.includes("--timeout") ? ["--timeout", "60s"] : [];
+    return runSluice(["script", ...args, ...patience, "--consul", this.scene.consul.url]);
   }
 
   file(name: string, text: string | Uint8Array): string {
@@ -105,6 +110,24 @@ export class ScriptScene {
     return gateway.request({ host, path, headers: { "x-user": user } });
   }
 
+  /**
+   * Has a script fail on a gateway until the gateway's status has found out. The errors must come within the window in
+   * which they are counted, whatever keeps this process in between.
+   * @param fail a request that fails, or its path.
+   */
+  async failUntil(
+    gateway: TestGateway,
+    host: string,
+    fail: string | (() => Promise<unknown>),
+    hasFoundOut: (life: ReleaseStatus) => boolean,
+  ): Promise<void> {
+    await eventually("the gateway has found out that it fails", async () => {
+      await (typeof fail === "string" ? this.ask(gateway, host, "ada", fail) : fail());
+      const life = (await this.statusOf(gateway, host))?.life;
+      if (life === undefined || !hasFoundOut(life)) throw new Error(JSON.stringify(life));
+    });
+  }
+
   /** Each gateway answers with this, again and again. */
   async answers(host: string, body: string): Promise<void> {
     for (const gateway of this.gateways) {
@@ -114,15 +137,16 @@ export class ScriptScene {
     }
   }
 
-  /** On every gateway, until `accept` does not throw for its answer. */
+  /** On every gateway, until `accept` does not throw for its answer, and every worker has what one of them has. */
   async everywhere(
     what: string,
     host: string,
     accept: (answer: GatewayAnswer) => void,
   ): Promise<void> {
-    const each = this.gateways.map((gateway) =>
-      eventually(what, async () => accept(await this.ask(gateway, host))),
-    );
+    const each = this.gateways.map(async (gateway) => {
+      await eventually(what, async () => accept(await this.ask(gateway, host)));
+      await gateway.caughtUp();
+    });
     await Promise.all(each);
   }
 
@@ -156,6 +180,15 @@ export class ScriptScene {
     await eventually("the history says so", async () =>
       expect(await this.outcomes(host)).to.deep.equal(outcomes),
     );
+  }
+
+  /** The same as a command shows it, of a module. */
+  async moduleComesTo(name: string, ...outcomes: readonly string[]): Promise<void> {
+    await eventually("the history says so", async () => {
+      const { stdout } = await this.script("history", name, "--module");
+      const shown = [...stdout.matchAll(/ (pushed|live|replaced) /g)].map(([, outcome]) => outcome);
+      expect(shown).to.deep.equal(outcomes);
+    });
   }
 
   async statusOf(gateway: TestGateway, host: string): Promise<Status["scripts"][0] | undefined> {

@@ -1,11 +1,8 @@
 /** Versions that fail, over two gateways on one Consul: which are taken back, and which stay. */
-import { writeFileSync } from "node:fs";
 import { Agent } from "node:http";
-import { join } from "node:path";
 import { expect } from "chai";
-import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
-import { runSluice, type TestGateway } from "../support/gateway.ts";
+import type { TestGateway } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
 import { failsAt, ScriptScene, says, says200 } from "./script-scene.ts";
 
@@ -15,13 +12,26 @@ import { failsAt, ScriptScene, says, says200 } from "./script-scene.ts";
  */
 const stall = "for (;;);";
 const patient = ["--script-timeout", "30s"];
-/** From that time on a worker that loads it does not come back. */
-const stallsFrom = (time: number) => `if (Date.now() > ${time}) { ${stall} }`;
+/** It takes five, and reports of workers may come between any two. */
+const enoughErrors = /\b(?:[5-9]|\d{2,}) errors in \d+ calls/;
+/** From the time on that there is such a setting, a worker that loads it does not come back. */
+const stallsWith = (setting: string) => `if (settings["${setting}"]) { ${stall} }`;
 
 for (const kind of consulKinds())
   describe(`versions that fail on two gateways with ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(240_000);
     const desk = new ScriptScene(kind, patient);
+
+    /** Until every worker has the setting. */
+    async function set(setting: string): Promise<void> {
+      const host = desk.newHost();
+      await desk.scene.writes.put(`settings/${setting}`, "true");
+      await desk.put(
+        host,
+        `export default () => respond({ body: String(settings["${setting}"]) });`,
+      );
+      await desk.everywhere("the setting is there", host, says200("true"));
+    }
 
     it("a version that fails is taken back on both gateways, once, and is not tried again", async () => {
       const host = desk.newHost();
@@ -33,18 +43,15 @@ for (const kind of consulKinds())
       await desk.comesTo(host, "live", "replaced");
       const [gateway] = desk.gateways;
       if (gateway === undefined) throw new Error("two gateways");
-      for (let each = 0; each < 6; each += 1) {
-        expect((await desk.ask(gateway, host, "ada", "/fail")).status).to.equal(500);
-      }
+      expect((await desk.ask(gateway, host, "ada", "/fail")).status).to.equal(500);
+      await desk.failUntil(gateway, host, "/fail", ({ takenBack }) => takenBack.length > 0);
       await desk.everywhere("the first is live again", host, says200("one"));
       const told = () =>
         desk.gateways.flatMap(({ records }) =>
           records.filter(({ key: of, msg }) => of === key_ && /is taken back/.test(msg)),
         );
       await eventually("it is said", async () => expect(told()).to.have.lengthOf(1));
-      expect(told()[0]?.msg)
-        .to.match(/[56] errors in \d+ calls/)
-        .and.contain("two is broken");
+      expect(told()[0]?.msg).to.match(enoughErrors).and.contain("two is broken");
       const history = await desk.historyOf(host);
       expect(history.map(({ outcome }) => outcome)).to.deep.equal([
         "live",
@@ -54,22 +61,23 @@ for (const kind of consulKinds())
       expect(history[0]?.by).to.match(/^gateway /);
       expect(history[1]?.detail).to.contain("two is broken");
       for (const each of desk.gateways) {
-        const { life } = (await desk.statusOf(each, host)) ?? {};
-        expect(life?.takenBack[0]?.reason).to.contain("two is broken");
+        await eventually("each gateway says so", async () => {
+          const { life } = (await desk.statusOf(each, host)) ?? {};
+          expect(life?.takenBack[0]?.reason).to.contain("two is broken");
+        });
       }
-      const { stdout } = await runSluice(["script", "status", "--consul", desk.scene.consul.url]);
+      const { stdout } = await desk.script("status");
       expect(stdout).to.match(new RegExp(`${host} .* was taken back at .*two is broken`));
-      const path = join(desk.folder, "again.js");
-      writeFileSync(path, failsAt("two"));
-      const flags = ["--host", host, "--consul", desk.scene.consul.url];
-      const pushed = await runSluice(["script", "push", path, ...flags]);
+      const path = desk.file("again.js", failsAt("two"));
+      const pushed = await desk.script("push", path, "--host", host);
       expect(pushed.status).to.equal(1);
-      expect(pushed.stdout).to.match(/^refused: .*: this version was taken back \([56] errors/);
+      expect(pushed.stdout).to.match(/^refused: .*: this version was taken back \(\d+ errors/);
       const again = await desk.start();
       desk.scene.later(() => again.stop());
       says200("one")(await desk.ask(again, host));
       await desk.put(host, failsAt("three"));
       await desk.everywhere("another text is tried", host, says200("three"));
+      await desk.comesTo(host, "live", "replaced", "taken back", "replaced");
       const index = async () => ((await desk.key(`live/${host}`)) as { index: number }).index;
       const before = await index();
       await desk.put(host, failsAt("two"));
@@ -83,14 +91,10 @@ for (const kind of consulKinds())
       const host = desk.newHost();
       await desk.put(host, says("one"));
       await desk.everywhere("the first is live", host, says200("one"));
-      const soon = Date.now() + 5_000;
-      await desk.put(host, says("two", stallsFrom(soon)));
-      for (const gateway of desk.gateways) {
-        await gateway.statusWhen("the second is live", ({ scripts }) =>
-          scripts.some((one) => one.host === host && one.version === one.life.accepted),
-        );
-      }
-      await until("it begins to stall", () => Date.now() > soon);
+      const second = says("two", stallsWith("stall-second"));
+      await desk.put(host, second);
+      await desk.hasEverywhere(host, second);
+      await set("stall-second");
       const [gateway, other] = desk.gateways;
       if (gateway === undefined || other === undefined) throw new Error("two gateways");
       const pids = async () => (await other.status()).workers.map(({ pid }) => pid);
@@ -122,14 +126,12 @@ for (const kind of consulKinds())
 
     it("a first version that stalls a worker is out of service on both gateways", async () => {
       const host = desk.newHost();
-      const soon = Date.now() + 4_000;
-      await desk.put(host, says("only", stallsFrom(soon)));
+      const only = says("only", stallsWith("stall-only"));
+      await desk.put(host, only);
       const [gateway] = desk.gateways;
       if (gateway === undefined) throw new Error("two gateways");
-      await gateway.statusWhen("it is live", ({ scripts }) =>
-        scripts.some((one) => one.host === host && one.version !== null),
-      );
-      await until("it begins to stall", () => Date.now() > soon);
+      await desk.hasEverywhere(host, only);
+      await set("stall-only");
       const lost = await desk.ask(gateway, host).catch((error: Error) => error);
       expect(lost).to.be.instanceOf(Error);
       for (const each of desk.gateways) {
@@ -139,7 +141,7 @@ for (const kind of consulKinds())
         await each.caughtUp();
         expect((await desk.ask(each, host)).status).to.equal(500);
       }
-      const { stdout } = await runSluice(["script", "status", "--consul", desk.scene.consul.url]);
+      const { stdout } = await desk.script("status");
       const lines = stdout.split("\n").filter((line) => line.includes(`${host} `));
       expect(lines).to.have.lengthOf(2);
       for (const line of lines) expect(line).to.contain("out of service: ");
@@ -154,7 +156,7 @@ for (const kind of consulKinds())
       await desk.everywhere("it is live", host, says200("only"));
       const [gateway] = desk.gateways;
       if (gateway === undefined) throw new Error("two gateways");
-      for (let each = 0; each < 6; each += 1) await desk.ask(gateway, host, "ada", "/fail");
+      await desk.failUntil(gateway, host, "/fail", ({ failing }) => failing !== null);
       await eventually("it is said", async () => {
         const told = gateway.records.filter(
           ({ key: of, msg }) =>
@@ -162,11 +164,13 @@ for (const kind of consulKinds())
         );
         expect(told).to.have.lengthOf(1);
       });
-      // The workers' reports come in between: it may be found with the fifth error already.
-      const { stdout } = await runSluice(["script", "status", "--consul", desk.scene.consul.url]);
-      expect(stdout).to.match(
-        new RegExp(`${host} .* fails too often \\([56] errors in \\d+ calls`),
-      );
+      await eventually("it is said, as long as it fails", async () => {
+        await desk.failUntil(gateway, host, "/fail", ({ failing }) => failing !== null);
+        const { stdout } = await desk.script("status");
+        expect(stdout).to.match(
+          new RegExp(`${host} .* fails too often \\(\\d+ errors in \\d+ calls`),
+        );
+      });
       says200("only")(await desk.ask(gateway, host));
     });
 
@@ -199,6 +203,7 @@ for (const kind of consulKinds())
         await eventually("the second is live", async () =>
           expect(await asks(gateway, host, bearer("{}"))).to.equal(403),
         );
+        await gateway.caughtUp();
       }
       return host;
     }
@@ -226,12 +231,7 @@ for (const kind of consulKinds())
           expect(told()).to.have.lengthOf(1);
           const { failing } = (await desk.statusOf(gateway, host))?.life ?? {};
           expect(failing).to.match(/errors in \d+ calls.*lets pass what it fails on/);
-          const { stdout } = await runSluice([
-            "script",
-            "status",
-            "--consul",
-            desk.scene.consul.url,
-          ]);
+          const { stdout } = await desk.script("status");
           expect(stdout).to.match(new RegExp(`${host} .* fails too often \\(.*lets pass what it`));
         });
         for (const each of desk.gateways) {
@@ -248,7 +248,8 @@ for (const kind of consulKinds())
       const host = await guarded("export const takeBack = { open: true };");
       const [gateway] = desk.gateways;
       if (gateway === undefined) throw new Error("two gateways");
-      for (let each = 0; each < 6; each += 1) await asks(gateway, host, malformed);
+      const fail = () => asks(gateway, host, malformed);
+      await desk.failUntil(gateway, host, fail, ({ takenBack }) => takenBack.length > 0);
       for (const each of desk.gateways) {
         await eventually("the looser one is live", async () =>
           expect(await asks(each, host, malformed)).to.equal(200),
@@ -270,7 +271,7 @@ for (const kind of consulKinds())
       await desk.comesTo(host, "live", "replaced");
       const [gateway] = desk.gateways;
       if (gateway === undefined) throw new Error("two gateways");
-      for (let each = 0; each < 6; each += 1) await desk.ask(gateway, host);
+      await desk.failUntil(gateway, host, "/", ({ takenBack }) => takenBack.length > 0);
       await desk.everywhere("the first is live again", host, ({ status }) =>
         expect(status).to.equal(200),
       );
