@@ -10,13 +10,13 @@ import { faultOf, printable, ScriptError } from "../run/faults.ts";
 import type { Part } from "../run/linking.ts";
 import { type Loaded, loadLater } from "../run/loading.ts";
 import type { Examination, SandboxLimits, ScriptFault, ScriptTables } from "../sandbox.ts";
-import { Budget, OverBudget } from "./budget.ts";
+import { Budget, OverBudget, timed, within } from "./budget.ts";
 import { runCases } from "./case-run.ts";
 import { CaseError, parseCases, placeOfCase } from "./cases.ts";
 import { replayAll } from "./replay.ts";
 import { SyntaxReader } from "./syntax.ts";
 
-/** A script's top level is ended after this many times its time limit, whatever it does. */
+/** A script's top level is ended after this many times its time limit, in processor time, whatever it does. */
 const deadlineFactor = 10;
 /** For everything in the examination of a source, in processor time; more where a call may take longer. */
 const leastBudgetMs = 2_000;
@@ -88,18 +88,28 @@ export async function examineWithin(
   const settings = border?.tenants.settingsOf(border.tenant, tables.setting) ?? tables.setting;
   const timeoutMs = loadTimeoutMs(limits);
   const budget = new Budget(budgetMs, timeoutMs);
-  const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb, snapshot: tools.baseSnapshot });
+  const isolates: ivm.Isolate[] = [];
+  let isDone = false;
+  const newIsolate = () => {
+    if (isDone) throw new Error("the examination was given up");
+    const isolate = new ivm.Isolate({ memoryLimit: limits.memoryMb, snapshot: tools.baseSnapshot });
+    isolates.push(isolate);
+    return isolate;
+  };
   try {
-    const loading = loadLater({
-      isolate,
-      key,
-      text,
-      modules: tables.module,
-      settings: JSON.stringify(Object.fromEntries(settings)),
-      tenants: border?.tenants ?? null,
-      timeoutMs,
-      reader: tools.reader,
-    });
+    const loading = timed(timeoutMs, (timeoutMs, onEvaluate) =>
+      loadLater({
+        isolate: newIsolate(),
+        key,
+        text,
+        modules: tables.module,
+        settings: JSON.stringify(Object.fromEntries(settings)),
+        tenants: border?.tenants ?? null,
+        timeoutMs,
+        onEvaluate,
+        reader: tools.reader,
+      }),
+    );
     const loaded = await budget.hold(before(deadlineMs(limits), loading, key));
     if (requests !== undefined) {
       const onRequest = (number: number) =>
@@ -136,7 +146,8 @@ export async function examineWithin(
     const { message, isStuck } = error;
     return { ...refused({ key, line: 0, column: 0, message }), isOver: true, isStuck };
   } finally {
-    if (!isolate.isDisposed) isolate.dispose();
+    isDone = true;
+    for (const isolate of isolates) if (!isolate.isDisposed) isolate.dispose();
   }
 }
 
@@ -150,7 +161,7 @@ export function loadTimeoutMs({ callTimeoutMs }: SandboxLimits): number {
   return callTimeoutMs * loadTimeoutFactor;
 }
 
-/** How long loading may take, whatever a script does meanwhile. */
+/** How much processor time loading may take, whatever a script does meanwhile. */
 function deadlineMs(limits: SandboxLimits): number {
   return loadTimeoutMs(limits) * deadlineFactor;
 }
@@ -187,15 +198,7 @@ function readCases({ tests, syntax }: Loaded, host: string, { key, text }: Part)
 class TooLong extends ScriptError {}
 
 /** @throws TooLong */
-async function before<T>(ms: number, work: Promise<T>, key: string): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const deadline = setTimeout(() => {
-    const message = `did not load within ${ms} ms`;
-    late.reject(new TooLong({ key, line: 0, column: 0, message }));
-  }, ms);
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    clearTimeout(deadline);
-  }
+function before<T>(ms: number, work: Promise<T>, key: string): Promise<T> {
+  const message = `did not load within ${ms} ms`;
+  return within(work, ms, () => new TooLong({ key, line: 0, column: 0, message }));
 }

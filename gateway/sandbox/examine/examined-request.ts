@@ -5,33 +5,18 @@
 import type ivm from "isolated-vm";
 import type { Answer } from "../../engine/engine.ts";
 import { RequestTarget as Target } from "../../engine/message/request-target.ts";
-import { wallFactor } from "../limits.ts";
-import { type ColumnOf, faultAt, isTimeout, ScriptError } from "../run/faults.ts";
+import { type ColumnOf, faultAt, ScriptError } from "../run/faults.ts";
 import { type RequestTarget, readOutput } from "../run/output.ts";
+import { timed } from "./budget.ts";
 
-/** A call that had the processor for this part of its limit ran out of time through its own fault. */
-const ownPart = 0.75;
-
-/**
- * A timer also counts the other work of a busy machine: a call that hardly had the processor is tried again
- * with a longer timer. This process examines one source at a time, so its processor time is the script's.
- */
+/** One call, judged by processor time. */
 export async function callWithin(
   entry: ivm.Reference<unknown>,
   values: readonly (string | number)[],
   limitMs: number,
 ): Promise<string> {
-  for (let timeout = limitMs; ; timeout *= 2) {
-    const before = process.cpuUsage();
-    try {
-      return String(await entry.apply(undefined, [...values], { timeout }));
-    } catch (error) {
-      if (!(error instanceof Error && isTimeout(error))) throw error;
-      const { user, system } = process.cpuUsage(before);
-      const hadItsTime = (user + system) / 1_000 >= ownPart * limitMs;
-      if (hadItsTime || 2 * timeout > wallFactor * limitMs) throw error;
-    }
-  }
+  const call = (timeout: number) => entry.apply(undefined, [...values], { timeout });
+  return String(await timed(limitMs, call));
 }
 
 /** @throws ScriptError when the script threw. */

@@ -68,6 +68,8 @@ export interface LoadOptions {
   /** Who may import what; `null`: everybody everything. */
   readonly tenants: Tenants | null;
   readonly timeoutMs: number;
+  /** Called before the sources run: from then on `timeoutMs` counts. */
+  readonly onEvaluate?: () => void;
   /**
    * For an examination: the sources are strangers' and are read before anything of them runs, and `tests` is
    * brought out. Workers are given only what was examined. Default: this is none.
@@ -155,6 +157,7 @@ function* load(options: LoadOptions): Generator<Step, Loaded, void> {
   } catch (error) {
     throw locateMissingExport(error, parts.values()) ?? error;
   }
+  options.onEvaluate?.();
   try {
     yield* step(
       () => main.evaluateSync(limit),
