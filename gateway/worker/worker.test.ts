@@ -9,8 +9,7 @@ import { type Served, type ToPrimary, type ToWorker, versionOf } from "../model/
 
 const boot = "test-boot";
 
-describe("a worker", function () {
-  this.timeout(20_000);
+describe("a worker", () => {
   let worker: ChildProcess;
   const received: ToPrimary[] = [];
 

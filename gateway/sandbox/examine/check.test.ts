@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { tables } from "../fixtures/test-sandbox.ts";
 import { checkScript } from "../index.ts";
+import { defaultSandboxLimits } from "../limits.ts";
 import type { ScriptTables } from "../sandbox.ts";
 
 const good = "export default () => {};";
@@ -227,8 +228,11 @@ describe("checkScript", () => {
     const turn = setInterval(() => {
       turns += 1;
     }, 1);
+    // So long that the loop has many turns on a busy machine, too.
+    const limits = { ...defaultSandboxLimits, callTimeoutMs: 100 };
     try {
-      await check(tables(`for (;;);\n${good}`));
+      const fault = await checkScript("a.example.com", tables(`for (;;);\n${good}`), limits);
+      expect(fault?.message).to.equal("ran longer than 1000 ms");
     } finally {
       clearInterval(turn);
     }

@@ -12,33 +12,36 @@ const host = "a.example.com";
 const unendable = "throw { get message() { for (;;); } }; export default () => {};";
 const good = "export default () => deny(403);";
 
+/** What the system says of a process or of a thread; nothing where that has ended since it was listed. */
+function told(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    if (code === "ENOENT" || code === "ESRCH") return "";
+    throw error;
+  }
+}
+
 /** The processes that this one has started, and what they run. */
 function children(): readonly string[] {
   const tasks = readdirSync("/proc/self/task");
   const pids = tasks.flatMap((task) =>
-    readFileSync(`/proc/self/task/${task}/children`, "utf8").split(" ").filter(Boolean),
+    told(`/proc/self/task/${task}/children`).split(" ").filter(Boolean),
   );
-  return pids.filter((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("examiner");
-    } catch (error) {
-      // It has ended since it was listed.
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
-      throw error;
-    }
-  });
+  return pids.filter((pid) => told(`/proc/${pid}/cmdline`).includes("examiner-process"));
 }
 
-describe("an examiner", function () {
-  this.timeout(120_000);
+describe("an examiner", () => {
   let examiner: Examiner;
   beforeEach(() => {
-    examiner = new Examiner({ ...defaultSandboxLimits, callTimeoutMs: 2 });
+    examiner = new Examiner(defaultSandboxLimits);
   });
   afterEach(async () => {
     examiner.close();
-    await until("the process has ended", () => children().length === 0);
+    await allEnded();
   });
+  const allEnded = () => until("the process has ended", () => children().length === 0);
 
   it("says of a script what its throw-away isolate says", async () => {
     expect(await examiner.check(host, tables(good))).to.equal(null);
@@ -111,7 +114,7 @@ describe("an examiner", function () {
   it("is rid of a script that nothing can end, and examines the next", async () => {
     const first = examiner.check(host, tables(unendable));
     const second = examiner.check("b.example.com", tables({ "b.example.com": good }));
-    expect((await first)?.message).to.match(/did not load within 200 ms/);
+    expect((await first)?.message).to.match(/did not load within 1000 ms/);
     expect(await second).to.equal(null);
     expect(await examiner.check(host, tables(good))).to.equal(null);
   });
@@ -138,9 +141,12 @@ describe("an examiner", function () {
     slow.close();
   });
 
-  /** 200 cases, each of which runs for 60 ms and passes. */
-  const slowRule = `export default () => { for (const end = Date.now() + 60; Date.now() < end; ); };
-    export const tests = Array.from({ length: 200 }, (_, at) => ({ name: "case " + at, expect: { pass: true } }));`;
+  /** 200 cases, each of which makes two calls that run for 60 ms and passes: too much in all, however busy the machine is. */
+  const slowRule = `const spin = () => { for (const end = Date.now() + 60; Date.now() < end; ); };
+    export default () => spin();
+    export const onResponse = () => spin();
+    export const tests = Array.from({ length: 200 }, (_, at) => ({
+      name: "case " + at, response: { status: 200 }, expectResponse: { "x-a": null } }));`;
 
   for (const helps of [true, false])
     it(`answers for good sources first, however many slow ones came before (${helps ? "two lanes" : "one lane"})`, async () => {
@@ -190,8 +196,8 @@ describe("an examiner", function () {
   it("has no process before it is asked, and none once it is closed", async () => {
     expect(children()).to.have.length(0);
     await examiner.check(host, tables(good));
-    expect(children()).to.have.length(1);
+    expect(children()).to.have.length.above(0);
     examiner.close();
-    await until("the process has ended", () => children().length === 0);
+    await allEnded();
   });
 });

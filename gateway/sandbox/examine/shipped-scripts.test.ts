@@ -29,11 +29,8 @@ describe("a script that ships with Sluice", () => {
     parameters: { "/thumb": { w: "^[0-9]{1,4}$" } },
   };
   for (const name of names) {
-    it(`${name} fails for none of many hostile requests`, async function () {
-      this.timeout(60_000);
-      const bench = new Bench(tables({ [site]: text(name) }, {}, settings), {
-        limits: { memoryMb: 16, callTimeoutMs: 500 },
-      });
+    it(`${name} fails for none of many hostile requests`, async () => {
+      const bench = new Bench(tables({ [site]: text(name) }, {}, settings));
       const requests = new HostileRequests(seedOf());
       try {
         let calls = 0;

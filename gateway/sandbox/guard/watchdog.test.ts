@@ -61,10 +61,10 @@ describe("the watchdog", () => {
 
   it("gives a call more time while somebody is about to say how much of it was the thread's own", () => {
     watchdog.dispose();
-    watchdog = new Watchdog(marker, 100);
+    watchdog = new Watchdog(marker, 200);
     marker.awaitAnswers();
     const patient = guarded(
-      "const until = Date.now() + 300; while (Date.now() < until); return 'a'",
+      "const until = Date.now() + 500; while (Date.now() < until); return 'a'",
     );
     expect(patient.call()).to.equal("a");
     const endless = guarded("for (;;);");

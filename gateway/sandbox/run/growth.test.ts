@@ -54,9 +54,7 @@ const rule = (body: string) =>
   `const run = () => { ${body} };
    export default () => respond({ body: JSON.stringify(run()) });`;
 
-describe("the checks of growth", function () {
-  this.timeout(120_000);
-
+describe("the checks of growth", () => {
   it("change nothing of what a source does", async () => {
     const scripts = Object.fromEntries(bodies.map((body, at) => [`s${at}.example`, rule(body)]));
     const plain = new Bench(tables(scripts));

@@ -55,9 +55,9 @@ describe("a script", () => {
   });
 
   it("is loaded once more when that took long because the machine is busy", () => {
-    // Loading may take 400 ms; this one ends in the second try.
-    const text = `while (Date.now() < ${Date.now() + 600}); export default () => deny(403);`;
-    const limits = { memoryMb: 16, callTimeoutMs: 40 };
+    // Loading may take a second; this one ends in the second try.
+    const text = `while (Date.now() < ${Date.now() + 1_300}); export default () => deny(403);`;
+    const limits = { memoryMb: 16, callTimeoutMs: 100 };
     // As if it had hardly had the processor.
     const one = bench(tables(text), { limits, processorMs: () => 0 });
     expect(one.request().exchange.status).to.equal(403);

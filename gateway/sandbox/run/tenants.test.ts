@@ -25,8 +25,7 @@ const modules = {
 const settings = { "shop-limit": 1, "search-limit": 2 };
 const host = "shop-x.example";
 
-describe("an examination with tenants", function () {
-  this.timeout(60_000);
+describe("an examination with tenants", () => {
   let examiner: Examiner;
   before(() => {
     const limits = { ...defaultSandboxLimits, callTimeoutMs: 100 };
