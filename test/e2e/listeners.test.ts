@@ -6,6 +6,7 @@ import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
 import { echoOf } from "../support/echo-origin.ts";
 import { send, type TestGateway } from "../support/gateway.ts";
+import { freePort } from "../support/ports.ts";
 import { eventually } from "../support/registered.ts";
 import { SteadyLoad } from "../support/steady-load.ts";
 import { homeHost, Scene } from "./scene.ts";
@@ -16,7 +17,7 @@ const [embedded] = consulKinds();
 if (embedded === undefined) throw new Error("there is no Consul to test with");
 
 describe("a gateway that listens on two addresses", function () {
-  this.timeout(40_000);
+  this.timeout(300_000);
   let scene: Scene;
 
   before(async () => {
@@ -71,8 +72,13 @@ describe("a gateway that listens on two addresses", function () {
   });
 
   it("SIGTERM lets what runs on both finish, and refuses new connections on both", async () => {
-    const gateway = await scene.start({ flags });
-    const ports = portsOf(gateway);
+    // Ports that nobody else takes when they are free.
+    const ports = [await freePort(), await freePort()];
+    const [http, internal] = ports.map((port) => `127.0.0.1:${port}`);
+    const gateway = await scene.start({
+      flags: ["--http", `${http}`, "--internal", `${internal}`],
+    });
+    expect(portsOf(gateway)).to.deep.equal(ports);
     const slow = ports.map((port) => send(port, { host, path: "/wait" }));
     await until("both are at the origin", () => scene.home.waiting === 2);
     gateway.signal("SIGTERM");

@@ -27,7 +27,10 @@ export class EchoOrigin {
     this.name = name;
     this.#server = createServer({ keepAliveTimeout: 120_000 }, async (request, response) => {
       const { method = "", url = "", headers } = request;
-      const bodyBytes = (await buffer(request)).length;
+      // `null`: the gateway went away before it had sent all.
+      const body = await buffer(request).catch(() => null);
+      if (body === null) return;
+      const bodyBytes = body.length;
       if (url.startsWith("/wait")) await new Promise<void>((go) => this.#waiting.push(go));
       this.requests += 1;
       const trailers = request.rawTrailers;

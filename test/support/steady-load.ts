@@ -21,16 +21,21 @@ export interface LoadResult {
   readonly failures: Readonly<Record<string, number>>;
   /** Requests that a kept connection was closed under before a byte of an answer, sent once more. */
   readonly repeated: number;
+  /** The longest time for which the load itself stood still: its kept connections were idle for as long. */
+  readonly pausedMs: number;
 }
 
 const tickMs = 5;
-/** A request that takes longer counts as failed. */
-const timeoutMs = 10_000;
+/** A request that takes longer counts as failed: far more than a busy machine makes of a request, or of a gateway's start. */
+const timeoutMs = 60_000;
+/** What a request on a kept connection ends with when the server has closed that. */
+const closedCodes: ReadonlySet<string | undefined> = new Set(["ECONNRESET", "EPIPE"]);
 
 /**
- * Runs until `stop`. A kept connection may be closed by its server at any moment, so that a request on
- * a used one which ends without a byte of an answer is sent once more, as every HTTP client does (RFC
- * 9110 section 9.2.2); this is counted apart.
+ * Runs until `stop`. All kept connections are used in turn. A machine that cannot do as much gets less: never more than a
+ * second's requests at a time. A kept connection may be closed by its server at any moment, so that a request on
+ * a used one which ends without a byte of an answer is sent once more, on a new connection, as every HTTP client does
+ * (RFC 9110 section 9.2.2); this is counted apart.
  */
 export class SteadyLoad {
   readonly #options: LoadOptions;
@@ -40,12 +45,15 @@ export class SteadyLoad {
   readonly #loop: Promise<void>;
   #good = 0;
   #repeated = 0;
+  #pausedMs = 0;
   #isStopping = false;
 
   constructor(options: LoadOptions) {
     this.#options = options;
     this.#agent =
-      options.kept === 0 ? false : new Agent({ keepAlive: true, maxSockets: options.kept });
+      options.kept === 0
+        ? false
+        : new Agent({ keepAlive: true, maxSockets: options.kept, scheduling: "fifo" });
     this.#loop = this.#run();
   }
 
@@ -64,14 +72,23 @@ export class SteadyLoad {
     await this.#loop;
     await Promise.all(this.#running);
     if (this.#agent !== false) this.#agent.destroy();
-    return { good: this.#good, failures: this.failures, repeated: this.#repeated };
+    return {
+      ...{ good: this.#good, failures: this.failures },
+      ...{ repeated: this.#repeated, pausedMs: this.#pausedMs },
+    };
   }
 
   async #run(): Promise<void> {
+    const { perSecond } = this.#options;
     const startedMs = performance.now();
+    let turnMs = startedMs;
     for (let sent = 0; !this.#isStopping; ) {
-      const due = ((performance.now() - startedMs) / 1000) * this.#options.perSecond;
+      const nowMs = performance.now();
+      this.#pausedMs = Math.max(this.#pausedMs, nowMs - turnMs);
+      turnMs = nowMs;
+      const due = ((nowMs - startedMs) / 1000) * perSecond;
       for (; sent < due; sent += 1) {
+        if (this.#running.size >= perSecond) continue;
         const one = this.#send(true).finally(() => this.#running.delete(one));
         this.#running.add(one);
       }
@@ -90,12 +107,12 @@ export class SteadyLoad {
       host: address,
       port,
       headers: { host },
-      agent: this.#agent,
+      agent: mayRepeat ? this.#agent : false,
       timeout: timeoutMs,
     });
     outgoing.once("timeout", () => outgoing.destroy(new Error(`no answer in ${timeoutMs} ms`)));
     outgoing.once("error", (error: NodeJS.ErrnoException) => {
-      if (mayRepeat && outgoing.reusedSocket && error.code === "ECONNRESET") resolve("again");
+      if (mayRepeat && outgoing.reusedSocket && closedCodes.has(error.code)) resolve("again");
       else fail(error.code ?? error.message);
     });
     outgoing.once("response", (answer) => {
