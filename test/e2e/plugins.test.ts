@@ -2,9 +2,9 @@
 import { expect } from "chai";
 import { consulKinds } from "../support/consul.ts";
 import { echoOf } from "../support/echo-origin.ts";
-import type { GatewayAnswer } from "../support/gateway.ts";
-import type { WorkerConnections } from "../support/worker-connections.ts";
-import { Scene } from "./scene.ts";
+import { type GatewayAnswer, type LogRecord, TestGateway } from "../support/gateway.ts";
+import { WorkerConnections } from "../support/worker-connections.ts";
+import { homeHost, Scene } from "./scene.ts";
 
 const refused = (status: number, code: string) => (answer: GatewayAnswer) => {
   expect(answer.status).to.equal(status);
@@ -14,14 +14,16 @@ const served = (answer: GatewayAnswer) => expect(echoOf(answer).origin).to.equal
 
 for (const kind of consulKinds())
   describe(`plugins of a gateway with ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(300_000);
     let scene: Scene;
     let workers: WorkerConnections;
     let hosts = 0;
+    // A machine that is busy is no reason for a script to fail.
+    const flags = ["--trusted-proxies", "127.0.0.1", "--script-timeout", "1s"];
 
     before(async () => {
       scene = await Scene.open(kind);
-      await scene.start({ flags: ["--trusted-proxies", "127.0.0.1"] });
+      await scene.start({ flags });
     });
     beforeEach(async () => {
       workers = await scene.workers();
@@ -37,10 +39,23 @@ for (const kind of consulKinds())
       return host;
     }
 
-    /** Waits until every worker has what was written so far. */
-    async function isLive(): Promise<void> {
-      const marker = await hostWith([]);
-      await workers.all("what was written is live", { host: marker }, served);
+    /**
+     * What came of `run` in a gateway of its own whose workers heard from their primary all the time. On a busy machine
+     * it may be silent for so long that they count by themselves, as they then say.
+     */
+    async function inTouch<Result>(
+      run: (workers: WorkerConnections) => Promise<Result>,
+    ): Promise<Result> {
+      for (;;) {
+        const gateway = await TestGateway.start({ consul: scene.consul.url, flags });
+        const own = await WorkerConnections.open(gateway, homeHost);
+        const result = await run(own).finally(async () => {
+          own.close();
+          await gateway.stop();
+        });
+        const isAlone = ({ msg }: LogRecord) => msg.includes("counts rate limits by itself");
+        if (!gateway.records.some(isAlone)) return result;
+      }
     }
 
     const from = (address: string) => ({ "x-forwarded-for": address });
@@ -108,14 +123,23 @@ for (const kind of consulKinds())
       // Nothing is filled up in the time of a test.
       const limit = { rateLimit: { rate: 1, per: "hour", burst: 10 } };
       const host = await hostWith([limit], { "/free": { upstream: "home" } });
-      await isLive();
-      const outcomes: GatewayAnswer[] = [];
-      for (let round = 0; round < 15; round += 1) {
-        const answers = workers.prefixes.map((prefix) =>
-          workers.ask(prefix, { host, headers: from("192.0.2.9") }),
-        );
-        outcomes.push(...(await Promise.all(answers)));
-      }
+      const pair = ["2001:db8::1", "2001:db8::2"] as const;
+      const { outcomes, ofOther, ofNetwork } = await inTouch(async (own) => {
+        const ask = (prefix: string, address: string) =>
+          own.ask(prefix, { host, headers: from(address) });
+        const outcomes: GatewayAnswer[] = [];
+        for (let round = 0; round < 15; round += 1)
+          outcomes.push(...(await Promise.all(own.prefixes.map((one) => ask(one, "192.0.2.9")))));
+        const ofOther: GatewayAnswer[] = [];
+        for (const prefix of own.prefixes) ofOther.push(await ask(prefix, "192.0.2.10"));
+        let ofNetwork = 0;
+        for (let at = 0; at < 24; at += 1) {
+          const prefix = own.prefixes[at % own.prefixes.length] ?? "";
+          const { status } = await ask(prefix, pair[at % 3 === 0 ? 0 : 1]);
+          if (status === 200) ofNetwork += 1;
+        }
+        return { outcomes, ofOther, ofNetwork };
+      });
       const passed = outcomes.filter(({ status }) => status === 200);
       const late = outcomes.filter(({ status }) => status === 429);
       expect(passed.length + late.length).to.equal(outcomes.length);
@@ -125,37 +149,30 @@ for (const kind of consulKinds())
         expect(Number(answer.headers["retry-after"])).to.be.within(1, 3_600);
       }
       // Others have a bucket of their own, and each client in an IPv6 network has the same.
-      await workers.all("another client passes", { host, headers: from("192.0.2.10") }, served);
-      const pair = ["2001:db8::1", "2001:db8::2"] as const;
-      let ofNetwork = 0;
-      for (let at = 0; at < 24; at += 1) {
-        const prefix = workers.prefixes[at % workers.prefixes.length] ?? "";
-        const address = pair[at % 3 === 0 ? 0 : 1];
-        const answer = await workers.ask(prefix, { host, headers: from(address) });
-        if (answer.status === 200) ofNetwork += 1;
-      }
+      for (const answer of ofOther) served(answer);
       expect(ofNetwork).to.equal(10);
     });
 
     it("a rate limit counts by a header or by the host", async () => {
       const byKey = { rate: 1, per: "hour", burst: 2, by: { header: "X-Api-Key" } };
       const host = await hostWith([{ rateLimit: byKey }]);
-      await isLive();
-      const [prefix = ""] = workers.prefixes;
-      const statuses = async (headers: Readonly<Record<string, string>>, count: number) => {
-        const list: number[] = [];
-        while (list.length < count)
-          list.push((await workers.ask(prefix, { host, headers })).status);
-        return list;
-      };
-      expect(await statuses({ "x-api-key": "a" }, 3)).to.deep.equal([200, 200, 429]);
-      expect(await statuses({ "x-api-key": "b".repeat(2_000) }, 3)).to.deep.equal([200, 200, 429]);
-      expect(await statuses({}, 3)).to.deep.equal([200, 200, 429]);
       const whole = await hostWith([{ rateLimit: { rate: 1, per: "hour", by: "host" } }]);
-      await isLive();
-      const first = await workers.ask(prefix, { host: whole, headers: from("192.0.2.1") });
-      const second = await workers.ask(prefix, { host: whole, headers: from("192.0.2.2") });
-      expect([first.status, second.status]).to.deep.equal([200, 429]);
+      const keys = [{ "x-api-key": "a" }, { "x-api-key": "b".repeat(2_000) }, {}];
+      const { ofKeys, ofHost } = await inTouch(async (own) => {
+        const [prefix = ""] = own.prefixes;
+        const ofKeys: number[][] = [];
+        for (const headers of keys) {
+          const list: number[] = [];
+          while (list.length < 3) list.push((await own.ask(prefix, { host, headers })).status);
+          ofKeys.push(list);
+        }
+        const ofHost: number[] = [];
+        for (const address of ["192.0.2.1", "192.0.2.2"])
+          ofHost.push((await own.ask(prefix, { host: whole, headers: from(address) })).status);
+        return { ofKeys, ofHost };
+      });
+      expect(ofKeys).to.deep.equal(keys.map(() => [200, 200, 429]));
+      expect(ofHost).to.deep.equal([200, 429]);
     });
 
     it("plugins run in order, around the script where it is named, and those of the path last", async () => {

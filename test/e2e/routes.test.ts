@@ -13,12 +13,13 @@ const status = (code: number) => (answer: GatewayAnswer) => expect(answer.status
 
 for (const kind of consulKinds())
   describe(`routes of a gateway with ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(300_000);
     let scene: Scene;
 
     before(async () => {
       scene = await Scene.open(kind);
-      await scene.start({ flags: ["--expose", "all"] });
+      // A machine that is busy is no reason for a service to be unknown.
+      await scene.start({ flags: ["--expose", "all", "--watch-timeout", "30s"] });
     });
     afterEach(() => scene.endTest());
     after(() => scene?.close());
@@ -117,12 +118,13 @@ for (const kind of consulKinds())
       expect(await isWatched()).to.equal(true);
       const workers = await scene.workers();
       for (const host of ["thumb", "thumb.service.consul", "thumb.service.dc1.consul"])
-        for (const prefix of workers.prefixes) {
-          const seen = new Set<string>();
-          for (let at = 0; at < 4; at += 1)
-            seen.add(echoOf(await workers.ask(prefix, { host })).origin);
-          expect([...seen], host).to.have.members(["blue", "green"]);
-        }
+        for (const prefix of workers.prefixes)
+          await eventually("both instances serve", async () => {
+            const seen = new Set<string>();
+            for (let at = 0; at < 4; at += 1)
+              seen.add(echoOf(await workers.ask(prefix, { host })).origin);
+            expect([...seen], host).to.have.members(["blue", "green"]);
+          });
       const tagged = ["v2.thumb.service.consul", "_thumb._v2.service.consul"];
       for (const host of tagged)
         await workers.all("only instances with the tag", { host }, from("green"));
@@ -185,9 +187,10 @@ for (const kind of consulKinds())
     it("a dead peer in an upstream costs no request: it is tried on another", async () => {
       const { writes } = scene;
       const alive = await scene.origin("alive");
-      const dead = await refusingPeer();
+      const { host: deadHost, port } = refusingPeer();
+      const dead = { host: deadHost, port };
       await writes.put("upstreams/half.example", {
-        servers: [{ host: "127.0.0.1", port: dead.port, max_fails: 0 }, alive.server],
+        servers: [{ ...dead, max_fails: 0 }, alive.server],
       });
       const workers = await scene.workers();
       const host = "half.example";
@@ -199,19 +202,21 @@ for (const kind of consulKinds())
           expect(echo).to.include({ origin: "alive", bodyBytes: at });
         }
       await writes.put("upstreams/half.example", {
-        servers: [{ host: "127.0.0.1", port: dead.port }],
+        servers: [dead],
       });
       await workers.all("with no other peer it is a 502", { host }, status(502));
     });
 
     it("/status shows each worker at the primary's version, and the home host still answers", async () => {
-      const { version, workers, notReady, consul, held } = await scene.gateway.caughtUp();
-      expect(workers).to.have.lengthOf(2);
-      expect(version).to.be.greaterThan(0);
-      expect({ notReady, held, stale: consul.stale }).to.deep.equal({
-        notReady: null,
-        held: [],
-        stale: null,
+      await eventually("all is well", async () => {
+        const { version, workers, notReady, consul, held } = await scene.gateway.caughtUp();
+        expect(workers).to.have.lengthOf(2);
+        expect(version).to.be.greaterThan(0);
+        expect({ notReady, held, stale: consul.stale }).to.deep.equal({
+          notReady: null,
+          held: [],
+          stale: null,
+        });
       });
       const connections = await scene.workers();
       await connections.all("home", { host: homeHost }, from("home"));

@@ -2,7 +2,7 @@
 
 import type { ConsulKind, TestConsul } from "../support/consul.ts";
 import { type ConsulWrites, writesTo } from "../support/consul-writes.ts";
-import { EchoOrigin } from "../support/echo-origin.ts";
+import { EchoOrigin, echoOf } from "../support/echo-origin.ts";
 import { type GatewayOptions, TestGateway } from "../support/gateway.ts";
 import { WorkerConnections } from "../support/worker-connections.ts";
 
@@ -15,6 +15,7 @@ export class Scene {
   readonly home: EchoOrigin;
   readonly #later: (() => unknown)[] = [];
   #gateway: TestGateway | null = null;
+  #markers = 0;
 
   private constructor(consul: TestConsul, home: EchoOrigin) {
     this.consul = consul;
@@ -68,6 +69,17 @@ export class Scene {
     const connections = await WorkerConnections.open(this.gateway, homeHost);
     this.later(() => connections.close());
     return connections;
+  }
+
+  /** Until every worker has the host documents that were written so far: Consul shows a folder as a whole. */
+  async hostsLive(): Promise<void> {
+    this.#markers += 1;
+    const host = `marker${this.#markers}.example`;
+    await this.writes.put(`hosts/${host}`, { paths: { "/": "home" } });
+    const workers = await this.workers();
+    await workers.all("a later document is served", { host }, (answer) => void echoOf(answer));
+    workers.close();
+    await this.writes.remove(`hosts/${host}`);
   }
 
   /** SIGSTOP, until the end of the test. */
