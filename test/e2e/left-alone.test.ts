@@ -23,7 +23,7 @@ const host = homeHost;
 const [kind] = consulKinds();
 if (kind !== undefined)
   describe("a gateway that loses what it stands on", function () {
-    this.timeout(40_000);
+    this.timeout(300_000);
     let scene: Scene;
 
     before(async () => {
@@ -65,15 +65,13 @@ if (kind !== undefined)
 
     it("its primary and the reader: a worker finishes what runs", async () => {
       const gateway = await scene.start({ flags: ["--access-log", "-"], workers: 1 });
-      const slow = gateway.request({ host, path: "/wait" });
-      await until("the slow request is at the origin", () => scene.home.waiting === 1);
-      const kept = oneConnection();
-      scene.later(() => kept.destroy());
+      const slow = ["/wait/1", "/wait/2"].map((path) => gateway.request({ host, path }));
+      await until("the slow requests are at the origin", () => scene.home.waiting === slow.length);
       gateway.process.stdout?.destroy();
       gateway.signal("SIGKILL");
-      expect((await gateway.request({ host, agent: kept })).status).to.equal(200);
       scene.home.release();
-      expect(echoOf(await slow).url).to.equal("/wait");
+      const answers = await Promise.all(slow);
+      expect(answers.map((answer) => echoOf(answer).url)).to.deep.equal(["/wait/1", "/wait/2"]);
       await gateway.stop();
     });
 
@@ -103,15 +101,18 @@ if (kind !== undefined)
       expect((await gateway.request({ host, agent: kept })).status).to.equal(200);
       const [worker] = (await gateway.status()).workers;
       if (worker === undefined) throw new Error("no worker");
-      const used = new Set((await readdir(`/proc/${worker.pid}/fd`)).map(Number));
-      let lowestFree = 0;
-      while (used.has(lowestFree)) lowestFree += 1;
       const limit = (soft: number) =>
         run("prlimit", ["--pid", String(worker.pid), `--nofile=${soft}:`]);
-      await limit(lowestFree);
-      await until("it says so", () =>
-        gateway.records.some(({ msg }) => msg.startsWith("the resident memory")),
-      );
+      await eventually("it says so", async () => {
+        // Again and again: it may have had one more for a moment, and may close one.
+        const used = new Set((await readdir(`/proc/${worker.pid}/fd`)).map(Number));
+        let lowestFree = 0;
+        while (used.has(lowestFree)) lowestFree += 1;
+        await limit(lowestFree);
+        const hasSaid = () =>
+          gateway.records.some(({ msg }) => msg.startsWith("the resident memory"));
+        await until("it reports", hasSaid, { deadlineMs: 3_000 });
+      });
       const answer = await gateway.request({ host, agent: kept });
       expect(answer).to.include({ status: 200, isReused: true });
       await limit(1_024);
