@@ -1,12 +1,12 @@
 /** Ports of this machine that nobody uses now, for what cannot be given the port 0. */
-import { createSocket } from "node:dgram";
+import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { createServer } from "node:net";
 
 /**
  * Below the ports that systems give to connections and to listeners on port 0 (from 32768 in Linux), so that
- * nothing takes one while it waits for its listener, nor while its listener is away. Each of the processes that run
- * tests at the same time has its own.
+ * nothing takes one while it waits for its listener, nor while its listener is away. Each of the processes of one test
+ * run has its own; those of several runs leave each other's alone (`claim`).
  */
 const first = 10_000;
 const slice = 1_800;
@@ -21,7 +21,8 @@ export async function freePort(): Promise<number> {
   for (let tries = 0; tries < slice; tries += 1) {
     const port = start + next;
     next = (next + 1) % slice;
-    if ((await isFreeForTcp(port)) && (await isFreeForUdp(port))) return port;
+    if ((await isFreeForTcp(port)) && (await isFreeForUdp(port)) && (await claim(port)))
+      return port;
   }
   throw new Error(`no port from ${start} to ${start + slice} is free`);
 }
@@ -37,12 +38,32 @@ async function isFreeForTcp(port: number): Promise<boolean> {
 }
 
 async function isFreeForUdp(port: number): Promise<boolean> {
+  const socket = await bound(port, "127.0.0.1");
+  if (socket === null) return false;
+  await once(socket.close(), "close");
+  return true;
+}
+
+/** Ports that this process was given. */
+const claimed = new Set<number>();
+
+/** Keeps the port from other processes until this one ends, by a socket on an address that nothing else uses. */
+async function claim(port: number): Promise<boolean> {
+  if (claimed.has(port)) return true;
+  const socket = await bound(port, "127.86.255.255");
+  if (socket === null) return false;
+  socket.unref();
+  claimed.add(port);
+  return true;
+}
+
+async function bound(port: number, address: string): Promise<Socket | null> {
   const socket = createSocket("udp4");
-  const isFree = await new Promise<boolean>((resolve) => {
+  const isBound = await new Promise<boolean>((resolve) => {
     socket.once("error", () => resolve(false));
-    socket.bind(port, "127.0.0.1", () => resolve(true));
+    socket.bind({ port, address, exclusive: true }, () => resolve(true));
   });
-  socket.close();
-  await once(socket, "close");
-  return isFree;
+  if (isBound) return socket;
+  await once(socket.close(), "close");
+  return null;
 }
