@@ -1,5 +1,5 @@
 /** Ports of this machine that nobody uses now, for what cannot be given the port 0. */
-import { createSocket, type Socket } from "node:dgram";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer } from "node:net";
 
@@ -38,32 +38,29 @@ async function isFreeForTcp(port: number): Promise<boolean> {
 }
 
 async function isFreeForUdp(port: number): Promise<boolean> {
-  const socket = await bound(port, "127.0.0.1");
-  if (socket === null) return false;
-  await once(socket.close(), "close");
-  return true;
+  const socket = createSocket("udp4");
+  const isFree = await new Promise<boolean>((resolve) => {
+    socket.once("error", () => resolve(false));
+    socket.bind(port, "127.0.0.1", () => resolve(true));
+  });
+  socket.close();
+  await once(socket, "close");
+  return isFree;
 }
 
 /** Ports that this process was given. */
 const claimed = new Set<number>();
 
-/** Keeps the port from other processes until this one ends, by a socket on an address that nothing else uses. */
+/** Keeps the port from the processes of other runs until this one ends, by a name that is a file's in no folder. */
 async function claim(port: number): Promise<boolean> {
   if (claimed.has(port)) return true;
-  const socket = await bound(port, "127.86.255.255");
-  if (socket === null) return false;
-  socket.unref();
+  const server = createServer();
+  const isOurs = await new Promise<boolean>((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(`\0sluice-test-port-${port}`, () => resolve(true));
+  });
+  if (!isOurs) return false;
+  server.unref();
   claimed.add(port);
   return true;
-}
-
-async function bound(port: number, address: string): Promise<Socket | null> {
-  const socket = createSocket("udp4");
-  const isBound = await new Promise<boolean>((resolve) => {
-    socket.once("error", () => resolve(false));
-    socket.bind({ port, address, exclusive: true }, () => resolve(true));
-  });
-  if (isBound) return socket;
-  await once(socket.close(), "close");
-  return null;
 }
