@@ -4,6 +4,7 @@ import { BoundSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { freePort } from "../../test/support/ports.ts";
 import type { Observed } from "../model/index.ts";
 import { FixturePrimary, type RunOptions } from "./fixtures/run.ts";
 import type { Status } from "./index.ts";
@@ -57,7 +58,7 @@ function isAlive(pid: number): boolean {
 }
 
 describe("primary", function () {
-  this.timeout(40_000);
+  this.timeout(240_000);
   const started: FixturePrimary[] = [];
   let directory = "";
 
@@ -149,7 +150,7 @@ describe("primary", function () {
       "another worker is ready",
       (status) => isReady(status) && status.workers[0]?.pid !== stalled?.pid,
     );
-    expect(primary.output).to.contain("said nothing for");
+    await primary.said("said nothing for");
   });
 
   it("replaces all workers on SIGHUP without failing a request", async () => {
@@ -217,8 +218,8 @@ describe("primary", function () {
     for (const { pid } of workers) process.kill(pid, "SIGSTOP");
     primary.process.kill("SIGINT");
     const repeat = setInterval(() => primary.process.kill("SIGINT"), 300);
-    expect(await primary.exit).to.equal("SIGINT");
-    clearInterval(repeat);
+    const ended = await primary.exit.finally(() => clearInterval(repeat));
+    expect(ended).to.equal("SIGINT");
   });
 
   it("ignores a snapshot that is torn, says so, and waits for Consul", async () => {
@@ -227,7 +228,7 @@ describe("primary", function () {
     const status = await primary.status();
     expect(status.snapshotFile?.error).to.contain("does not begin as a snapshot does");
     expect(status.notReady).to.equal("Consul has not answered: connection refused");
-    expect(primary.output).to.contain("waiting for Consul at");
+    await primary.said("waiting for Consul at");
   });
 
   it("says in one line when an address is taken, and exits with 1", async () => {
@@ -261,9 +262,7 @@ describe("primary", function () {
   });
 
   it("names the setting when two of its own want one port, whose address stands for another's, too", async () => {
-    const held = new BoundSocket({ host: "127.0.0.1", port: 0 });
-    const { port } = held.address();
-    held.close();
+    const port = await freePort();
     const cases = [
       [{ http: `127.0.0.1:${port}`, internal: `localhost:${port}` }, "internal", "http"],
       [{ http: `127.0.0.1:${port}`, internal: `:${port}` }, "internal", "http"],

@@ -13,7 +13,7 @@ const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const accountKey = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
 
 describe("an order at an authority", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let authority: AcmeServer;
   let door: Server;
   let said: string;
@@ -74,14 +74,16 @@ describe("an order at an authority", function () {
     authority.temper = "endless";
     const late = new AbortController();
     const ordering = reasonOf(order(late.signal));
-    await until("it is looked at", () => looksAt(0) > 1, { deadlineMs: 30_000 });
+    await until("it is looked at", () => looksAt(0) > 1);
     late.abort(new Error("it did not finish in time"));
     expect(await ordering).to.equal("it did not finish in time");
-    const before = looksAt(0);
-    // The library still waits for that order, and would look again before it looks so often at a later one.
     const later = new AbortController();
     const next = reasonOf(order(later.signal, "two.example"));
-    await until("the next one is", () => looksAt(1) > before + 1, { deadlineMs: 30_000 });
+    // By then, what was under way has arrived.
+    await until("the next one is", () => looksAt(1) > 0);
+    const before = looksAt(0);
+    // The library still waits for that order, and would look again before it looks so often at a later one.
+    await until("the next one is, often", () => looksAt(1) > before + 1);
     later.abort(new Error("enough"));
     expect(await next).to.equal("enough");
     expect(looksAt(0)).to.equal(before);

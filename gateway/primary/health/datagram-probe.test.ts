@@ -5,6 +5,7 @@ import { until } from "../../../test/support/conditions.ts";
 import { freePort } from "../../../test/support/ports.ts";
 import { parseUpstreamDocument } from "../../documents/index.ts";
 import { Peer } from "../../engine/engine.ts";
+import { saidInTime } from "../fixtures/patient-ask.ts";
 import type { Verdict } from "./judges.ts";
 import { createProbe } from "./probe.ts";
 
@@ -43,16 +44,17 @@ describe("a check by a datagram", () => {
     answers = [Buffer.from([0, 1, 0xfe, 2])];
     expect(await ask({ send: "\u0000a\u00ff", expect: "\u0001\u00fe" })).to.equal(null);
     expect(received).to.deep.equal([Buffer.from([0, 0x61, 0xff])]);
-    const other = { expect: "well", timeout: 0.2 };
-    expect(await ask(other)).to.equal("its answer is another one");
+    const wanting = (ms: number) => ask({ expect: "well", timeout: ms / 1_000 });
+    expect(await saidInTime("no answer", wanting)).to.equal("its answer is another one");
     answers = [Buffer.from("ill"), Buffer.from("well")];
-    expect(await ask({ ...other, timeout: 20 })).to.equal(null);
+    expect(await wanting(20_000)).to.equal(null);
     answers = [];
-    expect(await ask(other)).to.equal("no answer within 200 ms");
+    expect(await wanting(200)).to.equal("no answer within 200 ms");
   });
 
   it("takes silence for well where no answer is asked for, and an unused port for ill", async () => {
     expect(await ask({ timeout: 0.1 })).to.equal(null);
+    await until("it is asked", () => received.length > 0);
     expect(received).to.deep.equal([Buffer.alloc(0)]);
     answers = [Buffer.from("any")];
     expect(await ask({}), "an answer is waited for no longer").to.equal(null);

@@ -2,8 +2,10 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { expect } from "chai";
+import { refusingPeer } from "../../../test/support/unreachable.ts";
 import { Peer } from "../../engine/engine.ts";
 import { type CheckType, checkTypes, type HttpCheck } from "../../model/index.ts";
+import { saidInTime } from "../fixtures/patient-ask.ts";
 import type { Verdict } from "./judges.ts";
 import { createProbe } from "./probe.ts";
 
@@ -39,11 +41,19 @@ describe("a check of a server", () => {
     server.close();
   });
 
-  function ask(type: CheckType, http: HttpCheck | null, timeoutMs = 20_000): Promise<Verdict> {
-    const { port } = server.address() as AddressInfo;
+  function askAt(
+    peer: Peer,
+    type: CheckType,
+    http: HttpCheck | null,
+    timeoutMs = 20_000,
+  ): Promise<Verdict> {
     const check = { type, http, timeoutMs, intervalMs: 1_000, rise: 1, fall: 1 };
-    return new Promise((resolve) => void probe(new Peer("127.0.0.1", port), check, resolve));
+    return new Promise((resolve) => void probe(peer, check, resolve));
   }
+  const ask = (type: CheckType, http: HttpCheck | null, timeoutMs?: number) => {
+    const { port } = server.address() as AddressInfo;
+    return askAt(new Peer("127.0.0.1", port), type, http, timeoutMs);
+  };
 
   /** What is said of a server that says these pieces. */
   async function saying(type: CheckType, http: HttpCheck | null, ...pieces: readonly string[]) {
@@ -63,23 +73,17 @@ describe("a check of a server", () => {
   it("is good when a server accepts, and says so when it refuses", async () => {
     onConnection = () => {};
     expect(await ask("general", null)).to.equal(null);
-    const { port } = server.address() as AddressInfo;
-    for (const socket of open) socket.destroy();
-    server.close();
-    await once(server, "close");
-    for (const type of checkTypes) {
-      const check = { type, http: plain, timeoutMs: 20_000, intervalMs: 1, rise: 1, fall: 1 };
-      const verdict = await new Promise<Verdict>((resolve) =>
-        probe(new Peer("127.0.0.1", port), check, resolve),
-      );
-      expect(verdict).to.equal("it refuses connections");
-    }
+    const closed = refusingPeer();
+    for (const type of checkTypes)
+      expect(await askAt(closed, type, plain), type).to.equal("it refuses connections");
   });
 
   it("fails in time when the server is silent, and leaves no connection behind", async () => {
     onConnection = () => {};
     for (const type of ["http", "redis", "mysql"] as const)
-      expect(await ask(type, plain, 100)).to.equal("no whole answer within 100 ms");
+      expect(await saidInTime("no connection", (ms) => ask(type, plain, ms))).to.equal(
+        "no whole answer in time",
+      );
     while (open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
   });
 
