@@ -8,7 +8,7 @@ import { failures, live, prefix, ReleaseScene, rule } from "./fixtures/release-s
 
 for (const kind of consulKinds())
   describe(`scripts on their way into service with ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(180_000);
     const scene = new ReleaseScene(kind);
 
     it("a gateway that may not write remembers by itself what served before", async () => {

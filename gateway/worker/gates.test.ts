@@ -13,8 +13,7 @@ import { startWorkerGateway, upstreamName, type WorkerGateway } from "./fixtures
 
 const get = requestBytes("GET /", [`Host: ${upstreamName}`]);
 
-describe("what stands in front of an upstream", function () {
-  this.timeout(30_000);
+describe("what stands in front of an upstream", () => {
   let closers: (() => unknown)[] = [];
   let worker: WorkerGateway;
   /** The answers that the origins still owe. */

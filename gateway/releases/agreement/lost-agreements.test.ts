@@ -8,7 +8,7 @@ import { failures, live, prefix, ReleaseScene, rule } from "../fixtures/release-
 
 for (const kind of consulKinds())
   describe(`agreements that are lost, or come from elsewhere with ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(180_000);
     const scene = new ReleaseScene(kind);
 
     it("a rollout goes on from what serves when the agreement is lost", async () => {

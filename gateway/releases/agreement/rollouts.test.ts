@@ -6,7 +6,7 @@ import { failures, live, ReleaseScene, rule } from "../fixtures/release-scene.ts
 
 for (const kind of consulKinds())
   describe(`rollouts with ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(180_000);
     const scene = new ReleaseScene(kind);
 
     it("a rollout has the same share on both gateways, widens by the scene.clock, and ends", async () => {

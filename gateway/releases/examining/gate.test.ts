@@ -241,13 +241,16 @@ describe("script gate", () => {
         module("bomb", bomb(names)),
         ...Array.from({ length: 200 }, (_, at) => script(`h${at}`, 'import "modules/bomb";')),
       );
-      const begin = process.cpuUsage();
-      for (let time = 0; time < 3; time += 1) {
+      const costs: number[] = [];
+      // Whatever else this process does meanwhile, collecting garbage above all, is not in each of some.
+      for (let time = 0; time < 5; time += 1) {
+        const begin = process.cpuUsage();
         await harness.offer(module("m1", `level ${time}`));
         await harness.offer(script("h1", `import "modules/bomb"; // ${time}`));
+        const { user, system } = process.cpuUsage(begin);
+        costs.push((user + system) / 1_000);
       }
-      const { user, system } = process.cpuUsage(begin);
-      return (user + system) / 1_000;
+      return Math.min(...costs);
     };
     const few = await millisecondsOf(100);
 

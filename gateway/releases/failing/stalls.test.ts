@@ -9,7 +9,7 @@ import { live, ReleaseScene, rule } from "../fixtures/release-scene.ts";
 
 for (const kind of consulKinds())
   describe(`scripts that stall a worker with ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(180_000);
     const scene = new ReleaseScene(kind);
 
     it("a version that stalled a worker is taken back on both gateways, and said once", async () => {

@@ -9,7 +9,7 @@ import { failures, live, prefix, ReleaseScene, rule } from "../fixtures/release-
 
 for (const kind of consulKinds())
   describe(`scripts that fail with ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(180_000);
     const scene = new ReleaseScene(kind);
 
     /** Workers report that requests for these paths failed. */

@@ -16,7 +16,7 @@ const idle = { now: () => Date.now(), after: () => () => {} };
 
 for (const kind of consulKinds())
   describe(`what is kept of what was removed with ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(180_000);
     let consul: TestConsul;
     let client: ReturnType<typeof createConsul>;
     let kv: KvStore;

@@ -7,7 +7,7 @@ import { live, ReleaseScene, rule } from "../fixtures/release-scene.ts";
 
 for (const kind of consulKinds())
   describe(`scripts with a schedule with ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(180_000);
     const scene = new ReleaseScene(kind);
 
     it("a schedule keeps a script in service within its window only", async () => {
