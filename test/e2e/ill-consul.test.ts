@@ -12,6 +12,7 @@ import { EchoOrigin, echoOf } from "../support/echo-origin.ts";
 import { type GatewayAnswer, TestGateway } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
 import { SteadyLoad } from "../support/steady-load.ts";
+import { WorkerConnections } from "../support/worker-connections.ts";
 import { homeHost, Scene } from "./scene.ts";
 
 const from = (name: string) => (answer: GatewayAnswer) =>
@@ -19,7 +20,7 @@ const from = (name: string) => (answer: GatewayAnswer) =>
 
 for (const kind of consulKinds())
   describe(`a gateway and an ill Consul: ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     let scene: Scene;
     let service: EchoOrigin;
 
@@ -27,12 +28,21 @@ for (const kind of consulKinds())
       scene = await Scene.open(kind);
       service = await EchoOrigin.start("service");
       await writeAll();
-      await scene.start({ flags: ["--expose", "all", "--watch-timeout", "300ms"] });
+      await scene.start({
+        flags: ["--expose", "all", "--watch-timeout", "300ms", "--script-timeout", "1s"],
+      });
       const workers = await scene.workers();
       await workers.all("the service is watched", { host: "ill" }, from("service"));
     });
     // One test that fails half-way must not fail the next ones.
-    beforeEach(() => writeAll());
+    beforeEach(async () => {
+      await writeAll();
+      await eventually("everything is served and known", async () => {
+        await everythingServes();
+        for (const name of ["unasked", "never-asked"]) expect(await isKnown(name)).to.equal(true);
+      });
+      await scene.gateway.caughtUp();
+    });
     afterEach(() => scene.endTest());
     after(async () => {
       await scene?.close();
@@ -49,13 +59,24 @@ for (const kind of consulKinds())
     }
 
     async function everythingServes(): Promise<void> {
-      const workers = await scene.workers();
-      for (const prefix of workers.prefixes) {
-        from("home")(await workers.ask(prefix, { host: homeHost }));
-        from("service")(await workers.ask(prefix, { host: "v1.ill.service.consul" }));
-        expect((await workers.ask(prefix, { host: "scripted.example" })).status).to.equal(418);
+      const workers = await WorkerConnections.open(scene.gateway, homeHost);
+      try {
+        for (const prefix of workers.prefixes) {
+          from("home")(await workers.ask(prefix, { host: homeHost }));
+          from("service")(await workers.ask(prefix, { host: "v1.ill.service.consul" }));
+          expect((await workers.ask(prefix, { host: "scripted.example" })).status).to.equal(418);
+        }
+      } finally {
+        workers.close();
       }
-      workers.close();
+    }
+
+    /** Whether the gateway has read of the service in Consul's catalog, without a request for it. */
+    async function isKnown(name: string): Promise<boolean> {
+      const url = encodeURIComponent(`http://${name}.service.consul/`);
+      const { status, body } = await scene.gateway.admin(`/explain?url=${url}`);
+      const { outcome } = JSON.parse(body) as { readonly outcome?: { readonly kind: string } };
+      return status === 200 && outcome?.kind !== "answer";
     }
 
     /** What Consul has as the version of the script that the gateways agreed on. Rejects when it has none. */
@@ -139,7 +160,7 @@ for (const kind of consulKinds())
       await workers.all("the forgotten host is served", forgotten, from("home"));
       expect((await scene.gateway.admin("/resync", "POST")).status).to.equal(200);
       await workers.all("now it is gone", forgotten, ({ status }) => expect(status).to.equal(404));
-      expect((await scene.gateway.status()).held).to.deep.equal([]);
+      await scene.gateway.statusWhen("nothing is held", ({ held }) => held.length === 0);
       await everythingServes();
     });
 
@@ -182,7 +203,7 @@ const realIsHere = findRealConsul() !== null;
 
 if (realIsHere)
   describe("a gateway and the ACLs of a real Consul", function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     const master = "6d2c2f4e-0000-4000-8000-00000000aaaa";
     const secret = "6d2c2f4e-0000-4000-8000-00000000bbbb";
     let consul: TestConsul;

@@ -31,7 +31,7 @@ async function listenIn(consulPort: number, asked: string[]): Promise<Server> {
 
 for (const kind of consulKinds())
   describe(`made-up names at a gateway with ${kind.name}`, function () {
-    this.timeout(40_000);
+    this.timeout(300_000);
     let scene: Scene;
     let gateway: TestGateway;
     let server: Server;
@@ -43,7 +43,11 @@ for (const kind of consulKinds())
       const address = server.address();
       if (address === null || typeof address === "string") throw new Error("not a TCP address");
       const consul = `http://127.0.0.1:${address.port}`;
-      const flags = ["--internal", "127.0.0.1:0", "--max-service-watches", "1"];
+      const flags = [
+        ...["--internal", "127.0.0.1:0", "--max-service-watches", "1"],
+        // A machine that is busy is no reason for a service to be unknown.
+        ...["--watch-timeout", "30s"],
+      ];
       gateway = await TestGateway.start({ consul, flags });
     });
     after(async () => {
@@ -64,11 +68,14 @@ for (const kind of consulKinds())
           expect(echoOf(await gateway.internalRequest({ host })).origin).to.equal(host);
         });
       const before = asked.length;
-      const answers: Promise<{ readonly status: number }>[] = [];
+      const answers: Promise<number | Error>[] = [];
+      const ask = (one: Promise<{ readonly status: number }>) =>
+        answers.push(one.then(({ status }) => status).catch((error: Error) => error));
       for (let at = 0; at < flood; at += 1) {
         const datacenter = ["dc1.", "", "nowhere."][at % 3];
         const host = `q${at}.service.${datacenter}consul`;
-        answers.push(gateway.request({ host }), gateway.internalRequest({ host }));
+        ask(gateway.request({ host }));
+        ask(gateway.internalRequest({ host }));
         if (at === flood / 2) {
           // In the middle of it a polled service moves.
           const moved = await scene.origin("moved");
@@ -76,12 +83,12 @@ for (const kind of consulKinds())
         }
         await sleep(1_000 / perSecond);
       }
-      for (const { status } of await Promise.all(answers)) expect(status).to.equal(404);
+      for (const answer of await Promise.all(answers)) expect(answer).to.equal(404);
       await eventually("the service that moved serves", async () => {
         const echo = echoOf(await gateway.internalRequest({ host: "three" }));
         expect(echo.origin).to.equal("moved");
       });
-      expect(asked.slice(before).filter((url) => /\bq\d|nowhere/.test(url))).to.deep.equal([]);
+      expect(asked.slice(before).filter((url) => /\/q\d+\b|nowhere/.test(url))).to.deep.equal([]);
       expect((await gateway.status()).services.inUse).to.equal(names.length);
       for (const name of names) await writes.deregister(name);
       await scene.endTest();
