@@ -10,19 +10,17 @@ import { Scene } from "./scene.ts";
 
 for (const kind of consulKinds())
   describe(`peers by hand with ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     let scene: Scene;
     let other: TestGateway;
     let names = 0;
 
     before(async () => {
       scene = await Scene.open(kind);
-      await scene.start({ flags: ["--expose", "all", "--admin-open"] });
-      other = await TestGateway.start({
-        consul: scene.consul.url,
-        workers: 1,
-        flags: ["--expose", "all"],
-      });
+      // A machine that is busy is no reason for a service to be unknown.
+      const flags = ["--expose", "all", "--watch-timeout", "30s"];
+      await scene.start({ flags: [...flags, "--admin-open"] });
+      other = await TestGateway.start({ consul: scene.consul.url, workers: 1, flags });
     });
     afterEach(() => scene.endTest());
     after(async () => {
@@ -58,6 +56,13 @@ for (const kind of consulKinds())
         for (const prefix of workers.prefixes) answers.push(await workers.ask(prefix, { host }));
       return answers.map((answer) => echoOf(answer).origin);
     }
+    /** What is explained of the first peer; a worker of a busy machine may be late to answer. */
+    const firstExplained = (name: string) =>
+      eventually("it is explained", async () => {
+        const { status, json } = await ask("GET", `/explain?url=http://${name}/`);
+        expect(status).to.equal(200);
+        return json.outcome.shares[0].peers[0];
+      });
     const byHand = async (name: string): Promise<readonly PeerByHand[]> =>
       (await scene.gateway.status()).peers.filter(({ upstream }) => upstream === name);
 
@@ -78,12 +83,14 @@ for (const kind of consulKinds())
       one.release();
       two.release();
       for (const answer of await Promise.all(running)) expect(answer.status).to.equal(200);
-      const { json } = await ask("GET", `/upstreams?name=${name}`);
-      const [shown] = json.upstreams[0].peers;
-      for (const { state, reason } of shown.workers)
-        expect([state, reason]).to.deep.equal(["err", "drained: by admin API, 127.0.0.1"]);
-      const explained = await ask("GET", `/explain?url=http://${name}/`);
-      expect(explained.json.outcome.shares[0].peers[0].reason).to.match(/^drained: by/);
+      await eventually("every worker says why it is out", async () => {
+        const { json } = await ask("GET", `/upstreams?name=${name}`);
+        const { workers } = json.upstreams[0].peers[0];
+        expect(workers).to.have.length(2);
+        for (const { state, reason } of workers)
+          expect([state, reason]).to.deep.equal(["err", "drained: by admin API, 127.0.0.1"]);
+      });
+      expect((await firstExplained(name)).reason).to.match(/^drained: by/);
       expect(await byHand(name)).to.have.length(1);
       expect((await act(name, one, "enable")).json).to.include({ status: 200, drained: false });
       expect(new Set(await answering(name))).to.deep.equal(new Set(["one", "two"]));
@@ -121,8 +128,7 @@ for (const kind of consulKinds())
       const count = async () =>
         (await answering(name, 8)).filter((origin) => origin === "one").length / 16;
       expect(await count()).to.equal(0.75);
-      const { json } = await ask("GET", `/explain?url=http://${name}/`);
-      expect(json.outcome.shares[0].peers[0]).to.include({ weight: 3, reason: "weight 3 by hand" });
+      expect(await firstExplained(name)).to.include({ weight: 3, reason: "weight 3 by hand" });
       // A new document changes nothing of it.
       await ask("PUT", `/upstream/${name}?wait=60`, { servers: [one.server, two.server], try: 3 });
       expect(await count()).to.equal(0.75);
@@ -193,7 +199,7 @@ for (const kind of consulKinds())
       expect(new Set(await answering(name))).to.deep.equal(new Set(["one"]));
       const { json: history } = await ask("GET", `/peers/${name}/history`);
       expect(history.versions).to.have.length(20);
-      expect((await ask("POST", `/peers/${name}/rollback`)).status).to.equal(200);
+      expect((await ask("POST", `/peers/${name}/rollback?wait=60`)).status).to.equal(200);
       expect(await byHand(name)).to.have.length(19);
       expect((await ask("DELETE", `/peers/${name}?wait=60`)).status).to.equal(200);
       expect(await byHand(name)).to.deep.equal([]);
@@ -236,13 +242,21 @@ for (const kind of consulKinds())
       const sluice = (...args: readonly string[]) =>
         runSluice(["upstream", ...args, "--admin", `127.0.0.1:${scene.gateway.adminPort}`]);
       const drained = await sluice("drain", name, addressOf(one), "--by", "ada");
-      expect(drained.stderr + drained.stdout).to.equal(`${name}: ${addressOf(one)} is drained\n`);
-      expect((await byHand(name)).map(({ by }) => by)).to.deep.equal(["ada"]);
+      expect([drained.status, drained.stderr]).to.deep.equal([0, ""]);
+      // Behind it, what it could not wait for on a busy machine.
+      expect(drained.stdout.split("\n")[0]).to.equal(`${name}: ${addressOf(one)} is drained`);
+      await eventually("it is by that name", async () =>
+        expect((await byHand(name)).map(({ by }) => by)).to.deep.equal(["ada"]),
+      );
       const weighed = await sluice("weight", name, addressOf(two), "5", "--json");
-      expect(JSON.parse(weighed.stdout)).to.include({ status: 200, weight: 5 });
+      const told = JSON.parse(weighed.stdout);
+      expect(told.status, weighed.stdout).to.be.oneOf([200, 202]);
+      expect(told.weight).to.equal(5);
       expect((await sluice("weight", name, addressOf(two), "own")).status).to.equal(0);
       expect((await sluice("enable", name, addressOf(one))).status).to.equal(0);
-      expect(await byHand(name)).to.deep.equal([]);
+      await eventually("nothing is by hand", async () =>
+        expect(await byHand(name)).to.deep.equal([]),
+      );
       const wrong = await sluice("drain", name, "10.9.9.9:1");
       expect([wrong.status, wrong.stdout]).to.deep.equal([1, ""]);
       expect(wrong.stderr).to.contain("has no peer 10.9.9.9:1");
