@@ -45,7 +45,7 @@ export const certificateSchema = z
 
 /** Reads the text of `certificates/<name>`; `key` is the whole key. Throws a `DocumentError`. */
 export function parseCertificate(key: string, text: string): Certificate {
-  const document = checkDocument(key, parseJson(key, text), certificateSchema);
+  const document = checkDocument(key, parseJson(key, text), certificateSchema, true);
   if ("authorities" in document)
     return { chain: document.authorities, key: null, sealedKey: null, facts: null };
   const { chain, acme } = document;

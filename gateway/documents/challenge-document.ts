@@ -24,7 +24,7 @@ const challengeSchema = z
 
 /** Throws a `DocumentError`. */
 export function parseChallenge(key: string, text: string): Challenge {
-  const document = checkDocument(key, parseJson(key, text), challengeSchema);
+  const document = checkDocument(key, parseJson(key, text), challengeSchema, true);
   if (document.type === "tls-alpn-01") return document;
   const { type, host, key_authorization: keyAuthorization } = document;
   return { type, host, keyAuthorization };

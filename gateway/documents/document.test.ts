@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { parseChallenge } from "./challenge-document.ts";
 import { DocumentError } from "./document-error.ts";
 import {
   parseCertificate,
@@ -97,6 +98,29 @@ describe("what is said of a document that is all wrong", () => {
     expect(saidOf(parseCertificate, { cert: "x", key: "y" }))
       .to.contain('unknown field "cert" (did you mean "chain"?)')
       .and.not.to.contain("authorities");
+  });
+
+  it("repeats nothing of what may be a private key, wherever it was put", () => {
+    const keyText = "MHcCAQEEIKq0Wn3Vt2yJx8h5Zs7RfD1uLgPbE9cTmAoXkYiN6vQw";
+    const armoured = `-----BEGIN EC PRIVATE KEY-----\n${keyText}`;
+    const chain = "-----BEGIN CERTIFICATE-----";
+    const written: readonly unknown[] = [
+      keyText,
+      [keyText],
+      { chain, key: keyText },
+      { chain, key: { pem: keyText } },
+      { chain, key: armoured.split("\n") },
+      { chain: keyText, key: chain },
+      { chain, key: armoured, [keyText]: "" },
+      { chain, key: armoured, acme: keyText },
+      { type: keyText },
+      { type: "tls-alpn-01", host: "a.example", chain, key: keyText },
+    ];
+    for (const parse of [parseCertificate, parseChallenge])
+      for (const value of written) expect(saidOf(parse, value)).to.not.contain(keyText.slice(0, 9));
+    expect(saidOf(parseCertificate, { chain, key: keyText })).to.equal(
+      "key: its value is not a private key as PEM",
+    );
   });
 
   it("names the protocols that a listener may have, in its own words", () => {

@@ -43,18 +43,24 @@ function tell(problems: readonly string[], count: number): string {
   return more > 0 ? `${told}; and ${more} more` : told;
 }
 
-/** Checks `value` against `schema`. Throws a `DocumentError` that names every bad field. */
+/**
+ * Checks `value` against `schema`. Throws a `DocumentError` that names every bad field.
+ * @param isSecret whether a private key may be anywhere in it: then the error repeats nothing of it.
+ */
 export function checkDocument<Schema extends z.ZodType>(
   key: string,
   value: unknown,
   schema: Schema,
+  isSecret = false,
 ): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const { issues } = result.error;
   // Describing each fault takes time, and a completely wrong document can have a hundred thousand.
   const described = issues.slice(0, maxProblems + 1);
-  const problems = described.flatMap((issue) => describeIssue(issue, { value, schema }, []));
+  const problems = described.flatMap((issue) =>
+    describeIssue(issue, { value, schema, isSecret }, []),
+  );
   const count = problems.length + issues.length - described.length;
   throw new DocumentError("bad_document", key, tell(problems, count));
 }
@@ -70,6 +76,7 @@ type Path = readonly PropertyKey[];
 interface Root {
   readonly value: unknown;
   readonly schema: z.ZodType;
+  readonly isSecret: boolean;
 }
 
 /** Returns one text, or one for each inner fault. For a union, these are the faults in the branch that fits best. */
@@ -86,8 +93,8 @@ function describeIssue(issue: Issue, root: Root, above: Path): string[] {
   const value = valueAt(root.value, path);
   const problem =
     issue.code === "unrecognized_keys"
-      ? `unknown field${issue.keys.length > 1 ? "s" : ""} ${listUnknown(issue.keys, root.schema, path)}`
-      : describeProblem(issue, value);
+      ? `unknown field${issue.keys.length > 1 ? "s" : ""} ${listUnknown(issue.keys, root, path)}`
+      : describeProblem(issue, value, root.isSecret ? hide : show);
   return [where === "" ? problem : `${where}: ${problem}`];
 }
 
@@ -104,44 +111,46 @@ function isOfOtherType({ code, path }: Issue): boolean {
   return path.length === 0 && (code === "invalid_type" || code === "invalid_value");
 }
 
-function describeProblem(issue: Issue, value: unknown): string {
+function describeProblem(issue: Issue, value: unknown, say: (value: unknown) => string): string {
   switch (issue.code) {
     case "too_big":
       return issue.origin === "number" || issue.origin === "int"
-        ? `${show(value)} is above ${issue.maximum}`
+        ? `${say(value)} is above ${issue.maximum}`
         : `has more than ${issue.maximum} ${unitOf(issue.origin)}`;
     case "too_small":
       if (issue.origin === "number" || issue.origin === "int")
-        return `${show(value)} is below ${issue.minimum}`;
+        return `${say(value)} is below ${issue.minimum}`;
       return Number(issue.minimum) === 1
         ? "is empty"
         : `has fewer than ${issue.minimum} ${unitOf(issue.origin)}`;
     case "invalid_type":
       if (value === undefined) return "is missing";
-      return `${show(value)} is not ${nameType(issue.expected)}${numberIn(value, issue.expected)}`;
+      return `${say(value)} is not ${nameType(issue.expected)}${numberIn(value, issue.expected)}`;
     case "invalid_value":
-      return `${show(value)} is not ${listChoices(issue.values)}`;
+      return `${say(value)} is not ${listChoices(issue.values)}`;
     case "invalid_union": {
       // Of objects that one of their fields tells apart.
       const choices = "options" in issue && Array.isArray(issue.options) ? issue.options : [];
       if (choices.length === 0)
-        return value === undefined ? "is missing" : `${show(value)} ${issue.message}`;
+        return value === undefined ? "is missing" : `${say(value)} ${issue.message}`;
       return value === undefined
         ? `is missing: it is ${listChoices(choices)}`
-        : `${show(value)} is not ${listChoices(choices)}`;
+        : `${say(value)} is not ${listChoices(choices)}`;
     }
     case "invalid_key":
       return issue.issues[0]?.message ?? issue.message;
     case "custom":
       return issue.message;
     default:
-      return `${show(value)} ${issue.message}`;
+      return `${say(value)} ${issue.message}`;
   }
 }
 
-function listUnknown(names: readonly string[], schema: z.ZodType, path: Path): string {
+function listUnknown(names: readonly string[], { schema, isSecret }: Root, path: Path): string {
   const told = names.slice(0, maxProblems).map((name) => {
     const meant = meantField(schema, path, name);
+    // No field has a longer name, and a key may have come to stand in its place.
+    if (isSecret && name.length > 32) return `with ${name.length} characters`;
     if (meant === null) return show(name);
     // A protocol or a form of the document that this is not has the field.
     if (meant === name) return `${show(name)} (others have it, this one does not)`;
@@ -189,6 +198,11 @@ function nameType(expected: string): string {
 function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** Stands for `show` where values may be secret. */
+function hide(_value: unknown): string {
+  return "its value";
 }
 
 /** `servers[1].port`. A name that is not an identifier is quoted: `paths["/api"].upstream`. */

@@ -70,7 +70,12 @@ export class AccountStore {
   }
 
   #read(text: string): Account {
-    const { key, sealed_key, url } = checkDocument(this.#key, parseJson(this.#key, text), schema);
+    const { key, sealed_key, url } = checkDocument(
+      this.#key,
+      parseJson(this.#key, text),
+      schema,
+      true,
+    );
     const opened =
       key ??
       (this.#sealingKey === null ? null : unseal(this.#sealingKey, this.#name, sealed_key ?? ""));
