@@ -123,6 +123,18 @@ describe("what is said of a document that is all wrong", () => {
     );
   });
 
+  it("says where a field is that another one of its name would replace, or that would be lost", () => {
+    const said = (text: string) => problemOf(() => parseHostDocument("h", text));
+    expect(said('{"paths":{"/":"a"},\n "paths":{"/b":"b"}}')).to.equal(
+      'at line 2, column 2: a second field has the name "paths"',
+    );
+    expect(said('{"paths":{"/":"a","\\u002f":"b"}}')).to.contain('the name "/"');
+    expect(said('{"paths":{"/":"a","__proto__":"b"}}')).to.contain('the name "__proto__"');
+    const server = (host: string) => `{"host":"${host}","port":80}`;
+    const two = `{"servers":[${server("10.0.0.1")},${server("10.0.0.2")}]}`;
+    expect(parseUpstreamDocument("u", two).levels, "one name in two objects").to.have.lengthOf(1);
+  });
+
   it("names the protocols that a listener may have, in its own words", () => {
     const listener = { address: ":80", upstream: "web" };
     const choices = 'one of "tcp", "udp", "tls-passthrough"';

@@ -5,24 +5,38 @@
 import type * as z from "zod";
 import { DocumentError } from "./document-error.ts";
 import { meantField } from "./field-hint.ts";
-import { findJsonFault } from "./json-fault.ts";
+import { findJsonFault, findLostName, type JsonFault } from "./json-fault.ts";
 
 /** Consul's own limit for a value (KV Store API page, "Create/Update Key"). */
 export const maxDocumentBytes = 512 * 1024;
 
-/** Parses the JSON in `text`. Throws a `DocumentError` when it is too large or not JSON. */
+/**
+ * Parses the JSON in `text`. Throws a `DocumentError` when it is too large or not JSON, and when two fields of an object
+ * have one name: whoever wrote them meant both.
+ */
 export function parseJson(key: string, text: string): unknown {
   const bytes = Buffer.byteLength(text);
   if (bytes > maxDocumentBytes)
     throw new DocumentError("too_large", key, `${bytes} bytes are above ${maxDocumentBytes}`);
+  const value = jsonIn(key, text);
+  const lost = findLostName(text);
+  if (lost !== null) throw new DocumentError("bad_json", key, `${spot(lost)}: ${lost.problem}`);
+  return value;
+}
+
+function jsonIn(key: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
     const fault = findJsonFault(text);
-    const where = fault === null ? "" : ` at line ${fault.line}, column ${fault.column}`;
+    const where = fault === null ? "" : ` ${spot(fault)}`;
     const problem = fault === null ? String(error) : fault.problem;
     throw new DocumentError("bad_json", key, `is not JSON${where}: ${problem}`);
   }
+}
+
+function spot({ line, column }: JsonFault): string {
+  return `at line ${line}, column ${column}`;
 }
 
 /**

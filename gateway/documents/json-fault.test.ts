@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { findJsonFault } from "./json-fault.ts";
+import { findJsonFault, findLostName } from "./json-fault.ts";
 
 describe("finding where a text stops being JSON", () => {
   it("gives line, column and what was expected", () => {
@@ -39,5 +39,37 @@ describe("finding where a text stops being JSON", () => {
 
   it("does not overflow on deep nesting", () => {
     expect(findJsonFault("[".repeat(500_000))?.column).to.equal(500_001);
+  });
+});
+
+describe("finding names that JSON.parse would lose", () => {
+  it("gives the place of the later one, in the object that has both", () => {
+    for (const [text, line, column] of [
+      ['{"a":1,"a":2}', 1, 8],
+      ['{"a":[{"b":1},\n{"b":2,"c":{},"b":3}]}', 2, 15],
+      ['{"a\\n":1,"\\u0061\\n":2}', 1, 10],
+      ['{"":{},"":{}}', 1, 8],
+      ['[[{"x":{"__proto__":1}}]]', 1, 9],
+    ] as const)
+      expect(findLostName(text), text).to.include({ line, column });
+  });
+
+  it("takes values, escaped quotes and other objects for what they are", () => {
+    for (const text of [
+      '{"a":"a","b":["a","a"],"c":{"a":{"a":{}}},"d":"a"}',
+      '[{"a":1},{"a":1}]',
+      '{"a\\"":1,"a":"\\"a\\":","b":",\\"a\\""}',
+      '{"a":[],"b":[{}],"c":"__proto__"}',
+      '"a"',
+      "12",
+    ]) {
+      JSON.parse(text);
+      expect(findLostName(text), text).to.equal(null);
+    }
+  });
+
+  it("does not overflow on deep nesting or long texts", () => {
+    expect(findLostName("[".repeat(200_000) + "]".repeat(200_000))).to.equal(null);
+    expect(findLostName(`{"${"\\n".repeat(200_000)}":"${'\\"'.repeat(100_000)}"}`)).to.equal(null);
   });
 });

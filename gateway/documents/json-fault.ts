@@ -1,6 +1,7 @@
 /**
- * Finds where a text stops being JSON. It is only for texts that `JSON.parse` refused: V8's own messages give a
- * position for some faults and none for others, and quote the text.
+ * Finds where a text stops being JSON, for texts that `JSON.parse` refused: V8's own messages give a position for some
+ * faults and none for others, and quote the text. And finds the names that `JSON.parse` takes, and that would be lost
+ * without a word.
  */
 
 export interface JsonFault {
@@ -71,10 +72,47 @@ export function findJsonFault(text: string): JsonFault | null {
   }
 }
 
-function fault(text: string, at: number, expected: Expected): JsonFault {
+/** All of valid JSON that says where an object begins and ends, and what its names are. */
+const structure = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],]/g;
+
+/**
+ * The first name in `text`, which is valid JSON, that its object has already, or that no object can have; `null`: there
+ * is none. Of two fields with one name `JSON.parse` keeps the later one (RFC 8259 section 4).
+ */
+export function findLostName(text: string): JsonFault | null {
+  /** Of each open object, the names so far; `null` for a list. */
+  const open: (Set<string> | null)[] = [];
+  let isName = false;
+  for (const { 0: found, index } of text.matchAll(structure)) {
+    if (found === "{" || found === "[") {
+      open.push(found === "{" ? new Set() : null);
+      isName = found === "{";
+    } else if (found === "}" || found === "]") {
+      open.pop();
+      isName = false;
+    } else if (found === ",") {
+      isName = open.at(-1) != null;
+    } else if (isName) {
+      isName = false;
+      const name: string = found.includes("\\") ? JSON.parse(found) : found.slice(1, -1);
+      const shown = name.length > 60 ? `${name.slice(0, 57)}...` : name;
+      const names = open.at(-1);
+      if (name === "__proto__")
+        return { ...place(text, index), problem: `no field can have the name "${name}"` };
+      if (names?.has(name))
+        return { ...place(text, index), problem: `a second field has the name "${shown}"` };
+      names?.add(name);
+    }
+  }
+  return null;
+}
+
+function place(text: string, at: number): Pick<JsonFault, "line" | "column"> {
   const before = text.slice(0, at);
-  const line = before.split("\n").length;
-  const column = at - before.lastIndexOf("\n");
+  return { line: before.split("\n").length, column: at - before.lastIndexOf("\n") };
+}
+
+function fault(text: string, at: number, expected: Expected): JsonFault {
   const found = text[at];
   const what =
     found === undefined
@@ -82,5 +120,5 @@ function fault(text: string, at: number, expected: Expected): JsonFault {
       : found === '"' && expected.includes("value")
         ? "a text in quotes is not closed or has a bad character"
         : `found ${JSON.stringify(found)}`;
-  return { line, column, problem: `${what} where ${wording[expected]} is expected` };
+  return { ...place(text, at), problem: `${what} where ${wording[expected]} is expected` };
 }
