@@ -24,7 +24,9 @@ export function proxyHeader(version: ProxyVersion, { client, local }: Ends): Buf
   const isKnown = family !== 0 && family === isIP(local.address);
   if (version === "v1") {
     if (!isKnown) return Buffer.from("PROXY UNKNOWN\r\n", "latin1");
-    const ends = `${client.address} ${local.address} ${client.port} ${local.port}`;
+    // A zone (`%eth0`) means nothing to a peer, which would refuse the whole header.
+    const [from, to] = [client.address, local.address].map(withoutZone);
+    const ends = `${from} ${to} ${client.port} ${local.port}`;
     return Buffer.from(`PROXY TCP${family} ${ends}\r\n`, "latin1");
   }
   const addresses = isKnown ? [client.address, local.address].map(addressBytes) : [];
@@ -41,8 +43,7 @@ export function proxyHeader(version: ProxyVersion, { client, local }: Ends): Buf
 
 function addressBytes(address: string): Buffer {
   if (isIP(address) === 4) return Buffer.from(address.split(".").map(Number));
-  const [unscoped = ""] = address.split("%");
-  const plain = new SocketAddress({ address: unscoped, family: "ipv6" }).address;
+  const plain = new SocketAddress({ address: withoutZone(address), family: "ipv6" }).address;
   const [left = "", right = ""] = plain.split("::");
   const groups = (text: string) =>
     text === ""
@@ -58,4 +59,9 @@ function addressBytes(address: string): Buffer {
   for (const [at, group] of [...before, ...zeros, ...after].entries())
     bytes.writeUInt16BE(group, at * 2);
   return bytes;
+}
+
+function withoutZone(address: string): string {
+  const at = address.indexOf("%");
+  return at === -1 ? address : address.slice(0, at);
 }

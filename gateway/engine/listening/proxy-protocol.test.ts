@@ -35,6 +35,16 @@ const whole: readonly (readonly [name: string, bytes: Buffer, source: unknown])[
     Buffer.from("PROXY TCP6 2001:DB8::1 ::1 55555 443\r\n"),
     { address: "2001:db8::1", port: 55_555 },
   ],
+  [
+    "version 1 of an address in other words",
+    Buffer.from("PROXY TCP6 2001:DB8:0:0::0001 ::1 55555 443\r\n"),
+    { address: "2001:db8::1", port: 55_555 },
+  ],
+  [
+    "version 1 of a mapped address",
+    Buffer.from("PROXY TCP6 ::ffff:a01:203 ::1 55555 443\r\n"),
+    { address: "10.1.2.3", port: 55_555 },
+  ],
   ["version 1 of an unknown client", Buffer.from("PROXY UNKNOWN\r\n"), null],
   ["version 1 of an unknown client, with more", Buffer.from("PROXY UNKNOWN ff 1 2\r\n"), null],
   [

@@ -4,7 +4,6 @@
  * sent.
  */
 import { isIP } from "node:net";
-import { plainAddress } from "../message/forwarding.ts";
 
 export interface ProxySource {
   readonly address: string;
@@ -70,7 +69,8 @@ function readLine(bytes: Buffer): ProxyOutcome | null {
   const version = family === "TCP4" ? 4 : 6;
   if (isIP(address) !== version || isIP(local) !== version || Number(port) > 65_535)
     return { fault: "the PROXY line has no valid address" };
-  return { source: { address: plainAddress(address.toLowerCase()), port: Number(port) }, rest };
+  const source = version === 4 ? address : oneSpelling(address);
+  return { source: { address: source, port: Number(port) }, rest };
 }
 
 function readBinary(bytes: Buffer): ProxyOutcome | null {
@@ -94,10 +94,12 @@ function readBinary(bytes: Buffer): ProxyOutcome | null {
 function addressOf(tail: Buffer, size: 4 | 16): string {
   if (size === 4) return tail.subarray(0, 4).join(".");
   const groups = Array.from({ length: 8 }, (_, at) => tail.readUInt16BE(at * 2).toString(16));
-  // Uses the one spelling that addresses have everywhere (RFC 5952).
-  const [, address = ""] =
-    /^\[(.*)\]$/.exec(new URL(`http://[${groups.join(":")}]`).hostname) ?? [];
-  return plainOf(address);
+  return oneSpelling(groups.join(":"));
+}
+
+/** An IPv6 address in the one spelling that addresses have everywhere (RFC 5952). */
+function oneSpelling(address: string): string {
+  return plainOf(new URL(`http://[${address}]`).hostname.slice(1, -1));
 }
 
 /** URLs write an IPv4-mapped address in hexadecimal; returns the IPv4 form. */
