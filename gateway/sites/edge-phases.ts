@@ -30,7 +30,9 @@ const redirection: Phase = {
   onRequest(exchange) {
     if (exchange.scheme === "https") return true;
     const { host, path, query } = exchange;
-    const location = `https://${host}${path}${query === "" ? "" : `?${query}`}`;
+    // `OPTIONS *` has no path, and `*` would become a part of the host.
+    const asked = path.startsWith("/") ? path : "/";
+    const location = `https://${host}${asked}${query === "" ? "" : `?${query}`}`;
     exchange.answer({ status: 308, headers: { location } });
     return false;
   },

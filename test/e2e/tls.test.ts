@@ -328,6 +328,19 @@ describe("a gateway over TLS", function () {
     expect([wrong.status, wrong.body]).to.match(/^421,.*misdirected_request/);
   });
 
+  it("serves an address that its certificate is for to clients that ask for no name", async () => {
+    await writePair("address", authority.issue({ names: ["127.0.0.1", "2001:db8::1"] }));
+    for (const host of ["127.0.0.1", "[2001:db8::1]"])
+      await put(`hosts/${host}`, { paths: { "/": "home" } });
+    const gateway = await start(["--default-certificate", "address"]);
+    const port = portOf(gateway);
+    const statusOf = async (host: string) =>
+      (await sendTls({ port, ca, host, servername: "" })).status;
+    for (const host of ["127.0.0.1", "[2001:db8::1]", "[2001:DB8:0::1]"])
+      await eventually(`${host} is served`, async () => expect(await statusOf(host)).to.equal(200));
+    expect(await statusOf(homeHost)).to.equal(421);
+  });
+
   it("sends requests in clear to https and has browsers remember it, where a document says so", async () => {
     await writePair("home", authority.issue({ names: ["moved.example"] }));
     await put("hosts/moved.example", {
@@ -343,6 +356,13 @@ describe("a gateway over TLS", function () {
       308,
       "https://moved.example/a?b=c",
     ]);
+    for (const [odd, path, location] of [
+      ["MOVED.example.:8080", "//elsewhere.example/", "https://moved.example/elsewhere.example/"],
+      [host, "*", "https://moved.example/"],
+    ] as const) {
+      const { headers } = await send(gateway.httpPort, { host: odd, path, method: "OPTIONS" });
+      expect(headers.location).to.equal(location);
+    }
     const answer = await sendTls({ port: portOf(gateway), ca, host });
     expect(answer.headers["strict-transport-security"]).to.equal("max-age=60; includeSubDomains");
     expect(plain.headers["strict-transport-security"]).to.equal(undefined);

@@ -1,5 +1,6 @@
 /** Certificates for tests, made when they are needed, so that none of them expires in a repository. */
 import { generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+import { isIP } from "node:net";
 
 export interface TestCertificate {
   /** PEM; without the chain to its authority. */
@@ -8,7 +9,7 @@ export interface TestCertificate {
 }
 
 export interface CertificateWish {
-  /** DNS names; the first is also the common name. */
+  /** DNS names and IPv4 or IPv6 addresses; the first is also the common name. */
   readonly names: readonly string[];
   /** Default `ec`: P-256. */
   readonly type?: "ec" | "rsa";
@@ -61,7 +62,7 @@ export class TestAuthority {
     const attributes: (readonly [string, string])[] = [];
     if (organization !== undefined) attributes.push(["2.5.4.10", organization]);
     if (wish.isNameless !== true) attributes.push(["2.5.4.3", names[0] ?? "none"]);
-    const alternatives = sequence(...names.map((name) => tlv(0x82, Buffer.from(name, "latin1"))));
+    const alternatives = sequence(...names.map(alternative));
     return this.#sign(distinguishedName(attributes), publicKey, from, until, [
       extension("2.5.29.17", alternatives, false),
     ]);
@@ -103,6 +104,22 @@ function tlv(tag: number, content: Buffer): Buffer {
         ? [tag, 0x81, length]
         : [tag, 0x82, length >> 8, length & 255];
   return Buffer.concat([Buffer.from(head), content]);
+}
+
+function alternative(name: string): Buffer {
+  if (isIP(name) === 0) return tlv(0x82, Buffer.from(name, "latin1"));
+  return tlv(0x87, addressBytes(name));
+}
+
+/** Of an IPv6 address without IPv4 in it. */
+function addressBytes(address: string): Buffer {
+  if (isIP(address) === 4) return Buffer.from(address.split(".").map(Number));
+  const [before = [], after = []] = address
+    .split("::")
+    .map((part) => part.split(":").filter((group) => group !== ""));
+  const zeros = Array<string>(8 - before.length - after.length).fill("0");
+  const groups = [...before, ...zeros, ...after].map((group) => group.padStart(4, "0"));
+  return Buffer.from(groups.join(""), "hex");
 }
 
 function sequence(...parts: readonly Buffer[]): Buffer {

@@ -1,6 +1,8 @@
 /** Whether a certificate can be used, and what it is for. No message has any part of a key in it. */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
+import { normaliseHost } from "../../engine/message/authority.ts";
 import type { Certificate, CertificateFacts } from "../../model/index.ts";
 import { unseal } from "../../sealing.ts";
 
@@ -137,15 +139,24 @@ function publicKeyOf(certificate: X509Certificate): KeyObject | null {
   }
 }
 
-/** The hosts among the alternative names. The common name alone no longer counts (RFC 9525 section 2). */
+/**
+ * The hosts among the alternative names, addresses in the spelling that they have as the host of a request. The common
+ * name alone no longer counts (RFC 9525 section 2).
+ */
 function namesOf({ subjectAltName }: X509Certificate): readonly string[] {
   const names = new Set<string>();
-  for (const [, name = ""] of (subjectAltName ?? "").matchAll(
-    /(?:^|, )DNS:((?:\*\.)?[A-Za-z0-9_.-]{1,253})(?=$|, )/g,
+  for (const [, name, address = ""] of (subjectAltName ?? "").matchAll(
+    /(?:^|, )(?:DNS:((?:\*\.)?[A-Za-z0-9_.-]{1,253})|IP Address:([0-9A-Fa-f:.]{2,45}))(?=$|, )/g,
   )) {
-    if (names.size < maxNames) names.add(name.toLowerCase());
+    if (names.size >= maxNames) break;
+    if (name !== undefined) names.add(name.toLowerCase());
+    else if (isIP(address) !== 0) names.add(hostOf(address));
   }
   return [...names];
+}
+
+function hostOf(address: string): string {
+  return normaliseHost(address.includes(":") ? `[${address}]` : address);
 }
 
 export function dateText(ms: number): string {
