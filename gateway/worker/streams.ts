@@ -4,7 +4,7 @@
  */
 import { Socket as DatagramSocket } from "node:dgram";
 import { type Descriptors, defaultLimits } from "../engine/engine.ts";
-import type { ToWorker, WorkerSettings } from "../model/index.ts";
+import type { ListenerTerms, ToWorker, WorkerSettings } from "../model/index.ts";
 import { StreamTraffic } from "../observability/stream-traffic.ts";
 import type { Router } from "../sites/index.ts";
 import { StreamEngine } from "../streams/index.ts";
@@ -88,6 +88,15 @@ export class WorkerStreams {
     } catch (error) {
       this.#options.onUnable(listener, error as NodeJS.ErrnoException);
     }
+  }
+
+  setTerms(listener: number, terms: ListenerTerms): void {
+    this.#early =
+      this.#early?.map(({ opening, handle }) => ({
+        opening: opening.listener === listener ? { ...opening, terms } : opening,
+        handle,
+      })) ?? null;
+    this.engine.setTerms(listener, terms);
   }
 
   close(listener: number, deadlineMs: number): void {

@@ -1,11 +1,24 @@
 /** A real worker process whose primary is the test. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { connect } from "node:net";
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
 import { send } from "../../test/support/gateway.ts";
+import { eventually } from "../../test/support/registered.ts";
 import { forkWorker, plainWorkerSettings } from "../../test/support/worker-process.ts";
-import { type Served, type ToPrimary, type ToWorker, versionOf } from "../model/index.ts";
+import { parseUpstreamDocument } from "../documents/index.ts";
+import {
+  defaultStreamTerms,
+  type ListenerTerms,
+  noListenerLimits,
+  type Served,
+  type ToPrimary,
+  type ToWorker,
+  versionOf,
+} from "../model/index.ts";
+import { openTcp } from "../primary/open-sockets.ts";
+import { Origin, readAll } from "../streams/fixtures/rig.ts";
 
 const boot = "test-boot";
 
@@ -61,5 +74,45 @@ describe("a worker", () => {
       "three",
       404,
     ]);
+  });
+});
+
+describe("a worker that is handed a listener before it has a state", function () {
+  this.timeout(60_000);
+
+  it("opens it with the terms that it has by then", async () => {
+    const origins = await Promise.all(
+      ["one", "two"].map((name) => Origin.start((socket) => socket.end(name))),
+    );
+    const sockets = openTcp({ host: "127.0.0.1", port: 0 });
+    const worker = forkWorker();
+    try {
+      const tell = (message: ToWorker) => worker.send(message);
+      const terms = (upstream: string): ListenerTerms => ({
+        ...{ name: "db", protocol: "tcp", exposes: "documents", upstream, tls: null },
+        ...{ proxyProtocol: [], limits: noListenerLimits, stream: defaultStreamTerms },
+      });
+      tell({ type: "start", settings: plainWorkerSettings });
+      const opening: ToWorker = { type: "openListener", listener: 1, terms: terms("one") };
+      worker.send(opening, sockets.handleFor(1), { keepOpen: true });
+      tell({ type: "listenerTerms", listener: 1, terms: terms("two") });
+      const changes = ["one", "two"].map((key, at): Served => {
+        const servers = [{ host: "127.0.0.1", port: origins[at]?.port }];
+        const value = parseUpstreamDocument(key, JSON.stringify({ servers }));
+        return { kind: "upstream", key, value };
+      });
+      tell({ type: "snapshot", snapshot: { boot, version: 1, changes } });
+      // The system may refuse until the worker listens on it.
+      await eventually("it answers", async () => {
+        const client = connect({ host: "127.0.0.1", port: sockets.port });
+        expect(String(await readAll(client))).to.equal("two");
+      });
+    } finally {
+      const exited = once(worker, "exit");
+      worker.kill("SIGKILL");
+      await exited;
+      sockets.close();
+      for (const origin of origins) await origin.stop();
+    }
   });
 });

@@ -84,7 +84,7 @@ class Worker {
         if (!this.#isDraining) void streams.open(message, handle);
         break;
       case "listenerTerms":
-        streams.engine.setTerms(message.listener, message.terms);
+        streams.setTerms(message.listener, message.terms);
         break;
       case "closeListener":
         streams.close(message.listener, message.deadlineMs);
