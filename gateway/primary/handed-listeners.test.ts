@@ -9,11 +9,12 @@ import { HandedListeners, type Handing } from "./handed-listeners.ts";
 describe("listeners that workers are handed", () => {
   let handed: HandedListeners;
   let sent: Handing[];
-  let retries: (() => void)[];
+  let retries: { readonly run: () => void }[];
+  let waits: number[];
   let changes: number;
 
   beforeEach(() => {
-    [sent, retries, changes] = [[], [], 0];
+    [sent, retries, waits, changes] = [[], [], [], 0];
     handed = new HandedListeners({
       inherited: [],
       datagrams: [],
@@ -26,10 +27,12 @@ describe("listeners that workers are handed", () => {
         changes += 1;
       },
       clock: {
-        after: (_ms, run) => {
-          retries.push(run);
+        after: (ms, run) => {
+          const retry = { run };
+          retries.push(retry);
+          waits.push(ms);
           return () => {
-            retries = retries.filter((one) => one !== run);
+            retries = retries.filter((one) => one !== retry);
           };
         },
       },
@@ -121,7 +124,7 @@ describe("listeners that workers are handed", () => {
     expect(changes).to.equal(1);
     server.close();
     await once(server, "close");
-    for (const retry of retries) retry();
+    for (const { run } of retries) run();
     expect(types()).to.have.lengthOf(1);
     expect([told().length, changes]).to.deep.equal([1, 2]);
   });
@@ -134,7 +137,7 @@ describe("listeners that workers are handed", () => {
     expect(handed.failed(0, "EADDRINUSE")).to.equal(true);
     expect(types()).to.deep.equal(["closeListener 0"]);
     expect([told(), changes]).to.deep.equal([["p/listeners/one: is not open: EADDRINUSE"], 1]);
-    for (const retry of retries) retry();
+    for (const { run } of retries) run();
     expect(types()).to.deep.equal(["openListener 1"]);
     expect(told()).to.deep.equal([]);
   });
@@ -147,7 +150,44 @@ describe("listeners that workers are handed", () => {
       `p/listeners/b: is not open: p/listeners/a has tcp 127.0.0.1:${port}`,
     ]);
     update({ b: listener(port) });
-    expect(types()).to.deep.equal(["closeListener 0", "openListener 1"]);
+    expect(types(), "it is handed over and not closed").to.deep.equal(["listenerTerms 0"]);
+    expect([handed.list()[0]?.from, told()]).to.deep.equal(["p/listeners/b", []]);
+  });
+
+  it("stay open where keys change places, or a key its protocol", async () => {
+    const [one, two] = [await freePort(), await freePort()];
+    const udp = { protocol: "udp" };
+    update({ a: listener(one), b: listener(two), c: listener(one, udp) });
+    expect(types()).to.deep.equal(["openListener 0", "openListener 1", "openListener 2"]);
+    update({ a: listener(two, { upstream: "x" }), b: listener(one), d: listener(one, udp) });
+    expect(types().sort()).to.deep.equal(["listenerTerms 0", "listenerTerms 1", "listenerTerms 2"]);
+    const places = () =>
+      handed.list().map(({ from, address, protocol }) => [from, protocol, address]);
+    expect(places().sort()).to.deep.equal([
+      ["p/listeners/a", "tcp", `127.0.0.1:${two}`],
+      ["p/listeners/b", "tcp", `127.0.0.1:${one}`],
+      ["p/listeners/d", "udp", `127.0.0.1:${one}`],
+    ]);
+    const passthrough = { protocol: "tls-passthrough", upstream: undefined };
+    update({ a: listener(two, passthrough) });
+    expect(types().sort()).to.deep.equal(["closeListener 0", "closeListener 2", "listenerTerms 1"]);
+    expect(places()).to.deep.equal([["p/listeners/a", "tls-passthrough", `127.0.0.1:${two}`]]);
+  });
+
+  it("are tried again soon where a worker may still have the port, and then less often", async () => {
+    const port = await freePort();
+    update({ one: listener(port) });
+    const worker = createServer().listen(port, "127.0.0.1");
+    await once(worker, "listening");
+    update({ one: listener(port, { address: `:${port}` }) });
+    for (let tries = 0; tries < 20; tries += 1) for (const { run } of [...retries]) run();
+    expect(waits.slice(0, 10)).to.deep.equal(Array(10).fill(waits[0]));
+    expect(new Set(waits.slice(10)).size).to.equal(1);
+    expect(waits[10]).to.be.above(waits[0] ?? 0);
+    worker.close();
+    await once(worker, "close");
+    for (const { run } of [...retries]) run();
+    expect([handed.list()[0]?.address, told()]).to.deep.equal([`0.0.0.0:${port}`, []]);
   });
 
   it("are not two of one place in other words", async () => {

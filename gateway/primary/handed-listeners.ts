@@ -45,13 +45,16 @@ interface Handed {
   readonly name: string;
   terms: ListenerTerms;
   readonly host: string;
-  /** As it was asked for, the protocol too. */
+  /** What its sockets are bound to: `tcp 0.0.0.0:5432`. */
   readonly place: string;
   readonly sockets: OpenSockets;
 }
 
 /** How soon one that could not be opened is tried again. */
 const retryMs = 2_000;
+/** How soon, and how often, after others were closed: workers may need a moment to let go of their sockets. */
+const soonMs = 100;
+const soonTries = 10;
 /** How many of Consul's may be open: each takes descriptors of the primary, and eight of every worker. */
 const mostOpen = 128;
 
@@ -64,6 +67,8 @@ export class HandedListeners {
   #table: Tables["listener"] = new Map();
   #lastId: number;
   #cancelRetry: (() => void) | null = null;
+  /** How many more tries follow soon. */
+  #soon = 0;
   #isClosed = false;
 
   constructor(options: HandedListenersOptions) {
@@ -75,7 +80,7 @@ export class HandedListeners {
       name: terms.name,
       terms,
       host: address.host,
-      place: `${terms.protocol} ${formatAddress(address)}`,
+      place: placeOf({ protocol: terms.protocol, address }),
       sockets,
     }));
   }
@@ -88,11 +93,17 @@ export class HandedListeners {
     this.#cancelRetry = null;
     const before = this.#problems;
     this.#problems = new Map();
+    const leaving = new Map<string, Handed>();
     for (const [name, handed] of this.#fromConsul) {
       const document = table.get(name);
-      if (document === undefined || placeOf(document) !== handed.place || this.#forbids(document))
-        this.#close(handed);
+      if (document !== undefined && placeOf(document) === handed.place && !this.#forbids(document))
+        continue;
+      this.#fromConsul.delete(name);
+      leaving.set(handed.place, handed);
     }
+    this.#passOn(leaving, table);
+    for (const handed of leaving.values()) this.#close(handed);
+    if (leaving.size > 0) this.#soon = soonTries;
     for (const [name, document] of table) this.#keep(name, document);
     if (!isSame(before, this.#problems)) this.#options.onFindings();
   }
@@ -105,6 +116,7 @@ export class HandedListeners {
     const handed = [...this.#fromConsul.values()].find((one) => one.id === id);
     // Several workers say the same.
     if (handed === undefined) return true;
+    this.#fromConsul.delete(handed.name);
     this.#close(handed);
     this.#fail(handed.name, reason);
     this.#options.onFindings();
@@ -155,6 +167,26 @@ export class HandedListeners {
   *#all(): Generator<Handed> {
     yield* this.#fromSettings;
     yield* this.#fromConsul.values();
+  }
+
+  /**
+   * Gives the sockets that one key has no more to another key that wants the same place, and takes them from `leaving`.
+   * Were they closed first, the place would be gone for a moment, and with it whoever waits to be accepted.
+   */
+  #passOn(leaving: Map<string, Handed>, table: Tables["listener"]): void {
+    if (leaving.size === 0) return;
+    for (const [name, document] of table) {
+      const place = placeOf(document);
+      const handed = leaving.get(place);
+      if (handed === undefined || this.#fromConsul.has(name) || this.#forbids(document)) continue;
+      leaving.delete(place);
+      this.#fromConsul.set(name, { ...handed, name });
+      const key = this.#keyOf(name);
+      this.#options.log.info(
+        { key },
+        `${key}: took ${place} over from ${this.#keyOf(handed.name)}`,
+      );
+    }
   }
 
   #keep(name: string, { address, ...rest }: ListenerDocument): void {
@@ -211,11 +243,13 @@ export class HandedListeners {
 
   #fail(name: string, reason: string): void {
     this.#problems.set(name, `is not open: ${reason}`);
-    this.#cancelRetry ??= this.#options.clock.after(retryMs, () => this.update(this.#table));
+    if (this.#cancelRetry !== null) return;
+    const afterMs = this.#soon > 0 ? soonMs : retryMs;
+    this.#soon = Math.max(0, this.#soon - 1);
+    this.#cancelRetry = this.#options.clock.after(afterMs, () => this.update(this.#table));
   }
 
   #close({ id, name, place, sockets }: Handed): void {
-    this.#fromConsul.delete(name);
     this.#options.send(
       { type: "closeListener", listener: id, deadlineMs: this.#options.drainTimeoutMs },
       null,
@@ -240,8 +274,8 @@ function collide(open: Handed, { protocol, address }: ListenerDocument): boolean
   return isSameKind && open.sockets.port === address.port && overlap(open.host, address.host);
 }
 
-function placeOf({ protocol, address }: ListenerDocument): string {
-  return `${protocol} ${formatAddress(address)}`;
+function placeOf({ protocol, address }: Pick<ListenerDocument, "protocol" | "address">): string {
+  return `${protocol === "udp" ? "udp" : "tcp"} ${formatAddress(address)}`;
 }
 
 function isSame(one: ReadonlyMap<string, string>, other: ReadonlyMap<string, string>): boolean {

@@ -146,6 +146,48 @@ for (const kind of consulKinds())
       expect(await cut, "what has not ended in time is cut").to.equal("ECONNRESET");
     });
 
+    it("stay open while another key takes their port over, and while two keys change places", async () => {
+      await service("postgres");
+      await service("redis");
+      const [one, two] = [await freePort(), await freePort()];
+      const gateway = await scene.start({ flags: ["--kv-listener-ports", `${one},${two}`] });
+      const at = (port: number, upstream: string) => ({
+        ...{ address: `127.0.0.1:${port}`, protocol: "tcp", upstream },
+      });
+      await listener("db", at(one, "postgres"));
+      await listener("cache", at(two, "redis"));
+      await answers(one, "postgres hello");
+      await answers(two, "redis hello");
+
+      const outcomes = new Set<string>();
+      let isOver = false;
+      const client = (async () => {
+        while (!isOver) outcomes.add(await ask(one, "x").catch(({ code }) => String(code)));
+      })();
+      await listener("database", at(one, "postgres"));
+      await eventually("the port has another key", async () =>
+        expect((await warnings(gateway)).join()).to.include("listeners/db has"),
+      );
+      await scene.writes.remove("listeners/db");
+      await gateway.statusWhen("it is handed over", ({ listeners }) =>
+        listeners.some(({ from }) => from === "sluice/listeners/database"),
+      );
+      isOver = true;
+      await client;
+      expect([...outcomes]).to.deep.equal(["postgres x"]);
+
+      await listener("database", at(two, "redis"));
+      await listener("cache", at(one, "postgres"));
+      await gateway.statusWhen("they have changed places", ({ listeners }) =>
+        [
+          `sluice/listeners/database 127.0.0.1:${two}`,
+          `sluice/listeners/cache 127.0.0.1:${one}`,
+        ].every((wanted) => listeners.some(({ from, address }) => `${from} ${address}` === wanted)),
+      );
+      await answers(one, "postgres hello");
+      await answers(two, "redis hello");
+    }).timeout(120_000);
+
     it("tells of a port that is taken or forbidden by its key, and harms nothing else", async () => {
       await service("postgres");
       const [taken, free] = [await Origin.start(() => {}), await freePort()];
