@@ -87,6 +87,21 @@ describe("certificates by ACME, when something goes wrong", function () {
       expect(metrics).to.include(`sluice_acme_orders_total{outcome="${outcome}"} ${count}\n`);
   });
 
+  it("are kept when the authority's clock is ahead, and ordered though a gateway's clock was", async () => {
+    const server = await authority();
+    server.temper = "early";
+    const later = new Date(Date.now() + 10_000 * hourMs).toISOString();
+    await acme.scene.writes.put(`acme/hosts/${host}`, {
+      ...{ directory: server.directory, state: "failed", by: "elsewhere", failures: 1 },
+      ...{ started: later, next: later, error: "its clock was ahead" },
+    });
+    const gateway = await acme.start(server, wanted);
+    const { error } = await acme.hostWhen(gateway, host, ({ state }) => state === "issued");
+    expect(error).to.equal(null);
+    expect(await acme.keys("certificates/")).to.deep.equal([`sluice/certificates/acme-${host}`]);
+    expect(server.ordered).to.deep.equal([host]);
+  });
+
   it("are replaced in time, and no handshake fails meanwhile", async () => {
     const server = await authority();
     const gateway = await acme.start(server, wanted);

@@ -24,7 +24,8 @@ const hourMs = 60 * minuteMs;
 const dayMs = 24 * hourMs;
 /** Each further failure in a row waits so many times longer: four tries in the first hour. */
 const growth = 4;
-const longestAskedMs = 7 * dayMs;
+/** However long the authority asks for. */
+export const longestPauseMs = 7 * dayMs;
 /** What trying again soon does not mend. */
 const lasting: ReadonlySet<string> = new Set([
   "accountDoesNotExist",
@@ -49,7 +50,7 @@ export function pauseMs(
   const grown = Math.min(first * growth ** Math.min(failures - 1, 10), dayMs);
   // Spread by a tenth, so that hosts that failed together do not come together again.
   const own = grown * (0.95 + random / 10);
-  return Math.max(own, Math.min(retryAfterMs, longestAskedMs));
+  return Math.max(own, Math.min(retryAfterMs, longestPauseMs));
 }
 
 /** How long others leave an order alone whose gateway may be gone: it notes this before it begins. */

@@ -35,6 +35,8 @@ export type Temper =
   | "confused"
   /** A certificate for another host. */
   | "elsewhere"
+  /** A certificate that is valid a minute later, as with a clock that is ahead. */
+  | "early"
   /** It knows none of its own nonces. */
   | "forgetful"
   /** An answer that is far too long. */
@@ -372,10 +374,11 @@ export class AcmeServer implements AuthorityUnderTest {
       return;
     }
     const issued = this.temper === "elsewhere" ? ["other.example"] : names;
+    const from = this.temper === "early" ? { from: Date.now() + 60_000 } : {};
     order.certificate =
       this.temper === "confused"
         ? this.authority.issue({ names }).cert
-        : this.authority.certify({ names: issued }, publicKey);
+        : this.authority.certify({ names: issued, ...from }, publicKey);
     order.certificate += this.authority.cert;
     order.status = "valid";
   }
