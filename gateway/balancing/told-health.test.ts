@@ -79,6 +79,35 @@ describe("health that an upstream is told of", () => {
     });
   }
 
+  it("is left by what goes to one peer for long when that fails its checks or is gone, for one that is well", () => {
+    const peerOf = (upstream: Upstream, host: string): Peer => {
+      const peer = upstream.find((one) => one.host === host);
+      if (peer === null) throw new Error(`${host} is not there`);
+      return peer;
+    };
+    for (const [all, less] of [
+      [of("a", "b"), of("b")],
+      [of("a", "b", "c"), of("b", "c")],
+    ] as const) {
+      const upstream = build(all);
+      const a = peerOf(upstream, "a");
+      expect(upstream.isLeft(a, nowMs)).to.equal(false);
+      upstream.failed(a, nowMs, "refused");
+      expect(upstream.isLeft(a, nowMs), "one failure is not the end of others").to.equal(false);
+      say("a", { source: "admin", code: "drained" });
+      expect(upstream.isLeft(a, nowMs), "drained").to.equal(false);
+      say("a", {});
+      expect(upstream.isLeft(a, nowMs), "fails its checks").to.equal(true);
+      for (const { host } of less) say(host, {});
+      expect(upstream.isLeft(a, nowMs), "there is no better one").to.equal(false);
+      for (const { host } of all) say(host, null);
+      const next = build(less, {}, upstream);
+      expect(next.isLeft(a, nowMs), "gone").to.equal(true);
+      expect(next.isLeft(peerOf(next, "b"), nowMs)).to.equal(false);
+      expect(build([]).isLeft(a, nowMs), "there is none").to.equal(false);
+    }
+  });
+
   it("heeds what is said for another upstream only there", () => {
     const [one, two] = [build(of("a", "b")), build(of("a", "b"), { name: "v" })];
     say("a", { upstream: "v" });

@@ -222,6 +222,15 @@ export class Upstream {
   }
 
   /**
+   * Whether what goes to `peer` for long has to go elsewhere from now on: it is no server of this upstream any more or
+   * fails its checks, and another one is not out. A server that an operator drained keeps what it has.
+   */
+  isLeft(peer: Peer, nowMs: number): boolean {
+    const isGood = this.#slotOf(peer)?.failsChecks === false;
+    return !isGood && this.isAvailable(nowMs);
+  }
+
+  /**
    * Returns where the next try goes; `null` when there is no peer left to try. Allocates nothing.
    * @param hashKey the same text gets the same peer as long as that peer is up, in the first level that has one which
    * is up; the next try goes to the next best. Empty: the policy decides.

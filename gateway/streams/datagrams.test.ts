@@ -3,8 +3,9 @@ import { once } from "node:events";
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
 import { freePort } from "../../test/support/ports.ts";
+import type { Upstream } from "../balancing/index.ts";
 import { defaultDatagramTerms, noListenerLimits } from "../model/index.ts";
-import { oneAtATime, plainTerms, Rig, type RigOptions } from "./fixtures/rig.ts";
+import { oneAtATime, plainTerms, Rig, type RigOptions, upstreamOf } from "./fixtures/rig.ts";
 
 describe("streams of datagrams", () => {
   const toStop: (() => unknown)[] = [];
@@ -41,6 +42,14 @@ describe("streams of datagrams", () => {
     const [bytes, from] = await answer;
     expect(from.port, "the answer comes from where the question went").to.equal(port);
     return String(bytes);
+  }
+
+  /** Each session was looked at; after a pause of this process one sweep leaves it out. */
+  async function sweeps({ engine }: Rig): Promise<void> {
+    for (let sweep = 0; sweep < 3; sweep += 1) {
+      const before = engine.clock.current;
+      await until("there was a sweep", () => engine.clock.current > before);
+    }
   }
 
   it("go to one peer for each client and come back, empty ones and large ones too", async () => {
@@ -88,6 +97,42 @@ describe("streams of datagrams", () => {
       clientAddress: "127.0.0.1",
     });
     expect(await ask(client, streams.port, "3"), "the next one begins another").to.equal("a3");
+  });
+
+  it("go elsewhere once their peer is no longer one, whose last answers still come", async () => {
+    const mute = open();
+    const { port: left } = mute.bindSync({ address: "127.0.0.1", port: 0 });
+    let current: Upstream | null = null;
+    const streams = await rig([left], {
+      route: (_name, first) => ({ upstream: current ?? first }),
+    });
+    const client = open();
+    client.send("question", streams.port, "127.0.0.1");
+    const [, session] = await once(mute, "message");
+    current = upstreamOf([origin("b")]);
+    await sweeps(streams);
+    const answer = once(client, "message");
+    mute.send("last answer", session.port, session.address);
+    expect(String((await answer)[0])).to.equal("last answer");
+    // Each of these would keep a session alive.
+    expect(await ask(client, streams.port, "x")).to.equal("bx");
+    expect(streams.records.map(({ failure, peer }) => [failure, peer?.port])).to.deep.equal([
+      ["", left],
+    ]);
+    expect(streams.engine.size).to.equal(1);
+  });
+
+  it("stay with a peer that has left while there is no other", async () => {
+    let current: Upstream | null = null;
+    const streams = await rig([origin("a")], {
+      route: (_name, first) => ({ upstream: current ?? first }),
+    });
+    const client = open();
+    await ask(client, streams.port, "x");
+    current = upstreamOf([]);
+    await sweeps(streams);
+    expect(await ask(client, streams.port, "y")).to.equal("ay");
+    expect(streams.records).to.have.lengthOf(0);
   });
 
   it("leave a peer alone on whose port nobody listens", async () => {
@@ -182,6 +227,23 @@ describe("streams of datagrams", () => {
     expect(streams.engine.size).to.equal(16);
     expect(new Set(streams.dropped)).to.deep.equal(new Set(["too_many_waiting"]));
     await until("the look-ups have failed", () => streams.engine.size === 0);
+  });
+
+  it("are dropped while the network takes less than comes in, and do not fill the memory", async () => {
+    const terms = { protocol: "udp", stream: defaultDatagramTerms } as const;
+    const streams = new Rig([origin("a")], { terms });
+    const socket = await streams.receive();
+    toStop.push(() => streams.stop());
+    const client = open();
+    await ask(client, streams.port, "1");
+    // Only a network that is slower than this machine makes such a queue, so the test says that there is one.
+    let unsent = 1_048_576;
+    socket.getSendQueueSize = () => unsent;
+    client.send("2", streams.port, "127.0.0.1");
+    await until("the answer is dropped", () => streams.dropped.length === 1);
+    expect(streams.dropped).to.deep.equal(["too_many_waiting"]);
+    unsent = 1_048_575;
+    expect(await ask(client, streams.port, "3")).to.equal("a3");
   });
 
   it("get answers of so many times their bytes, and no more", async () => {

@@ -1,7 +1,7 @@
 /**
  * The datagrams of one listener. All datagrams from one client address and port form a session. They go to one peer
  * from a socket of their own, and what comes back there goes to the client from the listener's address. A session
- * ends when nothing has passed for a while. Datagrams without a session are dropped and counted, as UDP allows.
+ * ends when nothing has passed for a while, and when its client sends to a peer that has left. Datagrams without a session are dropped and counted, as UDP allows.
  */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { isIP } from "node:net";
@@ -20,6 +20,8 @@ import type { StreamListener, StreamWorld } from "./stream-host.ts";
 const maxEarly = 16;
 const maxEarlyBytes = 1_048_576;
 const maxLookups = 16;
+/** How much of one socket may wait to be sent, where the network takes less than comes in. */
+const maxUnsentBytes = 1_048_576;
 /** In a worker that ends, a session ends when nothing has passed for so long. */
 const drainQuietMs = 1_000;
 /** Shortest time between two requests to watch the same service. */
@@ -84,7 +86,9 @@ export class DatagramListener {
     const { idleTimeoutMs } = this.listener.terms.stream;
     const quietMs = this.#isClosing ? Math.min(idleTimeoutMs, drainQuietMs) : idleTimeoutMs;
     const isOver = now >= this.#deadline;
+    const upstream = this.#upstream();
     for (const session of this.#sessions.values()) {
+      session.look(upstream, now);
       if (now - session.activeMs >= quietMs) session.end("");
       else if (isOver) {
         this.#host.cutting();
@@ -96,7 +100,8 @@ export class DatagramListener {
   reply(bytes: Buffer, { address, port }: RemoteInfo): void {
     // A client that sends from port 0 takes no answer (RFC 768), and `send` throws when it is given this port.
     if (port === 0) return;
-    this.#socket.send(bytes, port, address, ignore);
+    if (isCongested(this.#socket)) this.drop("too_many_waiting");
+    else this.#socket.send(bytes, port, address, ignore);
   }
 
   /** Whether a session may keep so many bytes until its peer's name is looked up; they count until `giveBack`. */
@@ -133,8 +138,18 @@ export class DatagramListener {
   #take(bytes: Buffer, from: RemoteInfo): void {
     if (this.#isClosing) return;
     const key = `${from.address} ${from.port}`;
-    const session = this.#sessions.get(key) ?? this.#open(key, from);
+    const known = this.#sessions.get(key);
+    // Until now, its peer could still answer.
+    if (known?.isLeft === true) known.end("");
+    const session = known?.isLeft === false ? known : this.#open(key, from);
     session?.toPeer(bytes);
+  }
+
+  /** Where sessions would go now; `null` when that is not known. */
+  #upstream(): Upstream | null {
+    if (this.#sessions.size === 0) return null;
+    const route = this.#host.routes.upstream(this.listener.terms.upstream ?? "");
+    return "upstream" in route ? route.upstream : null;
   }
 
   #open(key: string, from: RemoteInfo): Session | null {
@@ -172,6 +187,8 @@ export class DatagramListener {
 
 class Session {
   activeMs: number;
+  /** Whether its client's next datagram has to go elsewhere. */
+  isLeft = false;
   readonly #host: DatagramHost;
   readonly #owner: DatagramListener;
   readonly #key: string;
@@ -220,12 +237,18 @@ class Session {
     this.#socket.connect(peer.port, peer.host);
   }
 
+  /** A client that sends for ever would otherwise send to a peer for ever that has left. */
+  look(upstream: Upstream | null, now: number): void {
+    this.isLeft = upstream?.isLeft(this.#target.peer, now) ?? false;
+  }
+
   toPeer(bytes: Buffer): void {
     this.activeMs = this.#host.clock.current;
     this.#bytesIn += bytes.length;
     this.#tally.bytesIn += bytes.length;
     if (this.#early === null) {
-      this.#socket.send(bytes, ignore);
+      if (isCongested(this.#socket)) this.#owner.drop("too_many_waiting");
+      else this.#socket.send(bytes, ignore);
     } else if (this.#early.length < maxEarly && this.#owner.keep(bytes.length)) {
       this.#early.push(bytes);
       this.#earlyBytes += bytes.length;
@@ -316,4 +339,8 @@ class Session {
     this.#host.observer.peerFailed(this.#upstream.name, peer, code, message);
     this.end(code, message);
   }
+}
+
+function isCongested(socket: Socket): boolean {
+  return socket.getSendQueueSize() >= maxUnsentBytes;
 }
