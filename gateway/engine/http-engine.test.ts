@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { requestBytes, until, useTestBench } from "../../test/support/http.ts";
+import { LoopClock } from "../../test/support/loop-clock.ts";
 import { ok } from "../../test/support/origin.ts";
 
 /** Blocks this process for so long. */
@@ -13,11 +14,13 @@ describe("an engine whose process stood still", () => {
   it("reads what came meanwhile before it calls anybody late", async () => {
     // Called while the process reads from sockets: after that, timers come first, and only then what came in the
     // meantime.
+    const clock = new LoopClock();
     const origin = await bench.origin((_, connection) => {
       connection.send(ok("in time"));
       standStill(900);
+      clock.pass(900);
     });
-    const gateway = await bench.gateway(origin, { limits: { responseTimeoutMs: 400 } });
+    const gateway = await bench.gateway(origin, { clock, limits: { responseTimeoutMs: 400 } });
     const client = await bench.client(gateway);
     client.send(requestBytes("GET /"), "GET");
     expect((await client.answer()).status).to.equal(200);
@@ -29,7 +32,7 @@ describe("an engine whose process stood still", () => {
     const client = await bench.client(gateway);
     client.send(requestBytes("GET /"), "GET");
     await until("it is over", () => {
-      standStill(350);
+      gateway.clock.pass(350);
       return gateway.ended.length === 1;
     });
     expect((await client.answer()).status).to.equal(504);

@@ -3,9 +3,10 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
+import { freePort } from "../../test/support/ports.ts";
 import { silentPort } from "../../test/support/unreachable.ts";
 import { defaultStreamTerms, noListenerLimits } from "../model/index.ts";
-import { closedPort, Origin, oneAtATime, Rig, type RigOptions, readAll } from "./fixtures/rig.ts";
+import { Origin, oneAtATime, Rig, type RigOptions, readAll } from "./fixtures/rig.ts";
 
 const sha = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
 const echo = (socket: Socket) => void socket.pipe(socket);
@@ -30,10 +31,10 @@ describe("streams over TCP", () => {
     toStop.push(started);
     return started;
   }
-  async function rig(ports: readonly number[], options: RigOptions = {}): Promise<Rig> {
+  async function rig(ports: readonly number[], options: RigOptions = {}, at = 0): Promise<Rig> {
     const made = new Rig(ports, options);
     toStop.push(made);
-    await made.listen();
+    await made.listen(at);
     return made;
   }
   const records = (of: Rig, count: number) =>
@@ -140,7 +141,7 @@ describe("streams over TCP", () => {
   });
 
   it("goes to another peer when one refuses, and leaves that one alone afterwards", async () => {
-    const dead = await closedPort();
+    const dead = await freePort();
     const { port } = await origin(name("here"));
     const streams = await rig([dead, port]);
     for (let round = 0; round < 6; round += 1) {
@@ -165,7 +166,7 @@ describe("streams over TCP", () => {
   });
 
   it("resets the client when no peer can be reached, and says why", async () => {
-    const dead = await Promise.all([closedPort(), closedPort()]);
+    const dead = await Promise.all([freePort(), freePort()]);
     const streams = await rig(dead);
     const client = streams.client();
     const outcome = await readAll(client).then(String, (error) => error.code);
@@ -331,7 +332,7 @@ describe("streams over TCP", () => {
 
   it("drains: lets what runs finish until the deadline, and cuts the rest", async () => {
     const { port } = await origin(echo);
-    const streams = await rig([port]);
+    const streams = await rig([port], {}, await freePort());
     const [patient, stubborn] = [streams.client(), streams.client()];
     for (const client of [patient, stubborn]) {
       client.write("x");

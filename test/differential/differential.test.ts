@@ -14,7 +14,7 @@ const requests = fromEnvironment("DIFFERENTIAL_REQUESTS", 3_000);
 const atOnce = 100;
 
 describe("differential", function () {
-  this.timeout(Math.max(60_000, requests * 20));
+  this.timeout(Math.max(240_000, requests * 80));
 
   it(`three ways agree on what was asked, or a rule says why not (${requests} requests)`, async () => {
     const random = seeded(seedOf() + 4);

@@ -4,7 +4,7 @@
  * origin tells what was asked in it.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import {
   type Engine,
   type EngineOptions,
@@ -14,12 +14,13 @@ import {
 } from "../../gateway/engine/engine.ts";
 import { createHttpEngine } from "../../gateway/engine/index.ts";
 import { createReferenceEngine } from "../../gateway/engine/reference/index.ts";
+import { LoopClock } from "../support/loop-clock.ts";
 import { MessageReader, statusOf } from "../support/message.ts";
 import { type Asked, askedOf } from "./asked.ts";
 import type { Conversation } from "./traffic.ts";
 
-/** Long enough for any whole request on a busy machine, and short for one that never becomes whole. */
-const waitMs = 1_000;
+/** By a clock that passes with the event loop's turns, so that no whole request is late on a busy machine. */
+const silenceMs = 500;
 
 export interface ClientAnswer {
   readonly status: number;
@@ -70,7 +71,7 @@ export class Ways {
     const origins = {
       http1: await Origin.start(),
       reference: await Origin.start(),
-      direct: await Origin.start(),
+      direct: await Origin.start(silenceMs),
     };
     const peers = [origins.http1, origins.reference].map(
       (origin) => new Peer("127.0.0.1", origin.port),
@@ -137,7 +138,8 @@ function optionsFor(peer: Peer, errors: unknown[], served: Served): EngineOption
     // To be compared with what is asked directly.
     forwardedPath: "raw",
     onError: (error) => errors.push(error),
-    limits: { headTimeoutMs: waitMs, bodyTimeoutMs: waitMs, idleTimeoutMs: waitMs },
+    now: new LoopClock().now,
+    limits: { headTimeoutMs: silenceMs, bodyTimeoutMs: silenceMs, idleTimeoutMs: silenceMs },
   };
 }
 
@@ -147,17 +149,11 @@ class Origin {
   readonly #asked = new Map<string, Asked[]>();
   readonly #errors = new Map<string, string>();
 
-  private constructor() {
-    this.#server = createServer(
-      {
-        headersTimeout: waitMs,
-        requestTimeout: waitMs,
-        // Behind a gateway it is the gateway that closes.
-        keepAliveTimeout: 60_000,
-        connectionsCheckingInterval: 100,
-      },
-      (request, response) => this.#onRequest(request, response),
-    );
+  private constructor(patienceMs: number) {
+    const limits = { headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0 };
+    this.#server = createServer(limits, (request, response) => this.#onRequest(request, response));
+    if (patienceMs < Number.POSITIVE_INFINITY)
+      this.#server.on("connection", (socket) => this.#endSilent(socket, patienceMs));
     this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       const address = "remoteAddress" in socket ? String(socket.remoteAddress) : "";
       if (!this.#errors.has(address)) this.#errors.set(address, error.code ?? error.message);
@@ -166,8 +162,9 @@ class Origin {
     });
   }
 
-  static async start(): Promise<Origin> {
-    const origin = new Origin();
+  /** `patienceMs`: how long a connection may be silent. Default: behind a gateway it is the gateway that closes. */
+  static async start(patienceMs = Number.POSITIVE_INFINITY): Promise<Origin> {
+    const origin = new Origin(patienceMs);
     const { promise, resolve } = Promise.withResolvers<void>();
     origin.#server.listen(0, "127.0.0.1", resolve);
     await promise;
@@ -192,6 +189,23 @@ class Origin {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#server.close(() => resolve());
     await promise;
+  }
+
+  #endSilent(socket: Socket, patienceMs: number): void {
+    const { now } = new LoopClock();
+    const address = socket.remoteAddress ?? "";
+    let bytes = 0;
+    let end = now() + patienceMs;
+    const looks = setInterval(() => {
+      if (socket.bytesRead + socket.bytesWritten > bytes) {
+        bytes = socket.bytesRead + socket.bytesWritten;
+        end = now() + patienceMs;
+      }
+      if (now() < end) return;
+      if (!this.#errors.has(address)) this.#errors.set(address, "silence");
+      socket.destroy();
+    }, 50);
+    socket.once("close", () => clearInterval(looks));
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {

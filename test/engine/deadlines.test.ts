@@ -69,7 +69,7 @@ const deadlines: readonly Deadline[] = [
   },
   {
     name: "a further head that stops is answered with 408",
-    limits: { headTimeoutMs: 150 },
+    limits: { headTimeoutMs: 150, idleTimeoutMs: 600 },
     script: ok(),
     bytes: `${requestBytes("GET /")}GET / HTTP/1.1\r\n`,
     statuses: [200, 408],

@@ -48,7 +48,7 @@ export const differences: readonly Difference[] = [
   {
     suite: "deadlines",
     test: "a further head that stops is answered with 408",
-    effect: /^waited in vain until an answer came: ""$/,
+    effect: /^the connection closed without an answer$/,
     reason:
       "node:http does not say that a head began: one that came with the request before is idleness",
   },
@@ -61,7 +61,7 @@ export const differences: readonly Difference[] = [
   {
     suite: "heads that come byte by byte",
     test: "are refused with 414 target_too_long: one whose target does not end",
-    effect: /^(?:waited in vain until an answer came: ""|expected 408 to equal 414)$/,
+    effect: /^expected 408 to equal 414$/,
     reason:
       "node:http shows a target when its head is whole: 408 follows when the head's time is up",
   },

@@ -6,6 +6,7 @@ import { createEngine } from "../../gateway/worker/engine-choice.ts";
 import { openClient } from "../support/client.ts";
 import { describeEngines } from "../support/engines.ts";
 import { ok, requestBytes, TestGateway, until } from "../support/http.ts";
+import { freePort } from "../support/ports.ts";
 
 describeEngines("several listeners", (bench, kind) => {
   it("shows each exchange the listener of its connection, request after request", async () => {
@@ -16,7 +17,8 @@ describeEngines("several listeners", (bench, kind) => {
     };
     const gateway = await bench.gateway(origin, { hooks });
     const { port } = await gateway.engine.listen({ host: "127.0.0.1", port: 0 }, 1);
-    const second = new TestGateway(gateway.engine, port, gateway.ended, gateway.handlerErrors);
+    const { engine, ended, handlerErrors, clock } = gateway;
+    const second = new TestGateway(engine, port, ended, handlerErrors, clock);
     const clients = [await bench.client(gateway), await bench.client(second)];
     for (const client of [...clients, ...clients]) {
       expect((await client.request(requestBytes("GET /"))).status).to.equal(200);
@@ -48,9 +50,9 @@ describeEngines("several listeners", (bench, kind) => {
 
   it("drains all of them: what runs finishes on each, and none accepts any more", async () => {
     const origin = await bench.origin(() => {});
-    const gateway = await bench.gateway(origin);
-    const { port } = await gateway.engine.listen({ host: "127.0.0.1", port: 0 }, 1);
-    const ports = [gateway.port, port];
+    const ports = [await freePort(), await freePort()] as const;
+    const gateway = await bench.gateway(origin, { port: ports[0] });
+    await gateway.engine.listen({ host: "127.0.0.1", port: ports[1] }, 1);
     const clients = await Promise.all(ports.map((each) => openClient(each)));
     bench.later(() => {
       for (const client of clients) client.close();

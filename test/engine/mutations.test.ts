@@ -81,13 +81,15 @@ describeEngines("mutated requests", (bench) => {
 
   /** Sends a few requests, some of them mutated, in random pieces, and waits for the end. */
   async function converse(gateway: TestGateway, random: () => number): Promise<void> {
-    const client = await bench.client(gateway);
     let bytes = "";
     for (let left = 1 + Math.floor(random() * 4); left > 0; left -= 1) {
       const request = valid[Math.floor(random() * valid.length)] ?? "";
       bytes += random() < 0.6 ? mutated(random, request) : request;
     }
-    await client.sendSplit(bytes, random() < 0.5 ? [] : cuts(random, bytes.length, 5));
+    const pieces = random() < 0.5 ? [] : cuts(random, bytes.length, 5);
+    // From here on, others take their turns: what is random was drawn in the same order each time.
+    const client = await bench.client(gateway);
+    await client.sendSplit(bytes, pieces);
     await client.whenClosed();
     expect(client.violation, JSON.stringify(bytes)).to.equal(null);
   }

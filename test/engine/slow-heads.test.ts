@@ -36,7 +36,7 @@ const slowHeads: readonly SlowHead[] = [
   },
   {
     name: "whose target does not end",
-    limits: { maxTargetBytes: 50 },
+    limits: { maxTargetBytes: 50, headTimeoutMs: 3_000 },
     bytes: `GET /${"a".repeat(500)}`,
     status: 414,
     code: "target_too_long",

@@ -16,6 +16,7 @@ import type {
 import { Peer, Target } from "../../gateway/engine/engine.ts";
 import { createHttpEngine } from "../../gateway/engine/index.ts";
 import { until } from "./conditions.ts";
+import { LoopClock } from "./loop-clock.ts";
 
 /** What the test handler keeps for a request. */
 export interface TestContext {
@@ -54,7 +55,11 @@ export interface GatewayOptions {
   readonly forbids?: (address: string, port: number) => string | null;
   readonly forwardedPath?: "normal" | "raw";
   readonly listeners?: readonly ListenerOptions[];
+  /** Default: any that is free. */
+  readonly port?: number;
   readonly engine?: (options: EngineOptions<TestContext>) => Engine;
+  /** The engine's time. Default: a clock of its own. */
+  readonly clock?: LoopClock;
 }
 
 export class TestGateway {
@@ -63,17 +68,21 @@ export class TestGateway {
   readonly ended: readonly Ended[];
   /** What the handler threw. */
   readonly handlerErrors: readonly unknown[];
+  /** By which its deadlines pass. */
+  readonly clock: LoopClock;
 
   constructor(
     engine: Engine,
     port: number,
     ended: readonly Ended[],
     handlerErrors: readonly unknown[],
+    clock: LoopClock,
   ) {
     this.engine = engine;
     this.port = port;
     this.ended = ended;
     this.handlerErrors = handlerErrors;
+    this.clock = clock;
   }
 
   /** The only exchange, once it is over. */
@@ -94,18 +103,20 @@ export class TestGateway {
 export async function startGateway(options: GatewayOptions): Promise<TestGateway> {
   const ended: Ended[] = [];
   const handlerErrors: unknown[] = [];
+  const clock = options.clock ?? new LoopClock();
   const engine = (options.engine ?? createHttpEngine)({
     handler: recordingHandler(options, ended),
     idPrefix: "test",
     onError: (error) => handlerErrors.push(error),
+    now: clock.now,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.trusts === undefined ? {} : { trusts: options.trusts }),
     ...(options.forbids === undefined ? {} : { forbids: options.forbids }),
     ...(options.forwardedPath === undefined ? {} : { forwardedPath: options.forwardedPath }),
     ...(options.listeners === undefined ? {} : { listeners: options.listeners }),
   });
-  const address = await engine.listen({ host: "127.0.0.1", port: 0 });
-  return new TestGateway(engine, address.port, ended, handlerErrors);
+  const { port } = await engine.listen({ host: "127.0.0.1", port: options.port ?? 0 });
+  return new TestGateway(engine, port, ended, handlerErrors, clock);
 }
 
 /** What is no event of its own, but the consequence of one that was told of, or of a limit. */
@@ -173,6 +184,6 @@ export async function expectIdle(engine: Engine): Promise<void> {
       stats = engine.stats();
       return stats.exchanges === 0 && stats.clientConnections === 0 && stats.peerConnections === 0;
     },
-    { deadlineMs: 5_000, describe: () => stats },
+    { describe: () => stats },
   );
 }

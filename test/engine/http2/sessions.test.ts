@@ -135,10 +135,10 @@ describe("HTTP/2: streams", () => {
       expect((await client.answer(stream)).body.toString()).to.equal(`/${n}`);
     }
     expect(client.answerOn(slow).fields).to.equal(null);
-    const waiting = origin.connections.find(({ requests }) =>
-      requests.some(({ target }) => target === "/slow"),
-    );
-    waiting?.send(ok("late"));
+    const waiting = () =>
+      origin.connections.find(({ requests }) => requests.some(({ target }) => target === "/slow"));
+    await until("it arrived too", () => waiting() !== undefined);
+    waiting()?.send(ok("late"));
     expect((await client.answer(slow)).body.toString()).to.equal("late");
   });
 
@@ -383,10 +383,11 @@ describe("HTTP/2: how a connection ends", () => {
     const gateway = await bench.gateway(origin, { limits: { idleTimeoutMs: 200 } });
     const client = await bench.http2(gateway);
     const stream = client.request(requestFields("/"));
-    const connection = await origin.connection();
-    await settled(() => client.frames.length, 25);
+    await until("it arrived", () => origin.requests.length === 1);
+    const end = gateway.clock.now() + 500;
+    await until("it took long", () => client.isOver || gateway.clock.now() > end);
     expect(client.isOver).to.equal(false);
-    connection.send(ok());
+    origin.connections[0]?.send(ok());
     expect((await client.answer(stream)).status).to.equal(200);
     await client.whenClosed();
     expect(client.goaway?.code).to.equal(errorCode.noError);
@@ -423,9 +424,7 @@ describe("HTTP/2: how a connection ends", () => {
       client.socket.pause();
       client.send(rstStream(1, errorCode.cancel));
       await end(gateway, client);
-      await until("it is gone", () => gateway.engine.stats().clientConnections === 0, {
-        deadlineMs: 15_000,
-      });
+      await until("it is gone", () => gateway.engine.stats().clientConnections === 0);
     });
   }
 });
