@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { expect } from "chai";
 import { describeEngines } from "../support/engines.ts";
 import { fieldOf, ok, openClient, requestBytes, until } from "../support/http.ts";
+import { freePort } from "../support/ports.ts";
 
 describeEngines("drain", (bench) => {
   it("closes idle connections and resolves with nothing cut", async () => {
@@ -20,7 +21,7 @@ describeEngines("drain", (bench) => {
 
   it("lets running requests finish, and says that their connections close", async () => {
     const origin = await bench.origin(() => {});
-    const gateway = await bench.gateway(origin);
+    const gateway = await bench.gateway(origin, { port: await freePort() });
     const client = await bench.client(gateway);
     client.send(requestBytes("GET /"), "GET");
     await until("it arrived", () => origin.requests.length === 1);
@@ -42,7 +43,7 @@ describeEngines("drain", (bench) => {
 
   it("refuses new connections as soon as it begins", async () => {
     const origin = await bench.origin(ok());
-    const gateway = await bench.gateway(origin);
+    const gateway = await bench.gateway(origin, { port: await freePort() });
     await gateway.engine.drain(1_000);
     const outcome = await openClient(gateway.port).then(
       (client) => {

@@ -13,6 +13,7 @@ import {
   type TestGateway,
   until,
 } from "../support/http.ts";
+import { freePort } from "../support/ports.ts";
 
 describeEngines("waiting for a peer", (bench) => {
   interface Waiting {
@@ -29,7 +30,8 @@ describeEngines("waiting for a peer", (bench) => {
     options: GatewayOptions = {},
     pick?: (exchange: TestExchange, busy: Peer) => Peer | null,
   ): Promise<Waiting> {
-    const origin = await bench.origin(() => {});
+    // Tests close it, and then nobody may have its port.
+    const origin = await bench.origin(() => {}, { port: await freePort() });
     const gateway = await bench.gateway(origin, {
       ...options,
       limits: { maxConnectionsPerPeer: 1, ...options.limits },

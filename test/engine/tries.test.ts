@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { Peer, Target } from "../../gateway/engine/engine.ts";
 import { describeEngines } from "../support/engines.ts";
 import { ok, requestBytes, until } from "../support/http.ts";
-import { startOrigin } from "../support/origin.ts";
+import { freePort } from "../support/ports.ts";
 import { refusingPeer, silentPort } from "../support/unreachable.ts";
 
 const refusing = (count: number) => Array.from({ length: count }, () => refusingPeer());
@@ -169,9 +169,7 @@ describeEngines("tries", (bench) => {
   });
 
   it("fail one request with one attempt: the others are served when the peer comes back", async () => {
-    const gone = await startOrigin("");
-    const peer = new Peer("127.0.0.1", gone.port);
-    await gone.close();
+    const peer = new Peer("127.0.0.1", await freePort());
     let back: Promise<unknown> | null = null;
     const gateway = await bench.gateway([], {
       limits: { maxConnectionsPerPeer: 1 },
@@ -205,7 +203,7 @@ describeEngines("tries", (bench) => {
     });
     const clients = await Promise.all(Array.from({ length: 8 }, () => bench.client(gateway)));
     for (const client of clients) client.send(requestBytes("GET /"), "GET");
-    await until("they wait", () => gateway.engine.stats().exchanges === clients.length);
+    await until("they have begun", () => gateway.engine.stats().requests === clients.length);
     for (const client of clients) expect((await client.answer()).status).to.equal(200);
     const told = gateway.ended.reduce((sum, { failures }) => sum + failures.length, 0);
     expect(told, "failures told").to.be.at.least(1);

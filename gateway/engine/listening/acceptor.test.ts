@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { BoundSocket, connect } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
+import { freePort } from "../../../test/support/ports.ts";
 import type { Accepted } from "../fixtures/accepting-process.ts";
 import { Acceptor } from "./acceptor.ts";
 
@@ -48,7 +49,8 @@ describe("acceptor", () => {
       dropIdlePeers: () => {},
     };
     const first = new Acceptor(options);
-    const { port } = await first.listen({ host: "127.0.0.1", port: 0 });
+    const port = await freePort();
+    await first.listen({ host: "127.0.0.1", port });
     const second = new Acceptor(options);
     const outcome = await second.listen({ host: "127.0.0.1", port }).then(
       () => "listens",

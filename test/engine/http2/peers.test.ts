@@ -18,6 +18,7 @@ import {
   type Http2Script,
   startHttp2Origin,
 } from "../../support/http2/origin.ts";
+import { refusingPeer } from "../../support/unreachable.ts";
 
 describe("peers with HTTP/2", () => {
   let closers: (() => void | Promise<void>)[] = [];
@@ -317,13 +318,7 @@ describe("peers with HTTP/2", () => {
   });
 
   it("that accept no connection, or speak something else, fail the try", async () => {
-    const closed = createServer();
-    closed.listen(0, "127.0.0.1");
-    await once(closed, "listening");
-    const { port } = closed.address() as { port: number };
-    closed.close();
-    await once(closed, "close");
-    const refusing = await startFor([new Target(new Peer("127.0.0.1", port), { protocol: "h2c" })]);
+    const refusing = await startFor([new Target(refusingPeer(), { protocol: "h2c" })]);
     expect((await ask(refusing)).status).to.equal(502);
     expect((await refusing.outcome()).errorCode).to.equal("connect_failed");
 
