@@ -85,7 +85,7 @@ describeEngines("pipelining", (bench) => {
     const client = await bench.client(gateway);
     const batch = requestBytes("GET /", [`X-Pad: ${"x".repeat(1000)}`]).repeat(1000);
     client.send(batch.repeat(20), "GET");
-    await until("the first arrived", () => origin.requests.length === 1);
+    await until("the first arrived", () => origin.requests.length > 0);
     await until(
       "the gateway stopped reading",
       () => client.socket.writableLength > 0 && client.socket.bytesWritten > 0,

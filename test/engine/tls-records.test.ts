@@ -1,5 +1,7 @@
 /** Clients over TLS that spend a record on next to nothing, which costs the gateway as much as a request. */
 import { once } from "node:events";
+import { connect as connectPlain } from "node:net";
+import { duplexPair } from "node:stream";
 import { connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { TlsEndpoint } from "../../gateway/engine/listening/tls-endpoint.ts";
@@ -26,42 +28,51 @@ describeEngines("the records of TLS", (bench) => {
     });
     const tls = { choose: () => ({ endpoint, clientRule: "", covers: () => true }) };
     const gateway = await bench.gateway(origin, { listeners: [{ tls }] });
-    const socket = connect({
-      ...{ host: "127.0.0.1", port: gateway.port, servername: "a.example", ca: authority.cert },
-    });
+    const plain = connectPlain({ host: "127.0.0.1", port: gateway.port });
+    plain.on("error", () => {});
+    const [near, far] = duplexPair();
+    plain.pipe(far);
+    let held: Buffer[] | null = null;
+    far.on("data", (bytes: Buffer) => (held === null ? plain.write(bytes) : held.push(bytes)));
+    const socket = connect({ socket: near, servername: "a.example", ca: authority.cert });
     socket.on("error", () => {});
     await once(socket, "secureConnect");
-    socket.setNoDelay(true);
     socket.write("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000000000\r\n\r\n");
-    return { gateway, socket };
+    await until("the request has begun", () => gateway.engine.stats().exchanges === 1);
+    /** Makes so many records, each of so many bytes, and then sends them at once, however long making them takes. */
+    const send = async (records: number, bytes: number) => {
+      const pieces: Buffer[] = [];
+      held = pieces;
+      for (let made = 0; made < records; made += 1) await record(socket, bytes);
+      held = null;
+      plain.write(Buffer.concat(pieces));
+    };
+    return { gateway, plain, send };
   };
 
-  /** Sends so many records, each of so many bytes, or as many as the gateway takes. */
-  async function send(socket: TLSSocket, records: number, bytes: number): Promise<void> {
-    const piece = Buffer.alloc(bytes, "x");
-    const closed = new Promise((resolve) => socket.once("close", resolve));
-    // What is written while something else is on its way shares a record with it.
-    const write = () => new Promise((resolve) => socket.write(piece, resolve));
-    for (let sent = 0; sent < records && !socket.destroyed; sent += 1)
-      await Promise.race([write(), closed]);
+  /** What is written while something else is on its way shares a record with it. */
+  async function record(socket: TLSSocket, bytes: number): Promise<void> {
+    await new Promise((resolve) => socket.write(Buffer.alloc(bytes, "x"), resolve));
   }
 
   it("end a connection when they are many and nearly empty, and are counted", async () => {
-    const { gateway, socket } = await begin();
-    await send(socket, 1_000_000, 1);
-    const { refused } = gateway.engine.stats();
+    const { gateway, send } = await begin();
+    await send(25_000, 1);
     await until("it is counted", () => gateway.engine.stats().refused.tls_flood === 1, {
-      describe: () => refused,
+      describe: () => gateway.engine.stats().refused,
     });
     await until("the connection is gone", () => gateway.engine.stats().clientConnections === 0);
   });
 
   it("may be small where they carry something, and nearly empty where they are few", async () => {
-    const { gateway, socket } = await begin();
-    await send(socket, 5_000, 1);
-    await send(socket, 15_000, 16);
-    expect([socket.destroyed, gateway.engine.stats().refused]).to.deep.equal([false, {}]);
-    socket.destroy();
+    const { gateway, plain, send } = await begin();
+    await send(5_000, 1);
+    await send(15_000, 16);
+    // Among its looks is one at all of it.
+    const end = gateway.clock.now() + 2_000;
+    await until("it has looked", () => gateway.clock.now() > end);
+    expect([plain.destroyed, gateway.engine.stats().refused]).to.deep.equal([false, {}]);
+    plain.destroy();
     await until("the connection is gone", () => gateway.engine.stats().clientConnections === 0);
   });
 });

@@ -5,25 +5,35 @@ import { Peer } from "../../gateway/engine/engine.ts";
 
 const BACKLOG = 1;
 
+/** What the thread finds when it is woken: stay silent, or answer once on the connection of before. */
+const told = { nothing: 0, answer: 1 } as const;
+
 /**
- * Answers every request with the number of its connection, and blocks while it is told to, so that nobody
+ * Answers every request with the number of its connection, and blocks when it is told to, so that nobody
  * takes connections off the queue. The event loop of a thread of its own is blocked, since Node accepts
  * whatever comes while its loop turns.
  */
 const LISTENER = `
   const { parentPort, workerData } = require("node:worker_threads");
+  const { writeSync } = require("node:fs");
   let count = 0;
+  let answerOnLast = () => {};
   const server = require("node:net").createServer((socket) => {
     const body = String((count += 1));
     const answer = "HTTP/1.1 200 OK\\r\\nContent-Length: " + body.length + "\\r\\n\\r\\n" + body;
     socket.on("data", () => socket.write(answer)).on("error", () => {});
+    answerOnLast = () => writeSync(socket._handle.fd, answer);
   });
   server.listen({ host: "127.0.0.1", port: 0, backlog: ${BACKLOG} }, () => {
     parentPort.postMessage(server.address().port);
   });
   parentPort.on("message", () => {
     parentPort.postMessage("silent");
-    Atomics.wait(workerData, 0, 0);
+    for (;;) {
+      Atomics.wait(workerData, 0, ${told.nothing});
+      Atomics.store(workerData, 0, ${told.nothing});
+      answerOnLast();
+    }
   });
 `;
 
@@ -46,20 +56,20 @@ interface Bench {
 export class FallingSilent {
   readonly port: number;
   readonly #worker: Worker;
-  readonly #isAwake: Int32Array;
+  readonly #told: Int32Array;
   readonly #fillers: Socket[] = [];
 
-  private constructor(worker: Worker, isAwake: Int32Array, port: number) {
+  private constructor(worker: Worker, told: Int32Array, port: number) {
     this.#worker = worker;
-    this.#isAwake = isAwake;
+    this.#told = told;
     this.port = port;
   }
 
   /** `bench.later` closes it when the test is over. */
   static async start(bench: Bench): Promise<FallingSilent> {
-    const isAwake = new Int32Array(new SharedArrayBuffer(4));
-    const worker = new Worker(LISTENER, { eval: true, workerData: isAwake });
-    const silent = new FallingSilent(worker, isAwake, await nextMessage<number>(worker));
+    const words = new Int32Array(new SharedArrayBuffer(4));
+    const worker = new Worker(LISTENER, { eval: true, workerData: words });
+    const silent = new FallingSilent(worker, words, await nextMessage<number>(worker));
     bench.later(async () => {
       for (const socket of silent.#fillers) socket.destroy();
       await worker.terminate();
@@ -83,9 +93,10 @@ export class FallingSilent {
     }
   }
 
-  wake(): void {
-    Atomics.store(this.#isAwake, 0, 1);
-    Atomics.notify(this.#isAwake, 0);
+  /** Answers once on the connection that was accepted last, before it fell silent, and accepts no other. */
+  answerOnLast(): void {
+    Atomics.store(this.#told, 0, told.answer);
+    Atomics.notify(this.#told, 0);
   }
 }
 

@@ -25,6 +25,7 @@ import {
   windowUpdate,
 } from "../../support/http2/frames.ts";
 import { type Field, headerBlock } from "../../support/http2/hpack.ts";
+import { RawPeerConnection } from "../../support/http2/raw-peer.ts";
 import { seeded } from "../../support/random.ts";
 
 const { endHeaders, endStream } = frameFlag;
@@ -85,8 +86,7 @@ const hostile: readonly (readonly [what: string, bytes: Buffer])[] = [
   ["zeros", Buffer.alloc(4_096)],
 ];
 
-describe("HTTP/2: peers that break the rules", function () {
-  this.timeout(60_000);
+describe("HTTP/2: peers that break the rules", () => {
   let server: Server;
   let sockets: Socket[];
   let script: (socket: Socket) => void;
@@ -163,9 +163,7 @@ describe("HTTP/2: peers that break the rules", function () {
       }
       script = answering(bytes.subarray(0, 1 + Math.floor(random() * bytes.length)));
       const asked = ask();
-      await until("it is over, or hangs", () => gateway.ended.length > round, {
-        deadlineMs: 5_000,
-      });
+      await until("it is over, or hangs", () => gateway.ended.length > round);
       await asked;
       for (const socket of sockets) socket.destroy();
       await until("its connections are closed", () => gateway.engine.stats().peerConnections === 0);
@@ -176,13 +174,15 @@ describe("HTTP/2: peers that break the rules", function () {
     let answersPings = true;
     let pings = 0;
     script = (socket) => {
+      new RawPeerConnection(socket).start(
+        ({ type, payload }) => {
+          if (type !== frameType.ping) return;
+          pings += 1;
+          if (answersPings) socket.write(frame(frameType.ping, frameFlag.ack, 0, payload));
+        },
+        () => {},
+      );
       socket.write(settingsFrame());
-      socket.on("data", (bytes: Buffer) => {
-        if (bytes[3] !== frameType.ping) return;
-        pings += 1;
-        if (answersPings)
-          socket.write(frame(frameType.ping, frameFlag.ack, 0, bytes.subarray(9, 17)));
-      });
     };
     let now = 1_000;
     const clock = new Clock(() => now);
