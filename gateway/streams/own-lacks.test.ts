@@ -9,8 +9,7 @@ import type { FromExhausted } from "./fixtures/exhausted-process.ts";
 
 const entry = join(import.meta.dirname, "fixtures", "exhausted-process.ts");
 
-describe("datagrams for which the gateway lacks a descriptor", function () {
-  this.timeout(60_000);
+describe("datagrams for which the gateway lacks a descriptor", () => {
   let child: ChildProcess | null = null;
   const sockets: Socket[] = [];
   afterEach(() => {

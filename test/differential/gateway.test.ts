@@ -10,8 +10,7 @@ import { refusingPeer } from "../support/unreachable.ts";
 const [consul] = consulKinds();
 
 for (const engine of engineKinds()) {
-  describe(`a gateway with --engine ${engine}`, function () {
-    this.timeout(30_000);
+  describe(`a gateway with --engine ${engine}`, () => {
     let scene: Scene;
 
     before(async () => {

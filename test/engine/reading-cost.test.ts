@@ -72,9 +72,7 @@ function expectLinear(call: (size: number) => () => unknown): void {
   expect(growthOf(call), "times as long at 4 times the size").to.be.below(mostGrowth);
 }
 
-describe("reading a head takes time in proportion to its length", function () {
-  this.timeout(60_000);
-
+describe("reading a head takes time in proportion to its length", () => {
   for (const [name, make] of Object.entries(fields)) {
     it(`a request's: ${name}`, () => {
       expectLinear((size) => {

@@ -147,7 +147,7 @@ describeEngines("connections that go wrong", (bench: TestBench, kind: EngineKind
   const count = kind === "http1" ? conversations : Math.ceil(conversations / 4);
 
   it(`leave nothing behind (${count} conversations)`, async function () {
-    this.timeout(Math.max(20_000, count * 100));
+    this.timeout(Math.max(180_000, count * 300));
     const random = seeded(seedOf() + 3);
     const [first, second] = [
       await misbehavingOrigin(random, bench),
