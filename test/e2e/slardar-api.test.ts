@@ -108,7 +108,8 @@ for (const kind of consulKinds())
         ['{"servers":[{"host":"10.0.0.1"}]}', /servers\[0\]\.port: is missing/],
         ['{"servers":[{"host":"10.0.0.1","port":70000}]}', /port: 70000 is above 65535/],
         ['{"servers":[],"wieght":1}', /servers: is empty; unknown field "wieght"/],
-        ['{"__proto__":{},"servers":[]}', /servers: is empty/],
+        ['{"__proto__":{},"servers":[]}', /no field can have the name "__proto__"/],
+        ['{"servers":[],"servers":[]}', /column 15: a second field has the name "servers"/],
         ["\xff", /./],
       ];
       for (const method of ["PUT", "POST"])
