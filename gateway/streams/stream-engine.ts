@@ -201,7 +201,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
 
   remove(stream: TcpStream): void {
     if (!this.#streams.delete(stream)) return;
-    stream.listener.leave(stream.address);
+    stream.listener.leave(stream.countsFor);
     const waiters = stream.awaited === null ? undefined : this.#waiting.get(stream.awaited);
     if (waiters?.delete(stream)) this.#waiters -= 1;
     if (waiters?.size === 0) this.#waiting.delete(stream.awaited ?? "");
@@ -227,7 +227,7 @@ export class StreamEngine implements StreamHost<TcpStream>, DatagramHost {
     const stream = new TcpStream(this, socket, listener, address);
     const { maxConnections } = this.limits;
     const isFull = maxConnections > 0 && this.#streams.size >= maxConnections;
-    const refusal = isFull ? "too_many_connections" : listener.admit(address);
+    const refusal = isFull ? "too_many_connections" : listener.admit(stream.countsFor);
     if (refusal !== null) {
       stream.cut(refusal);
       return;

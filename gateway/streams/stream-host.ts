@@ -69,21 +69,30 @@ export class StreamListener {
     return this.#believes(address);
   }
 
-  /** Why no further stream from this address may be admitted; `null` when it was admitted, and counts from now on. */
-  admit(address: string): "too_many_connections" | "too_many_from_address" | null {
-    const { maxConnections, maxConnectionsPerAddress: perAddress } = this.terms.limits;
+  /**
+   * Why no further stream from this address may be admitted; `null` when it was admitted, and counts from now on.
+   * `address`: `null` when a sender has still to say whose connection it is.
+   */
+  admit(address: string | null): "too_many_connections" | "too_many_from_address" | null {
+    const { maxConnections } = this.terms.limits;
     if (maxConnections > 0 && this.open >= maxConnections) return "too_many_connections";
-    if (perAddress > 0 && (this.#addresses.get(address) ?? 0) >= perAddress)
-      return "too_many_from_address";
-    this.open += 1;
+    const refusal = address === null ? null : this.countFor(address);
+    if (refusal === null) this.open += 1;
+    return refusal;
+  }
+
+  /** Why no further stream may count for this address; `null` when it counts from now on. */
+  countFor(address: string): "too_many_from_address" | null {
+    const { maxConnectionsPerAddress: most } = this.terms.limits;
+    if (most > 0 && (this.#addresses.get(address) ?? 0) >= most) return "too_many_from_address";
     step(this.#addresses, address, 1);
     return null;
   }
 
-  /** An admitted stream is over. */
-  leave(address: string): void {
+  /** An admitted stream is over. `address`: for which it counts. */
+  leave(address: string | null): void {
     this.open -= 1;
-    step(this.#addresses, address, -1);
+    if (address !== null) step(this.#addresses, address, -1);
   }
 
   /**

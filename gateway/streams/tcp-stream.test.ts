@@ -390,6 +390,35 @@ describe("streams over TCP", () => {
     }
   });
 
+  it("is counted for the client that a named sender speaks for, and not for the sender", async () => {
+    const { port } = await origin(echo);
+    const limits = { ...noListenerLimits, maxConnectionsPerAddress: 1 };
+    const streams = await rig([port], { terms: { limits, proxyProtocol: ["127.0.0.0/8"] } });
+    const lineOf = (address: string) => `PROXY TCP4 ${address} 192.0.2.1 5555 443\r\n`;
+    // They all come from one address, and are open at the same time.
+    const clients = ["192.0.2.7", "192.0.2.8", "192.0.2.9"].map((address) => ({
+      address,
+      client: streams.client(),
+    }));
+    await until("all are open", () => streams.engine.size === 3);
+    for (const { address, client } of clients) {
+      client.write(`${lineOf(address)}x`);
+      expect(String((await once(client, "data"))[0])).to.equal("x");
+    }
+    const second = streams.client();
+    second.write(`${lineOf("192.0.2.7")}x`);
+    await records(streams, 1);
+    expect(streams.records[0]).to.include({
+      failure: "too_many_from_address",
+      clientAddress: "192.0.2.7",
+    });
+    clients[0]?.client.end();
+    await records(streams, 2);
+    const third = streams.client();
+    third.end(`${lineOf("192.0.2.7")}x`);
+    expect(String(await readAll(third))).to.equal("x");
+  });
+
   it("believes named senders about their clients, and nobody else", async () => {
     const { port } = await origin(echo);
     const line = "PROXY TCP4 192.0.2.7 192.0.2.1 5555 443\r\n";

@@ -21,8 +21,11 @@ type State = "greeting" | "waiting" | "connecting" | "open" | "ended";
 
 export class TcpStream {
   readonly listener: StreamListener;
-  /** The address under which limits count it. */
-  readonly address: string;
+  /**
+   * The address that limits count it for: the client's. `null` until a sender has said whose connection it is: all of a
+   * balancer's connections come from its own address.
+   */
+  countsFor: string | null;
   /** The service or catalog that it waits for; `null`: none. */
   awaited: string | null = null;
   tries = 0;
@@ -66,7 +69,7 @@ export class TcpStream {
     this.#host = host;
     this.#client = socket;
     this.listener = listener;
-    this.address = address;
+    this.countsFor = listener.believes(address) ? null : address;
     this.#clientEnd = { address, port: socket.remotePort ?? 0 };
     this.#startedMs = host.clock.now();
     this.#activeMs = host.clock.current;
@@ -78,7 +81,7 @@ export class TcpStream {
 
   begin(): void {
     const { terms } = this.listener;
-    const speaksProxy = this.listener.believes(this.address);
+    const speaksProxy = this.countsFor === null;
     const asksName = terms.protocol === "tls-passthrough";
     if (!speaksProxy && !asksName) {
       this.#client.pause();
@@ -132,6 +135,15 @@ export class TcpStream {
     if (outcome.client !== null) {
       this.#proxyAddress = this.#clientEnd.address;
       Object.assign(this.#clientEnd, outcome.client);
+    }
+    if (this.countsFor === null) {
+      const { address } = this.#clientEnd;
+      const refusal = this.listener.countFor(address);
+      if (refusal !== null) {
+        this.#end(refusal, "");
+        return;
+      }
+      this.countsFor = address;
     }
     this.#route();
   };

@@ -80,6 +80,29 @@ describeEngines("PROXY headers", (bench) => {
     ).to.match(/^HTTP\/1\.1 200 /);
   });
 
+  it("say for which address a connection counts, however many a listed sender opens at once", async () => {
+    const gateway = await listen({ proxied: () => true, maxConnectionsPerAddress: 1 });
+    const open = () => {
+      const socket = connect({ port: gateway.port, host: "127.0.0.1", noDelay: true });
+      socket.on("error", () => {});
+      bench.later(() => void socket.destroy());
+      return socket;
+    };
+    const sockets = [7, 8, 9].map((last) => ({ last, socket: open() }));
+    await until("all are open", () => gateway.engine.stats().clientConnections === 3);
+    const line = (last: number) => one.replace("192.0.2.8", `192.0.2.${last}`);
+    for (const { last, socket } of sockets) {
+      socket.write(line(last) + request);
+      expect(String((await once(socket, "data"))[0])).to.match(/^HTTP\/1\.1 200 /);
+    }
+    expect(await talk(gateway.port, [line(8) + request])).to.include("too_many_from_address");
+    sockets[1]?.socket.destroy();
+    await until("it is gone", () => gateway.engine.stats().clientConnections === 2);
+    const last = request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    expect(await talk(gateway.port, [line(8) + last])).to.match(/^HTTP\/1\.1 200 /);
+    expect(gateway.engine.stats().refused).to.deep.equal({ too_many_from_address: 1 });
+  });
+
   it("are told apart from other bytes in front of TLS", async () => {
     const gateway = await listen({ tls: { choose: () => null } });
     for (const bytes of [one, two]) expect(await talk(gateway.port, [bytes])).to.equal("");

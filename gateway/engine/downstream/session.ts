@@ -11,6 +11,8 @@ import type { ClientTls } from "../tls.ts";
 /** The connection, as the engine's set of connections sees it. */
 export interface ClientSession {
   readonly address: string;
+  /** Whether a sender opened it that has still to say for whom. Until then, no limit for an address holds for it. */
+  readonly isForAnother?: boolean;
   /** The number of the listener that accepted it. */
   readonly listener: number;
   /** Whether it counts against the engine's limits. The engine sets this. */

@@ -44,6 +44,8 @@ const decodeError = alert(50);
  */
 export class Arrival implements ClientSession {
   readonly address: string;
+  /** All of a balancer's connections come from its own address, often many at once. */
+  readonly isForAnother: boolean;
   readonly listener: number;
   isAdmitted = false;
   readonly #host: ArrivalHost;
@@ -75,7 +77,8 @@ export class Arrival implements ClientSession {
     this.listener = listener;
     this.#tls = tls ?? null;
     this.#deadline = host.deadline;
-    this.#proxy = proxied?.(address) ? new ProxyHeaderReader() : null;
+    this.isForAnother = proxied?.(address) === true;
+    this.#proxy = this.isForAnother ? new ProxyHeaderReader() : null;
     this.#hello = this.#tls === null ? null : new ClientHelloReader();
     socket.on("data", this.#onData);
     socket.on("end", this.#onEnd);

@@ -17,18 +17,19 @@ class Admission {
     this.#mostPerAddress = mostPerAddress;
   }
 
-  /** Why no further connection may be admitted; `null` when one may. */
-  refusal(address: string): Refusal | null {
+  /** Why no further connection may be admitted; `null` when one may. `address`: `null` when it is not known. */
+  refusal(address: string | null): Refusal | null {
     if (this.#most > 0 && this.#count >= this.#most)
       return busy("too_many_connections", "the gateway has all the connections it may have");
-    if (this.#mostPerAddress > 0 && (this.#addresses.get(address) ?? 0) >= this.#mostPerAddress)
+    const ofAddress = address === null ? 0 : (this.#addresses.get(address) ?? 0);
+    if (this.#mostPerAddress > 0 && ofAddress >= this.#mostPerAddress)
       return busy("too_many_from_address", "too many connections from this address");
     return null;
   }
 
-  count(address: string, step: 1 | -1): void {
+  count(address: string | null, step: 1 | -1): void {
     this.#count += step;
-    if (this.#mostPerAddress === 0) return;
+    if (this.#mostPerAddress === 0 || address === null) return;
     const count = (this.#addresses.get(address) ?? 0) + step;
     if (count === 0) this.#addresses.delete(address);
     else this.#addresses.set(address, count);
@@ -56,7 +57,7 @@ export class Clients {
   /** Adds a connection, and refuses it with an answer when it is beyond the limits. */
   add(session: ClientSession): void {
     this.#sessions.add(session);
-    this.#admit(session, session.address);
+    this.#admit(session);
   }
 
   /** The connection is closed. */
@@ -68,7 +69,7 @@ export class Clients {
   replace(before: ClientSession, session: ClientSession): void {
     this.remove(before);
     this.#sessions.add(session);
-    if (before.isAdmitted) this.#admit(session, session.address);
+    if (before.isAdmitted) this.#admit(session);
   }
 
   onTick(now: number, isProbe: boolean): void {
@@ -87,7 +88,8 @@ export class Clients {
     for (const session of this.#sessions) session.destroy();
   }
 
-  #admit(session: ClientSession, address: string): void {
+  #admit(session: ClientSession): void {
+    const address = addressOf(session);
     const refusal =
       this.#all.refusal(address) ?? this.#ofListener[session.listener]?.refusal(address) ?? null;
     if (refusal !== null) {
@@ -98,10 +100,16 @@ export class Clients {
     this.#count(session, 1);
   }
 
-  #count({ address, listener }: ClientSession, step: 1 | -1): void {
+  #count(session: ClientSession, step: 1 | -1): void {
+    const address = addressOf(session);
     this.#all.count(address, step);
-    this.#ofListener[listener]?.count(address, step);
+    this.#ofListener[session.listener]?.count(address, step);
   }
+}
+
+/** Under which limits count it; `null`: under none. */
+function addressOf({ address, isForAnother }: ClientSession): string | null {
+  return isForAnother === true ? null : address;
 }
 
 function busy(code: string, message: string): Refusal {
