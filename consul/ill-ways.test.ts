@@ -21,7 +21,7 @@ const slowOnly: readonly Illness[] = ["delayed", "byte by byte"];
 
 for (const kind of consulKinds())
   describe(`sources on an ill way to ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     let consul: TestConsul;
     let proxy: IllProxy;
     let operator: Operator;

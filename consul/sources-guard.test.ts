@@ -11,7 +11,7 @@ const ports = [4001, 4002, 4003];
 
 for (const kind of consulKinds())
   describe(`sources that lose a node with all of its services on ${kind.name}`, function () {
-    this.timeout(120_000);
+    this.timeout(300_000);
     let consul: TestConsul;
     let proxy: IllProxy;
     let operator: Operator;

@@ -7,7 +7,7 @@ const quiet = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {}
 
 for (const kind of consulKinds())
   describe(`keys written to ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(300_000);
     let consul: TestConsul;
     const open = () => createConsul({ url: consul.url }, {});
     let client: ReturnType<typeof open>;

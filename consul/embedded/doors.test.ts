@@ -79,17 +79,19 @@ describe("the embedded agent's door", () => {
   });
 
   it("ends a connection that says nothing, one that stops in its head and one in its body, and no query that waits", async () => {
-    const port = await start({ limits: { headTimeoutMs: 600, requestTimeoutMs: 900 } });
+    // Long enough for the requests that are well, on a machine that is busy.
+    const port = await start({ limits: { headTimeoutMs: 3_000, requestTimeoutMs: 4_000 } });
     const first = await fetch(`http://127.0.0.1:${port}/v1/kv/a`);
     const index = first.headers.get("x-consul-index");
-    const waiting = fetch(`http://127.0.0.1:${port}/v1/kv/a?index=${index}&wait=60s`);
+    const waiting = fetch(`http://127.0.0.1:${port}/v1/kv/a?index=${index}&wait=10m`);
     const head = "PUT /v1/kv/late HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n";
-    for (const bytes of ["", "GET /v1/kv/a HTTP/1.1\r\n", `${head}half`]) {
+    const closed = ["", "GET /v1/kv/a HTTP/1.1\r\n", `${head}half`].map((bytes) => {
       const socket = connect(port, "127.0.0.1").on("error", () => {});
       socket.write(bytes);
       socket.resume();
-      await once(socket, "close");
-    }
+      return once(socket, "close");
+    });
+    await Promise.all(closed);
     expect((await fetch(`http://127.0.0.1:${port}/v1/kv/late`)).status).to.equal(404);
     expect(await put(port, "a", {})).to.equal(200);
     expect((await waiting).status).to.equal(200);
@@ -136,14 +138,16 @@ describe("the embedded agent's door", () => {
     // The resolver reads these as addresses: they are compared after that.
     for (const host of ["0x08080808", "134744072", "::ffff:808:808"]) {
       const tcp = { ...emptyCheck, kind: "tcp", tcp: `[${host}]:80` } as const;
-      const outcome = await probeTcp(tcp, reach, 1000, never);
+      const outcome = await probeTcp(tcp, reach, 60_000, never);
       expect(outcome.output).to.include("checks may not reach").and.include("--check-addresses");
       const http = {
         ...emptyCheck,
         kind: "http",
         http: `http://${host.includes(":") ? `[${host}]` : host}/`,
       } as const;
-      expect((await probeHttp(http, reach, 1000, never)).output).to.include("checks may not reach");
+      expect((await probeHttp(http, reach, 60_000, never)).output).to.include(
+        "checks may not reach",
+      );
     }
   });
 
@@ -154,9 +158,9 @@ describe("the embedded agent's door", () => {
     closers.push(() => server.close());
     const { port } = server.address() as AddressInfo;
     const http = { ...emptyCheck, kind: "http", http: `http://localhost:${port}/` } as const;
-    const outcome = await probeHttp(http, checkReach(["127.0.0.1"]), 5000, never);
+    const outcome = await probeHttp(http, checkReach(["127.0.0.1"]), 60_000, never);
     expect(outcome).to.include({ status: "passing" });
-    const refused = await probeHttp(http, checkReach(["10.0.0.0/8"]), 5000, never);
+    const refused = await probeHttp(http, checkReach(["10.0.0.0/8"]), 60_000, never);
     expect(refused.output).to.match(/checks may not reach localhost, which is .*127\.0\.0\.1/);
   });
 

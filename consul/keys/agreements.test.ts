@@ -12,7 +12,7 @@ const many = 500;
 
 for (const kind of consulKinds())
   describe(`the watch of agreements on ${kind.name}`, function () {
-    this.timeout(40_000);
+    this.timeout(300_000);
     let consul: TestConsul;
     let client: ConsulClient;
     let kv: KvStore;
@@ -45,7 +45,7 @@ for (const kind of consulKinds())
     const text = (name: string) => JSON.stringify({ name, padding: "x".repeat(300) });
     /** The next answer: what the hosts have, and how many bytes it took. */
     async function next(waitMs = 10_000) {
-      const answer = await agreements.read({ index, waitMs, signal: AbortSignal.timeout(20_000) });
+      const answer = await agreements.read({ index, waitMs, signal: AbortSignal.timeout(120_000) });
       index = answer.index;
       const named = answer.value.map(({ key, encoded }) => {
         const value = JSON.parse(Buffer.from(encoded ?? "", "base64").toString());

@@ -2,7 +2,7 @@ import type { ServerResponse } from "node:http";
 import { expect } from "chai";
 import { settled, until } from "../../test/support/conditions.ts";
 import { type ConsulClient, createConsul } from "../api/client.ts";
-import { fastClock } from "../fixtures/clocks.ts";
+import { fastClock, jumpingClock } from "../fixtures/clocks.ts";
 import {
   answerJson,
   type Script,
@@ -12,8 +12,10 @@ import {
 import { readCatalog } from "../services/catalog.ts";
 import { Watch, type WatchEvent, type WatchOptions } from "./watch.ts";
 
-/** A minute of the watch is 300 ms of the test: the deadline of a query must not pass because the machine is busy. */
+/** A minute of the watch is 300 ms of the test. */
 const factor = 200;
+/** What is left of a query's deadline in the machine's time: none must pass because the machine is busy. */
+const patienceMs = 300_000;
 
 type Names = ReadonlyMap<string, readonly string[]>;
 
@@ -30,26 +32,25 @@ describe("a watch", () => {
   let server: ScriptedServer;
   let consul: ConsulClient;
   let watch: Watch<Names>;
-  let clock: ReturnType<typeof fastClock>;
+  let clock: ReturnType<typeof fastClock | typeof jumpingClock>;
   let events: WatchEvent<Names>[];
   let states: string[];
 
   const begin = async (
     script: Script,
-    options: Partial<WatchOptions<Names>> = {},
+    options: Partial<WatchOptions<Names>> & { readonly clock?: typeof clock } = {},
     times = factor,
   ) => {
     server = await startScriptedServer(endingProbes(script));
     consul = createConsul({ url: server.url }, {});
-    clock = fastClock(times);
+    clock = options.clock ?? fastClock(times);
     events = [];
     states = [];
     watch = new Watch({
       name: "catalog",
       clock,
       random: () => 0.5,
-      // Only what hangs may run into its deadline, however busy the machine is.
-      marginMs: 60_000,
+      marginMs: patienceMs * times,
       query: (query) => readCatalog(consul, query),
       onAnswer: (event) => events.push(event),
       onStateChange: ({ state }) => states.push(state),
@@ -62,7 +63,7 @@ describe("a watch", () => {
     await watch.stop();
     expect(clock.pending(), "timers left").to.equal(0);
     // A query that was taken back may still be on its way to the server.
-    const asked = await settled(() => server.requests.length, 2);
+    const asked = await settled(() => server.requests.length, 4);
     expect(await settled(() => server.requests.length, 3), "queries after stop").to.equal(asked);
     consul.close();
     await server.stop();
@@ -137,14 +138,23 @@ describe("a watch", () => {
       response.writeHead(200, { "x-consul-index": 9 }).end('{"a": [}'),
     "JSON that is no catalog": (response) => answerJson(response, 9, [1]),
     "a reset": (response) => response.destroy(),
-    silence: hang,
+    silence: () => slow.jump(1_000_000),
   };
+  /** The machine's time, in which the deadline of a silent query passes at once. */
+  let slow: ReturnType<typeof jumpingClock>;
+  beforeEach(() => {
+    slow = jumpingClock();
+  });
+
   for (const [fault, answer] of Object.entries(faults))
     it(`survives ${fault}: nothing is said, then all is read at once`, async () => {
-      await begin((response, _, count) => {
-        if (count === 1 || count === 5) answerJson(response, 8, { [`s${count}`]: [] });
-        else if (count < 5) answer(response);
-      });
+      await begin(
+        (response, _, count) => {
+          if (count === 1 || count === 5) answerJson(response, 8, { [`s${count}`]: [] });
+          else if (count < 5) answer(response);
+        },
+        { clock: slow, marginMs: patienceMs },
+      );
       await until("all is well again", () => watch.status().state === "ok" && events.length === 2);
       expect(indexes().slice(0, 5)).to.deep.equal([null, "8", null, null, null]);
       // The same index: what came after an error is said all the same.
@@ -186,8 +196,9 @@ describe("a watch", () => {
       else answerJson(response, 5, { a: [] });
     };
     const start = clock.now();
-    await until("a minute has passed", () => clock.now() - start > 60_000);
-    expect(queries).to.be.within(10, 40);
+    const minutes = () => (clock.now() - start) / 60_000;
+    await until("a minute has passed", () => minutes() > 1 && queries >= 10);
+    expect(queries).to.be.at.most(40 * minutes());
     expect(states).to.deep.equal(["ok", "failing"]);
     // What is read without waiting is taken all the same.
     expect(events.length).to.be.above(3);
@@ -211,7 +222,7 @@ describe("a watch", () => {
     watch.renew("all");
     await until("it waits again", () => server.requests.length >= 4);
     expect(indexes().slice(0, 4)).to.deep.equal([null, "6", null, "8"]);
-    expect(server.requests[1]?.gone).to.equal(true);
+    await until("the first has no connection any more", () => server.requests[1]?.gone === true);
     expect(names()).to.deep.equal(["s1", "s3"]);
     expect(states).to.deep.equal(["ok"]);
   });
@@ -235,26 +246,28 @@ describe("a watch", () => {
   });
 
   it("does not hammer a server that fails, nor one that ignores the wait", async () => {
-    /** Queries in `ms` of the watch's time, which is slow enough for a loop to show. */
-    const queriesIn = async (ms: number, times: number, script: Script) => {
+    /** At least `least` queries, in at least `ms` of the watch's time, slow enough for a loop to show. */
+    const ask = async (script: Script, ms: number, least: number, times: number) => {
       await begin(script, { random: () => 1 }, times);
       const start = clock.now();
-      await until("the time has passed", () => clock.now() - start > ms);
-      const count = server.requests.length;
+      const passed = () => clock.now() - start;
+      await until("enough is asked", () => passed() > ms && server.requests.length >= least);
+      const [count, seconds] = [server.requests.length, passed() / 1_000];
       await watch.stop();
       consul.close();
       await server.stop();
-      return count;
+      return { count, seconds };
     };
     // After 100, 200, ... 6400 ms and then every 10 s.
-    const failing: Script = (response) => response.writeHead(500).end();
-    expect(await queriesIn(60_000, 100, failing)).to.be.within(5, 15);
+    const failing = await ask((response) => response.writeHead(500).end(), 60_000, 5, 100);
+    expect(failing.count).to.be.at.most(9 + failing.seconds / 10);
     // After 100, ... 800 ms and then every second.
-    const impatient: Script = (response) => answerJson(response, 5, {});
-    expect(await queriesIn(60_000, 100, impatient)).to.be.within(10, 70);
+    const impatient = await ask((response) => answerJson(response, 5, {}), 60_000, 10, 100);
+    expect(impatient.count).to.be.at.most(10 + impatient.seconds);
     // 20 at once, then 20 a second.
     const counting: Script = (response, _, count) => answerJson(response, count, {});
-    expect(await queriesIn(10_000, 20, counting)).to.be.within(50, 225);
+    const busy = await ask(counting, 10_000, 50, 20);
+    expect(busy.count).to.be.at.most(25 + 20 * busy.seconds);
   });
 
   it("asks again after its listener has thrown, as if there had been no answer", async () => {

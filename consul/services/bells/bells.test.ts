@@ -10,7 +10,7 @@ const nodes = ["n1", "n2", "n3"];
 
 for (const kind of consulKinds())
   describe(`bells on ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(300_000);
     let consul: TestConsul;
     let client: ConsulClient;
     let operator: Operator;
@@ -117,7 +117,13 @@ for (const kind of consulKinds())
       expect(await ringsAt("n1-a", well)).to.deep.equal(both);
       const moved = put("/v1/catalog/register", { Node: "n1", Address: "10.0.0.99" });
       expect(await ringsAt("n1-a", moved)).to.deep.equal(both);
-      const gone = put("/v1/catalog/deregister", { Node: "n1" });
+      const gone = async () => {
+        await operator.send("PUT", "/v1/catalog/deregister", { Node: "n1" });
+        // The node's own watch and that of all nodes tell of it.
+        await until("it is watched no more", () =>
+          bells.watches().every(({ name }) => name !== "node n1"),
+        );
+      };
       expect(await ringsAt("n1-a", gone)).to.deep.equal(both);
       expect(await ringsAt("n1-a", () => register("n1-a", "n1"))).to.deep.equal(["n1-a"]);
     });
