@@ -77,7 +77,7 @@ export const agentContract: Contract = (consul) => {
       tags: null,
       PORT: 7,
       enable_tag_override: true,
-      check: { ttl: "60s", deregister_critical_service_after: "5m" },
+      check: { ttl: "1h", deregister_critical_service_after: "5m" },
     });
     const services = await consul().read<Parsed>("/v1/agent/services");
     expect(services[name]).to.include({ Port: 7, EnableTagOverride: true });
@@ -88,7 +88,7 @@ export const agentContract: Contract = (consul) => {
     const name = unique("web");
     await consul().write("/v1/agent/service/register", {
       Name: name,
-      Checks: [{ TTL: "60s" }, { TTL: "60s", CheckID: `${name}-own`, Name: "own", Notes: "mine" }],
+      Checks: [{ TTL: "1h" }, { TTL: "1h", CheckID: `${name}-own`, Name: "own", Notes: "mine" }],
     });
     const checks = await consul().read<Parsed>("/v1/agent/checks");
     expect(checks[`service:${name}:1`]).to.include({
@@ -109,8 +109,8 @@ export const agentContract: Contract = (consul) => {
       Checks: checks,
     });
     const [one, two] = [
-      { CheckID: `${name}-1`, TTL: "60s" },
-      { CheckID: `${name}-2`, TTL: "60s" },
+      { CheckID: `${name}-1`, TTL: "1h" },
+      { CheckID: `${name}-2`, TTL: "1h" },
     ];
     await register(body(1, [one, two]));
     await consul().write(`/v1/agent/check/pass/${name}-1`);
@@ -126,7 +126,7 @@ export const agentContract: Contract = (consul) => {
 
   it("takes a service out with its checks; one that is not there counts as out", async () => {
     const name = unique("gone");
-    await consul().write("/v1/agent/service/register", { Name: name, Check: { TTL: "60s" } });
+    await consul().write("/v1/agent/service/register", { Name: name, Check: { TTL: "1h" } });
     await consul().until<unknown[]>(`/v1/health/service/${name}`, ({ length }) => length === 1);
     await consul().write(`/v1/agent/service/deregister/${name}`);
     await consul().until<unknown[]>(`/v1/catalog/service/${name}`, ({ length }) => length === 0);

@@ -50,7 +50,7 @@ export class ConsulApi {
    * Reads again and again until `holds`: an agent's changes reach the catalog a moment later, or 15 s later when its
    * first attempt to tell its servers failed.
    */
-  async until<T>(path: string, holds: (value: T) => boolean, deadlineMs = 30_000): Promise<T> {
+  async until<T>(path: string, holds: (value: T) => boolean, deadlineMs = 60_000): Promise<T> {
     const deadline = performance.now() + deadlineMs;
     for (;;) {
       const value = await this.read<T>(path);
@@ -86,11 +86,11 @@ export class Watch {
   }
 }
 
-/** Starts a blocking query; resolves once Consul has certainly received it. */
-export async function watch(api: ConsulApi, path: string, index: number, wait = "30s") {
+/** Starts a blocking query; resolves once Consul has most likely received it. If not, it answers just the same. */
+export async function watch(api: ConsulApi, path: string, index: number, wait = "5m") {
   const separator = path.includes("?") ? "&" : "?";
   const started = new Watch(api.get(`${path}${separator}index=${index}&wait=${wait}`));
-  // Two whole round trips on other connections: the query was sent before them.
+  // Two whole round trips on other connections, begun after the query was.
   for (let trip = 0; trip < 2; trip += 1) await api.get("/v1/status/leader");
   return started;
 }

@@ -127,7 +127,7 @@ export const blockingContract: Contract = (consul) => {
 
   it("wakes the queries of a service, of the catalog and of checks when a check changes or a service leaves", async () => {
     const name = unique("web");
-    await consul().write("/v1/agent/service/register", { Name: name, Check: { TTL: "60s" } });
+    await consul().write("/v1/agent/service/register", { Name: name, Check: { TTL: "1h" } });
     const service = `/v1/health/service/${name}`;
     await consul().until<unknown[]>(service, (found) => found.length === 1);
     const checks = "/v1/health/state/critical";
@@ -216,10 +216,10 @@ export const blockingContract: Contract = (consul) => {
     const path = await writtenKey(consul());
     const { index } = await consul().get(path);
     const hangUp = new AbortController();
-    // Few, and short: a real Consul counts a query that was hung up as a connection of its client, of
-    // which it allows 200, until its wait is over.
+    // Few: a real Consul counts a query that was hung up as a connection of its client, of which it allows
+    // 200, until its wait is over.
     const queries = Array.from({ length: 20 }, () =>
-      consul().get(`${path}?index=${index}&wait=2s`, hangUp.signal),
+      consul().get(`${path}?index=${index}&wait=60s`, hangUp.signal),
     );
     const outcomes = Promise.allSettled(queries);
     await consul().get("/v1/status/leader");

@@ -168,7 +168,7 @@ export const catalogContract: Contract = (consul) => {
 
   it("filters by passing checks, those of the node included; a warning does not pass", async () => {
     const name = unique("checked");
-    await consul().write("/v1/agent/service/register", { Name: name, Check: { TTL: "60s" } });
+    await consul().write("/v1/agent/service/register", { Name: name, Check: { TTL: "1h" } });
     const count = (query: string, length: number) =>
       consul().until<unknown[]>(
         `/v1/health/service/${name}${query}`,

@@ -14,7 +14,7 @@ import { sessionsContract } from "./sessions.ts";
 
 for (const { name, start } of consulKinds()) {
   describe(`the contract with Consul, kept by the ${name}`, function () {
-    this.timeout(90_000);
+    this.timeout(300_000);
     let running: TestConsul | null = null;
     const consul = () => {
       if (running === null) throw new Error("not started");

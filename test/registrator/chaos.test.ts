@@ -12,12 +12,12 @@ import { Chaos } from "../support/registrator-chaos.ts";
 const steps = Number(process.env.SLUICE_CHAOS_STEPS ?? 40);
 const seed = Number(process.env.SLUICE_CHAOS_SEED ?? 5);
 const mostStepsAtOnce = 4;
-const settleMs = 45_000;
+const settleMs = 120_000;
 
 // The last kind: real Consul, where it is here.
 for (const kind of findDocker() === null ? [] : consulKinds().slice(-1))
   describe(`the registrator in chaos, with ${kind.name}`, function () {
-    this.timeout(60_000 + steps * 10_000);
+    this.timeout(300_000 + steps * 20_000);
     let docker: DockerEngine;
     let consul: TestConsul;
 

@@ -11,7 +11,7 @@ const cli = join(import.meta.dirname, "..", "..", "gateway", "cli.ts");
 
 if (findDocker() !== null)
   describe("the command registrator", function () {
-    this.timeout(180_000);
+    this.timeout(300_000);
     let docker: DockerEngine;
     let consul: TestConsul;
     let view: ConsulView;
@@ -55,9 +55,9 @@ if (findDocker() !== null)
       child = null;
       if (running === null) return null;
       if (running.exitCode === null && running.signalCode === null) {
-        const exited = once(running, "exit");
+        const closed = once(running, "close");
         running.kill("SIGTERM");
-        await exited;
+        await closed;
       }
       return running.exitCode;
     }
@@ -113,8 +113,7 @@ if (findDocker() !== null)
 
     it("gives up without the agent's name after -retry-attempts", async () => {
       const running = start("-retry-attempts=1", "-retry-interval=10", "consul://127.0.0.1:9");
-      const exited = once(running, "exit");
-      await exited;
+      await once(running, "close");
       expect(running.exitCode).to.equal(1);
       expect(output).to.include("ECONNREFUSED");
     });

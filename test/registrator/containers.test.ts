@@ -7,7 +7,7 @@ import { registratorSuite } from "../support/registrator-suite.ts";
 
 for (const kind of findDocker() === null ? [] : consulKinds())
   describe(`containers that the registrator sees, with ${kind.name}`, function () {
-    this.timeout(180_000);
+    this.timeout(300_000);
     const suite = registratorSuite(kind);
 
     const checkIs = (id: string, status: string, output: RegExp) =>
@@ -21,18 +21,22 @@ for (const kind of findDocker() === null ? [] : consulKinds())
       const running = await suite.start("--resync", "600");
       const container = await suite.docker.run({
         name: "probed",
-        healthcheck: "while test -e /tmp/wait; do sleep 0.1; done; cat /tmp/health",
-        command: ["sh", "-c", "touch /tmp/wait; trap 'exit 0' TERM; while :; do sleep 0.1; done"],
+        healthcheck: "until test -e /tmp/go; do sleep 0.1; done; cat /tmp/health",
+        command: ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"],
       });
       const id = "host1:probed:80";
       await checkIs(id, "critical", /^Docker's HEALTHCHECK: starting/);
-      await container.execute("echo fine > /tmp/health; rm /tmp/wait");
+      await container.execute("echo fine > /tmp/health; touch /tmp/go");
       await checkIs(id, "passing", /^Docker's HEALTHCHECK: healthy: fine/);
       await container.execute("rm /tmp/health");
       await checkIs(id, "critical", /^Docker's HEALTHCHECK: unhealthy: .*No such file/);
       await container.execute("echo well > /tmp/health");
       await checkIs(id, "passing", /^Docker's HEALTHCHECK: healthy: well/);
-      expect(running.messages().join("\n")).to.match(/the check of host1:probed:80 is critical: /);
+      await eventually("the log has it", async () => {
+        expect(running.messages().join("\n")).to.match(
+          /the check of host1:probed:80 is critical: /,
+        );
+      });
       const registered = running.messages().filter((line) => line.startsWith("registered"));
       expect(registered, "only the check is written").to.have.length(1);
     });
@@ -60,10 +64,11 @@ for (const kind of findDocker() === null ? [] : consulKinds())
       await suite.start();
       await suite.docker.run({
         ...{ name: "labelled", healthcheck: "false" },
-        labels: { SERVICE_CHECK_TTL: "60s", SERVICE_CHECK_INITIAL_STATUS: "passing" },
+        labels: { SERVICE_CHECK_TTL: "1h", SERVICE_CHECK_INITIAL_STATUS: "passing" },
       });
       await suite.docker.run({ name: "probed", healthcheck: "false" });
       await checkIs("host1:probed:80", "critical", /unhealthy/);
+      await suite.view.service("host1:labelled:80");
       const check = (await suite.view.checks())["service:host1:labelled:80"];
       expect(check).to.include({ Status: "passing", Output: "" });
     });
@@ -152,11 +157,20 @@ for (const kind of findDocker() === null ? [] : consulKinds())
       const container = await suite.docker.run({
         ...{ name: "deaf", command: ["sh", "-c", "trap : TERM; while :; do sleep 0.1; done"] },
       });
-      await suite.view.service("host1:deaf:80");
+      const registered = 'registered host1:deaf:80 as "web"';
+      const logHas = (...lines: readonly string[]) =>
+        eventually("the log has this of it", async () => {
+          const found = running.messages().filter((line) => line.includes("deaf"));
+          expect(found).to.have.members(lines);
+        });
+      await logHas(registered);
       await container.kill("SIGTERM");
-      await suite.view.gone("host1:deaf:80");
+      // Consul lacks it for a second only, which a test that is held up does not see.
+      await logHas(
+        ...[registered, 'container "deaf" is told to stop', "deregistered host1:deaf:80"],
+        ...['container "deaf" was told to stop and runs on; it is back', registered],
+      );
       await suite.view.service("host1:deaf:80");
-      expect(running.messages().join("\n")).to.include('"deaf" was told to stop and runs on');
       await container.kill("SIGKILL");
       await suite.view.gone("host1:deaf:80");
     });
@@ -170,7 +184,7 @@ for (const kind of findDocker() === null ? [] : consulKinds())
       await suite.view.service("host1:own-signal:80");
       await first.kill();
       await container.kill("SIGQUIT");
-      await suite.start();
+      await suite.start("--stop-grace", "3600");
       await suite.view.gone("host1:own-signal:80");
       await suite.docker.run({ name: "after" });
       await suite.view.service("host1:after:80");

@@ -9,7 +9,7 @@ const engineIsHere = findDocker() !== null;
 
 for (const kind of engineIsHere ? consulKinds() : [])
   describe(`the registrator with a real Docker Engine and ${kind.name}`, function () {
-    this.timeout(180_000);
+    this.timeout(300_000);
     let docker: DockerEngine;
     let consul: TestConsul;
     let view: ConsulView;
@@ -60,13 +60,18 @@ for (const kind of engineIsHere ? consulKinds() : [])
 
     it("deregisters a container that is told to stop, long before it has died", async () => {
       await start();
-      const container = await docker.run({ name: "slow", lingerSeconds: 30 });
+      const container = await docker.run({ name: "slow", lingerSeconds: 300 });
       const { Port } = await view.service("host1:slow:80");
-      const stopping = container.stop(1);
+      const serves = async () => {
+        const answer = await fetch(`http://127.0.0.1:${Port}/`);
+        expect(await answer.text()).to.equal("slow");
+      };
+      await eventually("it serves", serves);
+      const stopping = container.stop(300);
       await view.gone("host1:slow:80");
       expect((await container.inspect()).State.Running).to.equal(true);
-      const answer = await fetch(`http://127.0.0.1:${Port}/`);
-      expect(await answer.text(), "it still serves what it has").to.equal("slow");
+      await serves();
+      await container.kill();
       await stopping;
       await container.start();
       await view.service("host1:slow:80");
@@ -107,10 +112,12 @@ for (const kind of engineIsHere ? consulKinds() : [])
       expect((await view.service("host1:many:80")).Service).to.equal("web-80");
       const dns = await view.service("host1:many:53:udp");
       expect([dns.Service, dns.Tags]).to.deep.equal(["web-53", ["udp"]]);
-      const lines = running.messages().filter((line) => line.startsWith('container "many": '));
-      expect(lines).to.have.length(3);
-      for (const label of ["SERVICE_80_NAME", "SERVICE_8080_NAME", "SERVICE_TAGS"])
-        expect(lines.filter((line) => line.includes(`${label}: `))).to.have.length(1);
+      await eventually("the log says what is wrong", async () => {
+        const lines = running.messages().filter((line) => line.startsWith('container "many": '));
+        expect(lines).to.have.length(3);
+        for (const label of ["SERVICE_80_NAME", "SERVICE_8080_NAME", "SERVICE_TAGS"])
+          expect(lines.filter((line) => line.includes(`${label}: `))).to.have.length(1);
+      });
     });
 
     it("finds the right state after kill -9 and changes that nobody saw", async () => {
@@ -118,7 +125,7 @@ for (const kind of engineIsHere ? consulKinds() : [])
       const [stays, stops, moves] = await Promise.all(
         ["stays", "stops", "moves"].map((name) => docker.run({ name })),
       );
-      const dies = await docker.run({ name: "dies", lingerSeconds: 30 });
+      const dies = await docker.run({ name: "dies", lingerSeconds: 300 });
       for (const name of ["stays", "stops", "moves", "dies"])
         await view.service(`host1:${name}:80`);
       await view.register({ ID: "by-hand", Name: "by-hand", Port: 1 });
@@ -131,7 +138,7 @@ for (const kind of engineIsHere ? consulKinds() : [])
       await moves?.stop();
       await moves?.start();
       await docker.run({ name: "starts" });
-      const dying = dies.stop(20);
+      const dying = dies.stop(300);
       await eventually("docker stop has reached the container", async () => {
         const events = await docker.api.getEvents({
           ...{ since: 0, until: Date.now() / 1000 },
@@ -142,7 +149,7 @@ for (const kind of engineIsHere ? consulKinds() : [])
         expect(seen).to.include('"kill"');
       });
 
-      await start();
+      await start("--stop-grace", "3600");
       await view.service("host1:starts:80");
       await view.gone("host1:stops:80");
       await view.gone("host1:dies:80");
@@ -162,7 +169,7 @@ for (const kind of engineIsHere ? consulKinds() : [])
 
     it("writes nothing anew when it starts again and all is right", async () => {
       await start();
-      await docker.run({ name: "same", labels: { SERVICE_CHECK_TTL: "60s" } });
+      await docker.run({ name: "same", labels: { SERVICE_CHECK_TTL: "1h" } });
       await view.service("host1:same:80");
       await view.passCheck("service:host1:same:80");
       await registrator?.stop();
@@ -260,10 +267,12 @@ for (const kind of engineIsHere ? consulKinds() : [])
         await docker.run({ name: `bad${at}`, labels: { SERVICE_ID: id } });
         await view.service(`host1:bad${at}:80`);
       }
-      const lines = running
-        .messages()
-        .filter((line) => line.includes("SERVICE_ID: cannot be an ID"));
-      expect(lines).to.have.length(bad.length);
+      await eventually("the log has each once", async () => {
+        const lines = running
+          .messages()
+          .filter((line) => line.includes("SERVICE_ID: cannot be an ID"));
+        expect(lines).to.have.length(bad.length);
+      });
       expect(running.messages().join("\n")).to.not.include("trying again");
     });
 
@@ -317,9 +326,11 @@ for (const kind of engineIsHere ? consulKinds() : [])
       await eventually("the other's TTL check passes", async () => {
         expect((await view.checks())["service:host1:after:80"]).to.include({ Status: "passing" });
       });
-      const check = (await view.checks())["service:host1:scripted:80"];
-      expect(check).to.include({ Status: "critical" });
-      expect(check?.Output).to.match(/^SERVICE_CHECK_SCRIPT: would run a command/);
+      await eventually("the refused check says why", async () => {
+        const check = (await view.checks())["service:host1:scripted:80"];
+        expect(check).to.include({ Status: "critical" });
+        expect(check?.Output).to.match(/^SERVICE_CHECK_SCRIPT: would run a command/);
+      });
     });
 
     it("gives an ID to one container at a time, and to the next when it is free", async () => {
@@ -365,7 +376,9 @@ for (const kind of engineIsHere ? consulKinds() : [])
       });
       await docker.run({ name: "new" });
       await view.service("host1:new:80");
-      expect(running.messages().join("\n")).to.include(`following ${docker.host} again`);
+      await eventually("the log says so", async () => {
+        expect(running.messages()).to.include(`following ${docker.host} again`);
+      });
     });
 
     it("fills a Consul that comes back empty, and forgets nothing while it is away", async () => {
@@ -413,8 +426,10 @@ for (const kind of engineIsHere ? consulKinds() : [])
       const ends = await docker.run({ name: "ends", command: shell(0) });
       await view.service("host1:crashes:80");
       await view.service("host1:ends:80");
-      await crashes.kill("SIGUSR1");
-      await ends.kill("SIGUSR1");
+      for (const container of [crashes, ends]) {
+        await container.handles("SIGUSR1");
+        await container.kill("SIGUSR1");
+      }
       await view.gone("host1:ends:80");
       await eventually("the container has crashed", async () => {
         expect((await crashes.inspect()).State.ExitCode).to.equal(3);
@@ -473,7 +488,9 @@ for (const kind of engineIsHere ? consulKinds() : [])
     });
   });
 
-describe("the registrator without a Docker Engine", () => {
+describe("the registrator without a Docker Engine", function () {
+  this.timeout(180_000);
+
   it("ends at once and names the socket and what to do", async () => {
     const message = await startRegistratorProcess([
       ...["--docker", "unix:///nonexistent/docker.sock", "--consul", "http://127.0.0.1:9"],

@@ -15,16 +15,17 @@ import {
   symlink,
   writeFile,
 } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import Dockerode from "dockerode";
 import { findProgram } from "./programs.ts";
+import { eventually } from "./registered.ts";
 
 const execute = promisify(execFile);
 const directoryPrefix = "sluice-docker-";
-const startTimeoutMs = 30_000;
+const startTimeoutMs = 90_000;
 const stopTimeoutMs = 15_000;
 
 /** The image that every engine has; its default name as a service is `web`. */
@@ -61,6 +62,8 @@ export interface RunningContainer {
   /** As `docker stop`: the stop signal, then SIGKILL after `seconds` (default 10). */
   stop(seconds?: number): Promise<void>;
   kill(signal?: string): Promise<void>;
+  /** Waits until its first process handles the signal; before that the kernel drops it. */
+  handles(signal: NodeJS.Signals): Promise<void>;
   /** Runs a shell command in it and waits for its end. */
   execute(command: string): Promise<void>;
   start(): Promise<void>;
@@ -296,6 +299,16 @@ class PrivateContainer implements RunningContainer {
     await this.#container.kill({ signal });
   }
 
+  async handles(signal: NodeJS.Signals): Promise<void> {
+    const { State } = await this.inspect();
+    await eventually(`${this.name} handles ${signal}`, async () => {
+      const status = await readFile(`/proc/${State.Pid}/status`, "utf8");
+      const [, caught = ""] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(status) ?? [];
+      const bit = BigInt(constants.signals[signal] - 1);
+      if (((BigInt(`0x${caught}`) >> bit) & 1n) === 0n) throw new Error(`SigCgt is ${caught}`);
+    });
+  }
+
   async execute(command: string): Promise<void> {
     const run = await this.#container.exec({ Cmd: ["sh", "-c", command] });
     await run.start({ Detach: true });
@@ -320,8 +333,8 @@ function withProtocol(port: number | string): string {
 }
 
 function probing(command: string): Dockerode.HealthConfig {
-  // In nanoseconds; a machine that is busy may take seconds to start a process.
-  return { Test: ["CMD-SHELL", command], Interval: 1e8, Timeout: 3e10, Retries: 1 };
+  // In nanoseconds; a command may wait for the test, on a machine that is busy.
+  return { Test: ["CMD-SHELL", command], Interval: 1e8, Timeout: 3e11, Retries: 1 };
 }
 
 /** A shell that serves one page and ends `lingerSeconds` after SIGTERM, serving to the last. */

@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { TestConsul } from "./consul.ts";
 import type { DockerEngine, RunningContainer } from "./docker.ts";
-import { type ConsulView, viewOf } from "./registered.ts";
+import { type ConsulView, eventually, viewOf } from "./registered.ts";
 import type { RegistratorProcess } from "./registrator.ts";
 
 export interface ChaosOptions {
@@ -180,8 +180,11 @@ export class Chaos {
     try {
       await run(subject);
     } catch (error) {
-      const now = (await this.#states()).get(subject.container.id);
-      if (now === state) throw error;
+      // Docker hears of the end of a process a moment after whoever wanted to do something to it.
+      await eventually(`it has ended, for which there was an error: ${error}`, async () => {
+        const now = (await this.#states()).get(subject.container.id);
+        if (now === state) throw new Error(`it is ${state}`);
+      });
     }
   }
 
