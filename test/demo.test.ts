@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { until } from "./support/conditions.ts";
 import { type CurlAnswer, curl } from "./support/curl.ts";
+import { freePort } from "./support/ports.ts";
 
 const cli = fileURLToPath(new URL("../gateway/cli.ts", import.meta.url));
 const lastLine = "Ctrl-C ends everything.";
@@ -18,6 +19,14 @@ function isAlive(pid: number): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended meanwhile.
   }
 }
 
@@ -51,11 +60,12 @@ class RunningDemo {
   hasEnded = false;
   #family: readonly number[] = [];
 
-  /** Without a port: any free one. */
-  constructor(ports: Ports) {
-    const at = (port = 0) => `127.0.0.1:${port}`;
-    const flags = ["--agent", at(ports.agent), "--http", at(ports.http), "--internal", at()];
-    this.process = spawn(process.execPath, [cli, "demo", ...flags, "--admin", at()], {
+  private constructor(ports: Readonly<Record<string, number>>) {
+    const flags = Object.entries(ports).flatMap(([name, port]) => [
+      `--${name}`,
+      `127.0.0.1:${port}`,
+    ]);
+    this.process = spawn(process.execPath, [cli, "demo", ...flags], {
       detached: true,
       env: { ...process.env, TMPDIR: this.temporary },
       stdio: ["ignore", "pipe", "pipe"],
@@ -73,6 +83,16 @@ class RunningDemo {
     });
   }
 
+  /** Without a port: any free one that nothing takes before the demo does. */
+  static async start(ports: Ports): Promise<RunningDemo> {
+    return new RunningDemo({
+      agent: ports.agent ?? (await freePort()),
+      http: ports.http ?? (await freePort()),
+      internal: await freePort(),
+      admin: await freePort(),
+    });
+  }
+
   get pid(): number {
     return this.process.pid ?? 0;
   }
@@ -83,7 +103,7 @@ class RunningDemo {
 
   async ready(): Promise<void> {
     await until("the demo is ready", () => this.output.includes(lastLine) || this.hasEnded, {
-      deadlineMs: 30_000,
+      deadlineMs: 180_000,
       describe: () => [this.output, this.errors],
     });
     if (!this.output.includes(lastLine))
@@ -100,27 +120,31 @@ class RunningDemo {
   /** Nothing that it started runs, and nothing of what it wrote is there. */
   async leftNothing(): Promise<void> {
     await until("every process of the demo has ended", () => !this.#family.some(isAlive), {
-      deadlineMs: 12_000,
       describe: () => this.#family.filter(isAlive),
     });
-    // The directory is in the arguments of what was started after the family was looked at, too.
+    const left = () => [...this.#others(), ...readdirSync(this.temporary)];
+    await until("it has left nothing", () => left().length === 0, { describe: left });
+  }
+
+  /** What was started after the family was looked at: the directory is in its arguments, too. */
+  #others(): readonly string[] {
     const all = execFileSync("ps", ["-A", "-o", "args="], { encoding: "utf8" }).split("\n");
-    expect(all.filter((line) => line.includes(this.temporary))).to.deep.equal([]);
-    expect(readdirSync(this.temporary)).to.deep.equal([]);
+    return all.filter((line) => line.includes(this.temporary));
   }
 
   /** For a test that failed half-way. */
   async cleanUp(): Promise<void> {
     const family = [...new Set([...this.#family, ...descendants(this.pid)])];
     if (!this.hasEnded) this.process.kill("SIGKILL");
-    for (const pid of family) if (isAlive(pid)) process.kill(pid, "SIGKILL");
+    for (const pid of family) kill(pid);
     await this.ended;
+    await until("they have ended", () => !family.some(isAlive));
     rmSync(this.temporary, { recursive: true, force: true });
   }
 }
 
 describe("the demo", function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
   let demo: RunningDemo | null = null;
   let taken: Server | null = null;
 
@@ -134,16 +158,16 @@ describe("the demo", function () {
     }
   });
 
-  function start(ports: Ports = {}): RunningDemo {
-    demo = new RunningDemo(ports);
+  async function start(ports: Ports = {}): Promise<RunningDemo> {
+    demo = await RunningDemo.start(ports);
     return demo;
   }
 
   async function takePort(): Promise<number> {
-    taken = createServer().listen(0, "127.0.0.1");
+    const port = await freePort();
+    taken = createServer().listen(port, "127.0.0.1");
     await once(taken, "listening");
-    const address = taken.address();
-    return address !== null && typeof address === "object" ? address.port : 0;
+    return port;
   }
 
   /** Carries the command out until the answer is as it should be. */
@@ -174,7 +198,7 @@ describe("the demo", function () {
   }
 
   it("shows with each of its commands what it says, and ends with Ctrl-C without a trace", async () => {
-    const running = start({ agent: await takePort() });
+    const running = await start({ agent: await takePort() });
     await running.ready();
     expect(running.output).to.contain("already: the demo's agent uses");
 
@@ -227,7 +251,7 @@ describe("the demo", function () {
   });
 
   it("leaves nothing behind when it is killed outright", async () => {
-    const running = start();
+    const running = await start();
     await running.ready();
     expect(running.family.length).to.be.at.least(7);
     process.kill(running.pid, "SIGKILL");
@@ -236,7 +260,7 @@ describe("the demo", function () {
   });
 
   it("ends the rest and says why when its gateway dies", async () => {
-    const running = start();
+    const running = await start();
     await running.ready();
     const commands = execFileSync("ps", ["-o", "pid=,args=", "-p", running.family.join()], {
       encoding: "utf8",
@@ -249,7 +273,7 @@ describe("the demo", function () {
   });
 
   it("ends what it has started when the signal comes before it is ready", async () => {
-    const running = start();
+    const running = await start();
     await until("something is started", () => descendants(running.pid).length > 1);
     const family = descendants(running.pid);
     running.process.kill("SIGTERM");
@@ -260,7 +284,7 @@ describe("the demo", function () {
 
   it("names the flag and the address when a port is in use, and starts nothing", async () => {
     const port = await takePort();
-    const running = start({ http: port });
+    const running = await start({ http: port });
     expect(await running.ended).to.equal(1);
     expect(running.errors.trim().split("\n")).to.have.lengthOf(1);
     expect(running.errors).to.contain(`--http 127.0.0.1:${port}: the port is in use`);

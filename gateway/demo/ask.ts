@@ -2,7 +2,8 @@
 import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const requestTimeoutMs = 2_000;
+/** A machine on which all parts begin at once may be slow to answer. */
+const requestTimeoutMs = 10_000;
 const pauseMs = 50;
 
 export interface Question {
@@ -15,7 +16,7 @@ export interface Question {
 }
 
 /**
- * The status of the answer. Rejects with the socket's error, or after two seconds without an answer.
+ * The status of the answer. Rejects with the socket's error, or after ten seconds without an answer.
  * By `node:http`, because `fetch` has no say over `Host`.
  */
 export function ask(question: Question): Promise<number> {

@@ -17,7 +17,7 @@ const cli = fileURLToPath(new URL("../cli.ts", import.meta.url));
 const service = fileURLToPath(new URL("service.ts", import.meta.url));
 
 const workers = 2;
-const readyWithinMs = 20_000;
+const readyWithinMs = 60_000;
 /** After SIGTERM; the gateway's own drain ends before. */
 const stopGraceMs = 5_000;
 const drainTimeout = "3s";

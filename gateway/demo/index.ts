@@ -27,6 +27,9 @@ export interface DemoOptions {
 
 const endSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
+/** Above the agent's own, when that is taken. */
+const portsTried = 100;
+
 /** npm passes a Ctrl-C on that the terminal has sent already: within this time it is the same one. */
 const sameSignalMs = 250;
 
@@ -41,7 +44,8 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   const inside = options.internal ?? { host: "127.0.0.1", port: 8081 };
   const internal = await freeOrThrow("--internal", inside);
   const admin = await freeOrThrow("--admin", options.admin ?? { host: "127.0.0.1", port: 1995 });
-  const agent = await findAgentAddress(options.agent ?? { host: "127.0.0.1", port: 8500 }, print);
+  const wanted = options.agent ?? { host: "127.0.0.1", port: 8500 };
+  const agent = await findAgentAddress(wanted, [http, internal, admin], print);
   const demo = await Demo.create({ http, internal, admin, agent }, log);
 
   const end = new AbortController();
@@ -83,14 +87,32 @@ async function freeOrThrow(flag: string, address: Address): Promise<Address> {
   return free;
 }
 
-async function findAgentAddress(wanted: Address, print: (line: string) => void): Promise<Address> {
+async function findAgentAddress(
+  wanted: Address,
+  others: readonly Address[],
+  print: (line: string) => void,
+): Promise<Address> {
   const free = await freeOrNull("--agent", wanted);
   if (free !== null) return free;
-  const other = await freeOrThrow("--agent", { host: wanted.host, port: 0 });
+  const other = await nextFree(wanted, new Set(others.map(({ port }) => port)));
   print(
     `Something listens on ${formatAddress(wanted)} already: the demo's agent uses ${formatAddress(other)}.`,
   );
   return other;
+}
+
+/**
+ * The next port that is free: one that the system gives out could be a connection's before the agent listens on
+ * it.
+ */
+async function nextFree({ host, port }: Address, others: ReadonlySet<number>): Promise<Address> {
+  for (let next = port + 1; next <= Math.min(port + portsTried, 65_535); next += 1) {
+    const free = others.has(next) ? null : await freeOrNull("--agent", { host, port: next });
+    if (free !== null) return free;
+  }
+  throw new DemoError(
+    `--agent ${formatAddress({ host, port })}: this port and the next are in use`,
+  );
 }
 
 async function freeOrNull(flag: string, address: Address): Promise<Address | null> {

@@ -6,7 +6,7 @@ import { rmSync } from "node:fs";
 import { type LeashMessage, leashVariable } from "./leash-terms.ts";
 
 /** What does not end by itself within this time is ended for good. */
-const graceMs = 5_000;
+const graceMs = 15_000;
 
 // A worker inherits the preload with the rest of its primary's arguments; its own parent is the primary.
 const isLeashed = process.env[leashVariable] !== undefined;

@@ -61,7 +61,7 @@ try {
     Check: {
       HTTP: `http://127.0.0.1:${address.port}/health`,
       Interval: "1s",
-      Timeout: "1s",
+      Timeout: "10s",
       Status: "passing",
       DeregisterCriticalServiceAfter: "1m",
     },
