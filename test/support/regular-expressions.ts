@@ -91,8 +91,10 @@ function readLiteral(text: string, start: number): { end: number; flags: string 
   return { end, flags };
 }
 
-/** Texts that grow with their size; each is one way to make the expression work in vain. */
-export function attacksOn({ source, flags }: RegExp): readonly ((size: number) => string)[] {
+/** A text that grows with its size: one way to make an expression work in vain. */
+export type Attack = (size: number) => string;
+
+export function attacksOn({ source, flags }: RegExp): readonly Attack[] {
   const letters = lettersOf(source, flags);
   const words = [...source.matchAll(/(?:[\w '":/-]|\\\/){3,}/g)].map(([word]) =>
     word.replaceAll("\\/", "/"),
