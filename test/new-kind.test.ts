@@ -58,7 +58,7 @@ consul.close();
 `;
 
 describe("a new kind of entry", function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
 
   it("is an entry of the table and its parser: watched, parsed, served to workers, not kept", async () => {
     const folder = await mkdtemp(join(tmpdir(), "sluice-new-kind-"));

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import bunyan from "bunyan";
 import { expect } from "chai";
 import { until } from "../../test/support/conditions.ts";
+import { freePort } from "../../test/support/ports.ts";
 import { type Agent, startAgent } from "./index.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
 
@@ -31,7 +32,8 @@ describe("the embedded agent", () => {
 
   it("answers what waits when it closes, and leaves no timer and no socket", async () => {
     const clock = new ManualClock();
-    const url = await start({ clock, random: () => 0.5 });
+    // On a port that nobody else has when it is closed.
+    const url = await start({ clock, random: () => 0.5, port: await freePort() });
     const armed = clock.armed;
     await fetch(`${url}/v1/kv/a`, { method: "PUT", body: "x".repeat(500_000) });
     await fetch(`${url}/v1/agent/service/register`, {

@@ -11,7 +11,7 @@ const root = join(import.meta.dirname, "..", "..");
 const name = "@sluice-gateway/sluice";
 
 describe("the package", function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let directory = "";
   let installed = "";
   const options = () => ({ cwd: directory, env: cleanEnvironment });
