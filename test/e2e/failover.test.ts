@@ -1,14 +1,16 @@
 /** Two real datacenters that know each other: names there, and services of one that take the place of the other's. */
 import { expect } from "chai";
+import type { UpstreamsAnswer } from "../../gateway/primary/index.ts";
 import { findRealConsul, startTwoDatacenters, type TestConsul } from "../support/consul.ts";
 import { writesTo } from "../support/consul-writes.ts";
 import { EchoOrigin, echoOf } from "../support/echo-origin.ts";
 import { TestGateway } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
+import { WorkerConnections } from "../support/worker-connections.ts";
 
 if (findRealConsul() !== null)
   describe("a gateway with two datacenters", function () {
-    this.timeout(90_000);
+    this.timeout(300_000);
     let here: TestConsul;
     let there: TestConsul;
     let gateway: TestGateway;
@@ -18,7 +20,8 @@ if (findRealConsul() !== null)
     before(async () => {
       [near, far] = await Promise.all([EchoOrigin.start("near"), EchoOrigin.start("far")]);
       [here, there] = await startTwoDatacenters();
-      gateway = await TestGateway.start({ consul: here.url, flags: ["--expose", "all"] });
+      const flags = ["--expose", "all", "--watch-timeout", "30s"];
+      gateway = await TestGateway.start({ consul: here.url, flags });
     });
     after(() =>
       Promise.all([gateway?.stop(), here?.stop(), there?.stop(), near?.close(), far?.close()]),
@@ -49,7 +52,16 @@ if (findRealConsul() !== null)
       await writes.put("upstreams/pictures", { service: "thumb", failover: ["dc2", "dc1", "dc9"] });
       await writes.put("hosts/pictures.example", { paths: { "/": "pictures" } });
       const host = "pictures.example";
-      await comesFrom(host, "near");
+      // Both have the route, and both know the instances there.
+      (await WorkerConnections.open(gateway, host)).close();
+      const addresses = [near, far].map(({ port }) => `127.0.0.1:${port}`);
+      await eventually("every worker knows the instances of both", async () => {
+        const { body } = await gateway.admin("/upstreams?name=pictures");
+        const { upstreams } = JSON.parse(body) as UpstreamsAnswer;
+        const [known] = upstreams;
+        const wide = known?.peers.filter(({ workers }) => workers.length === 2) ?? [];
+        expect(wide.map(({ address }) => address)).to.have.members(addresses);
+      });
       await writes.deregister("thumb");
       const statuses = new Set<number>();
       await eventually("dc2 answers", async () => {
@@ -78,8 +90,7 @@ if (findRealConsul() !== null)
         ...{ service: "v1.thumb.service.consul", failover: ["dc2"] },
       });
       await writesTo(here.url).put("hosts/broken.example", { paths: { "/": "broken" } });
-      await comesFrom("broken.example", "gone");
-      await gone.close();
+      await comesFrom("broken.example", "gone").finally(() => gone.close());
       await comesFrom("broken.example", "far");
     });
   });

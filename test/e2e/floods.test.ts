@@ -14,11 +14,13 @@ const names = (count: number, prefix: string) =>
 const rounds = [1, 2, 3];
 
 describe("floods of writes", function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
   let scene: Scene;
+  // A machine that is busy is no reason for a script to fail.
+  const flags = ["--script-timeout", "1s"];
   before(async () => {
     scene = await Scene.open(kind);
-    await scene.start();
+    await scene.start({ flags });
     await scene.writes.put("scripts/good.example", "export default () => deny(418);");
     await scene.gateway.statusWhen("the good script is live", ({ scripts }) =>
       scripts.some(({ host, version }) => host === "good.example" && version !== null),
@@ -56,10 +58,12 @@ describe("floods of writes", function () {
     };
     await beside(writeAll());
     const wanted = new Map(hosts.map((host) => [host, versionOf(text(host, rounds.length))]));
-    await scene.gateway.statusWhen("the last of each is live", ({ scripts }) => {
-      const live = new Map(scripts.map(({ host, version }) => [host, version]));
-      return hosts.every((host) => live.get(host) === wanted.get(host));
-    });
+    // A busy machine examines a few in a second.
+    for (let at = 0; at < hosts.length; at += 20)
+      await scene.gateway.statusWhen("the last of the next 20 is live", ({ scripts }) => {
+        const live = new Map(scripts.map(({ host, version }) => [host, version]));
+        return hosts.slice(at, at + 20).every((host) => live.get(host) === wanted.get(host));
+      });
     await scene.gateway.caughtUp();
     expect((await scene.gateway.request({ host: hosts[7] ?? "" })).status).to.equal(403);
     await othersAnswer();
@@ -104,7 +108,7 @@ describe("floods of writes", function () {
     };
     await beside(writeAll());
     await scene.gateway.caughtUp();
-    await scene.start();
+    await scene.start({ flags });
     await eventually("the script serves again", othersAnswer);
     await scene.writes.put("scripts/good.example", "export default () => deny(451);");
     await eventually("the next version is live", async () =>

@@ -8,7 +8,7 @@ import { Scene } from "./scene.ts";
 const [consul] = consulKinds();
 
 describe("a gateway with --forwarded-path raw", function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let scene: Scene;
 
   before(async () => {

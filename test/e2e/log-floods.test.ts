@@ -25,7 +25,7 @@ const scripts = {
 const calls = 300;
 
 describe("floods of what scripts log", function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   let scene: Scene;
   let directory: string;
   before(async () => {
@@ -39,7 +39,9 @@ describe("floods of what scripts log", function () {
 
   it("take no answer and no record of the access log from others, and are counted", async () => {
     const accessLog = join(directory, "access.log");
-    const gateway = await scene.start({ flags: ["--access-log", accessLog], workers: 2 });
+    // A machine that is busy is no reason for the loud script to fail.
+    const flags = ["--access-log", accessLog, "--script-timeout", "1s"];
+    const gateway = await scene.start({ flags, workers: 2 });
     for (const [host, text] of Object.entries(scripts))
       await scene.writes.put(`scripts/${host}`, text);
     await gateway.statusWhen("both are live", ({ scripts: all }) =>

@@ -12,7 +12,7 @@ import { forkWorker, plainWorkerSettings } from "../support/worker-process.ts";
 const boot = "test-boot";
 
 describe("a worker that misses a delta", function () {
-  this.timeout(20_000);
+  this.timeout(300_000);
   let origin: EchoOrigin;
   let worker: ChildProcess;
   const received: ToPrimary[] = [];
@@ -55,7 +55,7 @@ describe("a worker that misses a delta", function () {
     expect(received.some(({ type }) => type === "listening")).to.equal(false);
     tell({ type: "snapshot", snapshot: snapshot(1, host("one.example")) });
     await until("it listens", () => received.some(({ type }) => type === "listening"));
-    expect(acknowledged()).to.equal(1);
+    await until("it has acknowledged it", () => acknowledged() === 1);
     expect(echoOf(await ask("one.example")).origin).to.equal("home");
   });
 

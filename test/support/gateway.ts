@@ -221,7 +221,6 @@ export class TestGateway {
   async adminUp(): Promise<void> {
     const isUp = () => this.records.some(({ msg }) => msg.startsWith("admin API on"));
     await until("the admin API listens", () => isUp() || this.hasEnded, {
-      deadlineMs: 30_000,
       describe: () => this.#describe(),
     });
     if (this.hasEnded) throw new Error(`the gateway ended: ${this.#describe()}`);
