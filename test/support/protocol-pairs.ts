@@ -53,7 +53,9 @@ export async function startProtocolPeer(
     response: ServerResponse | Http2ServerResponse,
   ) => {
     const { method = "", url = "", headers, httpVersion: version } = request;
-    const body = await buffer(request);
+    // `null`: the gateway went away before it had sent all.
+    const body = await buffer(request).catch(() => null);
+    if (body === null) return;
     const seen: Seen = { peer: name, version, method, url, headers };
     response.statusCode = status;
     response.setHeader("x-peer", name);

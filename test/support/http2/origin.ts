@@ -14,7 +14,7 @@ export type Http2Script = (
   stream: ServerHttp2Stream,
   fields: IncomingHttpHeaders,
   flags: number,
-) => void;
+) => void | Promise<void>;
 
 export class Http2Origin {
   readonly target: Target;
@@ -45,7 +45,9 @@ export async function startHttp2Origin(
   server.on("stream", (stream: ServerHttp2Stream, fields, flags) => {
     // Tests reset streams on purpose.
     stream.on("error", () => {});
-    script(stream, fields, flags);
+    Promise.resolve(script(stream, fields, flags)).catch((error) => {
+      if (!stream.destroyed) throw error;
+    });
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
