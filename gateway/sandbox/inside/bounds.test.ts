@@ -179,7 +179,7 @@ describe("a bounded built-in", () => {
   }
 
   it("costs no more than a few endless loops do, whatever it is given, and little memory", async function () {
-    this.timeout(400_000);
+    this.timeout(1_200_000);
     const all = { ...attacks, ...syntax };
     const isDear = (cost: Cost | undefined, loop: Cost | undefined) =>
       cost === undefined ||

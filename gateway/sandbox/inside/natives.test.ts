@@ -98,7 +98,7 @@ const program = `
   process.send({ natives: natives.length, calls, dear, long });`;
 
 describe("every function that a script can reach", function () {
-  this.timeout(600_000);
+  this.timeout(1_800_000);
 
   it("takes no longer than some endless loops do, and makes no text that grows from one to the next", async () => {
     const [report] = (await reportsOf(program)) as readonly [
