@@ -1,8 +1,9 @@
 /** Routes by what requests have, splits of a service, and clients that stay: from Consul to every worker of two gateways. */
 import { expect } from "chai";
 import { consulKinds } from "../support/consul.ts";
-import { type EchoOrigin, echoOf } from "../support/echo-origin.ts";
+import { EchoOrigin, echoOf } from "../support/echo-origin.ts";
 import { type GatewayAnswer, TestGateway } from "../support/gateway.ts";
+import { freePort } from "../support/ports.ts";
 import { eventually } from "../support/registered.ts";
 import { WorkerConnections } from "../support/worker-connections.ts";
 import { homeHost, Scene } from "./scene.ts";
@@ -13,7 +14,7 @@ const cookieIn = ({ headers }: GatewayAnswer) => headers["set-cookie"]?.[0] ?? "
 
 for (const kind of consulKinds())
   describe(`routes and splits of a gateway with ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(240_000);
     let scene: Scene;
     let workers: WorkerConnections;
     let ids = 0;
@@ -97,8 +98,14 @@ for (const kind of consulKinds())
     });
 
     it("keep a client at its server by a cookie, at every gateway, and find it another when that is gone", async () => {
-      const origins = await Promise.all(["a", "b", "c"].map((name) => scene.origin(name)));
-      for (const origin of origins) await register("stay", origin, {});
+      const origins: EchoOrigin[] = [];
+      for (const name of ["a", "b", "c"]) {
+        // On a port that nobody else takes when it is gone.
+        const origin = await EchoOrigin.start(name, await freePort());
+        scene.later(() => origin.close());
+        origins.push(origin);
+        await register("stay", origin, {});
+      }
       const host = "stay.example";
       const sticky = { cookie: { name: "shop", max_age: 60, same_site: "strict" } };
       await scene.writes.put(`hosts/${host}`, { paths: { "/": { upstream: "stay", sticky } } });

@@ -24,7 +24,7 @@ const status = (code: number) => (answer: GatewayAnswer) =>
 
 for (const kind of consulKinds())
   describe(`routes by tags of a gateway with ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(240_000);
     let scene: Scene;
     let workers: WorkerConnections;
     let [one, two]: EchoOrigin[] = [];
@@ -197,9 +197,12 @@ for (const kind of consulKinds())
       await register("told", one, "urlprefix-told.example/x strip=/x");
       await workers.all("it is there", { host: "told.example", path: "/x" }, from("one"));
       const url = encodeURIComponent("http://told.example/x/y");
-      const { body } = await scene.gateway.admin(`/explain?url=${url}`);
-      const { sites, outcome } = JSON.parse(body) as ShownExplanation;
-      expect(sites[0]?.document).to.equal("tags for told.example");
-      expect(outcome).to.deep.include({ kind: "forward", by: "tags for told.example" });
+      await eventually("a worker explains it", async () => {
+        const { status: code, body } = await scene.gateway.admin(`/explain?url=${url}`);
+        expect(code, body).to.equal(200);
+        const { sites, outcome } = JSON.parse(body) as ShownExplanation;
+        expect(sites[0]?.document).to.equal("tags for told.example");
+        expect(outcome).to.deep.include({ kind: "forward", by: "tags for told.example" });
+      });
     });
   });
