@@ -17,7 +17,7 @@ const authority = new TestAuthority();
 const ca = authority.cert;
 
 describe("connections over TLS", function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let scene: Scene;
 
   before(async () => {
@@ -42,6 +42,7 @@ describe("connections over TLS", function () {
       const gateway = await scene.start({ workers: 3, flags: ["--https", "127.0.0.1:0"] });
       const port = gateway.portAt(1);
       await eventually("it is served", () => shakeHands({ port, ca, servername: homeHost }));
+      await gateway.caughtUp();
       const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
       const first = connect({ host: "127.0.0.1", port, ca, servername: homeHost, maxVersion });
       first.once("session", resolve);
@@ -92,6 +93,7 @@ describe("connections over TLS", function () {
       );
     const [intermediate, modern] = [gateway.portAt(1), gateway.portAt(2)];
     await eventually("it is served", () => shakeHands({ port: modern, ca, servername: homeHost }));
+    await gateway.caughtUp();
     expect(await versions(intermediate)).to.deep.equal(["refused", "TLSv1.2", "TLSv1.3"]);
     expect(await versions(modern)).to.deep.equal(["refused", "refused", "TLSv1.3"]);
   });
@@ -101,6 +103,7 @@ describe("connections over TLS", function () {
     const gateway = await scene.start({ flags: ["--https", "127.0.0.1:0"] });
     const port = gateway.portAt(1);
     await eventually("it is served", () => shakeHands({ port, ca, servername: homeHost }));
+    await gateway.caughtUp();
     const seen = new Set<string>();
     let isOver = false;
     scene.later(() => {
@@ -156,7 +159,7 @@ describe("connections over TLS", function () {
         const others = { protocol, proxyProtocol: ["192.0.2.1"] };
         const gateway = await scene.start({
           flags: [
-            ...["--head-timeout", "2s", "--listeners"],
+            "--listeners",
             JSON.stringify([proxied, others].map((one) => ({ address: "127.0.0.1:0", ...one }))),
           ],
         });
@@ -175,11 +178,13 @@ describe("connections over TLS", function () {
           "\r\n\r\n\0\r\nQUIT\n\x31",
         ])
           expect(await ask(named, Buffer.from(garbage, "latin1"), isTls), garbage).to.equal("");
-        const metrics = (await gateway.admin("/metrics")).body;
-        for (const code of ["bad", "missing", "unexpected"])
-          expect(metrics).to.match(
-            new RegExp(`sluice_refused_heads_total\\{code="${code}_proxy_header"\\} [1-9]`),
-          );
+        await eventually("they are counted", async () => {
+          const metrics = (await gateway.admin("/metrics")).body;
+          for (const code of ["bad", "missing", "unexpected"])
+            expect(metrics).to.match(
+              new RegExp(`sluice_refused_heads_total\\{code="${code}_proxy_header"\\} [1-9]`),
+            );
+        });
         for (const code of ["missing_proxy_header", "unexpected_proxy_header"])
           await eventually(`${code} is a warning that names the sender`, async () => {
             const record = gateway.records.find((one) => one.code === code);
@@ -197,6 +202,7 @@ describe("connections over TLS", function () {
     });
     const port = gateway.portAt(1);
     await eventually("it is served", () => shakeHands({ port, ca, servername: homeHost }));
+    await gateway.caughtUp();
     // The connection from before may still count, and then two of the three are too many.
     await eventually("one of three is too many", async () => {
       const sockets = Array.from({ length: 3 }, () => connectTcp({ host: "127.0.0.1", port }));
