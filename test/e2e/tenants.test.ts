@@ -35,7 +35,7 @@ const to = (field: string, value: string) =>
 
 if (findRealConsul() !== null)
   describe("two tenants under the ACLs of a real Consul", function () {
-    this.timeout(120_000);
+    this.timeout(240_000);
     const directory = mkdtempSync(join(tmpdir(), "sluice-tenants-"));
     const config = join(directory, "sluice.json");
     let consul: TestConsul;
@@ -92,6 +92,8 @@ if (findRealConsul() !== null)
         expect(answer.status).to.equal(status);
         expect(answer.body).to.contain(body);
       });
+      // One of the workers has answered so.
+      await gateway.caughtUp();
     }
 
     async function refusal(key: string): Promise<string> {
@@ -101,6 +103,8 @@ if (findRealConsul() !== null)
       return refused.find((one) => one.key === key)?.error ?? "";
     }
 
+    /** On a busy machine the gateway may take longer than commands wait by themselves. */
+    const patience = ["--timeout", "60s"];
     const sluice = (args: readonly string[], token: string) =>
       runSluice([...args, "--consul", consul.url, "--config", config], {
         CONSUL_HTTP_TOKEN: token,
@@ -219,7 +223,8 @@ if (findRealConsul() !== null)
 
     it("sluice script tests, pushes and removes with a team's token, and finds the policy", async () => {
       const file = join(directory, "rule.js");
-      const push = (host: string) => sluice(["script", "push", file, "--host", host], shopToken);
+      const push = (host: string) =>
+        sluice(["script", "push", file, "--host", host, ...patience], shopToken);
       writeFileSync(file, says('"pushed"'));
       const pushed = await push("shop-f.example");
       expect(pushed, JSON.stringify(pushed)).to.include({ status: 0 });
@@ -235,7 +240,7 @@ if (findRealConsul() !== null)
         'request.host: the host "search-b.example" belongs to the tenant search',
       );
       expect((await push("search-f.example")).status).to.not.equal(0);
-      const removed = await sluice(["script", "remove", "shop-f.example"], shopToken);
+      const removed = await sluice(["script", "remove", "shop-f.example", ...patience], shopToken);
       expect(removed, JSON.stringify(removed)).to.include({ status: 0 });
     });
 
@@ -249,7 +254,7 @@ if (findRealConsul() !== null)
 
 for (const kind of consulKinds())
   describe(`a policy that is new to a data directory, with ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(240_000);
     const directory = mkdtempSync(join(tmpdir(), "sluice-tenants-"));
     let scene: Scene;
     before(async () => {

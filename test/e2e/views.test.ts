@@ -8,7 +8,7 @@ import { homeHost, Scene } from "./scene.ts";
 
 for (const kind of consulKinds())
   describe(`what workers know, with ${kind.name}`, function () {
-    this.timeout(40_000);
+    this.timeout(240_000);
     let scene: Scene;
 
     before(async () => {
@@ -88,22 +88,21 @@ for (const kind of consulKinds())
       await gateway.caughtUp();
       for (const path of ["/", "/x", "/throws"]) await gateway.request({ host: name, path });
       await gateway.request({ host: name, method: "DELETE" });
-      const shown = await eventually("every worker has reported", async () => {
+      await eventually("every worker has reported", async () => {
         const answer = await hosts(`?name=${name.toUpperCase()}`);
         expect(answer.unanswered).to.deep.equal([]);
-        return answer.hosts;
+        const [host] = answer.hosts;
+        expect(answer.hosts).to.have.length(1);
+        expect(host?.document?.paths.map(({ prefix }) => prefix)).to.have.members(["/", "/x"]);
+        expect(host?.script).to.include({ calls: 4, errors: 1, outOfService: null });
+        expect(host?.script?.lastError).to.contain("on purpose");
+        expect(host?.requests).to.deep.include({
+          total: 4,
+          byStatus: { "2xx": 2, "4xx": 1, "5xx": 1 },
+          byUpstream: { home: 2, none: 2 },
+        });
+        expect(host?.requests.meanSeconds).to.be.above(0);
       });
-      const [host] = shown;
-      expect(shown).to.have.length(1);
-      expect(host?.document?.paths.map(({ prefix }) => prefix)).to.have.members(["/", "/x"]);
-      expect(host?.script).to.include({ calls: 4, errors: 1, outOfService: null });
-      expect(host?.script?.lastError).to.contain("on purpose");
-      expect(host?.requests).to.deep.include({
-        total: 4,
-        byStatus: { "2xx": 2, "4xx": 1, "5xx": 1 },
-        byUpstream: { home: 2, none: 2 },
-      });
-      expect(host?.requests.meanSeconds).to.be.above(0);
     });
 
     it("shows the wildcard that decides for a host, and answers 404 for a host that nobody has", async () => {
@@ -136,16 +135,20 @@ for (const kind of consulKinds())
 
     it("names a worker that stands still, and answers without it", async () => {
       const { gateway } = scene;
-      const { workers } = await gateway.status();
-      const [stopped] = workers;
-      if (stopped === undefined) throw new Error("two workers");
-      scene.suspend(stopped.pid);
-      const asked = upstreams("?name=home");
-      expect((await gateway.admin("/healthz")).status).to.equal(200);
-      const { unanswered, upstreams: shown } = await asked;
-      const missing = unanswered.find(({ pid }) => pid === stopped.pid);
-      // "ended": the machine was so slow that the gateway took it for stalled.
-      expect(["late", "ended"]).to.include(missing?.why);
+      const { stopped, missing, shown } = await eventually("it is asked in time", async () => {
+        const [worker] = (await gateway.caughtUp()).workers;
+        if (worker === undefined) throw new Error("two workers");
+        scene.suspend(worker.pid);
+        const asked = upstreams("?name=home");
+        expect((await gateway.admin("/healthz")).status).to.equal(200);
+        const { unanswered, upstreams: all } = await asked;
+        const found = unanswered.find(({ pid }) => pid === worker.pid);
+        // The machine was so slow that the gateway had replaced it before.
+        if (found === undefined) throw new Error("it was not asked");
+        return { stopped: worker, missing: found, shown: all };
+      });
+      // "ended": the gateway took it for stalled meanwhile.
+      expect(["late", "ended"]).to.include(missing.why);
       const known = shown.flatMap(({ peers }) => peers.flatMap(({ workers: all }) => all));
       expect(known.map(({ worker }) => worker)).not.to.include(stopped.id);
     });
@@ -159,8 +162,9 @@ for (const kind of consulKinds())
       const asked = upstreams("?name=home");
       process.kill(victim.pid, "SIGKILL");
       const { unanswered } = await asked;
-      // The gateway may have heard of its end before it asked.
-      for (const { worker } of unanswered) expect(worker).to.equal(victim.id);
+      // The gateway may have heard of its end before it asked, and the other one may be late on a busy machine.
+      for (const { worker, why } of unanswered)
+        expect(why).to.be.oneOf(worker === victim.id ? ["ended", "late"] : ["late"]);
       await gateway.statusWhen("it is replaced", ({ notReady }) => notReady === null);
       await eventually("all answer", async () =>
         expect((await upstreams("?name=home")).unanswered).to.deep.equal([]),

@@ -7,7 +7,7 @@ import { Scene } from "./scene.ts";
 
 for (const kind of consulKinds())
   describe(`warnings of a gateway with ${kind.name}`, function () {
-    this.timeout(30_000);
+    this.timeout(240_000);
     let scene: Scene;
 
     before(async () => {
@@ -36,6 +36,7 @@ for (const kind of consulKinds())
       ]);
       const { shown } = await onTerminal(["status", "--admin", `127.0.0.1:${gateway.adminPort}`]);
       expect(shown).to.match(/warnings\n +sluice\/upstreams\/old +heartbeat: /);
+      await gateway.caughtUp();
       expect((await gateway.request({ host: "old" })).status).to.equal(200);
       await writes.put("upstreams/old", { servers: [home.server] });
       await gateway.statusWhen("it is no longer told", (status) => !warned(key)(status));
@@ -56,6 +57,7 @@ for (const kind of consulKinds())
       await writes.put("hosts/shop.example", { paths: { "/": "home", "/cart": "kart" } });
       const { warnings } = await gateway.statusWhen("it is told", warned(key));
       expect(warnings[0]?.warning).to.include('paths["/cart"]').and.include("kart");
+      await gateway.caughtUp();
       const answer = await gateway.request({ host: "shop.example", path: "/cart/1" });
       expect(answer.status).to.equal(503);
       expect(answer.body).to.include("no_upstream").and.include("kart");
