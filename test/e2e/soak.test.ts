@@ -5,7 +5,7 @@ import { growth, soak } from "../support/soak/soak.ts";
 const minutes = 3;
 
 describe("a gateway with twenty changes a second", function () {
-  this.timeout((minutes + 3) * 60_000);
+  this.timeout((minutes + 10) * 60_000);
 
   it("keeps nothing of changes and requests that are over", async () => {
     const { samples, failures } = await soak({
