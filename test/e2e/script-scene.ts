@@ -63,10 +63,15 @@ export class ScriptScene {
   /** One more, on the same Consul, once it knows what serves each host. */
   async start(): Promise<TestGateway> {
     const gateway = await TestGateway.start({ consul: this.scene.consul.url, flags: this.#flags });
-    await gateway.statusWhen("every script is examined", ({ scripts }) =>
-      scripts.every(({ outOfService }) => outOfService !== "not examined yet"),
-    );
-    await gateway.caughtUp();
+    try {
+      await gateway.statusWhen("every script is examined", ({ scripts }) =>
+        scripts.every(({ outOfService }) => outOfService !== "not examined yet"),
+      );
+      await gateway.caughtUp();
+    } catch (error) {
+      await gateway.stop();
+      throw error;
+    }
     return gateway;
   }
 
@@ -203,9 +208,11 @@ export class ScriptScene {
   async #open(): Promise<void> {
     const folder = mkdtempSync(join(tmpdir(), "sluice-scripts-"));
     const scene = await Scene.open(this.#kind);
-    this.#running = { scene, gateways: [], folder };
-    const gateways = await Promise.all([this.start(), this.start()]);
+    const gateways: TestGateway[] = [];
     this.#running = { scene, gateways, folder };
+    const start = async () => void gateways.push(await this.start());
+    // What has been started must not outlive a failure: the test run would wait for it for ever.
+    throwFirst(await Promise.allSettled([start(), start()]));
     await eventually("both are registered", async () => {
       const { stdout } = await this.script("status");
       expect(stdout.match(/^gateway /gm)).to.have.lengthOf(2);
@@ -215,8 +222,13 @@ export class ScriptScene {
   async #close(): Promise<void> {
     if (this.#running === null) return;
     const { scene, gateways, folder } = this.#running;
-    await Promise.all(gateways.map((gateway) => gateway.stop()));
+    const ends = await Promise.allSettled(gateways.map((gateway) => gateway.stop()));
     await scene.close();
     rmSync(folder, { recursive: true, force: true });
+    throwFirst(ends);
   }
+}
+
+function throwFirst(outcomes: readonly PromiseSettledResult<unknown>[]): void {
+  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
 }
