@@ -41,7 +41,7 @@ function ask(session: ClientHttp2Session, path: string, authority: string): Prom
 }
 
 describe("a gateway whose clients speak HTTP/2", function () {
-  this.timeout(40_000);
+  this.timeout(300_000);
   let scene: Scene;
 
   before(async () => {
@@ -111,9 +111,11 @@ describe("a gateway whose clients speak HTTP/2", function () {
       server.listen(0, "127.0.0.1");
       await once(server, "listening");
       scene.later(async () => {
-        for (const socket of sockets.clients) socket.terminate();
+        const closed = once(server, "close");
         server.close();
-        await once(server, "close");
+        for (const socket of sockets.clients) socket.terminate();
+        server.closeAllConnections();
+        await closed;
       });
       const { port } = server.address() as AddressInfo;
       await scene.writes.put("upstreams/chat", { servers: [{ host: "127.0.0.1", port }] });
@@ -141,7 +143,8 @@ describe("a gateway whose clients speak HTTP/2", function () {
       scene.later(() => rm(directory, { recursive: true }));
       const log = join(directory, "access.log");
       await route();
-      const gateway = await scene.start({ flags: ["--access-log", log], workers: 1 });
+      const flags = ["--access-log", log, "--script-timeout", "1s"];
+      const gateway = await scene.start({ flags, workers: 1 });
       const session = open(gateway.httpPort);
       await eventually("the host is served", async () => {
         expect((await ask(session, "/", host)).status).to.equal(426);
@@ -174,7 +177,8 @@ describe("a gateway whose clients speak HTTP/2", function () {
 
     it("ends them when it stops, at the same time as those of HTTP/1.1", async () => {
       await route();
-      const gateway = await scene.start({ flags: ["--drain-timeout", "4s"], workers: 1 });
+      // Long enough for both echoes on a busy machine.
+      const gateway = await scene.start({ flags: ["--drain-timeout", "12s"], workers: 1 });
       const session = open(gateway.httpPort);
       await eventually("the host is served", async () => {
         expect((await ask(session, "/", host)).status).to.equal(426);

@@ -17,12 +17,13 @@ function sumOf(text: string, name: string, ...labels: readonly string[]): number
 
 for (const kind of consulKinds())
   describe(`metrics of a gateway with ${kind.name}`, function () {
-    this.timeout(120_000);
+    this.timeout(400_000);
     let scene: Scene;
 
     beforeEach(async () => {
       scene = await Scene.open(kind);
-      await scene.start();
+      // A machine that is busy is no reason for a script to fail.
+      await scene.start({ flags: ["--script-timeout", "1s"] });
     });
     afterEach(() => scene?.close());
 
@@ -140,11 +141,14 @@ for (const kind of consulKinds())
       await eventually("what was sent is there", async () => {
         expect(await prometheus.scrapeError()).to.equal("");
         expect(await prometheus.value(home)).to.equal(25);
+        expect(
+          await prometheus.value(`sluice_request_duration_seconds_count{host="${homeHost}"}`),
+        ).to.equal(25);
       });
-      expect(
-        await prometheus.value(`sluice_request_duration_seconds_count{host="${homeHost}"}`),
-      ).to.equal(25);
-      const names = await prometheus.query('group by (__name__) ({job="sluice"})');
+      // What a scrape has missed on a busy machine is not in the next answer.
+      const names = await prometheus.query(
+        'group by (__name__) (last_over_time({job="sluice"}[5m]))',
+      );
       expect(names.map(({ labels }) => labels.__name__)).to.include.members([
         ...["sluice_requests_total", "sluice_request_duration_seconds_bucket"],
         ...["sluice_request_body_bytes_total", "sluice_response_body_bytes_total"],
@@ -215,6 +219,7 @@ for (const kind of consulKinds())
     it("shares one answer between scrapes that come at once, and does not wait for a worker that stands still", async () => {
       const { gateway } = scene;
       await send(homeHost, 5);
+      expect(sumOf(await wholeScrape(), "sluice_requests_total")).to.equal(5);
       const [stopped] = (await gateway.status()).workers;
       if (stopped === undefined) throw new Error("two workers");
       scene.suspend(stopped.pid);
