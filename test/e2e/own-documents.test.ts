@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
 import { runSluice } from "../support/gateway.ts";
 import { eventually } from "../support/registered.ts";
@@ -38,14 +39,15 @@ const badLives: Readonly<Record<string, unknown>> = {
 
 for (const kind of consulKinds())
   describe(`documents of the gateways' own with ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     let scene: Scene;
     let folder: string;
 
     before(async () => {
       folder = mkdtempSync(join(tmpdir(), "sluice-own-"));
       scene = await Scene.open(kind);
-      await scene.start();
+      // A machine that is busy is no reason for a script to fail.
+      await scene.start({ flags: ["--script-timeout", "1s"] });
     });
     afterEach(() => scene.endTest());
     after(async () => {
@@ -64,7 +66,8 @@ for (const kind of consulKinds())
     const push = (host: string, text: string) => {
       const path = join(folder, "rule.js");
       writeFileSync(path, text);
-      return runSluice(["script", "push", path, "--host", host, "--consul", scene.consul.url]);
+      const where = ["--consul", scene.consul.url, "--timeout", "60s"];
+      return runSluice(["script", "push", path, "--host", host, ...where]);
     };
 
     for (const [at, [what, document]] of Object.entries(badLives).entries()) {
@@ -114,8 +117,8 @@ for (const kind of consulKinds())
       await eventually("the history begins again", async () => {
         expect(JSON.parse((await kv(history)) ?? "").versions).to.not.be.empty;
       });
-      expect(scene.gateway.records.map(({ msg }) => msg).join("\n")).to.contain(
-        `sluice/${history}`,
+      await until("the log names the key", () =>
+        scene.gateway.records.some(({ msg }) => msg.includes(`sluice/${history}`)),
       );
     });
 
@@ -133,10 +136,11 @@ for (const kind of consulKinds())
     });
 
     it("keys that are no gateways' are named by a push, which does not wait for them", async () => {
-      const [running] = JSON.parse(
-        await (await fetch(`${scene.consul.url}/v1/kv/sluice/gateways/?keys`)).text(),
-      ) as string[];
-      expect(running).to.match(/^sluice\/gateways\/./);
+      await eventually("the gateway has its key", async () => {
+        const answer = await fetch(`${scene.consul.url}/v1/kv/sluice/gateways/?keys`);
+        const [running] = JSON.parse(await answer.text()) as string[];
+        expect(running).to.match(/^sluice\/gateways\/./);
+      });
       const put = async (name: string, value: string | object) => {
         await scene.writes.put(`gateways/${name}`, value);
         scene.later(() => scene.writes.remove(`gateways/${name}`));
