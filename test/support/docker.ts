@@ -384,14 +384,28 @@ async function createBridge(): Promise<Bridge> {
   const free = Array.from({ length: 254 }, (_, index) => index + 1).filter(
     (third) => !stdout.includes(` 10.213.${third}.`),
   );
-  const third = free[Math.floor(Math.random() * free.length)];
-  if (third === undefined) throw new Error("no free network under 10.213.0.0/16 for a bridge");
-  const name = `sluice${third}`;
-  const address = `10.213.${third}.1`;
-  await execute("ip", ["link", "add", "name", name, "type", "bridge"]);
-  await execute("ip", ["address", "add", `${address}/24`, "dev", name]);
-  await execute("ip", ["link", "set", name, "up"]);
-  return { name, address };
+  while (free.length > 0) {
+    const [third = 0] = free.splice(Math.floor(Math.random() * free.length), 1);
+    const name = `sluice${third}`;
+    const address = `10.213.${third}.1`;
+    // Whoever makes the link first has the network: another suite may look for one at the same time.
+    if (!(await isAdded(name))) continue;
+    await execute("ip", ["address", "add", `${address}/24`, "dev", name]);
+    await execute("ip", ["link", "set", name, "up"]);
+    return { name, address };
+  }
+  throw new Error("no free network under 10.213.0.0/16 for a bridge");
+}
+
+/** Adds a bridge; false where there is one of this name. */
+async function isAdded(bridge: string): Promise<boolean> {
+  try {
+    await execute("ip", ["link", "add", "name", bridge, "type", "bridge"]);
+    return true;
+  } catch (error) {
+    if (String(error).includes("File exists")) return false;
+    throw error;
+  }
 }
 
 async function removeContainers(api: Dockerode): Promise<void> {
@@ -419,6 +433,7 @@ async function sweep(): Promise<void> {
     const [, owner] = new RegExp(`^${directoryPrefix}(\\d+)-`).exec(name) ?? [];
     if (owner === undefined || existsSync(`/proc/${owner}`)) continue;
     const directory = join(tmpdir(), name);
+    if (!(await isOurs(join(directory, "sweeper")))) continue;
     const dockerd = Number(await readOr(join(directory, "pid"), "0"));
     const runs = async () =>
       dockerd > 0 && (await readOr(`/proc/${dockerd}/cmdline`, "")).includes(directory);
@@ -426,6 +441,19 @@ async function sweep(): Promise<void> {
     const deadline = Date.now() + stopTimeoutMs;
     while ((await runs()) && Date.now() < deadline) await sleep(30);
     await removeTraces(directory, await readOr(join(directory, "bridge"), "none"));
+  }
+}
+
+/** Whether this process is to sweep: another suite may have begun at the same time, or have died of it. */
+async function isOurs(mark: string): Promise<boolean> {
+  const isDead = async () => !existsSync(`/proc/${await readOr(mark, "none")}`);
+  try {
+    if (existsSync(mark) && (await isDead())) await rm(mark);
+    await writeFile(mark, String(process.pid), { flag: "wx" });
+    return true;
+  } catch {
+    // It has a sweeper, or is gone already.
+    return false;
   }
 }
 

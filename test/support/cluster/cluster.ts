@@ -221,9 +221,13 @@ export class Cluster {
   }
 
   async #leader(): Promise<ConsulMember> {
-    const address = await this.#asked.leader();
-    const leader = this.servers.find(({ machine }) => machine.address === address);
-    if (leader === undefined) throw new Error(`no server is the leader ${address}`);
+    let leader: ConsulMember | undefined;
+    await waitFor("a server is the leader", async () => {
+      const address = await this.#asked.leader();
+      leader = this.servers.find(({ machine }) => machine.address === address);
+      return leader !== undefined;
+    });
+    if (leader === undefined) throw new Error("there is no leader");
     return leader;
   }
 

@@ -54,7 +54,7 @@ class Member {
     if (child === null || child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");
     child.kill(signal);
-    const timer = setTimeout(() => child.kill("SIGKILL"), 10_000);
+    const timer = setTimeout(() => child.kill("SIGKILL"), 30_000);
     await exited;
     clearTimeout(timer);
   }
@@ -202,7 +202,7 @@ export class GatewayMember extends Member {
   }
 }
 
-/** Resolves as soon as `holds` does, with how long that took; rejects after a minute with `what` and `describe()`. */
+/** Resolves as soon as `holds` does, with how long that took; rejects after two minutes with `what` and `describe()`. */
 export async function waitFor(
   what: string,
   holds: () => Promise<boolean>,
@@ -211,7 +211,7 @@ export async function waitFor(
   const startMs = performance.now();
   for (;;) {
     if (await holds().catch(() => false)) return performance.now() - startMs;
-    if (performance.now() - startMs > 60_000) {
+    if (performance.now() - startMs > 120_000) {
       throw new Error(`waited in vain until ${what}: ${await describe()}`);
     }
     await sleep(20);

@@ -3,6 +3,7 @@
  * test process starts itself is a machine, too: it has the first address. Changes nothing of the machine's own network.
  */
 import { execFile, spawnSync } from "node:child_process";
+import { networkInterfaces } from "node:os";
 import { promisify } from "node:util";
 
 const execute = promisify(execFile);
@@ -28,8 +29,7 @@ export class Network {
   readonly #onExit = () => this.#removeNow();
 
   private constructor() {
-    // Addresses that are set apart for measurements (RFC 2544), so that none of the machine's is among them.
-    this.#net = `198.${18 + (process.pid % 2)}.${(process.pid >> 1) % 256}`;
+    this.#net = freeNet();
     this.#name = `sl${process.pid.toString(36)}`;
     this.#hub = `${this.#name}-hub`;
     this.address = `${this.#net}.1`;
@@ -118,6 +118,20 @@ export function whyNoNetwork(): string | null {
     if (status !== 0) return `"${program} ${args.join(" ")}" fails`;
   }
   return null;
+}
+
+/**
+ * Of the addresses that are set apart for measurements (RFC 2544), so that none of the machine's is among them. Another
+ * one for each process, as a rule, and none that a run which was killed has left.
+ */
+function freeNet(): string {
+  const taken = Object.values(networkInterfaces()).flatMap((some) => some ?? []);
+  for (let tries = 0; tries < 512; tries += 1) {
+    const at = (process.pid + tries) % 512;
+    const net = `198.${18 + (at % 2)}.${at >> 1}`;
+    if (!taken.some(({ address }) => address.startsWith(`${net}.`))) return net;
+  }
+  throw new Error("no free network under 198.18.0.0/15");
 }
 
 async function ip(...args: readonly string[]): Promise<void> {
