@@ -130,12 +130,36 @@ export function noted(history: History, note: Note): History {
   });
 }
 
-/** For a subject without an agreement: the history in which this version, and no other one, is live. */
-export function onlyLive(history: History, version: string, at: number): History {
-  const isOther = (one: HistoryEntry) => one.outcome === "live" && one.version !== version;
-  if (!history.some(isOther)) return history;
+/** What a gateway saw of a subject without an agreement. */
+export interface Sighting extends Omit<Note, "outcome" | "by"> {
+  readonly outcome: "refused" | "live" | "removed";
+  /** The version that was live until then; `null`: none was. */
+  readonly before: string | null;
+}
+
+/**
+ * The history after a gateway saw that. Versions may follow each other faster than gateways write, so that the history has
+ * not heard of the one before, or only that it was pushed.
+ */
+export function sighted(history: History, { before, ...note }: Sighting): History {
+  const { version, outcome, at } = note;
+  const next = noted(before === null ? history : wasLive(history, before, at), note);
+  if (outcome === "refused") return next;
+  // A newer version may have come after a removal.
+  const first = outcome === "live" ? 0 : next.findIndex((one) => one.version === version) + 1;
+  const isOther = (one: HistoryEntry, index: number) =>
+    index >= first && one.outcome === "live" && one.version !== version;
+  if (!next.some(isOther)) return next;
   const since = new Date(at).toISOString();
-  return history.map((one) => (isOther(one) ? { ...one, outcome: "replaced", since } : one));
+  return next.map((one, index) =>
+    isOther(one, index) ? { ...one, outcome: "replaced", since } : one,
+  );
+}
+
+function wasLive(history: History, version: string, at: number): History {
+  const isUnheard = (one: HistoryEntry) => one.version === version && one.outcome === "pushed";
+  if (history.some(isUnheard)) return noted(history, { version, outcome: "live", at });
+  return withEarlier(history, version, at);
 }
 
 /** The history with a version that was live before the history began; nobody knows since when. */

@@ -8,7 +8,7 @@ import type { Log } from "../../observability/logger.ts";
 import type { Rollout } from "../../sandbox/index.ts";
 import { remove } from "../agreement/steps.ts";
 import type { HostRelease } from "../serving/host-release.ts";
-import { type History, noted, onlyLive, withEarlier } from "./history.ts";
+import { type History, sighted } from "./history.ts";
 import type { Subject } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
 import type { Records } from "./records.ts";
@@ -142,14 +142,11 @@ export class Scribe {
       const at = clock.now();
       try {
         const isInForce = async () => (await records.source(subject))?.version === version;
-        const update = (history: History) => {
-          const known = before == null ? history : withEarlier(history, before.version, at);
-          const next = noted(known, {
-            ...{ version, outcome, at },
+        const update = (history: History) =>
+          sighted(history, {
+            ...{ version, outcome, at, before: before?.version ?? null },
             ...(detail === undefined ? {} : { detail }),
           });
-          return outcome === "live" ? onlyLive(next, version, at) : next;
-        };
         // A gateway that is late would put an earlier version in the place of the one that is in force by now.
         const holds = outcome === "live" ? isInForce : undefined;
         const noting = await records.note(subject, update, [], holds);
