@@ -3,7 +3,12 @@
 import type { ConsulKind, TestConsul } from "../support/consul.ts";
 import { type ConsulWrites, writesTo } from "../support/consul-writes.ts";
 import { EchoOrigin, echoOf } from "../support/echo-origin.ts";
-import { type GatewayOptions, TestGateway } from "../support/gateway.ts";
+import {
+  type Asked,
+  type GatewayAnswer,
+  type GatewayOptions,
+  TestGateway,
+} from "../support/gateway.ts";
 import { WorkerConnections } from "../support/worker-connections.ts";
 
 /** Answered by the origin `home` through every worker. */
@@ -80,6 +85,20 @@ export class Scene {
     await workers.all("a later document is served", { host }, (answer) => void echoOf(answer));
     workers.close();
     await this.writes.remove(`hosts/${host}`);
+  }
+
+  /** Asks every worker of the gateway, until each has an answer for which `accept` does not throw. */
+  async everyWorker(
+    what: string,
+    asked: Omit<Asked, "agent">,
+    accept: (answer: GatewayAnswer) => void,
+  ): Promise<void> {
+    const connections = await WorkerConnections.open(this.gateway, homeHost);
+    try {
+      await connections.all(what, asked, accept);
+    } finally {
+      connections.close();
+    }
   }
 
   /** SIGSTOP, until the end of the test. */

@@ -1,6 +1,6 @@
 /**
  * A whole gateway as a process of its own: `node gateway/cli.ts start` on free ports, with what it logs,
- * what it says of itself and a look at what it leaves behind. It says nothing about Consul.
+ * what it says of itself and a look at what it leaves behind.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,14 +10,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text as readText } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Status } from "../../gateway/primary/index.ts";
 import { until } from "./conditions.ts";
+import { latestIn } from "./latest-keys.ts";
 import { eventually } from "./registered.ts";
 
 const cli = join(import.meta.dirname, "..", "..", "gateway", "cli.ts");
 
 /** The gateway has ended by then whatever its clients do: its own drain timeout is shorter. */
 const stopTimeoutMs = 60_000;
+
+/** Changes that come within a few milliseconds are served together: all that a status shows is served this much later. */
+const batchMs = 50;
 
 export interface GatewayOptions {
   /** Consul's URL; without it none is named. */
@@ -112,9 +117,11 @@ export class TestGateway {
   /** Where it leaves the token of its admin API. */
   readonly #runtime = mkdtempSync(join(tmpdir(), "sluice-runtime-"));
   readonly #seenPids = new Set<number>();
+  readonly #options: GatewayOptions;
   #isStopped = false;
 
   private constructor(options: GatewayOptions) {
+    this.#options = options;
     const { consul, workers = 2, flags = [], env = {}, descriptors, heldSocket } = options;
     const args = [
       cli,
@@ -214,6 +221,11 @@ export class TestGateway {
       if (status !== 200) throw new Error(body);
     });
     if (this.hasEnded) throw new Error(`the gateway ended: ${this.#describe()}`);
+    // The answer may overtake the line of the log that names the ports.
+    const listens = () => this.records.some(({ msg }) => /^worker \d+ listens on/.test(msg));
+    await until("the log says where a worker listens", listens, {
+      describe: () => this.#describe(),
+    });
     await this.status();
   }
 
@@ -264,8 +276,20 @@ export class TestGateway {
     });
   }
 
-  /** Every worker has what the primary has. */
+  /**
+   * Every worker has the documents that Consul has now, as far as it answers, and all that a status has shown before.
+   * A script may still have to be examined, and what a key that is gone has left may still be there.
+   */
   async caughtUp(): Promise<Status> {
+    const { consul, env = {} } = this.#options;
+    const latest =
+      consul === undefined ? new Map() : await latestIn(consul, env.CONSUL_HTTP_TOKEN ?? "");
+    await this.statusWhen("it has read what Consul has", ({ watches }) =>
+      watches.every(
+        ({ name, state, index }) => state === "failing" || (index ?? 0) >= (latest.get(name) ?? 0),
+      ),
+    );
+    await sleep(batchMs);
     return this.statusWhen(
       "every worker has the current version",
       ({ version, workers }) =>
@@ -295,9 +319,8 @@ export class TestGateway {
     const left = () => [...this.#seenPids].filter(isWorkerOf(this.#temporary));
     // Workers hold its output open, so that those which do not end must be killed as well.
     const timer = setTimeout(() => {
-      for (const pid of left()) process.kill(pid, "SIGKILL");
-      // It may have ended before its workers.
       this.process.kill("SIGKILL");
+      killAll(left());
     }, stopTimeoutMs);
     const outcome = await this.ended;
     clearTimeout(timer);
@@ -312,7 +335,7 @@ export class TestGateway {
       const files = [...readdirSync(this.#temporary), ...tokens];
       if (files.length > 0) throw new Error(`the gateway left files behind: ${files.join(", ")}`);
     } finally {
-      for (const pid of left()) process.kill(pid, "SIGKILL");
+      killAll(left());
       rmSync(this.#temporary, { recursive: true, force: true });
       rmSync(this.#runtime, { recursive: true, force: true });
     }
@@ -345,6 +368,16 @@ function portOf(records: readonly LogRecord[], pattern: RegExp): number {
     if (port !== undefined) return Number(port);
   }
   throw new Error(`no line of the log is like ${pattern}`);
+}
+
+function killAll(pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It has just ended by itself.
+    }
+  }
 }
 
 /** A pid may have been given to another process by now; a worker has its primary's TMPDIR. */
