@@ -15,7 +15,7 @@ const kind = consulKinds().at(-1);
 if (kind === undefined) throw new Error("there is no Consul to test with");
 
 describe("certificates by ACME, when the lock is lost", function () {
-  this.timeout(180_000);
+  this.timeout(500_000);
   let acme: AcmeScene;
   let server: AcmeServer;
   let patience: PromiseWithResolvers<void>;
@@ -37,7 +37,7 @@ describe("certificates by ACME, when the lock is lost", function () {
 
   /** Until the first order waits for the authority, which has not asked anybody yet. */
   async function isUnderWay(): Promise<void> {
-    await until("it is ordered", () => server.ordered.length === 1, { deadlineMs: 40_000 });
+    await until("it is ordered", () => server.ordered.length === 1, { deadlineMs: 60_000 });
     await eventually("the authority is to look", async () => {
       expect(await acme.keys("acme/challenges/")).to.have.lengthOf(1);
       expect(server.asked.some(({ path }) => path.startsWith("/challenge/0/"))).to.equal(true);
@@ -59,7 +59,7 @@ describe("certificates by ACME, when the lock is lost", function () {
 
   /** The certificate comes by a second order, which began after the first one was given up and nothing more came of that. */
   async function onlyTheSecondCame(gateways: readonly TestGateway[]): Promise<void> {
-    await until("it is ordered again", () => server.ordered.length > 1, { deadlineMs: 90_000 });
+    await until("it is ordered again", () => server.ordered.length > 1, { deadlineMs: 150_000 });
     const [, second] = server.asked.filter(({ path }) => path === "/new-order");
     patience.resolve();
     const fingerprints = [];
@@ -70,7 +70,9 @@ describe("certificates by ACME, when the lock is lost", function () {
       );
     }
     expect(new Set(fingerprints).size).to.equal(1);
-    await until("the loser has said so", () => gateways.some((one) => gaveUpAt(one) !== null));
+    await until("the loser has said so", () => gateways.some((one) => gaveUpAt(one) !== null), {
+      deadlineMs: 60_000,
+    });
     const losers = gateways.flatMap((gateway) => gaveUpAt(gateway) ?? []);
     expect(losers).to.have.lengthOf(1);
     expect(losers[0]).to.be.most(second?.atMs ?? 0);
@@ -104,10 +106,12 @@ describe("certificates by ACME, when the lock is lost", function () {
     await until("it gives up", () => gaveUpAt(cutOff) !== null, { deadlineMs: 60_000 });
     // As Consul does when the session has not been renewed for twice its time.
     await destroySession();
-    await until("the other one orders", () => server.ordered.length > 1, { deadlineMs: 90_000 });
+    await until("the other one orders", () => server.ordered.length > 1, { deadlineMs: 150_000 });
     proxy.become("cut");
     proxy.heal();
     await onlyTheSecondCame([cutOff, other]);
-    expect((await cutOff.status()).acme?.orders).to.include({ issued: 0, given_up: 1 });
+    await eventually("it has counted that", async () =>
+      expect((await cutOff.status()).acme?.orders).to.include({ issued: 0, given_up: 1 }),
+    );
   });
 });

@@ -77,6 +77,7 @@ export class AcmeScene {
     return found(status) as AcmeHost;
   }
 
+  /** What a gateway says once it has a certificate for the host. Its workers get it a moment later. */
   issued(gateway: TestGateway, host: string): Promise<AcmeHost> {
     return this.hostWhen(
       gateway,

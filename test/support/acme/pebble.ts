@@ -46,6 +46,7 @@ export class Pebble implements AuthorityUnderTest {
     const doors = await Promise.all([forwarder(() => places.http), forwarder(() => places.https)]);
     const [httpPort, tlsPort] = doors.map(portOf);
     const [listen, management, dns] = [await freePort(), await freePort(), await freePort()];
+    const dnsManagement = await freePort();
     const pebble = {
       listenAddress: `127.0.0.1:${listen}`,
       managementListenAddress: `127.0.0.1:${management}`,
@@ -59,7 +60,8 @@ export class Pebble implements AuthorityUnderTest {
     await writeFile(join(folder, "door.key"), key);
     await writeFile(join(folder, "config.json"), JSON.stringify({ pebble }));
     const run = (name: string, args: readonly string[]) => {
-      const env = { ...process.env, PEBBLE_VA_NOSLEEP: "1", PEBBLE_WFE_NONCEREJECT: "20" };
+      // It refuses one nonce of a hundred: clients ask again, but not for ever, and the tests are to meet that never.
+      const env = { ...process.env, PEBBLE_VA_NOSLEEP: "1", PEBBLE_WFE_NONCEREJECT: "1" };
       const child = spawn(join(binaries, name), args, { env, stdio: "ignore" });
       const onExit = () => child.kill("SIGKILL");
       process.once("exit", onExit);
@@ -70,14 +72,15 @@ export class Pebble implements AuthorityUnderTest {
     const children = [
       run("pebble-challtestsrv", [
         ...["-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dnsserver", `127.0.0.1:${dns}`],
-        ...["-management", `127.0.0.1:${await freePort()}`, ...none],
+        ...["-management", `127.0.0.1:${dnsManagement}`, ...none],
       ]),
       run("pebble", ["-config", join(folder, "config.json"), "-dnsserver", `127.0.0.1:${dns}`]),
     ];
     const directory = `https://localhost:${listen}/dir`;
     const started = new Pebble({ ca: door.cert, directory }, folder, children, doors, places);
     try {
-      await eventually("pebble listens", () => reach(listen));
+      for (const port of [listen, dnsManagement])
+        await eventually("pebble and its DNS server listen", () => reach(port));
     } catch (error) {
       await started.stop();
       throw error;

@@ -15,7 +15,7 @@ import { type IncomingMessage, request, type ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { text as readText } from "node:stream/consumers";
-import { connect } from "node:tls";
+import { connect, type TLSSocket } from "node:tls";
 import { TestAuthority } from "../certificates.ts";
 import type { AuthorityUnderTest, Places } from "./authority.ts";
 import { readRequest } from "./signing-request.ts";
@@ -89,6 +89,8 @@ export class AcmeServer implements AuthorityUnderTest {
   readonly #accounts = new Map<string, AcmeAccount>();
   readonly #orders: AcmeOrder[] = [];
   readonly #nonces = new Set<string>();
+  /** Where a nonce was refused once, as authorities may do at any time: clients have to ask again (section 6.5). */
+  readonly #refusedOnce = new Set<string>();
   readonly #server;
   temper: Temper = "well";
   /** Set while it must not look at challenges yet. */
@@ -216,8 +218,10 @@ export class AcmeServer implements AuthorityUnderTest {
   #open(text: string, path: string) {
     const { protected: head, payload, signature } = JSON.parse(text);
     const { alg, nonce, url, kid, jwk: given } = decoded(head);
-    if (!this.#nonces.delete(nonce) || this.temper === "forgetful")
-      throw new Refused(400, "badNonce", "not one of mine");
+    const isKnown = this.#nonces.delete(nonce) && this.temper !== "forgetful";
+    const isOutdated = path.startsWith("/finalize/") && !this.#refusedOnce.has(path);
+    if (isOutdated) this.#refusedOnce.add(path);
+    if (!isKnown || isOutdated) throw new Refused(400, "badNonce", "not one of mine");
     if (url !== this.#url(path)) throw new Refused(401, "unauthorized", "signed for another URL");
     const account = [...this.#accounts.values()].find((one) => one.url === kid) ?? null;
     if (kid !== undefined && account === null)
@@ -351,8 +355,16 @@ export class AcmeServer implements AuthorityUnderTest {
       ...{ host: "127.0.0.1", port, servername: host, rejectUnauthorized: false },
       ALPNProtocols: ["acme-tls/1"],
     });
-    await once(socket, "secureConnect");
-    const ended = once(socket, "close");
+    try {
+      await once(socket, "secureConnect");
+      await this.#readProof(socket, host, wanted);
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  /** Resolves when the gateway has closed the connection. */
+  async #readProof(socket: TLSSocket, host: string, wanted: string): Promise<void> {
     const { alpnProtocol } = socket;
     const certificate = socket.getPeerX509Certificate();
     // The extension acmeIdentifier, critical, with the digest in it (RFC 8737 section 3).
@@ -361,6 +373,7 @@ export class AcmeServer implements AuthorityUnderTest {
     if (alpnProtocol !== "acme-tls/1") throw new Error(`the protocol was ${alpnProtocol}`);
     if (certificate?.subjectAltName !== `DNS:${host}`) throw new Error("it is for another host");
     if (!certificate.raw.toString("hex").includes(extension)) throw new Error("no digest in it");
+    const ended = once(socket, "close");
     socket.resume();
     await ended;
   }
