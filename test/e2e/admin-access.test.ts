@@ -17,7 +17,7 @@ const token = "a-token-that-the-operator-gave";
 
 for (const kind of consulKinds().slice(0, 1))
   describe(`the admin API of a gateway with ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     let scene: Scene;
     let folder: string;
 
@@ -33,6 +33,15 @@ for (const kind of consulKinds().slice(0, 1))
 
     const start = (flags: readonly string[] = [], env: Readonly<Record<string, string>> = {}) =>
       scene.start({ workers: 1, flags, env });
+
+    /** Commands find a gateway by what Consul has of it, which comes after its admin API. */
+    const isRegistered = ({ adminPort }: TestGateway) =>
+      eventually("Consul names the gateway", async () => {
+        const answer = await fetch(`${scene.consul.url}/v1/kv/sluice/gateways/?recurse`);
+        const entries = (await answer.json()) as { readonly Value: string }[];
+        const texts = entries.map(({ Value }) => Buffer.from(Value, "base64").toString());
+        expect(texts.some((text) => text.includes(`:${adminPort}"`))).to.equal(true);
+      });
 
     it("keeps the token that it makes in the data directory, over a restart, and logs it nowhere", async () => {
       const dataDir = join(folder, "data");
@@ -102,7 +111,6 @@ for (const kind of consulKinds().slice(0, 1))
         await scene.writes.remove("hosts/localhost");
         await scene.writes.remove("upstreams/inward");
       });
-      await gateway.statusWhen("it has the host", ({ version }) => version > 0);
       await gateway.caughtUp();
       const headers = await gateway.credentials();
       for (const method of ["GET", "POST"]) {
@@ -135,6 +143,7 @@ for (const kind of consulKinds().slice(0, 1))
         flags: ["--admin", "0.0.0.0:0"],
         env: { SLUICE_ADMIN_TOKEN: token },
       });
+      scene.later(() => gateway.stop());
       await gateway.adminUp();
       await eventually("it is ready", async () => {
         expect((await gateway.admin("/readyz")).status).to.equal(200);
@@ -145,10 +154,7 @@ for (const kind of consulKinds().slice(0, 1))
         response.writeHead(401, { "content-type": "application/json" }).end("{}");
       });
       await new Promise<void>((resolve) => thief.listen(0, "127.0.0.1", resolve));
-      scene.later(async () => {
-        thief.close();
-        await gateway.stop();
-      });
+      scene.later(() => thief.close());
       const host = "localhost";
       const at = gateway.adminPort;
       expect((await send(at, { host, path: "/status" })).status).to.equal(401);
@@ -165,6 +171,7 @@ for (const kind of consulKinds().slice(0, 1))
       const given = await runSluice(["status", ...admin, "--admin-token-file", file]);
       expect(JSON.parse(given.stdout)).to.include({ notReady: null });
 
+      await isRegistered(gateway);
       const { port } = thief.address() as AddressInfo;
       await scene.writes.hold("gateways/thief", { name: "thief", admin: `127.0.0.1:${port}` });
       scene.later(() => scene.writes.remove("gateways/thief"));
@@ -202,11 +209,14 @@ for (const kind of consulKinds().slice(0, 1))
         SLUICE_ADMIN_CLIENT_KEY: pem("client-key"),
       });
       expect(JSON.parse(shown.stdout)).to.have.property("boot");
+      await isRegistered(gateway);
       const registered = await runSluice(["script", "status", "--consul", scene.consul.url], {
         SLUICE_ADMIN_CA: pem("ca"),
         SLUICE_ADMIN_CLIENT_CERT: pem("client-certificate"),
         SLUICE_ADMIN_CLIENT_KEY: pem("client-key"),
       });
-      expect(registered.stdout).to.match(/^gateway .*\(127\.0\.0\.1:/m);
+      expect(registered.stdout).to.match(
+        new RegExp(`^gateway .*\\(127\\.0\\.0\\.1:${gateway.adminPort}\\)`, "m"),
+      );
     });
   });

@@ -12,7 +12,7 @@ import { eventually } from "../support/registered.ts";
 import { Scene } from "./scene.ts";
 
 describe("bounds over several workers", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let scene: Scene;
   let owed: ServerResponse[];
 
@@ -25,7 +25,7 @@ describe("bounds over several workers", function () {
   /** Owes every answer but those to `/quick`. */
   async function slowOrigin(): Promise<{ host: string; port: number }> {
     owed = [];
-    const server = createServer((request, response) => {
+    const server = createServer({ keepAliveTimeout: 120_000 }, (request, response) => {
       if (request.url === "/quick") {
         response.end("quick");
         return;

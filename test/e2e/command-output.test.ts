@@ -119,6 +119,8 @@ describe("what commands print", function () {
       return versions[0]?.version ?? "";
     };
     for (const [name, ...given] of commands) {
+      // So that each form of a command is answered alike.
+      await scene.gateway.caughtUp();
       const version = given.includes("VERSION") ? await versionOf(name, given[0]) : "";
       const args = [...name.split(" "), ...given.map((one) => (one === "VERSION" ? version : one))];
       const piped = await runInPipe(args, env);

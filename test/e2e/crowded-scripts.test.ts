@@ -7,11 +7,11 @@ const [kind] = consulKinds();
 if (kind === undefined) throw new Error("there is no Consul of any kind");
 
 describe("more scripts than isolates", function () {
-  this.timeout(120_000);
+  this.timeout(180_000);
   let scene: Scene;
   before(async () => {
     scene = await Scene.open(kind);
-    await scene.start({ flags: ["--script-isolates", "2", "--workers", "1"] });
+    await scene.start({ flags: ["--script-isolates", "2"], workers: 1 });
   });
   afterEach(() => scene.endTest());
   after(() => scene?.close());

@@ -4,6 +4,7 @@ import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { until } from "../support/conditions.ts";
 import { consulKinds } from "../support/consul.ts";
 import { type EchoOrigin, echoOf } from "../support/echo-origin.ts";
 import { TestGateway } from "../support/gateway.ts";
@@ -12,7 +13,7 @@ import { homeHost, Scene } from "./scene.ts";
 
 for (const kind of consulKinds())
   describe(`the data directory of a gateway with ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(240_000);
     let scene: Scene;
     let directory = "";
 
@@ -58,14 +59,14 @@ for (const kind of consulKinds())
       await writes.put(`hosts/${hosts[0]}`, { paths: { "/": "kept" } });
       if (instances[0] !== undefined) await register(instances[0]);
       const again = await scene.start({ flags });
-      const { held } = await again.statusWhen(
-        "it holds the rest",
-        (status) => status.consul.stale === null && status.held.length > 0,
-      );
-      expect(held.map(({ kind: what, key }) => `${what} ${key}`)).to.include.members([
-        ...[`host ${hosts[1]}`, `host ${hosts[2]}`, `host ${homeHost}`],
-        ...["upstream home", "service kept"],
-      ]);
+      await eventually("it holds the rest", async () => {
+        const { consul, held } = await again.status();
+        expect(consul.stale).to.equal(null);
+        expect(held.map(({ kind: what, key }) => `${what} ${key}`)).to.include.members([
+          ...[`host ${hosts[1]}`, `host ${hosts[2]}`, `host ${homeHost}`],
+          ...["upstream home", "service kept"],
+        ]);
+      });
       await everythingServes(again);
       await scene.writeHome();
     });
@@ -102,8 +103,10 @@ for (const kind of consulKinds())
           (status) => status.snapshotFile?.error?.startsWith("not written: ") ?? false,
         );
         expect(snapshotFile?.path).to.contain(path());
-        const told = gateway.records.map(({ msg }) => msg).join("\n");
-        expect(told).to.contain(`--data-dir: ${path()}/admin-token cannot be used: `);
+        const says = `--data-dir: ${path()}/admin-token cannot be used: `;
+        await until("the log says what becomes of its token", () =>
+          gateway.records.some(({ msg }) => msg.includes(says)),
+        );
         // What it has made is left for commands all the same.
         expect((await gateway.admin("/resync", "POST")).status).to.equal(200);
       });
@@ -114,7 +117,7 @@ const why = whyNoMounts();
 
 if (why === null)
   describe("a data directory on a small disk", function () {
-    this.timeout(60_000);
+    this.timeout(240_000);
     let scene: Scene;
     let disk = "";
 
@@ -155,6 +158,7 @@ if (why === null)
         (status) => status.snapshotFile?.error?.includes("ENOSPC") ?? false,
       );
       expect(snapshotFile?.loadedFrom).to.be.a("string");
+      await gateway.caughtUp();
       for (const host of [homeHost, "full.example"])
         expect(echoOf(await gateway.request({ host })).origin).to.equal("home");
 
@@ -171,7 +175,10 @@ if (why === null)
     });
 
     it("that is read-only: the gateway serves the last known good state, and says that it cannot write", async () => {
-      await written(await start());
+      const before = await start();
+      await written(before);
+      // The disk would be busy while a file there is being written.
+      await before.stop();
       mount("-o", "remount,ro", disk);
       scene.later(() => mount("-o", "remount,rw", disk));
       const gateway = await start();

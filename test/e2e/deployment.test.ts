@@ -12,12 +12,13 @@ import { eventually } from "../support/registered.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const execute = promisify(execFile);
+const isRefusal = /answers 403\b|permission denied|forbidden/i;
 const says = (text: string) => `export default () => respond({ body: "${text}" });`;
 
 const binary = findRealConsul();
 if (binary !== null)
   describe("the policies for Consul's ACLs", function () {
-    this.timeout(60_000);
+    this.timeout(240_000);
     const secrets = {
       CONSUL_AGENT_TOKEN: randomUUID(),
       CONSUL_GATEWAY_TOKEN: randomUUID(),
@@ -73,6 +74,8 @@ if (binary !== null)
         consul: consul.url,
         workers: 1,
         env: { CONSUL_HTTP_TOKEN: secrets.CONSUL_GATEWAY_TOKEN },
+        // A machine that is busy is no reason for a script to fail.
+        flags: ["--script-timeout", "1s"],
       });
       try {
         await writesTo(consul.url, bootstrap).put("scripts/acl.example", says("live"));
@@ -80,13 +83,11 @@ if (binary !== null)
           expect((await gateway.request({ host: "acl.example" })).body).to.equal("live");
         });
         expect((await gateway.admin("/scripts/acl.example", "DELETE")).status).to.equal(200);
-        const complaints = gateway.records.filter(({ msg }) =>
-          /\b403\b|Permission denied/.test(msg),
-        );
-        expect(complaints).to.deep.equal([]);
       } finally {
         await gateway.stop();
       }
+      const complaints = gateway.records.filter(({ msg }) => isRefusal.test(msg));
+      expect(complaints).to.deep.equal([]);
       const other = await fetch(`${consul.url}/v1/kv/else`, {
         method: "PUT",
         headers: { "x-consul-token": secrets.CONSUL_GATEWAY_TOKEN },

@@ -13,7 +13,7 @@ import { Scene } from "./scene.ts";
 
 for (const kind of consulKinds())
   describe(`the versions of documents with ${kind.name}`, function () {
-    this.timeout(60_000);
+    this.timeout(240_000);
     let scene: Scene;
     let gateways: readonly TestGateway[];
     let origins: readonly EchoOrigin[];
@@ -24,8 +24,15 @@ for (const kind of consulKinds())
       folder = mkdtempSync(join(tmpdir(), "sluice-documents-"));
       scene = await Scene.open(kind);
       await scene.writes.put("upstreams/web", { servers: [scene.home.server] });
-      const start = () => TestGateway.start({ consul: scene.consul.url, workers: 1 });
-      gateways = await Promise.all([start(), start()]);
+      // A machine that is busy is no reason for a script to fail.
+      const options = { workers: 1, flags: ["--script-timeout", "1s"] };
+      const start = () => TestGateway.start({ consul: scene.consul.url, ...options });
+      gateways = [await start()];
+      gateways = [...gateways, await start()];
+      await eventually("both are registered in Consul", async () => {
+        const { stdout } = await sluice("script", "status", "--json");
+        expect(JSON.parse(stdout).gateways).to.have.lengthOf(gateways.length);
+      });
     });
     beforeEach(async () => {
       origins = await Promise.all([scene.origin("one"), scene.origin("two")]);
@@ -265,6 +272,7 @@ for (const kind of consulKinds())
             ({ key, warning }) => key === `sluice/hosts/${host}` && warning.includes('"nowhere"'),
           ),
         );
+        await gateway.caughtUp();
         const { status, body } = await gateway.request({ host });
         expect(status).to.equal(503);
         expect(body).to.contain("nowhere");
@@ -301,10 +309,13 @@ for (const kind of consulKinds())
       expect(await (await post("test", JSON.stringify(to("one", { tests })))).json()).to.include({
         tests: 1,
       });
+      await comesTo(`hosts/${host}`, ["live", "replaced"]);
       expect((await post("rollback")).status).to.equal(200);
       await answeredBy(host, "one");
-      const { body: history } = await gateway.admin(`/hosts/${host}/history`);
-      expect(JSON.parse(history).versions[0]).to.include({ by: "program" });
+      await eventually("the history says who it was", async () => {
+        const { body: history } = await gateway.admin(`/hosts/${host}/history`);
+        expect(JSON.parse(history).versions[0]).to.include({ by: "program" });
+      });
       const { body: shown } = await gateway.admin(`/hosts/${host}`);
       expect(JSON.parse(JSON.parse(shown).source)).to.deep.equal(to("one", { tests }));
 

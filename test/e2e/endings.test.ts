@@ -21,7 +21,8 @@ const root = join(import.meta.dirname, "..", "..");
 const cli = join(root, "gateway", "cli.ts");
 const pipeBytes = 65_536;
 
-describe("what a command prints", () => {
+describe("what a command prints", function () {
+  this.timeout(180_000);
   let primary: FixturePrimary;
   let command = "";
 
@@ -62,7 +63,7 @@ describe("what a command prints", () => {
 });
 
 describe("what holds up the end of", function () {
-  this.timeout(40_000);
+  this.timeout(180_000);
   let directory = "";
 
   beforeEach(async () => {
@@ -92,11 +93,18 @@ describe("what holds up the end of", function () {
         stdio: ["ignore", "pipe", "pipe"],
       });
       const output = text(child.stdout);
-      // It blocks once it has opened the file, which a thread of its own does.
-      await until("a thread of it waits for the file", () => isBlocked(child.pid ?? 0));
-      child.kill("SIGTERM");
-      const [status, signal] = await once(child, "exit");
-      expect({ status, signal }).to.deep.equal({ status: null, signal: "SIGTERM" });
+      const exit = once(child, "exit");
+      try {
+        // It blocks once it has opened the file, which a thread of its own does.
+        await until("a thread of it waits for the file", () => isBlocked(child.pid ?? 0), {
+          deadlineMs: 60_000,
+        });
+        child.kill("SIGTERM");
+        const [status, signal] = await exit;
+        expect({ status, signal }).to.deep.equal({ status: null, signal: "SIGTERM" });
+      } finally {
+        child.kill("SIGKILL");
+      }
       expect(await output).to.contain("ending at once: it did not end within");
     });
   }
@@ -106,21 +114,28 @@ describe("what holds up the end of", function () {
       process.execPath,
       [
         ...[cli, "start", "--consul", "http://127.0.0.1:1", "--log-level", "trace"],
-        ...["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-timeout", "1s"],
+        // It may take its time to end on a busy machine, but not for ever.
+        ...["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-timeout", "30s"],
       ],
       { env: cleanEnvironment, stdio: ["ignore", "pipe", "ignore"] },
     );
+    const exit = once(child, "exit");
     // Its first words tell that it has started; nothing is read after them.
-    const chunks = child.stdout[Symbol.asyncIterator]();
     let said = "";
-    while (!said.includes("admin API")) said += (await chunks.next()).value;
-    child.stdout.pause();
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+      if (said.includes("admin API")) child.stdout.pause();
+    });
+    await until("it has started", () => said.includes("admin API"), {
+      deadlineMs: 60_000,
+      describe: () => said,
+    });
     // Each of these is a line, until the pipe holds no more.
     const filling = setInterval(() => child.kill("SIGUSR1"), 1);
     await sleep(1_500);
     clearInterval(filling);
     child.kill("SIGTERM");
-    expect(await once(child, "exit")).to.deep.equal([0, null]);
+    expect(await exit).to.deep.equal([0, null]);
   });
 });
 
@@ -141,7 +156,7 @@ function waitsIn(pid: number, thread: string): string {
 }
 
 describe("whoever starts a command", function () {
-  this.timeout(40_000);
+  this.timeout(180_000);
   const agent = ["agent", "--http", "127.0.0.1:0"];
   let directory = "";
 
@@ -200,7 +215,7 @@ describe("whoever starts a command", function () {
 const [kind] = consulKinds();
 if (kind !== undefined)
   describe("SIGUSR1", function () {
-    this.timeout(40_000);
+    this.timeout(180_000);
     let scene: Scene;
     let directory = "";
 
