@@ -102,7 +102,11 @@ describe("a worker that is handed a listener before it has a state", function ()
         return { kind: "upstream", key, value };
       });
       tell({ type: "snapshot", snapshot: { boot, version: 1, changes } });
-      // The system may refuse until the worker listens on it.
+      const heard: ToPrimary[] = [];
+      worker.on("message", (message: ToPrimary) => heard.push(message));
+      const isListening = () => heard.some(({ type }) => type === "listening");
+      await until("it listens", isListening, { deadlineMs: 40_000 });
+      // The system may refuse for a moment more.
       await eventually("it answers", async () => {
         const client = connect({ host: "127.0.0.1", port: sockets.port });
         expect(String(await readAll(client))).to.equal("two");
