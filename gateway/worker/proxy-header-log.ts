@@ -1,9 +1,13 @@
 /**
  * Logs whose connections were refused because of their PROXY header, or for want of one: at most one record a minute
- * for each of the two, since anybody can open such connections as often as they like.
+ * for each of these reasons, since anybody can open such connections as often as they like.
  */
 import type { EngineStats } from "../engine/engine.ts";
-import { missingProxyHeader, unexpectedProxyHeader } from "../engine/message/grammar.ts";
+import {
+  badProxyHeader,
+  missingProxyHeader,
+  unexpectedProxyHeader,
+} from "../engine/message/grammar.ts";
 import type { Log } from "../observability/logger.ts";
 
 const quietMs = 60_000;
@@ -20,7 +24,7 @@ export class ProxyHeaderLog {
   }
 
   report({ refused, lastRefused }: Pick<EngineStats, "refused" | "lastRefused">): void {
-    for (const { code, message } of [unexpectedProxyHeader, missingProxyHeader]) {
+    for (const { code, message } of [unexpectedProxyHeader, missingProxyHeader, badProxyHeader]) {
       const count = refused[code] ?? 0;
       const told = this.#told.get(code) ?? { count: 0, atMs: Number.NEGATIVE_INFINITY };
       const nowMs = this.#now();

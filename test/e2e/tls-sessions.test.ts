@@ -185,7 +185,7 @@ describe("connections over TLS", function () {
               new RegExp(`sluice_refused_heads_total\\{code="${code}_proxy_header"\\} [1-9]`),
             );
         });
-        for (const code of ["missing_proxy_header", "unexpected_proxy_header"])
+        for (const code of ["bad", "missing", "unexpected"].map((what) => `${what}_proxy_header`))
           await eventually(`${code} is a warning that names the sender`, async () => {
             const record = gateway.records.find((one) => one.code === code);
             expect(record).to.include({ level: 40, sender: "127.0.0.1" });

@@ -10,6 +10,7 @@ import type { ClientSession } from "../downstream/session.ts";
 import type { ListenerOptions } from "../engine.ts";
 import { refusalText } from "../message/answers.ts";
 import {
+  badProxyHeader,
   beginsRequest,
   missingProxyHeader,
   type Refusal,
@@ -145,7 +146,7 @@ export class Arrival implements ClientSession {
       if (outcome === null) return;
       if ("fault" in outcome) {
         if (outcome.isMissing) this.#missProxyHeader();
-        else this.#refuse("bad_proxy_header");
+        else this.#refuse(badProxyHeader.code);
         return;
       }
       this.#proxy = null;

@@ -126,6 +126,12 @@ export const missingProxyHeader: Refusal = {
   message: "proxyProtocol lists the sender, but the connection does not begin with a PROXY header",
 };
 
+export const badProxyHeader: Refusal = {
+  status: 400,
+  code: "bad_proxy_header",
+  message: "proxyProtocol lists the sender, but its PROXY header is malformed or too long",
+};
+
 /** To a client that speaks HTTP in clear where TLS is spoken. */
 export const tlsExpected: Refusal = {
   status: 400,
