@@ -233,6 +233,8 @@ export class TestGateway {
   async adminUp(): Promise<void> {
     const isUp = () => this.records.some(({ msg }) => msg.startsWith("admin API on"));
     await until("the admin API listens", () => isUp() || this.hasEnded, {
+      // A start is more work than anything else that is waited for.
+      deadlineMs: 180_000,
       describe: () => this.#describe(),
     });
     if (this.hasEnded) throw new Error(`the gateway ended: ${this.#describe()}`);
