@@ -32,7 +32,9 @@ function children(): readonly string[] {
   return pids.filter((pid) => told(`/proc/${pid}/cmdline`).includes("examiner-process"));
 }
 
-describe("an examiner", () => {
+describe("an examiner", function () {
+  // What is too much for an examination takes long on a busy machine, and some tests have two of it.
+  this.timeout(600_000);
   let examiner: Examiner;
   beforeEach(() => {
     examiner = new Examiner(defaultSandboxLimits);
