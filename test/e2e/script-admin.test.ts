@@ -12,7 +12,7 @@ const tested = (text: string, expected: string) =>
 
 for (const kind of consulKinds())
   describe(`the admin API of scripts with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     const desk = new ScriptScene(kind);
 
     async function ask(method: string, path: string, body?: string | Uint8Array, headers = {}) {

@@ -9,7 +9,7 @@ import { ScriptScene } from "./script-scene.ts";
 const says = (text: string) => `export default () => respond({ body: "${text}" });\n`;
 for (const kind of consulKinds())
   describe(`what is wrong with a script command is said with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     const desk = new ScriptScene(kind);
 
     const ends = async (expected: number, args: readonly string[]) => {

@@ -11,7 +11,7 @@ const tested = (text: string, expected: string) =>
 
 for (const kind of consulKinds())
   describe(`script commands with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     const desk = new ScriptScene(kind);
 
     it("push tests a script, writes it, and returns when every worker has it", async () => {

@@ -17,7 +17,7 @@ const says = (text: string) => `export default () => respond({ body: "${text}" }
 
 if (findRealConsul() !== null)
   describe("the life of a script under the ACLs of a real Consul", function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     let consul: TestConsul;
     let operator: ConsulWrites;
     let gateway: TestGateway | null = null;

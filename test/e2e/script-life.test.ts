@@ -8,7 +8,7 @@ import { failsAt, ScriptScene, says, says200 } from "./script-scene.ts";
 
 for (const kind of consulKinds())
   describe(`releases of scripts on two gateways with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     const desk = new ScriptScene(kind);
 
     it("a version that fails its own tests goes live nowhere, and both gateways say which case", async () => {

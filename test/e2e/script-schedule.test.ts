@@ -22,7 +22,7 @@ function laterToday(): string {
 
 for (const kind of consulKinds())
   describe(`a script outside its schedule with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     let scene: Scene;
     let directory = "";
 

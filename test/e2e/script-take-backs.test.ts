@@ -19,7 +19,7 @@ const stallsWith = (setting: string) => `if (settings["${setting}"]) { ${stall} 
 
 for (const kind of consulKinds())
   describe(`versions that fail on two gateways with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     const desk = new ScriptScene(kind, patient);
 
     /** Until every worker has the setting. */

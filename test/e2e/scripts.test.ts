@@ -17,7 +17,7 @@ const failed = (answer: GatewayAnswer) => {
 
 for (const kind of consulKinds())
   describe(`scripts of a gateway with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     let scene: Scene;
     let workers: WorkerConnections;
     let hosts = 0;

@@ -15,7 +15,7 @@ const form = { "content-type": "application/x-www-form-urlencoded" };
 
 for (const kind of consulKinds())
   describe(`Slardar's commands with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     let scene: Scene;
     let other: TestGateway;
     let names = 0;
@@ -389,7 +389,7 @@ for (const kind of consulKinds())
 
 for (const kind of consulKinds().slice(0, 1))
   describe(`writes to a gateway of ${kind.name} whose Consul is away`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
 
     it("fail by name, and those for this gateway alone work", async () => {
       const scene = await Scene.open(kind);
@@ -460,7 +460,7 @@ for (const kind of consulKinds().slice(0, 1))
 
 if (findRealConsul() !== null)
   describe("writes to a gateway whose token may only read", function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
 
     it("are refused with what the token lacks, and change nothing; those for it alone work", async () => {
       const master = "6d2c2f4e-0000-4000-8000-00000000dddd";

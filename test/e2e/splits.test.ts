@@ -14,7 +14,7 @@ const cookieIn = ({ headers }: GatewayAnswer) => headers["set-cookie"]?.[0] ?? "
 
 for (const kind of consulKinds())
   describe(`routes and splits of a gateway with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     let scene: Scene;
     let workers: WorkerConnections;
     let ids = 0;

@@ -68,7 +68,7 @@ async function ask(protocol: Protocol, port: number): Promise<string> {
 }
 
 describe("the health of peers of streams", function () {
-  this.timeout(240_000);
+  this.timeout(600_000);
   let scene: Scene;
   const ports = new Map<Protocol, number>();
 

@@ -124,6 +124,11 @@ if (findDocker() !== null && findRealConsul() !== null)
         ]);
         machines.push(machine);
       }
+      for (const { address } of machines)
+        await eventually(`the gateway of ${address} serves`, async () => {
+          const answer = await fetch(`http://${address}:8080/`);
+          await answer.arrayBuffer();
+        });
     });
     after(async () => {
       for (const stop of toStop.splice(0).reverse()) await stop();

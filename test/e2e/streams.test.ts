@@ -30,7 +30,7 @@ async function ask(port: number, text: string): Promise<string> {
 
 for (const kind of consulKinds())
   describe(`streams through a gateway with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     let scene: Scene;
 
     before(async () => {

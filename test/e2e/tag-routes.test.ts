@@ -24,7 +24,7 @@ const status = (code: number) => (answer: GatewayAnswer) =>
 
 for (const kind of consulKinds())
   describe(`routes by tags of a gateway with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     let scene: Scene;
     let workers: WorkerConnections;
     let [one, two]: EchoOrigin[] = [];

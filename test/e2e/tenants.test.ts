@@ -35,7 +35,7 @@ const to = (field: string, value: string) =>
 
 if (findRealConsul() !== null)
   describe("two tenants under the ACLs of a real Consul", function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     const directory = mkdtempSync(join(tmpdir(), "sluice-tenants-"));
     const config = join(directory, "sluice.json");
     let consul: TestConsul;
@@ -254,7 +254,7 @@ if (findRealConsul() !== null)
 
 for (const kind of consulKinds())
   describe(`a policy that is new to a data directory, with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     const directory = mkdtempSync(join(tmpdir(), "sluice-tenants-"));
     let scene: Scene;
     before(async () => {

@@ -17,7 +17,7 @@ const authority = new TestAuthority();
 const ca = authority.cert;
 
 describe("connections over TLS", function () {
-  this.timeout(240_000);
+  this.timeout(600_000);
   let scene: Scene;
 
   before(async () => {

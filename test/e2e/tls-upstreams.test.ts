@@ -51,7 +51,7 @@ async function startPeer(seen: Seen[], isHttp2: boolean): Promise<Server> {
 }
 
 describe("peers over TLS", function () {
-  this.timeout(240_000);
+  this.timeout(600_000);
   let scene: Scene;
 
   before(async () => {

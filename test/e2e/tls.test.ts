@@ -33,7 +33,7 @@ function spoiled({ cert }: TestCertificate, part: Buffer, offset: number, byte: 
 }
 
 describe("a gateway over TLS", function () {
-  this.timeout(240_000);
+  this.timeout(600_000);
   let scene: Scene;
   let directory: string;
   const files: string[] = [];

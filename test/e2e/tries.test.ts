@@ -25,7 +25,7 @@ async function originProcess(): Promise<{ readonly child: ChildProcess; readonly
 }
 
 describe("tries of a gateway", function () {
-  this.timeout(240_000);
+  this.timeout(600_000);
   let scene: Scene;
 
   before(async () => {

@@ -8,7 +8,7 @@ import { homeHost, Scene } from "./scene.ts";
 
 for (const kind of consulKinds())
   describe(`what workers know, with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     let scene: Scene;
 
     before(async () => {

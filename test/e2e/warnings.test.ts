@@ -7,7 +7,7 @@ import { Scene } from "./scene.ts";
 
 for (const kind of consulKinds())
   describe(`warnings of a gateway with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     let scene: Scene;
 
     before(async () => {

@@ -14,7 +14,7 @@ const host = homeHost;
 
 for (const [order, kind] of consulKinds().entries())
   describe(`workers of a gateway with ${kind.name}`, function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     let scene: Scene;
 
     before(async () => {
