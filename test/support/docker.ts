@@ -26,7 +26,7 @@ import { eventually } from "./registered.ts";
 const execute = promisify(execFile);
 const directoryPrefix = "sluice-docker-";
 const startTimeoutMs = 90_000;
-const stopTimeoutMs = 15_000;
+const stopTimeoutMs = 60_000;
 
 /** The image that every engine has; its default name as a service is `web`. */
 const webImage = "demo/web:1";
@@ -416,13 +416,16 @@ async function removeContainers(api: Dockerode): Promise<void> {
 
 /** dockerd leaves the mount of its own network namespace behind, and with it the directory. */
 async function removeTraces(directory: string, bridge: string): Promise<void> {
-  const mounts = await readFile("/proc/self/mounts", "utf8");
-  const points = mounts
-    .split("\n")
-    .map((line) => line.split(" ")[1] ?? "")
-    .filter((point) => point.startsWith(`${directory}/`))
-    .reverse();
-  for (const point of points) await execute("umount", [point]);
+  // What is mounted may go by itself at the same moment.
+  await eventually(`nothing is mounted in ${directory}`, async () => {
+    const mounts = await readFile("/proc/self/mounts", "utf8");
+    const points = mounts
+      .split("\n")
+      .map((line) => line.split(" ")[1] ?? "")
+      .filter((point) => point.startsWith(`${directory}/`))
+      .reverse();
+    for (const point of points) await execute("umount", [point]);
+  });
   await rm(directory, { recursive: true, force: true, maxRetries: 5 });
   if (existsSync(`/sys/class/net/${bridge}`)) await execute("ip", ["link", "delete", bridge]);
 }
