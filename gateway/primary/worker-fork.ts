@@ -10,7 +10,7 @@ import type { BoundListener } from "./addresses.ts";
  */
 export const collectorFlags: readonly string[] = [
   "--single-threaded-gc",
-  "--max-semi-space-size=4",
+  "--max-semi-space-size=8",
 ];
 
 /**
