@@ -4,6 +4,7 @@ import { BoundSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { until } from "../../test/support/conditions.ts";
 import { freePort } from "../../test/support/ports.ts";
 import type { Observed } from "../model/index.ts";
 import { FixturePrimary, type RunOptions } from "./fixtures/run.ts";
@@ -99,6 +100,17 @@ describe("primary", function () {
     await primary.statusWhen("version 2 is applied", applied(2));
     const answer = await get(await primary.httpPort());
     expect(answer.keys).to.deep.equal(["host/a.example.com", "host/b.example.com"]);
+  });
+
+  it("counts in a status's version what still waits to be served with what comes next", async () => {
+    const primary = run();
+    primary.tell({ type: "ready" });
+    const { version } = await primary.statusWhen("it is ready", isReady);
+    primary.tell({ type: "emit", changes: [host("a.example.com")], isLookedAt: true });
+    await until("it was looked at", () => primary.messages.some(({ type }) => type === "lookedAt"));
+    const looked = primary.messages.find((message) => message.type === "lookedAt");
+    expect(looked).to.deep.equal({ type: "lookedAt", version: version + 1 });
+    await primary.statusWhen("the workers have it", applied(version + 1));
   });
 
   it("replaces a killed worker by one with the current version and another id prefix", async () => {

@@ -388,9 +388,11 @@ export class Primary {
       : `Consul has not answered: ${stale.error}`;
   }
 
+  /** The version in it counts all that it shows: what waits to be served together is served first. */
   status(): Status {
     const running = this.#running;
     if (running === null) throw new Error("the gateway is not running");
+    running.batcher.flushNow();
     return statusOf(running, {
       boot: this.#boot,
       startedAtMs: this.#startedAtMs,

@@ -1,7 +1,8 @@
 /**
  * The datagrams of one listener. All datagrams from one client address and port form a session. They go to one peer
  * from a socket of their own, and what comes back there goes to the client from the listener's address. A session
- * ends when nothing has passed for a while, and when its client sends to a peer that has left. Datagrams without a session are dropped and counted, as UDP allows.
+ * ends when nothing has passed for a while, and when its client sends to a peer that has left. Datagrams without a
+ * session are dropped and counted, as UDP allows.
  */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { isIP } from "node:net";

@@ -10,7 +10,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text as readText } from "node:stream/consumers";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Status } from "../../gateway/primary/index.ts";
 import { until } from "./conditions.ts";
 import { latestIn } from "./latest-keys.ts";
@@ -20,9 +19,6 @@ const cli = join(import.meta.dirname, "..", "..", "gateway", "cli.ts");
 
 /** The gateway has ended by then whatever its clients do: its own drain timeout is shorter. */
 const stopTimeoutMs = 60_000;
-
-/** Changes that come within a few milliseconds are served together: all that a status shows is served this much later. */
-const batchMs = 50;
 
 export interface GatewayOptions {
   /** Consul's URL; without it none is named. */
@@ -291,7 +287,6 @@ export class TestGateway {
         ({ name, state, index }) => state === "failing" || (index ?? 0) >= (latest.get(name) ?? 0),
       ),
     );
-    await sleep(batchMs);
     return this.statusWhen(
       "every worker has the current version",
       ({ version, workers }) =>
